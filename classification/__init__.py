@@ -1,0 +1,1 @@
+"""Email to label: pure functions, the model and its training."""

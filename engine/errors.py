@@ -1,0 +1,52 @@
+"""What can go wrong, as one small tree; each class says who has to act.
+
+    EngineError
+    ├── DependencyTrouble      a dependency's fault: pause and try again, no message is to blame
+    │   └── Throttled          the same, and it told us how long to stay away
+    ├── MessageTrouble         this message's fault: one of its attempts is spent
+    │   └── Permanent          this message's fault for good: bury it now, with a reason
+    ├── SettingsError          the operator's fault: one line that names the setting
+    └── StaleError             somebody else has moved on (a lease, a generation, a cursor): drop what is in hand
+
+Raised by clients and stores, caught by the mailbox actor's loop (engine/mailbox_actor.py) and by run.py.
+"""
+
+
+class EngineError(Exception):
+    """The root of the tree."""
+
+
+class DependencyTrouble(EngineError):
+    """A dependency is away, slow, full or confused; the same call may go through later.
+
+    `dependency` is its name as in /health: "redis", "database" or "fakemail".
+    """
+
+    def __init__(self, message: str, *, dependency: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.dependency = dependency
+        self.retry_after = retry_after
+
+
+class Throttled(DependencyTrouble):
+    """The dependency asked us to stay away for `retry_after` seconds."""
+
+
+class MessageTrouble(EngineError):
+    """This message cannot be handled now; an attempt is spent on it. `reason` is what a dead letter would say."""
+
+    def __init__(self, message: str, *, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class Permanent(MessageTrouble):
+    """This message can never be handled: it is buried without more attempts."""
+
+
+class SettingsError(EngineError):
+    """A setting is wrong, or two of them do not go together; the message is the one line the operator sees."""
+
+
+class StaleError(EngineError):
+    """What we hold is out of date: another owner, generation or cursor is in force."""

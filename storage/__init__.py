@@ -1,0 +1,1 @@
+"""The stores: the books in SQL, the mailboxes in Redis."""
