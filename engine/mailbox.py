@@ -1,0 +1,208 @@
+"""The mailbox contract: what a durable mailbox promises, and the records that pass through it.
+
+Implemented by storage/redis_mailbox.py on Redis streams and by engine/memory_mailbox.py for simulating crashes; one contract
+suite (tests/engine/test_mailbox_contract.py) holds both. Used by the pump (engine/mailbox_actor.py) and by whoever puts
+messages in from outside. Put before acknowledge: a message leaves one mailbox in the same atomic step that hands it on.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import msgspec
+
+LANES = ("high", "normal", "low")
+"""The lanes of a mailbox, most urgent first. Read by weight (`LANE_WEIGHTS`), so that none starves."""
+
+LANE_WEIGHTS = {"high": 16, "normal": 4, "low": 1}
+
+QUARANTINE = "quarantine"
+"""A fourth lane for messages whose process died under them: delivered alone, marked before they are handed out."""
+
+DEAD = "dead"
+"""The mailbox of the undertaker: a buried message is forwarded to it, and its actor writes the dead letter."""
+
+
+class Envelope(
+    msgspec.Struct,
+    frozen=True,
+    omit_defaults=True,
+    rename={
+        "source": "s",
+        "key": "k",
+        "ref": "r",
+        "generation": "g",
+        "lane": "l",
+        "times": "t",
+        "body": "b",
+        "version": "v",
+    },
+):
+    """One message. `(source, key)` names what it is about, `generation` which life of it, `ref` its row in the books.
+
+    `times` holds when each stage began or ended (name → seconds since the epoch); `body` is the mailbox's own payload,
+    encoded by its sender. Unknown fields of newer versions are ignored when it is read.
+    """
+
+    source: str
+    key: str
+    ref: int = 0
+    generation: int = 0
+    lane: str = "normal"
+    times: dict[str, float] = {}
+    body: bytes = b""
+    version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """An envelope in the hands of one consumer, until it is settled or its owner dies."""
+
+    mailbox: str
+    lane: str  # the lane it was read from: one of LANES, or QUARANTINE
+    entry: str  # the store's own id of the entry, unique within mailbox and lane
+    envelope: Envelope
+    size: int  # bytes as stored, for the mailbox's byte budget
+    deaths: int = 0  # processes that died while they held it, as seen by a living launcher
+    lone_deaths: int = 0  # of those, while it was delivered alone
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What becomes of one delivery: acknowledged, perhaps handed on, perhaps told to the event log. All or nothing."""
+
+    delivery: Delivery
+    forward: tuple[str, Envelope] | None = None  # (mailbox, envelope); the envelope's lane is used
+    events: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """What waits in one lane: messages and bytes, those in hand included, and how long the oldest has been there."""
+
+    messages: int = 0
+    bytes: int = 0
+    in_hand: int = 0
+    oldest_age: float = 0.0  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """A limit on what may wait in a mailbox: the low lane gets at most a tenth of it."""
+
+    messages: int = 10_000
+    bytes: int = 256 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """One event of the log. `seq` is opaque and rises; `data` is the encoded event."""
+
+    seq: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LogRead:
+    """A page of the event log: entries after what was asked for; `gap` says why some in between cannot be told."""
+
+    entries: list[LogEntry] = field(default_factory=list)
+    last: str = ""
+    gap: str | None = None
+
+
+class MailboxStore(Protocol):
+    """All mailboxes of one system, by name, and what must be atomic with them. Raises DependencyTrouble when the store is away.
+
+    Every call may have taken effect though its reply was lost: each is safe to repeat.
+    """
+
+    def put(self, mailbox: str, envelopes: Sequence[Envelope], *, once: str | None = None) -> bool:
+        """Append, durably, before returning. With `once` (a name) a repetition within 15 minutes adds nothing: False."""
+
+    def take(
+        self, mailbox: str, consumer: str, *, count: int, max_bytes: int, block: float, into: Sequence[str] = ()
+    ) -> list[Delivery]:
+        """Up to `count` messages by lane weight, waiting up to `block` seconds for the first; [] when there are none.
+
+        A quarantined message comes alone, and is marked before it is returned. With `into` nothing is taken while one of
+        these mailboxes (downstream) has no room: back-pressure.
+        """
+
+    def pending(
+        self, mailbox: str, consumer: str, *, count: int, after: Mapping[str, str] | None = None
+    ) -> list[Delivery]:
+        """Messages that `consumer` already holds, oldest first: what a restarted process or a lost reply left in its hands.
+
+        `after` pages on: lane → last entry seen. Entries deleted under it are dropped from its hands and counted.
+        """
+
+    def settle(self, verdicts: Sequence[Verdict]) -> list[bool]:
+        """Acknowledge, hand on and tell in one atomic step a batch; True where the message was still ours.
+
+        Each forward and each event happens only with its own acknowledgement, so of two owners one hands over.
+        """
+
+    def release(self, mailbox: str, consumer: str, *, crashed: bool) -> int:
+        """Give what a dead consumer held back to its mailbox; returns how many.
+
+        `crashed`: a living launcher saw this very process die, so each message's `deaths` rises and it goes to QUARANTINE;
+        otherwise nobody is blamed and it goes back to its lane.
+        """
+
+    def consumers(self, mailbox: str) -> dict[str, int]:
+        """Consumer → messages in hand."""
+
+    def forget(self, mailbox: str, consumer: str) -> bool:
+        """Remove a consumer that holds nothing (checked in the same step)."""
+
+    def feed(
+        self,
+        mailbox: str,
+        envelopes: Sequence[Envelope],
+        *,
+        position: str,
+        expected: int,
+        to: int,
+        events: Sequence[bytes] = (),
+    ) -> bool:
+        """Move `position` from `expected` to `to` and append the envelopes and events with it; False when somebody else did."""
+
+    def position(self, name: str) -> int:
+        """The feeder's position of that name; 0 when there is none (all is fed again)."""
+
+    def depths(self, mailbox: str) -> dict[str, Depth]:
+        """Lane (QUARANTINE too) → Depth."""
+
+    def refs(self, mailbox: str) -> Iterator[tuple[str, int, int]]:
+        """(source, ref, generation) of every message in the mailbox, in hand or not, in slices, in the direction of flow."""
+
+    def tell(self, events: Sequence[bytes]) -> None:
+        """Append events that belong to no settled message (labels, erasures) to the event log."""
+
+    def read_log(self, after: str | None, *, count: int, block: float = 0.0) -> LogRead:
+        """Events after `after` (None: from now on), waiting up to `block` seconds."""
+
+    def log_bounds(self) -> tuple[str, str]:
+        """The oldest and the newest seq of the log."""
+
+    def beat(self, process: str, info: Mapping[str, Any], *, ttl: float) -> None:
+        """Say that a process lives, with what others should know of it (JSON-able)."""
+
+    def alive(self) -> dict[str, dict[str, Any]]:
+        """Processes heard of within their ttl → their info."""
+
+    def lease(self, name: str, token: str, *, ttl: float) -> bool:
+        """Take or renew the lease `name` with this random token; False while somebody else holds it."""
+
+    def give_up(self, name: str, token: str) -> None:
+        """Give the lease back, if it is still ours."""
+
+    def call(self, topic: str) -> None:
+        """Say "read again" to all processes (desired state changed)."""
+
+    def listen(self, last: str | None, *, block: float) -> tuple[str, list[str]]:
+        """Calls since `last` (None: from now on) → (new last, topics)."""
+
+    def ping(self) -> float:
+        """Round trip in seconds."""
