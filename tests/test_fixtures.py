@@ -1,0 +1,9 @@
+"""The real stores that other tests stand on answer."""
+
+
+def test_valkey_answers(redis_client):
+    assert redis_client.ping()
+
+
+def test_the_database_url_names_an_empty_database(database_url):
+    assert database_url.startswith(("sqlite:///", "postgresql://"))
