@@ -36,11 +36,12 @@ class Envelope(
         "times": "t",
         "body": "b",
         "version": "v",
+        "attempts": "a",
     },
 ):
     """One message. `(source, key)` names what it is about, `generation` which life of it, `ref` its row in the books.
 
-    `times` holds when each stage began or ended (name → seconds since the epoch); `body` is the mailbox's own payload,
+    `attempts` counts the tries already spent on this life; `times` holds when each stage began or ended (name → seconds since the epoch); `body` is the mailbox's own payload,
     encoded by its sender. Unknown fields of newer versions are ignored when it is read.
     """
 
@@ -48,6 +49,7 @@ class Envelope(
     key: str
     ref: int = 0
     generation: int = 0
+    attempts: int = 0
     lane: str = "normal"
     times: dict[str, float] = {}
     body: bytes = b""
