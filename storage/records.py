@@ -1,0 +1,208 @@
+"""The records that go into and come out of the books: plain typed values, no database in sight.
+
+Written by the actors, read by the web; storage/books.py and storage/results.py turn them into rows and back. Times are seconds
+since the epoch (UTC), durations milliseconds, confidences 0..1. `key` is an email's id in its escaped form (storage/keys.py).
+"""
+
+import msgspec
+
+STATES = ("open", "result", "dead", "discarded", "erased")
+"""States of a row in the books; their index is what SQL stores. Open rows are told apart as queued or retrying (due time)."""
+
+DECIDERS = ("model", "rule", "person")
+
+
+class SourceState(msgspec.Struct, frozen=True):
+    """One FakeMail account as the books know it. The cursor never passes an email that is not in the books."""
+
+    id: int
+    name: str
+    url: str
+    epoch: int  # raised by each reset of the account
+    cursor: int
+    cursor_key: str | None  # the email that set the cursor
+    floor: int  # a poll lists from here
+    listed: int  # ids ever entered: the independent side of the audit
+
+
+class Look(msgspec.Struct):
+    """One listing of the history, and why it was made. `id` is 0 until the first slice with new mail is in the books."""
+
+    kind: str  # notification | poll | start | resync | reset
+    began: float
+    notified_at: float | None = None
+    history_id: int | None = None
+    id: int = 0
+    listed: int = 0
+    new: int = 0
+
+
+class CursorMove(msgspec.Struct, frozen=True):
+    """Where the cursor goes with the last slice; guarded by where it was."""
+
+    epoch: int
+    expected: int
+    to: int
+    key: str | None = None
+
+
+class OpenRow(msgspec.Struct, frozen=True):
+    """An open row on its way into a mailbox."""
+
+    ref: int
+    key: str
+    generation: int
+    attempts: int
+    feed_seq: int
+    listed_at: float
+    notified_at: float | None
+    first_missing_at: float | None
+
+
+class Content(msgspec.Struct, frozen=True):
+    """What an email says, cut to MAX_BODY_BYTES (`truncated`)."""
+
+    subject: str = ""
+    body: str = ""
+    sender: str = ""
+    recipient: str = ""
+    timestamp: float | None = None
+    headers: dict[str, str | list[str]] = {}
+    truncated: bool = False
+
+
+class NewResult(msgspec.Struct, frozen=True):
+    """A classified email on its way into the books."""
+
+    source: str
+    key: str
+    ref: int
+    generation: int
+    attempts: int
+    content: Content
+    label: str  # the model's
+    confidence: float
+    probabilities: dict[str, float]
+    model_version: str
+    processor_id: str
+    processing_ms: float
+    processed_at: float
+    below_threshold: bool = False
+    runner_up: str = ""
+    rule_id: int | None = None
+    rule_label: str | None = None
+    times: dict[str, float] = {}  # notified, listed, fed, fetched, taken, classified
+
+
+class StoredResult(msgspec.Struct, frozen=True):
+    """A result as everybody sees it; `label` is the effective one (person, else rule, else model)."""
+
+    id: int  # order of storing
+    ref: int
+    source: str
+    key: str
+    label: str
+    confidence: float
+    decided_by: str
+    model_label: str
+    probabilities: dict[str, float]
+    model_version: str
+    below_threshold: bool
+    runner_up: str
+    processed_at: float
+    processor_id: str
+    processing_ms: float
+    queued_ms: float | None
+    total_ms: float | None
+    subject: str
+    sender: str
+    truncated: bool
+    times: dict[str, float] = {}
+
+
+class Attempt(msgspec.Struct, frozen=True):
+    """A try that failed and will be repeated at `next_at`."""
+
+    source: str
+    key: str
+    ref: int
+    generation: int
+    attempts: int  # spent before this one: the guard
+    reason: str
+    error: str
+    at: float
+    next_at: float
+    processor_id: str
+    spend: bool = True  # False: nobody's fault (an email not visible yet)
+    missing: bool = False  # True: FakeMail answered 404, first_missing_at is set where it was not
+
+
+class Burial(msgspec.Struct, frozen=True):
+    """An email that failed for good."""
+
+    source: str
+    key: str
+    ref: int
+    generation: int
+    attempts: int
+    reason: str
+    error: str
+    at: float
+    processor_id: str
+    content: Content | None = None
+    times: dict[str, float] = {}
+
+
+class DeadLetter(msgspec.Struct, frozen=True):
+    """What failed for good, and why; unique by (ref, generation)."""
+
+    id: int
+    ref: int
+    source: str
+    key: str
+    generation: int
+    reason: str
+    error: str
+    attempts: int
+    first_seen: float
+    dead_at: float
+
+
+class BookRow(msgspec.Struct, frozen=True):
+    """One email as the books know it."""
+
+    ref: int
+    source: str
+    key: str
+    state: str
+    generation: int
+    lane: str
+    attempts: int
+    listed_at: float
+    notified_at: float | None
+    next_attempt_at: float | None
+    last_error: str | None
+
+
+class Notification(msgspec.Struct, frozen=True):
+    """A webhook that was accepted, and what it led to."""
+
+    received_at: float
+    history_id: int
+    webhook_id: str | None = None
+    outcome: str = "listed"  # listed | failed: …
+    look: int | None = None
+
+
+class Audit(msgspec.Struct, frozen=True):
+    """The books in one snapshot: listed must equal the sum of the other six."""
+
+    listed: int
+    results: int
+    queued: int
+    retrying: int
+    dead: int
+    discarded: int
+    erased: int
+    unaccounted: int
+    as_of: float
