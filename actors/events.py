@@ -1,0 +1,97 @@
+"""What the event log says: the messages of /events and of the WebSocket, made once and read by everybody.
+
+Built by the actors when they settle a batch, by the web for labels; the `seq` is added by whoever reads the log.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from storage.keys import unescape_id
+from storage.records import DeadLetter, StoredResult
+
+NEW, PROCESS, RETRY, DEAD, LABEL = "new", "process", "retry", "dead", "label"
+
+
+def timestamp(at: float | None) -> str | None:
+    """Seconds since the epoch → RFC 3339 in UTC with milliseconds and `Z`."""
+    if at is None:
+        return None
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{int(at % 1 * 1000):03d}Z"
+
+
+def encode_event(event: str, data: dict[str, Any], at: float) -> bytes:
+    """One event as the log keeps it: JSON of event, data and timestamp."""
+    return orjson.dumps({"event": event, "data": data, "timestamp": timestamp(at)})
+
+
+def result_item(result: StoredResult) -> dict[str, Any]:
+    """A result as `/results/{email_id}` answers it."""
+    return {
+        "email_id": readable_id(result.key),
+        "source": result.source,
+        "classification": result.label,
+        "confidence": round(result.confidence, 4),
+        "decided_by": result.decided_by,
+        "model_version": result.model_version,
+        "below_threshold": result.below_threshold,
+        "runner_up": result.runner_up or None,
+        "processed_at": timestamp(result.processed_at),
+        "processor_id": result.processor_id,
+        "processing_time_ms": _ms(result.processing_ms),
+        "queued_ms": _ms(result.queued_ms),
+        "total_ms": _ms(result.total_ms),
+        "truncated": result.truncated,
+    }
+
+
+def process_event(result: StoredResult) -> bytes:
+    """A new result, with the email's subject."""
+    return encode_event(PROCESS, {**result_item(result), "subject": result.subject, "sender": result.sender}, result.processed_at)
+
+
+def label_event(result: StoredResult, at: float) -> bytes:
+    """A person's correction, or its undo."""
+    return encode_event(LABEL, {**result_item(result), "subject": result.subject, "sender": result.sender}, at)
+
+
+def new_event(source: str, keys: Sequence[str], at: float) -> bytes:
+    """Emails that entered the mailboxes; at most 100 ids are named."""
+    ids = [readable_id(key) for key in keys[:100]]
+    return encode_event(NEW, {"source": source, "count": len(keys), "email_ids": ids}, at)
+
+
+def retry_event(source: str, key: str, *, reason: str, error: str, attempts: int, next_at: float, at: float) -> bytes:
+    """An attempt that failed and will be repeated at `next_at`."""
+    data = {"source": source, "email_id": readable_id(key), "reason": reason, "error": error, "attempts": attempts}
+    return encode_event(RETRY, {**data, "next_attempt_at": timestamp(next_at)}, at)
+
+
+def dead_event(letter: DeadLetter) -> bytes:
+    """An email that failed for good."""
+    return encode_event(DEAD, dead_letter_item(letter), letter.dead_at)
+
+
+def dead_letter_item(letter: DeadLetter) -> dict[str, Any]:
+    """A dead letter as `/dead-letters` answers it."""
+    return {
+        "id": letter.id,
+        "email_id": readable_id(letter.key),
+        "source": letter.source,
+        "reason": letter.reason,
+        "error": letter.error,
+        "attempts": letter.attempts,
+        "first_seen": timestamp(letter.first_seen),
+        "dead_at": timestamp(letter.dead_at),
+    }
+
+
+def readable_id(key: str) -> str:
+    """The email's id as FakeMail gave it; a lone surrogate, which JSON cannot carry, becomes U+FFFD."""
+    return unescape_id(key).encode("utf-8", "replace").decode()
+
+
+def _ms(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)
