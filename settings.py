@@ -116,7 +116,7 @@ class Settings:
         "where the books and results are; none: SQLite in DATA_DIR",
         secret=True,
     )
-    data_dir: Path = setting(DATA, Path, "the embedded stores' data; locked while in use")
+    data_dir: Path = setting(DATA, Path, "the embedded stores' data; locked while in use")  # noqa: RUF009  (a Path is immutable)
     fakemail_api_url: str | None = setting(None, _url("http", "https"), "the mailbox service; none: our own simulator")
     fakemail_api_token: str | None = setting(None, str, "the bearer token of our calls to it", secret=True)
     webhook_url: str | None = setting(None, _url("http", "https"), "what we subscribe with; none: our own /webhook")
