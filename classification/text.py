@@ -1,0 +1,132 @@
+"""From an email's raw subject and body to the text that its author wrote: HTML read, quotes and oddities cut away.
+
+Called by signals.py and features.py for every email, so everything here is linear in the text and bounded by caps.
+It relies on the rule that a reply is judged by its own words and a bare forward by what it forwards.
+"""
+
+import html
+import re
+import unicodedata
+from dataclasses import dataclass
+
+MAX_RAW = 300_000
+MAX_TEXT = 20_000
+MAX_SUBJECT = 1_000
+_SHORT = 12  # letters of new text under which a forward counts as bare
+
+_TAG_HINT = re.compile(r"<(?:html|body|div|p|br|table|td|span|font|head|!doctype|a\s+href)\b", re.IGNORECASE)
+_HIDDEN_BLOCK = re.compile(r"<(script|style|title)\b", re.IGNORECASE)
+_LINE_TAG = re.compile(r"<(?:br|/p|/div|/tr|/h[1-6]|li|/table)\b[^<>]{0,2000}>", re.IGNORECASE)
+_ANY_TAG = re.compile(r"<(?:!--|[a-z/!])[^<>]{0,5000}>", re.IGNORECASE)
+_HIDDEN = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+_CONTROL = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+_QUOTE_HINTS = ("Original Message", "orwarded", "wrote", "From:", "To:", "FROM:")
+_QUOTE_START = re.compile(
+    r"^[ \t>*|]{0,20}(?:"
+    r"-{0,40} ?(?:Original Message|Forwarded message|Begin forwarded message|Original Appointment)\b"
+    r"|[-_ ]{0,60}Forwarded by\b"
+    r"|On [^\n]{4,120}\n?[^\n]{0,120}\bwrote ?:?[ \t]*$"
+    r"|[^\n]{2,80}\bwrote ?:[ \t]*$"
+    r"|(?:From|FROM) ?:[^\n]{0,300}\n(?:[^\n]{0,300}\n){0,2}[ \t>]{0,20}(?:Sent|To|Date|Subject|Cc|TO|DATE|SUBJECT) ?:"
+    r"|To ?:[^\n]{0,300}\n(?:[^\n]{0,300}\n){0,6}[ \t]{0,20}(?:cc|Subject|bcc) ?:"
+    r")",
+    re.MULTILINE,
+)
+_FORWARD_HEADER = re.compile(
+    r"^[ \t>]{0,20}(?:-{0,40} ?(?:Original Message|Forwarded|Begin forwarded)|_{3,}|(?:From|Sent|To|Cc|cc|bcc|Date|Subject|Importance|Attachments) ?:)[^\n]{0,500}$",
+    re.MULTILINE | re.IGNORECASE,
+)
+
+
+@dataclass(slots=True)
+class Text:
+    """The readable parts of one email: subject, the author's own words, what they quoted, and what was odd."""
+
+    subject: str
+    own: str
+    quoted: str
+    forward: bool
+    flags: list[str]
+
+
+def read(subject: str, body: str) -> Text:
+    """Split an email into its own words and what it quotes; a bare forward's own words are what it forwards."""
+    flags: list[str] = []
+    text = plain(body, flags)
+    clean_subject = tidy(subject[:MAX_SUBJECT], flags)
+    own, quoted = split_quotes(text)
+    forward = False
+    if quoted and len(own) < 400 and sum(map(str.isalpha, own)) < _SHORT:
+        own, rest = split_quotes(_FORWARD_HEADER.sub("", quoted))
+        quoted, forward = rest, True
+    if not own.strip() and not clean_subject.strip():
+        flags.append("empty")
+    return Text(clean_subject, own, quoted, forward, list(dict.fromkeys(flags)))
+
+
+def plain(body: str, flags: list[str]) -> str:
+    """Cut, read HTML as text, and tidy; what was done is appended to `flags`."""
+    if len(body) > MAX_RAW:
+        body = body[:MAX_RAW]
+        flags.append("truncated")
+    if "<" in body and _TAG_HINT.search(body, 0, 5_000):
+        body = html_to_text(body)
+        flags.append("html")
+    if len(body) > MAX_TEXT:
+        body = body[:MAX_TEXT]
+        flags.append("truncated")
+    return tidy(body, flags)
+
+
+def tidy(text: str, flags: list[str]) -> str:
+    """Remove invisible and control characters and fold compatibility forms (full-width letters, ligatures)."""
+    if _CONTROL.search(text):
+        text = _CONTROL.sub(" ", text)
+        flags.append("control_characters")
+    if text.isascii():
+        return text
+    if _SURROGATE.search(text):
+        text = _SURROGATE.sub("\ufffd", text)
+        flags.append("broken_unicode")
+    if _HIDDEN.search(text):
+        text = _HIDDEN.sub("", text)
+        flags.append("hidden_characters")
+    return unicodedata.normalize("NFKC", text).replace("\u2019", "'")
+
+
+def html_to_text(source: str) -> str:
+    """Read HTML as text: scripts and styles dropped, block ends as line breaks, entities resolved."""
+    source = _ANY_TAG.sub(" ", _LINE_TAG.sub("\n", _drop_hidden_blocks(source)))
+    return html.unescape(source) if "&" in source else source
+
+
+def _drop_hidden_blocks(source: str) -> str:
+    kept: list[str] = []
+    position = 0
+    lowered = source.lower()
+    while found := _HIDDEN_BLOCK.search(source, position):
+        kept.append(source[position : found.start()])
+        end = lowered.find("</" + found.group(1).lower(), found.end())
+        if end < 0:
+            # An unclosed block hides nothing that a reader would miss; going on from its tag keeps this linear.
+            kept.append(source[found.end() :])
+            return "".join(kept)
+        position = end
+    kept.append(source[position:])
+    return "".join(kept)
+
+
+def split_quotes(text: str) -> tuple[str, str]:
+    """Return the author's own words and what they quote; lines that start with ">" are quotes wherever they stand."""
+    cut = len(text)
+    if any(hint in text for hint in _QUOTE_HINTS):
+        found = _QUOTE_START.search(text)
+        cut = found.start() if found else cut
+    own, quoted = text[:cut], text[cut:]
+    if own.startswith(">") or "\n>" in own:
+        lines = own.split("\n")
+        quoted = "\n".join([line.lstrip("> ") for line in lines if line.startswith(">")]) + quoted
+        own = "\n".join([line for line in lines if not line.startswith(">")])
+    return own, quoted
