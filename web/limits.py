@@ -1,0 +1,171 @@
+"""How much one client, and all of them together, may take: byte budgets, deadlines and places.
+
+`Limits` is handed to the server by run.py; `Door` counts who is inside and is asked by web/server_handler.py for each
+connection. Nothing here knows HTTP; time is passed in, so the rules can be tested without a clock.
+"""
+
+import ipaddress
+import resource
+from collections import Counter
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Protocol
+
+DESCRIPTORS_FOR_THE_REST = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Budgets of the server; sizes in bytes, durations in seconds. The defaults suit the open internet."""
+
+    request_line_bytes: int = 8192
+    header_bytes: int = 32768
+    header_count: int = 100
+    body_bytes: int = 1 << 20
+    all_bodies_bytes: int = 256 << 20  # of all requests in hand together
+    header_seconds: float = 10.0
+    idle_seconds: float = 10.0  # keep-alive: until the first byte of the next request
+    body_seconds: float = 10.0
+    write_seconds: float = 10.0
+    bytes_per_second: int = 32768  # a body or an answer may take this much longer than its deadline, and no more
+    linger_seconds: float = 1.0  # after a refusal: how long to read on, so that the client gets to see it
+    connections: int = 2048
+    connections_per_address: int = 256  # WebSockets included; loopback is exempt unless the next says otherwise
+    loopback_exempt: bool = True
+    reserve: int = 32  # places beyond `connections` in which only /health is answered
+    silent_seconds: float = 1.0  # at a full house, who has sent no request for so long makes room
+    retry_after_seconds: int = 2
+    websockets: int = 2048
+    message_bytes: int = 4096
+    message_fragments: int = 64
+    outbox_frames: int = 256
+    outbox_bytes: int = 1 << 20
+    send_buffer_bytes: int = 65536  # of the kernel, for each WebSocket: a stuck reader is noticed after so much
+    ping_seconds: float = 20.0
+    missed_pings: int = 2
+    close_seconds: float = 2.0  # how long to wait for the other side's close frame
+
+
+def fit_descriptors(limits: Limits) -> Limits:
+    """Raise the soft limit of open files as far as needed and allowed; what still does not fit shrinks the places."""
+    wanted = limits.connections + limits.websockets + limits.reserve + DESCRIPTORS_FOR_THE_REST
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return limits
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    return shrink(limits, allowed)
+
+
+def shrink(limits: Limits, descriptors: int) -> Limits:
+    """Limits whose places fit into `descriptors` open files, in the same proportion."""
+    wanted = limits.connections + limits.websockets + limits.reserve
+    room = max(descriptors - DESCRIPTORS_FOR_THE_REST, descriptors // 2)
+    if wanted <= room:
+        return limits
+    share = room / wanted
+    return replace(
+        limits,
+        connections=max(1, int(limits.connections * share)),
+        websockets=max(1, int(limits.websockets * share)),
+        reserve=max(1, int(limits.reserve * share)),
+    )
+
+
+class Place(Enum):
+    """Where a new connection stands."""
+
+    MAIN = "main"
+    RESERVE = "reserve"  # the house is full: only /health is answered
+    REFUSED = "refused"  # even the reserve is full
+    WEBSOCKET = "websocket"
+
+
+class Guest(Protocol):
+    """What the door needs of a connection: its address, and a way to end it that makes its greenlet leave soon."""
+
+    address: str
+
+    def drop(self) -> None:
+        """End the connection now."""
+
+
+class Door:
+    """Counts the connections inside, in total, per address and per kind; makes room where silent ones hold places."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.inside: dict[Guest, tuple[Place, str]] = {}
+        self.count: Counter[Place] = Counter()
+        self._by_address: Counter[str] = Counter()
+        self._silent: dict[Place, dict[Guest, float]] = {Place.MAIN: {}, Place.RESERVE: {}}
+
+    def enter(self, guest: Guest, now: float) -> Place:
+        """Give `guest` a place; REFUSED is not counted and needs no `leave`."""
+        source = source_of(guest.address)
+        place = self._place_for(source, now)
+        if place is not Place.REFUSED:
+            self.inside[guest] = (place, source)
+            self.count[place] += 1
+            self._by_address[source] += 1
+            self._silent[place][guest] = now
+        return place
+
+    def heard(self, guest: Guest) -> None:
+        """`guest` has sent a whole request head: it is no longer among those that make room."""
+        for silent in self._silent.values():
+            silent.pop(guest, None)
+
+    def upgrade(self, guest: Guest) -> bool:
+        """Move `guest` from the connections to the WebSockets; False when these are full."""
+        place, source = self.inside.get(guest, (Place.REFUSED, ""))
+        if place is not Place.MAIN or self.count[Place.WEBSOCKET] >= self.limits.websockets:
+            return False
+        self.inside[guest] = (Place.WEBSOCKET, source)
+        self.count[Place.MAIN] -= 1
+        self.count[Place.WEBSOCKET] += 1
+        return True
+
+    def leave(self, guest: Guest) -> None:
+        """Take `guest` out of the books; harmless when it has left already."""
+        place, source = self.inside.pop(guest, (Place.REFUSED, ""))
+        if place is Place.REFUSED:
+            return
+        self.count[place] -= 1
+        self._by_address[source] -= 1
+        if not self._by_address[source]:
+            del self._by_address[source]
+        self.heard(guest)
+
+    def _place_for(self, source: str, now: float) -> Place:
+        limits = self.limits
+        exempt = limits.loopback_exempt and source == "loopback"
+        welcome = exempt or self._by_address[source] < limits.connections_per_address
+        full = self.count[Place.MAIN] >= limits.connections
+        if welcome and (not full or self._make_room(Place.MAIN, now - limits.silent_seconds)):
+            return Place.MAIN
+        if self.count[Place.RESERVE] < limits.reserve or self._make_room(Place.RESERVE, now):
+            return Place.RESERVE
+        return Place.REFUSED
+
+    def _make_room(self, place: Place, before: float) -> bool:
+        """Drop the connection of `place` that has been silent longest, if it came no later than `before`."""
+        for guest, came in self._silent[place].items():
+            if came > before:
+                break
+            self.leave(guest)
+            guest.drop()
+            return True
+        return False
+
+
+def source_of(address: str) -> str:
+    """What counts as one address: "loopback", an IPv4 address, or the /64 network of an IPv6 address."""
+    if address.startswith("127."):
+        return "loopback"
+    if ":" not in address:
+        return address
+    ip = ipaddress.IPv6Address(address.partition("%")[0])
+    if ip.ipv4_mapped is not None:
+        return source_of(str(ip.ipv4_mapped))
+    return "loopback" if ip.is_loopback else f"{int(ip) >> 64:x}::/64"

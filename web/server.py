@@ -1,0 +1,160 @@
+"""The hardened HTTP and WebSocket server: gevent's pywsgi and gevent-websocket, made fit for the open internet.
+
+run.py calls `serve` with a WSGI application (the processor's, or the simulator's alone) and `HardenedServer.shutdown`
+at the end. What a request may cost is in web/limits.py, how it is read in web/framing.py and web/server_body.py, one
+connection's life in web/server_handler.py and web/websocket.py.
+"""
+
+import errno
+import logging
+import os
+import socket as std_socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+from gevent.event import Event
+from gevent.pywsgi import WSGIServer
+
+from engine.errors import SettingsError
+from web.limits import Door, Limits, Place, fit_descriptors
+from web.server_body import BodyBudget, BodyCap, WsgiApp
+from web.server_handler import HardenedHandler
+from web.websocket import LiveSocket
+from web.websocket_handshake import Authorize
+
+__all__ = ["HardenedServer", "serve"]
+
+log = logging.getLogger("emailproc.web.server")
+
+BACKLOG = 1024
+OUT_OF_DESCRIPTORS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+GONE_BEFORE_ACCEPT = {errno.ECONNABORTED, errno.EPROTO, errno.EPERM}
+ACCEPT_PAUSE_S = 0.1
+RESERVED_PATH = "/health"
+
+
+class HardenedServer(WSGIServer):
+    """A running server. `port` is the real one, `door` counts who is inside, `draining` says that it is stopping."""
+
+    handler_class = HardenedHandler
+
+    def __init__(
+        self,
+        address: tuple[str, int],
+        app: WsgiApp,
+        limits: Limits,
+        *,
+        authorize_websocket: Authorize,
+        on_websocket: Callable[[LiveSocket], None] | None,
+        access_log: bool,
+    ) -> None:
+        environ = {"SERVER_NAME": address[0], "wsgi.multithread": True}
+        super().__init__(address, app, backlog=BACKLOG, log=None, error_log=log, environ=environ)
+        self.limits = limits
+        self.door = Door(limits)
+        self.authorize_websocket = authorize_websocket
+        self.on_websocket = on_websocket
+        self.access_log = access_log
+        self.draining = False
+        self._empty = Event()
+        self._handlers: dict[HardenedHandler, Any] = {}
+
+    @property
+    def port(self) -> int:
+        """The port listened on, also when 0 was asked for."""
+        return int(self.address[1])
+
+    def do_read(self) -> Any:
+        """Accept one connection; running out of descriptors is a pause, not an end."""
+        try:
+            accepted = super().do_read()
+            if accepted is not None:
+                accepted[0].setsockopt(std_socket.IPPROTO_TCP, std_socket.TCP_NODELAY, 1)
+            return accepted
+        except OSError as error:
+            if error.errno in OUT_OF_DESCRIPTORS:
+                log.warning("No new connections for a moment: %s", os.strerror(error.errno))
+                self._pause_accepting()
+            elif error.errno not in GONE_BEFORE_ACCEPT:
+                raise
+            return None
+
+    def handle(self, sock: Any, address: Any) -> None:
+        """Serve one connection in its own greenlet."""
+        handler = self.handler_class(sock, address, self)
+        self._handlers[handler] = gevent.getcurrent()
+        handler.handle()
+
+    def left(self, handler: HardenedHandler) -> None:
+        """Called by a handler as its last act."""
+        self.door.leave(handler)
+        self._handlers.pop(handler, None)
+        if not self._handlers:
+            self._empty.set()
+
+    def is_reserved(self, path: str) -> bool:
+        """True for the paths that are answered in a full house."""
+        return path == RESERVED_PATH or path.startswith(f"{RESERVED_PATH}/")
+
+    def websockets(self) -> int:
+        """How many WebSockets are connected."""
+        return self.door.count[Place.WEBSOCKET]
+
+    def shutdown(self, grace: float) -> None:
+        """Stop accepting, let running requests finish, close WebSockets with 1001; back within `grace` seconds."""
+        deadline = time.monotonic() + grace
+        self.draining = True
+        self.close()
+        self._empty.clear()
+        for handler in list(self._handlers):
+            handler.let_go()
+        if self._handlers and not self._empty.wait(max(0.0, deadline - time.monotonic())):
+            log.warning("Stopped with %d connections still busy", len(self._handlers))
+        for handler, greenlet in list(self._handlers.items()):
+            handler.drop()
+            greenlet.kill(block=False)
+
+    def _pause_accepting(self) -> None:
+        self.stop_accepting()
+        gevent.spawn_later(ACCEPT_PAUSE_S, self._accept_again)
+
+    def _accept_again(self) -> None:
+        if self.started:
+            self.start_accepting()
+
+
+def serve(
+    app: WsgiApp,
+    host: str,
+    port: int,
+    limits: Limits | None = None,
+    *,
+    body_cap: BodyCap | None = None,
+    authorize_websocket: Authorize = lambda _environ: None,
+    on_websocket: Callable[[LiveSocket], None] | None = None,
+    access_log: bool = False,
+) -> HardenedServer:
+    """Start serving `app` and return at once; raises SettingsError when the address cannot be had.
+
+    `body_cap` is bytes, or a function of the environ (see web.server_body.cap_by_path). `on_websocket` runs in the
+    connection's greenlet until the client is done; without it there are no WebSockets. `authorize_websocket` gives
+    None, or the status and detail of a refusal, before the handshake.
+    """
+    limits = fit_descriptors(limits or Limits())
+    guarded = BodyBudget(app, limits.body_bytes if body_cap is None else body_cap, limits.all_bodies_bytes)
+    server = HardenedServer(
+        (host, port),
+        guarded,
+        limits,
+        authorize_websocket=authorize_websocket,
+        on_websocket=on_websocket,
+        access_log=access_log,
+    )
+    try:
+        server.start()
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+        raise SettingsError(f"HOST, PORT: cannot listen on {host}:{port}: {reason.lower()}") from None
+    return server

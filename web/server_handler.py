@@ -1,0 +1,305 @@
+"""One connection: requests read strictly and under deadlines, answered by the application, or upgraded to a WebSocket.
+
+Made by web/server.py for each accepted socket. It keeps pywsgi's response side and gevent-websocket's handshake, and
+replaces what these do not guard: reading the head, the environ, errors, slow clients and hanging up.
+"""
+
+import base64
+import contextlib
+import hashlib
+import io
+import logging
+import os
+import re
+import socket as std_socket
+import sys
+import time
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+import gevent
+from gevent import socket
+from gevent.pywsgi import WSGIHandler
+from geventwebsocket.handler import WebSocketHandler
+
+from web.framing import Head, read_head
+from web.limits import Place
+from web.server_body import RequestBody, refuse
+from web.server_io import ClientGoneError, TimedReader, send_all
+from web.server_problems import Refusal, raw_answer
+from web.websocket import LiveSocket
+from web.websocket_frames import SERVER_ERROR
+from web.websocket_handshake import check_upgrade, wants_websocket
+
+log = logging.getLogger("emailproc.web.server")
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+ONE_WRITE_BYTES = 65536
+LINGER_BYTES = 1 << 20
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class HardenedHandler(WebSocketHandler):
+    """Serves one connection; `server` is a web.server.HardenedServer."""
+
+    status: Any = None
+
+    def __init__(self, sock: socket.socket, address: Any, server: Any) -> None:
+        self.raw = TimedReader(sock)
+        super().__init__(sock, address, server, io.BufferedReader(self.raw))
+        self.address = str(address[0]) if isinstance(address, tuple) else ""
+        self.limits = server.limits
+        self.application = server.application
+        self.request_id = ""
+        self.waiting = True  # for a request: nothing would be lost by hanging up
+        self.unread = False  # the client may still be sending what nobody will read
+        self.live: LiveSocket | None = None
+
+    def handle(self) -> None:
+        """Serve requests until one side has had enough; the socket is closed then."""
+        place = self.server.door.enter(self, time.monotonic())
+        try:
+            if place is Place.REFUSED:
+                self._answer_raw(self._busy())
+            while place is not Place.REFUSED and self.handle_one_request():
+                self.waiting = True
+        except Exception:
+            log.exception("Connection failed")
+        finally:
+            self._hang_up()
+            self.server.left(self)
+
+    def drop(self) -> None:
+        """End the connection from outside, whatever it is doing."""
+        with contextlib.suppress(OSError, AttributeError):  # it has ended by itself
+            self.socket.shutdown(std_socket.SHUT_RDWR)
+
+    def let_go(self) -> None:
+        """The server stops: hang up if idle, say good-bye on a WebSocket, else close after the answer."""
+        self.close_connection = True
+        if self.live is not None:
+            self.live.close(1001, "the server is stopping")
+        elif self.waiting:
+            with contextlib.suppress(OSError, AttributeError):  # it has ended by itself
+                self.socket.shutdown(std_socket.SHUT_RD)
+
+    # reading a request
+
+    def handle_one_request(self) -> bool:
+        """Read and answer one request; False when the connection is to be closed."""
+        try:
+            head = self._next_head()
+            if head is None:
+                return False
+            self._begin(head)
+        except Refusal as refusal:
+            self._answer_raw(refusal)
+            return False
+        self.handle_one_response()
+        return not self.close_connection
+
+    def _next_head(self) -> Head | None:
+        limits = self.limits
+        self.raw.expect_within(limits.idle_seconds)
+        self.request_id = ""
+        try:
+            if not self.rfile.peek(1):
+                return None
+        except OSError:
+            return None
+        self.waiting = False
+        self.raw.expect_within(limits.header_seconds)
+        try:
+            return read_head(self.rfile, limits)
+        except TimeoutError:
+            raise Refusal(408, "the request came too slowly") from None
+        except OSError:
+            return None
+
+    def _begin(self, head: Head) -> None:
+        """Set up what pywsgi's response side and the application expect of a parsed request."""
+        self.command, self.path, self.request_version = head.method, head.target, head.version
+        self.requestline = f"{head.method} {head.target} {head.version}"
+        given = head.fields.get("HTTP_X_REQUEST_ID", "")
+        self.request_id = given if REQUEST_ID.fullmatch(given) else os.urandom(8).hex()
+        self.close_connection = not head.keep_alive or self.server.draining
+        self.environ = self.get_environ(head)
+        place = self.server.door.inside.get(self, (Place.REFUSED, ""))[0]
+        if place is Place.RESERVE:
+            self.close_connection = True
+            if not self.server.is_reserved(self.environ["PATH_INFO"]):
+                raise self._busy()
+        self.server.door.heard(self)
+        self.raw.expect_within(self.limits.body_seconds, self.limits.bytes_per_second)
+
+    def get_environ(self, head: Head) -> dict[str, Any]:
+        """The WSGI environ; RAW_URI is the target as it came, since PATH_INFO cannot tell %2F from a slash."""
+        environ: dict[str, Any] = self.server.get_environ()
+        environ.update(head.fields)
+        path, _, query = head.target.partition("?")
+        environ["REQUEST_METHOD"] = head.method
+        environ["PATH_INFO"] = unquote(path)
+        environ["QUERY_STRING"] = query
+        environ["RAW_URI"] = head.target
+        environ["SERVER_PROTOCOL"] = head.version
+        environ["REMOTE_ADDR"] = self.address
+        environ["REMOTE_PORT"] = str(self.client_address[1]) if isinstance(self.client_address, tuple) else ""
+        environ["emailproc.request_id"] = self.request_id
+        self.wsgi_input = RequestBody(self.rfile, head.length, self._continuation(environ))
+        environ["wsgi.input"] = self.wsgi_input
+        environ["wsgi.input_terminated"] = True
+        return environ
+
+    def _continuation(self, environ: dict[str, Any]) -> Any:
+        expected = environ.get("HTTP_EXPECT")
+        if expected is None or environ["SERVER_PROTOCOL"] != "HTTP/1.1":
+            return None
+        if expected.lower() != "100-continue":
+            raise Refusal(417, "the only expectation met here is 100-continue")
+        return lambda: self._sendall(CONTINUE)
+
+    def _busy(self) -> Refusal:
+        return Refusal(503, "too many connections", (("Retry-After", str(self.limits.retry_after_seconds)),))
+
+    # answering
+
+    def handle_one_response(self) -> None:
+        """Run the application on the request in hand; whatever it raises ends in an answer and in the log."""
+        self.time_start = time.time()
+        self.status = self.result = None
+        self.headers_sent = self.response_use_chunked = self.connection_upgraded = False
+        self.response_length = 0
+        try:
+            self.run_application()
+        except (Exception, gevent.Timeout, gevent.GreenletExit):  # noqa: BLE001  (logged and answered there)
+            self.handle_error(*sys.exc_info())
+        finally:
+            self.time_finish = time.time()
+            self.log_request()
+
+    def start_response(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+        """As in WSGI; adds X-Request-Id, and Connection: close where that is what will happen."""
+        if not self.wsgi_input.exhausted:
+            self.close_connection = self.unread = True
+        closing = self.close_connection
+        writer = super().start_response(status, headers, exc_info)
+        if closing and self.request_version == "HTTP/1.1" and not any(n.lower() == "connection" for n, _ in headers):
+            self.response_headers.append((b"Connection", b"close"))
+        self.response_headers.append((b"X-Request-Id", self.request_id.encode()))
+        return writer
+
+    def finalize_headers(self) -> None:
+        """As in pywsgi; an answer without a known length ends a connection that cannot be chunked."""
+        super().finalize_headers()
+        if self.command == "HEAD":
+            self.response_use_chunked = False
+
+    def _write_with_headers(self, data: bytes) -> None:
+        """Head and body in one write: two would cost a second system call and, with Nagle, 40 ms."""
+        self.headers_sent = True
+        self.finalize_headers()
+        lines = [b"HTTP/1.1 " + self.status]
+        lines += [name + b": " + value for name, value in self.response_headers]
+        head = b"\r\n".join(lines) + b"\r\n\r\n"
+        if self.command == "HEAD" or not data:
+            self._sendall(head)
+        elif self.response_use_chunked or len(data) > ONE_WRITE_BYTES:
+            self._sendall(head)
+            self._write(data)
+        else:
+            self._sendall(head + data)
+
+    def _write(self, data: bytes) -> None:
+        if self.command != "HEAD":
+            super()._write(data)
+
+    def _sendall(self, data: bytes) -> None:
+        """Send within the write deadline; raises ClientGoneError."""
+        send_all(self.socket, data, self.limits.write_seconds + len(data) / self.limits.bytes_per_second)
+        self.response_length += len(data)
+
+    def log_request(self) -> None:
+        """One line for each request, where the access log is on."""
+        if self.server.access_log and self.code != 101:
+            log.info("%s", self.format_request())
+
+    def handle_error(self, kind: Any, error: Any, trace: Any) -> None:
+        """Answer what the application let through: a refusal as it says, the rest as 500, the reason in the log only."""
+        if issubclass(kind, (ClientGoneError, gevent.GreenletExit)):
+            self.close_connection = True
+            return
+        if not isinstance(error, Refusal):
+            extra = {"request_id": self.request_id}
+            log.error("Request failed: %s %s", self.command, self.path, exc_info=(kind, error, trace), extra=extra)
+            error = Refusal(500, "the server failed on this request; its log says why")
+        self.close_connection = True
+        if not self.headers_sent:
+            with contextlib.suppress(OSError):  # the client is gone
+                self.write(b"".join(refuse(error, self.environ, self.start_response)))
+
+    def _answer_raw(self, refusal: Refusal) -> None:
+        """Answer a request that has no environ, and read on for a moment so that the client sees it."""
+        self.unread = self.close_connection = True
+        request_id = self.request_id or os.urandom(8).hex()
+        try:
+            send_all(self.socket, raw_answer(refusal, request_id), self.limits.write_seconds)
+        except ClientGoneError:
+            self.unread = False
+
+    # WebSocket
+
+    def run_application(self) -> None:
+        """Call the application, or become a WebSocket."""
+        if self.server.on_websocket is None or not wants_websocket(self.environ):
+            WSGIHandler.run_application(self)
+            return
+        try:
+            key = check_upgrade(self.environ, self.server.authorize_websocket)
+            if self.server.draining or not self.server.door.upgrade(self):
+                raise self._busy()
+        except Refusal as refusal:
+            self.write(b"".join(refuse(refusal, self.environ, self.start_response)))
+            return
+        self._serve_websocket(key)
+
+    def _serve_websocket(self, key: str) -> None:
+        accept = base64.b64encode(hashlib.sha1((key + self.GUID).encode(), usedforsecurity=False).digest()).decode()
+        self.environ["wsgi.websocket"] = True  # tells gevent-websocket's start_response what the answer is
+        headers = [("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Accept", accept)]
+        self.start_response("101 Switching Protocols", headers)
+        self.write(b"")
+        self.live = LiveSocket(self.socket, self.raw, self.rfile, self.environ, self.limits)
+        self.environ["wsgi.websocket"] = self.live
+        try:
+            self.server.on_websocket(self.live)
+        except (Exception, gevent.Timeout):
+            log.exception("WebSocket failed: %s", self.path, extra={"request_id": self.request_id})
+            self.live.close(SERVER_ERROR, "the server failed on this connection")
+        finally:
+            self.live.finish()
+
+    # hanging up
+
+    def _hang_up(self) -> None:
+        if self.unread:
+            self._linger()
+        sock = self.socket
+        self.__dict__.pop("socket", None)
+        sock.close()
+
+    def _linger(self) -> None:
+        """Read on for a moment after a refusal: closing with unread bytes would reset the answer away."""
+        try:
+            self.socket.shutdown(std_socket.SHUT_WR)
+            self.raw.expect_within(self.limits.linger_seconds)
+            scratch = bytearray(16384)
+            left = LINGER_BYTES
+            while left > 0 and (got := self.raw.readinto(scratch)):
+                left -= got
+        except OSError:
+            pass  # the client is gone, or has had its moment
+
+
+def unquote(path: str) -> str:
+    """PATH_INFO as WSGI wants it: percent-decoded, one character for each byte."""
+    return unquote_to_bytes(path.encode("latin-1")).decode("latin-1") if "%" in path else path

@@ -1,0 +1,72 @@
+"""Socket reads and writes that end: every wait has a deadline, and the clock runs on while bytes trickle.
+
+Used by web/server_handler.py for HTTP and by web/websocket.py for frames; relies on gevent sockets, whose time-out is
+read when a wait begins, so one greenlet may read and another write the same socket.
+"""
+
+import errno
+import io
+import time
+from typing import Any
+
+from gevent import socket
+
+Buffer = bytes | bytearray | memoryview
+
+
+class ClientGoneError(OSError):
+    """The client went away, or took our bytes too slowly: nobody is left to be told."""
+
+
+class TimedReader(io.RawIOBase):
+    """The read side of a socket under one deadline, to be wrapped in io.BufferedReader."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        super().__init__()
+        self._sock = sock
+        self._deadline: float | None = None
+        self._seconds_per_byte = 0.0
+
+    def readable(self) -> bool:
+        """Always: the reader lives as long as its connection."""
+        return True
+
+    def expect_within(self, seconds: float | None, bytes_per_second: float = 0.0) -> None:
+        """Everything from here on must arrive within `seconds` (None: for ever), longer by what arrives at that rate."""
+        self._deadline = None if seconds is None else time.monotonic() + seconds
+        self._seconds_per_byte = 1 / bytes_per_second if bytes_per_second else 0.0
+
+    def readinto(self, buffer: Any) -> int:
+        """Read what is there, 0 at the end of the stream; TimeoutError past the deadline."""
+        if self._deadline is None:
+            self._sock.settimeout(None)
+            return int(self._sock.recv_into(buffer))
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the deadline has passed")
+        self._sock.settimeout(left)
+        got = int(self._sock.recv_into(buffer))
+        self._deadline += got * self._seconds_per_byte
+        return got
+
+
+def send_all(sock: socket.socket, data: Buffer, seconds: float) -> None:
+    """Send all of `data` within `seconds`, or raise ClientGoneError; the socket is of no use then."""
+    try:
+        sock.settimeout(seconds)
+        sent = sock.send(data)
+        if sent != len(data):
+            _send_rest(sock, memoryview(data)[sent:], time.monotonic() + seconds)
+    except TimeoutError:
+        raise ClientGoneError(errno.ETIMEDOUT, "the client reads too slowly") from None
+    except OSError as error:
+        raise ClientGoneError(error.errno or errno.EPIPE, str(error)) from None
+
+
+def _send_rest(sock: socket.socket, view: memoryview, deadline: float) -> None:
+    while view:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        sock.settimeout(left)
+        view = view[sock.send(view) :]

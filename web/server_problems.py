@@ -1,0 +1,58 @@
+"""Refusals of the server itself, and their form: application/problem+json (RFC 9457).
+
+Raised as `Refusal` by the framing, body and WebSocket rules, answered by web/server_handler.py and web/server_body.py.
+"""
+
+import json
+from http import HTTPStatus
+
+Header = tuple[str, str]
+
+
+class Refusal(Exception):
+    """This request is not served: `status` and `detail` for the client, `headers` beside the usual ones."""
+
+    def __init__(self, status: int, detail: str, headers: tuple[Header, ...] = ()) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.headers = headers
+
+
+def title(status: int) -> str:
+    """The reason phrase of `status`; unknown ones have a plain word."""
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Error"
+
+
+def problem_body(status: int, detail: str, request_id: str, instance: str | None = None) -> bytes:
+    """The JSON of one problem; `instance` is the path that was asked for."""
+    problem: dict[str, object] = {"type": "about:blank", "title": title(status), "status": status, "detail": detail}
+    if instance is not None:
+        problem["instance"] = instance
+    problem["request_id"] = request_id
+    return json.dumps(problem).encode()
+
+
+def problem_headers(refusal: Refusal, body: bytes) -> list[Header]:
+    """The headers of a refusal that ends the connection."""
+    headers = [("Content-Type", "application/problem+json"), ("Content-Length", str(len(body)))]
+    headers += [("Cache-Control", "no-store"), ("Connection", "close"), *refusal.headers]
+    if refusal.status == HTTPStatus.UNAUTHORIZED:
+        headers.append(("WWW-Authenticate", "Bearer"))
+    return headers
+
+
+def status_line(status: int) -> str:
+    """`404 Not Found`, as WSGI wants it."""
+    return f"{status} {title(status)}"
+
+
+def raw_answer(refusal: Refusal, request_id: str) -> bytes:
+    """A whole answer on the wire, for a request that never became a WSGI environ."""
+    body = problem_body(refusal.status, refusal.detail, request_id)
+    headers = [*problem_headers(refusal, body), ("X-Request-Id", request_id)]
+    lines = [f"HTTP/1.1 {status_line(refusal.status)}", *(f"{name}: {value}" for name, value in headers)]
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + body

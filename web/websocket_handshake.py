@@ -1,0 +1,47 @@
+"""May this request become a WebSocket? The checks before the 101 (RFC 6455, 4.2), as pure functions.
+
+Called by web/server_handler.py; Host, Origin and session rules come from the application's `authorize` hook.
+"""
+
+import base64
+import binascii
+from collections.abc import Callable
+from typing import Any
+
+from web.framing import tokens
+from web.server_problems import Refusal
+
+Authorize = Callable[[dict[str, Any]], tuple[int, str] | None]
+VERSION = "13"
+
+
+def wants_websocket(environ: dict[str, Any]) -> bool:
+    """True for a request that asks for an upgrade to a WebSocket, well or badly."""
+    return "websocket" in tokens(environ.get("HTTP_UPGRADE", ""))
+
+
+def check_upgrade(environ: dict[str, Any], authorize: Authorize) -> str:
+    """The key to accept; raises Refusal with what is wrong with the upgrade."""
+    if environ["REQUEST_METHOD"] != "GET" or environ["SERVER_PROTOCOL"] != "HTTP/1.1":
+        raise Refusal(400, "a WebSocket begins with a GET in HTTP/1.1")
+    if "upgrade" not in tokens(environ.get("HTTP_CONNECTION", "")):
+        raise Refusal(400, "Connection does not say Upgrade")
+    if environ.get("HTTP_SEC_WEBSOCKET_VERSION") != VERSION:
+        raise Refusal(426, f"only WebSocket version {VERSION} is spoken here", UPGRADE_REQUIRED)
+    key = environ.get("HTTP_SEC_WEBSOCKET_KEY", "")
+    if not _is_key(key):
+        raise Refusal(400, "Sec-WebSocket-Key is not 16 bytes in base64")
+    if refused := authorize(environ):
+        raise Refusal(*refused)
+    return str(key)
+
+
+UPGRADE_REQUIRED = (("Upgrade", "websocket"), ("Sec-WebSocket-Version", VERSION))
+
+
+def _is_key(key: str) -> bool:
+    try:
+        decoded = base64.b64decode(key.encode("ascii"), validate=True)
+    except (binascii.Error, UnicodeEncodeError):
+        return False
+    return len(decoded) == 16
