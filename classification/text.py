@@ -17,6 +17,7 @@ _SHORT = 12  # letters of new text under which a forward counts as bare
 _TAG_HINT = re.compile(r"<(?:html|body|div|p|br|table|td|span|font|head|!doctype|a\s+href)\b", re.IGNORECASE)
 _HIDDEN_BLOCK = re.compile(r"<(script|style|title)\b", re.IGNORECASE)
 _LINE_TAG = re.compile(r"<(?:br|/p|/div|/tr|/h[1-6]|li|/table)\b[^<>]{0,2000}>", re.IGNORECASE)
+_IMAGE = re.compile(r"<img\b[^<>]{0,1000}?\balt\s{0,3}=\s{0,3}[\"']([^\"'<>]{1,300})[\"'][^<>]{0,2000}>", re.IGNORECASE)
 _ANY_TAG = re.compile(r"<(?:!--|[a-z/!])[^<>]{0,5000}>", re.IGNORECASE)
 _HIDDEN = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 _CONTROL = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f]")
@@ -97,8 +98,9 @@ def tidy(text: str, flags: list[str]) -> str:
 
 
 def html_to_text(source: str) -> str:
-    """Read HTML as text: scripts and styles dropped, block ends as line breaks, entities resolved."""
-    source = _ANY_TAG.sub(" ", _LINE_TAG.sub("\n", _drop_hidden_blocks(source)))
+    """Read HTML as text: scripts and styles dropped, block ends as line breaks, pictures as what they say."""
+    source = _IMAGE.sub(r" \1 ", _drop_hidden_blocks(source))
+    source = _ANY_TAG.sub(" ", _LINE_TAG.sub("\n", source))
     return html.unescape(source) if "&" in source else source
 
 

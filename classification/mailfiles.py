@@ -1,0 +1,88 @@
+"""Raw messages out of files: an mbox, a Maildir, a folder of .eml files or of mboxes, or one message; lazily.
+
+`python run.py import` reads mail through it. Odd files are skipped or read as far as they go; nothing is held in
+memory but the message at hand.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+MAX_MESSAGE = 64 * 1024 * 1024
+_LONGEST_LINE = 1024 * 1024
+_MESSAGE_NAMES = {".eml", ".msg", ".email", ".txt"}
+_HEADER = re.compile(rb"(?:From |>From |[!-9;-~]{1,100}[ \t]*:)")
+_ESCAPED = re.compile(rb">+From ")
+
+
+def iter_messages(path: Path) -> Iterator[bytes]:
+    """Yield the raw messages under `path`, in order of name. Raises OSError when the path itself cannot be read."""
+    if not path.is_dir():
+        yield from _read_file(path)
+        return
+    if (path / "cur").is_dir() or (path / "new").is_dir():
+        yield from _maildir(path)
+        return
+    for entry in sorted(path.iterdir()):
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            yield from iter_messages(entry)
+        elif entry.is_file() and _looks_like_mail(entry):
+            yield from _read_file(entry)
+
+
+def _maildir(path: Path) -> Iterator[bytes]:
+    for folder in (path / "cur", path / "new"):
+        for entry in sorted(folder.iterdir()) if folder.is_dir() else ():
+            if entry.is_file() and not entry.name.startswith("."):
+                with entry.open("rb") as source:
+                    yield source.read(MAX_MESSAGE)
+    for entry in sorted(path.iterdir()):
+        # Maildir++ keeps its sub-folders beside cur and new, with a leading dot.
+        if entry.is_dir() and entry.name not in {"cur", "new", "tmp"}:
+            yield from iter_messages(entry)
+
+
+def _looks_like_mail(path: Path) -> bool:
+    if path.suffix.lower() in _MESSAGE_NAMES:
+        return True
+    with path.open("rb") as source:
+        return _HEADER.match(source.readline(_LONGEST_LINE).lstrip(b"\xef\xbb\xbf")) is not None
+
+
+def _read_file(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as source:
+        is_mbox = source.read(5) == b"From " and path.suffix.lower() != ".eml"
+    if is_mbox:
+        yield from _mbox(path)
+        return
+    with path.open("rb") as source:
+        yield source.read(MAX_MESSAGE)
+
+
+def _mbox(path: Path) -> Iterator[bytes]:
+    """Split at "From " lines that follow an empty line (or nothing) and stand before a header."""
+    lines: list[bytes] = []
+    size = 0
+    separator: bytes | None = None
+    after_blank = True
+    with path.open("rb") as source:
+        while line := source.readline(_LONGEST_LINE):
+            if separator is not None:
+                if _HEADER.match(line) and lines:
+                    yield b"".join(lines)
+                    lines, size = [], 0
+                elif lines:
+                    lines.append(separator)
+                separator = None
+            if after_blank and line.startswith(b"From "):
+                separator = line
+                after_blank = False
+                continue
+            after_blank = line in {b"\n", b"\r\n"}
+            size += len(line)
+            if size <= MAX_MESSAGE:
+                lines.append(line[1:] if _ESCAPED.match(line) else line)
+    if lines:
+        yield b"".join(lines)
