@@ -1,0 +1,64 @@
+"""What the envelopes of each mailbox carry, and the names of the mailboxes.
+
+The way of one email: look.<source> (a hint) → fetch (an id) → classify (the whole, cut email); `dead` takes what failed.
+Everything rides in msgpack; unknown fields of newer versions are ignored.
+"""
+
+from typing import TypeVar
+
+import msgspec
+
+from storage.records import Content
+
+FETCH = "fetch"
+CLASSIFY = "classify"
+
+T = TypeVar("T")
+
+
+def look_mailbox(source: str) -> str:
+    """The mailbox of hints to look at a source's history; read by the source's leader."""
+    return f"look.{source}"
+
+
+class LookBody(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A notification: the history id it announced. A hint, nothing more."""
+
+    history_id: int = 0
+    webhook_id: str | None = None
+
+
+class FetchBody(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An email to be fetched; `first_missing_at` is when FakeMail first answered 404 for it."""
+
+    first_missing_at: float | None = None
+
+
+class ClassifyBody(Content, frozen=True, omit_defaults=True):
+    """The whole (cut) email: a worker elsewhere needs nothing else."""
+
+
+_encoder = msgspec.msgpack.Encoder()
+
+
+def encode(body: msgspec.Struct) -> bytes:
+    """A body as its envelope carries it; lone surrogates, which UTF-8 has no bytes for, become U+FFFD."""
+    try:
+        return _encoder.encode(body)
+    except UnicodeEncodeError:
+        return _encoder.encode(_without_surrogates(msgspec.to_builtins(body)))
+
+
+def decode(data: bytes, kind: type[T]) -> T:
+    """The reverse; an empty body is one with all defaults."""
+    return msgspec.msgpack.decode(data, type=kind) if data else kind()
+
+
+def _without_surrogates(value: object) -> object:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {_without_surrogates(key): _without_surrogates(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_surrogates(item) for item in value]
+    return value

@@ -1,0 +1,53 @@
+"""Reads the event log and hands every new entry to the live hub, once for all clients. Each front has its own and reads all."""
+
+import logging
+from collections.abc import Callable, Sequence
+
+import gevent
+
+from engine.actor import ServiceActor
+from engine.errors import DependencyTrouble
+from engine.mailbox import LogEntry, MailboxStore
+from engine.supervision import backoff
+
+log = logging.getLogger(__name__)
+
+PAGE = 500
+BLOCK = 2.0
+
+Publish = Callable[[Sequence[LogEntry]], None]
+
+
+class Broadcaster(ServiceActor):
+    """Nothing durable is lost with it: a client that missed something asks the log itself, from the last seq that it saw."""
+
+    def __init__(self, *args: object, store: MailboxStore, publish: Publish, gap: Callable[[str], None], **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)
+        self.store, self.publish, self.gap = store, publish, gap
+        self.last: str | None = None
+        self._reader: gevent.Greenlet | None = None
+
+    def on_start(self) -> None:
+        """Begin to read, from now on (a restarted one goes on where it was)."""
+        super().on_start()
+        self._reader = self.spawn(self._read)
+
+    def _read(self) -> None:
+        failures = 0
+        while True:
+            try:
+                page = self.store.read_log(self.last, count=PAGE, block=BLOCK)
+                failures = 0
+            except DependencyTrouble as trouble:
+                failures += 1
+                self.waiting(trouble)
+                gevent.sleep(backoff(failures, base=0.1, cap=2.0))
+                continue
+            self.running()
+            if page.gap:
+                log.warning("the event log has a gap: %s", page.gap)
+                self.gap(page.gap)
+            if page.entries:
+                self.publish(page.entries)
+                self.count(len(page.entries))
+            self.last = page.last or self.last

@@ -1,0 +1,82 @@
+"""Feeds the mailboxes from the books: open rows go in in the order in which they were opened, no more than there is room for.
+
+The only way in: listings, due retries, replays and reconciled rows all become open rows with a new feed_seq, and the feeder
+moves its position past them in the script that appends them. So any number of feeders is safe, and a Redis that lost its
+positions is filled again from the books.
+"""
+
+import time
+from collections.abc import Sequence
+
+from actors.bodies import FETCH, FetchBody, encode
+from actors.events import new_event
+from engine.actor import ServiceActor
+from engine.mailbox import LANES, Envelope, MailboxStore, Room
+from storage.books import Books
+from storage.records import OpenRow, SourceState
+
+BATCH = 1_000
+LOW_SHARE = 10
+"""The low lane gets one part in so many of the mailbox, so that a first sync leaves room for live mail."""
+
+
+class Feeder(ServiceActor):
+    """Feeds on `feed` (told by the lister and the janitor), and once a second in case somebody else's node opened rows."""
+
+    def __init__(self, *args: object, store: MailboxStore, books: Books, room: Room, tick: float = 1.0, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)
+        self.store, self.books, self.room, self.tick = store, books, room, tick
+
+    def on_start(self) -> None:
+        """Begin to tick."""
+        super().on_start()
+        self.every(self.tick, self.feed)
+
+    def feed(self) -> int:
+        """Feed all sources until there is nothing left or no room; returns how many rows went in."""
+        total = 0
+        while True:
+            fed = sum(self._feed_lane(source, lane) for source in self.books.sources() for lane in LANES)
+            total += fed
+            if not fed:
+                return total
+
+    def _feed_lane(self, source: SourceState, lane: str) -> int:
+        """One batch of one lane, so that sources and lanes take turns."""
+        room = self._room(lane)
+        if room <= 0:
+            return 0
+        position = f"{source.name}:{lane}"
+        after = self.store.position(position)
+        rows = self.books.open_rows(source.id, lane, after, min(room, BATCH))
+        if not rows:
+            return 0
+        now = time.time()
+        envelopes = [_envelope(source, lane, row, now) for row in rows]
+        events = _new_events(source, rows, now)
+        moved = self.store.feed(FETCH, envelopes, position=position, expected=after, to=rows[-1].feed_seq, events=events)
+        return len(rows) if moved else 0
+
+    def _room(self, lane: str) -> int:
+        depths = self.store.depths(FETCH)
+        waiting = sum(depth.messages for depth in depths.values())
+        if sum(depth.bytes for depth in depths.values()) >= self.room.bytes:
+            return 0
+        if lane == "low":
+            own = depths["low"].messages if "low" in depths else 0
+            return min(self.room.messages // LOW_SHARE - own, self.room.messages - waiting)
+        return self.room.messages - waiting
+
+
+def _envelope(source: SourceState, lane: str, row: OpenRow, now: float) -> Envelope:
+    times = {"listed": row.listed_at, "fed": now}
+    if row.notified_at is not None:
+        times["notified"] = row.notified_at
+    body = encode(FetchBody(row.first_missing_at)) if row.first_missing_at is not None else b""
+    return Envelope(source.name, row.key, ref=row.ref, generation=row.generation, attempts=row.attempts, lane=lane, times=times, body=body)
+
+
+def _new_events(source: SourceState, rows: Sequence[OpenRow], now: float) -> list[bytes]:
+    """`new` tells of first lives only: a retry or a replay is no new email."""
+    new = [row.key for row in rows if row.generation == 0 and row.attempts == 0 and row.first_missing_at is None]
+    return [new_event(source.name, new, now)] if new else []

@@ -1,0 +1,99 @@
+"""Fetches emails by id and hands them, whole and cut, to the classifiers. Trouble with FakeMail pauses it; a 404 is waited out."""
+
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from actors.bodies import CLASSIFY, FETCH, ClassifyBody, FetchBody, decode, encode
+from engine.errors import DependencyTrouble, MessageTrouble, Permanent
+from engine.mailbox import LANES, Delivery, Envelope
+from engine.mailbox_actor import Context, MailboxActor
+from engine.outcome import Outcome
+from fakemail.answers import RemoteEmail
+from storage.keys import unescape_id
+
+MISSING_PAUSE = 1.0
+"""An email that is not there yet is asked for again after this many seconds, then at growing intervals."""
+
+
+class Fetches(Protocol):
+    """What is needed of FakeMail here."""
+
+    def get_emails(self, email_ids: Sequence[str]) -> Sequence[RemoteEmail | Exception | None]:
+        """Each email, None where there is none, or what went wrong, in order."""
+
+
+class Fetcher(MailboxActor):
+    """One for each process that fetches; a batch becomes one call per email, 16 at a time, over kept connections."""
+
+    def __init__(self, context: Context, *, clients: Mapping[str, Fetches], gone_after: float, name: str = "fetcher") -> None:
+        super().__init__(context, name=name, mailbox=FETCH, count=128, into=(CLASSIFY,))
+        self.clients, self.gone_after = clients, gone_after
+
+    def handle(self, batch: Sequence[Delivery]) -> Outcome:
+        """Ask each source for its emails; what came goes on, what is missing waits, what can never come is buried."""
+        outcome = Outcome()
+        for source, deliveries in _by_source(batch).items():
+            client = self.clients.get(source)
+            if client is None:
+                raise DependencyTrouble(f"source {source} is not configured on this node", dependency="fakemail")
+            answers = client.get_emails([unescape_id(delivery.envelope.key) for delivery in deliveries])
+            fetched_at = time.time()
+            for delivery, answer in zip(deliveries, answers, strict=True):
+                self._judge(outcome, delivery, answer, fetched_at)
+        return outcome
+
+    def _judge(self, outcome: Outcome, delivery: Delivery, answer: RemoteEmail | Exception | None, at: float) -> None:
+        match answer:
+            case RemoteEmail():
+                outcome.forward(delivery, CLASSIFY, _classify_envelope(delivery.envelope, answer, at))
+            case None:
+                self._missing(outcome, delivery, at)
+            case DependencyTrouble():
+                outcome.again(delivery, answer)
+            case Permanent():
+                outcome.bury(delivery, answer.reason, str(answer))
+            case MessageTrouble():
+                outcome.retry(delivery, answer.reason, str(answer))
+            case _:
+                outcome.retry(delivery, "fetch_failed", repr(answer))
+
+    def _missing(self, outcome: Outcome, delivery: Delivery, at: float) -> None:
+        """A 404 spends no attempt: the id may have been announced before the email can be had."""
+        since = decode(delivery.envelope.body, FetchBody).first_missing_at
+        if since is not None and at - since >= self.gone_after:
+            outcome.bury(delivery, "gone", f"FakeMail has answered 404 for {at - since:.0f} s")
+            return
+        waited = 0.0 if since is None else at - since
+        pause = min(max(MISSING_PAUSE, waited / 2), max(self.gone_after - waited, 0.1))
+        outcome.retry(delivery, "gone", "FakeMail answers 404", delay=pause, spend=False, missing=True)
+
+
+def _by_source(batch: Sequence[Delivery]) -> dict[str, list[Delivery]]:
+    groups = defaultdict(list)
+    for delivery in batch:
+        groups[delivery.envelope.source].append(delivery)
+    return groups
+
+
+def _classify_envelope(envelope: Envelope, email: RemoteEmail, at: float) -> Envelope:
+    body = ClassifyBody(
+        subject=email.subject,
+        body=email.body,
+        sender=email.sender,
+        recipient=email.recipient,
+        timestamp=email.timestamp,
+        headers=email.headers,
+        truncated=email.truncated,
+    )
+    return Envelope(
+        envelope.source,
+        envelope.key,
+        ref=envelope.ref,
+        generation=envelope.generation,
+        attempts=envelope.attempts,
+        lane=envelope.lane if envelope.lane in LANES else "normal",
+        times={**envelope.times, "fetched": at},
+        body=encode(body),
+    )

@@ -1,0 +1,127 @@
+"""How a source's history is followed: list from the cursor, enter what is new, move the cursor with the last slice.
+
+Used by the lister. The cursor only goes to a history id seen on an email that is in the books (the last listed one; where
+emails bear none, what `/watch` said before the listing), in the very transaction that enters the last slice. Known ids
+collapse, so every look may happen twice, overlap another, or be cut off anywhere.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from engine.errors import Permanent
+from fakemail.answers import RemoteEmail
+from storage.books import Books
+from storage.keys import escape_id, unescape_id
+from storage.records import CursorMove, Look, SourceState
+
+SLICE = 2_000
+"""Ids that go into the books in one transaction."""
+
+LAST_TRIED = 3
+"""So many of the last listed emails are asked for the history id that they bear."""
+
+
+class History(Protocol):
+    """What is needed of FakeMail here: fakemail.client.FakeMailClient has it."""
+
+    def watch(self) -> int:
+        """The newest history id of the account."""
+
+    def list_emails(self, from_history_id: int) -> list[str]:
+        """Ids after that history id, oldest first."""
+
+    def get_email(self, email_id: str) -> RemoteEmail | None:
+        """One email; None when there is none."""
+
+
+@dataclass
+class Follower:
+    """Follows one source. One look at a time; two followers of one source are safe, since every move is guarded."""
+
+    name: str
+    client: History
+    books: Books
+    overlap: float  # seconds, HISTORY_OVERLAP_S
+    entered: Callable[[int], None] = lambda _: None  # told after each slice, so that feeding begins at once
+    bears_history: bool = field(default=True, init=False)  # until an email shows that they bear none
+
+    @property
+    def source(self) -> SourceState:
+        """The source as the books have it now."""
+        return self.books.source(self.name)
+
+    def look(self, look: Look, *, lane: str = "normal") -> SourceState:
+        """What a notification asks for: list from the cursor. An announcement below the cursor may mean a reset."""
+        source = self.source
+        if look.history_id is not None and look.history_id < source.cursor:
+            source = self._after_a_reset(source, self.client.watch())
+        return self._list(source, look, start=source.cursor, lane=lane)
+
+    def poll(self, look: Look, *, lane: str = "normal") -> SourceState:
+        """The look that needs no notification: from the floor, so that what became visible late is found."""
+        source = self._after_a_reset(self.source, self.client.watch())
+        if source.cursor_key is not None and self._vanished(source):
+            source = self.books.reset(source)
+        source = self._list(source, look, start=source.floor, lane=lane)
+        return self.books.finish_poll(source, began=look.began, overlap=self.overlap)
+
+    def skip_to_now(self) -> SourceState:
+        """START_FROM=now: what the account holds today is left alone."""
+        source = self.source
+        move = CursorMove(source.epoch, source.cursor, self.client.watch())
+        self.books.enter(source, [], Look(kind="start", began=time.time()), lane="low", move=move)
+        return self.source
+
+    def _after_a_reset(self, source: SourceState, watched: int) -> SourceState:
+        return self.books.reset(source) if watched < source.cursor else source
+
+    def _vanished(self, source: SourceState) -> bool:
+        """The email that set the cursor is neither listed nor found: the account is another one than it was."""
+        assert source.cursor_key is not None
+        email_id = unescape_id(source.cursor_key)
+        try:
+            if self.client.get_email(email_id) is not None:
+                return False
+        except Permanent:
+            return False
+        return email_id not in self.client.list_emails(max(source.cursor - 1, 0))
+
+    def _list(self, source: SourceState, look: Look, *, start: int, lane: str) -> SourceState:
+        watched = None if self.bears_history else self.client.watch()
+        ids = self.client.list_emails(start)
+        move = self._move(source, ids, watched)
+        if watched is None and not self.bears_history:
+            return self._list(source, look, start=start, lane=lane)  # now we know: ask /watch first
+        look.listed += len(ids)
+        slices = list(_slices(ids)) or ([[]] if move else [])
+        for number, part in enumerate(slices, 1):
+            new = self.books.enter(source, part, look, lane=lane, move=move if number == len(slices) else None)
+            if new:
+                self.entered(len(new))
+        return self.source
+
+    def _move(self, source: SourceState, ids: Sequence[str], watched: int | None) -> CursorMove | None:
+        """Where the cursor goes with these ids; None when it stays where it is."""
+        seen, key = self._seen_history(ids) if watched is None else (watched, None)
+        if seen is None or seen <= source.cursor:
+            return None
+        return CursorMove(source.epoch, source.cursor, seen, key)
+
+    def _seen_history(self, ids: Sequence[str]) -> tuple[int | None, str | None]:
+        for email_id in reversed(ids[-LAST_TRIED:]):
+            try:
+                email = self.client.get_email(email_id)
+            except Permanent:
+                continue
+            if email is not None:
+                self.bears_history = email.history_id is not None
+                return email.history_id, escape_id(email_id)
+        return None, None
+
+
+def _slices(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(ids), SLICE):
+        yield ids[start : start + SLICE]
+

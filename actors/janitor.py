@@ -1,0 +1,147 @@
+"""Keeps the house: gives back what dead processes held, reopens due retries, reconciles mailboxes with books, indexes, prunes.
+
+Each duty is small, safe to repeat and safe to run on several nodes at once; each has its own pace (DUTIES). The books are the
+truth: what they say is open and no mailbox holds is given a new feed_seq, and the feeder puts it in again.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+
+from actors.bodies import CLASSIFY, FETCH, look_mailbox
+from engine.actor import ServiceActor
+from engine.errors import DependencyTrouble
+from engine.mailbox import DEAD, LANES, MailboxStore
+from engine.supervision import backoff
+from storage.books import Books
+from storage.notifications import Notifications
+from storage.search import Search
+
+log = logging.getLogger(__name__)
+
+DUE_BATCH = 1_000
+SUSPECT_AGE = 60.0
+"""Rows fed longer ago than this and still open are looked for in the mailboxes."""
+SUSPECT_BATCH = 2_000
+INDEX_BATCH = 128
+NOTIFICATION_AGE = 7 * 86_400.0
+
+
+class Janitor(ServiceActor):
+    """One for each front. `feed` wakes the feeder; `pace` shortens every duty's interval in tests."""
+
+    def __init__(
+        self,
+        *args: object,
+        store: MailboxStore,
+        books: Books,
+        notifications: Notifications,
+        search: Search,
+        feed: Callable[[], None],
+        suspect_age: float = SUSPECT_AGE,
+        **kwargs: object,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.store, self.books, self.notifications, self.search = store, books, notifications, search
+        self.feed, self.suspect_age = feed, suspect_age
+        self.positions: list[tuple[float, dict[str, int]]] = []
+        self.failures = 0
+
+    def on_start(self) -> None:
+        """Begin all duties."""
+        super().on_start()
+        duties: Sequence[tuple[float, Callable[[], None]]] = (
+            (0.25, self.reopen_due),
+            (1.0, self.release_the_dead),
+            (0.5, self.index),
+            (min(60.0, self.suspect_age), self.reconcile),
+            (min(5.0, self.suspect_age / 2), self.note_positions),
+            (3600.0, self.prune),
+        )
+        for seconds, duty in duties:
+            self.every(seconds, self._guarded(duty))
+
+    def _guarded(self, duty: Callable[[], None]) -> Callable[[], None]:
+        """A dependency's trouble makes a duty wait for its next turn; it is seen in the actor's state."""
+
+        def run() -> None:
+            try:
+                duty()
+            except DependencyTrouble as trouble:
+                self.failures += 1
+                self.waiting(trouble)
+                self.pause(backoff(self.failures, base=0.1, cap=5.0))
+            else:
+                self.failures = 0
+                self.running()
+
+        run.__name__ = duty.__name__
+        return run
+
+    def reopen_due(self) -> None:
+        """Retries whose time has come get a new place in the feed."""
+        while reopened := self.books.due(time.time(), DUE_BATCH):
+            self.feed()
+            if reopened < DUE_BATCH:
+                return
+
+    def release_the_dead(self) -> None:
+        """What a process held that is not heard of any more goes back to its mailbox; nobody is blamed for that."""
+        alive = self.store.alive()
+        for mailbox in self.mailboxes():
+            for consumer in self.store.consumers(mailbox):
+                if consumer.rsplit("/", 1)[0] not in alive:
+                    released = self.store.release(mailbox, consumer, crashed=False)
+                    if released:
+                        log.warning("gave back %d messages of %s, which is gone, to mailbox %s", released, consumer, mailbox)
+
+    def mailboxes(self) -> list[str]:
+        """All mailboxes of the system."""
+        return [FETCH, CLASSIFY, DEAD, *(look_mailbox(source.name) for source in self.books.sources())]
+
+    def index(self) -> None:
+        """Full text catches up in small slices; more of them while there is much to do."""
+        while self.search.index(INDEX_BATCH) == INDEX_BATCH:
+            self.breathe()
+
+    def note_positions(self) -> None:
+        """Remember how far each lane was fed, and when: `fed more than a minute ago` needs no mark per email."""
+        now = time.monotonic()
+        current = {name: self.store.position(name) for name in self._positions()}
+        self.positions.append((now, current))
+        self.positions = [each for each in self.positions if now - each[0] <= 2 * self.suspect_age + 10]
+
+    def _positions(self) -> list[str]:
+        return [f"{source.name}:{lane}" for source in self.books.sources() for lane in LANES]
+
+    def reconcile(self) -> None:
+        """Open rows, fed over a minute ago, waiting for no retry: any that no mailbox holds is unaccounted, and is fed again."""
+        old = self._positions_before(time.monotonic() - self.suspect_age)
+        suspects = self._suspects(old)
+        missing: set[tuple[int, int]] = set()
+        if suspects:
+            held = {(ref, generation) for mailbox in (FETCH, CLASSIFY, DEAD) for _, ref, generation in self.store.refs(mailbox)}
+            missing = (suspects - held) & self._suspects(old)
+        self.books.set_unaccounted(len(missing), time.time())
+        if missing:
+            log.error("%d emails were in no mailbox: fed again from the books", len(missing))
+            self.books.refeed(sorted(missing))
+            self.feed()
+
+    def _positions_before(self, moment: float) -> dict[str, int]:
+        older = [positions for at, positions in self.positions if at <= moment]
+        return older[-1] if older else {}
+
+    def _suspects(self, positions: dict[str, int]) -> set[tuple[int, int]]:
+        found: set[tuple[int, int]] = set()
+        for source in self.books.sources():
+            for lane in LANES:
+                after, up_to = 0, positions.get(f"{source.name}:{lane}", 0)
+                while up_to and (page := self.books.suspects(source.id, lane, up_to, after, SUSPECT_BATCH)):
+                    found.update(page)
+                    after = page[-1][0]
+        return found
+
+    def prune(self) -> None:
+        """What is kept for a time only."""
+        self.notifications.prune(time.time() - NOTIFICATION_AGE)

@@ -1,0 +1,51 @@
+"""The engine's ledger on the books: a failed attempt is durable in SQL before its message leaves the mailbox."""
+
+from collections.abc import Sequence
+
+from actors.events import retry_event
+from engine.mailbox_actor import Postponement
+from storage.books import Books
+from storage.records import Attempt
+
+
+class SqlLedger:
+    """Implements engine.mailbox_actor.Ledger."""
+
+    def __init__(self, books: Books) -> None:
+        self.books = books
+
+    def postpone(self, postponements: Sequence[Postponement]) -> list[bool]:
+        """True where the attempt was entered; False where the row has moved on."""
+        attempts = [
+            Attempt(
+                source=each.delivery.envelope.source,
+                key=each.delivery.envelope.key,
+                ref=each.delivery.envelope.ref,
+                generation=each.delivery.envelope.generation,
+                attempts=each.delivery.envelope.attempts,
+                reason=each.reason,
+                error=each.error,
+                at=each.at,
+                next_at=each.next_at,
+                processor_id=each.processor,
+                spend=each.spend,
+                missing=each.missing,
+            )
+            for each in postponements
+        ]
+        return [due is not None for due in self.books.postpone(attempts)]
+
+    def retry_event(self, postponement: Postponement) -> bytes | None:
+        """What the event log says of it; an email that is not there yet is no news."""
+        if not postponement.spend:
+            return None
+        envelope = postponement.delivery.envelope
+        return retry_event(
+            envelope.source,
+            envelope.key,
+            reason=postponement.reason,
+            error=postponement.error,
+            attempts=envelope.attempts + 1,
+            next_at=postponement.next_at,
+            at=postponement.at,
+        )

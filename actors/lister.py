@@ -1,0 +1,157 @@
+"""Looks at a source's history: when a notification says so, every POLL_INTERVAL_S unasked, and again soon after an announcement
+that did not show. One lister leads a source at a time, by lease; the guards of the books hold even when two believe they do.
+"""
+
+import logging
+import secrets
+import time
+from collections.abc import Callable, Sequence
+
+from actors.bodies import LookBody, decode, look_mailbox
+from actors.following import Follower
+from engine.errors import DependencyTrouble, StaleError
+from engine.mailbox import Delivery
+from engine.mailbox_actor import Context, MailboxActor
+from engine.outcome import Outcome
+from engine.supervision import backoff
+from storage.desired import Desired
+from storage.notifications import Notifications
+from storage.records import Look, Notification
+
+log = logging.getLogger(__name__)
+
+LEASE_TTL = 5.0
+ANNOUNCED_TRIES = 8
+"""An announced history id that is not listed yet is looked for so many times, with growing pauses, before it is left to polls."""
+
+
+class Lister(MailboxActor):
+    """The leader's greenlet of one source. Its mailbox holds hints; a batch of them is one look."""
+
+    def __init__(
+        self,
+        context: Context,
+        *,
+        follower: Follower,
+        notifications: Notifications,
+        desired: Desired,
+        subscribe: Callable[[], None],
+        poll_interval: float,
+        start_from: str,
+        name: str,
+    ) -> None:
+        super().__init__(context, name=name, mailbox=look_mailbox(follower.name), count=1_000)
+        self.follower, self.notifications, self.desired = follower, notifications, desired
+        self.subscribe, self.poll_interval, self.start_from = subscribe, poll_interval, start_from
+        self.token = secrets.token_hex(16)
+        self.leads = False
+        self.subscribed = False
+        self.polled_at = float("-inf")
+        self.announced = 0
+        self.tries = 0
+        self.look_at = float("inf")
+
+    # -- leading ---------------------------------------------------------------------------------------------------------
+
+    def on_start(self) -> None:
+        """Campaign for the lease, and look when it is time to."""
+        super().on_start()
+        self.every(1.0, self.lead)
+        self.every(min(0.25, self.poll_interval), self.tick)
+
+    def on_stop(self) -> None:
+        """Let another node lead at once."""
+        super().on_stop()
+        if self.leads:
+            self.context.store.give_up(self._lease, self.token)
+
+    def may_take(self) -> bool:
+        """Only the leader reads the hints."""
+        return self.leads and super().may_take()
+
+    def lead(self) -> None:
+        """Take or renew the lease."""
+        led, self.leads = self.leads, self.context.store.lease(self._lease, self.token, ttl=LEASE_TTL)
+        if self.leads and not led:
+            log.info("leading source %s", self.follower.name)
+            self.polled_at = float("-inf")
+
+    @property
+    def _lease(self) -> str:
+        return f"lister:{self.follower.name}"
+
+    # -- looking ---------------------------------------------------------------------------------------------------------
+
+    def handle(self, batch: Sequence[Delivery]) -> Outcome:
+        """Notifications, however many: one look, then each is noted with it."""
+        hints = [(delivery, decode(delivery.envelope.body, LookBody)) for delivery in batch]
+        received = [delivery.envelope.times.get("received", time.time()) for delivery in batch]
+        look = Look("notification", time.time(), notified_at=min(received), history_id=max(hint.history_id for _, hint in hints))
+        self._start_if_new()
+        self._follow(lambda: self.follower.look(look))
+        self._expect(look.history_id or 0)
+        noted = [Notification(at, hint.history_id, hint.webhook_id, "listed", look.id or None) for at, (_, hint) in zip(received, hints, strict=True)]
+        self.notifications.note(self.follower.source.id, noted)
+        outcome = Outcome()
+        for delivery in batch:
+            outcome.done(delivery)
+        return outcome
+
+    def tick(self) -> None:
+        """Whatever is due: subscribing, a poll, a second look for what was announced."""
+        if not self.leads or self.context.control.paused:
+            return
+        now = time.monotonic()
+        try:
+            if now - self.polled_at >= self.poll_interval:
+                self._poll(now)
+            elif now >= self.look_at:
+                self.look_at = float("inf")
+                self._follow(lambda: self.follower.look(Look("notification", time.time(), history_id=self.announced)))
+                self._expect(self.announced)
+        except DependencyTrouble as trouble:
+            self.waiting(trouble)
+            self.polled_at = now - self.poll_interval + min(self.poll_interval, backoff(self.note_trouble(), base=0.25, cap=5.0))
+
+    def _poll(self, now: float) -> None:
+        if not self.subscribed:
+            self.subscribe()
+            self.subscribed = True
+        self._start_if_new()
+        look = Look("poll", time.time())
+        self._follow(lambda: self.follower.poll(look))
+        self.polled_at = now
+        self.no_trouble()
+        if look.new:
+            self.context.bus.emit("mail_without_notification", source=self.follower.name, count=look.new)
+            self.subscribed = False
+
+    def _start_if_new(self) -> None:
+        """The first start takes what the account lists, as low priority, or skips it."""
+        name, flag = self.follower.name, f"started:{self.follower.name}"
+        if self.desired.get(flag):
+            return
+        if self.start_from == "now":
+            self.follower.skip_to_now()
+        else:
+            look = Look("start", time.time())
+            self._follow(lambda: self.follower.poll(look, lane="low"))
+            log.info("first look at source %s: %d emails listed", name, look.listed)
+        self.desired.set(flag, True)
+
+    def _follow(self, look: Callable[[], object]) -> None:
+        """Another leader moved the cursor meanwhile: what it entered is in the books, so look once more from there."""
+        try:
+            look()
+        except StaleError:
+            look()
+
+    def _expect(self, history_id: int) -> None:
+        """Announced but not listed yet: look again soon, a few times; then the polls will find it."""
+        if history_id > self.announced:
+            self.announced, self.tries = history_id, 0
+        if self.announced > self.follower.source.cursor and self.tries < ANNOUNCED_TRIES:
+            self.tries += 1
+            self.look_at = time.monotonic() + backoff(self.tries, base=0.1, cap=10.0)
+        else:
+            self.look_at = float("inf")

@@ -1,0 +1,55 @@
+"""Writes the dead letters: what any actor buried arrives here, so that even a message that kills processes ends in the books."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from actors.bodies import ClassifyBody
+from actors.events import dead_event
+from engine.mailbox import DEAD, Delivery
+from engine.mailbox_actor import Context, MailboxActor, Obituary
+from engine.outcome import Outcome
+from storage.dead_letters import DeadLetters
+from storage.records import Burial, Content
+
+
+class Undertaker(MailboxActor):
+    """One for each front; burying twice reads as once."""
+
+    def __init__(self, context: Context, *, dead_letters: DeadLetters, name: str = "undertaker") -> None:
+        super().__init__(context, name=name, mailbox=DEAD)
+        self.dead_letters = dead_letters
+
+    def handle(self, batch: Sequence[Delivery]) -> Outcome:
+        """A batch of obituaries → one transaction of dead letters → their `dead` events."""
+        letters = self.dead_letters.bury([_burial(delivery) for delivery in batch])
+        outcome = Outcome()
+        for delivery, letter in zip(batch, letters, strict=True):
+            outcome.done(delivery, *([dead_event(letter)] if letter else []))
+        return outcome
+
+
+def _burial(delivery: Delivery) -> Burial:
+    envelope = delivery.envelope
+    obituary = msgspec.msgpack.decode(envelope.body, type=Obituary)
+    return Burial(
+        source=envelope.source,
+        key=envelope.key,
+        ref=envelope.ref,
+        generation=envelope.generation,
+        attempts=obituary.attempts,
+        reason=obituary.reason,
+        error=obituary.error,
+        at=obituary.at,
+        processor_id=obituary.processor,
+        content=_content(obituary.content),
+        times=envelope.times,
+    )
+
+
+def _content(data: bytes) -> Content | None:
+    """The email itself, where it had been fetched."""
+    try:
+        return msgspec.msgpack.decode(data, type=ClassifyBody) if data else None
+    except msgspec.DecodeError:
+        return None

@@ -1,0 +1,80 @@
+"""Talks to a running server for the commands and scripts: BASE_URL and API_TOKEN say which and as whom.
+
+Every trouble is a CommandError: one line on the command line, exit code 1.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import requests
+
+T = TypeVar("T")
+
+
+class CommandError(Exception):
+    """What a command says instead of a traceback."""
+
+
+class Server:
+    """A running server, by its base URL."""
+
+    def __init__(self, base_url: str, token: str | None = None, timeout: float = 30.0) -> None:
+        self.base_url, self.timeout = base_url.rstrip("/"), timeout
+        self.session = requests.Session()
+        self.session.trust_env = False  # 500 µs a call instead of 730, and no proxy surprises
+        if token:
+            self.session.headers["Authorization"] = f"Bearer {token}"
+
+    def get(self, path: str, **params: Any) -> Any:
+        """GET, as JSON."""
+        return self._json("GET", path, params=params)
+
+    def post(self, path: str, body: Any = None, **params: Any) -> Any:
+        """POST a JSON body, answer as JSON."""
+        return self._json("POST", path, json={} if body is None else body, params=params)
+
+    def delete(self, path: str) -> Any:
+        """DELETE, as JSON."""
+        return self._json("DELETE", path)
+
+    def request(self, method: str, path: str, **options: Any) -> requests.Response:
+        """Any request; only a server that cannot be reached is an error here."""
+        try:
+            return self.session.request(method, self.base_url + path, timeout=self.timeout, **options)
+        except requests.RequestException as error:
+            raise CommandError(
+                f"no answer from {self.base_url} ({_cause(error)}): is it running? BASE_URL says where"
+            ) from None
+
+    def _json(self, method: str, path: str, **options: Any) -> Any:
+        answer = self.request(method, path, **options)
+        if not answer.ok:
+            raise CommandError(f"{method} {path}: {problem(answer)}")
+        return answer.json() if answer.content else None
+
+
+def problem(answer: requests.Response) -> str:
+    """Status and reason of an error answer, in a line."""
+    try:
+        body = answer.json()
+        text = body.get("detail") or body.get("title") or answer.reason
+    except (ValueError, AttributeError):
+        text = answer.reason
+    return f"{answer.status_code} {text}"
+
+
+def wait_for(what: str, look: Callable[[], T | None], *, seconds: float, pause: float = 0.1) -> T:
+    """The first value of `look()` that is not None or False; CommandError when none came in time."""
+    end = time.monotonic() + seconds
+    while True:
+        value = look()
+        if value is not None and value is not False:
+            return value
+        if time.monotonic() >= end:
+            raise CommandError(f"{what} did not happen within {seconds:g} s")
+        time.sleep(pause)
+
+
+def _cause(error: Exception) -> str:
+    return "refused" if "refused" in str(error).lower() else error.__class__.__name__

@@ -1,0 +1,77 @@
+"""Finds the simulator that a running server listens to, and sends mail through it; used by import and the scripts."""
+
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+from urllib.parse import quote
+
+from commands.client import CommandError, Server, wait_for
+
+
+def find_simulator(server: Server) -> Server:
+    """The simulator in the server itself, else the one at FAKEMAIL_API_URL; CommandError when there is none."""
+    fakemail = os.environ.get("FAKEMAIL_API_URL", "").rstrip("/")
+    for url in [f"{server.base_url}/simulator", *([fakemail, f"{fakemail}/simulator"] if fakemail else [])]:
+        found = Server(url)
+        found.session.headers.update(server.session.headers if url.startswith(server.base_url) else {})
+        answer = found.request("GET", "/status")
+        if answer.status_code == 401:
+            raise CommandError(f"{url} wants a token: set API_TOKEN")
+        if answer.ok:
+            return found
+    raise CommandError(
+        f"{server.base_url} has no simulator, and FAKEMAIL_API_URL names none: there is no way to send mail"
+    )
+
+
+def send(simulator: Server, emails: Sequence[dict[str, Any]]) -> list[str]:
+    """One batch, one notification; the ids in order."""
+    ids: list[str] = simulator.post("/send_batch", {"emails": list(emails)})["email_ids"]
+    return ids
+
+
+def books(server: Server) -> dict[str, int]:
+    """The audit of the server."""
+    audit: dict[str, int] = server.get("/audit")
+    return audit
+
+
+def wait_settled(
+    server: Server, *, listed: int, seconds: float, tell: Callable[[dict[str, int]], None] = lambda _: None
+) -> dict[str, int]:
+    """Wait until the books list at least `listed` emails and none is open; the time counts from the last progress."""
+    last, end = -1, time.monotonic() + seconds
+    while True:
+        audit = books(server)
+        done = audit["listed"] - audit["queued"] - audit["retrying"]
+        tell(audit)
+        if audit["listed"] >= listed and audit["queued"] == audit["retrying"] == 0:
+            return audit
+        if done != last:
+            last, end = done, time.monotonic() + seconds
+        if time.monotonic() > end:
+            raise CommandError(
+                f"no progress for {seconds:g} s: {audit['queued']} queued, {audit['retrying']} retrying, {audit['listed']} of {listed} listed"
+            )
+        time.sleep(0.2)
+
+
+def wait_result(server: Server, email_id: str, seconds: float = 20.0) -> dict[str, Any]:
+    """The result of one email."""
+
+    def look() -> dict[str, Any] | None:
+        answer = server.request("GET", f"/results/{quote(email_id, safe='')}", params={"wait": 5})
+        return dict(answer.json()) if answer.status_code == 200 else None
+
+    return wait_for(f"a result of email {email_id}", look, seconds=seconds)
+
+
+def check(rows: Iterable[tuple[str, bool]]) -> None:
+    """Print each claim with its outcome; CommandError when one does not hold."""
+    failed = 0
+    for claim, holds in rows:
+        print(f"  {'ok  ' if holds else 'FAIL'}  {claim}")
+        failed += not holds
+    if failed:
+        raise CommandError(f"{failed} of the checks failed")

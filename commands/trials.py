@@ -1,0 +1,228 @@
+"""The work of the four scripts at the top level: small trials of a running server, as a stranger would make them."""
+
+import json
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+import websocket
+from tqdm import tqdm
+
+from commands.client import CommandError, Server, problem
+from commands.script import server_from_env
+from commands.simulated import books, check, find_simulator, send, wait_result, wait_settled
+from fakemail.signature import sign
+
+DEFAULT_BATCH = 2_000
+CHUNK = 1_000
+
+SAMPLES = {
+    "meeting": (
+        "Project sync on Thursday",
+        "Hi Ana, can we meet on Thursday at 10:30 to go through the plan? I'll send a calendar invite with the Zoom link.",
+    ),
+    "promotion": (
+        "48 hours only: 40% off everything",
+        "Our biggest sale of the year ends Sunday. Use code SAVE40 at checkout and shop now! Unsubscribe any time.",
+    ),
+    "intro": (
+        "Introducing myself",
+        "Hello, my name is Jonas Weber and I have just joined the data team. I wanted to introduce myself and say hello to everyone.",
+    ),
+    "unknown": (
+        "Re: build failure on main",
+        "The linker error comes from the stale object files; a clean build of revision 4812 passes here.",
+    ),
+}
+
+
+def flow() -> None:
+    """One email of each kind, all the way."""
+    server = server_from_env()
+    simulator = find_simulator(server)
+    live = _listen(server)
+    try:
+        ids = send(
+            simulator,
+            [{"subject": subject, "body": body, "sender": "flow@example.org"} for subject, body in SAMPLES.values()],
+        )
+        results = {label: wait_result(server, email_id) for label, email_id in zip(SAMPLES, ids, strict=True)}
+        events = _process_events(live, set(ids))
+    finally:
+        live.close()
+    for label, result in results.items():
+        print(f"  {label:<10} → {result['classification']:<10} {result['confidence']:.2f}  {result['total_ms']} ms")
+    audit = wait_settled(server, listed=0, seconds=30)
+    check(
+        [
+            ("every email has its result", len(results) == len(SAMPLES)),
+            ("its event came over the WebSocket", events == set(ids)),
+            (
+                "the emails are listed in /emails",
+                set(ids) <= {item["email_id"] for item in server.get("/emails", limit=100)["items"]},
+            ),
+            ("the statistics agree with the books", server.get("/stats")["total_emails_processed"] >= len(SAMPLES)),
+            ("the books balance", _balanced(audit)),
+        ]
+    )
+
+
+def large_batch(count: int) -> None:
+    """`count` generated emails in batches, each exactly one result."""
+    server = server_from_env()
+    simulator = find_simulator(server)
+    before = books(server)
+    began = time.monotonic()
+    ids = _send_all(simulator, count)
+    with tqdm(total=count, unit="email", desc="processed") as bar:
+        audit = wait_settled(
+            server, listed=before["listed"] + count, seconds=120, tell=lambda now: _advance(bar, before, now)
+        )
+    took = time.monotonic() - began
+    done = audit["results"] - before["results"]
+    print(f"  {count} emails in {took:.1f} s: {count / took:.0f} a second")
+    sample = ids[:: max(1, len(ids) // 20)]
+    check(
+        [
+            ("every email was listed once", audit["listed"] - before["listed"] == count == len(set(ids))),
+            ("every email has one result", done == count),
+            (
+                "any of them can be asked for",
+                all(wait_result(server, email_id)["classification"] for email_id in sample),
+            ),
+            ("the books balance", _balanced(audit)),
+        ]
+    )
+
+
+def webhook() -> None:
+    """Good and bad notifications, and their answers."""
+    server = server_from_env()
+    rows = []
+    for body, content_type, expected in _notifications():
+        answer = _notify(f"{server.base_url}/webhook", body, content_type)
+        rows.append(
+            (
+                f"{body[:40]!r} as {content_type} → {answer.status_code}, expected {expected}",
+                answer.status_code == expected,
+            )
+        )
+    answer = _notify(f"{server.base_url}/webhook", b'{"history_id": 7}', "application/json")
+    accepted = answer.ok and answer.json() == {"status": "accepted", "history_id": 7}
+    check([*rows, ("the answer names the history id", accepted)])
+
+
+def initialize(fakemail: str | None, webhook_url: str | None, *, test: bool) -> None:
+    """Watch and subscribe; with `test`, notify and send."""
+    server = server_from_env()
+    target = _webhook_of(webhook_url or f"{server.base_url}/webhook")
+    url = fakemail or os.environ.get("FAKEMAIL_API_URL") or f"{server.base_url}/simulator"
+    account = Server(url, os.environ.get("FAKEMAIL_API_TOKEN"))
+    if url.startswith(server.base_url):
+        account.session.headers.update(server.session.headers)
+    history_id = account.post("/watch")["history_id"]
+    print(f"  watching {url}: history id {history_id}")
+    account.post("/subscribe", {"webhook_url": target})
+    print(f"  subscribed {target}")
+    if not test:
+        return
+    answer = _notify(target, f'{{"history_id": {history_id}}}'.encode(), "application/json")
+    if answer.status_code != 202:
+        raise CommandError(f"the webhook {target} answered {problem(answer)}")
+    print("  the webhook accepts notifications")
+    subject, body = SAMPLES["meeting"]
+    sent = account.request("POST", "/send_email", json={"subject": subject, "body": body})
+    if sent.ok:
+        result = wait_result(server, sent.json()["email_id"])
+        print(
+            f"  a test email was classified as {result['classification']} ({result['confidence']:.2f}) in {result['total_ms']} ms"
+        )
+    elif sent.status_code != 404:  # 404: a FakeMail that is no simulator
+        raise CommandError(f"the test email could not be sent: {problem(sent)}")
+
+
+def _notifications() -> Iterator[tuple[bytes, str, int]]:
+    yield b'{"history_id": 0}', "application/json", 202
+    yield b'{"history_id": 3, "email_ids": ["a"]}', "text/plain", 202
+    yield b'{"history_id": "42"}', "application/json", 400
+    yield b'{"history_id": true}', "application/json", 400
+    yield b'{"history_id": 4.0}', "application/json", 400
+    yield b'{"history_id": -1}', "application/json", 400
+    yield b"{}", "application/json", 400
+    yield b"no json", "application/json", 400
+
+
+def _notify(url: str, body: bytes, content_type: str) -> requests.Response:
+    headers = {"Content-Type": content_type}
+    if secret := os.environ.get("WEBHOOK_SECRET", "").split():
+        message_id, now = f"msg_{secrets.token_hex(8)}", int(time.time())
+        headers |= {
+            "webhook-id": message_id,
+            "webhook-timestamp": str(now),
+            "webhook-signature": sign(secret[0], message_id, now, body),
+        }
+    return Server(url).request("POST", "", data=body, headers=headers)
+
+
+def _webhook_of(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise CommandError(f"--webhook {url} is no http or https URL")
+    return f"{url.rstrip('/')}/webhook" if parts.path in {"", "/"} else url
+
+
+def _send_all(simulator: Server, count: int) -> list[str]:
+    run = secrets.token_hex(4)
+    samples = list(SAMPLES.values())
+    ids: list[str] = []
+    for start in range(0, count, CHUNK):
+        numbers = range(start, min(start + CHUNK, count))
+        ids += send(
+            simulator,
+            [
+                {
+                    "subject": f"{samples[n % 4][0]} ({run}-{n})",
+                    "body": samples[n % 4][1],
+                    "sender": f"user{n % 97}@example.org",
+                }
+                for n in numbers
+            ],
+        )
+    return ids
+
+
+def _advance(bar: "tqdm[Any]", before: dict[str, int], now: dict[str, int]) -> None:
+    bar.update(now["results"] - before["results"] - bar.n)
+
+
+def _balanced(audit: dict[str, int]) -> bool:
+    parts = ("results", "queued", "retrying", "dead", "discarded", "erased")
+    return audit["listed"] == sum(audit[part] for part in parts) and audit["unaccounted"] == 0
+
+
+def _listen(server: Server) -> "websocket.WebSocket":
+    url = server.base_url.replace("http", "ws", 1) + f"/ws/emails/flow-{secrets.token_hex(4)}"
+    token = server.session.headers.get("Authorization")
+    try:
+        return websocket.create_connection(
+            url, timeout=20, header=[f"Authorization: {token!s}"] if token else [], origin=server.base_url
+        )
+    except (OSError, websocket.WebSocketException) as error:
+        raise CommandError(f"no WebSocket at {url}: {error}") from None
+
+
+def _process_events(live: "websocket.WebSocket", ids: set[str]) -> set[str]:
+    """The ids of `ids` whose `process` event came, within the socket's time-out."""
+    seen: set[str] = set()
+    try:
+        while seen != ids:
+            message = json.loads(live.recv())
+            if message.get("event") == "process":
+                seen |= {message["data"]["email_id"]} & ids
+    except (OSError, websocket.WebSocketException):
+        pass
+    return seen

@@ -1,0 +1,25 @@
+"""Goes on in the project's virtual environment where there is one, so that the system's python may start everything.
+
+Called first by run.py and the scripts, before any import that needs an installed package. Standard library only, and plain
+enough for old Pythons, which get one line instead of a traceback.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+OLDEST = (3, 11)
+
+
+def enter() -> None:
+    """Replace this process by one of .venv's python, unless it is that already, or there is none."""
+    python = ROOT / ".venv" / "bin" / "python"
+    if python.exists() and Path(sys.prefix).resolve() != (ROOT / ".venv").resolve():
+        os.execv(python, [str(python), *sys.argv])  # noqa: S606  (our own interpreter, our own arguments)
+    if sys.version_info < OLDEST:
+        sys.exit("Python 3.11 or newer is needed, this is %d.%d; 'make run' sets it up" % sys.version_info[:2])  # noqa: UP031
+    try:
+        import gevent  # noqa: F401, PLC0415  (is it installed?)
+    except ImportError:
+        sys.exit("the packages of requirements.txt are not installed here; 'make run' sets them up in .venv")

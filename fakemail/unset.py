@@ -1,0 +1,42 @@
+"""The FakeMail of a system that has none: FAKEMAIL_API_URL is unset and the simulator is off.
+
+Every call says so as trouble of a dependency, so the system runs, degraded, and /health gives the reason.
+"""
+
+from collections.abc import Sequence
+from typing import NoReturn
+
+from engine.errors import DependencyTrouble
+
+
+class NoFakeMail:
+    """Stands where a FakeMailClient would."""
+
+    def _none(self) -> NoReturn:
+        raise DependencyTrouble(
+            "FAKEMAIL_API_URL is not set and the simulator is off", dependency="fakemail", retry_after=60
+        )
+
+    def watch(self) -> int:
+        """See FakeMailClient; raises DependencyTrouble, like all calls here."""
+        self._none()
+
+    def subscribe(self, webhook_url: str) -> None:  # noqa: ARG002  (the signature of FakeMailClient)
+        """See FakeMailClient."""
+        self._none()
+
+    def list_emails(self, from_history_id: int) -> list[str]:  # noqa: ARG002
+        """See FakeMailClient."""
+        self._none()
+
+    def get_email(self, email_id: str) -> None:  # noqa: ARG002
+        """See FakeMailClient."""
+        self._none()
+
+    def get_emails(self, email_ids: Sequence[str]) -> list[Exception | None]:  # noqa: ARG002
+        """See FakeMailClient."""
+        self._none()
+
+    def classify(self, subject: str, body: str) -> tuple[str, float]:  # noqa: ARG002
+        """See FakeMailClient."""
+        self._none()

@@ -1,0 +1,33 @@
+"""Prepares a FakeMail for a running server: watch the account, subscribe the webhook; --test sends an email through."""
+
+from commands import venv
+
+if __name__ == "__main__":
+    venv.enter()
+
+import argparse
+
+from commands.script import run
+from commands.trials import initialize
+
+
+def main() -> None:
+    """Read the arguments, do the work."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--fakemail", metavar="URL", help="FakeMail's base URL (default: FAKEMAIL_API_URL, else the server's simulator)"
+    )
+    parser.add_argument(
+        "--webhook",
+        metavar="URL",
+        help="the webhook to subscribe (default: the server's); without a path, its /webhook",
+    )
+    parser.add_argument(
+        "--test", action="store_true", help="then notify the webhook, and send an email through where that is possible"
+    )
+    args = parser.parse_args()
+    run(lambda: initialize(args.fakemail, args.webhook, test=args.test))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,12 @@
+"""Sends one email of each kind through a running server and follows it: result, event, statistics, books. Exit code 0 or 1."""
+
+from commands import venv
+
+if __name__ == "__main__":
+    venv.enter()
+
+from commands.script import run
+from commands.trials import flow
+
+if __name__ == "__main__":
+    run(flow)
