@@ -1,0 +1,178 @@
+"""The database: a store method runs whole on one native thread, in one transaction, and the gevent hub never waits for it.
+
+`Database.read` and `Database.write` are the only doors to the tables; books.py, results.py and the others go through them. One writing
+thread and a few reading threads a process, each with its own connection. What went wrong is told as DependencyTrouble; the
+outcome of a write is then unknown, which is why every write may happen twice and reads as once.
+"""
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, ParamSpec, TypeVar, cast
+
+import apsw
+import peewee
+import psycopg
+from gevent.threadpool import ThreadPool
+
+from engine.errors import DependencyTrouble
+from storage import migrations
+from storage.drivers import Driver, SqliteDriver, driver_for, native_sleep
+from storage.models import current
+from storage.statements import execute
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+TRIES = 6
+DRIVER_ERRORS = (peewee.PeeweeException, apsw.Error, psycopg.Error)
+
+
+class Database:
+    """One database, by DATABASE_URL: `sqlite:///path` or `postgresql://…`.
+
+    Opening never fails for an absent server: the first call does (DependencyTrouble). A URL that cannot be is a SettingsError.
+    Belongs to the thread that makes it; calls from other native threads run on those threads.
+    """
+
+    def __init__(self, url: str, *, readers: int = 4) -> None:
+        self.driver = driver_for(url)
+        self.kind = self.driver.kind
+        self._reading = _Connections(self.driver, readers, readonly=True)
+        self._writing = _Connections(self.driver, 1, readonly=False)
+
+    def read(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `fn(*args)` in one snapshot; queries only."""
+        return self._reading.run(lambda: fn(*args, **kwargs))
+
+    def write(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `fn(*args)` in one transaction that may write, and commit it; `fn` may be run again from its beginning."""
+        return self._writing.run(lambda: fn(*args, **kwargs))
+
+    def migrate(self) -> int:
+        """Bring the schema up to date, from any number of processes at once; its version. A newer one is a SettingsError."""
+        return self.write(migrations.migrate, self.kind)
+
+    def ping(self) -> float:
+        """Ask the database for nothing; the seconds that took."""
+        began = time.perf_counter()
+        self.read(execute, "SELECT 1")
+        return time.perf_counter() - began
+
+    def size_bytes(self) -> int:
+        """Give the size on disk, the write-ahead log included."""
+        if isinstance(self.driver, SqliteDriver):
+            files = [self.driver.path, self.driver.path.with_name(self.driver.path.name + "-wal")]
+            return sum(file.stat().st_size for file in files if file.exists())
+        return int(self.read(execute, "SELECT pg_database_size(current_database())")[0][0])
+
+    def checkpoint(self) -> None:
+        """Empty SQLite's write-ahead log into the database, as far as readers let it; PostgreSQL does so by itself."""
+        if self.kind == "sqlite":
+            self._writing.run(lambda: execute("PRAGMA wal_checkpoint(TRUNCATE)"), transaction=False)
+
+    def close(self) -> None:
+        """Close all connections; calls in flight end first."""
+        self._reading.close()
+        self._writing.close()
+
+
+class _Connections:
+    """The connections of one duty (reading or writing): one a thread, opened when needed, thrown away after an error."""
+
+    def __init__(self, driver: Driver, threads: int, *, readonly: bool) -> None:
+        self._driver = driver
+        self._readonly = readonly
+        self._peewee = driver.peewee(readonly=readonly)
+        self._opened: dict[int, Any] = {}
+        self._pool = ThreadPool(threads)
+        self._owner = threading.get_native_id()
+
+    def run(self, job: Callable[[], T], *, transaction: bool = True) -> T:
+        """Run `job` on a thread of the pool; another native thread than the owner's runs it itself."""
+        if threading.get_native_id() != self._owner:
+            return self._whole(job, transaction=transaction)
+        outcome = self._pool.spawn(self._caught, job, transaction).get()
+        if isinstance(outcome, _Failure):
+            raise outcome.error
+        return cast("T", outcome)
+
+    def close(self) -> None:
+        """End the threads and close the connections."""
+        if threading.get_native_id() == self._owner:
+            self._pool.kill()
+        for connection in list(self._opened.values()):
+            connection.close()
+        self._opened.clear()
+
+    def _caught(self, job: Callable[[], T], transaction: bool) -> "T | _Failure":
+        """Carry errors as values: gevent would print those that pass through its pool."""
+        try:
+            return self._whole(job, transaction=transaction)
+        except BaseException as error:  # noqa: BLE001  (raised again in the calling greenlet)
+            return _Failure(error)
+
+    def _whole(self, job: Callable[[], T], *, transaction: bool) -> T:
+        """Run the job; again while it only lost against another transaction."""
+        for tried in range(1, TRIES + 1):
+            try:
+                return self._in_transaction(job) if transaction else self._plainly(job)
+            except DRIVER_ERRORS as error:
+                self._throw_away()
+                verdict = self._driver.verdict(error)
+                if verdict == "bug":
+                    raise
+                if verdict == "trouble" or tried == TRIES:
+                    raise _trouble(self._driver.cause(error)) from error
+            native_sleep(random.uniform(0.002, 0.02) * tried)
+        raise AssertionError("the last try returns or raises")
+
+    def _in_transaction(self, job: Callable[[], T]) -> T:
+        return self._plainly(lambda: self._committed(job))
+
+    def _committed(self, job: Callable[[], T]) -> T:
+        self._peewee.execute_sql(self._driver.begin(readonly=self._readonly))
+        try:
+            value = job()
+        except BaseException:
+            self._roll_back()
+            raise
+        self._peewee.execute_sql("COMMIT")
+        return value
+
+    def _plainly(self, job: Callable[[], T]) -> T:
+        if self._peewee.is_closed():
+            self._peewee.connect()
+            self._opened[threading.get_native_id()] = self._peewee.connection()
+        current.enter(self._peewee)
+        try:
+            return job()
+        finally:
+            current.enter(None)
+
+    def _roll_back(self) -> None:
+        try:
+            self._peewee.execute_sql("ROLLBACK")
+        except DRIVER_ERRORS:
+            self._throw_away()
+
+    def _throw_away(self) -> None:
+        """Forget this thread's connection: after an error its state is not worth knowing."""
+        connection = self._opened.pop(threading.get_native_id(), None)
+        self._peewee.dispose()
+        with suppress(*DRIVER_ERRORS):
+            if connection is not None:
+                connection.close()
+
+
+@dataclass(frozen=True)
+class _Failure:
+    error: BaseException
+
+
+def _trouble(cause: BaseException) -> DependencyTrouble:
+    lines = str(cause).strip().splitlines() or [""]
+    return DependencyTrouble(f"{type(cause).__name__}: {lines[0]}", dependency="database")

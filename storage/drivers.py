@@ -1,0 +1,196 @@
+"""What differs between the two kinds of database: opening a connection, beginning a transaction, reading its errors.
+
+Used by database.py alone, always on the native thread that then uses the connection. Peewee's own database classes do the rest.
+"""
+
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, Protocol
+from urllib.parse import unquote
+
+import apsw
+import peewee
+import psycopg
+from gevent import monkey
+from playhouse.apsw_ext import APSWDatabase
+from psycopg import waiting
+from psycopg.conninfo import conninfo_to_dict
+
+from engine.errors import SettingsError
+
+LOCK_WAIT = 5.0
+"""Seconds that a statement waits for another's lock before it gives up (and its caller tries again later)."""
+
+STATEMENT_LIMIT = 30.0
+"""Seconds after which PostgreSQL ends a statement of ours."""
+
+Verdict = Literal["again", "trouble", "bug"]
+"""What an error means: run the transaction again at once, tell the caller to come back later, or a fault of ours."""
+
+native_sleep: Callable[[float], None] = monkey.get_original("time", "sleep")
+
+
+class Driver(Protocol):
+    """One kind of database."""
+
+    kind: str
+
+    def peewee(self, *, readonly: bool) -> Any:
+        """Make a Peewee database (unconnected; one connection a thread)."""
+
+    def begin(self, *, readonly: bool) -> str:
+        """Give the statement that begins a transaction: a snapshot, or one that may write."""
+
+    def verdict(self, error: BaseException) -> Verdict:
+        """Judge an error of the driver (or of Peewee, around it)."""
+
+    def cause(self, error: BaseException) -> BaseException:
+        """Give the driver's own error from within Peewee's."""
+
+
+def driver_for(url: str) -> "SqliteDriver | PostgresDriver":
+    """Choose by DATABASE_URL; another scheme is a SettingsError."""
+    if url.startswith("sqlite:///"):
+        return SqliteDriver(Path(unquote(url.removeprefix("sqlite:///"))))
+    if url.startswith(("postgresql://", "postgres://")):
+        return PostgresDriver(url)
+    raise SettingsError("DATABASE_URL must begin with sqlite:/// or postgresql://")
+
+
+class SqliteDriver:
+    """SQLite through apsw, whose own SQLite is new enough for several writing processes."""
+
+    kind = "sqlite"
+    PRAGMAS = (
+        ("auto_vacuum", 2),  # incremental: what retention frees can be given back; must come before the first table
+        ("journal_mode", "wal"),
+        ("synchronous", "full"),  # a commit is on disk before its message is acknowledged
+        ("wal_autocheckpoint", 4000),
+        ("journal_size_limit", 64 * 1024 * 1024),
+        ("cache_size", -16000),
+        ("temp_store", "memory"),
+    )
+
+    def __init__(self, path: Path) -> None:
+        if not path.parent.is_dir():
+            raise SettingsError(f"DATABASE_URL: the folder {path.parent} does not exist")
+        self.path = path
+
+    def peewee(self, *, readonly: bool) -> Any:
+        """Make a Peewee database; a reader's connection refuses to write."""
+        pragmas = (*self.PRAGMAS, ("query_only", 1)) if readonly else self.PRAGMAS
+        return APSWDatabase(str(self.path), pragmas=pragmas, timeout=LOCK_WAIT, autoconnect=False)
+
+    def begin(self, *, readonly: bool) -> str:
+        """Writers take the lock at once, so that a transaction never fails half-way for want of it."""
+        return "BEGIN" if readonly else "BEGIN IMMEDIATE"
+
+    def cause(self, error: BaseException) -> BaseException:
+        """Give apsw's error, which Peewee hands on as the first argument."""
+        inner = error.args[0] if isinstance(error, peewee.PeeweeException) and error.args else error
+        return inner if isinstance(inner, BaseException) else error
+
+    def verdict(self, error: BaseException) -> Verdict:
+        """Judge by apsw's class: one for each result code of SQLite."""
+        bugs = (
+            apsw.SQLError,
+            apsw.ConstraintError,
+            apsw.MismatchError,
+            apsw.MisuseError,
+            apsw.RangeError,
+            apsw.TooBigError,
+            apsw.BindingsError,
+            apsw.ThreadingViolationError,
+        )
+        cause = self.cause(error)
+        if isinstance(cause, apsw.SchemaChangeError):
+            return "again"
+        return "trouble" if isinstance(cause, apsw.Error) and not isinstance(cause, bugs) else "bug"
+
+
+class NativeConnection(psycopg.Connection[Any]):
+    """A connection for native threads: it waits in C, where psycopg alone would go through gevent's patched select."""
+
+    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+        """Run one of psycopg's generators to its end."""
+        return waiting.wait_c(gen, self.pgconn.socket, interval, timeout)
+
+
+class _NativeAdapter(peewee.Psycopg3Adapter):
+    def connect(self, db: Any, **params: Any) -> Any:
+        return NativeConnection.connect(**_resolved({**conninfo_to_dict(db.database), **params}))
+
+
+def _resolved(params: dict[str, Any]) -> dict[str, Any]:
+    """Look the host up here: libpq would do it while it holds the interpreter lock, and the hub would stand still."""
+    hosts = str(params.get("host") or "").split(",")
+    if "hostaddr" in params or not all(host and not host.startswith("/") for host in hosts):
+        return params
+    getaddrinfo = monkey.get_original("socket", "getaddrinfo")
+    try:
+        addresses = [str(getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0]) for host in hosts]
+    except OSError as error:
+        raise psycopg.OperationalError(f"cannot resolve {','.join(hosts)}: {error}") from error
+    return {**params, "hostaddr": ",".join(addresses)}
+
+
+class _Postgres(peewee.PostgresqlDatabase):
+    psycopg3_adapter = _NativeAdapter
+
+
+class PostgresDriver:
+    """PostgreSQL through psycopg 3."""
+
+    kind = "postgresql"
+    AGAIN = ("40001", "40P01", "0A000")  # serialization, deadlock, a cached plan made stale by a migration
+
+    def __init__(self, url: str) -> None:
+        self.url = url.replace("postgres://", "postgresql://", 1)
+        try:
+            self._given = conninfo_to_dict(self.url)
+        except psycopg.Error as error:
+            raise SettingsError(f"DATABASE_URL cannot be read: {str(error).strip()}") from error
+
+    def peewee(self, *, readonly: bool) -> Any:
+        """Make a Peewee database; what DATABASE_URL itself says comes first."""
+        limits = {
+            "statement_timeout": int(STATEMENT_LIMIT * 1000),
+            "lock_timeout": int(LOCK_WAIT * 1000),
+            "idle_in_transaction_session_timeout": 60000,
+            "default_transaction_read_only": "on" if readonly else "off",
+        }
+        ours = " ".join(f"-c {name}={value}" for name, value in limits.items())
+        defaults: dict[str, Any] = {
+            "connect_timeout": 5,
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 15000,
+            "application_name": "emailproc",
+        }
+        params = {name: value for name, value in defaults.items() if name not in self._given}
+        return _Postgres(
+            self.url,
+            prefer_psycopg3=True,
+            autoconnect=False,
+            options=f"{ours} {self._given.get('options', '')}",
+            **params,
+        )
+
+    def begin(self, *, readonly: bool) -> str:
+        """Writers guard each change themselves; readers see one snapshot."""
+        return "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" if readonly else "BEGIN ISOLATION LEVEL READ COMMITTED"
+
+    def cause(self, error: BaseException) -> BaseException:
+        """Give psycopg's error, which Peewee hands on as the first argument."""
+        inner = error.args[0] if isinstance(error, peewee.PeeweeException) and error.args else error
+        return inner if isinstance(inner, BaseException) else error
+
+    def verdict(self, error: BaseException) -> Verdict:
+        """Judge by SQLSTATE, then by the class that psycopg gives it."""
+        cause = self.cause(error)
+        if isinstance(cause, psycopg.Error) and cause.sqlstate in self.AGAIN:
+            return "again"
+        troubles = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError)
+        return "trouble" if isinstance(cause, troubles) else "bug"

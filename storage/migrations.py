@@ -1,0 +1,45 @@
+"""The schema's history: additive steps by number, applied at start under a lock.
+
+Called by Database.migrate. A step only adds (tables, columns, indexes), and does nothing where that is already so: a fresh database gets
+today's tables from their models in step 1 and passes quickly through the later steps. An older program refuses a newer schema.
+"""
+
+from collections.abc import Callable, Sequence
+
+from engine.errors import SettingsError
+from storage.models import MODELS, MetaRow
+from storage.statements import execute
+
+ADVISORY_LOCK = 0x656D61696C
+"""One migration at a time on PostgreSQL (the number spells "email"); on SQLite the write lock sees to it."""
+
+
+def _first_tables() -> None:
+    for model in MODELS:
+        model.create_table()
+
+
+STEPS: Sequence[Callable[[], None]] = (_first_tables,)
+"""Step n brings the schema to version n, counted from 1."""
+
+
+def migrate(kind: str) -> int:
+    """Apply what is missing, inside one write transaction; the version reached."""
+    if kind == "postgresql":
+        execute("SELECT pg_advisory_xact_lock(?)", [ADVISORY_LOCK])
+    MetaRow.create_table()
+    rows = execute("SELECT value FROM meta WHERE name = 'schema_version'")
+    version = int(rows[0][0]) if rows else 0
+    if version > len(STEPS):
+        raise SettingsError(
+            f"DATABASE_URL: the database has schema {version} and this program knows {len(STEPS)}: "
+            "run the newer program, or restore a backup made before the upgrade"
+        )
+    for step in STEPS[version:]:
+        step()
+    execute(
+        "INSERT INTO meta (name, value) VALUES ('schema_version', ?) "
+        "ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        [str(len(STEPS))],
+    )
+    return len(STEPS)

@@ -1,0 +1,275 @@
+"""The tables, as Peewee models: the books, what came of each email, and what the whole system wants to be.
+
+Written by books.py, results.py and their neighbours, read by everybody in storage/; migrations.py creates them. Models belong to no
+fixed database: inside `Database.read` and `Database.write` they use that database's connection, and outside they refuse.
+Times are seconds since the epoch; small codes are indexes into the tuples of records.py; no foreign keys (a check would lock the source row).
+"""
+
+# ruff: noqa: D106  (Peewee's inner Meta holds options)
+
+import threading
+from typing import Any
+
+from peewee import (
+    SQL,
+    BigAutoField,
+    BigIntegerField,
+    BooleanField,
+    CompositeKey,
+    DoubleField,
+    IntegerField,
+    Model,
+    SmallIntegerField,
+    TextField,
+)
+
+
+class CurrentDatabase:
+    """Stands for the database whose transaction runs on this thread; Database sets it around each call."""
+
+    def __init__(self) -> None:
+        self._here = threading.local()
+
+    def enter(self, database: Any) -> None:
+        """Make `database` (a Peewee one, or None) what the models use on this thread."""
+        self._here.database = database
+
+    def __getattr__(self, name: str) -> Any:
+        database = getattr(self._here, "database", None)
+        if database is None:
+            raise AttributeError(f"{name}: models work inside Database.read and Database.write only")
+        return getattr(database, name)
+
+
+current = CurrentDatabase()
+
+
+class Table(Model):
+    """The base of all models."""
+
+    class Meta:
+        database = current
+        legacy_table_names = False
+
+
+class Source(Table):
+    """A FakeMail account. Its row is the lock under which ids and feed numbers are given out."""
+
+    name = TextField(unique=True)
+    url = TextField()
+    epoch = IntegerField(default=0)
+    cursor = BigIntegerField(default=0)
+    cursor_key = TextField(null=True)
+    floor = BigIntegerField(default=0)
+    recent = TextField(default="[]")  # JSON: [[cursor, when it was reached], ...], oldest first
+    listed = BigIntegerField(default=0)
+    feed_seq = BigIntegerField(default=0)
+
+
+class Book(Table):
+    """One listed email, for ever. `id` is the `ref` of all other tables and of envelopes."""
+
+    id = BigAutoField()
+    source = IntegerField()
+    key = TextField()
+    state = SmallIntegerField(default=0)
+    generation = IntegerField(default=1)
+    lane = SmallIntegerField()
+    feed_seq = BigIntegerField()
+    attempts = IntegerField(default=0)
+    next_attempt_at = DoubleField(null=True)
+    first_missing_at = DoubleField(null=True)
+    last_error = TextField(null=True)
+    look = BigIntegerField()
+    listed_at = DoubleField()
+
+
+# The predicates are literal, as are those of the queries that want these indexes: a parameter cannot be matched with them.
+Book.add_index(Book.index(Book.source, Book.key, unique=True, name="book_key"))
+Book.add_index(
+    Book.index(
+        Book.source, Book.lane, Book.feed_seq, name="book_open", where=SQL("state = 0 AND next_attempt_at IS NULL")
+    )
+)
+Book.add_index(
+    Book.index(Book.next_attempt_at, name="book_due", where=SQL("state = 0 AND next_attempt_at IS NOT NULL"))
+)
+Book.add_index(Book.index(Book.state, Book.id, name="book_state"))
+
+
+class Content(Table):
+    """What an email says; apart from the books so that it can be pruned."""
+
+    ref = BigIntegerField(primary_key=True)
+    subject = TextField()
+    body = TextField()
+    sender = TextField()
+    recipient = TextField()
+    sent_at = DoubleField(null=True)
+    headers = TextField()  # JSON
+    truncated = BooleanField()
+
+
+class Result(Table):
+    """What came of an email; `id` rises in the order of storing."""
+
+    id = BigAutoField()
+    ref = BigIntegerField(unique=True)
+    source = IntegerField()
+    label = SmallIntegerField()  # the effective one: person, else rule, else model
+    decided_by = SmallIntegerField()
+    model_label = SmallIntegerField()
+    rule_label = SmallIntegerField(null=True)
+    person_label = SmallIntegerField(null=True)
+    rule_id = BigIntegerField(null=True)
+    person_by = TextField(null=True)
+    person_at = DoubleField(null=True)
+    confidence = DoubleField()
+    below_threshold = BooleanField()
+    runner_up = SmallIntegerField(null=True)
+    probabilities = TextField()  # JSON: one number a label, in the order of LABELS
+    model_version = TextField()
+    model_generation = IntegerField(default=0)
+    processed_at = DoubleField()
+    processor_id = TextField()
+    processing_ms = DoubleField()
+    queued_ms = DoubleField(null=True)
+    total_ms = DoubleField(null=True)
+    times = TextField()  # JSON
+
+
+Result.add_index(Result.index(Result.label, Result.id, name="result_label"))
+
+
+class DeadLetter(Table):
+    """A failure for good, kept as history; `state` says whether it still stands."""
+
+    id = BigAutoField()
+    ref = BigIntegerField()
+    generation = IntegerField()
+    source = IntegerField()
+    state = SmallIntegerField(default=0)  # index into LETTER_STATES
+    reason = TextField()
+    error = TextField()
+    attempts = IntegerField()
+    first_seen = DoubleField()
+    dead_at = DoubleField()
+    processor_id = TextField()
+    times = TextField()  # JSON
+
+
+DeadLetter.add_index(DeadLetter.index(DeadLetter.ref, DeadLetter.generation, unique=True, name="dead_letter_ref"))
+DeadLetter.add_index(DeadLetter.index(DeadLetter.state, DeadLetter.id, name="dead_letter_state"))
+
+
+class AttemptRow(Table):
+    """A try that failed and was charged."""
+
+    id = BigAutoField()
+    ref = BigIntegerField()
+    generation = IntegerField()
+    attempt = IntegerField()
+    reason = TextField()
+    error = TextField()
+    at = DoubleField()
+    next_at = DoubleField()
+    processor_id = TextField()
+
+    class Meta:
+        table_name = "attempt"
+
+
+AttemptRow.add_index(
+    AttemptRow.index(AttemptRow.ref, AttemptRow.generation, AttemptRow.attempt, unique=True, name="attempt_ref")
+)
+
+
+class LookRow(Table):
+    """A listing of the history that brought new mail."""
+
+    id = BigAutoField()
+    source = IntegerField()
+    kind = TextField()
+    began = DoubleField()
+    notified_at = DoubleField(null=True)
+    history_id = BigIntegerField(null=True)
+    listed = IntegerField()
+    new_ids = IntegerField()
+
+    class Meta:
+        table_name = "look"
+
+
+class NotificationRow(Table):
+    """A webhook that was accepted; kept for seven days."""
+
+    id = BigAutoField()
+    source = IntegerField()
+    received_at = DoubleField(index=True)
+    history_id = BigIntegerField()
+    webhook_id = TextField(null=True)
+    outcome = TextField()
+    look = BigIntegerField(null=True)
+
+    class Meta:
+        table_name = "notification"
+
+
+class Counter(Table):
+    """A total, in shards by writer: each process moves only its own rows."""
+
+    name = TextField()
+    label = TextField()
+    shard = TextField()
+    value = DoubleField()
+
+    class Meta:
+        primary_key = CompositeKey("name", "label", "shard")
+
+
+class Bucket(Table):
+    """A count within one minute or hour (`step` seconds from `start`), in shards by writer."""
+
+    step = IntegerField()
+    start = BigIntegerField()
+    name = TextField()
+    label = TextField()
+    shard = TextField()
+    value = BigIntegerField()
+
+    class Meta:
+        primary_key = CompositeKey("step", "name", "start", "label", "shard")
+
+
+class Desired(Table):
+    """What the whole system should be: paused, pool size, promoted model; JSON by name."""
+
+    name = TextField(primary_key=True)
+    value = TextField()
+    version = BigIntegerField()
+
+
+class MetaRow(Table):
+    """Facts about the database itself: schema version, books_id, watermarks."""
+
+    name = TextField(primary_key=True)
+    value = TextField()
+
+    class Meta:
+        table_name = "meta"
+
+
+MODELS = (
+    MetaRow,
+    Source,
+    Book,
+    Content,
+    Result,
+    DeadLetter,
+    AttemptRow,
+    LookRow,
+    NotificationRow,
+    Counter,
+    Bucket,
+    Desired,
+)
