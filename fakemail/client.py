@@ -1,0 +1,253 @@
+"""Talks to FakeMail: its answers become values, its troubles become the classes of engine/errors.py.
+
+Used by the lister, the fetcher and /health, from greenlets; it waits without ever holding up the hub. Each of the five
+calls may be made twice without harm, so a kept connection that turns out to be closed is replaced silently.
+All calls share one circuit breaker, and the pause that a 429 asks for.
+"""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from typing import NoReturn, TypeVar
+from urllib.parse import quote, urlsplit
+
+import gevent
+import msgspec
+from gevent.lock import BoundedSemaphore
+
+from engine.errors import DependencyTrouble, EngineError, Permanent, SettingsError, Throttled
+from fakemail.answers import (
+    Garbled,
+    RemoteEmail,
+    read_email,
+    read_history_id,
+    read_object,
+    read_opinion,
+    retry_after,
+)
+from fakemail.breaker import CircuitBreaker, Refused
+from fakemail.listing import read_listing
+from fakemail.transport import Answer, Connections, Patience, TooLarge, TransportError, Unreachable
+
+T = TypeVar("T")
+
+_NAME = "fakemail"
+_SMALL_ANSWER_BYTES = 64 * 1024
+_GATEWAY_STATUSES = (502, 503, 504)
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """How long and how much: seconds and bytes."""
+
+    call: Patience = Patience()
+    listing: Patience = Patience(read_s=30.0, total_s=60.0)
+    max_body_bytes: int = 262_144
+    max_email_bytes: int = 8 * 1024 * 1024
+    max_listing_bytes: int = 128 * 1024 * 1024
+    concurrency: int = 16
+
+
+class _AccountTrouble(DependencyTrouble):
+    """Trouble that is surely not about one email: it counts in the breaker whatever was asked for."""
+
+
+class FakeMailClient:
+    """One FakeMail account at `base_url`, which may have a path; `token` is sent to that host and no other.
+
+    Every call raises DependencyTrouble, or its subclass Throttled, when FakeMail is away or answers nonsense.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        token: str | None = None,
+        *,
+        limits: Limits | None = None,
+        breaker: CircuitBreaker | None = None,
+    ) -> None:
+        """Raise SettingsError for a URL or a token that cannot be used."""
+        try:
+            self._connections = Connections(base_url)
+        except ValueError as error:
+            raise SettingsError(f"FAKEMAIL_API_URL: {error}") from error
+        if token and not (token.isascii() and token.isprintable()):
+            raise SettingsError("FAKEMAIL_API_TOKEN: it must be printable ASCII")
+        self._path = quote(urlsplit(base_url).path.rstrip("/"), safe="/%")
+        self._limits = limits or Limits()
+        self._slots = BoundedSemaphore(self._limits.concurrency)
+        self.breaker = breaker or CircuitBreaker()
+        head = [f"Host: {self._connections.host_header}", "Accept: application/json", "Accept-Encoding: identity"]
+        head += ["User-Agent: email-processor"] + ([f"Authorization: Bearer {token}"] if token else [])
+        self._head = (" HTTP/1.1\r\n" + "\r\n".join(head) + "\r\n").encode()
+
+    def watch(self) -> int:
+        """The newest history id of the account."""
+        return self._call("POST", "/watch", read_history_id, document={})
+
+    def subscribe(self, webhook_url: str) -> None:
+        """Have FakeMail notify `webhook_url` from now on."""
+        self._call("POST", "/subscribe", lambda body: body and read_object(body), document={"webhook_url": webhook_url})
+
+    def list_emails(self, from_history_id: int) -> list[str]:
+        """The ids of the emails after `from_history_id`, oldest first, as listed (an id may be there twice)."""
+        return self._call(
+            "GET",
+            f"/emails?from_history_id={from_history_id}",
+            lambda body: read_listing(body, lambda: gevent.sleep(0)),
+            patience=self._limits.listing,
+            max_bytes=self._limits.max_listing_bytes,
+        )
+
+    def classify(self, subject: str, body: str) -> tuple[str, float]:
+        """FakeMail's own opinion: a label, and a confidence in 0..1."""
+        return self._call("POST", "/classify", read_opinion, document={"subject": subject, "body": body})
+
+    def get_email(self, email_id: str) -> RemoteEmail | None:
+        """One email, None when there is none of that id; Permanent when this email can never be had."""
+        if not email_id:
+            raise Permanent("an empty id cannot be asked for", reason="invalid_email")
+        if not self._slots.acquire(timeout=self._limits.call.total_s):
+            raise DependencyTrouble("all connections to FakeMail are busy", dependency=_NAME)
+        try:
+            return self._guarded(lambda: self._get_email(email_id), key=email_id)
+        finally:
+            self._slots.release()
+
+    def get_emails(self, email_ids: Sequence[str]) -> list[RemoteEmail | Exception | None]:
+        """All of them, a few at a time, in the order asked; what `get_email` would raise stands in its place."""
+        results: list[RemoteEmail | Exception | None] = [None] * len(email_ids)
+        todo = iter(enumerate(email_ids))
+
+        def work() -> None:
+            for place, email_id in todo:
+                try:
+                    results[place] = self.get_email(email_id)
+                except Exception as error:  # noqa: BLE001 - it is handed over as this id's result
+                    results[place] = error
+
+        workers = [gevent.spawn(work) for _ in range(min(self._limits.concurrency, len(email_ids)))]
+        try:
+            gevent.joinall(workers, raise_error=True)
+        finally:
+            gevent.killall(workers)
+        return results
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        self._connections.close()
+
+    def _get_email(self, email_id: str) -> RemoteEmail | None:
+        request = self._request("GET", "/email/" + encode_id(email_id))
+        try:
+            answer = self._exchange(request, self._limits.call, self._limits.max_email_bytes)
+            if answer.status in (404, 410):
+                return None
+            if 400 <= answer.status < 500:
+                _raise_for_status(answer)
+                raise Permanent(f"FakeMail refuses this email: status {answer.status}", reason="fetch_failed")
+            return read_email(_body_of(answer), email_id, self._limits.max_body_bytes)
+        except TooLarge as error:
+            raise Permanent(str(error), reason="too_large") from error
+        except (Garbled, TransportError) as error:
+            raise _trouble(error) from error
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        read: Callable[[bytes | bytearray], T],
+        *,
+        document: dict[str, str] | None = None,
+        patience: Patience | None = None,
+        max_bytes: int = _SMALL_ANSWER_BYTES,
+    ) -> T:
+        """One call that is not about one email."""
+        request = self._request(method, path, document)
+
+        def work() -> T:
+            try:
+                return read(_body_of(self._exchange(request, patience or self._limits.call, max_bytes)))
+            except (Garbled, TransportError) as error:
+                raise _trouble(error) from error
+
+        return self._guarded(work, key=None)
+
+    def _request(self, method: str, path: str, document: dict[str, str] | None = None) -> bytes:
+        start = f"{method} {self._path}{path}".encode()
+        if document is None:
+            return start + self._head + b"\r\n"
+        # json writes lone surrogates as \ud800, where msgspec would refuse them.
+        body = json.dumps(document).encode()
+        head = b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+        return start + self._head + head + body
+
+    def _exchange(self, request: bytes, patience: Patience, max_bytes: int) -> Answer:
+        return self._connections.exchange(request, max_bytes=max_bytes, patience=patience)
+
+    def _guarded(self, work: Callable[[], T], *, key: str | None) -> T:
+        """`work` under the breaker: its outcome is reported, whatever it is."""
+        try:
+            permit = self.breaker.admit(time.monotonic())
+        except Refused as refused:
+            _refuse(refused)
+        try:
+            value = work()
+        except Throttled as error:
+            self.breaker.throttle(permit, time.monotonic(), error.retry_after or 1.0)
+            raise
+        except DependencyTrouble as error:
+            whose = None if isinstance(error, _AccountTrouble) else key
+            self.breaker.failure(permit, time.monotonic(), key=whose)
+            raise
+        except EngineError:
+            self.breaker.success(permit)
+            raise
+        except BaseException:
+            self.breaker.abandon(permit)
+            raise
+        self.breaker.success(permit)
+        return value
+
+
+def encode_id(email_id: str) -> str:
+    """An id as one path segment: everything but letters and digits percent-encoded, dots and slashes too."""
+    if email_id.isascii() and email_id.isalnum():
+        return email_id
+    raw = email_id.encode("utf-8", "surrogatepass")
+    return quote(raw, safe="").replace(".", "%2E")
+
+
+def _body_of(answer: Answer) -> bytes | bytearray:
+    """The body of a 2xx answer; the trouble that any other status means."""
+    if not 200 <= answer.status < 300:
+        _raise_for_status(answer)
+        raise _AccountTrouble(f"FakeMail answered with status {answer.status}", dependency=_NAME)
+    return answer.decoded()
+
+
+def _raise_for_status(answer: Answer) -> None:
+    """Raise for the statuses that mean the same on every call."""
+    status, after = answer.status, answer.headers.get("retry-after")
+    if status == 429 or (status == 503 and after is not None):
+        seconds = retry_after(after, time.time())
+        raise Throttled(f"FakeMail asks us to wait (status {status})", dependency=_NAME, retry_after=seconds)
+    if status in (401, 403):
+        raise _AccountTrouble(f"FakeMail refused the token (status {status})", dependency=_NAME)
+    if status in (407, 408, 421, 425) or status in _GATEWAY_STATUSES:
+        raise _AccountTrouble(f"FakeMail answered with status {status}", dependency=_NAME)
+    if 300 <= status < 400:
+        raise DependencyTrouble(f"FakeMail redirects (status {status}), which is not followed", dependency=_NAME)
+    if status >= 500:
+        raise DependencyTrouble(f"FakeMail answered with status {status}", dependency=_NAME)
+
+
+def _trouble(error: Garbled | TransportError) -> DependencyTrouble:
+    kind = _AccountTrouble if isinstance(error, Unreachable) else DependencyTrouble
+    return kind(f"FakeMail: {error}", dependency=_NAME)
+
+
+def _refuse(refused: Refused) -> NoReturn:
+    if refused.throttled:
+        raise Throttled("FakeMail asked us to wait", dependency=_NAME, retry_after=refused.wait) from None
+    message = "FakeMail failed several times in a row and is given a rest"
+    raise DependencyTrouble(message, dependency=_NAME, retry_after=refused.wait) from None

@@ -1,0 +1,156 @@
+"""Tells the simulator's subscribers that there is something new: one greenlet and one short queue for each.
+
+Used by simulator.py. A notification only says "look", so for a subscriber that is slow or away the queue shrinks to
+the newest one, which is tried again with back-off for about five minutes; after that the next email is the next try.
+"""
+
+import heapq
+import random
+import secrets
+import time
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+import gevent
+import msgspec
+from gevent.event import Event
+
+from fakemail.faults import Faults
+from fakemail.signature import sign
+from fakemail.transport import Connections, Patience, TransportError
+
+QUEUE_LIMIT = 64
+MAX_TRIES = 60
+_BACKOFF_S, _BACKOFF_CAP_S = 0.25, 5.0
+_PATIENCE = Patience(connect_s=2.0, read_s=10.0, total_s=15.0)
+_MAX_ANSWER_BYTES = 64 * 1024
+
+
+class _Message(NamedTuple):
+    due: float  # time.monotonic()
+    number: int
+    history_id: int
+    msg_id: str
+
+
+class Subscriber:
+    """One webhook URL, its queue and its greenlet. ValueError for what is no http or https URL."""
+
+    def __init__(self, url: str, webhook_secret: str | None) -> None:
+        self.url = url
+        self.delivered = 0
+        self._connections = Connections(url)
+        parts = urlsplit(url)
+        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        if not (target.isascii() and target.isprintable()) or " " in target:
+            raise ValueError("it must be percent-encoded")
+        self._head = f"POST {target} HTTP/1.1\r\nHost: {self._connections.host_header}\r\n"
+        self._secret = webhook_secret
+        self._queue: list[_Message] = []
+        self._changed = Event()
+        self._failures = 0
+        self._number = 0
+        self._greenlet = gevent.spawn(self._run)
+
+    def push(self, history_id: int, delays: list[float]) -> None:
+        """Notify of `history_id` once for each delay (seconds)."""
+        now, msg_id = time.monotonic(), f"msg_{history_id}_{secrets.token_hex(8)}"
+        for delay in delays:
+            self._number += 1
+            heapq.heappush(self._queue, _Message(now + delay, self._number, history_id, msg_id))
+        if len(self._queue) > QUEUE_LIMIT:
+            self._shrink(self._queue[0].due)
+        self._changed.set()
+
+    def clear(self) -> None:
+        """Forget what waits."""
+        self._queue.clear()
+
+    def stop(self) -> None:
+        """End the greenlet and close the connection."""
+        self._greenlet.kill()
+        self._connections.close()
+
+    def _run(self) -> None:
+        while True:
+            message = self._next()
+            try:
+                self._deliver(message)
+            except TransportError:
+                self._failed(message)
+            else:
+                self._failures = 0
+                self.delivered += 1
+
+    def _next(self) -> _Message:
+        while True:
+            self._changed.clear()
+            wait = self._queue[0].due - time.monotonic() if self._queue else None
+            if wait is not None and wait <= 0:
+                return heapq.heappop(self._queue)
+            self._changed.wait(wait)
+
+    def _failed(self, message: _Message) -> None:
+        self._failures += 1
+        if self._failures >= MAX_TRIES:
+            self._failures = 0
+            self._queue.clear()
+            return
+        heapq.heappush(self._queue, message)
+        delay = min(_BACKOFF_CAP_S, _BACKOFF_S * 2.0 ** min(self._failures - 1, 16)) * random.uniform(0.5, 1)
+        self._shrink(time.monotonic() + delay)
+
+    def _shrink(self, due: float) -> None:
+        newest = max(self._queue, key=lambda message: message.history_id)
+        self._queue[:] = [newest._replace(due=due)]
+
+    def _deliver(self, message: _Message) -> None:
+        """One POST; TransportError unless the answer is a 2xx."""
+        body = msgspec.json.encode({"history_id": message.history_id})
+        timestamp = int(time.time())
+        head = (
+            f"{self._head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+            f"webhook-id: {message.msg_id}\r\nwebhook-timestamp: {timestamp}\r\n"
+        )
+        if self._secret:
+            head += f"webhook-signature: {sign(self._secret, message.msg_id, timestamp, body)}\r\n"
+        request = f"{head}\r\n".encode() + body
+        answer = self._connections.exchange(request, max_bytes=_MAX_ANSWER_BYTES, patience=_PATIENCE)
+        if not 200 <= answer.status < 300:
+            raise TransportError(f"status {answer.status}")
+
+
+class Notifier:
+    """All subscribers of one account."""
+
+    def __init__(self, webhook_secret: str | None) -> None:
+        self._secret = webhook_secret
+        self._subscribers: dict[str, Subscriber] = {}
+        self._dice = random.Random()
+
+    @property
+    def urls(self) -> list[str]:
+        """The webhook URLs."""
+        return sorted(self._subscribers)
+
+    def add(self, url: str) -> None:
+        """Notify `url` too; ValueError for what is no http or https URL."""
+        if url not in self._subscribers:
+            self._subscribers[url] = Subscriber(url, self._secret)
+
+    def announce(self, history_id: int, faults: Faults) -> None:
+        """Notify everybody that the account has reached `history_id`."""
+        for subscriber in self._subscribers.values():
+            if delays := faults.deliveries_s(self._dice):
+                subscriber.push(history_id, delays)
+
+    def clear(self) -> None:
+        """Forget all notifications that wait."""
+        for subscriber in self._subscribers.values():
+            subscriber.clear()
+
+    def stop(self) -> None:
+        """Stop notifying."""
+        for subscriber in self._subscribers.values():
+            subscriber.stop()
+        self._subscribers.clear()

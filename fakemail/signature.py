@@ -1,0 +1,86 @@
+"""Standard Webhooks 1.0 signatures: made by the simulator's notifier, checked by web/webhook.py.
+
+What is signed is `id.timestamp.body` with HMAC-SHA256. A secret is `whsec_` and base64, or plain text; several stand
+side by side, separated by spaces, while they are rotated: the first signs, any verifies.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import re
+from collections.abc import Mapping
+
+from engine.errors import EngineError
+
+TOLERANCE_S = 300
+_MAX_SIGNATURES = 16
+_TIMESTAMP = re.compile(r"[0-9]{1,12}\Z", re.ASCII)
+
+
+class SignatureError(EngineError):
+    """A request is not signed by one of our secrets; `reason` is `missing`, `malformed`, `expired` or `mismatch`."""
+
+    def __init__(self, message: str, *, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+def keys(secrets: str) -> tuple[bytes, ...]:
+    """The keys in a WEBHOOK_SECRET setting, in order; ValueError (without the secret in it) when one is unusable."""
+    found = tuple(_key(secret, number) for number, secret in enumerate(secrets.split(), start=1))
+    if not found:
+        raise ValueError("there is no secret in it")
+    return found
+
+
+def sign(secret: str, msg_id: str, timestamp: int, body: bytes) -> str:
+    """The value of the `webhook-signature` header: `v1,` and the base64 of the HMAC, by the first of the secrets."""
+    return _signature(keys(secret)[0], msg_id.encode(), str(timestamp).encode(), body)
+
+
+def verify(secrets: str, headers: Mapping[str, str], body: bytes, now: float, tolerance: float = TOLERANCE_S) -> None:
+    """Pass in silence, or raise SignatureError.
+
+    `headers` are the request's, names in any case; `body` is the raw body as it came; `now` is seconds of wall clock.
+    """
+    wanted = {name.lower(): value for name, value in headers.items() if name[:8].lower() == "webhook-"}
+    msg_id, timestamp, signatures = (wanted.get(f"webhook-{name}", "") for name in ("id", "timestamp", "signature"))
+    if not (msg_id and timestamp and signatures):
+        raise SignatureError("webhook-id, webhook-timestamp or webhook-signature is missing", reason="missing")
+    if not _TIMESTAMP.match(timestamp):
+        raise SignatureError("webhook-timestamp is not a number of seconds", reason="malformed")
+    if abs(now - int(timestamp)) > tolerance:
+        raise SignatureError(f"webhook-timestamp is more than {tolerance:.0f} s away from our clock", reason="expired")
+    given = [text.encode("utf-8", "replace") for text in signatures.split(" ") if text.startswith("v1,")]
+    if not given:
+        raise SignatureError("webhook-signature holds no v1 signature", reason="malformed")
+    _match(keys(secrets), given[:_MAX_SIGNATURES], msg_id.encode("utf-8", "replace"), timestamp.encode(), body)
+
+
+def _match(ours: tuple[bytes, ...], given: list[bytes], msg_id: bytes, timestamp: bytes, body: bytes) -> None:
+    found = False
+    for key in ours:
+        expected = _signature(key, msg_id, timestamp, body).encode()
+        for signature in given:
+            found |= hmac.compare_digest(expected, signature)
+    if not found:
+        raise SignatureError("no signature fits the body and one of our secrets", reason="mismatch")
+
+
+def _signature(key: bytes, msg_id: bytes, timestamp: bytes, body: bytes) -> str:
+    digest = hmac.digest(key, b".".join((msg_id, timestamp, body)), hashlib.sha256)
+    return "v1," + base64.b64encode(digest).decode()
+
+
+def _key(secret: str, number: int) -> bytes:
+    if not secret.startswith("whsec_"):
+        return secret.encode()
+    text = secret.removeprefix("whsec_")
+    try:
+        key = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError(f"secret number {number} is not base64 after whsec_") from None
+    if not key:
+        raise ValueError(f"secret number {number} is empty after whsec_")
+    return key

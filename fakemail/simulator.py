@@ -1,0 +1,238 @@
+"""The simulator's account: emails are sent to it, listed, fetched and announced, as FakeMail would.
+
+Mounted under /simulator of the main server or run alone, in both cases behind simulator_http.py; used by greenlets of
+one process. What `send` has returned is on disk: all sends that wait while a commit runs share the next one.
+"""
+
+import json
+import random
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import gevent
+import msgspec
+from gevent.event import AsyncResult, Event
+from gevent.lock import BoundedSemaphore
+from gevent.threadpool import ThreadPool
+
+from fakemail.faults import NONE, Faults
+from fakemail.notifier import Notifier
+from fakemail.simulator_requests import NewEmail
+from fakemail.simulator_store import Appended, Document, NewRow, SimulatorStore, finish
+
+_LISTING_SLICE = 1000
+_EMAILS_PER_SLICE = 200
+_COMMIT_EMAILS = 20_000
+_CACHE_EMAILS, _CACHE_EMAIL_BYTES = 4096, 8 * 1024
+
+
+class Sent(NamedTuple):
+    """The ids of the emails as sent, and the newest history id among them."""
+
+    email_ids: list[str]
+    history_id: int
+
+
+class _Waiting(NamedTuple):
+    rows: list[NewRow]
+    places: Any  # an AsyncResult of list[Appended]; gevent's type says that a result may be None
+
+
+class Simulator:
+    """One FakeMail account. `send` and whatever else writes raises apsw.Error when the disk does not take it."""
+
+    def __init__(self, store: SimulatorStore, webhook_secret: str | None = None) -> None:
+        self._store = store
+        self._notifier = Notifier(webhook_secret)
+        self._writer = ThreadPool(1)
+        self._writing = BoundedSemaphore(1)
+        self._waiting: list[_Waiting] = []
+        self._wake = Event()
+        self._cache: OrderedDict[bytes, Document] = OrderedDict()
+        self._dice = random.Random()
+        self._faults = NONE
+        self._faults_changed = Event()
+        self._newest = store.newest()
+        self._epoch = 0
+        for url in store.subscribers():
+            self._notifier.add(url)
+        self._committer = gevent.spawn(self._commit_forever)
+
+    # The five calls of FakeMail, without their faults.
+
+    def watch(self) -> int:
+        """The newest history id."""
+        return self._newest
+
+    def subscribe(self, url: str) -> None:
+        """Notify `url` from now on, over restarts and resets; ValueError for what is no http or https URL."""
+        self._notifier.add(url)
+        self._writer.apply(self._store.subscribe, (url,))
+
+    def listing(self, after: int) -> Iterator[list[bytes]]:
+        """The ids after a history id that may be seen by now, oldest first, in slices of at most a thousand."""
+        upto, epoch, now = self._newest, self._epoch, time.time()
+        while after < upto and epoch == self._epoch:
+            rows = self._store.slice(after, upto, now, _LISTING_SLICE)
+            if rows:
+                after = rows[-1][0]
+                yield [email_id for _, email_id in rows]
+            if len(rows) < _LISTING_SLICE:
+                return
+
+    def find(self, email_id: bytes) -> bytes | None:
+        """The JSON of one email that may be seen by now; its id in UTF-8."""
+        document = self._cache.get(email_id)
+        if document is None:
+            document = self._store.find(email_id)
+            if document is None:
+                return None
+            self._remember(email_id, document)
+        if document.visible_at and document.visible_at > time.time():
+            return None
+        return document.json
+
+    # The control calls.
+
+    def send(self, emails: Sequence[NewEmail]) -> Sent:
+        """Put emails into the account, durably, and announce them together. Known ids change nothing."""
+        rows: list[NewRow] = []
+        ids: list[str] = []
+        now = time.time()
+        for number, email in enumerate(emails):
+            if number % _EMAILS_PER_SLICE == _EMAILS_PER_SLICE - 1:
+                gevent.sleep(0)
+            row_id = email.id or f"fm-{secrets.token_hex(8)}"
+            ids.append(row_id)
+            rows.append(self._row(row_id, email, now))
+        if not rows:
+            return Sent(ids, self._newest)
+        waiting = _Waiting(rows, AsyncResult())
+        self._waiting.append(waiting)
+        self._wake.set()
+        places: list[Appended] = waiting.places.get()
+        return Sent(ids, max(place.history_id for place in places))
+
+    def status(self) -> dict[str, Any]:
+        """What `GET /simulator/status` answers. Each email takes the next number, so the newest is the count too."""
+        return {
+            "history_id": self._newest,
+            "webhook_urls": self._notifier.urls,
+            "email_count": self._newest,
+            "status": "ok",
+        }
+
+    def reset(self) -> None:
+        """Forget emails, history and what was to be announced; subscribers stay."""
+        with self._writing:
+            self._writer.apply(self._store.reset)
+            self._epoch += 1
+            self._newest = 0
+            self._cache.clear()
+            self._notifier.clear()
+
+    @property
+    def faults(self) -> Faults:
+        """What goes wrong at present."""
+        return self._faults
+
+    def set_faults(self, faults: Faults) -> None:
+        """Let other things go wrong from now on; calls that hang are let go unless they are to hang on."""
+        self._faults = NONE if faults == NONE else faults
+        changed, self._faults_changed = self._faults_changed, Event()
+        changed.set()
+
+    def strike(self) -> str | None:
+        """Suffer the faults of one call: wait out latency and hanging, and say what else strikes, if anything."""
+        if self._faults is NONE:
+            return None
+        while self._faults.hang:
+            self._faults_changed.wait()
+        if self._faults.latency_ms:
+            gevent.sleep(self._faults.latency_ms / 1000)
+        return self._faults.answer(self._dice)
+
+    def close(self) -> None:
+        """Stop notifying, let running commits end, close the file."""
+        self._notifier.stop()
+        self.set_faults(NONE)
+        self._committer.kill()
+        self._writer.join()
+        self._writer.kill()
+        self._store.close()
+
+    def _row(self, email_id: str, email: NewEmail, now: float) -> NewRow:
+        wait = self._faults.invisible_s(self._dice)
+        return NewRow(
+            email_id.encode("utf-8", "surrogatepass"),
+            now + wait if wait else 0.0,
+            _render(email_id, email, now),
+        )
+
+    def _commit_forever(self) -> None:
+        while True:
+            self._wake.wait()
+            self._wake.clear()
+            while self._waiting:
+                with self._writing:
+                    self._commit(self._take())
+
+    def _take(self) -> list[_Waiting]:
+        taken, size = 0, 0
+        while taken < len(self._waiting) and (taken == 0 or size < _COMMIT_EMAILS):
+            size += len(self._waiting[taken].rows)
+            taken += 1
+        together, self._waiting = self._waiting[:taken], self._waiting[taken:]
+        return together
+
+    def _commit(self, together: list[_Waiting]) -> None:
+        try:
+            results = self._writer.apply(self._store.append, ([waiting.rows for waiting in together],))
+        except Exception as error:  # noqa: BLE001 - every sender of this commit gets it
+            for waiting in together:
+                waiting.places.set_exception(error)
+            return
+        for waiting, places in zip(together, results, strict=True):
+            self._announce(waiting.rows, places)
+            waiting.places.set(places)
+
+    def _announce(self, rows: list[NewRow], places: list[Appended]) -> None:
+        new = [place.history_id for place in places if place.new]
+        if not new:
+            return
+        self._newest = max(self._newest, new[-1])
+        for row, place in zip(rows[-_CACHE_EMAILS:], places[-_CACHE_EMAILS:], strict=True):
+            if place.new:
+                self._remember(row.id, Document(row.visible_at, finish(row.document, place.history_id)))
+        self._notifier.announce(new[-1], self._faults)
+
+    def _remember(self, email_id: bytes, document: Document) -> None:
+        if len(document.json) <= _CACHE_EMAIL_BYTES:
+            self._cache[email_id] = document
+            if len(self._cache) > _CACHE_EMAILS:
+                self._cache.popitem(last=False)
+
+
+def open_simulator(data_dir: Path, webhook_secret: str | None = None) -> Simulator:
+    """The simulator whose account is kept in DATA_DIR/simulator.db."""
+    data_dir.mkdir(parents=True, exist_ok=True)
+    return Simulator(SimulatorStore(data_dir / "simulator.db"), webhook_secret)
+
+
+def _render(email_id: str, email: NewEmail, now: float) -> bytes:
+    """The email's JSON, all but its history id and the closing brace."""
+    moment = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    fields: dict[str, Any] = {"id": email_id, "subject": email.subject, "body": email.body}
+    fields |= {"sender": email.sender, "recipient": email.recipient, "timestamp": moment}
+    fields["headers"] = email.headers or {}
+    if email.priority is not None:
+        fields["priority"] = email.priority
+    try:
+        return msgspec.json.encode(fields)[:-1]
+    except UnicodeEncodeError:  # lone surrogates, which json escapes
+        return json.dumps(fields).encode()[:-1]

@@ -1,0 +1,112 @@
+"""The bodies that the simulator takes, checked: a person who sends a wrong one is told which field is wrong.
+
+Used by simulator_http.py. Texts may hold lone surrogates and NULs, as real emails do; unknown fields are dropped.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+
+from fakemail.answers import Garbled, read_slowly
+from fakemail.listing import NoList, read_items
+
+T = TypeVar("T")
+MAX_ID_BYTES = 1024
+_EMAILS_PER_SLICE = 100
+_PATH = re.compile(r" - at `\$\.?(.*?)`\Z")
+
+
+class BadRequest(Exception):
+    """The sender's fault: 400 for what is no JSON, 422 for a wrong `field`, 413 for too much."""
+
+    def __init__(self, status: int, detail: str, field: str | None = None) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.field = field
+
+
+class NewEmail(msgspec.Struct):
+    """An email to send. `id` makes sending it again change nothing."""
+
+    subject: str
+    body: str
+    id: str | None = None
+    sender: str | None = None
+    recipient: str | None = None
+    headers: dict[str, str | list[str]] | None = None
+    priority: Annotated[str, msgspec.Meta(max_length=100)] | int | None = None
+
+
+class Subscription(msgspec.Struct):
+    """Who wants to be notified."""
+
+    webhook_url: Annotated[str, msgspec.Meta(max_length=2000)]
+
+
+class Content(msgspec.Struct):
+    """What FakeMail is asked its opinion of."""
+
+    subject: str
+    body: str
+
+
+def read(kind: type[T], body: bytes) -> T:
+    """The body as a `kind`, or BadRequest."""
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as error:
+        raise _wrong_field(error, "") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        pass  # no JSON, or JSON with lone surrogates
+    try:
+        return _convert(kind, read_slowly(body), "")
+    except Garbled as error:
+        raise BadRequest(400, "The body is not valid JSON.") from error
+
+
+def read_new_email(body: bytes) -> NewEmail:
+    """An email to send, or BadRequest."""
+    return _check(read(NewEmail, body), "")
+
+
+def read_batch(body: bytes, pause: Callable[[], object]) -> list[NewEmail]:
+    """The emails of `{"emails": [...]}`, or BadRequest; `pause` is called between slices of a millisecond or so."""
+    emails: list[NewEmail] = []
+    try:
+        for item in read_items(body, ("emails",), bare=False):
+            where = f"emails[{len(emails)}]."
+            emails.append(_check(_convert(NewEmail, item, where), where))
+            if len(emails) % _EMAILS_PER_SLICE == 0:
+                pause()
+    except NoList as error:
+        raise BadRequest(422, "emails: it must be a list of emails.", "emails") from error
+    except Garbled as error:
+        raise BadRequest(400, "The body is not valid JSON.") from error
+    return emails
+
+
+def _convert(kind: type[T], value: Any, where: str) -> T:
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise _wrong_field(error, where) from error
+
+
+def _check(email: NewEmail, where: str) -> NewEmail:
+    if email.id is not None and not 0 < len(email.id.encode("utf-8", "surrogatepass")) <= MAX_ID_BYTES:
+        field = f"{where}id"
+        raise BadRequest(422, f"{field}: it must have 1 to {MAX_ID_BYTES} bytes of UTF-8.", field)
+    return email
+
+
+def _wrong_field(error: msgspec.ValidationError, where: str) -> BadRequest:
+    text = str(error)
+    match = _PATH.search(text)
+    path = match[1] if match else ""
+    if missing := re.search(r"missing required field `(\w+)`", text):
+        path = f"{path}.{missing[1]}".lstrip(".")
+    field = f"{where}{path}".rstrip(".")
+    reason = text[: match.start()] if match else text
+    return BadRequest(422, f"{field}: {reason}." if field else f"{reason}.", field or None)

@@ -1,0 +1,128 @@
+"""The simulator's account in one SQLite file: the history, the emails as ready-made JSON, the subscribers.
+
+Called by simulator.py: what writes is run on its writer thread, what reads is a lookup or a bounded slice and runs
+where it is called. WAL with synchronous=FULL: what `append` has returned survives a kill and a power cut.
+The history stands apart from the documents, so that a listing of a million ids does not read a million bodies.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import apsw
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS history (
+  history_id INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, visible_at REAL NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS documents (history_id INTEGER PRIMARY KEY, document BLOB NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS subscribers (url TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+"""
+_NEWEST = "SELECT coalesce(max(history_id), 0) FROM history"
+_FIND = """
+SELECT history.history_id, visible_at, document FROM history JOIN documents USING (history_id) WHERE id = ?
+"""
+_SLICE = """
+SELECT history_id, id FROM history WHERE history_id > ? AND history_id <= ? AND visible_at <= ?
+ORDER BY history_id LIMIT ?
+"""
+
+
+class NewRow(NamedTuple):
+    """An email to append: its id in UTF-8, when it may be seen (seconds since the epoch), its JSON without the end."""
+
+    id: bytes
+    visible_at: float
+    document: bytes
+
+
+class Document(NamedTuple):
+    """A stored email: when it may be seen, and its JSON."""
+
+    visible_at: float
+    json: bytes
+
+
+class Appended(NamedTuple):
+    """Where an email stands in the history, and whether it was new."""
+
+    history_id: int
+    new: bool
+
+
+def finish(document: bytes, history_id: int) -> bytes:
+    """The JSON of an email: what was stored, with its history id as the last field."""
+    return b'%b,"history_id":%d}' % (document, history_id)
+
+
+class SimulatorStore:
+    """One file; one connection that writes and one that reads. Raises apsw.Error."""
+
+    def __init__(self, path: Path) -> None:
+        self._writer = _connect(path)
+        self._writer.execute(_SCHEMA)
+        self._reader = _connect(path)
+
+    def append(self, groups: Sequence[Sequence[NewRow]]) -> list[list[Appended]]:
+        """Append the emails of all groups in one transaction; one that is there already keeps its place."""
+        results = []
+        with self._writer:
+            last = int(self._writer.execute(_NEWEST).get)
+            for group in groups:
+                places = []
+                for row in group:
+                    place = self._append_one(row, last + 1)
+                    last += place.new
+                    places.append(place)
+                results.append(places)
+        return results
+
+    def _append_one(self, row: NewRow, history_id: int) -> Appended:
+        execute = self._writer.execute
+        known = execute("SELECT history_id FROM history WHERE id = ?", (row.id,)).get
+        if known is not None:
+            return Appended(known, new=False)
+        execute("INSERT INTO history VALUES (?, ?, ?)", (history_id, row.id, row.visible_at))
+        execute("INSERT INTO documents VALUES (?, ?)", (history_id, row.document))
+        return Appended(history_id, new=True)
+
+    def find(self, email_id: bytes) -> Document | None:
+        """One email by its id."""
+        for history_id, visible_at, document in self._reader.execute(_FIND, (email_id,)):
+            return Document(visible_at, finish(document, history_id))
+        return None
+
+    def slice(self, after: int, upto: int, now: float, limit: int) -> list[tuple[int, bytes]]:
+        """History ids and ids of what may be seen in the range (after, upto], oldest first."""
+        rows: list[tuple[int, bytes]] = list(self._reader.execute(_SLICE, (after, upto, now, limit)))
+        return rows
+
+    def newest(self) -> int:
+        """The newest history id, 0 in an empty account."""
+        return int(self._reader.execute(_NEWEST).get)
+
+    def subscribers(self) -> list[str]:
+        """The webhook URLs."""
+        return [url for (url,) in self._reader.execute("SELECT url FROM subscribers ORDER BY url")]
+
+    def subscribe(self, url: str) -> None:
+        """Keep a webhook URL."""
+        self._writer.execute("INSERT OR IGNORE INTO subscribers VALUES (?)", (url,))
+
+    def reset(self) -> None:
+        """Forget emails and history; the next email is number 1 again."""
+        with self._writer:
+            self._writer.execute("DELETE FROM history; DELETE FROM documents")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._reader.close()
+        self._writer.close()
+
+
+def _connect(path: Path) -> apsw.Connection:
+    connection = apsw.Connection(str(path))
+    connection.set_busy_timeout(5000)
+    connection.transaction_mode = "IMMEDIATE"
+    connection.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL")
+    return connection

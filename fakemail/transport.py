@@ -1,0 +1,245 @@
+"""HTTP/1.1 over keep-alive connections to one host, with limits that cannot be sat out.
+
+Called by the client and by the simulator's notifier, from greenlets. Every exchange has a wall deadline beside its
+time-outs, a cap on the bytes of its answer and Nagle's delay switched off. Redirects are answers like any other,
+the environment's proxies are not looked at. The C parser of geventhttpclient (llhttp) reads the answers.
+"""
+
+import contextlib
+import ssl
+import time
+import zlib
+from urllib.parse import urlsplit
+
+import gevent
+import msgspec
+from gevent import socket as gsocket
+from gevent.ssl import SSLContext
+from geventhttpclient.response import HTTPParseError, HTTPResponseParser
+
+_MAX_HEAD_BYTES = 64 * 1024
+_IDLE_S = 30.0
+
+
+class TransportError(Exception):
+    """An exchange went wrong; the message says how."""
+
+
+class Unreachable(TransportError):
+    """No connection: refused, unknown host, no route, a certificate that does not fit."""
+
+
+class TimedOut(TransportError):
+    """The deadline, or the patience for the next byte, is over."""
+
+
+class BrokenAnswer(TransportError):
+    """The connection ended early, or what came is not HTTP."""
+
+
+class TooLarge(TransportError):
+    """The answer is longer than the caller wants to hold."""
+
+
+class Patience(msgspec.Struct, frozen=True):
+    """How long to wait, in seconds: for a connection, for the next byte, and for everything together."""
+
+    connect_s: float = 2.0
+    read_s: float = 4.0
+    total_s: float = 10.0
+
+
+class Answer(HTTPResponseParser):  # type: ignore[misc] # an untyped C class
+    """One answer while it is read, and afterwards: `status`, `headers` (names in lower case), `body`."""
+
+    def __init__(self, max_bytes: int) -> None:
+        super().__init__()
+        self.complete = False
+        self.surplus = False
+        self.headers: dict[str, str] = {}
+        self.body = bytearray()
+        self._max_bytes = max_bytes
+        self._field = ""
+        self._value = ""
+        self._in_value = False
+        self._head_bytes: int | None = 0
+
+    @property
+    def status(self) -> int:
+        """The status code."""
+        return int(self.get_code())
+
+    def take(self, data: bytes) -> None:
+        """Feed what arrived; empty data is the end of the connection."""
+        try:
+            self.feed(data)
+        except HTTPParseError as error:
+            if not self.complete:
+                raise BrokenAnswer(f"not an HTTP answer: {error}") from error
+            self.surplus = True
+        if self._head_bytes is not None:
+            self._head_bytes += len(data)
+            if self._head_bytes > _MAX_HEAD_BYTES:
+                raise TooLarge("the head of the answer does not end")
+        if not data and not self.complete:
+            raise BrokenAnswer("the connection ended before the answer")
+
+    def reusable(self) -> bool:
+        """True when the connection may bear another exchange."""
+        return self.complete and not self.surplus and bool(self.should_keep_alive())
+
+    def decoded(self) -> bytearray | bytes:
+        """The body without its content encoding, under the same cap; BrokenAnswer for one that we cannot read."""
+        encoding = self.headers.get("content-encoding", "").strip().lower()
+        if encoding in ("", "identity"):
+            return self.body
+        if encoding not in ("gzip", "x-gzip", "deflate"):
+            raise BrokenAnswer("a content encoding that we did not ask for")
+        inflater = zlib.decompressobj(zlib.MAX_WBITS | 32)
+        pool = gevent.get_hub().threadpool  # zlib lets go of the interpreter, so a thread spares the hub
+        try:
+            plain: bytes = pool.apply(inflater.decompress, (self.body, self._max_bytes + 1))
+        except zlib.error as error:
+            raise BrokenAnswer(f"the compressed body is damaged: {error}") from error
+        if len(plain) > self._max_bytes:
+            raise TooLarge(f"the answer unpacks to more than {self._max_bytes} bytes")
+        if not inflater.eof:
+            raise BrokenAnswer("the compressed body is cut short")
+        return plain
+
+    # The parser calls these while it is fed.
+
+    def _on_message_begin(self) -> None:
+        if self.complete:
+            self.surplus = True
+
+    def _on_status(self, _reason: str) -> None:
+        pass
+
+    def _on_header_field(self, text: str) -> None:
+        if self._in_value:
+            self._flush()
+        self._field += text
+
+    def _on_header_value(self, text: str) -> None:
+        self._in_value = True
+        self._value += text
+
+    def _on_headers_complete(self) -> None:
+        if self.surplus:
+            return
+        self._flush()
+        self._head_bytes = None
+        length = self.headers.get("content-length", "")
+        if length.isdecimal() and int(length[:20]) > self._max_bytes:
+            raise TooLarge(f"the answer says that it has {length[:20]} bytes, more than {self._max_bytes}")
+
+    def _on_body(self, data: bytearray) -> None:
+        if self.surplus:
+            return
+        if len(self.body) + len(data) > self._max_bytes:
+            raise TooLarge(f"the answer has more than {self._max_bytes} bytes")
+        self.body += data
+
+    def _on_message_complete(self) -> None:
+        if self.get_code() < 200:
+            self.headers.clear()
+            self._head_bytes = 0
+        else:
+            self.complete = True
+
+    def _flush(self) -> None:
+        if self._field:
+            self.headers[self._field.lower()] = self._value
+        self._field = self._value = ""
+        self._in_value = False
+
+
+class Connections:
+    """Keep-alive connections to the host of `url`; any number of greenlets may call `exchange` at once."""
+
+    def __init__(self, url: str) -> None:
+        """Raise ValueError for what is no http or https URL with a host."""
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("it must be an http:// or https:// URL with a host")
+        if parts.username is not None or parts.password is not None:
+            raise ValueError("it must not hold a user name or a password")
+        self._tls: SSLContext | None = ssl.create_default_context() if parts.scheme == "https" else None
+        self._host = parts.hostname
+        self._port = parts.port or (443 if self._tls else 80)
+        self.host_header = parts.netloc.rpartition("@")[2]
+        self._idle: list[tuple[gsocket.socket, float]] = []
+        self._closed = False
+
+    def exchange(self, request: bytes, *, max_bytes: int, patience: Patience) -> Answer:
+        """Send a whole request (it must be safe to send twice) and read its answer; TransportError otherwise."""
+        limit = TimedOut(f"no whole answer within {patience.total_s:g} s")
+        with gevent.Timeout(patience.total_s, limit):
+            while (sock := self._reuse()) is not None:
+                answer = self._converse(sock, request, max_bytes, patience, fresh=False)
+                if answer is not None:
+                    return answer
+            answer = self._converse(self._connect(patience), request, max_bytes, patience, fresh=True)
+        assert answer is not None
+        return answer
+
+    def close(self) -> None:
+        """Close what is idle, now and from now on."""
+        self._closed = True
+        while self._idle:
+            self._idle.pop()[0].close()
+
+    def _reuse(self) -> gsocket.socket | None:
+        while self._idle:
+            sock, since = self._idle.pop()
+            if time.monotonic() - since < _IDLE_S:
+                return sock
+            sock.close()
+        return None
+
+    def _connect(self, patience: Patience) -> gsocket.socket:
+        try:
+            sock = gsocket.create_connection((self._host, self._port), timeout=patience.connect_s)
+        except TimeoutError:
+            raise TimedOut(f"no connection within {patience.connect_s:g} s") from None
+        except (OSError, UnicodeError) as error:
+            raise Unreachable(f"no connection: {error}") from error
+        try:
+            sock.setsockopt(gsocket.IPPROTO_TCP, gsocket.TCP_NODELAY, 1)
+            return self._tls.wrap_socket(sock, server_hostname=self._host) if self._tls else sock
+        except BaseException as error:
+            sock.close()
+            if isinstance(error, OSError):
+                raise Unreachable(f"no connection: {error}") from error
+            raise
+
+    def _converse(
+        self, sock: gsocket.socket, request: bytes, max_bytes: int, patience: Patience, *, fresh: bool
+    ) -> Answer | None:
+        """One exchange on one connection; None when a kept one turns out to have been closed by the other side."""
+        answer = Answer(max_bytes)
+        begun = keep = False
+        try:
+            sock.settimeout(patience.read_s)
+            sock.sendall(request)
+            while not answer.complete:
+                data = sock.recv(65536)
+                if not data and not begun and not fresh:
+                    return None
+                begun = True
+                answer.take(data)
+            keep = answer.reusable()
+        except TimeoutError:
+            raise TimedOut(f"no byte for {patience.read_s:g} s") from None
+        except OSError as error:
+            if not begun and not fresh:
+                return None
+            raise BrokenAnswer(f"the connection broke: {error}") from error
+        finally:
+            if keep and not self._closed:
+                self._idle.append((sock, time.monotonic()))
+            else:
+                with contextlib.suppress(OSError):
+                    sock.close()
+        return answer

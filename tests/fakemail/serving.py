@@ -1,0 +1,49 @@
+"""Real HTTP servers for the tests of this room: plain pywsgi, or a raw socket that answers with any bytes."""
+
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import gevent
+from gevent.pywsgi import WSGIServer
+from gevent.server import StreamServer
+
+
+def _listener() -> socket.socket:
+    listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # Linux hands it on to accepted sockets
+    return listener
+
+
+@contextmanager
+def serving(app: Callable[..., Any]) -> Iterator[str]:
+    """The base URL of a pywsgi server with this application."""
+    listener = _listener()
+    server = WSGIServer(listener, app, log=None)
+    server.start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.stop(timeout=0)
+
+
+@contextmanager
+def answering(converse: Callable[[socket.socket, bytes], None]) -> Iterator[str]:
+    """The base URL of a server that hands each connection and its first request's head to `converse`."""
+
+    def handle(sock: Any, _address: Any) -> None:
+        head = b""
+        while b"\r\n\r\n" not in head and (data := sock.recv(65536)):
+            head += data
+        if head:
+            converse(sock, head)
+
+    listener = _listener()
+    server = StreamServer(listener, handle)
+    server.start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.stop(timeout=0)
+        gevent.sleep(0)
