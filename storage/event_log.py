@@ -1,0 +1,81 @@
+"""The event log on a Redis stream: what was told, in order, for every front of every node; old events give way by size.
+
+The base of RedisMailboxes (redis_mailbox.py), whose settling and feeding append to it in their own scripts. Relies on
+scripts/log.lua. A seq is "LOG-MILLISECONDS-NUMBER-NTH": the log's random id, the entry, the event's place in it; it is fixed in
+width, so that it rises as text too.
+"""
+
+import re
+import secrets
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from engine.mailbox import LogEntry, LogRead
+from storage.redis_scripts import RedisStore
+
+TELL_SLICE = 1000
+_SEQ = re.compile(r"([0-9a-f]{8})-(\d{13})-(\d{6})-(\d{3})")
+_NO_PLACE = ("", "0-0", 0)
+
+
+class RedisEventLog(RedisStore):
+    """Append, read and trim. `log_bytes` and `log_entries` limit what is kept; an entry bears up to 100 events."""
+
+    def __init__(
+        self, url: str, *, log_bytes: int = 64 * 1024 * 1024, log_entries: int = 200_000, **options: Any
+    ) -> None:
+        super().__init__(url, **options)
+        self._limits = (log_entries, log_bytes)
+
+    def log_args(self) -> list[Any]:
+        """What scripts/log.lua wants first: a name for the log should it begin now, and the limits."""
+        return [secrets.token_hex(4), *self._limits]
+
+    def tell(self, events: Sequence[bytes]) -> None:
+        """Append events, durably; after a lost reply they may stand there twice."""
+        for start in range(0, len(events), TELL_SLICE):
+            self._run("tell", self.keys.log, [*self.log_args(), *events[start : start + TELL_SLICE]])
+
+    def read_log(self, after: str | None, *, count: int, block: float = 0.0) -> LogRead:
+        """As the contract says: up to `count` events, each once, also when a page ends within an entry.
+
+        `gap` is "trimmed" or "another log" (also for what is no seq at all); the page then begins with the oldest there is.
+        """
+        deadline = time.monotonic() + block
+        page = self._read(after, count)
+        while not page.entries and page.gap is None:
+            left = min(deadline - time.monotonic(), self.BLOCK_PIECE)
+            if left <= 0:
+                break
+            _, entry, _ = _place(page.last)
+            self._wait("XREAD", "COUNT", 1, "BLOCK", max(1, int(left * 1000)), "STREAMS", self.keys.log[0], entry)
+            page = self._read(page.last, count)
+        return page
+
+    def log_bounds(self) -> tuple[str, str]:
+        """The oldest and the newest seq; the same place, with no event at it, when the log is empty."""
+        log, oldest, newest, events = self._run("log_bounds", self.keys.log, self.log_args())
+        return _seq(log, oldest, min(1, events)), _seq(log, newest, events)
+
+    def _read(self, after: str | None, count: int) -> LogRead:
+        place = () if after is None else _place(after)
+        log, entry, passed, gap, *pages = self._run("read_log", self.keys.log, [*self.log_args(), count, *place])
+        entries = []
+        for entry_id, skipped, *events in pages:
+            entries += [LogEntry(_seq(log, entry_id, skipped + nth), data) for nth, data in enumerate(events, 1)]
+        last = entries[-1].seq if entries else _seq(log, entry, passed)
+        return LogRead(entries, last, gap.decode() or None)
+
+
+def _seq(log: bytes, entry: bytes, nth: int) -> str:
+    milliseconds, _, number = entry.decode().partition("-")
+    return f"{log.decode()}-{int(milliseconds):013d}-{int(number):06d}-{nth:03d}"
+
+
+def _place(seq: str) -> tuple[str, str, int]:
+    """Log id, entry and how many of its events lie before; a place in no log for anything else."""
+    match = _SEQ.fullmatch(seq)
+    if match is None:
+        return _NO_PLACE
+    return match[1], f"{int(match[2])}-{int(match[3])}", int(match[4])

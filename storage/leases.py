@@ -1,0 +1,57 @@
+"""Signs of life, leases and calls between processes, on Redis. The base of RedisMailboxes (redis_mailbox.py).
+
+Used by supervisors (beat), the janitor (alive), the listers (lease) and the control actor (call, listen). Relies on the server's
+clock alone, so nodes need not agree on the time.
+"""
+
+import json
+from collections.abc import Mapping
+from time import perf_counter
+from typing import Any
+
+from storage.redis_scripts import RedisStore
+
+CALLS_KEPT = 1000
+
+
+class RedisPresence(RedisStore):
+    """Who lives, who may, and who should look again."""
+
+    def beat(self, process: str, info: Mapping[str, Any], *, ttl: float) -> None:
+        """Say that `process` lives for `ttl` more seconds; `info` is JSON-able."""
+        self._run("beat", [self.keys.processes], [process, int(ttl * 1000), json.dumps(dict(info))])
+
+    def alive(self) -> dict[str, dict[str, Any]]:
+        """Processes heard of within their ttl → their info, in one round trip."""
+        flat = iter(self._run("alive", [self.keys.processes], []))
+        return {name.decode(): json.loads(info) for name, info in zip(flat, flat, strict=True)}
+
+    def lease(self, name: str, token: str, *, ttl: float) -> bool:
+        """Take or renew a lease for `ttl` seconds; False while another token holds it."""
+        return bool(self._run("lease", [self.keys.lease(name)], [token, int(ttl * 1000)]))
+
+    def give_up(self, name: str, token: str) -> None:
+        """Give the lease back; one that has passed to somebody else stays with them."""
+        self._run("give_up", [self.keys.lease(name)], [token])
+
+    def call(self, topic: str) -> None:
+        """Say "read again" of `topic` to all processes; calls are hints, the newest thousand are kept."""
+        self._call("XADD", self.keys.calls, "MAXLEN", "~", CALLS_KEPT, "*", "t", topic)
+
+    def listen(self, last: str | None, *, block: float) -> tuple[str, list[str]]:
+        """Calls after `last` → (new last, topics, each once); waits up to `block` seconds, two at the most."""
+        if last is None:
+            newest = self._call("XREVRANGE", self.keys.calls, "+", "-", "COUNT", 1)
+            last = newest[0][0].decode() if newest else "0-0"
+        milliseconds = max(1, int(min(block, self.BLOCK_PIECE) * 1000))
+        reply = self._wait("XREAD", "COUNT", CALLS_KEPT, "BLOCK", milliseconds, "STREAMS", self.keys.calls, last)
+        if not reply:
+            return last, []
+        entries = next(iter(reply.values()))[0]
+        return entries[-1][0].decode(), list(dict.fromkeys(fields[b"t"].decode() for _, fields in entries))
+
+    def ping(self) -> float:
+        """Round trip in seconds."""
+        start = perf_counter()
+        self._call("PING")
+        return perf_counter() - start

@@ -1,0 +1,54 @@
+"""The key layout: every key of one system in Redis, its type and its meaning. Used by the stores beside it alone.
+
+All keys of a system share one hash tag, so that a cluster keeps them in one slot and each script stays atomic:
+
+    ep:{NAMESPACE}:mb:MAILBOX:high|normal|low|quarantine   stream   the lanes; consumer group `g` over all nodes, begun at 0
+    ep:{NAMESPACE}:mb:MAILBOX:bytes       hash    lane → bytes of what waits there or is in hand
+    ep:{NAMESPACE}:mb:MAILBOX:duty        hash    whose turn with the quarantine it is (scripts/take.lua)
+    ep:{NAMESPACE}:mb:MAILBOX:once:HASH   string  this was put within the last 15 minutes
+    ep:{NAMESPACE}:positions              hash    feeder's name → feed_seq
+    ep:{NAMESPACE}:log                    stream  the event log; an entry bears up to 100 events
+    ep:{NAMESPACE}:log:meta               hash    its id, its bytes, its newest and its last trimmed entry (scripts/log.lua)
+    ep:{NAMESPACE}:processes              hash    process → until when it lives, and what it says of itself
+    ep:{NAMESPACE}:lease:NAME             string  the holder's random token
+    ep:{NAMESPACE}:calls                  stream  "read again": topics, capped
+"""
+
+import hashlib
+
+from engine.mailbox import LANES, QUARANTINE
+
+GROUP = "g"
+ALL_LANES = (*LANES, QUARANTINE)
+
+
+class Keys:
+    """The keys of one namespace (the books' id)."""
+
+    def __init__(self, namespace: str) -> None:
+        self._root = f"ep:{{{namespace}}}"
+        self.positions = f"{self._root}:positions"
+        self.log = (f"{self._root}:log", f"{self._root}:log:meta")
+        self.processes = f"{self._root}:processes"
+        self.calls = f"{self._root}:calls"
+        self._blocks: dict[str, tuple[str, ...]] = {}
+
+    def block(self, mailbox: str) -> tuple[str, ...]:
+        """The mailbox's four lanes and its byte counters, in the order that scripts/mailbox.lua expects."""
+        found = self._blocks.get(mailbox)
+        if found is None:
+            found = tuple(f"{self._root}:mb:{mailbox}:{part}" for part in (*ALL_LANES, "bytes"))
+            self._blocks[mailbox] = found
+        return found
+
+    def duty(self, mailbox: str) -> str:
+        """Whose turn with the mailbox's quarantine it is."""
+        return f"{self._root}:mb:{mailbox}:duty"
+
+    def once(self, mailbox: str, name: str) -> str:
+        """The guard against putting `name` twice; hashed, since names come from outside and may be long."""
+        return f"{self._root}:mb:{mailbox}:once:{hashlib.blake2b(name.encode(), digest_size=16).hexdigest()}"
+
+    def lease(self, name: str) -> str:
+        """The lease of that name."""
+        return f"{self._root}:lease:{name}"

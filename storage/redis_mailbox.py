@@ -1,0 +1,265 @@
+"""The mailboxes on Redis streams: what engine/mailbox.py promises, each move one atomic script (scripts/*.lua).
+
+Used by the pump (engine/mailbox_actor.py), the feeder and the janitor. The key layout stands in redis_keys.py; the event log
+and the signs of life are the base classes in event_log.py and leases.py. Relies on one group over all nodes and on entries
+getting a new id whenever they change hands, which makes every late acknowledgement void.
+"""
+
+import random
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+
+from engine.lanes import process_of, quotas
+from engine.mailbox import LANES, Delivery, Depth, Envelope, Room, Verdict
+from storage.event_log import RedisEventLog
+from storage.leases import RedisPresence
+from storage.redis_keys import ALL_LANES, GROUP
+
+ONCE_MS = 15 * 60 * 1000
+FULL_POLL = 0.05  # seconds between two looks while there is no room downstream, or a message has to be alone
+SLICE = 500  # messages a script appends, settles or lists at most: a few milliseconds of the server's time
+RELEASE_SLICE = 200
+LANE_NUMBER = {lane: number for number, lane in enumerate(ALL_LANES, 1)}
+BLOCK_SIZE = len(ALL_LANES) + 1
+
+T = TypeVar("T")
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Envelope).decode
+
+
+class _Ref(msgspec.Struct, rename={"source": "s", "ref": "r", "generation": "g"}):
+    """The part of an Envelope that `refs` needs."""
+
+    source: str
+    ref: int = 0
+    generation: int = 0
+
+
+_decode_ref = msgspec.msgpack.Decoder(_Ref).decode
+
+
+class RedisMailboxes(RedisEventLog, RedisPresence):
+    """A MailboxStore on Redis 7.0 or Valkey 7.2, and newer. Safe for any number of greenlets and processes.
+
+    `namespace` is the books' id; `rooms` holds the limits of mailboxes (none: unlimited). `dropped` counts entries that were
+    deleted or spoilt in our hands, by somebody else: the books' reconciling brings their messages back.
+    """
+
+    def __init__(self, url: str, *, namespace: str, rooms: Mapping[str, Room], **options: Any) -> None:
+        super().__init__(url, namespace=namespace, **options)
+        self.rooms = dict(rooms)
+        self.dropped = 0
+        self._turns: dict[str, int] = {}
+
+    def put(self, mailbox: str, envelopes: Sequence[Envelope], *, once: str | None = None) -> bool:
+        """Append durably. Without `once` in slices, so a lost reply may leave a part of them: repeating makes duplicates."""
+        block = self.keys.block(mailbox)
+        if once is not None:
+            return bool(self._run("put", (*block, self.keys.once(mailbox, once)), [ONCE_MS, *_packed(envelopes)]))
+        for part in _slices(envelopes, SLICE):
+            self._run("put", block, [ONCE_MS, *_packed(part)])
+        return True
+
+    def take(
+        self, mailbox: str, consumer: str, *, count: int, max_bytes: int, block: float, into: Sequence[str] = ()
+    ) -> list[Delivery]:
+        """As the contract says; after waiting for the first message it may be one of each lane even if `count` is less.
+
+        `max_bytes` is passed by fifteen messages at the most. Consumers are named "node/process/slot".
+        """
+        deadline = time.monotonic() + block
+        found: list[Delivery] = []
+        while True:
+            state, taken = self._take_now(mailbox, consumer, count - len(found), max_bytes, into)
+            found += taken
+            left = deadline - time.monotonic()
+            if state == b"alone" and left > 0:
+                time.sleep(min(left, FULL_POLL))
+            elif found or left <= 0:
+                return found
+            elif state == b"empty":
+                found = self._wait_for_one(mailbox, consumer, min(left, self.BLOCK_PIECE))
+                if len(found) >= count:
+                    return found
+            else:
+                time.sleep(min(left, FULL_POLL))
+
+    def _take_now(
+        self, mailbox: str, consumer: str, count: int, max_bytes: int, into: Sequence[str]
+    ) -> tuple[bytes, list[Delivery]]:
+        turn = self._turns.setdefault(mailbox, random.randrange(1 << 16))
+        self._turns[mailbox] = turn + count
+        keys = [*self.keys.block(mailbox), self.keys.duty(mailbox)]
+        args: list[Any] = [consumer, process_of(consumer), max_bytes, *quotas(count, turn).values()]
+        for name in into:
+            room = self.rooms.get(name)
+            if room is not None:
+                keys += self.keys.block(name)
+                args += (room.messages, room.bytes)
+        state, *flat = self._run("take", keys, args)
+        return state, self._deliveries(mailbox, flat)
+
+    def _wait_for_one(self, mailbox: str, consumer: str, seconds: float) -> list[Delivery]:
+        """Wait at the server for the first message: the one of all waiting consumers that it wakes gets it."""
+        lanes = self.keys.block(mailbox)[: len(LANES)]
+        milliseconds = max(1, int(seconds * 1000))
+        command = ("XREADGROUP", "GROUP", GROUP, consumer, "COUNT", 1, "BLOCK", milliseconds, "STREAMS")
+        reply = self._wait(*command, *lanes, *(">" for _ in lanes))
+        flat: list[Any] = []
+        for stream, entries in sorted((reply or {}).items()):
+            for entry, fields in entries[0]:
+                flat += (lanes.index(stream.decode()) + 1, entry, fields.get(b"e", b""), 0, 0)
+        return self._deliveries(mailbox, flat)
+
+    def pending(
+        self, mailbox: str, consumer: str, *, count: int, after: Mapping[str, str] | None = None
+    ) -> list[Delivery]:
+        """As the contract says. One from quarantine comes alone, after all others are settled or passed by `after`."""
+        seen = after or {}
+        starts = [seen.get(lane, "0") for lane in ALL_LANES]
+        dropped, *flat = self._run("pending", self.keys.block(mailbox), [consumer, count, *starts])
+        self.dropped += dropped
+        held = self._deliveries(mailbox, flat)
+        held.sort(key=lambda delivery: _age_order(delivery.entry))
+        return held[:count]
+
+    def settle(self, verdicts: Sequence[Verdict]) -> list[bool]:
+        """As the contract says; slices of 500 are atomic each. After a lost reply a repetition reads False: it had happened."""
+        results: list[bool] = []
+        for part in _slices(verdicts, SLICE):
+            codes: dict[tuple[str, str], int] = {}
+            blocks: dict[str, tuple[str, ...]] = {}
+            args: list[Any] = []
+            for verdict in part:
+                args += self._settle_args(verdict, codes, blocks)
+            keys = [*self.keys.log, *(key for block in blocks.values() for key in block)]
+            results += map(bool, self._run("settle", keys, [*self.log_args(), *args]))
+        return results
+
+    def _settle_args(
+        self, verdict: Verdict, codes: dict[tuple[str, str], int], blocks: dict[str, tuple[str, ...]]
+    ) -> list[Any]:
+        def code(mailbox: str, lane: str) -> int:
+            found = codes.get((mailbox, lane))
+            if found is None:
+                blocks.setdefault(mailbox, self.keys.block(mailbox))
+                found = list(blocks).index(mailbox) * BLOCK_SIZE + LANE_NUMBER[lane]
+                codes[mailbox, lane] = found
+            return found
+
+        delivery = verdict.delivery
+        args = [code(delivery.mailbox, delivery.lane), delivery.entry, delivery.size]
+        if verdict.forward is None:
+            return [*args, 0, len(verdict.events), *verdict.events]
+        mailbox, envelope = verdict.forward
+        return [*args, code(mailbox, envelope.lane), len(verdict.events), _encode(envelope), *verdict.events]
+
+    def release(self, mailbox: str, consumer: str, *, crashed: bool) -> int:
+        """As the contract says, in slices, each atomic; a release cut short is simply done again.
+
+        There is no XAUTOCLAIM beside it: that goes by age and keeps the id, so that a slow owner could still acknowledge
+        what another works on. Here the owner is known to be gone, and its ids die with it.
+        """
+        given = 0
+        while True:
+            moved, dropped = self._run("release", self.keys.block(mailbox), [consumer, int(crashed), RELEASE_SLICE])
+            given += int(moved)
+            self.dropped += dropped
+            if not moved and not dropped:
+                return given
+
+    def consumers(self, mailbox: str) -> dict[str, int]:
+        """Consumer → messages in hand, of all nodes."""
+        held: dict[str, int] = {}
+        flat = iter(self._run("consumers", self.keys.block(mailbox), []))
+        for name, count in zip(flat, flat, strict=True):
+            held[name.decode()] = held.get(name.decode(), 0) + count
+        return held
+
+    def forget(self, mailbox: str, consumer: str) -> bool:
+        """Remove a consumer that holds nothing; False while it does."""
+        return bool(self._run("forget", self.keys.block(mailbox), [consumer]))
+
+    def feed(
+        self,
+        mailbox: str,
+        envelopes: Sequence[Envelope],
+        *,
+        position: str,
+        expected: int,
+        to: int,
+        events: Sequence[bytes] = (),
+    ) -> bool:
+        """As the contract says, in one script: bring about 1,000 envelopes at most. False after a lost reply may mean ours."""
+        keys = [*self.keys.log, self.keys.positions, *self.keys.block(mailbox)]
+        args = [*self.log_args(), position, expected, to, len(envelopes), *_packed(envelopes), *events]
+        return bool(self._run("feed", keys, args))
+
+    def position(self, name: str) -> int:
+        """The feeder's position of that name, 0 when there is none."""
+        return int(self._call("HGET", self.keys.positions, name) or 0)
+
+    def depths(self, mailbox: str) -> dict[str, Depth]:
+        """Lane → Depth, all four of one instant."""
+        seconds, microseconds, *flat = self._run("depths", self.keys.block(mailbox), [])
+        now = int(seconds) + int(microseconds) / 1e6
+        found = {}
+        for lane in ALL_LANES:
+            messages, size, in_hand, oldest, *flat = flat
+            age = max(0.0, now - int(oldest.partition(b"-")[0]) / 1000) if oldest else 0.0
+            found[lane] = Depth(messages=messages, bytes=max(0, int(size)), in_hand=in_hand, oldest_age=age)
+        return found
+
+    def refs(self, mailbox: str) -> Iterator[tuple[str, int, int]]:
+        """As the contract says: lanes first, quarantine last, since that is the way messages go; new entries are met too."""
+        for stream in self.keys.block(mailbox)[: len(ALL_LANES)]:
+            start = "-"
+            while page := self._call("XRANGE", stream, start, "+", "COUNT", SLICE):
+                for _, fields in page:
+                    try:
+                        found = _decode_ref(fields.get(b"e", b""))
+                    except msgspec.MsgspecError:
+                        continue
+                    yield found.source, found.ref, found.generation
+                start = f"({page[-1][0].decode()}"
+
+    def _deliveries(self, mailbox: str, flat: Sequence[Any]) -> list[Delivery]:
+        """Records of the scripts' flat replies; what cannot be read was not written by us, and leaves the mailbox."""
+        found = []
+        for at in range(0, len(flat), 5):
+            number, entry, packed, deaths, lone_deaths = flat[at : at + 5]
+            try:
+                envelope = _decode(packed)
+            except msgspec.MsgspecError:
+                self._drop(mailbox, number, entry, len(packed))
+                continue
+            lane = ALL_LANES[number - 1]
+            size = len(packed)
+            found.append(Delivery(mailbox, lane, entry.decode(), envelope, size, int(deaths), int(lone_deaths)))
+        return found
+
+    def _drop(self, mailbox: str, number: int, entry: bytes, size: int) -> None:
+        keys = [*self.keys.log, *self.keys.block(mailbox)]
+        self.dropped += sum(self._run("settle", keys, [*self.log_args(), number, entry, size, 0, 0]))
+
+
+def _packed(envelopes: Sequence[Envelope]) -> list[Any]:
+    """Lane number and encoded envelope, in turn, as put.lua and feed.lua take them."""
+    args: list[Any] = []
+    for envelope in envelopes:
+        args += (LANE_NUMBER[envelope.lane], _encode(envelope))
+    return args
+
+
+def _slices(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def _age_order(entry: str) -> tuple[int, int]:
+    milliseconds, _, number = entry.partition("-")
+    return int(milliseconds), int(number)

@@ -1,0 +1,78 @@
+"""Loads scripts/*.lua: one atomic move a file, with the preludes (scripts/log.lua, scripts/mailbox.lua) that it needs.
+
+Called by the Redis stores beside it, which share `RedisStore`. Relies on EVALSHA; a server that does not know a script
+(restarted, failed over, flushed) is taught it and the call repeated: it had not begun.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import redis
+from redis.commands.core import Script
+
+from storage.redis_client import connect, trouble
+from storage.redis_keys import Keys
+
+FOLDER = Path(__file__).parent / "scripts"
+LOG, MAILBOX = "log", "mailbox"
+PRELUDES = {
+    "put": (MAILBOX,),
+    "take": (MAILBOX,),
+    "pending": (MAILBOX,),
+    "settle": (LOG, MAILBOX),
+    "feed": (LOG, MAILBOX),
+    "release": (MAILBOX,),
+    "consumers": (),
+    "forget": (),
+    "depths": (MAILBOX,),
+    "tell": (LOG,),
+    "read_log": (LOG,),
+    "log_bounds": (LOG,),
+    "beat": (),
+    "alive": (),
+    "lease": (),
+    "give_up": (),
+}
+
+
+def text_of(name: str) -> str:
+    """The whole text of a script, preludes first."""
+    return "\n".join((FOLDER / f"{part}.lua").read_text() for part in (*PRELUDES[name], name))
+
+
+class RedisStore:
+    """What the Redis stores share: two clients (one may wait), the keys, the scripts."""
+
+    BLOCK_PIECE = 2.0
+    """Seconds that one blocking read waits at the server; longer waits are made of pieces, each well inside the time-out."""
+
+    def __init__(self, url: str, *, namespace: str, connections: int = 64) -> None:
+        self.keys = Keys(namespace)
+        # Any: redis-py leaves execute_command without types.
+        self._client: Any = connect(url, connections=connections)
+        self._waiting: Any = connect(url, connections=2 * connections, patience=self.BLOCK_PIECE)
+        self._scripts = {name: Script(self._client, text_of(name)) for name in PRELUDES}
+
+    def close(self) -> None:
+        """Close all connections; the store may be used again."""
+        self._client.connection_pool.disconnect()
+        self._waiting.connection_pool.disconnect()
+
+    def _run(self, name: str, keys: Sequence[str], args: Sequence[Any]) -> Any:
+        with trouble():
+            return self._scripts[name](keys, args)
+
+    def _call(self, *command: Any) -> Any:
+        with trouble():
+            return self._client.execute_command(*command)
+
+    def _wait(self, *command: Any) -> Any:
+        """A blocking read; what was lost meanwhile (the stream, the group) reads as nothing: the next script sees to it."""
+        with trouble():
+            try:
+                return self._waiting.execute_command(*command)
+            except redis.ResponseError as error:
+                if str(error).startswith(("NOGROUP", "UNBLOCKED")):
+                    return None
+                raise

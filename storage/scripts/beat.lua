@@ -1,0 +1,8 @@
+-- Say that a process lives.
+--
+-- KEYS[1]  processes  hash: process → '<lives until, ms> <info as JSON>';  ARGV: process, ttl in ms, info
+
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('HSET', KEYS[1], ARGV[1], string.format('%.0f ', now + ARGV[2]) .. ARGV[3])
+return 1

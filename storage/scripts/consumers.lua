@@ -1,0 +1,13 @@
+-- Who holds how much of a mailbox, over its four lanes.
+--
+-- KEYS[1..5]  the mailbox's block (mailbox.lua)
+-- Returns {consumer, in hand, consumer, …}; a name comes once for each lane it has read from.
+
+local out = {}
+for lane = 1, 4 do
+  for _, one in ipairs(redis.pcall('XINFO', 'CONSUMERS', KEYS[lane], 'g')) do
+    out[#out + 1] = one[2]
+    out[#out + 1] = one[4]
+  end
+end
+return out

@@ -1,0 +1,20 @@
+-- Move the feeder's position and append what lies between, or nothing when somebody else has moved it.
+--
+-- KEYS[1..2]  log, meta (log.lua);  KEYS[3]  positions  hash: name → feed_seq;  KEYS[4..8]  the mailbox's block (mailbox.lua)
+-- ARGV[1..3]  as in log.lua;  ARGV[4]  name;  ARGV[5]  expected;  ARGV[6]  to;  ARGV[7]  number of envelopes;
+--             then for each: lane number, envelope;  then events …
+-- Returns 1, or 0 when the position was another one. Positions are compared as text: Lua's numbers end at 2^53.
+
+if (redis.call('HGET', KEYS[3], ARGV[4]) or '0') ~= ARGV[5] then return 0 end
+redis.call('HSET', KEYS[3], ARGV[4], ARGV[6])
+local added, first_event = {0, 0, 0}, 8 + 2 * ARGV[7]
+for i = 8, first_event - 1, 2 do
+  local lane = tonumber(ARGV[i])
+  redis.call('XADD', KEYS[3 + lane], '*', 'e', ARGV[i + 1])
+  added[lane] = added[lane] + #ARGV[i + 1]
+end
+for lane = 1, 3 do count_bytes(KEYS[3 + lane], KEYS[3 + BYTES], lane, added[lane]) end
+local events = {}
+for i = first_event, #ARGV do events[#events + 1] = ARGV[i] end
+append(events)
+return 1

@@ -1,0 +1,54 @@
+-- Prelude of every script that tells events (put before its text by storage/redis_scripts.py).
+--
+-- KEYS[1]  log   stream: one entry a batch, each of its fields `e` one event, at most 100; the first entry `m` marks the begin
+-- KEYS[2]  meta  hash: id (random, names this log), bytes (of all events), newest, newest_events (last entry, its events),
+--                trimmed, trimmed_events (the same of the last entry that was cut off the old end)
+-- ARGV[1]  the id of the log if it has to begin now; ARGV[2], ARGV[3]  its limits in entries and in bytes
+
+local LOG, META = KEYS[1], KEYS[2]
+local EVENTS_AN_ENTRY = 100
+local CUTS_A_CALL = 100
+
+-- One of the two keys alone is a log that lost a part: nobody's place in it can be trusted.
+local function open_log()
+  if redis.call('EXISTS', LOG, META) == 2 then return end
+  redis.call('DEL', LOG, META)
+  local marker = redis.call('XADD', LOG, '*', 'm', ARGV[1])
+  redis.call('HSET', META, 'id', ARGV[1], 'bytes', 0, 'newest', marker, 'newest_events', 0,
+    'trimmed', '0-0', 'trimmed_events', 0)
+end
+
+local function cut(bytes)
+  local cuts = 0
+  while cuts < CUTS_A_CALL and (bytes > tonumber(ARGV[3]) or redis.call('XLEN', LOG) > tonumber(ARGV[2])) do
+    if redis.call('XLEN', LOG) < 2 then break end
+    local oldest = redis.call('XRANGE', LOG, '-', '+', 'COUNT', 1)[1]
+    local events = 0
+    for i = 1, #oldest[2], 2 do
+      if oldest[2][i] == 'e' then
+        events = events + 1
+        bytes = bytes - #oldest[2][i + 1]
+      end
+    end
+    redis.call('XDEL', LOG, oldest[1])
+    redis.call('HSET', META, 'bytes', bytes, 'trimmed', oldest[1], 'trimmed_events', events)
+    cuts = cuts + 1
+  end
+end
+
+local function append(events)
+  if #events == 0 then return end
+  open_log()
+  local bytes, newest, size = 0, nil, 0
+  for first = 1, #events, EVENTS_AN_ENTRY do
+    local fields = {}
+    for i = first, math.min(first + EVENTS_AN_ENTRY - 1, #events) do
+      fields[#fields + 1] = 'e'
+      fields[#fields + 1] = events[i]
+      bytes = bytes + #events[i]
+    end
+    newest, size = redis.call('XADD', LOG, '*', unpack(fields)), #fields / 2
+  end
+  redis.call('HSET', META, 'newest', newest, 'newest_events', size)
+  cut(redis.call('HINCRBY', META, 'bytes', bytes))
+end
