@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 from urllib.parse import quote
 
+from tqdm import tqdm
+
 from commands.client import CommandError, Server, wait_for
 
 
@@ -38,23 +40,40 @@ def books(server: Server) -> dict[str, int]:
 
 
 def wait_settled(
-    server: Server, *, listed: int, seconds: float, tell: Callable[[dict[str, int]], None] = lambda _: None
+    server: Server,
+    ids: Sequence[str] = (),
+    *,
+    seconds: float,
+    tell: Callable[[dict[str, int]], None] = lambda _: None,
 ) -> dict[str, int]:
-    """Wait until the books list at least `listed` emails and none is open; the time counts from the last progress."""
-    last, end = -1, time.monotonic() + seconds
+    """Wait until the books know `ids` (the last of what was sent) and no email is open; `seconds` count from the last progress."""
+    unknown, last, end = list(ids), None, time.monotonic() + seconds
     while True:
+        unknown = [email_id for email_id in unknown if not is_known(server, email_id)]
         audit = books(server)
-        done = audit["listed"] - audit["queued"] - audit["retrying"]
         tell(audit)
-        if audit["listed"] >= listed and audit["queued"] == audit["retrying"] == 0:
+        if not unknown and audit["queued"] == audit["retrying"] == 0:
             return audit
-        if done != last:
-            last, end = done, time.monotonic() + seconds
+        if (progress := (len(unknown), settled(audit))) != last:
+            last, end = progress, time.monotonic() + seconds
         if time.monotonic() > end:
-            raise CommandError(
-                f"no progress for {seconds:g} s: {audit['queued']} queued, {audit['retrying']} retrying, {audit['listed']} of {listed} listed"
-            )
+            raise CommandError(f"no progress for {seconds:g} s: {audit['queued']} queued, {audit['retrying']} retrying")
         time.sleep(0.2)
+
+
+def is_known(server: Server, email_id: str) -> bool:
+    """Whether the books have this email, in whatever state."""
+    return server.request("GET", f"/emails/{quote(email_id, safe='')}").status_code != 404
+
+
+def settled(audit: dict[str, int]) -> int:
+    """How many emails are in a terminal state."""
+    return audit["listed"] - audit["queued"] - audit["retrying"]
+
+
+def advance(bar: "tqdm[Any]", before: dict[str, int], now: dict[str, int]) -> None:
+    """Move a progress bar to what was settled since `before`."""
+    bar.update(max(0, settled(now) - settled(before)) - bar.n)
 
 
 def wait_result(server: Server, email_id: str, seconds: float = 20.0) -> dict[str, Any]:

@@ -1,0 +1,107 @@
+"""`run.py import PATH`: real mail (mbox, Maildir, .eml files) through the simulator and all the way, with a progress bar.
+
+An email's id is the hash of its raw message, so importing the same mail again changes nothing. No message stops the run.
+"""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from classification.mailfiles import iter_messages, message_id
+from classification.mime import parse_message
+from commands.client import CommandError, Server
+from commands.simulated import advance, books, find_simulator, send, wait_settled
+from settings import Settings
+
+CHUNK, CHUNK_BYTES = 200, 4 * 1024 * 1024
+PATIENCE = 120.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    parser.add_argument(
+        "path", type=Path, nargs="+", help="an mbox file, a Maildir, a folder of .eml files, or one of them"
+    )
+    parser.add_argument("--no-wait", action="store_true", help="send only, do not wait for the results")
+
+
+def run(args: argparse.Namespace, settings: Settings) -> None:
+    """Send, wait, report."""
+    server = Server(settings.base_url, settings.api_token)
+    simulator = find_simulator(server)
+    paths = [path for path in args.path if _exists(path)]
+    before = books(server)
+    sent = _send_all(simulator, paths, settings.max_body_bytes)
+    print(f"{sent.read} messages read, {len(sent.ids)} different ones sent")
+    if not args.no_wait:
+        _report(server, before, sent)
+
+
+class Sent:
+    """What was read and sent so far."""
+
+    def __init__(self) -> None:
+        self.read = 0
+        self.ids: set[str] = set()
+        self.last: list[str] = []  # of each batch
+
+
+def _send_all(simulator: Server, paths: Sequence[Path], max_body_bytes: int) -> Sent:
+    sent = Sent()
+    total = sum(1 for path in paths for _ in iter_messages(path))
+    with tqdm(total=total, unit="email", desc="sent") as bar:
+        for chunk in _chunks(paths, max_body_bytes, sent):
+            ids = send(simulator, chunk)
+            sent.ids.update(ids)
+            sent.last.append(ids[-1])
+            bar.update(sent.read - bar.n)
+        bar.update(sent.read - bar.n)
+    return sent
+
+
+def _chunks(paths: Sequence[Path], max_body_bytes: int, sent: Sent) -> Iterator[list[dict[str, Any]]]:
+    """Emails in batches bounded by number and by bytes."""
+    chunk: list[dict[str, Any]] = []
+    size = 0
+    for raw in (raw for path in paths for raw in iter_messages(path)):
+        sent.read += 1
+        email = _email(raw, max_body_bytes)
+        chunk.append(email)
+        size += len(email["body"])
+        if len(chunk) >= CHUNK or size >= CHUNK_BYTES:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
+
+
+def _email(raw: bytes, max_body_bytes: int) -> dict[str, Any]:
+    parsed = parse_message(raw, max_body_bytes)
+    return {
+        "id": message_id(raw),
+        "subject": parsed.subject,
+        "body": parsed.body,
+        "sender": parsed.sender,
+        "recipient": parsed.recipient,
+        "headers": parsed.headers,
+        "priority": "low",
+    }
+
+
+def _report(server: Server, before: dict[str, int], sent: Sent) -> None:
+    with tqdm(total=len(sent.ids), unit="email", desc="done") as bar:
+        after = wait_settled(server, sent.last, seconds=PATIENCE, tell=lambda now: advance(bar, before, now))
+    results, dead = after["results"] - before["results"], after["dead"] - before["dead"]
+    listed = after["listed"] - before["listed"]
+    print(f"{listed} new in the books: {results} results, {dead} dead letters; unaccounted {after['unaccounted']}")
+    for label, number in server.get("/stats")["emails_by_classification"].items():
+        print(f"  {label:<10} {number}")
+
+
+def _exists(path: Path) -> bool:
+    if not path.exists():
+        raise CommandError(f"{path} does not exist")
+    return True

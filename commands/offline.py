@@ -1,0 +1,99 @@
+"""Commands that need no running server: classify, evaluate, config."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from classification.corpus import CorpusError
+from classification.evaluation import evaluate
+from classification.mailfiles import iter_messages
+from classification.mime import parse_message
+from classification.model import MIN_CONFIDENCE, Classifier, Email
+from commands.client import CommandError
+from settings import Settings
+
+
+def add_classify_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `classify`."""
+    parser.add_argument(
+        "files",
+        nargs="+",
+        metavar="FILE",
+        help="raw messages: .eml or mbox files, folders of them, or - for standard input",
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object a message")
+
+
+def classify(args: argparse.Namespace, settings: Settings) -> None:
+    """Label raw messages."""
+    classifier = load_classifier(settings)
+    for name in args.files:
+        for raw in _messages(name):
+            parsed = parse_message(raw, settings.max_body_bytes)
+            found = classifier.classify(
+                [Email(parsed.subject, parsed.body, parsed.sender, parsed.recipient, parsed.headers)]
+            )[0]
+            row: dict[str, Any] = {
+                "file": name,
+                "subject": parsed.subject,
+                "classification": found.label,
+                "confidence": round(found.confidence, 4),
+            }
+            if args.json:
+                print(
+                    json.dumps(
+                        {
+                            **row,
+                            "probabilities": found.probabilities,
+                            "runner_up": found.runner_up,
+                            "model_version": found.model_version,
+                        }
+                    )
+                )
+            else:
+                print(f"{found.label:<10} {found.confidence:.2f}  {printable(parsed.subject)[:100]}")
+
+
+def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `evaluate`."""
+    parser.add_argument(
+        "file", type=Path, metavar="FILE.jsonl", help='lines of {"id", "subject", "body", "label", ...}'
+    )
+    parser.add_argument("--json", action="store_true", help="for machines")
+
+
+def evaluate_file(args: argparse.Namespace, settings: Settings) -> None:
+    """How right the classifier is on labelled mail."""
+    try:
+        report = evaluate(load_classifier(settings), args.file)
+    except (CorpusError, OSError) as error:
+        raise CommandError(f"{args.file}: {error}") from None
+    print(json.dumps(report.to_dict()) if args.json else report.to_text())
+
+
+def show_config(_args: argparse.Namespace, settings: Settings) -> None:
+    """The settings in force and where they came from; secrets are masked."""
+    for name, value, source in settings.describe():
+        print(f"{name:<28} {value:<40} {source}")
+
+
+def load_classifier(settings: Settings) -> Classifier:
+    """The packaged model, with the threshold of the settings."""
+    threshold = settings.classifier_min_confidence
+    return Classifier.load(min_confidence=MIN_CONFIDENCE if threshold is None else threshold)
+
+
+def printable(text: str) -> str:
+    """Text of strangers, safe on a terminal: control characters and line breaks are shown as spaces."""
+    return "".join(char if char.isprintable() else " " for char in text)
+
+
+def _messages(name: str) -> list[bytes]:
+    if name == "-":
+        return [sys.stdin.buffer.read()]
+    try:
+        return list(iter_messages(Path(name)))
+    except OSError as error:
+        raise CommandError(f"{name}: {error.strerror or error}") from None
