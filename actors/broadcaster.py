@@ -7,6 +7,7 @@ import gevent
 
 from engine.actor import ServiceActor
 from engine.errors import DependencyTrouble
+from engine.events import Bus
 from engine.mailbox import LogEntry, MailboxStore
 from engine.supervision import backoff
 
@@ -21,29 +22,27 @@ Publish = Callable[[Sequence[LogEntry]], None]
 class Broadcaster(ServiceActor):
     """Nothing durable is lost with it: a client that missed something asks the log itself, from the last seq that it saw."""
 
-    def __init__(self, *args: object, store: MailboxStore, publish: Publish, gap: Callable[[str], None], **kwargs: object) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(
+        self, *, name: str, bus: Bus, store: MailboxStore, publish: Publish, gap: Callable[[str], None]
+    ) -> None:
+        super().__init__(name=name, kind="broadcaster", bus=bus)
         self.store, self.publish, self.gap = store, publish, gap
         self.last: str | None = None
-        self._reader: gevent.Greenlet | None = None
 
     def on_start(self) -> None:
         """Begin to read, from now on (a restarted one goes on where it was)."""
         super().on_start()
-        self._reader = self.spawn(self._read)
+        self.spawn(self._read)
 
     def _read(self) -> None:
-        failures = 0
-        while True:
+        while not self.stopping:
             try:
                 page = self.store.read_log(self.last, count=PAGE, block=BLOCK)
-                failures = 0
             except DependencyTrouble as trouble:
-                failures += 1
                 self.waiting(trouble)
-                gevent.sleep(backoff(failures, base=0.1, cap=2.0))
+                gevent.sleep(backoff(self.note_trouble(), base=0.1, cap=2.0))
                 continue
-            self.running()
+            self.no_trouble()
             if page.gap:
                 log.warning("the event log has a gap: %s", page.gap)
                 self.gap(page.gap)

@@ -3,14 +3,11 @@
 import time
 from collections.abc import Sequence
 
-import gevent
-
 from actors.bodies import CLASSIFY, ClassifyBody, decode
 from actors.events import process_event
 from classification.model import Classification, Classifier, Email
 from engine.mailbox import Delivery
-from engine.mailbox_actor import Context, MailboxActor
-from engine.outcome import Outcome
+from engine.mailbox_actor import Context, MailboxActor, Outcome
 from storage.records import Content, NewResult
 from storage.results import ResultStore
 
@@ -22,8 +19,10 @@ SLICE = 32
 class ClassifierActor(MailboxActor):
     """A worker. `name` is the last part of its results' `processor_id`."""
 
+    error_reason, timeout_reason = "classifier_error", "classifier_timeout"
+
     def __init__(self, context: Context, *, classifier: Classifier, results: ResultStore, name: str) -> None:
-        super().__init__(context, name=name, mailbox=CLASSIFY, count=BATCH)
+        super().__init__(context, name=name, kind="classifier", mailbox=CLASSIFY, count=BATCH)
         self.classifier, self.results = classifier, results
         self.processor_id = f"{context.process}/{name}"
 
@@ -33,7 +32,7 @@ class ClassifierActor(MailboxActor):
         rows = []
         for start in range(0, len(batch), SLICE):
             rows += self._classify(batch[start : start + SLICE], taken)
-            gevent.sleep(0)
+            self.breathe()
         saved = self.results.save(rows, shard=self.context.process)
         outcome = Outcome()
         for delivery, result in zip(batch, saved, strict=True):
@@ -43,12 +42,17 @@ class ClassifierActor(MailboxActor):
     def _classify(self, deliveries: Sequence[Delivery], taken: float) -> list[NewResult]:
         began = time.perf_counter()
         contents = [decode(delivery.envelope.body, ClassifyBody) for delivery in deliveries]
-        emails = [Email(content.subject, content.body, content.sender, content.recipient, content.headers) for content in contents]
+        emails = [
+            Email(content.subject, content.body, content.sender, content.recipient, content.headers)
+            for content in contents
+        ]
         found = self.classifier.classify(emails)
         each_ms = (time.perf_counter() - began) * 1000 / len(deliveries)
         return [self._row(*item, each_ms, taken) for item in zip(deliveries, contents, found, strict=True)]
 
-    def _row(self, delivery: Delivery, content: Content, found: Classification, each_ms: float, taken: float) -> NewResult:
+    def _row(
+        self, delivery: Delivery, content: Content, found: Classification, each_ms: float, taken: float
+    ) -> NewResult:
         envelope = delivery.envelope
         now = time.time()
         return NewResult(

@@ -49,7 +49,9 @@ def result_item(result: StoredResult) -> dict[str, Any]:
 
 def process_event(result: StoredResult) -> bytes:
     """A new result, with the email's subject."""
-    return encode_event(PROCESS, {**result_item(result), "subject": result.subject, "sender": result.sender}, result.processed_at)
+    return encode_event(
+        PROCESS, {**result_item(result), "subject": result.subject, "sender": result.sender}, result.processed_at
+    )
 
 
 def label_event(result: StoredResult, at: float) -> bytes:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from actors.bodies import FETCH, FetchBody, encode
 from actors.events import new_event
 from engine.actor import ServiceActor
+from engine.events import Bus
 from engine.mailbox import LANES, Envelope, MailboxStore, Room
 from storage.books import Books
 from storage.records import OpenRow, SourceState
@@ -23,8 +24,10 @@ LOW_SHARE = 10
 class Feeder(ServiceActor):
     """Feeds on `feed` (told by the lister and the janitor), and once a second in case somebody else's node opened rows."""
 
-    def __init__(self, *args: object, store: MailboxStore, books: Books, room: Room, tick: float = 1.0, **kwargs: object) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(
+        self, *, name: str, bus: Bus, store: MailboxStore, books: Books, room: Room, tick: float = 1.0
+    ) -> None:
+        super().__init__(name=name, kind="feeder", bus=bus)
         self.store, self.books, self.room, self.tick = store, books, room, tick
 
     def on_start(self) -> None:
@@ -38,6 +41,8 @@ class Feeder(ServiceActor):
         while True:
             fed = sum(self._feed_lane(source, lane) for source in self.books.sources() for lane in LANES)
             total += fed
+            self.count(fed)
+            self.breathe()
             if not fed:
                 return total
 
@@ -54,7 +59,9 @@ class Feeder(ServiceActor):
         now = time.time()
         envelopes = [_envelope(source, lane, row, now) for row in rows]
         events = _new_events(source, rows, now)
-        moved = self.store.feed(FETCH, envelopes, position=position, expected=after, to=rows[-1].feed_seq, events=events)
+        moved = self.store.feed(
+            FETCH, envelopes, position=position, expected=after, to=rows[-1].feed_seq, events=events
+        )
         return len(rows) if moved else 0
 
     def _room(self, lane: str) -> int:
@@ -73,7 +80,16 @@ def _envelope(source: SourceState, lane: str, row: OpenRow, now: float) -> Envel
     if row.notified_at is not None:
         times["notified"] = row.notified_at
     body = encode(FetchBody(row.first_missing_at)) if row.first_missing_at is not None else b""
-    return Envelope(source.name, row.key, ref=row.ref, generation=row.generation, attempts=row.attempts, lane=lane, times=times, body=body)
+    return Envelope(
+        source.name,
+        row.key,
+        ref=row.ref,
+        generation=row.generation,
+        attempts=row.attempts,
+        lane=lane,
+        times=times,
+        body=body,
+    )
 
 
 def _new_events(source: SourceState, rows: Sequence[OpenRow], now: float) -> list[bytes]:

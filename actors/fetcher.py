@@ -8,8 +8,7 @@ from typing import Protocol
 from actors.bodies import CLASSIFY, FETCH, ClassifyBody, FetchBody, decode, encode
 from engine.errors import DependencyTrouble, MessageTrouble, Permanent
 from engine.mailbox import LANES, Delivery, Envelope
-from engine.mailbox_actor import Context, MailboxActor
-from engine.outcome import Outcome
+from engine.mailbox_actor import Context, MailboxActor, Outcome
 from fakemail.answers import RemoteEmail
 from storage.keys import unescape_id
 
@@ -27,7 +26,11 @@ class Fetches(Protocol):
 class Fetcher(MailboxActor):
     """One for each process that fetches; a batch becomes one call per email, 16 at a time, over kept connections."""
 
-    def __init__(self, context: Context, *, clients: Mapping[str, Fetches], gone_after: float, name: str = "fetcher") -> None:
+    error_reason = timeout_reason = "fetch_failed"
+
+    def __init__(
+        self, context: Context, *, clients: Mapping[str, Fetches], gone_after: float, name: str = "fetcher"
+    ) -> None:
         super().__init__(context, name=name, mailbox=FETCH, count=128, into=(CLASSIFY,))
         self.clients, self.gone_after = clients, gone_after
 

@@ -124,4 +124,3 @@ class Follower:
 def _slices(ids: Sequence[str]) -> Iterator[Sequence[str]]:
     for start in range(0, len(ids), SLICE):
         yield ids[start : start + SLICE]
-

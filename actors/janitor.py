@@ -10,9 +10,8 @@ from collections.abc import Callable, Sequence
 
 from actors.bodies import CLASSIFY, FETCH, look_mailbox
 from engine.actor import ServiceActor
-from engine.errors import DependencyTrouble
+from engine.events import Bus
 from engine.mailbox import DEAD, LANES, MailboxStore
-from engine.supervision import backoff
 from storage.books import Books
 from storage.notifications import Notifications
 from storage.search import Search
@@ -32,20 +31,20 @@ class Janitor(ServiceActor):
 
     def __init__(
         self,
-        *args: object,
+        *,
+        name: str,
+        bus: Bus,
         store: MailboxStore,
         books: Books,
         notifications: Notifications,
         search: Search,
         feed: Callable[[], None],
         suspect_age: float = SUSPECT_AGE,
-        **kwargs: object,
     ) -> None:
-        super().__init__(*args, **kwargs)
+        super().__init__(name=name, kind="janitor", bus=bus)
         self.store, self.books, self.notifications, self.search = store, books, notifications, search
         self.feed, self.suspect_age = feed, suspect_age
         self.positions: list[tuple[float, dict[str, int]]] = []
-        self.failures = 0
 
     def on_start(self) -> None:
         """Begin all duties."""
@@ -59,24 +58,7 @@ class Janitor(ServiceActor):
             (3600.0, self.prune),
         )
         for seconds, duty in duties:
-            self.every(seconds, self._guarded(duty))
-
-    def _guarded(self, duty: Callable[[], None]) -> Callable[[], None]:
-        """A dependency's trouble makes a duty wait for its next turn; it is seen in the actor's state."""
-
-        def run() -> None:
-            try:
-                duty()
-            except DependencyTrouble as trouble:
-                self.failures += 1
-                self.waiting(trouble)
-                self.pause(backoff(self.failures, base=0.1, cap=5.0))
-            else:
-                self.failures = 0
-                self.running()
-
-        run.__name__ = duty.__name__
-        return run
+            self.every(seconds, duty)
 
     def reopen_due(self) -> None:
         """Retries whose time has come get a new place in the feed."""
@@ -93,7 +75,9 @@ class Janitor(ServiceActor):
                 if consumer.rsplit("/", 1)[0] not in alive:
                     released = self.store.release(mailbox, consumer, crashed=False)
                     if released:
-                        log.warning("gave back %d messages of %s, which is gone, to mailbox %s", released, consumer, mailbox)
+                        log.warning(
+                            "gave back %d messages of %s, which is gone, to mailbox %s", released, consumer, mailbox
+                        )
 
     def mailboxes(self) -> list[str]:
         """All mailboxes of the system."""
@@ -120,7 +104,11 @@ class Janitor(ServiceActor):
         suspects = self._suspects(old)
         missing: set[tuple[int, int]] = set()
         if suspects:
-            held = {(ref, generation) for mailbox in (FETCH, CLASSIFY, DEAD) for _, ref, generation in self.store.refs(mailbox)}
+            held = {
+                (ref, generation)
+                for mailbox in (FETCH, CLASSIFY, DEAD)
+                for _, ref, generation in self.store.refs(mailbox)
+            }
             missing = (suspects - held) & self._suspects(old)
         self.books.set_unaccounted(len(missing), time.time())
         if missing:

@@ -1,5 +1,6 @@
-"""Looks at a source's history: when a notification says so, every POLL_INTERVAL_S unasked, and again soon after an announcement
-that did not show. One lister leads a source at a time, by lease; the guards of the books hold even when two believe they do.
+"""Looks at a source's history: when a notification says so, unasked each POLL_INTERVAL_S, and soon after an unseen announcement.
+
+One lister leads a source at a time, by lease; the guards of the books hold even when two believe they do.
 """
 
 import logging
@@ -9,10 +10,9 @@ from collections.abc import Callable, Sequence
 
 from actors.bodies import LookBody, decode, look_mailbox
 from actors.following import Follower
-from engine.errors import DependencyTrouble, StaleError
+from engine.errors import StaleError
 from engine.mailbox import Delivery
-from engine.mailbox_actor import Context, MailboxActor
-from engine.outcome import Outcome
+from engine.mailbox_actor import Context, MailboxActor, Outcome
 from engine.supervision import backoff
 from storage.desired import Desired
 from storage.notifications import Notifications
@@ -40,7 +40,7 @@ class Lister(MailboxActor):
         start_from: str,
         name: str,
     ) -> None:
-        super().__init__(context, name=name, mailbox=look_mailbox(follower.name), count=1_000)
+        super().__init__(context, name=name, mailbox=look_mailbox(follower.name), kind="lister", count=1_000)
         self.follower, self.notifications, self.desired = follower, notifications, desired
         self.subscribe, self.poll_interval, self.start_from = subscribe, poll_interval, start_from
         self.token = secrets.token_hex(16)
@@ -86,11 +86,16 @@ class Lister(MailboxActor):
         """Notifications, however many: one look, then each is noted with it."""
         hints = [(delivery, decode(delivery.envelope.body, LookBody)) for delivery in batch]
         received = [delivery.envelope.times.get("received", time.time()) for delivery in batch]
-        look = Look("notification", time.time(), notified_at=min(received), history_id=max(hint.history_id for _, hint in hints))
+        look = Look(
+            "notification", time.time(), notified_at=min(received), history_id=max(hint.history_id for _, hint in hints)
+        )
         self._start_if_new()
         self._follow(lambda: self.follower.look(look))
         self._expect(look.history_id or 0)
-        noted = [Notification(at, hint.history_id, hint.webhook_id, "listed", look.id or None) for at, (_, hint) in zip(received, hints, strict=True)]
+        noted = [
+            Notification(at, hint.history_id, hint.webhook_id, "listed", look.id or None)
+            for at, (_, hint) in zip(received, hints, strict=True)
+        ]
         self.notifications.note(self.follower.source.id, noted)
         outcome = Outcome()
         for delivery in batch:
@@ -102,16 +107,12 @@ class Lister(MailboxActor):
         if not self.leads or self.context.control.paused:
             return
         now = time.monotonic()
-        try:
-            if now - self.polled_at >= self.poll_interval:
-                self._poll(now)
-            elif now >= self.look_at:
-                self.look_at = float("inf")
-                self._follow(lambda: self.follower.look(Look("notification", time.time(), history_id=self.announced)))
-                self._expect(self.announced)
-        except DependencyTrouble as trouble:
-            self.waiting(trouble)
-            self.polled_at = now - self.poll_interval + min(self.poll_interval, backoff(self.note_trouble(), base=0.25, cap=5.0))
+        if now - self.polled_at >= self.poll_interval:
+            self._poll(now)
+        elif now >= self.look_at:
+            self.look_at = float("inf")
+            self._follow(lambda: self.follower.look(Look("notification", time.time(), history_id=self.announced)))
+            self._expect(self.announced)
 
     def _poll(self, now: float) -> None:
         if not self.subscribed:
@@ -121,7 +122,6 @@ class Lister(MailboxActor):
         look = Look("poll", time.time())
         self._follow(lambda: self.follower.poll(look))
         self.polled_at = now
-        self.no_trouble()
         if look.new:
             self.context.bus.emit("mail_without_notification", source=self.follower.name, count=look.new)
             self.subscribed = False

@@ -7,8 +7,7 @@ import msgspec
 from actors.bodies import ClassifyBody
 from actors.events import dead_event
 from engine.mailbox import DEAD, Delivery
-from engine.mailbox_actor import Context, MailboxActor, Obituary
-from engine.outcome import Outcome
+from engine.mailbox_actor import Context, MailboxActor, Obituary, Outcome
 from storage.dead_letters import DeadLetters
 from storage.records import Burial, Content
 
