@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 import gevent
+from gevent import socket
 from gevent.event import Event
 from gevent.pywsgi import WSGIServer
 
@@ -42,7 +43,8 @@ class HardenedServer(WSGIServer):
 
     def __init__(
         self,
-        address: tuple[str, int],
+        listener: socket.socket,
+        host: str,
         app: WsgiApp,
         limits: Limits,
         *,
@@ -50,8 +52,8 @@ class HardenedServer(WSGIServer):
         on_websocket: Callable[[LiveSocket], None] | None,
         access_log: bool,
     ) -> None:
-        environ = {"SERVER_NAME": address[0], "wsgi.multithread": True}
-        super().__init__(address, app, backlog=BACKLOG, log=None, error_log=log, environ=environ)
+        environ = {"SERVER_NAME": host, "wsgi.multithread": True}
+        super().__init__(listener, app, log=None, error_log=log, environ=environ)
         self.limits = limits
         self.door = Door(limits)
         self.authorize_websocket = authorize_websocket
@@ -145,16 +147,31 @@ def serve(
     limits = fit_descriptors(limits or Limits())
     guarded = BodyBudget(app, limits.body_bytes if body_cap is None else body_cap, limits.all_bodies_bytes)
     server = HardenedServer(
-        (host, port),
+        listen(host, port),
+        host,
         guarded,
         limits,
         authorize_websocket=authorize_websocket,
         on_websocket=on_websocket,
         access_log=access_log,
     )
-    try:
-        server.start()
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
-        raise SettingsError(f"HOST, PORT: cannot listen on {host}:{port}: {reason.lower()}") from None
+    server.start()
     return server
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket, of IPv4 where a name has both; raises SettingsError in one line."""
+    sock = None
+    try:
+        found = socket.getaddrinfo(host or None, port, type=std_socket.SOCK_STREAM, flags=std_socket.AI_PASSIVE)
+        family, kind, protocol, _, address = min(found, key=lambda entry: entry[0] != std_socket.AF_INET)
+        sock = socket.socket(family, kind, protocol)
+        sock.setsockopt(std_socket.SOL_SOCKET, std_socket.SO_REUSEADDR, 1)
+        sock.bind(address)
+        sock.listen(BACKLOG)
+    except OSError as error:
+        if sock is not None:
+            sock.close()
+        reason = (error.strerror or str(error)).lower()
+        raise SettingsError(f"HOST, PORT: cannot listen on {host}:{port}: {reason}") from None
+    return sock

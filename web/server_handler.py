@@ -215,7 +215,7 @@ class HardenedHandler(WebSocketHandler):
 
     def _sendall(self, data: bytes) -> None:
         """Send within the write deadline; raises ClientGoneError."""
-        send_all(self.socket, data, self.limits.write_seconds + len(data) / self.limits.bytes_per_second)
+        send_all(self.socket, data, self.limits.write_seconds, self.limits.bytes_per_second)
         self.response_length += len(data)
 
     def log_request(self) -> None:

@@ -50,23 +50,29 @@ class TimedReader(io.RawIOBase):
         return got
 
 
-def send_all(sock: socket.socket, data: Buffer, seconds: float) -> None:
-    """Send all of `data` within `seconds`, or raise ClientGoneError; the socket is of no use then."""
+def send_all(sock: socket.socket, data: Buffer, seconds: float, bytes_per_second: float = 0.0) -> None:
+    """Send all of `data` within `seconds`, longer by what the client takes at that rate; never stand still so long.
+
+    Raises ClientGoneError; the socket is of no use then.
+    """
     try:
         sock.settimeout(seconds)
         sent = sock.send(data)
         if sent != len(data):
-            _send_rest(sock, memoryview(data)[sent:], time.monotonic() + seconds)
+            _send_rest(sock, memoryview(data)[sent:], seconds, 1 / bytes_per_second if bytes_per_second else 0.0)
     except TimeoutError:
         raise ClientGoneError(errno.ETIMEDOUT, "the client reads too slowly") from None
     except OSError as error:
         raise ClientGoneError(error.errno or errno.EPIPE, str(error)) from None
 
 
-def _send_rest(sock: socket.socket, view: memoryview, deadline: float) -> None:
+def _send_rest(sock: socket.socket, view: memoryview, seconds: float, seconds_per_byte: float) -> None:
+    deadline = time.monotonic() + seconds
     while view:
         left = deadline - time.monotonic()
         if left <= 0:
             raise TimeoutError
-        sock.settimeout(left)
-        view = view[sock.send(view) :]
+        sock.settimeout(min(left, seconds))
+        sent = sock.send(view)
+        deadline += sent * seconds_per_byte
+        view = view[sent:]

@@ -1,0 +1,226 @@
+"""Raw clients for the tests of the server layer: bytes in, bytes out, nothing corrected on the way."""
+
+import base64
+import json
+import os
+import socket
+import struct
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from web.server import HardenedServer, serve
+from web.websocket import LiveSocket
+
+DEADLINE_S = 5.0
+
+
+def echo(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+    """Answer with what the application got to see."""
+    seen = {
+        "method": environ["REQUEST_METHOD"],
+        "path": environ["PATH_INFO"],
+        "raw_uri": environ["RAW_URI"],
+        "query": environ["QUERY_STRING"],
+        "host": environ.get("HTTP_HOST"),
+        "body": environ["wsgi.input"].read().decode("latin-1"),
+        "content_length": environ.get("CONTENT_LENGTH"),
+        "transfer_encoding": environ.get("HTTP_TRANSFER_ENCODING"),
+        "cookie": environ.get("HTTP_COOKIE"),
+        "accept": environ.get("HTTP_ACCEPT"),
+        "request_id": environ["emailproc.request_id"],
+        "address": environ["REMOTE_ADDR"],
+    }
+    body = json.dumps(seen).encode()
+    start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
+    return [body]
+
+
+@contextmanager
+def serving(app: Any = echo, limits: Any = None, **options: Any) -> Iterator[HardenedServer]:
+    """A server on a free port, stopped at the end."""
+    server = serve(app, "127.0.0.1", 0, limits, **options)
+    try:
+        yield server
+    finally:
+        server.shutdown(0.5)
+
+
+@dataclass
+class Answer:
+    """One HTTP answer, or a WebSocket's 101."""
+
+    status: int
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class RawClient:
+    """A connection that sends exactly what it is told."""
+
+    def __init__(self, server: HardenedServer, timeout: float = DEADLINE_S, receive_buffer: int = 0) -> None:
+        self.sock = socket.socket()
+        if receive_buffer:
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        self.sock.settimeout(timeout)
+        try:
+            self.sock.connect(("127.0.0.1", server.port))
+        except OSError:
+            self.sock.close()
+            raise
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.stream = self.sock.makefile("rb")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.stream.close()
+        self.sock.close()
+
+    def send(self, data: bytes) -> Self:
+        self.sock.sendall(data)
+        return self
+
+    def end_sending(self) -> Self:
+        self.sock.shutdown(socket.SHUT_WR)
+        return self
+
+    def answer(self, *, head_only: bool = False) -> Answer:
+        """Read one answer; EOFError when the server closes instead."""
+        line = self.stream.readline()
+        if not line:
+            raise EOFError
+        answer = Answer(int(line.split()[1]))
+        while (line := self.stream.readline()) not in (b"\r\n", b""):
+            name, _, value = line.decode("latin-1").partition(":")
+            answer.headers[name.lower()] = value.strip()
+        if not head_only and answer.status >= 200:
+            answer.body = self._body(answer.headers)
+        return answer
+
+    def _body(self, headers: dict[str, str]) -> bytes:
+        if headers.get("transfer-encoding") != "chunked":
+            length = headers.get("content-length")
+            return self.stream.read() if length is None else self.stream.read(int(length))
+        body = b""
+        while size := int(self.stream.readline(), 16):
+            body += self.stream.read(size)
+            self.stream.read(2)
+        self.stream.read(2)
+        return body
+
+    def at_end(self) -> bool:
+        """Wait until the server has closed its side; False when something else comes instead."""
+        try:
+            return self.stream.read(1) == b""
+        except ConnectionResetError:
+            return True
+
+
+def wait_until(condition: Callable[[], object], seconds: float = DEADLINE_S) -> None:
+    """Let the server work until `condition` holds; fails when it does not in time."""
+    give_up = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < give_up
+        time.sleep(0.005)
+
+
+def get(path: str = "/", *headers: str) -> bytes:
+    """A correct GET."""
+    return "\r\n".join([f"GET {path} HTTP/1.1", "Host: x", *headers, "", ""]).encode("latin-1")
+
+
+def ask(server: HardenedServer, request: bytes, *, end: bool = False) -> Answer:
+    """One request on a connection of its own."""
+    with RawClient(server) as client:
+        client.send(request)
+        if end:
+            client.end_sending()
+        return client.answer()
+
+
+def handshake(path: str = "/ws", **changes: str | None) -> bytes:
+    """A WebSocket handshake; `changes` replace or (None) drop headers, named with underscores."""
+    headers: dict[str, str | None] = {
+        "Host": "x",
+        "Upgrade": "websocket",
+        "Connection": "Upgrade",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": base64.b64encode(os.urandom(16)).decode(),
+    }
+    headers.update({name.replace("_", "-"): value for name, value in changes.items()})
+    lines = [f"{name}: {value}" for name, value in headers.items() if value is not None]
+    return "\r\n".join([f"GET {path} HTTP/1.1", *lines, "", ""]).encode("latin-1")
+
+
+def frame(
+    opcode: int, payload: bytes = b"", *, final: bool = True, rsv: int = 0, mask: bytes | None = b"\1\2\3\4"
+) -> bytes:
+    """A client frame, as wrong as asked for."""
+    first = (0x80 if final else 0) | rsv | opcode
+    masked = 0x80 if mask is not None else 0
+    size = len(payload)
+    if size < 126:
+        head = struct.pack("!BB", first, masked | size)
+    elif size < 65536:
+        head = struct.pack("!BBH", first, masked | 126, size)
+    else:
+        head = struct.pack("!BBQ", first, masked | 127, size)
+    if mask is None:
+        return head + payload
+    return head + mask + bytes(byte ^ mask[i % 4] for i, byte in enumerate(payload))
+
+
+class SocketClient(RawClient):
+    """A WebSocket client on raw frames, after a correct handshake."""
+
+    def __init__(self, server: HardenedServer, path: str = "/ws", **options: Any) -> None:
+        super().__init__(server, **options)
+        assert self.send(handshake(path)).answer().status == 101
+
+    def read_frame(self) -> tuple[int, bytes]:
+        """(opcode, payload) of the next frame; EOFError at the end."""
+        head = self.stream.read(2)
+        if len(head) < 2:
+            raise EOFError
+        assert head[0] & 0x80
+        assert not head[1] & 0x80, "servers do not mask"
+        size = head[1]
+        if size == 126:
+            (size,) = struct.unpack("!H", self.stream.read(2))
+        elif size == 127:
+            (size,) = struct.unpack("!Q", self.stream.read(8))
+        return head[0] & 0xF, self.stream.read(size)
+
+    def text(self) -> str:
+        opcode, payload = self.read_frame()
+        assert opcode == 1
+        return payload.decode()
+
+    def close_code(self) -> int | None:
+        """The code of the close frame that comes next (pings and texts before it are skipped)."""
+        opcode, payload = self.read_frame()
+        while opcode != 8:
+            opcode, payload = self.read_frame()
+        return struct.unpack("!H", payload[:2])[0] if payload else None
+
+
+def closing(code: int, reason: bytes = b"") -> bytes:
+    """A client's close frame."""
+    return frame(8, struct.pack("!H", code) + reason)
+
+
+def echo_socket(live: LiveSocket) -> None:
+    """Send back what comes, until nothing does."""
+    while (message := live.receive()) is not None:
+        live.send(message)

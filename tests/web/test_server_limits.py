@@ -1,0 +1,279 @@
+"""Deadlines and places: who is slow is cut off, who comes too many is told so, and nobody else notices."""
+
+import itertools
+import os
+import resource
+import socket
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests.web.server_clients import RawClient, ask, get, serving, wait_until
+from web.limits import Door, Limits, Place, shrink, source_of
+
+SHORT = Limits(
+    header_seconds=0.15,
+    idle_seconds=0.15,
+    body_seconds=0.15,
+    write_seconds=0.15,
+    linger_seconds=0.1,
+    bytes_per_second=1_000_000_000,
+)
+POST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n"
+
+
+def trickle(client: RawClient, byte: bytes) -> None:
+    """One byte every 20 ms until the server has had enough."""
+    give_up = time.monotonic() + 3
+    while time.monotonic() < give_up:
+        try:
+            client.send(byte)
+        except OSError:
+            return
+        client.sock.settimeout(0.02)
+        try:
+            if client.sock.recv(1, socket.MSG_PEEK) is not None:
+                return
+        except TimeoutError:
+            continue
+        finally:
+            client.sock.settimeout(3)
+
+
+@pytest.fixture(scope="module")
+def server():
+    with serving(limits=SHORT) as running:
+        yield running
+
+
+def test_a_silent_connection_is_closed(server):
+    with RawClient(server) as client:
+        began = time.monotonic()
+        assert client.at_end()
+        assert time.monotonic() - began < 1
+
+
+def test_an_idle_keep_alive_is_closed(server):
+    with RawClient(server) as client:
+        client.send(get()).answer()
+        assert client.at_end()
+
+
+@pytest.mark.parametrize("start", [b"G", b"GET / HTTP/1.1\r\n", b"GET / HTTP/1.1\r\nX: "])
+def test_headers_that_trickle_are_a_408(server, start):
+    with RawClient(server) as client:
+        trickle(client.send(start), b"a")
+        assert client.answer().status == 408
+        assert client.at_end()
+
+
+@pytest.mark.parametrize("head", [POST, b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n64\r\n"])
+def test_a_body_that_trickles_is_a_408(server, head):
+    with RawClient(server) as client:
+        trickle(client.send(head), b"a")
+        assert client.answer().status == 408
+        assert client.at_end()
+
+
+def test_a_client_that_does_not_read_is_cut_off():
+    def app(environ, start_response):
+        start_response("200 OK", [("Content-Length", "50000000")])
+        return [b"x" * 50_000_000]
+
+    with serving(app, SHORT) as server, RawClient(server, receive_buffer=4096) as slow:
+        slow.send(get())
+        wait_until(lambda: len(server.door.inside) == 1)
+        wait_until(lambda: not server.door.inside)
+
+
+def test_a_steady_body_may_take_longer_than_its_deadline():
+    limits = Limits(body_seconds=0.1, bytes_per_second=20)
+    with serving(limits=limits) as server, RawClient(server) as client:
+        client.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n")
+        for _ in range(5):
+            client.send(b"a")
+            time.sleep(0.04)
+        assert client.answer().json["body"] == "aaaaa"
+
+
+def test_slow_clients_do_not_slow_others(server):
+    slow = [RawClient(server).send(b"GET / HT") for _ in range(50)]
+    began = time.monotonic()
+    statuses = {ask(server, get()).status for _ in range(20)}
+    assert statuses == {200}
+    assert time.monotonic() - began < 1
+    for client in slow:
+        client.close()
+
+
+# places
+
+
+def full_house(server, count: int) -> list[RawClient]:
+    clients = [RawClient(server) for _ in range(count)]
+    for client in clients:
+        client.send(get()).answer()
+    return clients
+
+
+def test_beyond_the_limit_the_answer_is_503_and_health_is_still_answered():
+    with serving(limits=Limits(connections=3, reserve=2)) as server:
+        inside = full_house(server, 3)
+        refused = ask(server, get())
+        assert (refused.status, refused.headers["retry-after"], refused.headers["connection"]) == (503, "2", "close")
+        assert ask(server, get("/health/live")).json["path"] == "/health/live"
+        assert ask(server, get("/health")).headers["connection"] == "close"
+        assert ask(server, get("/healthy")).status == 503
+        assert inside[0].send(get()).answer().status == 200
+        inside.pop().close()
+        wait_until(lambda: server.door.count[Place.MAIN] == 2)
+        assert ask(server, get()).status == 200
+        for client in inside:
+            client.close()
+
+
+def test_health_gets_through_a_flood_of_silent_connections():
+    with serving(limits=Limits(connections=2, reserve=2)) as server:
+        flood = [RawClient(server) for _ in range(30)]
+        assert ask(server, get("/health")).status == 200
+        for client in flood:
+            client.close()
+
+
+def test_at_a_full_house_who_was_silent_for_long_makes_room():
+    with serving(limits=Limits(connections=2, reserve=1, silent_seconds=0.05)) as server:
+        silent = [RawClient(server), RawClient(server)]
+        wait_until(lambda: server.door.count[Place.MAIN] == 2)
+        time.sleep(0.06)
+        assert ask(server, get()).status == 200
+        assert silent[0].at_end()
+        for client in silent:
+            client.close()
+
+
+def test_one_address_may_not_take_all():
+    limits = Limits(connections_per_address=2, loopback_exempt=False, reserve=1)
+    with serving(limits=limits) as server:
+        inside = full_house(server, 2)
+        assert ask(server, get()).status == 503
+        assert ask(server, get("/health")).status == 200
+        for client in inside:
+            client.close()
+
+
+def test_connections_that_come_and_go_leave_nothing_behind(server):
+    for i in range(200):
+        client = RawClient(server)
+        if i % 2:
+            client.send(get() if i % 4 == 1 else b"GET /")
+        if i % 3 == 0:
+            client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        client.close()
+    wait_until(lambda: not server.door.inside)
+    assert not server._handlers
+    assert not server.door._by_address
+
+
+def test_accepting_survives_running_out_of_descriptors(caplog):
+    with serving() as server, RawClient(server) as client:
+        client.send(get()).answer()
+        late = socket.socket()
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        highest = max(int(path.name) for path in Path("/proc/self/fd").iterdir())
+        filler = fill_descriptors(highest)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 1, hard))
+        try:
+            late.settimeout(5)
+            late.connect(("127.0.0.1", server.port))
+            late.sendall(get())
+            wait_until(lambda: "No new connections for a moment" in caplog.text)
+            assert client.send(get()).answer().status == 200
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            for descriptor in filler:
+                os.close(descriptor)
+        assert late.recv(100).startswith(b"HTTP/1.1 200")
+        late.close()
+
+
+def fill_descriptors(highest: int) -> list[int]:
+    """Open files until none is free below `highest`."""
+    filler = [os.open("/dev/null", os.O_RDONLY)]
+    while filler[-1] < highest:
+        filler.append(os.open("/dev/null", os.O_RDONLY))
+    os.close(filler.pop())
+    return filler
+
+
+# the door alone
+
+
+@dataclass(eq=False)
+class Guest:
+    address: str = "192.0.2.1"
+    dropped: list[bool] = field(default_factory=list)
+
+    def drop(self) -> None:
+        self.dropped.append(True)
+
+
+def test_the_door_counts_in_and_out():
+    door = Door(Limits())
+    guests = [Guest(f"192.0.2.{i}") for i in range(5)]
+    assert {door.enter(guest, 0) for guest in guests} == {Place.MAIN}
+    for guest in guests + guests:
+        door.leave(guest)
+    assert not door.inside
+    assert door.count[Place.MAIN] == 0
+
+
+def test_a_websocket_gives_its_place_back_to_the_connections():
+    door = Door(Limits(connections=1, websockets=1, reserve=0))
+    first, second, third = Guest(), Guest(), Guest()
+    assert door.enter(first, 0) is Place.MAIN
+    assert door.enter(second, 0) is Place.REFUSED
+    assert door.upgrade(first)
+    assert door.enter(second, 0) is Place.MAIN
+    assert not door.upgrade(second)
+    door.leave(first)
+    assert door.upgrade(second)
+    assert door.enter(third, 0) is Place.MAIN
+
+
+def test_who_has_sent_a_request_does_not_make_room():
+    door = Door(Limits(connections=2, reserve=0))
+    busy, silent, late = Guest(), Guest(), Guest()
+    door.enter(busy, 0)
+    door.enter(silent, 0)
+    door.heard(busy)
+    assert door.enter(late, 0.5) is Place.REFUSED
+    assert door.enter(late, 2) is Place.MAIN
+    assert (busy.dropped, silent.dropped) == ([], [True])
+
+
+@pytest.mark.parametrize(
+    ("address", "source"),
+    [
+        ("127.0.0.9", "loopback"),
+        ("::1", "loopback"),
+        ("::ffff:127.0.0.1", "loopback"),
+        ("192.0.2.7", "192.0.2.7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+    ],
+)
+def test_an_address_has_one_source(address, source):
+    assert source_of(address) == source
+
+
+def test_an_ipv6_network_counts_as_one_address():
+    assert source_of("2001:db8::1") == source_of("2001:db8::ffff:1%eth0") != source_of("2001:db8:0:1::1")
+
+
+@pytest.mark.parametrize("descriptors", [64, 300, 1024, 4096, 100_000])
+def test_places_fit_into_the_descriptors(descriptors):
+    limits = shrink(Limits(), descriptors)
+    places = limits.connections + limits.websockets + limits.reserve
+    assert 3 <= places <= max(descriptors - 256, descriptors // 2)
+    assert all(itertools.starmap(int.__le__, [(limits.connections, 2048), (limits.websockets, 2048)]))
