@@ -22,6 +22,9 @@ def _spread() -> tuple[str, ...]:
 
 ROUND = _spread()
 
+TURN_S = 2.0
+"""Seconds that a process gives to quarantined messages at a stretch, before its other lanes go on for as long."""
+
 
 def quotas(count: int, turn: int) -> dict[str, int]:
     """How many of `count` messages each lane may give, when `turn` messages were asked for before.

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from engine.lanes import process_of, quotas
+from engine.lanes import TURN_S, process_of, quotas
 from engine.mailbox import LANES, Delivery, Depth, Envelope, Room, Verdict
 from storage.event_log import RedisEventLog
 from storage.leases import RedisPresence
@@ -49,9 +49,12 @@ class RedisMailboxes(RedisEventLog, RedisPresence):
     deleted or spoilt in our hands, by somebody else: the books' reconciling brings their messages back.
     """
 
-    def __init__(self, url: str, *, namespace: str, rooms: Mapping[str, Room], **options: Any) -> None:
+    def __init__(
+        self, url: str, *, namespace: str, rooms: Mapping[str, Room], turn: float = TURN_S, **options: Any
+    ) -> None:
         super().__init__(url, namespace=namespace, **options)
         self.rooms = dict(rooms)
+        self.turn = turn
         self.dropped = 0
         self._turns: dict[str, int] = {}
 
@@ -94,7 +97,13 @@ class RedisMailboxes(RedisEventLog, RedisPresence):
         turn = self._turns.setdefault(mailbox, random.randrange(1 << 16))
         self._turns[mailbox] = turn + count
         keys = [*self.keys.block(mailbox), self.keys.duty(mailbox)]
-        args: list[Any] = [consumer, process_of(consumer), max_bytes, *quotas(count, turn).values()]
+        args: list[Any] = [
+            consumer,
+            process_of(consumer),
+            max_bytes,
+            *quotas(count, turn).values(),
+            int(self.turn * 1000),
+        ]
         for name in into:
             room = self.rooms.get(name)
             if room is not None:

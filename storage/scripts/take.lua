@@ -4,7 +4,8 @@
 -- KEYS[6]     duty  hash: consumer whose turn with the quarantine it is, until (ms), rest (ms): no new turn before, served
 -- KEYS[7..]   blocks of the mailboxes downstream
 -- ARGV[1]     consumer;  ARGV[2]  its process, the part before the last slash;  ARGV[3]  bytes at most
--- ARGV[4..6]  how many from high, normal, low;  then for each mailbox downstream: its limit in messages, in bytes
+-- ARGV[4..6]  how many from high, normal, low;  ARGV[7]  how long a turn with the quarantine lasts, ms
+-- ARGV[8..]   for each mailbox downstream: its limit in messages, in bytes
 -- Returns {state, lane, entry, envelope, deaths, lone deaths, lane, entry, …}; state says why there is nothing: 'empty',
 -- 'full' (no room downstream), 'turn' (the process empties its hands for the quarantine), 'alone' (it holds such a message).
 --
@@ -12,9 +13,10 @@
 -- very step, and release.lua reads it there. At most one is in hand at a time, over all nodes.
 
 local STEP = 16              -- read at once: by so many messages, less one, may the byte limit be passed
-local EMPTYING_MS = 5000     -- so long may a process take to empty its hands before its turn is over
-local TURN_MS = 2000         -- so long does a turn last; as long a rest follows, in which other lanes go on
 local FORGOTTEN_MS = 120000  -- a lone message held longer than that keeps nobody waiting
+-- A turn ends ARGV[7] after its first message, or after `emptying` without one; then the other lanes go on for as long.
+local turn = tonumber(ARGV[7])
+local emptying = turn * 2.5
 local consumer, process, budget = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local out = {'empty'}
 
@@ -51,14 +53,14 @@ local function lone(now, resting_too)
   if not owner then
     if duty[3] and now < tonumber(duty[3]) and not resting_too then return nil end
     owner, duty[4] = consumer, '0'
-    redis.call('HSET', KEYS[6], 'consumer', consumer, 'until', now + EMPTYING_MS, 'rest', now + 2 * EMPTYING_MS, 'served', 0)
+    redis.call('HSET', KEYS[6], 'consumer', consumer, 'until', now + emptying, 'rest', now + 2 * emptying, 'served', 0)
   end
   if owner ~= consumer then return mine(owner) and 'turn' or nil end
   if not hands_empty() then return 'turn' end
   local entry = read(KEYS[QUARANTINE], consumer, '>', 1)[1]
   if not entry then return nil end
   if duty[4] == '0' then
-    redis.call('HSET', KEYS[6], 'until', now + TURN_MS, 'rest', now + 2 * TURN_MS, 'served', 1)
+    redis.call('HSET', KEYS[6], 'until', now + turn, 'rest', now + 2 * turn, 'served', 1)
   end
   return {'lone', QUARANTINE, entry[1], entry[2][2], entry[2][4] or '0', entry[2][6] or '0'}
 end
@@ -79,8 +81,8 @@ local function fill(lane, want)
   return got
 end
 
-for i = 7, #ARGV, 2 do
-  if full(6 + (i - 7) / 2 * BLOCK, tonumber(ARGV[i]), tonumber(ARGV[i + 1])) then return {'full'} end
+for i = 8, #ARGV, 2 do
+  if full(6 + (i - 8) / 2 * BLOCK, tonumber(ARGV[i]), tonumber(ARGV[i + 1])) then return {'full'} end
 end
 
 local quarantined = redis.call('XLEN', KEYS[QUARANTINE]) > 0
