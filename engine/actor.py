@@ -1,0 +1,282 @@
+"""ServiceActor: a pykka actor that is supervised, ticks, and can be looked at without being asked.
+
+Base of every actor here. It runs on greenlets: gevent must have patched before pykka was imported (checked below). What pykka
+leaves open is closed in this file: a failing on_start is told to the parent, a BaseException of a handler (gevent.Timeout,
+GreenletExit) stays with its actor instead of ending all of them, and a message that comes after the end is answered.
+"""
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from types import TracebackType
+from typing import Any, NamedTuple, Self, TypeVar, cast
+
+import gevent
+import pykka
+from gevent.event import Event
+from pykka import ActorDeadError, ActorRegistry
+
+from engine.card import ActorInfo, Card
+from engine.errors import DependencyTrouble, EngineError
+from engine.events import DEPENDENCY_BACK, DEPENDENCY_LOST, Bus
+from engine.inbox import Inbox
+
+log = logging.getLogger(__name__)
+
+if type(ActorRegistry._actor_refs_lock).__module__ == "_thread":  # noqa: SLF001  (the one lock that pykka makes at import)
+    raise RuntimeError("call gevent.monkey.patch_all() before pykka is imported: actors run on greenlets here")
+
+A = TypeVar("A", bound="ServiceActor")
+
+_parent: ContextVar["ServiceRef[Any] | None"] = ContextVar("parent", default=None)
+
+
+class InterruptedActor(EngineError):
+    """A handler ended by a BaseException: somebody else's time limit, or a kill."""
+
+
+class ChildEnded(NamedTuple):
+    """Told to the parent when an actor has ended, by an error or not; its card says which."""
+
+    name: str
+
+
+class Tick(NamedTuple):
+    """Told to an actor by its own ticker."""
+
+    method: Callable[[], object]
+    done: Event
+
+
+class Raised(NamedTuple):
+    """Told to an actor when a greenlet that it owns ended by an error: the actor fails with it."""
+
+    error: BaseException
+
+
+class ServiceRef(pykka.ActorRef[A]):
+    """A pykka ref that can also be looked at, without a message and without waiting."""
+
+    def __init__(self, actor: A) -> None:
+        super().__init__(actor)
+        self.card = actor.card
+
+    def describe(self) -> ActorInfo:
+        """The actor as it is now."""
+        return self.card.snapshot()
+
+    def tree(self) -> list[ActorInfo]:
+        """The actor and, of a supervisor, all below it."""
+        return self.card.tree()
+
+    def drain(self) -> None:
+        """Let it stop taking work; it goes on living, and finishes what is in hand."""
+        cast("Inbox", self.actor_inbox).stop_asked.set()
+
+
+@contextmanager
+def adopting(parent: ServiceRef[Any]) -> Iterator[None]:
+    """Actors that are started inside have this parent, so that their constructors need not hand it down."""
+    token = _parent.set(parent)
+    try:
+        yield
+    finally:
+        _parent.reset(token)
+
+
+class ServiceActor(pykka.ThreadingActor):
+    """`name` is unique in its process, `kind` is shared by a pool. `deadline`: seconds that one piece of work may take at most.
+
+    An error in a told message, a tick or an owned greenlet ends the actor, and its supervisor starts a new one; an error in an
+    asked one goes to who asked, and the actor lives. DependencyTrouble in a tick is no error: the actor waits for its next turn.
+    """
+
+    use_daemon_thread = True
+    card: Card
+
+    def __init__(self, *, name: str, kind: str = "", bus: Bus | None = None, deadline: float = 60.0) -> None:
+        super().__init__()
+        self.parent = _parent.get()
+        self.card = Card(name, kind or name, deadline, parent=self.parent.card.name if self.parent else "")
+        self.bus = bus or Bus()
+        self._actor_ref = ServiceRef(self)
+        self._greenlets: set[gevent.Greenlet[..., Any]] = set()
+        self._troubles = 0
+        self._lost: tuple[str, float] | None = None
+        self._waiting_tick: Callable[[], object] | None = None
+
+    @classmethod
+    def start(cls, *args: Any, **kwargs: Any) -> "ServiceRef[Self]":
+        """Start one; see pykka."""
+        return cast("ServiceRef[Self]", super().start(*args, **kwargs))
+
+    @staticmethod
+    def _create_actor_inbox() -> Inbox:
+        return Inbox()
+
+    # -- for subclasses --------------------------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """The actor's name."""
+        return self.card.name
+
+    @property
+    def stop_asked(self) -> Event:
+        """Set as soon as somebody asks it to stop or to drain; wait on it instead of sleeping."""
+        return cast("Inbox", self.actor_inbox).stop_asked
+
+    def every(self, seconds: float, method: Callable[[], object]) -> None:
+        """Have `method` called now and then each `seconds`, in the actor; turns do not overlap, missed ones are left out."""
+        self.spawn(self._tick, seconds, method)
+
+    def spawn(self, function: Callable[..., object], *args: Any) -> "gevent.Greenlet[..., Any]":
+        """Run a greenlet that ends with the actor; when it ends by an error, the actor fails with that."""
+        greenlet = gevent.spawn(self._owned, function, args)
+        self._greenlets.add(greenlet)
+        greenlet.rawlink(self._greenlets.discard)
+        return greenlet
+
+    def breathe(self) -> None:
+        """Let others run, and say that this piece of work goes on: it is not hung."""
+        if self.card.busy_at is not None:
+            self.card.busy_at = time.monotonic()
+        gevent.sleep(0)
+
+    def pause(self, seconds: float) -> bool:
+        """Wait inside a piece of work, not counted as busy; True when it was cut short since the actor shall stop."""
+        busy, self.card.busy_at = self.card.busy_at is not None, None
+        try:
+            return bool(self.stop_asked.wait(seconds))
+        finally:
+            self.card.busy_at = time.monotonic() if busy else None
+
+    def count(self, handled: int) -> None:
+        """Add to what /actors shows as handled."""
+        self.card.handled += handled
+
+    def waiting(self, trouble: DependencyTrouble) -> None:
+        """Show that it waits for a dependency."""
+        self.card.waits_for = self.card.error = f"{trouble.dependency}: {trouble}"
+        if self._lost is None:
+            self._lost = (trouble.dependency, time.monotonic())
+            log.warning("%s waits for %s: %s", self.name, trouble.dependency, trouble)
+            self.bus.emit(DEPENDENCY_LOST, dependency=trouble.dependency, actor=self.name, reason=str(trouble))
+
+    def running(self) -> None:
+        """Show that it does not wait (any more)."""
+        self.card.waits_for = ""
+        if self._lost is not None:
+            (dependency, since), self._lost = self._lost, None
+            seconds = time.monotonic() - since
+            log.info("%s goes on: %s is back after %.1f s", self.name, dependency, seconds)
+            self.bus.emit(DEPENDENCY_BACK, dependency=dependency, actor=self.name, seconds=seconds)
+
+    def note_trouble(self) -> int:
+        """Count one more trouble in a row; the number is what backoff() wants."""
+        self._troubles += 1
+        return self._troubles
+
+    def no_trouble(self) -> None:
+        """The row of troubles is over."""
+        self._troubles = 0
+        self.running()
+
+    # -- the loop, made tight --------------------------------------------------------------------------------------------
+
+    def _actor_loop(self) -> None:
+        try:
+            super()._actor_loop()
+        except BaseException:  # noqa: BLE001  (killed while it waited for a message)
+            self._handle_failure(*sys.exc_info())
+        finally:
+            self._end()
+
+    def _actor_loop_setup(self) -> None:
+        try:
+            self.on_start()
+            self._begin()
+        except BaseException:  # noqa: BLE001  (pykka would leave it registered and never answering)
+            self._handle_failure(*sys.exc_info())
+        else:
+            self.card.started = True
+
+    def _begin(self) -> None:
+        """Once on_start has passed; for the engine's own subclasses."""
+
+    def _handle_receive(self, message: Any) -> Any:
+        self.card.busy_at = time.monotonic()
+        try:
+            match message:
+                case Tick():
+                    return self._turn(message)
+                case Raised():
+                    return self._fail(message.error)
+                case _:
+                    return super()._handle_receive(message)
+        except Exception:
+            raise
+        except BaseException as error:
+            raise InterruptedActor(f"{self.name} was interrupted: {error!r}") from error
+        finally:
+            self.card.busy_at = None
+
+    def _fail(self, error: BaseException) -> None:
+        raise error
+
+    def _turn(self, tick: Tick) -> None:
+        try:
+            tick.method()
+        except DependencyTrouble as trouble:
+            self._waiting_tick = tick.method
+            self.waiting(trouble)
+        else:
+            if self._waiting_tick == tick.method:
+                self._waiting_tick = None
+                self.running()
+        finally:
+            tick.done.set()
+
+    def _tick(self, seconds: float, method: Callable[[], object]) -> None:
+        tick, due = Tick(method, Event()), time.monotonic()
+        while True:
+            tick.done.clear()
+            self.actor_ref.tell(tick)
+            tick.done.wait()
+            late = time.monotonic() - due
+            due += seconds * (1 + late // seconds)
+            gevent.sleep(max(0.0, due - time.monotonic()))
+
+    def _owned(self, function: Callable[..., object], args: tuple[Any, ...]) -> None:
+        try:
+            function(*args)
+        except (gevent.GreenletExit, ActorDeadError):
+            return
+        except BaseException as error:  # noqa: BLE001  (whatever it was, the actor must not live on without its greenlet)
+            with suppress(ActorDeadError):
+                self.actor_ref.tell(Raised(error))
+
+    def _handle_failure(
+        self,
+        exception_type: type[BaseException] | None,
+        exception_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        super()._handle_failure(exception_type, exception_value, traceback)
+        self.card.failed = True
+        self.card.failures += 1
+        self.card.error = f"{type(exception_value).__name__}: {exception_value}"
+        self.card.blameless = isinstance(exception_value, DependencyTrouble)
+
+    def _end(self) -> None:
+        """Nothing of it stays behind: no greenlet, no asker without an answer; then the parent learns of it."""
+        gevent.killall(list(self._greenlets), block=False)
+        cast("Inbox", self.actor_inbox).close()
+        self.card.ended = True
+        self.card.busy_at = None
+        if self.parent is not None:
+            with suppress(ActorDeadError):
+                self.parent.tell(ChildEnded(self.name))

@@ -1,0 +1,86 @@
+"""What an actor shows of itself: plain attributes that others read without asking it, so nobody waits on a busy actor.
+
+The actor (engine/actor.py) and the mailbox actor's pump write it; supervisors, /actors and the hang check read it. One greenlet
+hub turns for all of them, so a plain attribute is enough.
+"""
+
+import time
+from dataclasses import dataclass, field
+
+import msgspec
+
+
+class ActorInfo(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A snapshot of one actor. `state`: starting, running, waiting, paused, stopped or failed; `reason` says what for."""
+
+    name: str
+    kind: str
+    state: str
+    reason: str = ""
+    parent: str = ""
+    mailbox: str = ""
+    handled: int = 0
+    failures: int = 0
+    restarts: int = 0
+    last_error: str = ""
+    busy_since: float | None = None  # seconds since the epoch
+
+
+@dataclass(slots=True)
+class Card:
+    """The living record behind ActorInfo. `deadline` is how long it may be busy in one go, in seconds, before it counts as hung."""
+
+    name: str
+    kind: str
+    deadline: float
+    mailbox: str = ""
+    parent: str = ""
+    started: bool = False
+    ended: bool = False
+    paused: bool = False
+    waits_for: str = ""
+    error: str = ""
+    failed: bool = False
+    blameless: bool = False  # it failed by a dependency's trouble
+    handled: int = 0
+    failures: int = 0
+    restarts: int = 0
+    busy_at: float | None = None  # monotonic
+    children: "dict[str, Card]" = field(default_factory=dict)
+
+    def state(self) -> tuple[str, str]:
+        """The state and its reason; the gravest that is true counts."""
+        if self.failed:
+            return "failed", self.error
+        if self.ended:
+            return "stopped", ""
+        if not self.started:
+            return "starting", ""
+        if self.waits_for:
+            return "waiting", self.waits_for
+        return ("paused" if self.paused else "running"), ""
+
+    def busy_for(self) -> float:
+        """Seconds in the current piece of work; 0.0 while it waits for one."""
+        return 0.0 if self.busy_at is None else time.monotonic() - self.busy_at
+
+    def snapshot(self) -> ActorInfo:
+        """What is true now."""
+        state, reason = self.state()
+        return ActorInfo(
+            name=self.name,
+            kind=self.kind,
+            state=state,
+            reason=reason,
+            parent=self.parent,
+            mailbox=self.mailbox,
+            handled=self.handled,
+            failures=self.failures,
+            restarts=self.restarts,
+            last_error=self.error,
+            busy_since=None if self.busy_at is None else time.time() - self.busy_for(),
+        )
+
+    def tree(self) -> list[ActorInfo]:
+        """This one and all below it, parents first."""
+        return [self.snapshot(), *(info for child in list(self.children.values()) for info in child.tree())]

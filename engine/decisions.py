@@ -1,0 +1,84 @@
+"""From fates to decisions: a failed try becomes a postponement or, with no try left, a burial; a burial becomes a forward to DEAD.
+
+Pure: the clock's reading and the dice are passed in. Called by engine/mailbox_actor.py once for each batch.
+"""
+
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import msgspec
+
+from engine.mailbox import DEAD, Delivery, Envelope, Verdict
+from engine.outcome import Again, Fate, Grave, Obituary, Postponement, Retry, RetryPolicy, clean
+
+Decision = Verdict | Postponement | Again
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Decides for one mailbox; `processor` names who handled it, as `node/process/actor`."""
+
+    policy: RetryPolicy
+    processor: str
+    rng: random.Random
+
+    def decide(self, fates: Iterable[Fate], now: float) -> list[Decision]:
+        """One decision for each fate, in order."""
+        return [self._decision(fate, now) for fate in fates]
+
+    def _decision(self, fate: Fate, now: float) -> Decision:
+        match fate:
+            case Verdict() | Again():
+                return fate
+            case Grave():
+                return self._bury(fate.delivery, fate.reason, fate.error, fate.body, now)
+            case Retry():
+                return self._retry(fate, now)
+
+    def _retry(self, retry: Retry, now: float) -> Decision:
+        delivery, policy = retry.delivery, self.policy
+        tries = delivery.envelope.attempts + 1
+        pause = policy.after(tries, self.rng) if retry.spend else policy.pause(tries, self.rng)
+        if pause is None or delivery.mailbox == DEAD:
+            return self._bury(delivery, retry.reason, retry.error, b"", now)
+        due = now + (pause if retry.delay is None else retry.delay)
+        return Postponement(
+            delivery, retry.reason, clean(retry.error), now, due, self.processor, retry.spend, retry.missing
+        )
+
+    def _bury(self, delivery: Delivery, reason: str, error: str, body: bytes, now: float) -> Verdict:
+        if delivery.mailbox == DEAD:
+            return Verdict(delivery, (DEAD, _lighter(delivery.envelope)))
+        tries = delivery.envelope.attempts + max(1, delivery.deaths)
+        obituary = Obituary(
+            reason, clean(error), tries, now, self.processor, delivery.mailbox, body or delivery.envelope.body
+        )
+        envelope = msgspec.structs.replace(delivery.envelope, attempts=tries, body=msgspec.msgpack.encode(obituary))
+        return Verdict(delivery, (DEAD, envelope))
+
+
+def sort(decisions: Iterable[Decision]) -> tuple[list[Postponement], list[Verdict], list[Again]]:
+    """The decisions by kind."""
+    postponements: list[Postponement] = []
+    verdicts: list[Verdict] = []
+    again: list[Again] = []
+    for decision in decisions:
+        match decision:
+            case Postponement():
+                postponements.append(decision)
+            case Verdict():
+                verdicts.append(decision)
+            case Again():
+                again.append(decision)
+    return postponements, verdicts, again
+
+
+def _lighter(envelope: Envelope) -> Envelope:
+    """An obituary that cannot be written down goes to the end of its mailbox, without the content that may be the cause."""
+    try:
+        obituary = msgspec.msgpack.decode(envelope.body, type=Obituary)
+    except msgspec.MsgspecError:
+        obituary = Obituary("unreadable_obituary", "", envelope.attempts, 0.0, "")
+    lighter = msgspec.structs.replace(obituary, content=b"")
+    return msgspec.structs.replace(envelope, body=msgspec.msgpack.encode(lighter))

@@ -1,0 +1,46 @@
+"""The inbox of every ServiceActor: pykka's own queue that notices a stop when it is asked for, and answers after the end.
+
+Made by ServiceActor (engine/actor.py). A busy actor must learn at once that it shall stop, not when it comes to that message;
+and an ask that arrives after the last message was worked must not hang (pykka looks whether the actor lives before it puts).
+"""
+
+import queue
+from typing import Any
+
+from gevent.event import Event
+from pykka import ActorDeadError
+from pykka.messages import _ActorStop
+
+
+class Inbox(queue.Queue[Any]):
+    """`stop_asked` is set as soon as anybody asks the actor to stop or to drain; `closed` once it has ended."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stop_asked = Event()
+        self.closed = False
+
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+        """Queue an envelope, or answer it when nobody will read it any more."""
+        if isinstance(item.message, _ActorStop):
+            self.stop_asked.set()
+        if self.closed:
+            _answer(item)
+        else:
+            super().put(item, block, timeout)
+
+    def close(self) -> None:
+        """Answer what is left, and from now on whatever comes."""
+        self.closed = True
+        while not self.empty():
+            _answer(self.get())
+
+
+def _answer(envelope: Any) -> None:
+    if envelope.reply_to is None:
+        return
+    if isinstance(envelope.message, _ActorStop):
+        envelope.reply_to.set(None)
+    else:
+        error = ActorDeadError("the actor stopped before handling the message")
+        envelope.reply_to.set_exception((ActorDeadError, error, None))

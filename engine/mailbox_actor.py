@@ -1,0 +1,310 @@
+"""MailboxActor: take → handle → postpone → settle. The loop to read first.
+
+An actor with a mailbox: its pump (engine/pump.py) tells it batches, a subclass says in `handle` what becomes of each message, and
+this file carries that out so that a kill between any two lines loses nothing and counts nothing twice. Put before acknowledge:
+first the handler's own durable work, then retries in the ledger, then one atomic settle; each step is safe to repeat.
+"""
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from typing import Any, ClassVar
+
+import gevent
+
+from engine import events
+from engine.actor import ServiceActor
+from engine.context import Context, owner_of
+from engine.decisions import Judge, sort
+from engine.errors import DependencyTrouble, MessageTrouble, Permanent
+from engine.mailbox import DEAD, Delivery, Verdict
+from engine.outcome import Fate, Grave, Key, Ledger, Obituary, Outcome, Postponement, Retry, RetryPolicy, clean, key_of
+from engine.pump import Intake, Pump
+from engine.work import Work
+
+__all__ = ["Context", "Ledger", "MailboxActor", "Obituary", "Outcome", "Postponement", "RetryPolicy"]
+
+log = logging.getLogger(__name__)
+
+LONE_DEATHS = 2
+"""A message under which a process died in company, and then so often while it was alone, is buried."""
+
+STOP_S = 4.0
+"""How long a stopping actor goes on with what is in hand."""
+
+SWEEP_S = 30.0
+"""How often it looks for consumers of this process that no living actor owns (a pool that shrank, a failed release)."""
+
+GRACE_S = 30.0
+"""A handler beyond its deadline is interrupted; one that cannot be is hung so much later."""
+
+
+class HandlerTimeout(MessageTrouble):
+    """A handler took longer than its deadline."""
+
+
+class MailboxActor(ServiceActor):
+    """Subclasses write `handle`. `count` and `max_bytes` bound a batch, `into` are mailboxes downstream that must have room.
+
+    `deadline` seconds for one call of `handle` (extended by each `breathe()`). `error_reason` and `timeout_reason` are what a dead
+    letter says of messages on which the handler raised or ran out of time.
+    """
+
+    error_reason: ClassVar[str] = "handler_error"
+    timeout_reason: ClassVar[str] = "handler_timeout"
+
+    def __init__(
+        self,
+        context: Context,
+        *,
+        name: str,
+        mailbox: str,
+        kind: str = "",
+        count: int = 256,
+        max_bytes: int = 8 * 1024 * 1024,
+        into: Sequence[str] = (),
+        deadline: float = 60.0,
+        block: float = 1.0,
+    ) -> None:
+        super().__init__(name=name, kind=kind, bus=context.bus, deadline=deadline + GRACE_S)
+        self.context, self.mailbox, self.handle_deadline = context, mailbox, deadline
+        self.card.mailbox = mailbox
+        self.consumer = context.consumer(name)
+        self.pump = Pump(self, context.store, Intake(mailbox, self.consumer, count, max_bytes, tuple(into), block))
+        self.judge = Judge(context.policy, self.consumer, context.rng)
+        self._pumping: gevent.Greenlet[..., Any] | None = None
+        self._limit: gevent.Timeout | None = None
+        self._stop_at: float | None = None
+        context.living.add(self.consumer)
+
+    # -- hooks -----------------------------------------------------------------------------------------------------------
+
+    def handle(self, batch: Sequence[Delivery]) -> Outcome:
+        """Do the work of a batch and say what becomes of each message. May be called again for the same messages.
+
+        Raise DependencyTrouble when a dependency is away: nothing is spent, the same batch comes again. On any other error each
+        message is handled alone, and the one that raises then is charged for it.
+        """
+        raise NotImplementedError
+
+    def may_take(self) -> bool:
+        """False while nothing shall be taken."""
+        self.card.paused = self.context.control.paused
+        return not self.card.paused
+
+    def retry_event(self, postponement: Postponement) -> bytes | None:
+        """What the event log is told of a retry, in the step that acknowledges the message."""
+        return self.context.ledger.retry_event(postponement)
+
+    # -- the loop --------------------------------------------------------------------------------------------------------
+
+    def on_receive(self, message: Any) -> Any:
+        """A batch from the pump; anything else is pykka's business."""
+        return self._work(message) if isinstance(message, Work) else super().on_receive(message)
+
+    def _work(self, work: Work) -> None:
+        if self.pump.held:  # the one before it waits for a dependency: it keeps its place behind that
+            return self.pump.hold(work, None)
+        if self._too_late():
+            return None
+        try:
+            self._handle(work)
+            self._postpone(work)
+            self._settle(work)
+        except DependencyTrouble as trouble:
+            return self._keep(work, trouble)
+        return self._finish(work)
+
+    def _handle(self, work: Work) -> None:
+        """Every message gets a fate: by its batch, or one by one where the batch raised."""
+        with work.timed("handle_s"):
+            while work.todo:
+                batch = work.todo[0]
+                fates = self._fates(batch)
+                work.todo.popleft()
+                if fates is None:
+                    work.todo.extendleft([delivery] for delivery in reversed(batch))
+                else:
+                    work.fates.update(fates)
+
+    def _postpone(self, work: Work) -> None:
+        """Retries are durable before their messages are acknowledged; everything becomes a verdict. Decided once, repeated alike."""
+        if work.verdicts is not None:
+            return
+        with work.timed("postpone_s"):
+            work.decisions = work.decisions or self.judge.decide(work.fates.values(), self.context.clock())
+            postponements, verdicts, work.again = sort(work.decisions)
+            known = self.context.ledger.postpone(postponements) if postponements else []
+            for postponement, ours in zip(postponements, known, strict=True):
+                verdicts.append(Verdict(postponement.delivery, None, self._told(postponement) if ours else ()))
+            work.verdicts = verdicts
+
+    def _settle(self, work: Work) -> None:
+        """Acknowledge, hand on and tell, in one atomic step of the store; repeated until its answer is known."""
+        assert work.verdicts is not None
+        with work.timed("settle_s"):
+            ours = self.context.store.settle(work.verdicts) if work.verdicts else []
+        work.foreign = ours.count(False)
+
+    def _finish(self, work: Work) -> None:
+        self.pump.finished(work)
+        self._tell(work)
+        if work.again:
+            self._keep(Work([again.delivery for again in work.again]), work.again[0].trouble)
+
+    def _keep(self, work: Work, trouble: DependencyTrouble) -> None:
+        """Nothing is spent. A quarantined one goes back: what kills the process meanwhile must not be laid to its charge."""
+        if not work.quarantined:
+            return self.pump.hold(work, trouble)
+        try:
+            self.context.store.release(self.mailbox, self.consumer, crashed=False)
+        except DependencyTrouble:
+            return self.pump.hold(work, trouble)
+        return self.pump.dropped(work, trouble)
+
+    # -- handling --------------------------------------------------------------------------------------------------------
+
+    def _fates(self, batch: list[Delivery]) -> dict[Key, Fate] | None:
+        """The batch's fates; None when it raised and has more than one message."""
+        first = batch[0]
+        if first.lone_deaths >= LONE_DEATHS:
+            text = f"{first.deaths} processes died while they held it, {first.lone_deaths} of them while it was alone"
+            return {key_of(first): Grave(first, "crashed_process", text)}
+        try:
+            outcome = self._handled(batch)
+        except DependencyTrouble:
+            raise
+        except BaseException as error:  # noqa: BLE001  (whatever a message brings about is charged to that message alone)
+            return self._raised(batch, error)
+        for delivery in outcome.missing(batch):
+            log.error("%s forgot a message of mailbox %s: a bug, charged as a failed try", self.name, self.mailbox)
+            outcome.retry(delivery, self.error_reason, f"{self.name} forgot it")
+        return {key: outcome.fates[key] for key in map(key_of, batch)}
+
+    def _handled(self, batch: list[Delivery]) -> Outcome:
+        error = HandlerTimeout(f"took longer than {self.handle_deadline:g} s", reason=self.timeout_reason)
+        self._limit = gevent.Timeout.start_new(self.handle_deadline, error)
+        try:
+            outcome = self.handle(batch)
+        finally:
+            self._limit.close()
+            self._limit = None
+        if not isinstance(outcome, Outcome):
+            raise TypeError(f"{self.name}.handle returned {type(outcome).__name__}, not an Outcome")
+        return outcome
+
+    def breathe(self) -> None:
+        """Let others run, and give the handler its whole deadline again: it gets on."""
+        if self._limit is not None:
+            self._limit.close()
+            self._limit = gevent.Timeout.start_new(self.handle_deadline, self._limit.exception)
+        super().breathe()
+
+    def slices(self, batch: Sequence[Delivery], size: int = 16) -> Iterator[Sequence[Delivery]]:
+        """The batch in slices, with a yield to the hub before each but the first."""
+        for start in range(0, len(batch), size):
+            if start:
+                self.breathe()
+            yield batch[start : start + size]
+
+    def _raised(self, batch: list[Delivery], error: BaseException) -> dict[Key, Fate] | None:
+        self.card.error = clean(f"{type(error).__name__}: {error}")
+        if len(batch) > 1:
+            log.warning(
+                "%s raised on %d messages, which are handled one by one: %s", self.name, len(batch), self.card.error
+            )
+            self.bus.emit(
+                events.HANDLER_FAILED,
+                mailbox=self.mailbox,
+                actor=self.name,
+                messages=len(batch),
+                error=self.card.error,
+            )
+            return None
+        delivery = batch[0]
+        if self.mailbox == DEAD:  # it goes to the end of its own mailbox, and must not run in circles there
+            self.pause(1.0)
+        log.info(
+            "%s could not handle %s: %s",
+            self.name,
+            delivery.envelope.key,
+            self.card.error,
+            exc_info=None if isinstance(error, MessageTrouble) else error,
+        )
+        reason = error.reason if isinstance(error, MessageTrouble) else self.error_reason
+        fate = Grave if isinstance(error, Permanent) else Retry
+        return {key_of(delivery): fate(delivery, reason, self.card.error)}
+
+    # -- the pump's host -------------------------------------------------------------------------------------------------
+
+    def before_taking(self) -> None:
+        """What our predecessor held when it crashed is quarantined before anything is taken."""
+        self.context.recovery.before_taking(self.context.store, self.mailbox)
+
+    def accept(self, work: Work) -> None:
+        """Into the inbox, behind what is there."""
+        self.actor_ref.tell(work)
+
+    # -- beginning and end -----------------------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        self._pumping = self.spawn(self.pump.run)
+        self.every(SWEEP_S, self._sweep)
+
+    def on_stop(self) -> None:
+        """Take nothing more, and give back what is still in hand; what fails here the next sweep does."""
+        self.pump.wake()
+        if self._pumping is not None:
+            self._pumping.join(self.pump.intake.block + 1.0)
+            self._pumping.kill()
+        self.context.living.discard(self.consumer)
+        with suppress(DependencyTrouble, gevent.Timeout), gevent.Timeout(1.0):
+            self._release(self.consumer)
+
+    def _end(self) -> None:
+        self.context.living.discard(self.consumer)
+        super()._end()
+
+    def _too_late(self) -> bool:
+        """A stopping actor goes on with what is in hand for STOP_S; what is left then goes back to its mailbox."""
+        if not self.stop_asked.is_set():
+            return False
+        self._stop_at = self._stop_at or time.monotonic() + STOP_S
+        return time.monotonic() > self._stop_at
+
+    def _sweep(self) -> None:
+        for consumer, held in self.context.store.consumers(self.mailbox).items():
+            if held and owner_of(consumer) == self.context.process and consumer not in self.context.living:
+                self._release(consumer)
+
+    def _release(self, consumer: str) -> None:
+        given = self.context.store.release(self.mailbox, consumer, crashed=False)
+        if given:
+            log.info("gave %d messages of %s back to mailbox %s", given, consumer, self.mailbox)
+            self.bus.emit(events.RELEASED, mailbox=self.mailbox, consumer=consumer, count=given)
+
+    # -- telling ---------------------------------------------------------------------------------------------------------
+
+    def _told(self, postponement: Postponement) -> tuple[bytes, ...]:
+        """A retry's event; one that cannot be made must not keep the message from being acknowledged."""
+        try:
+            event = self.retry_event(postponement)
+        except Exception:
+            log.exception("the retry event of %s", postponement.delivery.envelope.key)
+            return ()
+        return () if event is None else (event,)
+
+    def _tell(self, work: Work) -> None:
+        """Once a batch: what it came to."""
+        counts = work.counts()
+        self.count(len(work.deliveries) - counts["again"])
+        self.bus.emit(
+            events.BATCH_SETTLED,
+            mailbox=self.mailbox,
+            actor=self.name,
+            messages=len(work.deliveries),
+            foreign=work.foreign,
+            **counts,
+            **work.seconds,
+        )

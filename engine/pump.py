@@ -1,0 +1,218 @@
+"""The pump: a greenlet that keeps a mailbox actor supplied, one batch ahead at the most, from what is already its own and from the mailbox.
+
+Owned by engine/mailbox_actor.py. Back-pressure by construction: nothing is taken while two batches are in hand, while the gate
+is shut, or while a dependency is in trouble. It relies on the store's pending list, never on its own memory: after every trouble,
+and every REREAD_S besides, it reads again what the store believes to be in our hands.
+"""
+
+import time
+from dataclasses import dataclass
+from typing import Protocol
+
+from gevent.event import Event
+
+from engine.errors import DependencyTrouble
+from engine.mailbox import QUARANTINE, Delivery, MailboxStore
+from engine.supervision import backoff
+from engine.work import Work
+
+AHEAD = 2
+"""Batches in hand at most: one being handled and one ahead."""
+
+REREAD_S = 30.0
+"""What is in our hands is read again so often, in case an answer was lost without anybody noticing."""
+
+IDLE_S = 0.05
+"""The pause after an empty answer that came at once (no room downstream, another's turn)."""
+
+MAX_RETRY_AFTER = 300.0
+BACKOFF_CAP = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """From where the pump takes, and how much at once."""
+
+    mailbox: str
+    consumer: str
+    count: int
+    max_bytes: int
+    into: tuple[str, ...]
+    block: float
+
+
+class Host(Protocol):
+    """The actor that a pump supplies."""
+
+    @property
+    def stop_asked(self) -> Event:
+        """Set when nothing more shall be taken."""
+
+    def before_taking(self) -> None:
+        """Whatever must be done once before the first message."""
+
+    def may_take(self) -> bool:
+        """False: nothing is taken now."""
+
+    def accept(self, work: Work) -> None:
+        """Put it into the actor's inbox."""
+
+    def waiting(self, trouble: DependencyTrouble) -> None:
+        """Show it."""
+
+    def running(self) -> None:
+        """Show that it is over."""
+
+
+class Pump:
+    """`run` in a greenlet of the actor's; `finished` and `hold` are called by the actor, in its own greenlet."""
+
+    def __init__(self, host: Host, store: MailboxStore, intake: Intake) -> None:
+        self.host, self.store, self.intake = host, store, intake
+        self.in_hand: list[Work] = []
+        self.held: list[Work] = []
+        self.wait_until = 0.0
+        self._troubles = 0
+        self._ready = False
+        self._reread = True
+        self._reread_at = 0.0
+        self._moved = Event()
+
+    # -- called by the actor ---------------------------------------------------------------------------------------------
+
+    def finished(self, work: Work) -> None:
+        """It has left our hands well: whatever trouble there was is over."""
+        self.in_hand.remove(work)
+        self._no_trouble()
+        self._moved.set()
+
+    def dropped(self, work: Work, trouble: DependencyTrouble) -> None:
+        """It was given back to the mailbox in a trouble that goes on."""
+        self.in_hand.remove(work)
+        self._back_off(trouble)
+        self._moved.set()
+
+    def wake(self) -> None:
+        """Look again whether to go on."""
+        self._moved.set()
+
+    def hold(self, work: Work, trouble: DependencyTrouble | None) -> None:
+        """Keep it in hand, and give it to the actor again after a back-off (or, without trouble of its own, behind such a one)."""
+        if work not in self.in_hand:
+            self.in_hand.append(work)
+        self.held.append(work)
+        if trouble is not None:
+            self._back_off(trouble)
+        self._moved.set()
+
+    # -- the greenlet ----------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Until the actor shall stop."""
+        while not self.host.stop_asked.is_set():
+            try:
+                self._step()
+            except DependencyTrouble as trouble:
+                self._back_off(trouble)
+
+    def _step(self) -> None:
+        if self.wait_until > time.monotonic():
+            self.host.stop_asked.wait(self.wait_until - time.monotonic())
+        elif self.held:
+            self._try_again()
+        elif not self._ready:
+            self.host.before_taking()
+            self._ready = True
+        elif not self.host.may_take():
+            self._leave_to_others()
+        elif self._reread or time.monotonic() >= self._reread_at:
+            self._take_up_own()
+        elif self._has_room():
+            self._take()
+        else:
+            self._wait(1.0)
+
+    def _has_room(self) -> bool:
+        return len(self.in_hand) < AHEAD and not any(work.quarantined for work in self.in_hand)
+
+    def _take(self) -> None:
+        began, intake = time.monotonic(), self.intake
+        batch = self.store.take(
+            intake.mailbox,
+            intake.consumer,
+            count=intake.count,
+            max_bytes=intake.max_bytes,
+            block=intake.block,
+            into=intake.into,
+        )
+        if not self.in_hand:
+            self._no_trouble()
+        if batch:
+            self._hand_over(batch)
+        elif time.monotonic() - began < IDLE_S:
+            self.host.stop_asked.wait(IDLE_S)
+
+    def _take_up_own(self) -> None:
+        """What the store says is in our hands although we know nothing of it: after a restart, or by a lost answer."""
+        if not self._hands_empty():
+            return None
+        after: dict[str, str] = {}
+        while page := self.store.pending(
+            self.intake.mailbox, self.intake.consumer, count=self.intake.count, after=after
+        ):
+            if page[0].lane == QUARANTINE:
+                return self._give_back()
+            after.update({delivery.lane: delivery.entry for delivery in page})
+            self._hand_over(page)
+            while not self._has_room():
+                self._wait(1.0)
+                if self.held or self.host.stop_asked.is_set():
+                    return None
+        self._reread, self._reread_at = False, time.monotonic() + REREAD_S
+        return None
+
+    def _leave_to_others(self) -> None:
+        """We may not work on what a predecessor or a lost answer left in our hands, but others may."""
+        if self._reread and not self.in_hand:
+            self.store.release(self.intake.mailbox, self.intake.consumer, crashed=False)
+            self._reread, self._reread_at = False, time.monotonic() + REREAD_S
+            self._no_trouble()
+        self._wait(0.25)
+
+    def _hands_empty(self) -> bool:
+        if self.in_hand:
+            self._wait(1.0)
+        return not self.in_hand
+
+    def _give_back(self) -> None:
+        """A quarantined message that was handed out to our predecessor: it waits for its turn again, alone, and is not blamed."""
+        if self._hands_empty():
+            self.store.release(self.intake.mailbox, self.intake.consumer, crashed=False)
+
+    def _hand_over(self, batch: list[Delivery]) -> None:
+        work = Work(batch)
+        self.in_hand.append(work)
+        self.host.accept(work)
+
+    def _try_again(self) -> None:
+        held, self.held = self.held, []
+        for work in held:
+            self.host.accept(work)
+        self._wait(1.0)
+
+    def _back_off(self, trouble: DependencyTrouble) -> None:
+        self._reread = True
+        self.host.waiting(trouble)
+        self._troubles += 1
+        pause = backoff(self._troubles, base=0.1, cap=BACKOFF_CAP)
+        self.wait_until = time.monotonic() + max(pause, min(trouble.retry_after or 0.0, MAX_RETRY_AFTER))
+
+    def _no_trouble(self) -> None:
+        if self._troubles:
+            self._troubles = 0
+            self.host.running()
+
+    def _wait(self, seconds: float) -> None:
+        """Until the actor has moved something, it shall stop, or time is up."""
+        self._moved.wait(seconds)
+        self._moved.clear()

@@ -1,0 +1,64 @@
+"""A batch on its way through a mailbox actor's steps, and what it came to.
+
+Made by the pump (engine/pump.py), worked by the actor (engine/mailbox_actor.py). Each step leaves its result here, so that a step
+repeated after a dependency's trouble goes on where it was and decides nothing anew.
+"""
+
+import time
+from collections import Counter, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from engine.decisions import Decision
+from engine.mailbox import DEAD, QUARANTINE, Delivery, Verdict
+from engine.outcome import Again, Fate, Key, Postponement
+
+KINDS = ("done", "forwarded", "retried", "buried", "again")
+"""What a message of a batch can come to."""
+
+
+@dataclass(eq=False)
+class Work:
+    """`todo` are the groups still to be handled, then come fates, decisions, verdicts. `seconds`: step → time spent in it."""
+
+    deliveries: list[Delivery]
+    todo: deque[list[Delivery]] = field(default_factory=deque)
+    fates: dict[Key, Fate] = field(default_factory=dict)
+    decisions: list[Decision] = field(default_factory=list)
+    again: list[Again] = field(default_factory=list)
+    verdicts: list[Verdict] | None = None
+    foreign: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.todo.append(self.deliveries)
+
+    @property
+    def quarantined(self) -> bool:
+        """It is one message under which a process died."""
+        return self.deliveries[0].lane == QUARANTINE
+
+    @contextmanager
+    def timed(self, step: str) -> Iterator[None]:
+        """Add the time inside to `step`."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[step] = self.seconds.get(step, 0.0) + time.perf_counter() - began
+
+    def counts(self) -> dict[str, int]:
+        """How many messages came to what."""
+        found = Counter(map(_kind, self.decisions))
+        return {kind: found[kind] for kind in KINDS}
+
+
+def _kind(decision: Decision) -> str:
+    if isinstance(decision, Postponement):
+        return "retried"
+    if isinstance(decision, Again):
+        return "again"
+    if decision.forward is None:
+        return "done"
+    return "buried" if decision.forward[0] == DEAD else "forwarded"
