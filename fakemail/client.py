@@ -93,7 +93,7 @@ class FakeMailClient:
         return self._call(
             "GET",
             f"/emails?from_history_id={from_history_id}",
-            lambda body: read_listing(body, lambda: gevent.sleep(0)),
+            read_listing,
             patience=self._limits.listing,
             max_bytes=self._limits.max_listing_bytes,
         )

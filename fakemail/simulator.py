@@ -21,6 +21,7 @@ from gevent.lock import BoundedSemaphore
 from gevent.threadpool import ThreadPool
 
 from fakemail.faults import NONE, Faults
+from fakemail.listing import breathe
 from fakemail.notifier import Notifier
 from fakemail.simulator_requests import NewEmail
 from fakemail.simulator_store import Appended, Document, NewRow, SimulatorStore, finish
@@ -106,7 +107,7 @@ class Simulator:
         now = time.time()
         for number, email in enumerate(emails):
             if number % _EMAILS_PER_SLICE == _EMAILS_PER_SLICE - 1:
-                gevent.sleep(0)
+                breathe()
             row_id = email.id or f"fm-{secrets.token_hex(8)}"
             ids.append(row_id)
             rows.append(self._row(row_id, email, now))

@@ -12,10 +12,10 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import apsw
-import gevent
 import msgspec
 
 from fakemail.faults import GARBAGE, NONE, Faults
+from fakemail.listing import breathe
 from fakemail.opinion import opinion
 from fakemail.simulator import Simulator
 from fakemail.simulator_requests import BadRequest, Content, Subscription, read, read_batch, read_new_email
@@ -171,7 +171,7 @@ class _App:
         return {"email_id": sent.email_ids[0], "history_id": sent.history_id}
 
     def _send_batch(self, environ: Environ) -> dict[str, Any]:
-        sent = self._simulator.send(read_batch(_body(environ), lambda: gevent.sleep(0)))
+        sent = self._simulator.send(read_batch(_body(environ)))
         return {"email_ids": sent.email_ids, "history_id": sent.history_id}
 
     def _reset(self, _environ: Environ) -> dict[str, Any]:
@@ -213,7 +213,7 @@ def _stream(first: list[bytes], second: list[bytes], rest: Iterator[list[bytes]]
     yield b"[" + _ids(first)
     yield b", " + _ids(second)
     for ids in rest:
-        gevent.sleep(0)
+        breathe()
         yield b", " + _ids(ids)
     yield b"]"
 

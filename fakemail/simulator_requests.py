@@ -4,7 +4,6 @@ Used by simulator_http.py. Texts may hold lone surrogates and NULs, as real emai
 """
 
 import re
-from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -14,7 +13,6 @@ from fakemail.listing import NoList, read_items
 
 T = TypeVar("T")
 MAX_ID_BYTES = 1024
-_EMAILS_PER_SLICE = 100
 _PATH = re.compile(r" - at `\$\.?(.*?)`\Z")
 
 
@@ -71,15 +69,13 @@ def read_new_email(body: bytes) -> NewEmail:
     return _check(read(NewEmail, body), "")
 
 
-def read_batch(body: bytes, pause: Callable[[], object]) -> list[NewEmail]:
-    """The emails of `{"emails": [...]}`, or BadRequest; `pause` is called between slices of a millisecond or so."""
+def read_batch(body: bytes) -> list[NewEmail]:
+    """The emails of `{"emails": [...]}`, or BadRequest."""
     emails: list[NewEmail] = []
     try:
         for item in read_items(body, ("emails",), bare=False):
             where = f"emails[{len(emails)}]."
             emails.append(_check(_convert(NewEmail, item, where), where))
-            if len(emails) % _EMAILS_PER_SLICE == 0:
-                pause()
     except NoList as error:
         raise BadRequest(422, "emails: it must be a list of emails.", "emails") from error
     except Garbled as error:
