@@ -32,6 +32,11 @@ def hashed_key(email_id: str) -> str:
     return "\\#" + hashlib.sha256(email_id.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def is_hashed(key: str) -> bool:
+    """Say whether a key is the hash of an id that was too long."""
+    return key.startswith("\\#")
+
+
 def email_key(email_id: str) -> str:
     """Give the key that the books use for an id of any length."""
     key = escape_id(email_id)

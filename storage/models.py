@@ -73,7 +73,7 @@ class Book(Table):
     source = IntegerField()
     key = TextField()
     state = SmallIntegerField(default=0)
-    generation = IntegerField(default=1)
+    generation = IntegerField(default=0)
     lane = SmallIntegerField()
     feed_seq = BigIntegerField()
     attempts = IntegerField(default=0)

@@ -11,6 +11,11 @@ STATES = ("open", "result", "dead", "discarded", "erased")
 
 DECIDERS = ("model", "rule", "person")
 
+LABELS = ("meeting", "promotion", "intro", "unknown")
+
+LETTER_STATES = ("dead", "replayed", "discarded")
+"""What became of a dead letter; the first still stands."""
+
 
 class SourceState(msgspec.Struct, frozen=True):
     """One FakeMail account as the books know it. The cursor never passes an email that is not in the books."""
@@ -166,6 +171,17 @@ class DeadLetter(msgspec.Struct, frozen=True):
     attempts: int
     first_seen: float
     dead_at: float
+    state: str = "dead"  # or what a person did since: replayed, discarded
+
+
+class DeadLetterGroup(msgspec.Struct, frozen=True):
+    """Standing dead letters of one cause."""
+
+    reason: str
+    error: str  # the newest one's
+    count: int
+    oldest: float
+    newest: float
 
 
 class BookRow(msgspec.Struct, frozen=True):
@@ -206,3 +222,25 @@ class Audit(msgspec.Struct, frozen=True):
     erased: int
     unaccounted: int
     as_of: float
+
+
+class Stats(msgspec.Struct, frozen=True):
+    """What /stats takes from SQL; numbers that need at least one email are None before the first."""
+
+    total_emails_processed: int
+    emails_by_classification: dict[str, int]
+    avg_processing_time_ms: float | None
+    min_processing_time_ms: float | None
+    max_processing_time_ms: float | None
+    p50_processing_time_ms: float | None
+    p95_processing_time_ms: float | None
+    p99_processing_time_ms: float | None
+    success_rate: float | None  # percent
+    error_count: int  # tries that failed
+    retry_count: int  # tries that were put off to be repeated
+    dead_letters: int  # those that stand
+    queued: int
+    retrying: int
+    emails_per_minute: float
+    last_processed_at: float | None
+    last_history_id: dict[str, int]  # source → cursor

@@ -1,27 +1,86 @@
 """Plain SQL inside a transaction of Database.read or Database.write, for what Peewee's query builder is too slow or too poor at.
 
-Used by the stores of this folder. Statements are written once, with `?` for each parameter and no `?` or `%` elsewhere.
+Used by the stores of this folder. Statements are written once for both kinds of database, with `?` for each parameter and no `?` or
+`%` elsewhere; what is literal in them is literal on purpose, since a partial index is not matched with parameters.
 """
+
+# ruff: noqa: S608  (what is put into statements is constants of ours; values are parameters)
 
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from storage.models import current
+import msgspec
 
+from storage.models import Table, current
 
-def execute(sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-    """Run one statement; all its rows."""
-    if current.param == "?":
-        return list(current.execute_sql(sql, params))
-    cursor = current.execute_sql(sql.replace("?", "%s"), params)
-    return list(cursor.fetchall()) if cursor.description else []
-
-
-def execute_many(sql: str, rows: Iterable[Sequence[Any]]) -> None:
-    """Run one statement for each of `rows`, in one go."""
-    current.cursor().executemany(sql.replace("?", current.param), rows)
+encode_json = msgspec.json.Encoder().encode
 
 
 def is_postgres() -> bool:
     """Say whether this transaction runs on PostgreSQL."""
     return bool(current.param == "%s")
+
+
+def execute(sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    """Run one statement; all its rows."""
+    if not is_postgres():
+        return list(current.execute_sql(sql, params))
+    cursor = current.execute_sql(sql.replace("?", "%s"), params)
+    return list(cursor.fetchall()) if cursor.description else []
+
+
+def execute_many(sql: str, rows: Iterable[Sequence[Any]]) -> list[tuple[Any, ...]]:
+    """Run one statement for each of `rows`; all that they return (on SQLite only)."""
+    cursor = current.cursor()
+    if is_postgres():
+        cursor.executemany(sql.replace("?", "%s"), rows)
+        return []
+    return list(cursor.executemany(sql, rows))
+
+
+def insert(model: type[Table], columns: Sequence[str], rows: Sequence[Sequence[Any]], tail: str = "") -> list[Any]:
+    """Insert many rows; `tail` may be an ON CONFLICT or RETURNING clause, whose rows come back.
+
+    One prepared statement on either kind: SQLite is stepped through it, PostgreSQL gets a column's values as one array.
+    """
+    if not rows:
+        return []
+    into = f'INSERT INTO "{model._meta.table_name}" ({", ".join(columns)})'  # noqa: SLF001  (Peewee's place for options)
+    if not is_postgres():
+        return execute_many(f"{into} VALUES ({', '.join('?' * len(columns))}) {tail}", rows)
+    arrays = ", ".join(f"?::{_type(model, column)}[]" for column in columns)
+    values = [list(column) for column in zip(*rows, strict=True)]
+    return execute(f"{into} SELECT * FROM unnest({arrays}) {tail}", values)
+
+
+def batch(columns: dict[str, str], rows: Sequence[Sequence[Any]]) -> tuple[str, list[Any]]:
+    """Make a table of small values for a FROM clause: its SQL (named `batch`) and parameters. Columns: name → SQL type."""
+    if is_postgres():
+        arrays = ", ".join(f"?::{kind}[]" for kind in columns.values())
+        values = [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in columns]
+        return f"unnest({arrays}) AS batch({', '.join(columns)})", values
+    picked = ", ".join(f"value ->> {place} AS {name}" for place, name in enumerate(columns))
+    return f"(SELECT {picked} FROM json_each(?)) AS batch", [encode_json(rows).decode()]
+
+
+def for_update() -> str:
+    """The clause that locks what a SELECT returns; SQLite's write transactions hold the one lock anyway."""
+    return "FOR UPDATE" if is_postgres() else ""
+
+
+def clean(text: str) -> str:
+    """Replace what no database holds: NUL and lone surrogates."""
+    if "\x00" in text:
+        text = text.replace("\x00", "\ufffd")
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
+def _type(model: type[Table], column: str) -> str:
+    kind = model._meta.columns[column].field_type  # noqa: SLF001  (the same)
+    return str({"BIGAUTO": "BIGINT", "DOUBLE": "DOUBLE PRECISION", "BOOL": "BOOLEAN"}.get(kind, kind))

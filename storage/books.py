@@ -1,0 +1,179 @@
+"""The books: every listed email in one narrow row with one guarded state machine, and the cursors beside them.
+
+Used by the lister, the feeder, the janitor and the ledger, and read by the web. Each method is one transaction (sources.py, feeding.py,
+retries.py hold what happens in it) and safe to repeat after DependencyTrouble. results.py and dead_letters.py end what is opened here.
+"""
+
+# ruff: noqa: S608  (what is put into statements is constants of ours; values are parameters)
+
+import secrets
+import time
+from collections.abc import Sequence
+
+from storage import feeding, retries, sources
+from storage.database import Database
+from storage.keys import email_key
+from storage.records import Attempt, Audit, BookRow, CursorMove, Look, OpenRow, SourceState
+from storage.rows import BOOK_COLUMNS, BOOK_TABLES, book_row
+from storage.statements import execute
+
+
+class Books:
+    """The books of one database. `shard` names who moves counters: give each process its own."""
+
+    def __init__(self, db: Database, *, shard: str = "books") -> None:
+        self._db = db
+        self._shard = shard
+
+    def books_id(self) -> str:
+        """Give the name of these books, by which the mailboxes in Redis know them; drawn at the first call."""
+        return self._db.read(_meta, "books_id") or self._db.write(_draw_books_id)
+
+    def renew_books_id(self) -> str:
+        """Draw a new name, after a restore or a copy: mailboxes and positions of the old one are then not ours."""
+        return self._db.write(_set_meta, "books_id", secrets.token_hex(8))
+
+    # -- sources and their history ---------------------------------------------------------------------------------------
+
+    def open_source(self, name: str, url: str) -> SourceState:
+        """Find the source, or make it. SettingsError when it is bound to another URL."""
+        return self._db.write(sources.open_source, name, url)
+
+    def sources(self) -> list[SourceState]:
+        """Give all sources."""
+        return self._db.read(sources.all_sources)
+
+    def source(self, name: str) -> SourceState:
+        """Give one source as it stands; LookupError where there is none."""
+        return self._db.read(sources.find, name)
+
+    def enter(
+        self, source: SourceState, ids: Sequence[str], look: Look, *, lane: str, move: CursorMove | None = None
+    ) -> list[tuple[int, str]]:
+        """Enter one slice (at most 2,000) of listed ids, as FakeMail gave them; (ref, key) of the new open rows.
+
+        Known ids are passed over. With `move` the cursor goes along in the same transaction; StaleError, and nothing
+        is entered, when it is not where the move expects it. Ids of over 512 bytes become dead letters at once. Adds
+        to `look.new` and sets `look.id` when its row is written.
+        """
+        unknown = self._unknown(source.id, ids)
+        if not unknown and move is None:
+            return []
+        look.id, new = self._db.write(sources.enter, source.id, unknown, look, lane=lane, move=move, shard=self._shard)
+        look.new += len(new)
+        return new
+
+    def _unknown(self, source_id: int, ids: Sequence[str]) -> list[str]:
+        keys = {email_key(email_id): email_id for email_id in ids}
+        known = self._db.read(sources.known, source_id, list(keys)) if keys else set()
+        return [email_id for key, email_id in keys.items() if key not in known]
+
+    def finish_poll(self, source: SourceState, *, began: float, overlap: float) -> SourceState:
+        """After a successful poll of this epoch: raise the floor to what had been reached `overlap` s before it began."""
+        return self._db.write(sources.finish_poll, source, began, overlap)
+
+    def reset(self, source: SourceState) -> SourceState:
+        """The account began again: a new epoch, cursor and floor at 0. StaleError when the epoch is another one."""
+        return self._db.write(sources.reset, source)
+
+    def skip_to(self, source: SourceState, history_id: int) -> SourceState:
+        """Leave alone what the account holds up to a history id (START_FROM=now). StaleError when the cursor moved."""
+        return self._db.write(sources.skip_to, source, history_id)
+
+    # -- feeding ---------------------------------------------------------------------------------------------------------
+
+    def open_rows(self, source_id: int, lane: str, after: int, limit: int) -> list[OpenRow]:
+        """Give open rows that wait for no retry with a feed_seq above `after`, in its order."""
+        return self._db.read(feeding.open_rows, source_id, lane, after, limit)
+
+    def newest_seq(self, source_id: int) -> int:
+        """Give the last feed_seq of a source; a feeder's position beyond it belongs to other books."""
+        return self._db.read(feeding.newest, source_id)
+
+    def suspects(self, source_id: int, lane: str, up_to: int, after_ref: int, limit: int) -> list[tuple[int, int]]:
+        """Give (ref, generation) of rows fed up to a feed_seq that are open and wait for no retry, by ref."""
+        return self._db.read(feeding.suspects, source_id, lane, up_to, after_ref, limit)
+
+    def refeed(self, refs: Sequence[tuple[int, int]]) -> int:
+        """Put (ref, generation) into the feed again where they are still open; how many."""
+        return self._db.write(feeding.refeed, refs) if refs else 0
+
+    # -- retries ---------------------------------------------------------------------------------------------------------
+
+    def postpone(self, attempts: Sequence[Attempt]) -> list[float | None]:
+        """Write failed tries down; for each the time of the next one, or None where the row has moved on."""
+        return self._db.write(retries.postpone, attempts, self._shard) if attempts else []
+
+    def due(self, now: float, limit: int) -> int:
+        """Open retries whose time has come to the feed; how many."""
+        if not self._db.read(retries.any_due, now):
+            return 0
+        return self._db.write(retries.reopen_due, now, limit, self._shard)
+
+    # -- accounts --------------------------------------------------------------------------------------------------------
+
+    def audit(self) -> Audit:
+        """Count the books in one snapshot."""
+        return self._db.read(_audit)
+
+    def set_unaccounted(self, count: int, now: float) -> None:
+        """Keep what the last check found in no mailbox."""
+        self._db.write(_set_meta, "unaccounted", str(count))
+        self._db.write(_set_meta, "unaccounted_at", repr(now))
+
+    def find(self, key: str, source: str | None = None) -> list[BookRow]:
+        """Give the rows of a key: one for each source (or of that one) that knows it."""
+        return self._db.read(_find, key, source)
+
+    def row(self, ref: int) -> BookRow | None:
+        """Give the row of a ref."""
+        return self._db.read(_row, ref)
+
+
+def _meta(name: str) -> str | None:
+    rows = execute("SELECT value FROM meta WHERE name = ?", [name])
+    return str(rows[0][0]) if rows else None
+
+
+def _set_meta(name: str, value: str) -> str:
+    execute(
+        "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        [name, value],
+    )
+    return value
+
+
+def _draw_books_id() -> str:
+    drawn = secrets.token_hex(8)
+    execute("INSERT INTO meta (name, value) VALUES ('books_id', ?) ON CONFLICT (name) DO NOTHING", [drawn])
+    return _meta("books_id") or drawn
+
+
+def _audit() -> Audit:
+    states = dict(execute("SELECT state, COUNT(*) FROM book GROUP BY state"))
+    retrying = execute("SELECT COUNT(*) FROM book WHERE state = 0 AND next_attempt_at IS NOT NULL")[0][0]
+    listed = execute("SELECT COALESCE(SUM(listed), 0) FROM source")[0][0]
+    opened, results, dead, discarded, erased = (int(states.get(state, 0)) for state in range(5))
+    return Audit(
+        listed=int(listed),
+        results=results,
+        queued=opened - int(retrying),
+        retrying=int(retrying),
+        dead=dead,
+        discarded=discarded,
+        erased=erased,
+        unaccounted=int(_meta("unaccounted") or 0),
+        as_of=time.time(),
+    )
+
+
+def _find(key: str, source: str | None) -> list[BookRow]:
+    # The index begins with the source: asking each of the few sources keeps this a matter of points, not of a scan.
+    names = "SELECT id FROM source" if source is None else "SELECT id FROM source WHERE name = ?"
+    sql = f"SELECT {BOOK_COLUMNS} FROM {BOOK_TABLES} WHERE book.source IN ({names}) AND book.key = ? ORDER BY book.id"
+    return [book_row(row) for row in execute(sql, [*([] if source is None else [source]), key])]
+
+
+def _row(ref: int) -> BookRow | None:
+    rows = execute(f"SELECT {BOOK_COLUMNS} FROM {BOOK_TABLES} WHERE book.id = ?", [ref])
+    return book_row(rows[0]) if rows else None

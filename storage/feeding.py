@@ -1,0 +1,73 @@
+"""The order in which open rows are fed: numbers from the source's counter, and the rows that wait behind a number.
+
+Called by Books inside its transactions. Whoever opens rows draws their numbers first, which locks the source's row until the commit: so rows
+become visible in the order of their numbers, and a feeder that has passed a number has missed nothing below it.
+"""
+
+# ruff: noqa: S608  (what is put into statements is constants of ours; values are parameters)
+
+from collections.abc import Sequence
+
+from engine.mailbox import LANES
+from storage.records import OpenRow
+from storage.statements import batch, execute
+
+OPEN = "book.state = 0 AND book.next_attempt_at IS NULL"
+"""Open and waiting for no retry; literal, to match the partial index."""
+
+
+def draw(source_id: int, count: int) -> range:
+    """Take the next `count` feed numbers of a source and hold its row."""
+    sql = "UPDATE source SET feed_seq = feed_seq + ? WHERE id = ? RETURNING feed_seq"
+    last = int(execute(sql, [count, source_id])[0][0])
+    return range(last - count + 1, last + 1)
+
+
+def draw_for(rows: Sequence[tuple[int, int]]) -> dict[int, int]:
+    """Draw numbers for (ref, source id) pairs: ref → number. Sources are locked in the order of their ids."""
+    numbers: dict[int, int] = {}
+    for source_id in sorted({source for _, source in rows}):
+        refs = [ref for ref, source in rows if source == source_id]
+        numbers.update(zip(refs, draw(source_id, len(refs)), strict=True))
+    return numbers
+
+
+def newest(source_id: int) -> int:
+    """Give the last number drawn."""
+    rows = execute("SELECT feed_seq FROM source WHERE id = ?", [source_id])
+    return int(rows[0][0]) if rows else 0
+
+
+def open_rows(source_id: int, lane: str, after: int, limit: int) -> list[OpenRow]:
+    """Give open rows of a lane with a number above `after`, in its order."""
+    rows = execute(
+        "SELECT book.id, book.key, book.generation, book.attempts, book.feed_seq, book.listed_at, look.notified_at, "
+        "book.first_missing_at FROM book LEFT JOIN look ON look.id = book.look "
+        f"WHERE {OPEN} AND book.source = ? AND book.lane = ? AND book.feed_seq > ? ORDER BY book.feed_seq LIMIT ?",
+        [source_id, LANES.index(lane), after, limit],
+    )
+    return [OpenRow(*row) for row in rows]
+
+
+def suspects(source_id: int, lane: str, up_to: int, after_ref: int, limit: int) -> list[tuple[int, int]]:
+    """Give (ref, generation) of open rows that were fed up to a number, in the order of their refs."""
+    return execute(
+        f"SELECT book.id, book.generation FROM book WHERE {OPEN} AND book.source = ? AND book.lane = ? "
+        "AND book.feed_seq <= ? AND book.id > ? ORDER BY book.id LIMIT ?",
+        [source_id, LANES.index(lane), up_to, after_ref, limit],
+    )
+
+
+def refeed(refs: Sequence[tuple[int, int]]) -> int:
+    """Give new numbers to those of (ref, generation) that are still open and wait for no retry; how many."""
+    table, params = batch({"ref": "bigint", "generation": "int"}, sorted(refs))
+    held = execute(f"SELECT book.id, book.source FROM book JOIN {table} ON book.id = batch.ref", params)
+    numbers = draw_for([(ref, source) for ref, source in sorted(held)])
+    rows = [(ref, generation, numbers[ref]) for ref, generation in sorted(refs) if ref in numbers]
+    table, params = batch({"ref": "bigint", "generation": "int", "seq": "bigint"}, rows)
+    moved = execute(
+        f"UPDATE book SET feed_seq = batch.seq FROM {table} "
+        f"WHERE book.id = batch.ref AND book.generation = batch.generation AND {OPEN} RETURNING book.id",
+        params,
+    )
+    return len(moved)

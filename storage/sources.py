@@ -1,0 +1,215 @@
+"""The rows of the sources: the cursor, the floor that polls list from, and the entering of listed ids.
+
+Called by Books inside its transactions. The cursor moves in the very transaction that enters the last ids below it, guarded by where
+it was; the recent cursors with their times say up to where a successful poll has looked twice.
+"""
+
+# ruff: noqa: S608  (what is put into statements is constants of ours; values are parameters)
+
+import time
+from collections.abc import Sequence
+
+import msgspec
+
+from engine.errors import SettingsError, StaleError
+from engine.mailbox import LANES
+from storage.counters import Moves
+from storage.feeding import draw
+from storage.keys import MAX_KEY_BYTES, email_key, escape_id, is_hashed
+from storage.models import Book, DeadLetter, LookRow
+from storage.records import CursorMove, Look, SourceState
+from storage.statements import batch, encode_json, execute, for_update, insert
+
+COLUMNS = "id, name, url, epoch, cursor, cursor_key, floor, listed"
+
+RECENT_GAP = 5.0
+"""Seconds between two remembered cursors: finer steps would not let the floor rise much earlier."""
+
+RECENT_LIMIT = 64
+
+LETTER_FIELDS = (
+    "ref",
+    "generation",
+    "source",
+    "state",
+    "reason",
+    "error",
+    "attempts",
+    "first_seen",
+    "dead_at",
+    "processor_id",
+    "times",
+)
+
+Recent = list[tuple[int, float]]
+
+
+def open_source(name: str, url: str) -> SourceState:
+    """Find the source, or make it; one that is bound to another URL is refused."""
+    recent = _encode([(0, time.time())])
+    execute(
+        "INSERT INTO source (name, url, epoch, cursor, floor, recent, listed, feed_seq) VALUES (?, ?, 0, 0, 0, ?, 0, 0) "
+        "ON CONFLICT (name) DO NOTHING",
+        [name, url, recent],
+    )
+    state = find(name)
+    if state.url != url:
+        raise SettingsError(
+            f"FAKEMAIL_API_URL: source {name} of this database belongs to {state.url}, not to {url}: "
+            "set that URL again, or go on with another DATA_DIR (or DATABASE_URL)"
+        )
+    return state
+
+
+def all_sources() -> list[SourceState]:
+    """Give all sources in the order in which they were made."""
+    return [SourceState(*row) for row in execute(f"SELECT {COLUMNS} FROM source ORDER BY id")]
+
+
+def find(name: str) -> SourceState:
+    """Give one source; LookupError where there is none."""
+    rows = execute(f"SELECT {COLUMNS} FROM source WHERE name = ?", [name])
+    if not rows:
+        raise LookupError(f"no source is called {name}")
+    return SourceState(*rows[0])
+
+
+def known(source_id: int, keys: Sequence[str]) -> set[str]:
+    """Say which of these keys the books have."""
+    table, params = batch({"key": "text"}, [(key,) for key in keys])
+    rows = execute(
+        f"SELECT book.key FROM {table} JOIN book ON book.source = ? AND book.key = batch.key",
+        [*params, source_id],
+    )
+    return {key for (key,) in rows}
+
+
+def enter(
+    source_id: int, ids: Sequence[str], look: Look, *, lane: str, move: CursorMove | None, shard: str
+) -> tuple[int, list[tuple[int, str]]]:
+    """Enter ids that are new and move the cursor with them: (id of the look's row, new open rows as (ref, key)).
+
+    The numbers are drawn first: that takes the source's row, so that no other transaction enters ids between our look at
+    what is known and our commit.
+    """
+    keys = {email_key(email_id): email_id for email_id in ids}
+    numbers = draw(source_id, len(keys))
+    if move is not None:
+        _move_cursor(source_id, move)
+    have = known(source_id, list(keys))
+    new = [key for key in keys if key not in have]
+    if not new:
+        return look.id, []
+    look_id = _write_look(source_id, look, len(new))
+    refs = _insert(source_id, new, numbers, LANES.index(lane), look_id)
+    execute("UPDATE source SET listed = listed + ? WHERE id = ?", [len(refs), source_id])
+    _bury_too_long(source_id, [(ref, key) for ref, key in refs if is_hashed(key)], keys, shard)
+    return look_id, [(ref, key) for ref, key in refs if not is_hashed(key)]
+
+
+def _insert(source_id: int, keys: Sequence[str], numbers: range, lane: int, look_id: int) -> list[tuple[int, str]]:
+    now = time.time()
+    rows = [(source_id, key, 0, 0, lane, seq, 0, look_id, now) for key, seq in zip(keys, numbers, strict=False)]
+    columns = ("source", "key", "state", "generation", "lane", "feed_seq", "attempts", "look", "listed_at")
+    return insert(Book, columns, rows, "ON CONFLICT (source, key) DO NOTHING RETURNING id, key")
+
+
+def _write_look(source_id: int, look: Look, new: int) -> int:
+    """Write the look's row with its first slice that is new, and add to it with the next ones."""
+    if look.id:
+        execute("UPDATE look SET listed = ?, new_ids = new_ids + ? WHERE id = ?", [look.listed, new, look.id])
+        return look.id
+    row = (source_id, look.kind, look.began, look.notified_at, look.history_id, look.listed, new)
+    columns = ("source", "kind", "began", "notified_at", "history_id", "listed", "new_ids")
+    return int(insert(LookRow, columns, [row], "RETURNING id")[0][0])
+
+
+def _bury_too_long(source_id: int, rows: list[tuple[int, str]], ids: dict[str, str], shard: str) -> None:
+    """Make dead letters of ids that no key can hold: they are listed, so the books must account for them."""
+    if not rows:
+        return
+    table, params = batch({"ref": "bigint"}, [(ref,) for ref, _ in rows])
+    execute(f"UPDATE book SET state = 2 WHERE id IN (SELECT ref FROM {table})", params)
+    now = time.time()
+    letters = [
+        (ref, 0, source_id, 0, "invalid_email", _too_long(ids[key]), 0, now, now, "lister", "{}") for ref, key in rows
+    ]
+    insert(DeadLetter, LETTER_FIELDS, letters)
+    moves = Moves()
+    moves.add("dead", len(rows))
+    moves.add("errors", len(rows))
+    moves.apply(shard)
+
+
+def _too_long(email_id: str) -> str:
+    size = len(escape_id(email_id).encode())
+    return f"the id has {size} bytes, more than {MAX_KEY_BYTES}; it begins with {escape_id(email_id)[:64]}"
+
+
+def _move_cursor(source_id: int, move: CursorMove) -> None:
+    """Move the cursor from where it was seen; a move that is already made (its answer was lost) passes."""
+    rows = execute("SELECT epoch, cursor, cursor_key, recent FROM source WHERE id = ?", [source_id])
+    epoch, cursor, key, recent = rows[0]
+    if (epoch, cursor, key) == (move.epoch, move.to, move.key):
+        return
+    if (epoch, cursor) != (move.epoch, move.expected):
+        raise StaleError(f"the cursor stands at {cursor} of epoch {epoch}, not at {move.expected} of {move.epoch}")
+    execute(
+        "UPDATE source SET cursor = ?, cursor_key = ?, recent = ? WHERE id = ?",
+        [move.to, move.key, _encode(_remember(_decode(recent), move.to, time.time())), source_id],
+    )
+
+
+def _remember(recent: Recent, cursor: int, now: float) -> Recent:
+    """Add a cursor to the recent ones: those kept are a gap apart, the newest is always the last."""
+    kept = recent[:-1] if len(recent) > 1 and recent[-1][1] - recent[-2][1] < RECENT_GAP else recent
+    if len(kept) >= RECENT_LIMIT:
+        kept = kept[::2]
+    return [*kept, (cursor, now)]
+
+
+def finish_poll(source: SourceState, began: float, overlap: float) -> SourceState:
+    """Raise the floor to the newest cursor that had been reached `overlap` seconds before this poll began."""
+    rows = execute(f"SELECT epoch, floor, recent FROM source WHERE id = ? {for_update()}", [source.id])
+    epoch, floor, recent = rows[0][0], rows[0][1], _decode(rows[0][2])
+    if epoch != source.epoch:
+        raise StaleError(f"source {source.name} is in epoch {epoch}, the poll was of {source.epoch}")
+    passed = [place for place, (_, at) in enumerate(recent) if at + overlap <= began]
+    if passed and recent[passed[-1]][0] > floor:
+        kept = recent[passed[-1] :]
+        execute("UPDATE source SET floor = ?, recent = ? WHERE id = ?", [kept[0][0], _encode(kept), source.id])
+    return find(source.name)
+
+
+def reset(source: SourceState) -> SourceState:
+    """Begin again from 0 in a new epoch; somebody else's reset of the same epoch counts as ours."""
+    execute(
+        "UPDATE source SET epoch = epoch + 1, cursor = 0, cursor_key = NULL, floor = 0, recent = ? "
+        "WHERE id = ? AND epoch = ?",
+        [_encode([(0, time.time())]), source.id, source.epoch],
+    )
+    state = find(source.name)
+    if state.epoch != source.epoch + 1:
+        raise StaleError(f"source {source.name} is in epoch {state.epoch}, the reset was of {source.epoch}")
+    return state
+
+
+def skip_to(source: SourceState, history_id: int) -> SourceState:
+    """Leave alone what the account holds up to `history_id`: neither cursor nor floor will ask for it again."""
+    execute(
+        "UPDATE source SET cursor = ?, cursor_key = NULL, floor = ?, recent = ? "
+        "WHERE id = ? AND epoch = ? AND cursor = ?",
+        [history_id, history_id, _encode([(history_id, time.time())]), source.id, source.epoch, source.cursor],
+    )
+    state = find(source.name)
+    if (state.epoch, state.cursor) != (source.epoch, history_id):
+        raise StaleError(f"source {source.name} has moved on to {state.cursor} of epoch {state.epoch}")
+    return state
+
+
+def _encode(recent: Recent) -> str:
+    return encode_json(recent).decode()
+
+
+def _decode(recent: str) -> Recent:
+    return msgspec.json.decode(recent, type=Recent)
