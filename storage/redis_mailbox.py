@@ -140,32 +140,20 @@ class RedisMailboxes(RedisEventLog, RedisPresence):
         """As the contract says; slices of 500 are atomic each. After a lost reply a repetition reads False: it had happened."""
         results: list[bool] = []
         for part in _slices(verdicts, SLICE):
-            codes: dict[tuple[str, str], int] = {}
-            blocks: dict[str, tuple[str, ...]] = {}
-            args: list[Any] = []
+            codes = _Codes()
+            args = self.log_args()
             for verdict in part:
-                args += self._settle_args(verdict, codes, blocks)
-            keys = [*self.keys.log, *(key for block in blocks.values() for key in block)]
-            results += map(bool, self._run("settle", keys, [*self.log_args(), *args]))
+                delivery, events = verdict.delivery, verdict.events
+                source = codes[delivery.mailbox, delivery.lane]
+                if verdict.forward is None:
+                    args += (source, delivery.entry, delivery.size, 0, len(events), *events)
+                else:
+                    mailbox, envelope = verdict.forward
+                    target, packed = codes[mailbox, envelope.lane], _encode(envelope)
+                    args += (source, delivery.entry, delivery.size, target, len(events), packed, *events)
+            blocks = (key for mailbox in codes.mailboxes for key in self.keys.block(mailbox))
+            results += map(bool, self._run("settle", [*self.keys.log, *blocks], args))
         return results
-
-    def _settle_args(
-        self, verdict: Verdict, codes: dict[tuple[str, str], int], blocks: dict[str, tuple[str, ...]]
-    ) -> list[Any]:
-        def code(mailbox: str, lane: str) -> int:
-            found = codes.get((mailbox, lane))
-            if found is None:
-                blocks.setdefault(mailbox, self.keys.block(mailbox))
-                found = list(blocks).index(mailbox) * BLOCK_SIZE + LANE_NUMBER[lane]
-                codes[mailbox, lane] = found
-            return found
-
-        delivery = verdict.delivery
-        args = [code(delivery.mailbox, delivery.lane), delivery.entry, delivery.size]
-        if verdict.forward is None:
-            return [*args, 0, len(verdict.events), *verdict.events]
-        mailbox, envelope = verdict.forward
-        return [*args, code(mailbox, envelope.lane), len(verdict.events), _encode(envelope), *verdict.events]
 
     def release(self, mailbox: str, consumer: str, *, crashed: bool) -> int:
         """As the contract says, in slices, each atomic; a release cut short is simply done again.
@@ -254,6 +242,21 @@ class RedisMailboxes(RedisEventLog, RedisPresence):
     def _drop(self, mailbox: str, number: int, entry: bytes, size: int) -> None:
         keys = [*self.keys.log, *self.keys.block(mailbox)]
         self.dropped += sum(self._run("settle", keys, [*self.log_args(), number, entry, size, 0, 0]))
+
+
+class _Codes(dict[tuple[str, str], int]):
+    """(mailbox, lane) → the number of its stream among the blocks of `mailboxes`, as settle.lua counts them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mailboxes: list[str] = []
+
+    def __missing__(self, key: tuple[str, str]) -> int:
+        mailbox, lane = key
+        if mailbox not in self.mailboxes:
+            self.mailboxes.append(mailbox)
+        code = self[key] = self.mailboxes.index(mailbox) * BLOCK_SIZE + LANE_NUMBER[lane]
+        return code
 
 
 def _packed(envelopes: Sequence[Envelope]) -> list[Any]:
