@@ -40,10 +40,10 @@ class Subscriber:
         self.url = url
         self.delivered = 0
         self._connections = Connections(url)
+        if not (url.isascii() and url.isprintable()) or " " in url:
+            raise ValueError("it must be printable ASCII without spaces")
         parts = urlsplit(url)
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        if not (target.isascii() and target.isprintable()) or " " in target:
-            raise ValueError("it must be percent-encoded")
         self._head = f"POST {target} HTTP/1.1\r\nHost: {self._connections.host_header}\r\n"
         self._secret = webhook_secret
         self._queue: list[_Message] = []

@@ -4,7 +4,6 @@ Mounted under /simulator of the main server or run alone, in both cases behind s
 one process. What `send` has returned is on disk: all sends that wait while a commit runs share the next one.
 """
 
-import json
 import random
 import secrets
 import time
@@ -15,7 +14,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import gevent
-import msgspec
 from gevent.event import AsyncResult, Event
 from gevent.lock import BoundedSemaphore
 from gevent.threadpool import ThreadPool
@@ -23,7 +21,7 @@ from gevent.threadpool import ThreadPool
 from fakemail.faults import NONE, Faults
 from fakemail.listing import breathe
 from fakemail.notifier import Notifier
-from fakemail.simulator_requests import NewEmail
+from fakemail.simulator_requests import NewEmail, write
 from fakemail.simulator_store import Appended, Document, NewRow, SimulatorStore, finish
 
 _LISTING_SLICE = 1000
@@ -233,7 +231,4 @@ def _render(email_id: str, email: NewEmail, now: float) -> bytes:
     fields["headers"] = email.headers or {}
     if email.priority is not None:
         fields["priority"] = email.priority
-    try:
-        return msgspec.json.encode(fields)[:-1]
-    except UnicodeEncodeError:  # lone surrogates, which json escapes
-        return json.dumps(fields).encode()[:-1]
+    return write(fields)[:-1]

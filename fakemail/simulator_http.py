@@ -12,19 +12,17 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import apsw
-import msgspec
 
 from fakemail.faults import GARBAGE, NONE, Faults
 from fakemail.listing import breathe
 from fakemail.opinion import opinion
 from fakemail.simulator import Simulator
-from fakemail.simulator_requests import BadRequest, Content, Subscription, read, read_batch, read_new_email
+from fakemail.simulator_requests import BadRequest, Content, Subscription, read, read_batch, read_new_email, write
 from fakemail.template_emails import TEMPLATE_EMAILS
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
-_encode = msgspec.json.encode
 _STATUSES = {
     200: "200 OK",
     400: "400 Bad Request",
@@ -88,7 +86,7 @@ class _App:
         if isinstance(content, Iterator):
             start_response("200 OK", [("Content-Type", "application/json")])
             return [] if environ["REQUEST_METHOD"] == "HEAD" else content
-        body = content if isinstance(content, bytes) else _encode(content)
+        body = content if isinstance(content, bytes) else write(content)
         return _send(environ, start_response, 200, body, [])
 
     def _answer(self, environ: Environ) -> Any:
@@ -238,4 +236,4 @@ def _send_problem(environ: Environ, start_response: StartResponse, problem: _Pro
     if problem.field is not None:
         content["field"] = problem.field
     headers = [("X-Request-Id", request_id), *problem.headers.items()]
-    return _send(environ, start_response, problem.status, _encode(content), headers)
+    return _send(environ, start_response, problem.status, write(content), headers)

@@ -1,8 +1,9 @@
-"""The bodies that the simulator takes, checked: a person who sends a wrong one is told which field is wrong.
+"""The bodies that the simulator takes, checked (a person who sends a wrong one is told which field it is), and gives.
 
 Used by simulator_http.py. Texts may hold lone surrogates and NULs, as real emails do; unknown fields are dropped.
 """
 
+import json
 import re
 from typing import Annotated, Any, TypeVar
 
@@ -81,6 +82,14 @@ def read_batch(body: bytes) -> list[NewEmail]:
     except Garbled as error:
         raise BadRequest(400, "The body is not valid JSON.") from error
     return emails
+
+
+def write(value: Any) -> bytes:
+    """A value as JSON; lone surrogates, which msgspec refuses, are escaped."""
+    try:
+        return msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        return json.dumps(value).encode()
 
 
 def _convert(kind: type[T], value: Any, where: str) -> T:
