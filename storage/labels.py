@@ -1,0 +1,51 @@
+"""A person's label on an email: a column of its own that wins over rule and model, and can be taken back.
+
+Called by ResultStore inside its transaction. The counters follow by the difference, in the minute and hour in which the email was counted.
+"""
+
+# ruff: noqa: S608  (what is put into statements is constants of ours; values are parameters)
+
+import time
+
+from storage.counters import Moves
+from storage.records import DECIDERS, LABELS, StoredResult
+from storage.rows import RESULT_COLUMNS, RESULT_TABLES, stored_result
+from storage.statements import execute, for_update
+
+SHARD = "people"
+
+
+def correct(key: str, source: str, label: str | None, by: str) -> StoredResult | None:
+    """Set the label (None: take it back) and give the result as it then stands; None where there is none."""
+    rows = execute(
+        "SELECT result.id, result.label, result.model_label, result.rule_label, result.processed_at "
+        "FROM result JOIN book ON book.id = result.ref JOIN source ON source.id = book.source "
+        f"WHERE source.name = ? AND book.key = ? {for_update() and 'FOR UPDATE OF result'}",
+        [source, key],
+    )
+    if not rows:
+        return None
+    result_id, before, model, rule, processed_at = rows[0]
+    person = None if label is None else LABELS.index(label)
+    after, decider = _effective(model, rule, person)
+    execute(
+        "UPDATE result SET label = ?, decided_by = ?, person_label = ?, person_by = ?, person_at = ? WHERE id = ?",
+        [after, DECIDERS.index(decider), person, by, time.time(), result_id],
+    )
+    _move(before, after, processed_at)
+    return stored_result(execute(f"SELECT {RESULT_COLUMNS} FROM {RESULT_TABLES} WHERE result.id = ?", [result_id])[0])
+
+
+def _effective(model: int, rule: int | None, person: int | None) -> tuple[int, str]:
+    if person is not None:
+        return person, "person"
+    return (model, "model") if rule is None else (rule, "rule")
+
+
+def _move(before: int, after: int, processed_at: float) -> None:
+    if before == after:
+        return
+    moves = Moves()
+    moves.email(processed_at, LABELS[before], -1)
+    moves.email(processed_at, LABELS[after])
+    moves.apply(SHARD)

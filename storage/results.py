@@ -1,0 +1,234 @@
+"""Results: a batch of classified emails saved in one transaction, read one by one, and corrected by people.
+
+Used by the classifiers (save), the web (get, content, label, stats, timeseries). `save` closes open rows of the books under their guard
+and writes contents, results and counters for exactly those; told twice it reads as told once. It never makes a row of the books.
+"""
+
+# ruff: noqa: S608  (what is put into statements is constants of ours; values are parameters)
+
+from collections.abc import Sequence
+from operator import attrgetter
+from typing import Any
+
+from storage import labels, stats
+from storage.contents import CONTENT_FIELDS, CONTENT_UPSERT, content_values
+from storage.counters import Moves
+from storage.database import Database
+from storage.models import Content as ContentRow
+from storage.models import Result
+from storage.records import DECIDERS, LABELS, Content, NewResult, Stats, StoredResult
+from storage.rows import CONTENT_COLUMNS, RESULT_COLUMNS, RESULT_TABLES, content, stored_result
+from storage.statements import batch, clean, encode_json, execute, execute_many, insert, is_postgres
+
+NUMBER = {label: number for number, label in enumerate(LABELS)}
+
+RESULT_FIELDS = (
+    "ref",
+    "source",
+    "label",
+    "decided_by",
+    "model_label",
+    "rule_label",
+    "rule_id",
+    "confidence",
+    "below_threshold",
+    "runner_up",
+    "probabilities",
+    "model_version",
+    "model_generation",
+    "processed_at",
+    "processor_id",
+    "processing_ms",
+    "queued_ms",
+    "total_ms",
+    "times",
+)
+
+Closed = dict[int, tuple[int, bool]]
+"""What a save closed: ref → (source id, was waiting for a retry)."""
+
+
+class ResultStore:
+    """The results of one database."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def save(self, batch: Sequence[NewResult], *, shard: str) -> list[StoredResult | None]:
+        """Save a batch in one transaction; for each the result as stored, or None where the row has moved on.
+
+        A result that an earlier save of this generation stored comes back as it is. `shard` names this process among
+        the counters' writers.
+        """
+        return self._db.write(_save, batch, shard) if batch else []
+
+    def get(self, key: str, source: str) -> StoredResult | None:
+        """Give the result of an email."""
+        return self._db.read(_get, key, source)
+
+    def content(self, ref: int) -> Content | None:
+        """Give what an email says; None when it is not kept (any more)."""
+        return self._db.read(_content, ref)
+
+    def label(self, key: str, source: str, label: str | None, by: str) -> StoredResult | None:
+        """Set a person's label, or take it back (None), and give the result; None where there is no result."""
+        return self._db.write(labels.correct, key, source, label, by)
+
+    def stats(self, now: float) -> Stats:
+        """Give everything of /stats that SQL knows; the cost does not grow with the number of emails."""
+        return self._db.read(stats.stats, now)
+
+    def timeseries(self, start: float, end: float, step: str) -> list[dict[str, Any]]:
+        """Count emails by class in the minutes or hours from `start` to `end`: {"start": seconds, class: n, ...}."""
+        return self._db.read(stats.timeseries, start, end, step)
+
+
+def _save(given: Sequence[NewResult], shard: str) -> list[StoredResult | None]:
+    ordered = sorted(given, key=attrgetter("ref"))
+    closed = _close(ordered)
+    fresh = _first_of_each(ordered, closed)
+    ids = _insert(fresh, closed)
+    _count(fresh, closed, shard)
+    stored = {(each.ref, each.generation): _stored(each, ids[each.ref]) for each in fresh}
+    if len(stored) < len(given):
+        stored |= _saved_before([each for each in ordered if (each.ref, each.generation) not in stored])
+    return [stored.get((each.ref, each.generation)) for each in given]
+
+
+def _close(results: Sequence[NewResult]) -> Closed:
+    """Take open rows to `result`, each under its guard; a due time stays, so that we see who was waiting for a retry."""
+    guards = [(each.ref, each.generation, each.key) for each in results]
+    if not is_postgres():
+        sql = "UPDATE book SET state = 1 WHERE id = ? AND generation = ? AND key = ? AND state = 0"
+        rows = execute_many(f"{sql} RETURNING id, source, next_attempt_at IS NOT NULL", guards)
+    else:
+        table, params = batch({"ref": "bigint", "generation": "int", "key": "text"}, guards)
+        rows = execute(
+            f"UPDATE book SET state = 1 FROM {table} WHERE book.id = batch.ref AND book.generation = batch.generation "
+            "AND book.key = batch.key AND book.state = 0 RETURNING book.id, source, next_attempt_at IS NOT NULL",
+            params,
+        )
+    return {ref: (source, bool(waiting)) for ref, source, waiting in rows}
+
+
+def _first_of_each(results: Sequence[NewResult], closed: Closed) -> list[NewResult]:
+    """Give the results that closed a row: where a batch holds an email twice, the first one did."""
+    firsts: dict[int, NewResult] = {}
+    for each in results:
+        if each.ref in closed:
+            firsts.setdefault(each.ref, each)
+    return list(firsts.values())
+
+
+def _insert(results: Sequence[NewResult], closed: Closed) -> dict[int, int]:
+    """Write contents and results; ref → id of its result."""
+    insert(ContentRow, CONTENT_FIELDS, [content_values(each.ref, each.content) for each in results], CONTENT_UPSERT)
+    rows = [_values(each, closed[each.ref][0]) for each in results]
+    return dict(insert(Result, RESULT_FIELDS, rows, "RETURNING ref, id"))
+
+
+def _values(result: NewResult, source: int) -> tuple[Any, ...]:
+    queued_ms, total_ms = _waited(result)
+    ruled = result.rule_label is not None
+    return (
+        result.ref,
+        source,
+        NUMBER[result.rule_label or result.label],
+        DECIDERS.index("rule") if ruled else DECIDERS.index("model"),
+        NUMBER[result.label],
+        NUMBER[result.rule_label] if result.rule_label is not None else None,
+        result.rule_id,
+        float(result.confidence),
+        result.below_threshold,
+        NUMBER.get(result.runner_up),
+        encode_json([result.probabilities.get(label, 0.0) for label in LABELS]).decode(),
+        result.model_version,
+        0,
+        float(result.processed_at),
+        result.processor_id,
+        float(result.processing_ms),
+        queued_ms,
+        total_ms,
+        encode_json(result.times).decode(),
+    )
+
+
+def _waited(result: NewResult) -> tuple[float | None, float | None]:
+    """Give (milliseconds of waiting, milliseconds from notification or listing to the result)."""
+    began = result.times.get("notified", result.times.get("listed"))
+    if began is None:
+        return None, None
+    total = max((result.processed_at - began) * 1000, result.processing_ms)
+    return total - result.processing_ms, total
+
+
+def _stored(result: NewResult, result_id: int) -> StoredResult:
+    queued_ms, total_ms = _waited(result)
+    return StoredResult(
+        id=result_id,
+        ref=result.ref,
+        source=result.source,
+        key=result.key,
+        label=result.rule_label or result.label,
+        confidence=result.confidence,
+        decided_by="model" if result.rule_label is None else "rule",
+        model_label=result.label,
+        probabilities=result.probabilities,
+        model_version=result.model_version,
+        below_threshold=result.below_threshold,
+        runner_up=result.runner_up,
+        processed_at=result.processed_at,
+        processor_id=result.processor_id,
+        processing_ms=result.processing_ms,
+        queued_ms=queued_ms,
+        total_ms=total_ms,
+        subject=clean(result.content.subject),
+        sender=clean(result.content.sender),
+        truncated=result.content.truncated,
+        times=result.times,
+    )
+
+
+def _count(results: Sequence[NewResult], closed: Closed, shard: str) -> None:
+    if not results:
+        return
+    moves = Moves()
+    for each in results:
+        _, total_ms = _waited(each)
+        moves.email(each.processed_at, each.rule_label or each.label)
+        moves.observe(each.processed_at, "processing", each.processing_ms)
+        if total_ms is not None:
+            moves.observe(each.processed_at, "total", total_ms)
+    moves.add("processing_ms", sum(each.processing_ms for each in results))
+    moves.add("retrying", -sum(closed[each.ref][1] for each in results))
+    moves.least(min(each.processing_ms for each in results))
+    moves.greatest("max_processing_ms", max(each.processing_ms for each in results))
+    moves.greatest("last_processed_at", max(each.processed_at for each in results))
+    moves.apply(shard)
+
+
+def _saved_before(results: Sequence[NewResult]) -> dict[tuple[int, int], StoredResult]:
+    """Find results that an earlier commit of ours stored: the row is closed, in this very generation."""
+    table, params = batch({"ref": "bigint", "generation": "int"}, [(each.ref, each.generation) for each in results])
+    keys = {each.ref: each.key for each in results}
+    rows = execute(
+        f"SELECT {RESULT_COLUMNS}, book.generation FROM {RESULT_TABLES} "
+        f"JOIN {table} ON batch.ref = book.id AND batch.generation = book.generation WHERE book.state = 1",
+        params,
+    )
+    found = [(stored_result(row[:-1]), row[-1]) for row in rows]
+    return {(each.ref, generation): each for each, generation in found if keys[each.ref] == each.key}
+
+
+def _get(key: str, source: str) -> StoredResult | None:
+    rows = execute(
+        f"SELECT {RESULT_COLUMNS} FROM {RESULT_TABLES} WHERE book.source = (SELECT id FROM source WHERE name = ?) "
+        "AND book.key = ?",
+        [source, key],
+    )
+    return stored_result(rows[0]) if rows else None
+
+
+def _content(ref: int) -> Content | None:
+    rows = execute(f"SELECT {CONTENT_COLUMNS} FROM content WHERE ref = ?", [ref])
+    return content(rows[0]) if rows else None

@@ -1,0 +1,72 @@
+"""The figures of /stats and /stats/timeseries, from counters alone: their cost does not grow with the number of emails.
+
+Called by ResultStore inside one snapshot.
+"""
+
+import math
+from collections import defaultdict
+from typing import Any
+
+from storage.counters import HOUR, MINUTE, counts, percentile, totals
+from storage.records import LABELS, Stats
+from storage.statements import execute
+
+WINDOW = 300
+"""Seconds over which percentiles are taken."""
+
+
+def stats(now: float) -> Stats:
+    """Give everything of /stats that SQL knows."""
+    counted = totals()
+    by_label = {label: int(counted.get(("emails", label), 0)) for label in LABELS}
+    total = sum(by_label.values())
+    sources = execute("SELECT name, cursor, listed FROM source ORDER BY id")
+    buried = {name: int(counted.get((name, ""), 0)) for name in ("dead", "discarded", "erased")}
+    retrying = int(counted.get(("retrying", ""), 0))
+    listed = sum(int(each[2]) for each in sources)
+    ended = total + buried["dead"] + buried["discarded"]
+    histogram = _histogram("processing", now)
+    return Stats(
+        total_emails_processed=total,
+        emails_by_classification=by_label,
+        avg_processing_time_ms=counted[("processing_ms", "")] / total if total else None,
+        min_processing_time_ms=counted.get(("min_processing_ms", "")),
+        max_processing_time_ms=counted.get(("max_processing_ms", "")),
+        p50_processing_time_ms=percentile(histogram, 0.50),
+        p95_processing_time_ms=percentile(histogram, 0.95),
+        p99_processing_time_ms=percentile(histogram, 0.99),
+        success_rate=100 * total / ended if ended else None,
+        error_count=int(counted.get(("errors", ""), 0)),
+        retry_count=int(counted.get(("retries", ""), 0)),
+        dead_letters=buried["dead"],
+        queued=listed - total - sum(buried.values()) - retrying,
+        retrying=retrying,
+        emails_per_minute=_per_minute(now),
+        last_processed_at=counted.get(("last_processed_at", "")),
+        last_history_id={name: int(cursor) for name, cursor, _ in sources},
+    )
+
+
+def timeseries(start: float, end: float, step: str) -> list[dict[str, Any]]:
+    """Count emails by class in each UTC minute or hour that touches start <= t < end; empty ones are there as 0."""
+    seconds = {"minute": MINUTE, "hour": HOUR}[step]
+    first = int(start // seconds) * seconds
+    found = counts("emails", seconds, first, end)
+    times = range(first, math.ceil(end), seconds)
+    return [{"start": at, **{label: found.get((at, label), 0) for label in LABELS}} for at in times]
+
+
+def _histogram(name: str, now: float) -> dict[int, int]:
+    histogram: defaultdict[int, int] = defaultdict(int)
+    for (_, label), count in counts(name, MINUTE, now - WINDOW, now + MINUTE).items():
+        histogram[int(label)] += count
+    return dict(histogram)
+
+
+def _per_minute(now: float) -> float:
+    """Emails of the last 60 s: this minute's, and the share of the last one's that is not over a minute ago."""
+    this = int(now // MINUTE) * MINUTE
+    found: defaultdict[int, int] = defaultdict(int)
+    for (at, _), count in counts("emails", MINUTE, this - MINUTE, this + MINUTE).items():
+        found[at] += count
+    return round(found[this] + found[this - MINUTE] * (1 - (now - this) / MINUTE), 2)
