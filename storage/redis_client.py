@@ -29,7 +29,7 @@ def trouble() -> Iterator[None]:
     try:
         yield
     except (redis.RedisError, OSError) as error:
-        raise DependencyTrouble(f"Redis: {error or type(error).__name__}", dependency=DEPENDENCY) from error
+        raise DependencyTrouble(f"Redis: {str(error) or type(error).__name__}", dependency=DEPENDENCY) from error
 
 
 def connect(url: str, *, connections: int = 64, patience: float = 0.0) -> "redis.Redis":

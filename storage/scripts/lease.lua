@@ -4,5 +4,6 @@
 
 local holder = redis.call('GET', KEYS[1])
 if holder and holder ~= ARGV[1] then return 0 end
+redis.call('DEL', KEYS[1]) -- so that a full server does not refuse the next line (beat.lua)
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 1
