@@ -72,6 +72,10 @@ class ServiceRef(pykka.ActorRef[A]):
         """The actor and, of a supervisor, all below it."""
         return self.card.tree()
 
+    def ready(self) -> bool:
+        """It has started and lives, and so do the essential ones below it."""
+        return self.card.ready()
+
     def drain(self) -> None:
         """Let it stop taking work; it goes on living, and finishes what is in hand."""
         cast("Inbox", self.actor_inbox).stop_asked.set()
@@ -118,6 +122,11 @@ class ServiceActor(pykka.ThreadingActor):
         return Inbox()
 
     # -- for subclasses --------------------------------------------------------------------------------------------------
+
+    @property
+    def actor_ref(self) -> "ServiceRef[Self]":
+        """The ref that others hold."""
+        return cast("ServiceRef[Self]", self._actor_ref)
 
     @property
     def name(self) -> str:

@@ -35,6 +35,7 @@ class Card:
     deadline: float
     mailbox: str = ""
     parent: str = ""
+    essential: bool = True
     started: bool = False
     ended: bool = False
     paused: bool = False
@@ -59,6 +60,11 @@ class Card:
         if self.waits_for:
             return "waiting", self.waits_for
         return ("paused" if self.paused else "running"), ""
+
+    def ready(self) -> bool:
+        """It has started and lives, and so do the essential ones below it."""
+        own = self.started and not self.ended and not self.failed
+        return own and all(child.ready() for child in self.children.values() if child.essential)
 
     def busy_for(self) -> float:
         """Seconds in the current piece of work; 0.0 while it waits for one."""

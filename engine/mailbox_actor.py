@@ -230,7 +230,7 @@ class MailboxActor(ServiceActor):
             self.name,
             delivery.envelope.key,
             self.card.error,
-            exc_info=None if isinstance(error, MessageTrouble) else error,
+            exc_info=error if log.isEnabledFor(logging.DEBUG) else None,
         )
         reason = error.reason if isinstance(error, MessageTrouble) else self.error_reason
         fate = Grave if isinstance(error, Permanent) else Retry
