@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import BinaryIO
+from urllib.parse import unquote_to_bytes
 
 from web.limits import Limits
 from web.server_problems import Refusal
@@ -54,6 +55,11 @@ def read_head(stream: BinaryIO, limits: Limits) -> Head | None:
 def tokens(value: str) -> set[str]:
     """The lower-cased members of a comma-separated header value."""
     return {part.strip().lower() for part in value.split(",")}
+
+
+def path_info(path: str) -> str:
+    """PATH_INFO as WSGI wants it: percent-decoded, one character for each byte."""
+    return unquote_to_bytes(path.encode("latin-1")).decode("latin-1") if "%" in path else path
 
 
 def _request_line(line: bytes) -> Head:

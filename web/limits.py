@@ -33,14 +33,14 @@ class Limits:
     connections_per_address: int = 256  # WebSockets included; loopback is exempt unless the next says otherwise
     loopback_exempt: bool = True
     reserve: int = 32  # places beyond `connections` in which only /health is answered
-    silent_seconds: float = 1.0  # at a full house, who has sent no request for so long makes room
+    silent_seconds: float = 0.25  # at a full house, who has sent no request for so long makes room
     retry_after_seconds: int = 2
     websockets: int = 2048
     message_bytes: int = 4096
     message_fragments: int = 64
     outbox_frames: int = 256
     outbox_bytes: int = 1 << 20
-    send_buffer_bytes: int = 65536  # of the kernel, for each WebSocket: a stuck reader is noticed after so much
+    send_buffer_bytes: int = 16384  # of the kernel, for each WebSocket: a stuck reader is noticed after so much
     ping_seconds: float = 20.0
     missed_pings: int = 2
     close_seconds: float = 2.0  # how long to wait for the other side's close frame

@@ -33,6 +33,7 @@ BACKLOG = 1024
 OUT_OF_DESCRIPTORS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 GONE_BEFORE_ACCEPT = {errno.ECONNABORTED, errno.EPROTO, errno.EPERM}
 ACCEPT_PAUSE_S = 0.1
+WARN_EVERY_S = 10.0
 RESERVED_PATH = "/health"
 
 
@@ -40,6 +41,7 @@ class HardenedServer(WSGIServer):
     """A running server. `port` is the real one, `door` counts who is inside, `draining` says that it is stopping."""
 
     handler_class = HardenedHandler
+    max_accept = 16  # at once: more would make those inside wait while a flood comes in
 
     def __init__(
         self,
@@ -60,6 +62,7 @@ class HardenedServer(WSGIServer):
         self.on_websocket = on_websocket
         self.access_log = access_log
         self.draining = False
+        self._warn_again_at = 0.0
         self._empty = Event()
         self._handlers: dict[HardenedHandler, Any] = {}
 
@@ -77,8 +80,7 @@ class HardenedServer(WSGIServer):
             return accepted
         except OSError as error:
             if error.errno in OUT_OF_DESCRIPTORS:
-                log.warning("No new connections for a moment: %s", os.strerror(error.errno))
-                self._pause_accepting()
+                self._pause_accepting(os.strerror(error.errno))
             elif error.errno not in GONE_BEFORE_ACCEPT:
                 raise
             return None
@@ -118,7 +120,11 @@ class HardenedServer(WSGIServer):
             handler.drop()
             greenlet.kill(block=False)
 
-    def _pause_accepting(self) -> None:
+    def _pause_accepting(self, reason: str) -> None:
+        now = time.monotonic()
+        if now >= self._warn_again_at:
+            log.warning("No new connections for a moment: %s", reason)
+            self._warn_again_at = now + WARN_EVERY_S
         self.stop_accepting()
         gevent.spawn_later(ACCEPT_PAUSE_S, self._accept_again)
 

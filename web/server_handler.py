@@ -4,9 +4,7 @@ Made by web/server.py for each accepted socket. It keeps pywsgi's response side 
 replaces what these do not guard: reading the head, the environ, errors, slow clients and hanging up.
 """
 
-import base64
 import contextlib
-import hashlib
 import io
 import logging
 import os
@@ -15,26 +13,26 @@ import socket as std_socket
 import sys
 import time
 from typing import Any
-from urllib.parse import unquote_to_bytes
 
 import gevent
 from gevent import socket
 from gevent.pywsgi import WSGIHandler
 from geventwebsocket.handler import WebSocketHandler
 
-from web.framing import Head, read_head
+from web.framing import Head, path_info, read_head
 from web.limits import Place
 from web.server_body import RequestBody, refuse
 from web.server_io import ClientGoneError, TimedReader, send_all
 from web.server_problems import Refusal, raw_answer
 from web.websocket import LiveSocket
 from web.websocket_frames import SERVER_ERROR
-from web.websocket_handshake import check_upgrade, wants_websocket
+from web.websocket_handshake import accept_headers, check_upgrade, wants_websocket
 
 log = logging.getLogger("emailproc.web.server")
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 ONE_WRITE_BYTES = 65536
+READ_BUFFER_BYTES = 4096
 LINGER_BYTES = 1 << 20
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -46,8 +44,8 @@ class HardenedHandler(WebSocketHandler):
 
     def __init__(self, sock: socket.socket, address: Any, server: Any) -> None:
         self.raw = TimedReader(sock)
-        super().__init__(sock, address, server, io.BufferedReader(self.raw))
-        self.address = str(address[0]) if isinstance(address, tuple) else ""
+        super().__init__(sock, address, server, io.BufferedReader(self.raw, READ_BUFFER_BYTES))
+        self.address = str(address[0]).removeprefix("::ffff:") if isinstance(address, tuple) else ""
         self.limits = server.limits
         self.application = server.application
         self.request_id = ""
@@ -61,8 +59,10 @@ class HardenedHandler(WebSocketHandler):
         try:
             if place is Place.REFUSED:
                 self._answer_raw(self._busy())
+                self.unread = False  # not counted, so it may not linger
             while place is not Place.REFUSED and self.handle_one_request():
                 self.waiting = True
+                self.raw.take_turn()
         except Exception:
             log.exception("Connection failed")
         finally:
@@ -138,7 +138,7 @@ class HardenedHandler(WebSocketHandler):
         environ.update(head.fields)
         path, _, query = head.target.partition("?")
         environ["REQUEST_METHOD"] = head.method
-        environ["PATH_INFO"] = unquote(path)
+        environ["PATH_INFO"] = path_info(path)
         environ["QUERY_STRING"] = query
         environ["RAW_URI"] = head.target
         environ["SERVER_PROTOCOL"] = head.version
@@ -221,7 +221,7 @@ class HardenedHandler(WebSocketHandler):
     def log_request(self) -> None:
         """One line for each request, where the access log is on."""
         if self.server.access_log and self.code != 101:
-            log.info("%s", self.format_request())
+            log.info("%s", self.format_request().encode("ascii", "backslashreplace").decode())
 
     def handle_error(self, kind: Any, error: Any, trace: Any) -> None:
         """Answer what the application let through: a refusal as it says, the rest as 500, the reason in the log only."""
@@ -230,7 +230,7 @@ class HardenedHandler(WebSocketHandler):
             return
         if not isinstance(error, Refusal):
             extra = {"request_id": self.request_id}
-            log.error("Request failed: %s %s", self.command, self.path, exc_info=(kind, error, trace), extra=extra)
+            log.error("Request failed: %s %a", self.command, self.path, exc_info=(kind, error, trace), extra=extra)
             error = Refusal(500, "the server failed on this request; its log says why")
         self.close_connection = True
         if not self.headers_sent:
@@ -263,17 +263,15 @@ class HardenedHandler(WebSocketHandler):
         self._serve_websocket(key)
 
     def _serve_websocket(self, key: str) -> None:
-        accept = base64.b64encode(hashlib.sha1((key + self.GUID).encode(), usedforsecurity=False).digest()).decode()
         self.environ["wsgi.websocket"] = True  # tells gevent-websocket's start_response what the answer is
-        headers = [("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Accept", accept)]
-        self.start_response("101 Switching Protocols", headers)
+        self.start_response("101 Switching Protocols", accept_headers(key))
         self.write(b"")
         self.live = LiveSocket(self.socket, self.raw, self.rfile, self.environ, self.limits)
         self.environ["wsgi.websocket"] = self.live
         try:
             self.server.on_websocket(self.live)
         except (Exception, gevent.Timeout):
-            log.exception("WebSocket failed: %s", self.path, extra={"request_id": self.request_id})
+            log.exception("WebSocket failed: %a", self.path, extra={"request_id": self.request_id})
             self.live.close(SERVER_ERROR, "the server failed on this connection")
         finally:
             self.live.finish()
@@ -298,8 +296,3 @@ class HardenedHandler(WebSocketHandler):
                 left -= got
         except OSError:
             pass  # the client is gone, or has had its moment
-
-
-def unquote(path: str) -> str:
-    """PATH_INFO as WSGI wants it: percent-decoded, one character for each byte."""
-    return unquote_to_bytes(path.encode("latin-1")).decode("latin-1") if "%" in path else path

@@ -148,6 +148,7 @@ class LiveSocket:
 
     def _read_frame(self, room: int) -> Frame:
         """Wait for ever for a frame to begin (pings look after that), but not for its rest."""
+        self._raw.take_turn()
         self._raw.expect_within(None)
         if not self._stream.peek(1):
             raise EOFError

@@ -43,12 +43,12 @@ def encode_frame(opcode: int, payload: bytes) -> bytes:
 
 def encode_text(message: str | bytes) -> bytes:
     """A text frame of `message` (bytes: UTF-8 already); build it once and send it to any number of sockets."""
-    return encode_frame(TEXT, message.encode() if isinstance(message, str) else message)
+    return encode_frame(TEXT, message.encode(errors="replace") if isinstance(message, str) else message)
 
 
 def encode_close(code: int, reason: str = "") -> bytes:
     """A close frame; the reason is cut to what a control frame may hold."""
-    text = reason.encode()[: CONTROL_BYTES - 2].decode(errors="ignore")
+    text = reason.encode(errors="replace")[: CONTROL_BYTES - 2].decode(errors="ignore")
     return encode_frame(CLOSE, struct.pack("!H", code) + text.encode())
 
 

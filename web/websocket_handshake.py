@@ -5,14 +5,18 @@ Called by web/server_handler.py; Host, Origin and session rules come from the ap
 
 import base64
 import binascii
+import hashlib
 from collections.abc import Callable
 from typing import Any
+
+from geventwebsocket.handler import WebSocketHandler
 
 from web.framing import tokens
 from web.server_problems import Refusal
 
 Authorize = Callable[[dict[str, Any]], tuple[int, str] | None]
 VERSION = "13"
+UPGRADE_REQUIRED = (("Upgrade", "websocket"), ("Sec-WebSocket-Version", VERSION))
 
 
 def wants_websocket(environ: dict[str, Any]) -> bool:
@@ -22,6 +26,8 @@ def wants_websocket(environ: dict[str, Any]) -> bool:
 
 def check_upgrade(environ: dict[str, Any], authorize: Authorize) -> str:
     """The key to accept; raises Refusal with what is wrong with the upgrade."""
+    if environ.get("CONTENT_LENGTH", "0") != "0" or "HTTP_TRANSFER_ENCODING" in environ:
+        raise Refusal(400, "a WebSocket handshake has no body")
     if environ["REQUEST_METHOD"] != "GET" or environ["SERVER_PROTOCOL"] != "HTTP/1.1":
         raise Refusal(400, "a WebSocket begins with a GET in HTTP/1.1")
     if "upgrade" not in tokens(environ.get("HTTP_CONNECTION", "")):
@@ -36,7 +42,11 @@ def check_upgrade(environ: dict[str, Any], authorize: Authorize) -> str:
     return str(key)
 
 
-UPGRADE_REQUIRED = (("Upgrade", "websocket"), ("Sec-WebSocket-Version", VERSION))
+def accept_headers(key: str) -> list[tuple[str, str]]:
+    """The headers of the 101 that accepts `key`."""
+    digest = hashlib.sha1((key + WebSocketHandler.GUID).encode(), usedforsecurity=False).digest()
+    accept = base64.b64encode(digest).decode()
+    return [("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Accept", accept)]
 
 
 def _is_key(key: str) -> bool:

@@ -22,7 +22,7 @@ def test_an_error_of_the_application_closes_with_1011(caplog):
         assert client.close_code() == 1011
         client.send(closing(1011))
         assert client.at_end()
-    assert "WebSocket failed: /ws" in caplog.text
+    assert "WebSocket failed: '/ws'" in caplog.text
 
 
 def test_the_application_returning_closes_with_1000_after_what_it_sent():

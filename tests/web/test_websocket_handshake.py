@@ -24,6 +24,8 @@ HANDSHAKES = {
     "two keys": (400, handshake().replace(b"\r\n\r\n", b"\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n")),
     "no Connection: Upgrade": (400, handshake(Connection="keep-alive")),
     "HTTP/1.0": (400, handshake().replace(b"HTTP/1.1", b"HTTP/1.0")),
+    "a body": (400, handshake(Content_Length="5") + b"hello"),
+    "a chunked body": (400, handshake(Transfer_Encoding="chunked") + b"0\r\n\r\n"),
     "a POST": (400, handshake().replace(b"GET", b"POST")),
 }
 
