@@ -1,0 +1,63 @@
+/**
+ * REST calls. Answers are parsed JSON; troubles become ApiError with the server's own words (problem+json). A 401 is
+ * told to everybody through `whenSignedOut`. Used by the pages and by live.js; relies on fetch alone.
+ */
+
+export class ApiError extends Error {
+  constructor(status, problem) {
+    super(problem.detail || problem.title || (status ? `The server answered ${status}` : "The server cannot be reached"));
+    this.status = status;
+    this.problem = problem;
+  }
+}
+
+const signedOut = new EventTarget();
+
+/** Call `listener` whenever the server says that we are not signed in (any more). */
+export function whenSignedOut(listener) {
+  signedOut.addEventListener("out", listener);
+}
+
+export const get = (path, options) => call("GET", path, undefined, options);
+export const post = (path, body = {}, options) => call("POST", path, body, options);
+export const put = (path, body = {}, options) => call("PUT", path, body, options);
+export const del = (path, options) => call("DELETE", path, undefined, options);
+
+/** A path from parts that may hold any character, with a query of the values that are set. */
+export function url(parts, query = {}) {
+  const path = parts.map((part) => encodeURIComponent(part)).join("/");
+  const set = Object.entries(query).filter(([, value]) => value !== "" && value !== null && value !== undefined);
+  const text = new URLSearchParams(set).toString();
+  return `/${path}${text ? `?${text}` : ""}`;
+}
+
+async function call(method, path, body, { signal, timeout = 15_000 } = {}) {
+  const limit = AbortSignal.timeout(timeout);
+  const init = { method, headers: { Accept: "application/json" }, signal: signal ? AbortSignal.any([signal, limit]) : limit };
+  if (body !== undefined) {
+    init.headers["Content-Type"] = "application/json";
+    init.body = JSON.stringify(body);
+  }
+  let response;
+  try {
+    response = await fetch(path, init);
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw new ApiError(0, { title: limit.aborted ? "The server did not answer in time" : undefined });
+  }
+  return read(response);
+}
+
+async function read(response) {
+  const text = await response.text();
+  let data = null;
+  try {
+    data = text ? JSON.parse(text) : null;
+  } catch {
+    data = { detail: text.slice(0, 200) };
+  }
+  if (response.status === 401) signedOut.dispatchEvent(new Event("out"));
+  // An unhealthy /health is a 503 whose body is the very answer we want.
+  if (response.ok || (response.status === 503 && data?.components)) return data;
+  throw new ApiError(response.status, data ?? {});
+}

@@ -1,0 +1,56 @@
+/**
+ * Elements by function calls. Every text goes in as a text node and every style as a custom property, so the page needs
+ * no inline style, no innerHTML and no trusted-types policy. Used by every other module; relies on nothing.
+ */
+
+const SVG = "http://www.w3.org/2000/svg";
+
+/** Make an HTML element: `h("a", {class: "x", href: "#", on: {click}}, "text", node, [more])`. */
+export function h(name, props, ...children) {
+  return build(document.createElement(name), props, children);
+}
+
+/** Make an SVG element the same way. */
+export function s(name, props, ...children) {
+  return build(document.createElementNS(SVG, name), props, children);
+}
+
+function build(element, props, children) {
+  for (const [key, value] of Object.entries(props ?? {})) setProp(element, key, value);
+  append(element, children);
+  return element;
+}
+
+function setProp(element, key, value) {
+  if (value === undefined || value === null || value === false) return;
+  if (key === "on") {
+    for (const [type, listener] of Object.entries(value)) element.addEventListener(type, listener);
+  } else if (key === "vars") {
+    for (const [name, text] of Object.entries(value)) element.style.setProperty(name, String(text));
+  } else if (key === "data") {
+    for (const [name, text] of Object.entries(value)) element.dataset[name] = text;
+  } else {
+    element.setAttribute(key, value === true ? "" : String(value));
+  }
+}
+
+/** Append strings, numbers, nodes and nested lists; null and false are left out. */
+export function append(element, children) {
+  for (const child of [children].flat(Infinity)) {
+    if (child === null || child === undefined || child === false) continue;
+    element.append(child instanceof Node ? child : String(child));
+  }
+}
+
+/** Replace everything inside. */
+export function fill(element, ...children) {
+  element.replaceChildren();
+  append(element, children);
+  return element;
+}
+
+/** Set text only where it differs, so that an idle page stays idle and a selection survives. */
+export function setText(element, text) {
+  const wanted = String(text);
+  if (element.textContent !== wanted) element.textContent = wanted;
+}

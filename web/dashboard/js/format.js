@@ -1,0 +1,89 @@
+/**
+ * Numbers, durations and times as people read them. Pure functions; `null` and `undefined` read as an en dash, because
+ * the server says null before the first email and a made-up zero would be a lie.
+ */
+
+export const NONE = "–";
+
+const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
+const compact = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
+const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const minute = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
+const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
+const full = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
+
+const missing = (value) => value === null || value === undefined || Number.isNaN(value);
+
+export function count(value) {
+  return missing(value) ? NONE : whole.format(value);
+}
+
+/** 12, 999, 12.4K, 1.2M: for places where a long number would break the layout. */
+export function short(value) {
+  if (missing(value)) return NONE;
+  return Math.abs(value) < 10_000 ? whole.format(value) : compact.format(value);
+}
+
+/** 0..1 → "87 %". */
+export function percent(share, digits = 0) {
+  return missing(share) ? NONE : `${(share * 100).toFixed(digits)}\u202f%`;
+}
+
+/** A rate: one digit below ten, none above. */
+export function rate(value) {
+  if (missing(value)) return NONE;
+  return value < 10 && value > 0 ? value.toFixed(1) : short(Math.round(value));
+}
+
+/** Milliseconds → "0.4 ms", "37 ms", "1.2 s", "4 min", "2 h 5 min", "3 d". */
+export function duration(ms) {
+  if (missing(ms)) return NONE;
+  if (ms < 10) return `${ms.toFixed(ms < 1 ? 2 : 1)} ms`;
+  if (ms < 1000) return `${Math.round(ms)} ms`;
+  const seconds = ms / 1000;
+  if (seconds < 10) return `${seconds.toFixed(1)} s`;
+  if (seconds < 100) return `${Math.round(seconds)} s`;
+  const minutes = Math.round(seconds / 60);
+  if (minutes < 90) return `${minutes} min`;
+  if (minutes < 48 * 60) return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+  return `${Math.floor(minutes / 1440)} d`;
+}
+
+/** A time of today as 14:03:07, another day's as 3 Mar 14:03. */
+export function when(iso, now = new Date()) {
+  const date = toDate(iso);
+  if (!date) return NONE;
+  return date.toDateString() === now.toDateString() ? clock.format(date) : `${day.format(date)} ${minute.format(date)}`;
+}
+
+/** A time to the minute, for the axis of a chart. */
+export function hourMinute(ms) {
+  return minute.format(ms);
+}
+
+/** "just now", "40 s ago", "3 min ago". */
+export function ago(iso, now = Date.now()) {
+  const date = toDate(iso);
+  if (!date) return NONE;
+  const ms = now - date.getTime();
+  return ms < 2000 ? "just now" : `${duration(ms)} ago`;
+}
+
+/** A whole date and time, for titles. */
+export function exact(iso) {
+  const date = toDate(iso);
+  return date ? full.format(date) : "";
+}
+
+/** A sender's address without its display name where it is long; the name otherwise. */
+export function sender(text) {
+  if (!text) return NONE;
+  const match = /^\s*"?([^"<]*?)"?\s*<([^>]+)>\s*$/.exec(text);
+  return match ? match[1] || match[2] : text;
+}
+
+function toDate(iso) {
+  if (missing(iso) || iso === "") return null;
+  const date = new Date(iso);
+  return Number.isNaN(date.getTime()) ? null : date;
+}

@@ -1,0 +1,76 @@
+/**
+ * The keyboard: single keys while nothing is being typed, `g` and a letter to go somewhere, `?` for the list of them.
+ * Pages add their own with `keys.page`; single keys can be switched off (WCAG 2.1.4) in the same dialog.
+ */
+
+import { fill, h } from "./dom.js";
+
+const STORED = "keys-off";
+
+class Keys {
+  #general = [];
+  #page = [];
+  #prefix = "";
+  #timer = 0;
+
+  /** Keys that work everywhere: [key, words, action]; "g n" means g, then n. */
+  general(list) {
+    this.#general = list;
+    addEventListener("keydown", (event) => this.#onKey(event));
+  }
+
+  /** Keys of the page that is open, until the next one says its own. */
+  page(list) {
+    this.#page = list;
+  }
+
+  get on() {
+    return localStorage.getItem(STORED) === null;
+  }
+
+  #onKey(event) {
+    if (!this.on || event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
+    if (event.target.closest("input, textarea, select, dialog") && event.key !== "Escape") return;
+    const pressed = this.#prefix ? `${this.#prefix} ${event.key}` : event.key;
+    const found = [...this.#page, ...this.#general].find(([key]) => key === pressed);
+    clearTimeout(this.#timer);
+    this.#prefix = "";
+    if (found) {
+      if (found[2](event) !== false) event.preventDefault();
+    } else if (event.key === "g") {
+      this.#prefix = "g";
+      this.#timer = setTimeout(() => (this.#prefix = ""), 1200);
+    }
+  }
+
+  help() {
+    if (document.querySelector("dialog[open]")) return;
+    const dialog = h("dialog", { class: "ask help", "aria-labelledby": "help-title" });
+    const rows = (list) =>
+      h("dl", { class: "keys" }, list.map(([key, words]) => h("div", null, h("dt", null, keycaps(key)), h("dd", null, words))));
+    const toggle = h("input", { type: "checkbox", checked: this.on, on: { change: () => this.#switch(toggle.checked) } });
+    fill(
+      dialog,
+      h("h2", { id: "help-title" }, "Keyboard"),
+      this.#page.length > 0 && [h("h3", null, "On this page"), rows(this.#page)],
+      h("h3", null, "Everywhere"),
+      rows(this.#general),
+      h("label", { class: "check" }, toggle, "Single-key shortcuts are on"),
+      h("form", { method: "dialog", class: "actions end" }, h("button", { class: "button solid", autofocus: true }, "Close")),
+    );
+    dialog.addEventListener("close", () => dialog.remove());
+    document.body.append(dialog);
+    dialog.showModal();
+  }
+
+  #switch(on) {
+    if (on) localStorage.removeItem(STORED);
+    else localStorage.setItem(STORED, "1");
+  }
+}
+
+function keycaps(key) {
+  return key.split(" ").map((cap) => h("kbd", null, { ArrowDown: "↓", ArrowUp: "↑", Escape: "Esc" }[cap] ?? cap));
+}
+
+export const keys = new Keys();

@@ -1,0 +1,140 @@
+/**
+ * The WebSocket: connects, keeps alive, reconnects with back-off, and resumes from the last seq it has handled, so that
+ * a page misses nothing and sees nothing twice. Pages listen to `live`; app.js starts it and shows its state.
+ *
+ * Events: `event` (detail: the contract's message with seq), `stats`, `queue`, `state` (detail: {state, retryAt}), and
+ * `resync` when what was missed cannot be played and pages must read the store again.
+ */
+
+import { get } from "./api.js";
+
+const FIRST_DELAY = 500;
+const LONGEST_DELAY = 15_000;
+const QUIET = 25_000;
+const PONG_WITHIN = 8_000;
+const REMEMBERED = 4_000;
+
+export class Live extends EventTarget {
+  state = "connecting";
+  lastSeq = null;
+  #socket = null;
+  #tries = 0;
+  #opened = false;
+  #openedBefore = false;
+  #replaying = false;
+  #seen = new Set();
+  #retry = 0;
+  #quiet = 0;
+  #client = `dashboard-${crypto.getRandomValues(new Uint32Array(1))[0].toString(36)}`;
+
+  start() {
+    addEventListener("online", () => this.reconnect());
+    document.addEventListener("visibilitychange", () => {
+      if (document.visibilityState === "visible" && this.state === "waiting") this.reconnect();
+    });
+    this.#connect();
+  }
+
+  /** Try now rather than when the back-off is over. */
+  reconnect() {
+    if (this.state === "live" || this.state === "connecting") return;
+    clearTimeout(this.#retry);
+    this.#connect();
+  }
+
+  #connect() {
+    this.#setState("connecting");
+    const scheme = location.protocol === "https:" ? "wss" : "ws";
+    const socket = new WebSocket(`${scheme}://${location.host}/ws/emails/${this.#client}`);
+    this.#socket = socket;
+    this.#opened = false;
+    socket.addEventListener("open", () => this.#onOpen());
+    socket.addEventListener("message", (message) => this.#onMessage(message.data));
+    socket.addEventListener("close", () => {
+      if (socket === this.#socket) this.#onClose();
+    });
+  }
+
+  #onOpen() {
+    this.#opened = true;
+    this.#tries = 0;
+    if (this.lastSeq === null) {
+      if (this.#openedBefore) this.#emit("resync", "no cursor");
+    } else {
+      // Until the server confirms, live messages may overtake the replay: they are shown, but the cursor waits for it.
+      this.#replaying = true;
+      this.#send({ command: "subscribe", topic: "email:all", since: this.lastSeq });
+    }
+    this.#openedBefore = true;
+    this.#send({ command: "fetch_stats" });
+    this.#setState("live");
+    this.#listenForSilence();
+  }
+
+  #onMessage(text) {
+    this.#listenForSilence();
+    this.#handle(JSON.parse(text));
+  }
+
+  #handle(message) {
+    if (message.seq !== undefined) this.#onEvent(message);
+    else if (message.event === "stats") this.#emit("stats", message.data);
+    else if (message.event === "queue") this.#emit("queue", message.data);
+    else if (message.type === "gap") this.#onGap(message);
+    else if (message.type === "dropped") this.#emit("resync", "dropped");
+    else if (message.type === "subscription" && message.topic === "email:all") this.#replaying = false;
+  }
+
+  #onEvent(message) {
+    if (!this.#replaying) this.lastSeq = message.seq;
+    if (this.#seen.has(message.seq)) return;
+    this.#seen.add(message.seq);
+    if (this.#seen.size > REMEMBERED) this.#seen.delete(this.#seen.values().next().value);
+    this.#emit("event", message);
+  }
+
+  #onGap(message) {
+    if (message.to) this.lastSeq = message.to;
+    this.#emit("resync", "gap");
+  }
+
+  #onClose() {
+    clearTimeout(this.#quiet);
+    const delay = Math.min(LONGEST_DELAY, FIRST_DELAY * 2 ** this.#tries) * (0.5 + Math.random() / 2);
+    this.#tries += 1;
+    this.#retry = setTimeout(() => this.#connect(), delay);
+    this.#setState("waiting", Date.now() + delay);
+    // A refused handshake tells a script nothing; an ordinary request says whether we are signed out.
+    if (!this.#opened) get("/stats", { timeout: 3000 }).catch(() => {});
+  }
+
+  #listenForSilence() {
+    clearTimeout(this.#quiet);
+    this.#quiet = setTimeout(() => {
+      this.#send({ command: "ping" });
+      this.#quiet = setTimeout(() => this.#drop(), PONG_WITHIN);
+    }, QUIET);
+  }
+
+  #drop() {
+    const socket = this.#socket;
+    this.#socket = null;
+    socket?.close();
+    this.#onClose();
+  }
+
+  #send(command) {
+    if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify(command));
+  }
+
+  #setState(state, retryAt = 0) {
+    this.state = state;
+    this.#emit("state", { state, retryAt });
+  }
+
+  #emit(type, detail) {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+}
+
+export const live = new Live();

@@ -1,0 +1,126 @@
+/**
+ * The small parts that pages are made of: class marks, states for empty, loading and failed, a toast with undo, a
+ * question before something that cannot be taken back. Relies on dom.js.
+ */
+
+import { fill, h, s } from "./dom.js";
+import { CLASSES } from "./shapes.js";
+
+const SHAPES = {
+  meeting: ["circle", { cx: 6, cy: 6, r: 4.6 }],
+  promotion: ["path", { d: "M6 .8 11.2 6 6 11.2.8 6z" }],
+  intro: ["path", { d: "M6 1.2 11.3 10.6H.7z" }],
+  unknown: ["circle", { cx: 6, cy: 6, r: 3.9, fill: "none", "stroke-width": 1.7 }],
+};
+
+/** The mark of a class: a shape of its own and a colour of its own, so that either alone is enough. */
+export function mark(name) {
+  const [shape, props] = SHAPES[name] ?? SHAPES.unknown;
+  return s("svg", { class: `mark c-${name}`, viewBox: "0 0 12 12", width: 12, height: 12, "aria-hidden": "true" }, s(shape, props));
+}
+
+/** Mark and word. */
+export function label(name) {
+  return h("span", { class: "label" }, mark(name), name);
+}
+
+/** A thin meter for 0..1. */
+export function meter(share, name, text) {
+  return h("span", { class: `meter c-${name}`, vars: { "--share": share ?? 0 }, role: "img", "aria-label": text });
+}
+
+export function chip(text, kind = "") {
+  return h("span", { class: `chip ${kind}` }, text);
+}
+
+/** A button; `kind` is `solid`, `danger`, `plain` or empty. */
+export function button(text, click, kind = "", props = {}) {
+  return h("button", { type: "button", class: `button ${kind}`, on: { click }, ...props }, text);
+}
+
+/** A row of choices of which one is on. `choices` are [value, content]. */
+export function segmented(name, choices, value, change) {
+  const group = h("div", { class: "segments", role: "group", "aria-label": name });
+  const buttons = choices.map(([key, content]) =>
+    h("button", { type: "button", "aria-pressed": String(key === value), data: { value: key }, on: { click: () => change(key) } }, content),
+  );
+  group.append(...buttons);
+  return group;
+}
+
+export function press(group, value) {
+  for (const item of group.children) item.setAttribute("aria-pressed", String(item.dataset.value === String(value)));
+}
+
+/** What stands where there is nothing: a heading, a sentence, and what to do. */
+export function emptyState(title, text, ...actions) {
+  return h("div", { class: "state" }, h("h3", null, title), h("p", null, text), actions.length > 0 && h("p", { class: "actions" }, actions));
+}
+
+export function loading(rows = 5) {
+  const bars = Array.from({ length: rows }, (_, index) => h("i", { vars: { "--width": `${86 - ((index * 23) % 40)}%` } }));
+  return h("div", { class: "skeleton", "aria-busy": "true" }, h("span", { class: "hidden" }, "Loading"), bars);
+}
+
+export function failed(error, again) {
+  return h(
+    "div",
+    { class: "state trouble", role: "alert" },
+    h("h3", null, error.status === 404 ? "Not here" : "That did not work"),
+    h("p", null, error.message),
+    again && h("p", { class: "actions" }, button("Try again", again)),
+  );
+}
+
+/** Say something at the bottom of the page for a while; `undo` adds a button. */
+export function toast(text, { undo, kind = "", seconds = 6 } = {}) {
+  const area = document.getElementById("toasts");
+  const node = h("div", { class: `toast ${kind}` }, h("span", null, text));
+  const close = () => node.remove();
+  if (undo) {
+    node.append(button("Undo", () => (close(), undo()), "plain", { data: { undo: "" } }));
+  }
+  area.append(node);
+  while (area.children.length > 3) area.firstElementChild.remove();
+  setTimeout(close, seconds * 1000);
+}
+
+/** Run an action and say what came of it; errors become a toast with the server's own words. */
+export async function attempt(action, done) {
+  try {
+    const answer = await action();
+    if (done) toast(typeof done === "function" ? done(answer) : done);
+    return answer;
+  } catch (error) {
+    if (error.name !== "AbortError") toast(error.message, { kind: "trouble", seconds: 9 });
+    return undefined;
+  }
+}
+
+/** Ask first. Resolves to true only when the person says so. */
+export function ask(title, text, yes, kind = "solid") {
+  return new Promise((resolve) => {
+    const dialog = h("dialog", { class: "ask", "aria-labelledby": "ask-title" });
+    const close = (answer) => (dialog.close(), dialog.remove(), resolve(answer));
+    fill(
+      dialog,
+      h("h2", { id: "ask-title" }, title),
+      h("p", null, text),
+      h("div", { class: "actions end" }, button("Cancel", () => close(false)), button(yes, () => close(true), kind, { autofocus: true })),
+    );
+    dialog.addEventListener("cancel", () => close(false));
+    document.body.append(dialog);
+    dialog.showModal();
+  });
+}
+
+/** Name, value rows: [["Attempts", 3], …]; rows without a value are left out. */
+export function facts(rows) {
+  const shown = rows.filter(([, value]) => value !== null && value !== undefined && value !== "");
+  return h("dl", { class: "facts" }, shown.map(([name, value]) => h("div", null, h("dt", null, name), h("dd", null, value))));
+}
+
+/** The classes as a legend. */
+export function legend() {
+  return h("ul", { class: "legend" }, CLASSES.map((name) => h("li", null, label(name))));
+}

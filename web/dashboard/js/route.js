@@ -1,0 +1,43 @@
+/**
+ * The address: `#/emails?q=invoice&id=…` holds the page and its whole filter, so that back, forward, reload and a copied
+ * link all work. Relies on the browser's history alone.
+ */
+
+/** The address of a page with the values that are set. */
+export function path(name, values = {}) {
+  const set = Object.entries(values).filter(([, value]) => value !== "" && value !== null && value !== undefined);
+  const query = new URLSearchParams(set).toString();
+  return `#/${name}${query ? `?${query}` : ""}`;
+}
+
+export function current() {
+  const [route, query] = location.hash.replace(/^#\/?/, "").split(/\?(.*)/s);
+  return { name: route || "now", params: new URLSearchParams(query ?? "") };
+}
+
+let listener = () => {};
+
+/** Call `show` now and at each change of the address. */
+export function onRoute(show) {
+  listener = show;
+  addEventListener("hashchange", () => listener());
+  listener();
+}
+
+/** Go to a page; `replace` leaves no step in the history. */
+export function go(name, values = {}, { replace = false } = {}) {
+  const target = path(name, values);
+  if (target === location.hash) return;
+  if (replace) {
+    history.replaceState(null, "", target);
+    listener();
+  } else {
+    location.hash = target;
+  }
+}
+
+/** Change some values of the open page's address and keep the others. */
+export function change(values, options) {
+  const { name, params } = current();
+  go(name, { ...Object.fromEntries(params), ...values }, options);
+}

@@ -1,0 +1,66 @@
+/**
+ * The server's answers as the pages want them: one place that knows field names. Pure functions of parsed JSON.
+ */
+
+export const CLASSES = ["meeting", "promotion", "intro", "unknown"];
+
+export const STATES = ["queued", "retrying", "processed", "dead", "discarded", "erased"];
+
+export const REASONS = {
+  gone: "FakeMail no longer has it",
+  fetch_failed: "Could not be fetched",
+  invalid_email: "Not a readable email",
+  too_large: "Too large",
+  classifier_error: "The classifier failed on it",
+  classifier_timeout: "The classifier took too long",
+  crashed_process: "A worker process died on it",
+};
+
+/** Which email it is: ids are unique within a source only. */
+export function keyOf(item) {
+  return `${item.source}\u0000${item.email_id}`;
+}
+
+/** An item of /emails, /results or a live event, flat: `classification` is null while there is no result. */
+export function emailItem(item) {
+  const flat = { ...item.result, ...item };
+  return {
+    ...flat,
+    subject: flat.subject ?? "",
+    sender: flat.sender ?? "",
+    state: flat.state ?? "processed",
+    classification: flat.classification ?? null,
+    at: flat.listed_at ?? flat.processed_at ?? null,
+  };
+}
+
+/** /stats/timeseries → [{at: ms, total, meeting, promotion, intro, unknown}]. */
+export function series(answer) {
+  return answer.buckets.map((bucket) => ({ at: Date.parse(bucket.at), total: bucket.total, ...zeros(), ...bucket.counts }));
+}
+
+function zeros() {
+  return Object.fromEntries(CLASSES.map((name) => [name, 0]));
+}
+
+/** A timeline's stages with `offset`, the milliseconds since the first one. */
+export function stages(answer) {
+  const first = Math.min(...answer.stages.map((stage) => Date.parse(stage.at)));
+  return answer.stages.map((stage) => ({ ...stage, offset: Date.parse(stage.at) - first }));
+}
+
+/** Python counts characters, JavaScript counts UTF-16 units: where the `wanted` characters stand in `text`. */
+export function charOffsets(text, wanted) {
+  const sorted = [...new Set(wanted)].sort((a, b) => a - b);
+  const found = new Map();
+  let units = 0;
+  let characters = 0;
+  for (const offset of sorted) {
+    while (characters < offset && units < text.length) {
+      units += text.codePointAt(units) > 0xffff ? 2 : 1;
+      characters += 1;
+    }
+    found.set(offset, units);
+  }
+  return found;
+}

@@ -1,0 +1,75 @@
+/**
+ * What several pages share: the newest stats, health, the last two minutes of events by class, and what is paused.
+ * Filled by app.js and the WebSocket; pages subscribe with `watch` and stop when their signal aborts.
+ */
+
+import { get } from "./api.js";
+import { live } from "./live.js";
+import { CLASSES } from "./shapes.js";
+
+export const WINDOW = 120;
+
+class Shared extends EventTarget {
+  stats = null;
+  health = null;
+  paused = false;
+  history = [];
+  /** One bin a second, newest last: counts per class, and `trouble` for retries and dead letters. */
+  bins = new Map();
+
+  /** Call `listener` now where there is a value, and at each change of `name`, until `signal` aborts. */
+  watch(name, listener, signal) {
+    if (this[name] !== null) listener(this[name]);
+    this.addEventListener(name, () => listener(this[name]), { signal });
+  }
+
+  set(name, value) {
+    this[name] = value;
+    this.dispatchEvent(new Event(name));
+  }
+
+  setStats(stats) {
+    this.history.push({ at: Date.now(), ...stats });
+    if (this.history.length > 240) this.history.shift();
+    this.set("stats", stats);
+  }
+
+  /** Count an event into its second. */
+  note(message) {
+    if (message.event === "process") this.tally(message.data.classification, message.timestamp);
+    else if (message.event === "retry" || message.event === "dead") this.tally("trouble", message.timestamp);
+  }
+
+  /** Results from before the first live event, newest first, so that the strip does not begin empty. */
+  seed(results) {
+    const first = Math.min(Infinity, ...this.bins.keys());
+    for (const { classification, processed_at: at } of results) if (Date.parse(at) < first * 1000) this.tally(classification, at);
+  }
+
+  tally(name, timestamp) {
+    const second = Math.floor(Date.parse(timestamp) / 1000);
+    const bin = this.bins.get(second) ?? Object.fromEntries([...CLASSES, "trouble"].map((key) => [key, 0]));
+    bin[name] = (bin[name] ?? 0) + 1;
+    this.bins.set(second, bin);
+    if (this.bins.size > WINDOW * 2) this.#forget(second);
+  }
+
+  #forget(now) {
+    for (const second of this.bins.keys()) if (second < now - WINDOW) this.bins.delete(second);
+  }
+}
+
+export const shared = new Shared();
+
+/** Read stats and health over REST: at start, and while the WebSocket is away. */
+export async function refreshShared() {
+  const [stats, health] = await Promise.allSettled([get("/stats"), get("/health")]);
+  if (stats.status === "fulfilled") shared.setStats(stats.value);
+  if (health.status === "fulfilled") shared.set("health", health.value);
+}
+
+live.addEventListener("event", ({ detail }) => shared.note(detail));
+live.addEventListener("stats", ({ detail }) => shared.setStats(detail));
+live.addEventListener("queue", ({ detail }) => {
+  if (shared.stats) shared.set("stats", { ...shared.stats, ...detail });
+});

@@ -1,0 +1,37 @@
+/**
+ * Light, dark, or as the system has it: kept in this browser. The choice is one attribute on the root element.
+ */
+
+import { fill, s } from "./dom.js";
+
+const STORED = "theme";
+const ORDER = ["system", "light", "dark"];
+const ICONS = {
+  system: "M8 2.5a5.5 5.5 0 1 0 0 11zM8 2.5a5.5 5.5 0 0 1 0 11",
+  light: "M8 5a3 3 0 1 0 0 6 3 3 0 0 0 0-6zM8 1v1.5M8 13.5V15M1 8h1.5M13.5 8H15M3 3l1 1M12 12l1 1M13 3l-1 1M4 12l-1 1",
+  dark: "M13.5 9.8A6 6 0 0 1 6.2 2.5 6 6 0 1 0 13.5 9.8z",
+};
+const dark = matchMedia("(prefers-color-scheme: dark)");
+
+const chosen = () => (ORDER.includes(localStorage.getItem(STORED)) ? localStorage.getItem(STORED) : "system");
+
+function apply(control) {
+  const choice = chosen();
+  const theme = choice === "system" ? (dark.matches ? "dark" : "light") : choice;
+  document.documentElement.dataset.theme = theme;
+  const words = { system: "as the system", light: "light", dark: "dark" }[choice];
+  control.setAttribute("aria-label", `Colours: ${words}`);
+  control.title = `Colours: ${words}`;
+  const filled = choice === "system" ? s("path", { d: "M8 2.5a5.5 5.5 0 0 0 0 11z", fill: "currentColor" }) : null;
+  fill(control, s("svg", { viewBox: "0 0 16 16", width: 17, height: 17, fill: "none", stroke: "currentColor", "stroke-width": 1.5, "stroke-linecap": "round", "stroke-linejoin": "round", "aria-hidden": "true" }, s("path", { d: ICONS[choice] }), filled));
+}
+
+/** Wire the button that goes round the three, and follow the system. */
+export function startTheme(control) {
+  control.addEventListener("click", () => {
+    localStorage.setItem(STORED, ORDER[(ORDER.indexOf(chosen()) + 1) % ORDER.length]);
+    apply(control);
+  });
+  dark.addEventListener("change", () => apply(control));
+  apply(control);
+}

@@ -1,0 +1,99 @@
+/**
+ * A list of any length with few elements: rows of one height, only those in sight (and some around) exist. The page of
+ * emails uses it; `draw(item, index)` makes a row, `more()` is called near the end.
+ */
+
+import { h } from "./dom.js";
+
+const AROUND = 8;
+
+export class VirtualList {
+  items = [];
+  #rows = new Map();
+  #queued = false;
+
+  constructor({ height, draw, more, label }) {
+    this.height = height;
+    this.draw = draw;
+    this.more = more;
+    this.list = h("ul", { class: "rows", "aria-label": label });
+    this.element = h("div", { class: "rows-scroll", tabindex: "-1" }, this.list);
+    this.element.addEventListener("scroll", () => this.#queue(), { passive: true });
+    this.observer = new ResizeObserver(() => this.#queue());
+    this.observer.observe(this.element);
+  }
+
+  /** Show these items; rows are made anew. */
+  set(items) {
+    this.items = items;
+    this.#clear();
+    this.#paint();
+  }
+
+  /** More at the end; what is drawn stays. */
+  add(items) {
+    this.items.push(...items);
+    this.#paint();
+  }
+
+  /** Make one row anew. */
+  refresh(index) {
+    this.#rows.get(index)?.remove();
+    this.#rows.delete(index);
+    this.#paint();
+  }
+
+  get atTop() {
+    return this.element.scrollTop < 4;
+  }
+
+  /** Bring a row into sight with as little movement as there can be. */
+  reveal(index) {
+    const top = index * this.height;
+    const { scrollTop, clientHeight } = this.element;
+    if (top < scrollTop) this.element.scrollTop = top;
+    else if (top + this.height > scrollTop + clientHeight) this.element.scrollTop = top + this.height - clientHeight;
+    this.#paint();
+  }
+
+  row(index) {
+    return this.#rows.get(index);
+  }
+
+  #queue() {
+    if (this.#queued) return;
+    this.#queued = true;
+    requestAnimationFrame(() => {
+      this.#queued = false;
+      this.#paint();
+    });
+  }
+
+  #clear() {
+    for (const node of this.#rows.values()) node.remove();
+    this.#rows.clear();
+  }
+
+  #paint() {
+    const { scrollTop, clientHeight } = this.element;
+    const first = Math.max(0, Math.floor(scrollTop / this.height) - AROUND);
+    const last = Math.min(this.items.length, Math.ceil((scrollTop + clientHeight) / this.height) + AROUND);
+    this.list.style.setProperty("height", `${this.items.length * this.height}px`);
+    for (const [index, node] of this.#rows) {
+      if (index < first || index >= last) {
+        node.remove();
+        this.#rows.delete(index);
+      }
+    }
+    for (let index = first; index < last; index += 1) if (!this.#rows.has(index)) this.#make(index);
+    if (last >= this.items.length - 2 * AROUND) this.more();
+  }
+
+  #make(index) {
+    const node = h("li", { "aria-setsize": -1, "aria-posinset": index + 1, vars: { "--top": `${index * this.height}px` } }, this.draw(this.items[index], index));
+    this.#rows.set(index, node);
+    // Keep the order of the document the order on the screen, for Tab and for screen readers.
+    const next = [...this.#rows.keys()].filter((key) => key > index).sort((a, b) => a - b)[0];
+    this.list.insertBefore(node, next === undefined ? null : this.#rows.get(next));
+  }
+}
