@@ -101,7 +101,7 @@ class Subscriber:
         self._shrink(time.monotonic() + delay)
 
     def _shrink(self, due: float) -> None:
-        newest = max(self._queue, key=lambda message: message.history_id)
+        newest = max(self._queue, key=lambda message: message.number)
         self._queue[:] = [newest._replace(due=due)]
 
     def _deliver(self, message: _Message) -> None:

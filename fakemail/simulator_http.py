@@ -225,7 +225,7 @@ def _send(
 
 
 def _send_problem(environ: Environ, start_response: StartResponse, problem: _Problem) -> list[bytes]:
-    request_id = environ.get("HTTP_X_REQUEST_ID") or uuid.uuid4().hex
+    request_id = environ.get("HTTP_X_REQUEST_ID", "")[:128] or uuid.uuid4().hex
     content = {
         "type": "about:blank",
         "title": _STATUSES[problem.status][4:],

@@ -60,7 +60,8 @@ class SimulatorStore:
 
     def __init__(self, path: Path) -> None:
         self._writer = _connect(path)
-        self._writer.execute(_SCHEMA)
+        with self._writer:
+            self._writer.execute(_SCHEMA)
         self._reader = _connect(path)
 
     def append(self, groups: Sequence[Sequence[NewRow]]) -> list[list[Appended]]:

@@ -45,7 +45,7 @@ class Patience(msgspec.Struct, frozen=True):
     """How long to wait, in seconds: for a connection, for the next byte, and for everything together."""
 
     connect_s: float = 2.0
-    read_s: float = 4.0
+    read_s: float = 5.0
     total_s: float = 10.0
 
 

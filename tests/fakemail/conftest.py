@@ -1,13 +1,13 @@
 """A simulator behind a real server, for the tests of this room."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 import requests
 
 from fakemail.client import FakeMailClient
+from fakemail.faults import NONE
 from fakemail.simulator import Simulator, open_simulator
 from fakemail.simulator_http import simulator_app
 from tests.fakemail.serving import serving
@@ -32,14 +32,23 @@ class Running(NamedTuple):
         return str(self.ask("POST", "/simulator/send_email", {"subject": subject, "body": body} | fields)["email_id"])
 
 
-@pytest.fixture
-def running(tmp_path: Path) -> Iterator[Running]:
-    simulator = open_simulator(tmp_path, "whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQ=")
+@pytest.fixture(scope="module")
+def _started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    simulator = open_simulator(tmp_path_factory.mktemp("simulator"), "whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQ=")
     try:
         with serving(simulator_app(simulator, bare=True)) as url, requests.Session() as http:
             http.trust_env = False
-            client = FakeMailClient(url)
-            yield Running(simulator, url, http, client)
-            client.close()
+            yield Running(simulator, url, http, FakeMailClient(url))
     finally:
         simulator.close()
+
+
+@pytest.fixture
+def running(_started: Running) -> Iterator[Running]:
+    """An empty account without subscribers and faults; opening a file for each test would be most of their time."""
+    _started.simulator.set_faults(NONE)
+    _started.simulator.reset()
+    _started.simulator._notifier.stop()
+    fresh = _started._replace(client=FakeMailClient(_started.url))
+    yield fresh
+    fresh.client.close()

@@ -1,6 +1,7 @@
 import json
 from typing import Any
 
+import gevent
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -198,6 +199,22 @@ def test_every_shape_of_a_listing_is_read(shape: str, filler: int) -> None:
     objects = ",".join(json.dumps({"id": item, "history_id": 4, "more": [{}]}) for item in expected)
     assert read_listing(shape.format(plain).encode()) == expected
     assert read_listing(shape.format(objects).encode()) == expected
+
+
+def test_the_hub_turns_while_a_long_listing_is_read() -> None:
+    body = json.dumps([f"id-{number}" for number in range(100_000)]).encode()
+    turns = 0
+
+    def count() -> None:
+        nonlocal turns
+        while True:
+            gevent.sleep(1e-4)
+            turns += 1
+
+    counter = gevent.spawn(count)
+    assert len(read_listing(body)) == 100_000
+    counter.kill()
+    assert turns > len(body) / (64 * 1024)
 
 
 def test_an_empty_listing_is_a_listing() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import gevent
 import pytest
+import requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -136,6 +137,20 @@ def test_many_senders_at_once_all_get_their_own_place(running: Running) -> None:
     jobs = [gevent.spawn(running.simulator.send, [NewEmail(subject="s", body="b")]) for _ in range(200)]
     sent = [job.get(timeout=10) for job in jobs]
     assert sorted(one.history_id for one in sent) == list(range(1, 201))
+
+
+def test_a_full_disk_is_told_and_nothing_is_half_there(tmp_path: Path) -> None:
+    simulator = open_simulator(tmp_path)
+    with serving(simulator_app(simulator, bare=True)) as url:
+        simulator._store._writer.execute("PRAGMA max_page_count = 20")
+        batch = {"emails": [{"subject": "s", "body": "b" * 10_000, "id": str(number)} for number in range(50)]}
+        response = requests.post(f"{url}/send_batch", json=batch, timeout=5)
+        assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
+        assert simulator.watch() == 0
+        assert requests.get(f"{url}/emails?from_history_id=0", timeout=5).json() == []
+        simulator._store._writer.execute("PRAGMA max_page_count = 10000")
+        assert requests.post(f"{url}/send_batch", json=batch, timeout=5).json()["history_id"] == 50
+    simulator.close()
 
 
 # The other calls.
