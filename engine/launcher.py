@@ -1,0 +1,277 @@
+"""The launcher: a small process without gevent that owns a node's processes and its embedded store.
+
+Started by run.py's serve and worker; also good as PID 1. It locks the data folder, starts services and children, restarts what
+ends, kills what is silent, passes signals on, and everything ends with it. It never gives up on a child; it backs off. Data
+survives, processes do not: killing anything here at any time costs nothing but the time to start again.
+"""
+
+import logging
+import os
+import selectors
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+from typing import Protocol
+
+from engine.child import ChildStart, child_started
+from engine.errors import EngineError
+from engine.locking import locked
+from engine.places import ChildProcess, Place
+from engine.supervision import EXIT_CONFIG, backoff
+
+__all__ = ["ChildProcess", "ChildStart", "Launcher", "Service", "child_started"]
+
+log = logging.getLogger(__name__)
+
+TURN_S = 0.5
+"""How long a turn waits for something to happen."""
+
+LATE_S = 2.0
+"""A turn that took longer than that: we were stopped, or busy starting a service."""
+
+
+class Service(Protocol):
+    """A server of our own that the children need, such as the embedded store."""
+
+    @property
+    def process(self) -> subprocess.Popen[bytes] | None:
+        """None while it was not started."""
+
+    def start(self) -> None:
+        """Start it and wait until it answers; raises EngineError. Called again when it has died."""
+
+    def stop(self, timeout: float) -> None:
+        """Stop it, by force when `timeout` seconds are over."""
+
+
+class _Interrupted(BaseException):
+    """A first signal while services start."""
+
+
+class Launcher:
+    """`environ` is what children inherit, asked anew at each start (so it can hold a service's URL). Times are seconds.
+
+    `silence`: how long a child may send no heartbeat before it is killed; `grace`: the same until its first one.
+    """
+
+    def __init__(
+        self,
+        children: Sequence[ChildProcess],
+        *,
+        lock: Path,
+        environ: Callable[[], Mapping[str, str]],
+        services: Sequence[Service] = (),
+        silence: float = 15.0,
+        grace: float = 60.0,
+        stop_children: float = 6.0,
+        stop_services: float = 2.0,
+        patience: float = 2.0,
+    ) -> None:
+        self.places = [Place(child) for child in children]
+        self.lock, self.environ, self.services = lock, environ, list(services)
+        self.silence, self.grace, self.patience = silence, grace, patience
+        self.stop_children, self.stop_services = stop_children, stop_services
+        self.exit_code: int | None = None
+        self._interruptible = False
+        self._lock_fd = -1
+        self._service_failures = 0
+        self._service_at = 0.0
+
+    def run(self) -> int:
+        """Until a signal, or until a child refuses its settings; returns the exit code. SettingsError: the folder is in use."""
+        with ExitStack() as stack:
+            self._lock_fd = stack.enter_context(locked(self.lock, self.patience))
+            self._selector = stack.enter_context(selectors.DefaultSelector())
+            stack.enter_context(self._signals())
+            try:
+                self._start_services()
+                while self.exit_code is None:
+                    self._turn()
+            finally:
+                self._stop()
+        return self.exit_code or 0
+
+    # -- a turn ----------------------------------------------------------------------------------------------------------
+
+    def _turn(self) -> None:
+        began = time.monotonic()
+        self._mend_services()
+        for place in self.places:
+            if place.process is None and not place.refused and time.monotonic() >= place.start_at:
+                self._start(place)
+        self._wait(TURN_S)
+        late = time.monotonic() - began - TURN_S
+        for place in self.places:
+            if place.process is not None:
+                self._look_at(place, late)
+        self._reap_orphans()
+
+    def _start(self, place: Place) -> None:
+        try:
+            place.start(self.environ(), self._lock_fd)
+        except OSError as error:
+            log.error("%s cannot be started (%s); again in %.1f s", place.spec.name, error, place.put_off())  # noqa: TRY400
+            return
+        self._selector.register(place.heartbeat, selectors.EVENT_READ, place)
+        log.log(
+            logging.INFO if place.starts == 1 else logging.WARNING,
+            "process %s %s (pid %d)",
+            place.spec.name,
+            "started" if place.starts == 1 else "started again",
+            place.process.pid if place.process else 0,
+        )
+
+    def _look_at(self, place: Place, late: float) -> None:
+        if late > LATE_S:
+            place.forgive(late)
+        code = place.exit_code()
+        limit = self.grace if place.beat_at is None else self.silence
+        if code is not None:
+            self._ended(place, code)
+        elif place.silent_for() > limit:
+            log.error("process %s is silent for %.0f s: killed", place.spec.name, place.silent_for())
+            place.send(signal.SIGKILL)
+
+    def _ended(self, place: Place, code: int) -> None:
+        self._stop_listening(place)
+        delay = place.ended(crashed=code != 0)
+        if code == EXIT_CONFIG:
+            place.refused = True
+            log.error("process %s refuses its settings", place.spec.name)
+            if place.spec.essential:
+                self.exit_code = EXIT_CONFIG
+        elif self.exit_code is None:
+            cause = f"by {signal.Signals(-code).name}" if code < 0 else f"with code {code}"
+            log.error("process %s ended %s; starts again in %.1f s", place.spec.name, cause, delay)
+
+    def _wait(self, seconds: float) -> None:
+        """Until a heartbeat, a signal (also SIGCHLD: a child has ended), or time is up."""
+        for key, _ in self._selector.select(seconds):
+            if key.data is None:
+                with suppress(BlockingIOError):
+                    os.read(key.fd, 4096)
+            elif not key.data.listen():
+                self._stop_listening(key.data)
+
+    def _stop_listening(self, place: Place) -> None:
+        with suppress(KeyError):
+            self._selector.unregister(place.heartbeat)
+
+    def _reap_orphans(self) -> None:
+        """As PID 1 we inherit every process that lost its parent; our own are reaped by their places."""
+        if os.getpid() != 1:
+            return
+        own = {process.pid for process in self._processes()}
+        with suppress(ChildProcessError):
+            while ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                if ended.si_pid in own:
+                    return
+                os.waitpid(ended.si_pid, 0)
+
+    def _processes(self) -> Iterator[subprocess.Popen[bytes]]:
+        owners: list[Place | Service] = [*self.places, *self.services]
+        for owner in owners:
+            if owner.process is not None:
+                yield owner.process
+
+    # -- services --------------------------------------------------------------------------------------------------------
+
+    def _start_services(self) -> None:
+        self._interruptible = True
+        try:
+            if self.exit_code is None:
+                for service in self.services:
+                    service.start()
+        except _Interrupted:
+            log.info("interrupted while starting")
+        finally:
+            self._interruptible = False
+
+    def _mend_services(self) -> None:
+        for service in self.services:
+            if (service.process is None or service.process.poll() is not None) and time.monotonic() >= self._service_at:
+                log.error("%s has died; started again", type(service).__name__)
+                self._mend(service)
+
+    def _mend(self, service: Service) -> None:
+        self._interruptible = True
+        try:
+            service.start()
+        except _Interrupted:
+            return
+        except (EngineError, OSError) as error:
+            self._service_failures += 1
+            delay = backoff(self._service_failures, base=0.5, cap=5.0)
+            self._service_at = time.monotonic() + delay
+            log.error("%s cannot be started (%s); again in %.1f s", type(service).__name__, error, delay)  # noqa: TRY400
+        else:
+            self._service_failures = 0
+        finally:
+            self._interruptible = False
+
+    # -- signals and the end ---------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Our handlers, and a pipe that wakes the selector at any signal; put back afterwards."""
+        ours, theirs = os.pipe()
+        os.set_blocking(ours, False)
+        os.set_blocking(theirs, False)
+        self._selector.register(ours, selectors.EVENT_READ)
+        handlers: dict[signal.Signals, Callable[[int, FrameType | None], None]] = {
+            signal.SIGTERM: self._asked_to_stop,
+            signal.SIGINT: self._asked_to_stop,
+            signal.SIGHUP: self._pass_on,
+            signal.SIGUSR1: self._pass_on,
+            signal.SIGCHLD: lambda _number, _frame: None,
+        }
+        old_wakeup = signal.set_wakeup_fd(theirs, warn_on_full_buffer=False)
+        old = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+        try:
+            yield
+        finally:
+            for number, handler in old.items():
+                signal.signal(number, handler)
+            signal.set_wakeup_fd(old_wakeup)
+            os.close(ours)
+            os.close(theirs)
+
+    def _asked_to_stop(self, number: int, _frame: FrameType | None) -> None:
+        if self.exit_code is not None:  # asked before: at once, then; the stores lose nothing that they have answered
+            for process in self._processes():
+                process.kill()
+            os._exit(128 + number)
+        self.exit_code = 0
+        if self._interruptible:
+            raise _Interrupted
+
+    def _pass_on(self, number: int, _frame: FrameType | None) -> None:
+        for place in self.places:
+            place.send(signal.Signals(number))
+
+    def _stop(self) -> None:
+        """Children get SIGTERM and their time, then SIGKILL; then the services, in reverse."""
+        if self.exit_code is None:
+            self.exit_code = 1
+        for place in self.places:
+            place.send(signal.SIGTERM)
+        if not self._all_ended(self.stop_children):
+            for place in self.places:
+                if place.exit_code() is None and place.process is not None:
+                    log.warning("process %s did not stop within %g s: killed", place.spec.name, self.stop_children)
+                    place.send(signal.SIGKILL)
+            self._all_ended(1.0)
+        for service in reversed(self.services):
+            service.stop(self.stop_services)
+
+    def _all_ended(self, seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
+        while any(place.process is not None and place.exit_code() is None for place in self.places):
+            if time.monotonic() >= deadline:
+                return False
+            self._wait(min(0.1, deadline - time.monotonic()))
+        return True
