@@ -1,0 +1,242 @@
+"""The web application: every route in one table, and the WSGI callable that serves it.
+
+commands/front.py builds `Application(services)` and calls `serve`, which puts it into the hardened server (web/server.py). The webhook goes before bottle's router, the simulator beside it; everything else is a Route.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+import bottle
+import gevent
+import msgspec
+
+from engine.errors import DependencyTrouble
+from web import dead_letters, docs, emails, figures, health, live_client, login, results, schemas, system
+from web.assets import static_file
+from web.auth import Gate
+from web.dispatch import SAFE, Answer, App, Call, Headers, Route, endpoint, raw_path, refuse
+from web.figures import Figures, queue_of, settled
+from web.health import Health
+from web.live import QUEUE, STATS
+from web.openapi import document
+from web.problems import Problem
+from web.server import HardenedServer, serve
+from web.server_body import Environ, StartResponse, cap_by_path
+from web.services import Services
+from web.webhook import Webhook
+from web.websocket import LiveSocket
+
+API_POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'"
+COMMON: Headers = (
+    ("X-Content-Type-Options", "nosniff"),
+    ("Referrer-Policy", "no-referrer"),
+    ("X-Frame-Options", "DENY"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+)
+DEFAULTS: Headers = (("Cache-Control", "no-store"), ("Content-Security-Policy", API_POLICY))
+PUSH_EVERY_S = 1.0
+SOCKET_PATH = re.compile(r"/ws/emails/[^/]+")
+PARAMETER = re.compile(r"\{(\w+)\}")
+UNRESERVED = re.compile(r"%(2[dDeE]|3[0-9]|4[1-9a-fA-F]|5[0-9aAfF]|6[1-9a-fA-F]|7[0-9aAeE])")
+PREFLIGHT: Headers = (
+    ("Access-Control-Allow-Methods", "GET, POST, PUT, DELETE"),
+    ("Access-Control-Allow-Headers", "Authorization, Content-Type, X-Request-Id"),
+    ("Access-Control-Max-Age", "600"),
+)
+KIB, MIB = 1024, 1024 * 1024
+BODY_CAP = cap_by_path(64 * KIB, {"/classify": 4 * MIB, "/dead-letters": MIB, "/simulator": 64 * MIB})
+
+
+def openapi(call: Call) -> Answer:
+    """This description."""
+    return Answer(call.app.openapi)
+
+
+def webhook(_call: Call, **_arguments: str) -> None:
+    """FakeMail says that there is news: 202 once that is durable, also for a repetition known by its `webhook-id`.
+
+    Any content type. Where a secret is set, the request must bear a Standard Webhooks signature.
+    """
+    raise Problem(405, "only POST", headers=(("Allow", "POST"),))
+
+
+s = schemas
+ROUTES = (
+    Route("POST", "/webhook", webhook, "Say that there is news", "webhook", {202: s.WebhookAccepted}, "public", s.WebhookRequest, any_media=True, problems=(401, 404)),
+    Route("POST", "/webhook/{source}", webhook, "Say that a source has news", "webhook", {202: s.WebhookAccepted}, "public", s.WebhookRequest, any_media=True, problems=(401, 404)),
+    Route("GET", "/notifications", system.notifications, "Webhooks that were accepted", "webhook", {200: s.NotificationPage}, query=s.NotificationQuery),
+    Route("POST", "/setup", system.setup, "Watch and subscribe at FakeMail", "webhook", {200: s.SetupAnswer}, "full", s.SetupRequest, s.SourceQuery, problems=(404,)),
+    Route("GET", "/results", results.all_results, "All results", "results", {200: s.ResultPage}, query=s.PageQuery),
+    Route("GET", "/results/{email_id}", results.one_result, "One email's result", "results", {200: s.ResultAnswer}, query=s.ResultQuery, problems=(404, 409)),
+    Route("POST", "/classify", results.classify, "Classify without storing", "results", {200: s.ClassifyAnswer}, "full", s.ClassifyRequest),
+    Route("GET", "/emails", emails.all_emails, "All emails", "emails", {200: s.EmailPage}, query=s.PageQuery),
+    Route("GET", "/emails/{email_id}", emails.one_email, "One email", "emails", {200: s.EmailAnswer}, query=s.SourceQuery, problems=(404, 409)),
+    Route("GET", "/emails/{email_id}/timeline", emails.timeline, "One email's stages", "emails", {200: s.Timeline}, query=s.SourceQuery, problems=(404, 409)),
+    Route("POST", "/emails/{email_id}/label", emails.correct, "Correct a label", "emails", {200: s.ResultItem}, "full", s.LabelRequest, s.SourceQuery, problems=(404, 409)),
+    Route("DELETE", "/emails/{email_id}/label", emails.undo_correction, "Undo a correction", "emails", {200: s.ResultItem}, "full", query=s.SourceQuery, problems=(404, 409)),
+    Route("GET", "/stats", figures.stats, "Figures", "figures", {200: s.Stats}),
+    Route("GET", "/stats/timeseries", figures.timeseries, "Figures over time", "figures", {200: s.Timeseries}, query=s.TimeseriesQuery),
+    Route("GET", "/audit", system.audit, "The books", "figures", {200: s.AuditAnswer}),
+    Route("GET", "/metrics", system.metrics, "Metrics for Prometheus", "figures", {200: None}, media=system.METRICS_MEDIA),
+    Route("GET", "/actors", system.actors, "Supervision tree", "actors", {200: s.ActorsAnswer}),
+    Route("POST", "/actors/pause", system.pause, "Pause all nodes", "actors", {200: s.ControlAnswer}, "full"),
+    Route("POST", "/actors/resume", system.resume, "Resume all nodes", "actors", {200: s.ControlAnswer}, "full"),
+    Route("POST", "/actors/resize", system.resize, "Resize the pools", "actors", {200: s.ControlAnswer}, "full", s.ResizeRequest),
+    Route("GET", "/dead-letters", dead_letters.all_letters, "All dead letters", "dead letters", {200: s.DeadLetterPage}, query=s.DeadLetterQuery),
+    Route("GET", "/dead-letters/groups", dead_letters.groups, "Dead letters by cause", "dead letters", {200: s.DeadLetterGroups}),
+    Route("POST", "/dead-letters/replay", dead_letters.replay_some, "Replay by filter", "dead letters", {200: s.ReplayAnswer}, "full", s.DeadLetterFilter),
+    Route("GET", "/dead-letters/{letter_id}", dead_letters.one_letter, "One dead letter", "dead letters", {200: s.DeadLetterAnswer}, problems=(404,)),
+    Route("DELETE", "/dead-letters/{letter_id}", dead_letters.discard, "Discard one", "dead letters", {204: None}, "full", problems=(404, 409)),
+    Route("POST", "/dead-letters/{letter_id}/replay", dead_letters.replay_one, "Replay one", "dead letters", {200: s.ReplayAnswer}, "full", problems=(404, 409)),
+    Route("GET", "/events", system.events, "The event log", "events", {200: s.EventPage}, query=s.EventQuery, problems=(410,)),
+    Route("GET", "/ws/emails/{client_id}", system.events_socket, "Real-time updates (WebSocket)", "events", {101: None}, problems=(426,)),
+    Route("GET", "/health", health.health, "Health", "system", {200: s.HealthAnswer, 503: s.HealthAnswer}, "public"),
+    Route("GET", "/health/live", health.live, "Does it live", "system", {200: s.StateAnswer}, "public"),
+    Route("GET", "/health/ready", health.ready, "Is it ready", "system", {200: s.StateAnswer, 503: s.StateAnswer}, "public"),
+    Route("GET", "/", system.index, "What this is", "system", {200: s.IndexAnswer}),
+    Route("GET", "/openapi.json", openapi, "This description", "system", {200: None}),
+    Route("GET", "/docs", docs.docs, "A page to try the API", "system", {200: None}, media="text/html"),
+    Route("GET", "/docs/{name}", docs.swagger_file, "Files of that page", "system", {200: None}, "page", media="text/css", problems=(404,)),
+    Route("GET", "/static/{path}", static_file, "Files of the dashboard", "system", {200: None}, "page", media="text/css", problems=(404,)),
+    Route("GET", "/login", login.login_page, "Page to log in", "access", {200: None}, "page", media="text/html"),
+    Route("POST", "/login", login.login, "Begin a session", "access", {200: s.LoginAnswer, 303: None}, "page", any_media=True, problems=(401, 409, 415, 422, 429)),
+    Route("POST", "/logout", login.logout, "End the session", "access", {204: None, 303: None}, "page", any_media=True),
+)  # fmt: skip
+
+OPEN = frozenset(route.path.split("/")[1] for route in ROUTES if route.access in ("public", "page"))
+"""The first segments of paths whose errors need no token: /docs is among them for its files' sake, its page is not."""
+
+
+class Application(App):
+    """The processor over HTTP, as a WSGI application."""
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+        self.gate = Gate(services.access)
+        self.routes = ROUTES
+        self.figures = Figures(services)
+        self.health = Health(services)
+        self.openapi = msgspec.json.encode(document(ROUTES, services.version))
+        self.bottle = self._register()
+        self.webhook = Webhook(services, [*COMMON, *DEFAULTS])
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Serve one request."""
+        path, method = environ["PATH_INFO"], environ["REQUEST_METHOD"]
+        if method == "POST" and (path == "/webhook" or path.startswith("/webhook/")):
+            return self.webhook(environ, start_response)
+        start = self._with_common_headers(environ, start_response)
+        if method == "OPTIONS" and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ and self.gate.allows_origin(environ):
+            start("204 No Content", list(PREFLIGHT))
+            return []
+        if self.services.simulator is not None and (path == "/simulator" or path.startswith("/simulator/")):
+            return self._simulate(environ, start)
+        environ["PATH_INFO"] = routable(environ)
+        return self.bottle.wsgi(environ, start)  # type: ignore[no-any-return]  # bottle is untyped
+
+    def serve(self, host: str, port: int) -> HardenedServer:
+        """Listen, and push figures to the WebSocket clients; SettingsError when the address cannot be had."""
+        server = serve(
+            self, host, port, body_cap=BODY_CAP, authorize_websocket=self.authorize, on_websocket=self.on_websocket
+        )
+        gevent.spawn(self._push)
+        return server
+
+    # -- WebSockets
+
+    def authorize(self, environ: Environ) -> tuple[int, str] | None:
+        """Before the handshake: None, or the status and detail of a refusal."""
+        if SOCKET_PATH.fullmatch(routable(environ)) is None:
+            return 404, "there is no WebSocket at this path"
+        return self.gate.authorize(environ)
+
+    def on_websocket(self, socket: LiveSocket) -> None:
+        """Serve one client until it is gone."""
+        live_client.serve(self.services.hub, socket, self.figures.stats)
+
+    def _push(self) -> None:
+        """Once a second: the figures, where they changed and somebody listens."""
+        hub, sent = self.services.hub, {STATS: {}, QUEUE: {}}
+        while True:
+            gevent.sleep(PUSH_EVERY_S)
+            wanted = [topic for topic in (STATS, QUEUE) if hub.wanted(topic)]
+            if not wanted:
+                continue
+            try:
+                stats = self.figures.stats()
+            except DependencyTrouble:
+                continue
+            for topic, data in ((STATS, stats), (QUEUE, queue_of(stats))):
+                if topic in wanted and settled(data) != sent[topic]:
+                    sent[topic] = settled(data)
+                    hub.push(topic, msgspec.json.encode(live_client.stats_message(topic, data)))
+
+    # -- requests
+
+    def _register(self) -> bottle.Bottle:
+        app = bottle.Bottle(autojson=False)
+        app.router.add_filter("segment", lambda _: (r"[^/]+", unquote_segment, None))
+        app.router.add_filter("rest", lambda _: (r".+", unquote_segment, None))
+        app.default_error_handler = self._routing_error
+        for route in ROUTES:
+            rule = PARAMETER.sub(
+                lambda match: f"<{match[1]}:{'rest' if match[1] == 'path' else 'segment'}>", route.path
+            )
+            app.route(rule, route.method, endpoint(route, self), skip=True)
+        return app
+
+    def _routing_error(self, error: bottle.HTTPError) -> bottle.HTTPResponse:
+        """What bottle's router refuses, told as a problem, and only to those who may ask at all."""
+        environ = bottle.request.environ
+        try:
+            if environ["PATH_INFO"].split("/")[1:2] not in [[name] for name in OPEN]:
+                self.gate.identify(environ, "read")
+        except Problem as problem:
+            return refuse(problem, environ)
+        if error.status_code == 405:
+            allowed = ", ".join(sorted({*error.get_header("Allow").split(","), *_implied(error)}))
+            return refuse(Problem(405, f"this path takes {allowed}", headers=(("Allow", allowed),)), environ)
+        if error.status_code == 400:
+            return refuse(Problem(400, "the path cannot be read"), environ)
+        return refuse(Problem(404, "there is nothing at this path") if error.status_code == 404 else error, environ)
+
+    def _simulate(self, environ: Environ, start: Callable[..., Any]) -> Iterable[bytes]:
+        """Hand on to the simulator, to those who may use it."""
+        try:
+            self.gate.admit(environ, "read" if environ["REQUEST_METHOD"] in SAFE else "full")
+        except Problem as problem:
+            response = refuse(problem, environ)
+            start(response.status_line, response.headerlist)
+            return [] if environ["REQUEST_METHOD"] == "HEAD" else [response.body]
+        assert self.services.simulator is not None
+        return self.services.simulator(environ, start)
+
+    def _with_common_headers(self, environ: Environ, start_response: StartResponse) -> Callable[..., Any]:
+        extra = list(COMMON)
+        if "HTTP_ORIGIN" in environ and self.gate.allows_origin(environ):
+            extra += [("Access-Control-Allow-Origin", environ["HTTP_ORIGIN"]), ("Vary", "Origin")]
+            extra.append(("Access-Control-Expose-Headers", "Link, Retry-After, X-Request-Id"))
+
+        def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+            present = {name.lower() for name, _ in headers}
+            missing = [each for each in DEFAULTS if each[0].lower() not in present]
+            return start_response(status, [*headers, *extra, *missing], exc_info)
+
+        return start
+
+
+def routable(environ: Environ) -> str:
+    """The path as it was asked for, still percent-encoded, so that %2F is no slash; what needs no encoding has none."""
+    path = raw_path(environ)
+    return UNRESERVED.sub(lambda match: chr(int(match[1], 16)), path) if "%" in path else path
+
+
+def unquote_segment(text: str) -> str:
+    """A segment of a routable path as its sender meant it; ValueError (a 400) for what is no UTF-8."""
+    return unquote_to_bytes(text).decode("utf-8", "surrogatepass")
+
+
+def _implied(error: bottle.HTTPError) -> tuple[str, ...]:
+    return ("HEAD",) if "GET" in error.get_header("Allow") else ()

@@ -1,0 +1,113 @@
+"""`/dead-letters`: what failed for good and why, by cause too; opened again one by one or by a filter, or discarded.
+
+Reads and writes through storage/dead_letters.py, whose guards make a second replay of the same letter do nothing.
+"""
+
+from typing import Any
+
+from actors.events import dead_letter_item, timestamp
+from storage.records import DeadLetter
+from web.dispatch import Answer, Call
+from web.problems import Problem
+from web.results import page_answer
+from web.schemas import DeadLetterFilter, DeadLetterQuery
+from web.validation import make_cursor, read_cursor, read_time
+
+BATCH = 500
+
+
+def all_letters(call: Call) -> Answer:
+    """The dead letters that stand, newest first."""
+    query = call.query
+    before = read_cursor("deadletters", query.cursor)
+    items, following = call.services.dead_letters.page(before, query.limit, **_filters(query))
+    return page_answer(call, [dead_letter_item(each) for each in items], make_cursor("deadletters", following))
+
+
+def groups(call: Call) -> dict[str, Any]:
+    """The dead letters that stand, by cause, the largest group first."""
+    return {
+        "items": [
+            {
+                "reason": each.reason,
+                "error": each.error,
+                "count": each.count,
+                "first_dead_at": timestamp(each.oldest),
+                "last_dead_at": timestamp(each.newest),
+            }
+            for each in call.services.dead_letters.groups()
+        ]
+    }
+
+
+def one_letter(call: Call, letter_id: str) -> dict[str, Any]:
+    """A dead letter with each of its attempts and what is kept of the email."""
+    letter = _letter(call, letter_id)
+    content = call.services.results.content(letter.ref)
+    tries = [
+        {
+            "attempt": each.attempt,
+            "at": timestamp(each.at),
+            "reason": each.reason,
+            "error": each.error,
+            "processor_id": each.processor_id or None,
+        }
+        for each in call.services.dead_letters.attempts_of(letter.ref, letter.generation)
+    ]
+    return {
+        **dead_letter_item(letter),
+        "state": letter.state,
+        "tries": tries,
+        "subject": content.subject if content else None,
+        "body": content.body if content else None,
+        "sender": content.sender if content else None,
+    }
+
+
+def replay_one(call: Call, letter_id: str) -> dict[str, Any]:
+    """The email gets a new life: open again, with all its attempts before it. 409 where that was done already."""
+    letter = _letter(call, letter_id)
+    if not call.services.dead_letters.replay([letter.id]):
+        raise Problem(409, f"this dead letter no longer stands: its state is {letter.state}", state=letter.state)
+    return {"matched": 1, "replayed": 1, "dry_run": False}
+
+
+def replay_some(call: Call) -> dict[str, Any]:
+    """All that fit every condition given; with `dry_run` they are only counted."""
+    wanted: DeadLetterFilter = call.body
+    matched = replayed = 0
+    before: int | None = None
+    while True:
+        letters, before = call.services.dead_letters.page(before, BATCH, **_filters(wanted))
+        chosen = [each.id for each in letters if wanted.ids is None or each.id in wanted.ids]
+        matched += len(chosen)
+        if chosen and not wanted.dry_run:
+            replayed += call.services.dead_letters.replay(chosen)
+        if before is None:
+            return {"matched": matched, "replayed": replayed, "dry_run": wanted.dry_run}
+
+
+def discard(call: Call, letter_id: str) -> Answer:
+    """A person gives the email up: its state is then `discarded`. 409 where the letter no longer stands."""
+    letter = _letter(call, letter_id)
+    if not call.services.dead_letters.discard(letter.id):
+        raise Problem(409, f"this dead letter no longer stands: its state is {letter.state}", state=letter.state)
+    return Answer(None, 204)
+
+
+def _letter(call: Call, letter_id: str) -> DeadLetter:
+    number = int(letter_id) if letter_id.isascii() and letter_id.isdigit() and len(letter_id) < 19 else 0
+    letter = call.services.dead_letters.get(number)
+    if letter is None:
+        raise Problem(404, "there is no such dead letter")
+    return letter
+
+
+def _filters(wanted: DeadLetterQuery | DeadLetterFilter) -> dict[str, Any]:
+    return {
+        "reason": wanted.reason,
+        "source": wanted.source,
+        "email": wanted.email_id,
+        "since": read_time("since", wanted.since),
+        "until": read_time("until", wanted.until),
+    }

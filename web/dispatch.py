@@ -1,0 +1,199 @@
+"""One request's way through a route: who asks, what was sent, the handler, the answer; and what becomes of every error.
+
+web/app.py lists the routes and registers each of them through `endpoint`. A handler gets a `Call` and the path's arguments,
+and returns a Struct or dict (JSON, 200), an `Answer`, or raises `Problem`.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any, Literal, Protocol
+from urllib.parse import parse_qsl, quote, urlencode
+
+import bottle
+import gevent
+import msgspec
+
+from web.auth import Gate
+from web.problems import JSON_MEDIA, MEDIA, Problem, from_error
+from web.server_body import Environ
+from web.services import Services
+from web.validation import read_model, read_query
+
+log = logging.getLogger("emailproc.web")
+
+Headers = tuple[tuple[str, str], ...]
+AccessKind = Literal["public", "page", "read", "full"]
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer that is not plain JSON with 200. `body` is bytes as they are, None for nothing, or anything for JSON."""
+
+    body: Any = None
+    status: int = 200
+    headers: Headers = ()
+    media: str = JSON_MEDIA
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One line of the route table. `answers` maps a status to its model (None: no JSON, see `media`)."""
+
+    method: str
+    path: str  # parameters in braces, as OpenAPI has them
+    handler: Callable[..., Any]
+    summary: str
+    tag: str
+    answers: Mapping[int, Any]
+    access: AccessKind = "read"
+    request: Any = None
+    query: Any = None
+    media: str = JSON_MEDIA
+    problems: tuple[int, ...] = ()
+    any_media: bool = False  # the handler reads the body itself
+
+
+class FiguresSource(Protocol):
+    """Where the figures come from: web/figures.py."""
+
+    def stats(self) -> dict[str, Any]:
+        """The figures of /stats."""
+
+
+class HealthSource(Protocol):
+    """Where the health comes from: web/health.py."""
+
+    def components(self) -> dict[str, dict[str, Any]]:
+        """Name → status, latency, reason."""
+
+    def redis_trouble(self) -> str | None:
+        """Why Redis cannot be used now."""
+
+
+class App(Protocol):
+    """What handlers and `endpoint` know of the application (web/app.py)."""
+
+    services: Services
+    gate: Gate
+    routes: tuple[Route, ...]
+    figures: FiguresSource
+    health: HealthSource
+    openapi: bytes
+
+
+@dataclass(slots=True)
+class Call:
+    """One request in the hands of a handler: `query` and `body` are checked and of the route's models."""
+
+    app: App
+    route: Route
+    environ: Environ
+    query: Any = None
+    body: Any = None
+    raw: bytes = field(default=b"", repr=False)
+
+    @property
+    def services(self) -> Services:
+        """The stores and clients."""
+        return self.app.services
+
+    def header(self, name: str) -> str:
+        """A request header, by its WSGI name without HTTP_."""
+        return str(self.environ.get(f"HTTP_{name}", ""))
+
+    def with_query(self, **changed: str) -> str:
+        """The address of this request with some query values changed."""
+        query = {**dict(parse_qsl(self.environ.get("QUERY_STRING", ""))), **changed}
+        return f"{raw_path(self.environ)}?{urlencode(query)}"
+
+    @property
+    def wants_html(self) -> bool:
+        """Whether a browser asks for a page."""
+        return "text/html" in self.header("ACCEPT").lower()
+
+
+def endpoint(route: Route, app: App) -> Callable[..., bottle.HTTPResponse]:
+    """The callback that bottle runs for this route."""
+
+    def run(**arguments: str) -> bottle.HTTPResponse:
+        environ = bottle.request.environ
+        try:
+            app.gate.admit(environ, route.access)
+            call = Call(app, route, environ)
+            _read(call)
+            return respond(route.handler(call, **arguments))
+        except (Exception, gevent.Timeout) as error:  # noqa: BLE001  (the edge: whatever it is, the client gets an answer)
+            return refuse(error, environ)
+
+    return run
+
+
+def _read(call: Call) -> None:
+    """Check the query and the body against the route's models."""
+    route, environ = call.route, call.environ
+    if route.query is not None:
+        call.query = read_query(environ.get("QUERY_STRING", ""), route.query)
+    if route.method not in SAFE and "wsgi.input" in environ:
+        call.raw = environ["wsgi.input"].read()
+        if not route.any_media:
+            _check_media(environ, call.raw, route)
+        if route.request is not None:
+            call.body = read_model(call.raw, route.request)
+
+
+def _check_media(environ: Environ, raw: bytes, route: Route) -> None:
+    """A body must be JSON; a request that needs none may come without."""
+    media = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
+    if (raw or route.request is not None) and media != JSON_MEDIA:
+        raise Problem(415, f"the body must be {JSON_MEDIA}", headers=(("Accept", JSON_MEDIA),))
+
+
+def respond(value: Any) -> bottle.HTTPResponse:
+    """What a handler returned, as an answer."""
+    answer = value if isinstance(value, Answer) else Answer(value)
+    body, headers = answer.body, list(answer.headers)
+    if body is not None and not isinstance(body, bytes):
+        body = msgspec.json.encode(body)
+    if body is not None:
+        headers.append(("Content-Type", answer.media))
+    return _response(body or b"", answer.status, headers)
+
+
+def refuse(error: BaseException, environ: Environ) -> bottle.HTTPResponse:
+    """An error, as an answer; what was not foreseen goes to the log with its traceback."""
+    problem = from_error(error)
+    if problem.status == HTTPStatus.UNAUTHORIZED and _is_page_view(environ):
+        return _response(b"", HTTPStatus.SEE_OTHER, [("Location", "/login"), ("Vary", "Accept")])
+    if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        extra = {"request_id": request_id(environ)}
+        log.error("Request failed: %s %s", environ["REQUEST_METHOD"], raw_path(environ), exc_info=error, extra=extra)
+    body = problem.body(request_id(environ), raw_path(environ))
+    return _response(body, problem.status, [*problem.headers, ("Content-Type", MEDIA)])
+
+
+def _is_page_view(environ: Environ) -> bool:
+    """A browser that opens a page is led to /login rather than shown a problem."""
+    return environ["REQUEST_METHOD"] in SAFE and "text/html" in environ.get("HTTP_ACCEPT", "").lower()
+
+
+def request_id(environ: Environ) -> str:
+    """The id under which this request stands in the log."""
+    return str(environ.get("emailproc.request_id", ""))
+
+
+def raw_path(environ: Environ) -> str:
+    """The path as it was asked for, still percent-encoded."""
+    target = environ.get("RAW_URI")
+    return str(target).partition("?")[0] if target else quote(environ["PATH_INFO"].encode("latin-1"))
+
+
+def _response(body: bytes, status: int, headers: list[tuple[str, str]]) -> bottle.HTTPResponse:
+    response = bottle.HTTPResponse(body, status)
+    if status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
+        response.set_header("Content-Length", str(len(body)))
+    for name, value in headers:
+        response.add_header(name, value)
+    return response

@@ -1,0 +1,91 @@
+"""`/emails`: all emails that were ever listed, one of them with its text and its timeline, and a person's correction.
+
+Reads the Reader; a correction goes through the ResultStore and is told to the event log, so that every client sees it.
+"""
+
+import time
+from typing import Any
+
+from actors.events import label_event, readable_id, result_item, timestamp
+from storage.reading import EmailItem
+from web.dispatch import Answer, Call
+from web.emails_lookup import known, no_result
+from web.problems import Problem
+from web.results import page_answer, page_filter
+from web.validation import make_cursor, read_cursor
+
+PERSON = "person"
+
+
+def all_emails(call: Call) -> Answer:
+    """The emails, newest first by order of listing."""
+    page = call.services.reader.emails(
+        page_filter(call.query), before=read_cursor("emails", call.query.cursor), limit=call.query.limit
+    )
+    return page_answer(call, [email_item(each) for each in page.items], make_cursor("emails", page.next), page.lag)
+
+
+def email_item(item: EmailItem) -> dict[str, Any]:
+    """One email of a list."""
+    return {
+        "email_id": readable_id(item.key),
+        "source": item.source,
+        "state": item.state,
+        "listed_at": timestamp(item.listed_at),
+        "attempts": item.attempts,
+        "next_attempt_at": timestamp(item.next_attempt_at),
+        "last_error": item.last_error,
+        "subject": item.subject,
+        "sender": item.sender,
+        "result": result_item(item.result) if item.result else None,
+    }
+
+
+def one_email(call: Call, email_id: str) -> dict[str, Any]:
+    """One email with its text, as far as it is kept, and its result."""
+    row = known(call, email_id, call.query.source)
+    item = call.services.reader.email(row.ref)
+    if item is None:
+        raise Problem(404, "no email of this id is known", state="unknown")
+    content = call.services.results.content(row.ref)
+    return {
+        **email_item(item),
+        "body": content.body if content else None,
+        "recipient": content.recipient if content else None,
+        "timestamp": timestamp(content.timestamp) if content else None,
+        "headers": content.headers if content else {},
+        "truncated": bool(content and content.truncated),
+    }
+
+
+def timeline(call: Call, email_id: str) -> dict[str, Any]:
+    """Every stage of one email with its time, oldest first."""
+    row = known(call, email_id, call.query.source)
+    item = call.services.reader.email(row.ref)
+    stages = [
+        {"name": stage.name, "at": timestamp(stage.at), "duration_ms": stage.duration_ms, "detail": stage.detail}
+        for stage in call.services.reader.timeline(row.ref)
+    ]
+    state = item.state if item else "erased"
+    return {"email_id": readable_id(row.key), "source": row.source, "state": state, "stages": stages}
+
+
+def correct(call: Call, email_id: str) -> dict[str, Any]:
+    """A person says what this email is; that goes before the model and the rules, until it is undone."""
+    return _label(call, email_id, call.body.classification)
+
+
+def undo_correction(call: Call, email_id: str) -> dict[str, Any]:
+    """The email is again what a rule or the model said."""
+    return _label(call, email_id, None)
+
+
+def _label(call: Call, email_id: str, label: str | None) -> dict[str, Any]:
+    row = known(call, email_id, call.query.source)
+    if row.state != "result":
+        raise no_result(call, email_id, row)
+    result = call.services.results.label(row.key, row.source, label, PERSON)
+    if result is None:
+        raise no_result(call, email_id, row)
+    call.services.mailboxes.tell([label_event(result, time.time())])
+    return result_item(result)

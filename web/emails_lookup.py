@@ -1,0 +1,74 @@
+"""Finding the one email that a request means: its id as it stands in the path, and the rule for several sources.
+
+Used by the handlers of /results/{id} and /emails/{id}. Relies on the books, which know every id ever listed.
+"""
+
+import time
+from typing import Any
+
+from actors.events import readable_id, timestamp
+from storage.keys import shown_key
+from storage.records import BookRow
+from web.dispatch import Call
+from web.problems import Problem, retry_after
+
+MAIN = "main"
+QUEUED_RETRY_S = 1.0
+WHY = {
+    "queued": "it waits for its turn",
+    "retrying": "it failed, and will be tried again",
+    "dead": "it failed for good; see /dead-letters",
+    "discarded": "it failed for good, and was discarded by a person",
+    "unknown": "no email of this id is known",
+    "processed": "its result is not there yet",
+}
+
+
+def find(call: Call, email_id: str, source: str | None) -> BookRow | None:
+    """The email's row: of `source`, else of `main`, else of the only source that knows it; Problem 409 where several do."""
+    rows = call.services.books.find(shown_key(email_id), source)
+    if len(rows) <= 1:
+        return rows[0] if rows else None
+    if main := [row for row in rows if row.source == MAIN]:
+        return main[0]
+    names = sorted(row.source for row in rows)
+    raise Problem(409, f"several sources know this id: say which with ?source= ({', '.join(names)})", sources=names)
+
+
+def known(call: Call, email_id: str, source: str | None) -> BookRow:
+    """The same; Problem 404 where nobody knows it."""
+    row = find(call, email_id, source)
+    if row is None or row.state == "erased":
+        raise Problem(404, f"{readable_id(shown_key(email_id))[:200]}: {WHY['unknown']}", state="unknown")
+    return row
+
+
+def state_of(row: BookRow | None) -> str:
+    """The state of a row as people see it."""
+    if row is None or row.state == "erased":
+        return "unknown"
+    if row.state == "open":
+        return "queued" if row.next_attempt_at is None else "retrying"
+    return "processed" if row.state == "result" else row.state
+
+
+def no_result(call: Call, email_id: str, row: BookRow | None) -> Problem:
+    """Why there is no result: a 404 with the state, and when to ask again where that helps."""
+    state = state_of(row)
+    members: dict[str, Any] = {"state": state}
+    headers: tuple[tuple[str, str], ...] = ()
+    if row is not None and state != "unknown":
+        members |= {"source": row.source, "attempts": row.attempts, "reason": _reason(call, row, state)}
+        members["next_attempt_at"] = timestamp(row.next_attempt_at)
+    if state in ("queued", "processed"):
+        headers = (retry_after(QUEUED_RETRY_S),)
+    elif state == "retrying" and row is not None and row.next_attempt_at is not None:
+        headers = (retry_after(row.next_attempt_at - time.time()),)
+    return Problem(404, f"{readable_id(shown_key(email_id))[:200]}: {WHY[state]}", headers=headers, **members)
+
+
+def _reason(call: Call, row: BookRow, state: str) -> str | None:
+    if state in ("dead", "discarded"):
+        letter = call.services.dead_letters.newest_of(row.ref)
+        return letter.reason if letter else row.last_error
+    return row.last_error if state == "retrying" else None

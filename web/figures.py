@@ -1,0 +1,144 @@
+"""`/stats` and `/stats/timeseries`: the figures of all nodes together, from SQL, the mailboxes and the processes' heartbeats.
+
+Cached for a quarter of a second, so that many readers cost one query; the same figures go to WebSocket clients. The cost does
+not grow with the number of emails: counters are summed, mailboxes tell their depths.
+"""
+
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from actors.bodies import CLASSIFY, FETCH
+from actors.events import timestamp
+from engine.mailbox import LANES, Depth
+from storage.records import LABELS
+from web.cached import Cached
+from web.dispatch import Call
+from web.problems import Problem
+from web.schemas import TimeseriesQuery
+from web.services import Services
+from web.validation import read_time
+
+KEEP_S = 0.25
+STEPS = {"minute": 60, "hour": 3600}
+MOST_BUCKETS = 3_000
+DEFAULT_SPAN_S = {"minute": 3600.0, "hour": 86_400.0}
+QUEUE_FIELDS = ("queue_depth", "queue_depth_by_priority", "oldest_queued_age_seconds")
+RESTLESS = ("uptime_seconds", "oldest_queued_age_seconds")
+"""Figures that change by themselves: no reason to send anything."""
+
+Depths = Mapping[str, Mapping[str, Depth]]
+
+
+class Figures:
+    """The newest figures, made at most four times a second."""
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+        self._stats = Cached(KEEP_S, self._make)
+
+    def stats(self) -> dict[str, Any]:
+        """The figures as /stats answers them; raises DependencyTrouble."""
+        return self._stats.get()
+
+    def _make(self) -> dict[str, Any]:
+        services = self.services
+        stored = services.results.stats(time.time())
+        depths = {name: services.mailboxes.depths(name) for name in (FETCH, CLASSIFY)}
+        workers = _workers(services.mailboxes.alive())
+        known = {name: at for name, at in stored.last_history_id.items() if at}
+        return {
+            "total_emails_processed": stored.total_emails_processed,
+            "emails_by_classification": stored.emails_by_classification,
+            "avg_processing_time_ms": _rounded(stored.avg_processing_time_ms),
+            "min_processing_time_ms": _rounded(stored.min_processing_time_ms),
+            "max_processing_time_ms": _rounded(stored.max_processing_time_ms),
+            "p50_processing_time_ms": _rounded(stored.p50_processing_time_ms),
+            "p95_processing_time_ms": _rounded(stored.p95_processing_time_ms),
+            "p99_processing_time_ms": _rounded(stored.p99_processing_time_ms),
+            "success_rate": _rounded(stored.success_rate),
+            "error_count": stored.error_count,
+            "retry_count": stored.retry_count,
+            "dead_letters": stored.dead_letters,
+            "queue_depth": stored.queued + stored.retrying,
+            "queue_depth_by_priority": by_priority(stored.queued + stored.retrying, depths),
+            "oldest_queued_age_seconds": oldest_age(depths),
+            "emails_per_minute": round(stored.emails_per_minute, 2),
+            "last_history_id": known.get("main", next(iter(known.values()), None)),
+            "last_history_ids": known,
+            "last_processed_at": timestamp(stored.last_processed_at),
+            **workers,
+            "uptime_seconds": round(time.time() - services.started_at, 1),
+        }
+
+
+def queue_of(stats: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of the figures that a `queue` message carries."""
+    return {name: stats[name] for name in QUEUE_FIELDS}
+
+
+def settled(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """The figures without those that change by themselves: two that are equal need not both be sent."""
+    return {name: value for name, value in figures.items() if name not in RESTLESS}
+
+
+def by_priority(total: int, depths: Depths) -> dict[str, int]:
+    """What waits, by lane: the mailboxes know what is in them; the rest waits in the books behind the lowest lane in use."""
+    found = {lane: sum(lanes[lane].messages for lanes in depths.values()) for lane in LANES}
+    behind = next((lane for lane in reversed(LANES) if found[lane]), "normal")
+    found[behind] += max(0, total - sum(found.values()))
+    return found
+
+
+def oldest_age(depths: Depths) -> float | None:
+    """How long the oldest message has waited; None when nothing does."""
+    ages = [depth.oldest_age for lanes in depths.values() for depth in lanes.values() if depth.messages]
+    return round(max(ages), 3) if ages else None
+
+
+def _workers(alive: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
+    workers = sum(int(info.get("workers") or 0) for info in alive.values())
+    busy = sum(int(info.get("busy") or 0) for info in alive.values())
+    nodes = len({info.get("node") for info in alive.values()})
+    return {"busy_workers": busy, "available_workers": max(0, workers - busy), "nodes": nodes}
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)
+
+
+def stats(call: Call) -> dict[str, Any]:
+    """The figures of all nodes together; null before the first email."""
+    return call.app.figures.stats()
+
+
+def timeseries(call: Call) -> dict[str, Any]:
+    """Counts per class in UTC buckets, gaps as 0."""
+    query: TimeseriesQuery = call.query
+    step = STEPS[query.step]
+    end = read_time("to", query.end)
+    end = time.time() if end is None else end
+    start = read_time("from", query.start)
+    start = end - DEFAULT_SPAN_S[query.step] if start is None else start
+    if start > end:
+        raise Problem(400, "from: it is later than to")
+    if (end - start) / step > MOST_BUCKETS:
+        raise Problem(400, f"from: more than {MOST_BUCKETS} buckets; ask for step=hour or a shorter span")
+    buckets = call.services.results.timeseries(start, end, query.step)
+    return {
+        "step": query.step,
+        "from": _at(start),
+        "to": _at(end),
+        "buckets": [bucket_item(bucket) for bucket in buckets],
+    }
+
+
+def bucket_item(bucket: Mapping[str, Any]) -> dict[str, Any]:
+    """One bucket of a series."""
+    counts = {label: int(bucket[label]) for label in LABELS}
+    return {"at": _at(bucket["start"]), "total": sum(counts.values()), "counts": counts}
+
+
+def _at(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,125 @@
+"""`/health`: is each part there, how fast, and if not, why; answered within two seconds whatever hangs.
+
+Each component has a probe that runs beside the others and is asked at most twice a second (FakeMail, who is not ours to
+bother, every five). Redis or all actors away: unhealthy; the database or FakeMail away: degraded.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from engine.errors import EngineError
+from web.cached import Probe
+from web.dispatch import Answer, Call
+from web.services import Services
+
+KEEP_S, KEEP_FAKEMAIL_S = 0.5, 5.0
+PATIENCE_S = 1.5
+HEALTHY, DEGRADED, UNHEALTHY = "healthy", "degraded", "unhealthy"
+VITAL = ("redis", "actors")
+
+
+class Unwell(Exception):
+    """A check found something wrong that is not its own failing; the text is the reason."""
+
+    def __init__(self, reason: str, status: str = DEGRADED) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+class Health:
+    """The probes of this process, and what they add up to."""
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+        checks: dict[str, tuple[Callable[[], float], float]] = {
+            "redis": (services.mailboxes.ping, KEEP_S),
+            "database": (services.database.ping, KEEP_S),
+            "fakemail": (self._fakemail, KEEP_FAKEMAIL_S),
+            "actors": (self._actors, KEEP_S),
+        }
+        self.probes = {name: Probe(check, keep=keep, patience=PATIENCE_S) for name, (check, keep) in checks.items()}
+
+    def components(self) -> dict[str, dict[str, Any]]:
+        """Name → status, latency in milliseconds, reason."""
+        for probe in self.probes.values():
+            probe.start()
+        return {name: _component(*probe.latest()) for name, probe in self.probes.items()}
+
+    def redis_trouble(self) -> str | None:
+        """Why Redis cannot be used now; None when it can."""
+        _, error = self.probes["redis"].latest()
+        return None if error is None else _reason(error)
+
+    def _fakemail(self) -> float:
+        """Ask each account where it stands, as every look does."""
+        began = time.perf_counter()
+        for source in self.services.sources.values():
+            source.client.watch()
+        return time.perf_counter() - began
+
+    def _actors(self) -> float:
+        began = time.perf_counter()
+        alive = self.services.mailboxes.alive()
+        if not alive:
+            raise Unwell("no process has been heard of for 5 seconds", UNHEALTHY)
+        failed = [name for info in alive.values() for name in _failed(info)]
+        if failed:
+            raise Unwell(f"failed: {', '.join(sorted(failed)[:5])}")
+        if not sum(int(info.get("workers") or 0) for info in alive.values()):
+            raise Unwell("no classifier is running")
+        return time.perf_counter() - began
+
+
+def overall(components: Mapping[str, Mapping[str, Any]]) -> str:
+    """What the components add up to."""
+    if any(components[name]["status"] == UNHEALTHY for name in VITAL):
+        return UNHEALTHY
+    return HEALTHY if all(each["status"] == HEALTHY for each in components.values()) else DEGRADED
+
+
+def health(call: Call) -> Answer:
+    """Is each part there, how fast, and if not, why."""
+    components = call.app.health.components()
+    status = overall(components)
+    services = call.services
+    metrics = {
+        "uptime_seconds": round(time.time() - services.started_at, 1),
+        "websocket_clients": len(services.hub.clients),
+        **services.gauges(),
+    }
+    body = {"status": status, "version": services.version, "components": components, "metrics": metrics}
+    return Answer(body, 503 if status == UNHEALTHY else 200)
+
+
+def live(_call: Call) -> dict[str, str]:
+    """The hub turns: this was answered."""
+    return {"status": "alive"}
+
+
+def ready(call: Call) -> Answer:
+    """Started, not draining, and Redis can be reached."""
+    reason = call.services.ready() or call.app.health.redis_trouble()
+    if reason is None:
+        return Answer({"status": "ready"})
+    return Answer({"status": "not ready", "reason": reason}, 503)
+
+
+def _failed(info: Mapping[str, Any]) -> list[str]:
+    return [str(actor.get("name")) for actor in info.get("actors", ()) if actor.get("state") == "failed"]
+
+
+def _component(seconds: float | None, error: BaseException | None) -> dict[str, Any]:
+    if error is None:
+        return {"status": HEALTHY, "latency_ms": None if seconds is None else round(seconds * 1000, 3)}
+    status = error.status if isinstance(error, Unwell) else UNHEALTHY
+    return {"status": status, "latency_ms": None, "reason": _reason(error)}
+
+
+def _reason(error: BaseException) -> str:
+    """A line for people. What is no trouble of our own kind is named by its class alone: its text may hold anything."""
+    if isinstance(error, EngineError | Unwell | TimeoutError | msgspec.MsgspecError):
+        return str(error)[:300]
+    return type(error).__name__

@@ -1,0 +1,241 @@
+"""The hub of live updates: the event log's new entries, framed once, to every client at its own pace.
+
+The broadcaster (actors/broadcaster.py) calls `publish` with what it read; web/live_client.py speaks with each client. Recent
+frames stand in a ring and each client has a cursor into it, so a slow client costs no memory of its own: it falls behind,
+and what leaves the ring before it could take it is counted and told. A `seq` rises as text within one log.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+import orjson
+from gevent.event import Event
+
+from actors.events import DEAD, PROCESS
+from engine.mailbox import LogEntry, MailboxStore
+from web.websocket import LiveSocket, encode_text
+
+RING_EVENTS = 4_096
+RING_BYTES = 16 * 1024 * 1024
+PIECE_BYTES = 256 * 1024
+"""As much as a client that lags is given at once; then its outbox is asked again."""
+
+ALL, STATS, QUEUE = "email:all", "stats", "queue"
+TOPICS = frozenset({ALL, "email:new", "email:process", "email:retry", "email:dead", "email:label", STATS, QUEUE})
+ENDS = ("email:" + PROCESS, "email:" + DEAD)
+PREFIX = b'{"event":"'
+
+
+@dataclass(frozen=True, slots=True)
+class Framed:
+    """One event of the log as it goes over the wire."""
+
+    seq: str
+    topic: str
+    frame: bytes
+
+
+class Client:
+    """One connected client: its topics, and the place in the hub's count up to which it has been served."""
+
+    def __init__(self, socket: LiveSocket, cursor: int) -> None:
+        self.socket = socket
+        self.cursor = cursor
+        self.topics = frozenset({ALL})
+        self.lost = 0  # events that left the ring before the outbox had room for them
+        self.held = False  # a replay is under way: live events wait in the ring
+        self.starts: dict[str, str] = {}  # topic → the first seq from which on it is served without a gap
+        self.skip: dict[str, str] = {}  # topic → up to here a replay gave it, ahead of what is published here
+
+    def wants(self, topic: str) -> bool:
+        """Whether events of this topic go to this client."""
+        return ALL in self.topics or topic in self.topics
+
+    def has_had(self, event: Framed) -> bool:
+        """Whether a replay gave it already, ahead of what is published here."""
+        return any(topic in self.skip and event.seq <= self.skip[topic] for topic in (ALL, event.topic))
+
+    def is_served(self, seq: str, topic: str) -> bool:
+        """Whether the live events that this client gets, or got, reach back to this one."""
+        return any(each in self.starts and seq >= self.starts[each] for each in (ALL, topic))
+
+
+def message(entry: LogEntry) -> bytes:
+    """An entry of the event log as the JSON message that /events and the WebSocket give."""
+    return b'{"type":"email_event",%s,"seq":%s}' % (entry.data[1:-1], msgspec.json.encode(entry.seq))
+
+
+def topic_of(entry: LogEntry) -> str:
+    """`email:process` and so on, read from the front of the entry without parsing it."""
+    start = len(PREFIX)
+    return "email:" + entry.data[start : entry.data.index(b'"', start)].decode()
+
+
+class Hub:
+    """All clients of this process. Everything runs in greenlets of one thread, and nothing but a replay ever waits."""
+
+    def __init__(self, store: MailboxStore) -> None:
+        self.store = store
+        self.clients: set[Client] = set()
+        self.last: str | None = None  # the newest seq published here
+        self.count = 0  # events published so far; the ring holds the newest of them
+        self._ring: deque[Framed] = deque()
+        self._ring_bytes = 0
+        self._gap: str | None = None
+        self._waiting: dict[str, set[Event]] = {}
+        self._news = Event()
+        self._joined: dict[tuple[frozenset[str], int], tuple[int, bytes]] = {}
+
+    # -- the broadcaster's side
+
+    def publish(self, entries: Sequence[LogEntry]) -> None:
+        """New entries of the log, in their order: frame each once, give every client its share."""
+        if self._gap is not None:
+            self._tell_gap(entries[0].seq)
+        for entry in entries:
+            event = Framed(entry.seq, topic_of(entry), encode_text(message(entry)))
+            self._ring.append(event)
+            self._ring_bytes += len(event.frame)
+            self.count += 1
+            if self._waiting and event.topic in ENDS:
+                self._wake(entry)
+        self.last = entries[-1].seq
+        news, self._news = self._news, Event()
+        news.set()
+        self._trim()
+        self._joined.clear()
+        for client in list(self.clients):
+            self.advance(client)
+
+    def gap(self, reason: str) -> None:
+        """The broadcaster could not follow the log (trimmed, or another log); clients are told with the next event."""
+        self._gap = reason
+        self._ring.clear()
+        self._ring_bytes = 0
+        for client in self.clients:
+            client.cursor = self.count
+            client.starts.clear()
+            client.skip.clear()
+
+    def _tell_gap(self, to: str) -> None:
+        text = msgspec.json.encode({"type": "gap", "from": self.last, "to": to, "reason": self._gap})
+        self._gap = None
+        frame = encode_text(text)
+        for client in self.clients:
+            client.socket.send_encoded(frame)
+
+    # -- the clients' side
+
+    def join(self, socket: LiveSocket) -> Client:
+        """A fresh client: everything from now on."""
+        client = Client(socket, self.count)
+        self.clients.add(client)
+        return client
+
+    def leave(self, client: Client) -> None:
+        """It is gone."""
+        self.clients.discard(client)
+
+    def advance(self, client: Client) -> None:
+        """Give the client what it has not had, as far as its outbox has room; the rest stays in the ring."""
+        while client.cursor < self.count and not client.held and not client.socket.closed:
+            end, frames = self._own_share(client) if client.skip else self._share(client)
+            if frames and not self._deliver(client, frames):
+                return
+            if client.topics - client.starts.keys():
+                first = self._event_at(client.cursor).seq
+                client.starts.update({topic: first for topic in client.topics if topic not in client.starts})
+            client.cursor = end
+        if client.skip and client.cursor == self.count and self.last and self.last > max(client.skip.values()):
+            client.skip.clear()
+
+    def boundary(self, client: Client, topic: str) -> str | None:
+        """The seq from which on this client is served live: a replay ends before it. None: nothing live came yet."""
+        served = client.starts.get(ALL) or client.starts.get(topic)
+        if served is not None:
+            return served
+        return self._event_at(client.cursor).seq if client.cursor < self.count else None
+
+    def push(self, topic: str, text: bytes) -> None:
+        """A message without seq to everybody who wants it; a full outbox goes without."""
+        frame = encode_text(text)
+        for client in list(self.clients):
+            if client.wants(topic):
+                client.socket.send_encoded(frame)
+
+    def wanted(self, topic: str) -> bool:
+        """Whether anybody listens to this topic."""
+        return any(client.wants(topic) for client in self.clients)
+
+    # -- for those who wait for one email
+
+    def watch(self, email_id: str) -> Event:
+        """An event that is set whenever an email of this id gets a result or a dead letter; end it with `unwatch`."""
+        event = Event()
+        self._waiting.setdefault(email_id, set()).add(event)
+        return event
+
+    def unwatch(self, email_id: str, event: Event) -> None:
+        """The reverse."""
+        events = self._waiting[email_id]
+        events.discard(event)
+        if not events:
+            del self._waiting[email_id]
+
+    def wait_for_news(self, seconds: float) -> None:
+        """Back with the next event of any kind, or after `seconds`."""
+        self._news.wait(seconds)
+
+    def _wake(self, entry: LogEntry) -> None:
+        for event in self._waiting.get(orjson.loads(entry.data)["data"]["email_id"], ()):
+            event.set()
+
+    # -- within
+
+    @property
+    def _oldest(self) -> int:
+        return self.count - len(self._ring)
+
+    def _event_at(self, place: int) -> Framed:
+        return self._ring[place - self._oldest]
+
+    def _share(self, client: Client) -> tuple[int, bytes]:
+        """The next piece for this client, joined: made once for all clients that stand at the same place."""
+        key = (client.topics, client.cursor)
+        found = self._joined.get(key)
+        if found is None:
+            found = self._joined[key] = self._own_share(client)
+        return found
+
+    def _own_share(self, client: Client) -> tuple[int, bytes]:
+        frames: list[bytes] = []
+        size, place = 0, client.cursor
+        while place < self.count and size < PIECE_BYTES:
+            event = self._event_at(place)
+            place += 1
+            if client.wants(event.topic) and not client.has_had(event):
+                frames.append(event.frame)
+                size += len(event.frame)
+        return place, b"".join(frames)
+
+    def _deliver(self, client: Client, frames: bytes) -> bool:
+        if client.lost:
+            text = msgspec.json.encode({"type": "dropped", "count": client.lost})
+            if not client.socket.send_encoded(encode_text(text)):
+                return False
+            client.lost = 0
+        return client.socket.send_encoded(frames)
+
+    def _trim(self) -> None:
+        first = self._oldest
+        gone: list[Framed] = []
+        while len(self._ring) > RING_EVENTS or (self._ring_bytes > RING_BYTES and len(self._ring) > 1):
+            gone.append(self._ring.popleft())
+            self._ring_bytes -= len(gone[-1].frame)
+        for client in self.clients if gone else ():
+            if client.cursor < first + len(gone):
+                missed = gone[client.cursor - first :]
+                client.lost += sum(client.wants(event.topic) for event in missed)
+                client.cursor = first + len(gone)

@@ -1,0 +1,141 @@
+"""The conversation with one WebSocket client: its commands, and playing it what it missed before it goes on live.
+
+`serve` runs in the connection's greenlet until the client is gone (web/app.py hands it to the server). It relies on the hub
+(web/live.py) for the live events and on the event log for those before; a replay never holds up the other clients.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+import msgspec
+
+from actors.events import timestamp
+from engine.errors import DependencyTrouble
+from engine.mailbox import LogEntry
+from web.live import ALL, TOPICS, Client, Hub, message, topic_of
+from web.websocket import LiveSocket, encode_text
+
+PAGE = 500
+ROOM_POLL_S = 0.05
+
+Stats = Callable[[], dict[str, Any]]
+
+
+class Command(msgspec.Struct):
+    """What a client may send."""
+
+    command: str
+    topic: str | None = None
+    since: str | None = None
+
+
+def serve(hub: Hub, socket: LiveSocket, stats: Stats) -> None:
+    """Answer one client's commands until it is gone; the hub sends it the events meanwhile."""
+    client = hub.join(socket)
+    try:
+        while (text := socket.receive()) is not None:
+            say(client, answer(hub, client, text, stats))
+            hub.advance(client)
+    finally:
+        hub.leave(client)
+
+
+def say(client: Client, reply: dict[str, Any] | None) -> None:
+    """Send a reply; a client that lets its outbox fill up goes without."""
+    if reply is not None:
+        client.socket.send(msgspec.json.encode(reply))
+
+
+def answer(hub: Hub, client: Client, text: str, stats: Stats) -> dict[str, Any] | None:
+    """Carry out one command; its reply."""
+    try:
+        command = msgspec.json.decode(text, type=Command)
+    except (msgspec.MsgspecError, RecursionError, UnicodeError):
+        return _error('send {"command": "ping"}, "subscribe", "unsubscribe" or "fetch_stats"')
+    match command.command:
+        case "ping":
+            return {"type": "pong", "timestamp": timestamp(time.time())}
+        case "fetch_stats":
+            return _stats(stats)
+        case "subscribe" | "unsubscribe":
+            return _change_topic(hub, client, command)
+    return _error(f"unknown command {command.command[:100]!r}")
+
+
+def _change_topic(hub: Hub, client: Client, command: Command) -> dict[str, Any] | None:
+    topic = command.topic
+    if topic not in TOPICS:
+        return _error(f"unknown topic {(topic or '')[:100]!r}; there are {', '.join(sorted(TOPICS))}")
+    if command.command == "subscribe":
+        return _subscribe(hub, client, topic, command.since)
+    client.topics -= {topic}
+    client.starts.pop(topic, None)
+    client.skip.pop(topic, None)
+    return _subscription(topic)
+
+
+def stats_message(event: str, data: dict[str, Any]) -> dict[str, Any]:
+    """A message without `seq`: `stats` or `queue`."""
+    return {"type": "email_event", "event": event, "data": data, "timestamp": timestamp(time.time())}
+
+
+def _error(text: str) -> dict[str, Any]:
+    return {"type": "error", "message": text}
+
+
+def _subscription(topic: str) -> dict[str, Any]:
+    return {"type": "subscription", "status": "success", "topic": topic}
+
+
+def _stats(stats: Stats) -> dict[str, Any]:
+    try:
+        return stats_message("stats", stats())
+    except DependencyTrouble as trouble:
+        return _error(f"no figures now: {trouble.dependency} cannot be reached")
+
+
+def _subscribe(hub: Hub, client: Client, topic: str, since: str | None) -> dict[str, Any] | None:
+    say(client, _subscription(topic))
+    if since is None:
+        client.topics |= {topic}
+        return None
+    client.held = True  # before the topic counts: what comes from here on is after the replay
+    client.topics |= {topic}
+    try:
+        replay(hub, client, topic, since)
+    except DependencyTrouble as trouble:
+        return _error(f"the replay ended early: {trouble.dependency} cannot be reached")
+    finally:
+        client.held = False
+    return None
+
+
+def replay(hub: Hub, client: Client, topic: str, since: str) -> None:
+    """Play what the client missed after `since`, page by page, up to where it is served live; a gap is said where it is."""
+    after, more = since, True
+    while more and not client.socket.closed:
+        page = hub.store.read_log(after, count=PAGE)
+        if page.gap:
+            to = page.entries[0].seq if page.entries else page.last
+            say(client, {"type": "gap", "from": after, "to": to, "reason": page.gap})
+        boundary = hub.boundary(client, topic)
+        entries = [entry for entry in page.entries if boundary is None or entry.seq < boundary]
+        _play(client, topic, entries)
+        more = bool(entries) and len(entries) == len(page.entries)
+        after = entries[-1].seq if entries else after
+    client.skip[topic] = after
+    client.starts[topic] = min(since, client.starts.get(topic, since))
+
+
+def _play(client: Client, topic: str, entries: list[LogEntry]) -> None:
+    """Send what of one page is missed, waiting for room: a replay drops nothing."""
+    parts = []
+    for entry in entries:
+        own = topic_of(entry)
+        if topic in (ALL, own) and not client.is_served(entry.seq, own):
+            parts.append(encode_text(message(entry)))
+    frames = b"".join(parts)
+    while frames and not client.socket.send_encoded(frames) and not client.socket.closed:
+        gevent.sleep(ROOM_POLL_S)

@@ -1,0 +1,157 @@
+"""`/openapi.json` (OpenAPI 3.1), made from the route table and the very models that check the requests.
+
+Built once by web/app.py. A query's parameters are the fields of its model, a body's and an answer's schemas are references to
+components; every operation says which problems it may answer with.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+from web.dispatch import Route
+from web.problems import JSON_MEDIA, MEDIA
+from web.schemas import ProblemAnswer
+
+REF = "#/components/schemas/{name}"
+PARAMETER = re.compile(r"\{(\w+)\}")
+ALWAYS = (400, 500, 503)
+BY_ACCESS = {"public": (), "page": (403,), "read": (401, 403), "full": (401, 403)}
+PATH_TEXTS = {
+    "email_id": "The email's id, percent-encoded, a slash too",
+    "letter_id": "The dead letter's number",
+    "source": "A FakeMail account by its name",
+    "client_id": "Any name; two clients may share it",
+    "name": "A file's name",
+    "path": "A file's path",
+}
+TITLES = {
+    status: HTTPStatus(status).phrase for status in (400, 401, 403, 404, 409, 410, 413, 415, 422, 426, 429, 500, 503)
+}
+
+
+def document(routes: Sequence[Route], version: str) -> dict[str, Any]:
+    """The whole document."""
+    schemas = _schemas(routes)
+    paths: dict[str, dict[str, Any]] = {}
+    for route in routes:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, schemas)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Email processor",
+            "version": version,
+            "summary": "Classifies the emails of FakeMail accounts and tells the world.",
+            "description": "Errors are problem details (RFC 9457) with a `request_id`. Times are RFC 3339 in UTC.",
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "servers": [{"url": "/"}],
+        "tags": [{"name": tag} for tag in dict.fromkeys(route.tag for route in routes)],
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "responses": {f"Problem{status}": _problem_response(status) for status in TITLES},
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer", "description": "API_TOKEN or API_TOKEN_READONLY"},
+                "session": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": "emailproc_session",
+                    "description": "From /login",
+                },
+            },
+        },
+    }
+
+
+def _schemas(routes: Iterable[Route]) -> dict[str, Any]:
+    models: dict[Any, None] = {ProblemAnswer: None}
+    for route in routes:
+        for model in (route.request, route.query, *route.answers.values()):
+            if model is not None:
+                models[model] = None
+    _, schemas = msgspec.json.schema_components(list(models), ref_template=REF)
+    for schema in schemas.values():
+        if not schema.get("required", ["x"]):
+            del schema["required"]
+    return dict(schemas)
+
+
+def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "operationId": f"{route.method.lower()}_{re.sub(r'[^a-z0-9]+', '_', route.path.lower()).strip('_') or 'index'}",
+        "summary": route.summary,
+        "tags": [route.tag],
+        "parameters": [*_path_parameters(route), *_query_parameters(route, schemas)],
+        "responses": _responses(route),
+    }
+    if doc := (route.handler.__doc__ or "").strip():
+        operation["description"] = " ".join(doc.split())
+    if route.request is not None:
+        operation["requestBody"] = {"required": True, "content": _content(route.request, JSON_MEDIA)}
+    if route.access in ("public", "page"):
+        operation["security"] = []
+    else:
+        operation["security"] = [{"bearer": []}, {"session": []}, {}]
+    return operation
+
+
+def _path_parameters(route: Route) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "description": PATH_TEXTS[name],
+            "schema": {"type": "integer", "minimum": 1} if name == "letter_id" else {"type": "string", "minLength": 1},
+        }
+        for name in PARAMETER.findall(route.path)
+    ]
+
+
+def _query_parameters(route: Route, schemas: dict[str, Any]) -> list[dict[str, Any]]:
+    if route.query is None:
+        return []
+    properties = schemas[route.query.__name__]["properties"]
+    return [_query_parameter(name, schema) for name, schema in properties.items()]
+
+
+def _query_parameter(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    """One field of a query model; `null`, its way to say absent, is no value that a query could carry."""
+    choices = [each for each in schema.get("anyOf", []) if each.get("type") != "null"]
+    plain = {**choices[0]} if len(choices) == 1 else {key: value for key, value in schema.items() if key != "default"}
+    parameter: dict[str, Any] = {"name": name, "in": "query", "required": False}
+    if "description" in plain:
+        parameter["description"] = plain.pop("description")
+    if "enum" in plain:
+        plain["enum"] = [value for value in plain["enum"] if value is not None]
+    if schema.get("default") is not None:
+        plain["default"] = schema["default"]
+    return {**parameter, "schema": plain}
+
+
+def _responses(route: Route) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for status, model in route.answers.items():
+        response: dict[str, Any] = {"description": HTTPStatus(status).phrase}
+        if model is not None:
+            response["content"] = _content(model, route.media)
+        elif status == HTTPStatus.OK:
+            response["content"] = {route.media: {"schema": {"type": "string"}}}
+        found[str(status)] = response
+    problems = {*ALWAYS, *BY_ACCESS[route.access], *route.problems}
+    if route.request is not None:
+        problems |= {413} if route.any_media else {413, 415, 422}
+    for status in sorted(problems - set(route.answers)):
+        found[str(status)] = {"$ref": f"#/components/responses/Problem{status}"}
+    return found
+
+
+def _content(model: Any, media: str) -> dict[str, Any]:
+    return {media: {"schema": {"$ref": REF.format(name=model.__name__)}}}
+
+
+def _problem_response(status: int) -> dict[str, Any]:
+    return {"description": TITLES[status], "content": _content(ProblemAnswer, MEDIA)}

@@ -1,0 +1,59 @@
+"""Errors as the outside sees them: application/problem+json (RFC 9457) with the request's id.
+
+Handlers raise `Problem`; web/dispatch.py turns it, and every other exception, into an answer through `from_error`. What a
+client may read is decided here alone: no traceback and no text of an unexpected exception ever leaves.
+"""
+
+import math
+from typing import Any
+
+import msgspec
+
+from engine.errors import DependencyTrouble, StaleError
+from web.server_problems import title
+
+MEDIA = "application/problem+json"
+JSON_MEDIA = "application/json"
+RETRY_AFTER_S = 1.0
+
+
+class Problem(Exception):
+    """An answer other than success: `detail` for people, `members` for programs, `headers` beside the usual ones."""
+
+    def __init__(self, status: int, detail: str, *, headers: tuple[tuple[str, str], ...] = (), **members: Any) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.headers = headers
+        self.members = members
+
+    def body(self, request_id: str, instance: str) -> bytes:
+        """The problem as JSON; extension members that are None are left out."""
+        problem: dict[str, Any] = {
+            "type": "about:blank",
+            "title": title(self.status),
+            "status": self.status,
+            "detail": self.detail,
+            "instance": instance,
+            "request_id": request_id,
+        }
+        problem.update({name: value for name, value in self.members.items() if value is not None})
+        return msgspec.json.encode(problem)
+
+
+def from_error(error: BaseException) -> Problem:
+    """What the client is told of an exception that a handler let through."""
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, DependencyTrouble):
+        wait = RETRY_AFTER_S if error.retry_after is None else error.retry_after
+        detail = f"{error.dependency} cannot be reached or is too slow; try again"
+        return Problem(503, detail, headers=(retry_after(wait),), dependency=error.dependency)
+    if isinstance(error, StaleError):
+        return Problem(409, "somebody else has changed this meanwhile; read it again")
+    return Problem(500, "the server failed on this request; its log says why")
+
+
+def retry_after(seconds: float) -> tuple[str, str]:
+    """The Retry-After header: whole seconds, one at least."""
+    return ("Retry-After", str(max(1, math.ceil(seconds))))

@@ -1,0 +1,146 @@
+"""`/results`: what became of one email, waited for where that is asked, and the list of all results; `/classify` beside it.
+
+Reads the ResultStore and the Reader; a waiting request is woken by the live hub when the email's event comes, and looks at
+the books each second in case that event is lost.
+"""
+
+import time
+from dataclasses import asdict
+from typing import Any
+
+import gevent
+from gevent.event import Event
+
+from actors.events import readable_id, result_item
+from classification.records import Email, Explanation
+from storage.keys import shown_key
+from storage.reading import EmailFilter
+from storage.records import BookRow, Content, StoredResult
+from web.dispatch import Answer, Call
+from web.emails_lookup import find, no_result, state_of
+from web.problems import Problem
+from web.schemas import PageQuery
+from web.validation import make_cursor, read_cursor, read_time
+
+LOOK_AGAIN_S = 1.0
+OVER = ("dead", "discarded")
+
+
+def one_result(call: Call, email_id: str) -> dict[str, Any]:
+    """One email's result. While there is none: 404 with its state, never anything made up."""
+    row = find(call, email_id, call.query.source)
+    result = _result_of(call, row)
+    if result is None and call.query.wait and state_of(row) not in OVER:
+        row, result = _wait(call, email_id)
+    if result is None:
+        raise no_result(call, email_id, row)
+    return _with_extras(call, result)
+
+
+def _result_of(call: Call, row: BookRow | None) -> StoredResult | None:
+    if row is None or row.state != "result":
+        return None
+    return call.services.results.get(row.key, row.source)
+
+
+def _wait(call: Call, email_id: str) -> tuple[BookRow | None, StoredResult | None]:
+    """Look again whenever the email's event comes, and each second, until there is a result, a death, or no time left."""
+    name = readable_id(shown_key(email_id))
+    event = call.services.hub.watch(name)
+    try:
+        return _look_until(call, email_id, event, time.monotonic() + call.query.wait)
+    finally:
+        call.services.hub.unwatch(name, event)
+
+
+def _look_until(call: Call, email_id: str, event: Event, deadline: float) -> tuple[BookRow | None, StoredResult | None]:
+    while True:
+        event.clear()
+        row = find(call, email_id, call.query.source)
+        result = _result_of(call, row)
+        left = deadline - time.monotonic()
+        if result is not None or state_of(row) in OVER or left <= 0:
+            return row, result
+        event.wait(min(left, LOOK_AGAIN_S))
+
+
+def _with_extras(call: Call, result: StoredResult) -> dict[str, Any]:
+    item = result_item(result)
+    if not (call.query.include_content or call.query.explain):
+        return item
+    content = call.services.results.content(result.ref)
+    if call.query.include_content:
+        item["subject"] = content.subject if content else result.subject
+        item["body"] = content.body if content else ""
+    if call.query.explain:
+        item["probabilities"] = result.probabilities
+        item["explanation"] = explanation_item(explain(call, email_of(content))) if content else None
+    return item
+
+
+def all_results(call: Call) -> Answer:
+    """The results, newest first by order of storing."""
+    page = call.services.reader.results(
+        page_filter(call.query), before=read_cursor("results", call.query.cursor), limit=call.query.limit
+    )
+    items = [{**result_item(result), "subject": result.subject, "sender": result.sender} for result in page.items]
+    return page_answer(call, items, make_cursor("results", page.next), page.lag)
+
+
+def page_filter(query: PageQuery) -> EmailFilter:
+    """The filters of a list, checked."""
+    for name in ("min_confidence", "max_confidence"):
+        value = getattr(query, name)
+        if value is not None and value != value:  # noqa: PLR0124  (NaN alone differs from itself)
+            raise Problem(400, f"{name}: must be a number from 0 to 1")
+    return EmailFilter(
+        source=query.source,
+        state=query.state,
+        classification=query.classification,
+        min_confidence=query.min_confidence,
+        max_confidence=query.max_confidence,
+        sender=query.sender,
+        decided_by=query.decided_by,
+        since=read_time("since", query.since),
+        until=read_time("until", query.until),
+        q=query.q,
+    )
+
+
+def page_answer(call: Call, items: list[dict[str, Any]], cursor: str | None, lag: int | None = None) -> Answer:
+    """One page of a list; the next one's address stands in the Link header too."""
+    headers = ((("Link", f'<{call.with_query(cursor=cursor)}>; rel="next"'),)) if cursor else ()
+    body: dict[str, Any] = {"items": items, "next_cursor": cursor}
+    if lag is not None:
+        body["index_lag"] = lag
+    return Answer(body, headers=headers)
+
+
+# -- what the classifier would say
+
+
+def classify(call: Call) -> dict[str, Any]:
+    """What the classifier says of an email; nothing is stored."""
+    request = call.body
+    email = Email(request.subject, request.body, request.sender, request.recipient, request.headers)
+    explanation = explain(call, email)
+    found = asdict(explanation.classification)
+    found["classification"] = found.pop("label")
+    return {**found, "explanation": explanation_item(explanation)}
+
+
+def explain(call: Call, email: Email) -> Explanation:
+    """The classifier's reasons, off the hub: a long email takes it longer than the hub may stand still."""
+    found: Explanation = gevent.get_hub().threadpool.apply(call.services.classifier.explain, (email,))
+    return found
+
+
+def email_of(content: Content) -> Email:
+    """Stored content as the classifier wants it."""
+    return Email(content.subject, content.body, content.sender, content.recipient, content.headers)
+
+
+def explanation_item(explanation: Explanation) -> dict[str, Any]:
+    """The reasons without what stands beside them anyway."""
+    found = explanation.to_dict()
+    return {name: found[name] for name in ("evidence", "margin", "distance_to_threshold", "flip")}

@@ -1,0 +1,77 @@
+"""Everything the routes need, in one record that run.py builds: stores, clients, the classifier, and the few settings they heed.
+
+Handlers get it as `call.services`. The web reads no environment; what depends on settings arrives here as plain values, and
+what another process knows (its actors, its queue) is asked of the stores.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from classification.model import Classifier
+from engine.mailbox import MailboxStore
+from fakemail.client import FakeMailClient
+from fakemail.unset import NoFakeMail
+from storage.books import Books
+from storage.database import Database
+from storage.dead_letters import DeadLetters
+from storage.desired import Desired
+from storage.notifications import Notifications
+from storage.reading import Reader
+from storage.results import ResultStore
+from web.live import Hub
+from web.server_body import WsgiApp
+
+NAME = "email-processor"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceConfig:
+    """One FakeMail account: its name, its base URL, the client that talks to it, and the secrets its webhooks are signed with."""
+
+    name: str
+    url: str
+    client: FakeMailClient | NoFakeMail
+    secrets: str = ""  # space-separated while rotating; none: signatures are not asked for
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """The settings that say who gets in; see web/auth.py."""
+
+    api_token: str | None = None
+    api_token_readonly: str | None = None
+    allow_anonymous: bool = False
+    allowed_hosts: tuple[str, ...] = ()
+    cors_origins: tuple[str, ...] = ()
+    trusted_proxies: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Services:
+    """What run.py hands to `web.app.Application`. `sources` has `main` first where there is one."""
+
+    version: str
+    node: str
+    access: Access
+    database: Database
+    mailboxes: MailboxStore
+    books: Books
+    results: ResultStore
+    dead_letters: DeadLetters
+    notifications: Notifications
+    desired: Desired
+    reader: Reader
+    sources: Mapping[str, SourceConfig]
+    classifier: Classifier
+    hub: Hub
+    metrics: Callable[[], bytes]
+    mailbox_names: tuple[str, ...]  # those whose depths are shown, in the direction of flow
+    default_workers: int  # classifier actors in a process, while nobody resized the pool
+    simulator: WsgiApp | None = None
+    dashboard: Path = Path(__file__).parent / "dashboard"
+    ready: Callable[[], str | None] = lambda: None  # why this process is not ready, or None
+    gauges: Callable[[], Mapping[str, Any]] = dict  # this process's own figures, for /health
+    started_at: float = field(default_factory=time.time)

@@ -1,0 +1,224 @@
+"""The system itself: what it is, its actors and their control, the books' audit, setup, metrics, notifications, the event log.
+
+Handlers of web/app.py's table. Control is desired state in SQL, announced in Redis: every process of every node reads it.
+"""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+
+from actors.events import readable_id, timestamp
+from engine.mailbox import Depth
+from web.assets import PAGE_POLICY, folder, html
+from web.dispatch import Answer, Call
+from web.health import overall
+from web.live import message
+from web.problems import Problem
+from web.results import page_answer
+from web.services import NAME, SourceConfig
+from web.validation import make_cursor, read_cursor
+
+METRICS_MEDIA = "text/plain; version=0.0.4; charset=utf-8"
+CONTROL = "control"
+LOOK_AGAIN_S = 1.0
+FROM_THE_OLDEST = ""
+"""No place in any log: it is answered with the oldest events that there are."""
+
+
+def index(call: Call) -> Answer:
+    """The live dashboard for a browser, else what this server is."""
+    call.app.gate.identify(call.environ, "read")
+    if call.wants_html:
+        found = folder(call.services.dashboard).files.get("index.html")
+        if found is not None:
+            return html(found.body, PAGE_POLICY)
+    services = call.services
+    routes = [{"method": each.method, "path": each.path, "summary": each.summary} for each in call.app.routes]
+    status = overall(call.app.health.components())
+    body = {"name": NAME, "version": services.version, "status": status, "routes": routes}
+    return Answer(body, headers=(("Vary", "Accept"),))
+
+
+def metrics(call: Call) -> Answer:
+    """All metrics of this node's processes, for Prometheus."""
+    return Answer(call.services.metrics(), media=METRICS_MEDIA)
+
+
+def audit(call: Call) -> dict[str, Any]:
+    """The books in one snapshot; `unaccounted` must be 0."""
+    found = call.services.books.audit()
+    return {
+        "listed": found.listed,
+        "results": found.results,
+        "queued": found.queued,
+        "retrying": found.retrying,
+        "dead": found.dead,
+        "discarded": found.discarded,
+        "erased": found.erased,
+        "unaccounted": found.unaccounted,
+        "as_of": timestamp(found.as_of),
+    }
+
+
+# -- actors
+
+
+def actors(call: Call) -> dict[str, Any]:
+    """The supervision tree of every node, and what waits in each mailbox."""
+    services = call.services
+    nodes: dict[str, list[dict[str, Any]]] = {}
+    for process, info in sorted(services.mailboxes.alive().items()):
+        nodes.setdefault(str(info.get("node") or process), []).append(_process_item(process, info))
+    return {
+        **_control(call),
+        "nodes": [{"node": node, "processes": processes} for node, processes in sorted(nodes.items())],
+        "mailboxes": {
+            name: {lane: _lane_item(depth) for lane, depth in services.mailboxes.depths(name).items()}
+            for name in services.mailbox_names
+        },
+    }
+
+
+def _process_item(process: str, info: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "process": process,
+        "role": info.get("role"),
+        "pid": info.get("pid"),
+        "started_at": timestamp(info.get("started")),
+        "workers": info.get("workers"),
+        "busy": info.get("busy"),
+        "actors": [_actor_item(actor) for actor in info.get("actors", ())],
+    }
+
+
+def _actor_item(actor: Mapping[str, Any]) -> dict[str, Any]:
+    """One actor, with the fields that its snapshot leaves out because they have their defaults."""
+    busy_since = actor.get("busy_since")
+    return {
+        "name": actor.get("name", ""),
+        "kind": actor.get("kind", ""),
+        "parent": actor.get("parent") or None,
+        "state": actor.get("state", ""),
+        "reason": actor.get("reason") or None,
+        "mailbox": actor.get("mailbox") or None,
+        "handled": actor.get("handled", 0),
+        "failures": actor.get("failures", 0),
+        "restarts": actor.get("restarts", 0),
+        "last_error": actor.get("last_error") or None,
+        "busy_seconds": None if busy_since is None else round(max(0.0, time.time() - busy_since), 3),
+    }
+
+
+def _lane_item(depth: Depth) -> dict[str, Any]:
+    return {
+        "messages": depth.messages,
+        "bytes": depth.bytes,
+        "in_hand": depth.in_hand,
+        "oldest_age_seconds": round(depth.oldest_age, 3),
+    }
+
+
+def pause(call: Call) -> dict[str, Any]:
+    """Nothing more is taken from any mailbox, on all nodes, until it is resumed; kept across restarts."""
+    return _desire(call, "paused", True)
+
+
+def resume(call: Call) -> dict[str, Any]:
+    """The reverse."""
+    return _desire(call, "paused", False)
+
+
+def resize(call: Call) -> dict[str, Any]:
+    """Each process runs so many classifier actors; kept across restarts."""
+    return _desire(call, "workers", call.body.workers)
+
+
+def _desire(call: Call, name: str, value: Any) -> dict[str, Any]:
+    call.services.desired.set(name, value)
+    call.services.mailboxes.call(CONTROL)
+    return _control(call)
+
+
+def _control(call: Call) -> dict[str, Any]:
+    desired = call.services.desired
+    return {
+        "paused": bool(desired.get("paused", False)),
+        "workers": desired.get("workers", None) or call.services.default_workers,
+    }
+
+
+# -- FakeMail
+
+
+def setup(call: Call) -> dict[str, Any]:
+    """Have FakeMail watch the account and notify this URL from now on; kept across restarts."""
+    source = the_source(call, call.query.source)
+    url = call.body.webhook_url
+    if urlsplit(url).path in ("", "/"):
+        url = url.rstrip("/") + "/webhook"
+    history_id = source.client.watch()
+    source.client.subscribe(url)
+    call.services.desired.set("setup", {"webhook_url": url, "source": source.name})
+    return {"status": "ok", "source": source.name, "webhook_url": url, "history_id": history_id}
+
+
+def the_source(call: Call, name: str | None) -> SourceConfig:
+    """The source that is named, else `main`, else the only one; Problem 404 or 409."""
+    sources = call.services.sources
+    if name is None:
+        name = "main" if "main" in sources or len(sources) != 1 else next(iter(sources))
+    if name not in sources:
+        raise Problem(404, f"there is no source {name[:100]!r}", sources=sorted(sources))
+    return sources[name]
+
+
+def notifications(call: Call) -> Answer:
+    """The webhooks that were accepted, and the emails each led to."""
+    page = call.services.reader.notifications(
+        before=read_cursor("notifications", call.query.cursor), limit=call.query.limit, source=call.query.source
+    )
+    items = [
+        {
+            "source": each.source,
+            "received_at": timestamp(each.received_at),
+            "history_id": each.history_id,
+            "webhook_id": each.webhook_id,
+            "outcome": each.outcome,
+            "emails": each.emails,
+            "email_ids": [readable_id(key) for key in each.keys],
+        }
+        for each in page.items
+    ]
+    return page_answer(call, items, make_cursor("notifications", page.next))
+
+
+# -- the event log
+
+
+def events(call: Call) -> dict[str, Any]:
+    """The event log: the very messages that the WebSocket plays, oldest first, from after `after`."""
+    mailboxes, query = call.services.mailboxes, call.query
+    after = FROM_THE_OLDEST if query.after is None else query.after
+    deadline = time.monotonic() + query.wait
+    page = mailboxes.read_log(after, count=query.limit)
+    while not page.entries and not page.gap and (left := deadline - time.monotonic()) > 0:
+        call.services.hub.wait_for_news(min(left, LOOK_AGAIN_S))
+        page = mailboxes.read_log(after, count=query.limit)
+    if page.gap and query.after is not None:
+        oldest, newest = mailboxes.log_bounds()
+        detail = f"the log does not go back to this seq: {page.gap}"
+        raise Problem(410, detail, reason=page.gap, oldest=oldest, newest=newest)
+    return {"items": [orjson.loads(message(entry)) for entry in page.entries], "next_after": page.last or None}
+
+
+def events_socket(_call: Call, client_id: str) -> Answer:
+    """Real-time updates over a WebSocket.
+
+    From the server come `email_event` messages, from the client commands such as `{"command": "ping"}`,
+    `{"command": "subscribe", "topic": "email:process", "since": SEQ}` and `{"command": "fetch_stats"}`.
+    """
+    headers = (("Upgrade", "websocket"), ("Connection", "Upgrade"))
+    raise Problem(426, f"{client_id[:100]}: this is a WebSocket; ask for an upgrade", headers=headers)

@@ -1,0 +1,172 @@
+"""Reading what clients send: strict JSON bodies, query strings, cursors and times; what cannot be read is a 400 or 422.
+
+Called by web/dispatch.py and the handlers. JSON is read by the standard library, whose hooks see duplicate names, NaN and
+huge numbers that faster parsers let pass; msgspec then checks the fields, and the model says what is wrong.
+"""
+
+import base64
+import binascii
+import json
+import re
+from datetime import UTC, date, datetime
+from typing import Any, NoReturn, TypeVar
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from web.problems import Problem
+
+T = TypeVar("T")
+
+MAX_DEPTH = 32
+MAX_DIGITS = 19
+MAX_QUERY_FIELDS = 64
+CURSOR = re.compile(r"([a-z]{1,16}):([0-9]{1,18})", re.ASCII)
+DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
+MOMENT = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?([Zz]|[+-][0-9]{2}:[0-9]{2})?", re.ASCII
+)
+SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+WHERE = re.compile(r" - at `\$\.?(.*)`$")
+MISSING = re.compile(r"missing required field `([^`]*)`")
+
+
+def read_json(raw: bytes) -> Any:
+    """Decode a JSON body; raises Problem 400 with the reason."""
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError:
+        raise Problem(400, "the body is not valid UTF-8") from None
+    try:
+        value = _DECODER.decode(text)
+    except RecursionError:
+        raise Problem(400, f"the JSON is nested deeper than {MAX_DEPTH} levels") from None
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise Problem(400, f"the body is not valid JSON: {error.msg} ({where})") from None
+    _check_depth(value)
+    return _whole(value) if SURROGATE.search(text) else value
+
+
+def read_model(raw: bytes, kind: type[T]) -> T:
+    """A JSON body as the model `kind`: 400 for what is no JSON, 422 naming the field for what does not fit."""
+    value = read_json(raw)
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        field, message = _explain(error)
+        raise Problem(422, f"{field}: {message}" if field else message, errors=[_entry(field, message)]) from None
+
+
+def read_query(query: str, kind: type[T]) -> T:
+    """A query string as the model `kind`; raises Problem 400 naming the parameter. Unknown parameters are left alone."""
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=MAX_QUERY_FIELDS, errors="strict")
+    except ValueError:
+        raise Problem(400, "the query string cannot be read") from None
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise Problem(400, f"{twice}: it stands in the query twice")
+    try:
+        return msgspec.convert({name: value for name, value in values.items() if value}, kind, strict=False)
+    except msgspec.ValidationError as error:
+        field, message = _explain(error)
+        raise Problem(400, f"{field}: {message}" if field else message, errors=[_entry(field, message)]) from None
+
+
+def make_cursor(kind: str, before: int | None) -> str | None:
+    """An opaque cursor of a list; None at its end."""
+    return None if before is None else base64.urlsafe_b64encode(f"{kind}:{before}".encode()).decode().rstrip("=")
+
+
+def read_cursor(kind: str, cursor: str | None) -> int | None:
+    """Where the next page begins; raises Problem 400 for a cursor that is not one of this list's."""
+    if cursor is None:
+        return None
+    try:
+        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
+    except (binascii.Error, ValueError):
+        text = ""
+    match = CURSOR.fullmatch(text)
+    if match is None or match[1] != kind:
+        raise Problem(400, "cursor: it is not a next_cursor of this list")
+    return int(match[2])
+
+
+def read_time(name: str, text: str | None) -> float | None:
+    """An ISO date or date and time (UTC unless it says otherwise) as seconds since the epoch; Problem 400 if it is none."""
+    if text is None:
+        return None
+    try:
+        if DAY.fullmatch(text):
+            return datetime.combine(date.fromisoformat(text), datetime.min.time(), UTC).timestamp()
+        if MOMENT.fullmatch(text):
+            moment = datetime.fromisoformat(text.upper())
+            return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        pass
+    raise Problem(400, f"{name}: must be a date or a time in ISO 8601, such as 2026-01-31 or 2026-01-31T12:00:00Z")
+
+
+def _entry(field: str, message: str) -> dict[str, str]:
+    return {"field": field, "message": message}
+
+
+def _explain(error: msgspec.ValidationError) -> tuple[str, str]:
+    """The field that is wrong, as the client wrote it, and what is wrong with it."""
+    text = str(error)
+    where = WHERE.search(text)
+    field, message = (where[1], text[: where.start()]) if where else ("", text)
+    if missing := MISSING.search(message):
+        field = f"{field}.{missing[1]}" if field else missing[1]
+    return field, message[:1].lower() + message[1:]
+
+
+def _check_depth(value: Any) -> None:
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        nested = [each for each in level if isinstance(each, dict | list)]
+        if not nested:
+            return
+        level = [item for each in nested for item in (each.values() if isinstance(each, dict) else each)]
+    raise Problem(400, f"the JSON is nested deeper than {MAX_DEPTH} levels")
+
+
+def _whole(value: Any) -> Any:
+    """Half a surrogate pair, which UTF-8 has no bytes for, becomes U+FFFD."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, dict):
+        return {_whole(name): _whole(item) for name, item in value.items()}
+    return [_whole(item) for item in value] if isinstance(value, list) else value
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise Problem(400, f"the name {twice[:100]!r} stands twice in one JSON object")
+    return found
+
+
+def _integer(digits: str) -> int:
+    if len(digits.lstrip("-")) > MAX_DIGITS:
+        raise Problem(400, f"a whole number has more than {MAX_DIGITS} digits")
+    return int(digits)
+
+
+def _real(digits: str) -> float:
+    value = float(digits)
+    if value in (float("inf"), float("-inf")):
+        raise Problem(400, "a number is too large")
+    return value
+
+
+def _constant(name: str) -> NoReturn:
+    raise Problem(400, f"{name} is not JSON")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=_integer, parse_float=_real, parse_constant=_constant)

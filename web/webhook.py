@@ -1,0 +1,120 @@
+"""`POST /webhook` and `/webhook/{source}`: a hint that there is news, durable in its source's mailbox before the 202.
+
+The hot path: web/app.py calls it before bottle's router, and it does one round trip to the mailboxes. What FakeMail usually
+sends is recognised by one pattern; anything else takes the strict JSON reader. Relies on actors/lister.py to look.
+"""
+
+import logging
+import re
+import time
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+import gevent
+
+from actors.bodies import LookBody, encode, look_mailbox
+from engine.logs import Folded
+from engine.mailbox import Envelope
+from fakemail.signature import SignatureError, verify
+from web.dispatch import raw_path, request_id
+from web.problems import MEDIA, Problem, from_error
+from web.server_body import Environ, StartResponse
+from web.server_problems import status_line
+from web.services import Services, SourceConfig
+from web.validation import read_json
+
+log = logging.getLogger("emailproc.web.webhook")
+
+MAX_HISTORY_ID = 2**63 - 1
+MAX_WEBHOOK_ID = 256
+USUAL = re.compile(rb'\s*\{\s*"history_id"\s*:\s*(0|[1-9][0-9]{0,17})\s*\}\s*')
+SIGNED_HEADERS = {
+    "HTTP_WEBHOOK_ID": "webhook-id",
+    "HTTP_WEBHOOK_TIMESTAMP": "webhook-timestamp",
+    "HTTP_WEBHOOK_SIGNATURE": "webhook-signature",
+}
+ACCEPTED = "202 Accepted"
+
+
+class Webhook:
+    """The receiver of all sources, as a WSGI application."""
+
+    def __init__(self, services: Services, headers: list[tuple[str, str]]) -> None:
+        self.services = services
+        self.headers = [("Content-Type", "application/json"), *headers]
+        self.received = Folded(log, 1.0)
+        names = list(services.sources)
+        self.default = "main" if "main" in names or len(names) != 1 else names[0]
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> list[bytes]:
+        """Serve one POST."""
+        try:
+            history_id = self.accept(environ)
+        except (Exception, gevent.Timeout) as error:  # noqa: BLE001  (the edge: whatever it is, the client gets an answer)
+            return self._refuse(error, environ, start_response)
+        body = b'{"status":"accepted","history_id":%d}' % history_id
+        start_response(ACCEPTED, [*self.headers, ("Content-Length", str(len(body)))])
+        return [body]
+
+    def accept(self, environ: Environ) -> int:
+        """Check the request and make it durable; the history id that it announced."""
+        source = self.source_of(environ)
+        raw = environ["wsgi.input"].read()
+        now = time.time()
+        if source.secrets:
+            _check_signature(source, environ, raw, now)
+        history_id = read_history_id(raw)
+        webhook_id = environ.get("HTTP_WEBHOOK_ID", "")[:MAX_WEBHOOK_ID] or None
+        envelope = Envelope(
+            source=source.name,
+            key=webhook_id or request_id(environ),
+            times={"received": now},
+            body=encode(LookBody(history_id=history_id, webhook_id=webhook_id)),
+        )
+        self.services.mailboxes.put(look_mailbox(source.name), [envelope], once=webhook_id)
+        self.received.info(
+            "Received webhook", extra={"source": source.name, "history_id": history_id, "request_id": envelope.key}
+        )
+        return history_id
+
+    def source_of(self, environ: Environ) -> SourceConfig:
+        """The source that the path names; raises Problem 404 for one that there is not."""
+        rest = raw_path(environ).removeprefix("/webhook").removeprefix("/")
+        name = unquote_to_bytes(rest).decode("utf-8", "replace") if rest else self.default
+        source = self.services.sources.get(name)
+        if source is None:
+            raise Problem(404, f"there is no source {name[:100]!r}")
+        return source
+
+    def _refuse(self, error: BaseException, environ: Environ, start_response: StartResponse) -> list[bytes]:
+        problem = from_error(error)
+        if problem.status == 500:
+            log.error("Webhook failed", exc_info=error, extra={"request_id": request_id(environ)})
+        body = problem.body(request_id(environ), raw_path(environ))
+        headers = [("Content-Type", MEDIA), *self.headers[1:], ("Content-Length", str(len(body))), *problem.headers]
+        start_response(status_line(problem.status), headers)
+        return [body]
+
+
+def read_history_id(raw: bytes) -> int:
+    """The history id in a notification's body, in any content type; raises Problem 400 with the reason."""
+    usual = USUAL.fullmatch(raw)
+    if usual is not None:
+        return int(usual[1])
+    value: Any = read_json(raw)
+    if not isinstance(value, dict) or "history_id" not in value:
+        raise Problem(400, 'the body must be {"history_id": a whole number}')
+    history_id = value["history_id"]
+    if type(history_id) is not int or not 0 <= history_id <= MAX_HISTORY_ID:
+        raise Problem(400, "history_id must be a whole number, not negative")
+    return history_id
+
+
+def _check_signature(source: SourceConfig, environ: Environ, raw: bytes, now: float) -> None:
+    headers = {name: environ[key] for key, name in SIGNED_HEADERS.items() if key in environ}
+    try:
+        verify(source.secrets, headers, raw, now)
+    except SignatureError as error:
+        raise Problem(
+            401, str(error), headers=(("WWW-Authenticate", "Webhook-Signature"),), reason=error.reason
+        ) from None
