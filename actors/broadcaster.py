@@ -31,11 +31,10 @@ class Broadcaster(ServiceActor):
 
     def on_start(self) -> None:
         """Begin to read, from now on (a restarted one goes on where it was)."""
-        super().on_start()
         self.spawn(self._read)
 
     def _read(self) -> None:
-        while not self.stopping:
+        while not self.stop_asked.is_set():
             try:
                 page = self.store.read_log(self.last, count=PAGE, block=BLOCK)
             except DependencyTrouble as trouble:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from actors.bodies import FETCH, FetchBody, encode
 from actors.events import new_event
 from engine.actor import ServiceActor
-from engine.events import Bus
+from engine.events import FEED, Bus
 from engine.mailbox import LANES, Envelope, MailboxStore, Room
 from storage.books import Books
 from storage.records import OpenRow, SourceState
@@ -62,7 +62,10 @@ class Feeder(ServiceActor):
         moved = self.store.feed(
             FETCH, envelopes, position=position, expected=after, to=rows[-1].feed_seq, events=events
         )
-        return len(rows) if moved else 0
+        if not moved:
+            return 0  # another feeder was first
+        self.bus.emit(FEED, source=source.name, lane=lane, count=len(rows))
+        return len(rows)
 
     def _room(self, lane: str) -> int:
         depths = self.store.depths(FETCH)

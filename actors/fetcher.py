@@ -84,8 +84,8 @@ def _classify_envelope(envelope: Envelope, email: RemoteEmail, at: float) -> Env
     body = ClassifyBody(
         subject=email.subject,
         body=email.body,
-        sender=email.sender,
-        recipient=email.recipient,
+        sender=email.sender or "",
+        recipient=email.recipient or "",
         timestamp=email.timestamp,
         headers=email.headers,
         truncated=email.truncated,

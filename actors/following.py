@@ -5,7 +5,6 @@ emails bear none, what `/watch` said before the listing), in the very transactio
 collapse, so every look may happen twice, overlap another, or be cut off anywhere.
 """
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -13,7 +12,7 @@ from typing import Protocol
 from engine.errors import Permanent
 from fakemail.answers import RemoteEmail
 from storage.books import Books
-from storage.keys import escape_id, unescape_id
+from storage.keys import email_key, is_hashed, unescape_id
 from storage.records import CursorMove, Look, SourceState
 
 SLICE = 2_000
@@ -44,7 +43,7 @@ class Follower:
     client: History
     books: Books
     overlap: float  # seconds, HISTORY_OVERLAP_S
-    entered: Callable[[int], None] = lambda _: None  # told after each slice, so that feeding begins at once
+    progress: Callable[[int], None] = lambda _: None  # told after each slice how many emails were new in it
     bears_history: bool = field(default=True, init=False)  # until an email shows that they bear none
 
     @property
@@ -62,24 +61,22 @@ class Follower:
     def poll(self, look: Look, *, lane: str = "normal") -> SourceState:
         """The look that needs no notification: from the floor, so that what became visible late is found."""
         source = self._after_a_reset(self.source, self.client.watch())
-        if source.cursor_key is not None and self._vanished(source):
+        if self._vanished(source):
             source = self.books.reset(source)
         source = self._list(source, look, start=source.floor, lane=lane)
         return self.books.finish_poll(source, began=look.began, overlap=self.overlap)
 
     def skip_to_now(self) -> SourceState:
         """START_FROM=now: what the account holds today is left alone."""
-        source = self.source
-        move = CursorMove(source.epoch, source.cursor, self.client.watch())
-        self.books.enter(source, [], Look(kind="start", began=time.time()), lane="low", move=move)
-        return self.source
+        return self.books.skip_to(self.source, self.client.watch())
 
     def _after_a_reset(self, source: SourceState, watched: int) -> SourceState:
         return self.books.reset(source) if watched < source.cursor else source
 
     def _vanished(self, source: SourceState) -> bool:
         """The email that set the cursor is neither listed nor found: the account is another one than it was."""
-        assert source.cursor_key is not None
+        if source.cursor_key is None or is_hashed(source.cursor_key):
+            return False  # nobody to ask for
         email_id = unescape_id(source.cursor_key)
         try:
             if self.client.get_email(email_id) is not None:
@@ -98,8 +95,7 @@ class Follower:
         slices = list(_slices(ids)) or ([[]] if move else [])
         for number, part in enumerate(slices, 1):
             new = self.books.enter(source, part, look, lane=lane, move=move if number == len(slices) else None)
-            if new:
-                self.entered(len(new))
+            self.progress(len(new))
         return self.source
 
     def _move(self, source: SourceState, ids: Sequence[str], watched: int | None) -> CursorMove | None:
@@ -117,7 +113,7 @@ class Follower:
                 continue
             if email is not None:
                 self.bears_history = email.history_id is not None
-                return email.history_id, escape_id(email_id)
+                return email.history_id, email_key(email_id)
         return None, None
 
 

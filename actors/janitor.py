@@ -8,6 +8,8 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 
+from gevent.event import Event
+
 from actors.bodies import CLASSIFY, FETCH, look_mailbox
 from engine.actor import ServiceActor
 from engine.events import Bus
@@ -27,7 +29,7 @@ NOTIFICATION_AGE = 7 * 86_400.0
 
 
 class Janitor(ServiceActor):
-    """One for each front. `feed` wakes the feeder; `pace` shortens every duty's interval in tests."""
+    """One for each front. `bell` wakes the feeder; a short `suspect_age` hastens reconciling in tests."""
 
     def __init__(
         self,
@@ -38,17 +40,16 @@ class Janitor(ServiceActor):
         books: Books,
         notifications: Notifications,
         search: Search,
-        feed: Callable[[], None],
+        bell: Event,
         suspect_age: float = SUSPECT_AGE,
     ) -> None:
         super().__init__(name=name, kind="janitor", bus=bus)
         self.store, self.books, self.notifications, self.search = store, books, notifications, search
-        self.feed, self.suspect_age = feed, suspect_age
+        self.bell, self.suspect_age = bell, suspect_age
         self.positions: list[tuple[float, dict[str, int]]] = []
 
     def on_start(self) -> None:
         """Begin all duties."""
-        super().on_start()
         duties: Sequence[tuple[float, Callable[[], None]]] = (
             (0.25, self.reopen_due),
             (1.0, self.release_the_dead),
@@ -63,7 +64,7 @@ class Janitor(ServiceActor):
     def reopen_due(self) -> None:
         """Retries whose time has come get a new place in the feed."""
         while reopened := self.books.due(time.time(), DUE_BATCH):
-            self.feed()
+            self.bell.set()
             if reopened < DUE_BATCH:
                 return
 
@@ -114,7 +115,7 @@ class Janitor(ServiceActor):
         if missing:
             log.error("%d emails were in no mailbox: fed again from the books", len(missing))
             self.books.refeed(sorted(missing))
-            self.feed()
+            self.bell.set()
 
     def _positions_before(self, moment: float) -> dict[str, int]:
         older = [positions for at, positions in self.positions if at <= moment]

@@ -4,13 +4,18 @@ One lister leads a source at a time, by lease; the guards of the books hold even
 """
 
 import logging
-import secrets
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+
+import gevent
+from gevent.event import Event
 
 from actors.bodies import LookBody, decode, look_mailbox
 from actors.following import Follower
-from engine.errors import StaleError
+from engine.errors import DependencyTrouble, StaleError
+from engine.events import LOOK
 from engine.mailbox import Delivery
 from engine.mailbox_actor import Context, MailboxActor, Outcome
 from engine.supervision import backoff
@@ -35,15 +40,21 @@ class Lister(MailboxActor):
         follower: Follower,
         notifications: Notifications,
         desired: Desired,
+        bell: Event,
         subscribe: Callable[[], None],
         poll_interval: float,
         start_from: str,
+        token: str,
         name: str,
     ) -> None:
-        super().__init__(context, name=name, mailbox=look_mailbox(follower.name), kind="lister", count=1_000)
+        super().__init__(
+            context, name=name, mailbox=look_mailbox(follower.name), kind="lister", count=1_000, deadline=180.0
+        )
         self.follower, self.notifications, self.desired = follower, notifications, desired
+        follower.progress = self._progress
         self.subscribe, self.poll_interval, self.start_from = subscribe, poll_interval, start_from
-        self.token = secrets.token_hex(16)
+        self.bell = bell
+        self.token = token
         self.leads = False
         self.subscribed = False
         self.polled_at = float("-inf")
@@ -55,26 +66,32 @@ class Lister(MailboxActor):
 
     def on_start(self) -> None:
         """Campaign for the lease, and look when it is time to."""
-        super().on_start()
-        self.every(1.0, self.lead)
+        self.spawn(self._campaign)
         self.every(min(0.25, self.poll_interval), self.tick)
 
     def on_stop(self) -> None:
         """Let another node lead at once."""
         super().on_stop()
         if self.leads:
-            self.context.store.give_up(self._lease, self.token)
+            with suppress(DependencyTrouble):
+                self.context.store.give_up(self._lease, self.token)
 
     def may_take(self) -> bool:
         """Only the leader reads the hints."""
         return self.leads and super().may_take()
 
-    def lead(self) -> None:
-        """Take or renew the lease."""
-        led, self.leads = self.leads, self.context.store.lease(self._lease, self.token, ttl=LEASE_TTL)
-        if self.leads and not led:
-            log.info("leading source %s", self.follower.name)
-            self.polled_at = float("-inf")
+    def _campaign(self) -> None:
+        """Take and renew the lease, beside whatever the actor is busy with."""
+        while True:
+            try:
+                led, self.leads = self.leads, self.context.store.lease(self._lease, self.token, ttl=LEASE_TTL)
+            except DependencyTrouble:
+                self.leads = False  # without Redis there are no hints to read either
+            else:
+                if self.leads and not led:
+                    log.info("leading source %s", self.follower.name)
+                    self.polled_at = float("-inf")
+            gevent.sleep(LEASE_TTL / 5)
 
     @property
     def _lease(self) -> str:
@@ -90,7 +107,7 @@ class Lister(MailboxActor):
             "notification", time.time(), notified_at=min(received), history_id=max(hint.history_id for _, hint in hints)
         )
         self._start_if_new()
-        self._follow(lambda: self.follower.look(look))
+        self._follow(look, self.follower.look)
         self._expect(look.history_id or 0)
         noted = [
             Notification(at, hint.history_id, hint.webhook_id, "listed", look.id or None)
@@ -111,7 +128,7 @@ class Lister(MailboxActor):
             self._poll(now)
         elif now >= self.look_at:
             self.look_at = float("inf")
-            self._follow(lambda: self.follower.look(Look("notification", time.time(), history_id=self.announced)))
+            self._follow(Look("notification", time.time(), history_id=self.announced), self.follower.look)
             self._expect(self.announced)
 
     def _poll(self, now: float) -> None:
@@ -120,11 +137,10 @@ class Lister(MailboxActor):
             self.subscribed = True
         self._start_if_new()
         look = Look("poll", time.time())
-        self._follow(lambda: self.follower.poll(look))
+        self._follow(look, self.follower.poll)
         self.polled_at = now
         if look.new:
-            self.context.bus.emit("mail_without_notification", source=self.follower.name, count=look.new)
-            self.subscribed = False
+            self.subscribed = False  # mail without its notification: perhaps FakeMail has forgotten us
 
     def _start_if_new(self) -> None:
         """The first start takes what the account lists, as low priority, or skips it."""
@@ -135,16 +151,27 @@ class Lister(MailboxActor):
             self.follower.skip_to_now()
         else:
             look = Look("start", time.time())
-            self._follow(lambda: self.follower.poll(look, lane="low"))
+            self._follow(look, partial(self.follower.poll, lane="low"))
             log.info("first look at source %s: %d emails listed", name, look.listed)
         self.desired.set(flag, True)
 
-    def _follow(self, look: Callable[[], object]) -> None:
+    def _follow(self, look: Look, run: Callable[[Look], object]) -> None:
         """Another leader moved the cursor meanwhile: what it entered is in the books, so look once more from there."""
+        began = time.monotonic()
         try:
-            look()
+            run(look)
         except StaleError:
-            look()
+            run(look)
+        seconds = time.monotonic() - began
+        self.bus.emit(
+            LOOK, source=self.follower.name, kind=look.kind, listed=look.listed, new=look.new, seconds=seconds
+        )
+
+    def _progress(self, new: int) -> None:
+        """After each slice: feeding begins at once, and a long listing is no hang."""
+        if new:
+            self.bell.set()
+        self.breathe()
 
     def _expect(self, history_id: int) -> None:
         """Announced but not listed yet: look again soon, a few times; then the polls will find it."""

@@ -10,8 +10,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from classification.mailfiles import iter_messages, message_id
-from classification.mime import parse_message
+from classification.mailfiles import iter_messages
+from classification.mime import message_id, parse_message
 from commands.client import CommandError, Server
 from commands.simulated import advance, books, find_simulator, send, wait_settled
 from settings import Settings

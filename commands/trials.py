@@ -5,7 +5,6 @@ import os
 import secrets
 import time
 from collections.abc import Iterator
-from typing import Any
 from urllib.parse import urlsplit
 
 import requests

@@ -1,0 +1,45 @@
+"""Says that this process lives, and what others should know of it: /actors and /stats of every node are read from these infos.
+
+A process that is not heard of within the time to live counts as gone, and the janitors give back what it held.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+
+from engine.actor import ServiceActor
+from engine.errors import DependencyTrouble
+from engine.events import Bus
+from engine.mailbox import MailboxStore
+
+log = logging.getLogger(__name__)
+
+BEAT_S = 1.0
+TTL_S = 5.0
+
+
+class Heart(ServiceActor):
+    """Beats from its own greenlet, so that nothing the actor does can hold it up."""
+
+    def __init__(
+        self, *, name: str, bus: Bus, store: MailboxStore, process: str, describe: Callable[[], dict[str, Any]]
+    ) -> None:
+        super().__init__(name=name, kind="heart", bus=bus)
+        self.store, self.process, self.describe_process = store, process, describe
+
+    def on_start(self) -> None:
+        """Begin to beat."""
+        self.spawn(self._beat)
+
+    def _beat(self) -> None:
+        while True:
+            try:
+                self.store.beat(self.process, self.describe_process(), ttl=TTL_S)
+            except DependencyTrouble as trouble:
+                self.waiting(trouble)
+            else:
+                self.running()
+                self.count(1)
+            gevent.sleep(BEAT_S)

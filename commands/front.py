@@ -1,0 +1,154 @@
+"""The front of a node: the web, the simulator where there is none outside, and the actors around the classifiers."""
+
+import logging
+from functools import partial
+from typing import Any
+
+from gevent.event import Event
+
+from actors.bodies import CLASSIFY, FETCH, look_mailbox
+from actors.broadcaster import Broadcaster
+from actors.feeder import Feeder
+from actors.fetcher import Fetcher
+from actors.following import Follower
+from actors.janitor import Janitor
+from actors.lister import Lister
+from actors.undertaker import Undertaker
+from classification.model import Classifier
+from commands.stores import Stores
+from commands.version import VERSION
+from engine.mailbox import DEAD
+from engine.mailbox_actor import Context
+from engine.metrics import Metrics
+from engine.supervision import ChildSpec
+from fakemail.client import FakeMailClient, Limits
+from fakemail.simulator import open_simulator
+from fakemail.simulator_http import simulator_app
+from fakemail.unset import NoFakeMail
+from settings import Settings, is_loopback
+from web.app import Application
+from web.live import Hub
+from web.server import HardenedServer
+from web.services import Access, Services, SourceConfig
+
+log = logging.getLogger(__name__)
+
+SOURCE = "main"
+OWN_SIMULATOR = "simulator:"
+"""What a source is bound to when our own simulator plays FakeMail: its port may change."""
+
+
+class Front:
+    """Made before the supervisor; `specs` are its actors, `serve` opens the door, `stop` shuts it."""
+
+    def __init__(self, settings: Settings, context: Context, stores: Stores, classifier: Classifier, metrics: Metrics, token: str) -> None:
+        self.settings, self.context, self.stores, self.token = settings, context, stores, token
+        self.bell = Event()
+        self.hub = Hub(stores.mailboxes)
+        self.simulator = open_simulator(settings.data_dir, " ".join(settings.webhook_secret) or None) if settings.with_simulator else None
+        self.server: HardenedServer | None = None
+        stores.books.open_source(SOURCE, settings.fakemail_api_url or OWN_SIMULATOR)
+        self.client = self._client()
+        self.application = Application(self._services(classifier, metrics))
+
+    def specs(self) -> list[ChildSpec]:
+        """The actors, in start order."""
+        context, stores, bell = self.context, self.stores, self.bell
+        common: dict[str, Any] = {"bus": context.bus, "store": stores.mailboxes}
+        return [
+            ChildSpec("undertaker", lambda name: Undertaker.start(context, dead_letters=stores.dead_letters, name=name)),
+            ChildSpec("fetcher", lambda name: Fetcher.start(context, clients={SOURCE: self.client}, gone_after=self.settings.gone_after_s, name=name)),
+            ChildSpec("feeder", lambda name: Feeder.start(name=name, books=stores.books, room=stores.room, bell=bell, **common)),
+            ChildSpec("broadcaster", lambda name: Broadcaster.start(name=name, publish=self.hub.publish, gap=self.hub.gap, **common)),
+            ChildSpec(
+                "janitor",
+                lambda name: Janitor.start(name=name, books=stores.books, notifications=stores.notifications, search=stores.search, bell=bell, **common),
+            ),
+            ChildSpec("lister", self._lister),
+        ]
+
+    def _lister(self, name: str) -> Any:
+        follower = Follower(SOURCE, self.client, self.stores.books, self.settings.history_overlap_s)
+        return Lister.start(
+            self.context,
+            follower=follower,
+            notifications=self.stores.notifications,
+            desired=self.stores.desired,
+            bell=self.bell,
+            subscribe=self._subscribe,
+            poll_interval=self.settings.poll_interval_s,
+            start_from=self.settings.start_from,
+            token=self.token,
+            name=name,
+        )
+
+    # -- the web ---------------------------------------------------------------------------------------------------------
+
+    def serve(self) -> None:
+        """Listen. Raises SettingsError when the address cannot be had."""
+        self.server = self.application.serve(self.settings.host, self.settings.port)
+        log.info("listening on http://%s:%d", self.settings.host, self.server.port)
+
+    def stop(self, grace: float) -> None:
+        """Take no more requests, finish those that run, close the live connections."""
+        if self.server is not None:
+            self.server.shutdown(grace)
+        if self.simulator is not None:
+            self.simulator.close()
+
+    def _services(self, classifier: Classifier, metrics: Metrics) -> Services:
+        settings, stores = self.settings, self.stores
+        secrets = " ".join(settings.webhook_secret)
+        return Services(
+            version=VERSION,
+            node=self.context.process.rsplit("/", 1)[0],
+            access=Access(
+                api_token=settings.api_token,
+                api_token_readonly=settings.api_token_readonly,
+                allow_anonymous=settings.allow_anonymous,
+                allowed_hosts=settings.allowed_hosts,
+                cors_origins=settings.cors_origins,
+                trusted_proxies=settings.trusted_proxies,
+            ),
+            database=stores.database,
+            mailboxes=stores.mailboxes,
+            books=stores.books,
+            results=stores.results,
+            dead_letters=stores.dead_letters,
+            notifications=stores.notifications,
+            desired=stores.desired,
+            reader=stores.reader,
+            sources={SOURCE: SourceConfig(SOURCE, self.fakemail_url or "", self.client, secrets)},
+            classifier=classifier,
+            hub=self.hub,
+            metrics=lambda: metrics.render_node(stores.mailboxes.alive()),
+            mailbox_names=(look_mailbox(SOURCE), FETCH, CLASSIFY, DEAD),
+            default_workers=settings.processor_worker_count,
+            simulator=simulator_app(self.simulator) if self.simulator is not None else None,
+        )
+
+    # -- FakeMail --------------------------------------------------------------------------------------------------------
+
+    @property
+    def own_url(self) -> str:
+        """Where this process is reached from this machine."""
+        host = self.settings.host
+        local = "127.0.0.1" if host in {"0.0.0.0", "localhost", ""} else "[::1]" if host == "::" else f"[{host}]" if ":" in host else host  # noqa: S104
+        return f"http://{local}:{self.settings.port}"
+
+    @property
+    def fakemail_url(self) -> str | None:
+        """FakeMail's base URL; None when there is none at all."""
+        own = f"{self.own_url}/simulator" if self.settings.with_simulator else None
+        return self.settings.fakemail_api_url or own
+
+    def _client(self) -> FakeMailClient | NoFakeMail:
+        if self.fakemail_url is None:
+            return NoFakeMail()
+        token = self.settings.fakemail_api_token if self.settings.fakemail_api_url else self.settings.api_token
+        return FakeMailClient(self.fakemail_url, token, limits=Limits(max_body_bytes=self.settings.max_body_bytes))
+
+    def _subscribe(self) -> None:
+        """With the URL of the last /setup, else of WEBHOOK_URL, else our own."""
+        setup = self.stores.desired.get("setup") or {}
+        self.client.subscribe(setup.get("webhook_url") or self.settings.webhook_url or f"{self.own_url}/webhook")

@@ -1,0 +1,151 @@
+"""One process of a node: `python -m commands.process front|worker|all`. Started by the launcher, put together here.
+
+`run` reads as a table of contents: what is started, in its order, and stopped in reverse. The front has the web and all actors
+but the classifiers, a worker has the pool, `all` is both in one process (PROCESSOR_PROCESSES=0).
+"""
+
+from gevent import monkey
+
+monkey.patch_all()
+
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+import msgspec
+from gevent.event import Event
+
+from actors.bodies import CLASSIFY
+from actors.classifier import ClassifierActor
+from actors.heart import Heart
+from commands.front import Front
+from commands.offline import load_classifier
+from commands.stores import Stores, books_were_copied, open_stores, patiently
+from engine import logs
+from engine.child_process import child_started
+from engine.control import Control
+from engine.errors import SettingsError
+from engine.events import Bus
+from engine.hub import HubWatch, crash, dump_on_signal
+from engine.mailbox_actor import Context, RetryPolicy
+from engine.metrics import Metrics
+from engine.supervision import EXIT_CONFIG, ChildSpec
+from engine.supervisor import Resize, Supervisor
+from settings import Settings
+
+FRONT, WORKER, ALL = "front", "worker", "all"
+GRACE_S = 5.0
+
+log = logging.getLogger(__name__)
+
+
+def run(role: str, settings: Settings) -> None:
+    """Start, serve until SIGTERM or SIGINT, stop."""
+    child = child_started()
+    process = f"{os.environ['EMAILPROC_NODE']}/{os.environ['EMAILPROC_PROCESS']}"
+    logs.setup(settings.log_level, settings.log_format, process.rsplit("/", 1)[-1])
+    bus = Bus()
+    metrics = Metrics(bus)
+    watch = HubWatch(bus, heartbeat=child.heartbeat)
+    watch.start()
+    dump_on_signal()
+    stop = _stop_signal()
+
+    stores = open_stores(settings, os.environ["EMAILPROC_REDIS_URL"], process)
+    if role != WORKER and patiently("stores", lambda: books_were_copied(stores)):
+        log.warning("these books are an older copy of what Redis knows: they get a new name, and all open emails are fed again")
+        stores.books.renew_books_id()
+        stores = open_stores(settings, os.environ["EMAILPROC_REDIS_URL"], process)
+    classifier = load_classifier(settings)
+    control = Control(stores.desired.all, stores.mailboxes)
+    context = Context(
+        store=stores.mailboxes,
+        process=process,
+        ledger=stores.ledger,
+        bus=bus,
+        control=control,
+        policy=RetryPolicy(settings.processor_max_retries, settings.processor_retry_delay_ms / 1000),
+        after_crash=child.after_crash,
+    )
+    front = None if role == WORKER else Front(settings, context, stores, classifier, metrics)
+    pool = ChildSpec(
+        "classifier",
+        lambda name: ClassifierActor.start(context, classifier=classifier, results=stores.results, name=name),
+        count=0 if role == FRONT else settings.processor_worker_count,
+    )
+
+    def describe() -> dict[str, Any]:
+        return _describe(role, process, supervisor.tree(), metrics)
+
+    heart = ChildSpec("heart", lambda name: Heart.start(name=name, bus=bus, store=stores.mailboxes, process=process, describe=describe))
+    specs = [heart, *(front.specs() if front else []), *([] if role == FRONT else [pool])]
+    supervisor = Supervisor.start(name="supervisor", specs=specs, escalate=crash, bus=bus)
+    if role != FRONT:
+        control.on_change(lambda: supervisor.tell(Resize("classifier", control.workers or settings.processor_worker_count)))
+    control.start()
+    if front:
+        front.serve()
+    log.info("%s is up", process)
+
+    stop.wait()
+    log.info("%s stops", process)
+    deadline = time.monotonic() + GRACE_S
+    if front:
+        front.stop(grace=1.0)
+    supervisor.stop(timeout=max(0.5, deadline - time.monotonic()))
+    watch.stop()
+    stores.mailboxes.close()
+    stores.database.close()
+    log.info("%s stopped", process)
+    logs.flush()
+
+
+def _describe(role: str, process: str, tree: list[Any], metrics: Metrics) -> dict[str, Any]:
+    """What other processes show of this one."""
+    workers = [info for info in tree if info.mailbox == CLASSIFY]
+    return {
+        "node": process.rsplit("/", 1)[0],
+        "role": role,
+        "pid": os.getpid(),
+        "started": STARTED,
+        "workers": len(workers),
+        "busy": sum(info.busy_since is not None for info in workers),
+        "actors": msgspec.to_builtins(tree),
+        "metrics": metrics.snapshot(),
+    }
+
+
+STARTED = time.time()
+
+
+def _stop_signal() -> Event:
+    """Set by the first SIGTERM or SIGINT; the second ends the process at once, and nothing is lost by that."""
+    stop = Event()
+
+    def asked() -> None:
+        if stop.is_set():
+            os._exit(1)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        gevent.signal_handler(number, asked)
+    return stop
+
+
+def main(argv: list[str]) -> int:
+    """Run; a setting that this process refuses ends the launcher too, by its exit code."""
+    try:
+        run(argv[0], Settings.from_env())
+    except SettingsError as error:
+        print(f"run.py: {error}", file=sys.stderr)
+        return EXIT_CONFIG
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

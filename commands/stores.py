@@ -1,0 +1,92 @@
+"""Opens a process's stores in their order: the database and its schema, then the mailboxes that bear the books' name."""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from actors.bodies import CLASSIFY, FETCH
+from actors.ledger import SqlLedger
+from engine.errors import DependencyTrouble
+from engine.mailbox import LANES, Room
+from engine.supervision import backoff
+from settings import Settings
+from storage.books import Books
+from storage.database import Database
+from storage.dead_letters import DeadLetters
+from storage.desired import Desired
+from storage.notifications import Notifications
+from storage.reading import Reader
+from storage.redis_mailbox import RedisMailboxes
+from storage.results import ResultStore
+from storage.search import Search
+
+log = logging.getLogger(__name__)
+
+MAILBOX_BYTES = 256 * 1024 * 1024
+"""What may wait in one mailbox besides MAILBOX_LIMIT messages: 10,000 emails of 256 KiB would be 2.5 GiB."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """Everything durable, opened."""
+
+    database: Database
+    mailboxes: RedisMailboxes
+    room: Room
+    books: Books
+    results: ResultStore
+    dead_letters: DeadLetters
+    notifications: Notifications
+    desired: Desired
+    search: Search
+    reader: Reader
+    ledger: SqlLedger
+
+
+def open_stores(settings: Settings, redis_url: str, process: str) -> Stores:
+    """Open all; waits for a database or a Redis that is not there yet. Raises SettingsError for one that can never be used."""
+    database = Database(settings.database)
+    patiently("database", database.migrate)
+    books = Books(database, shard=process)
+    room = Room(settings.mailbox_limit, MAILBOX_BYTES)
+    books_id = patiently("database", books.books_id)
+    mailboxes = RedisMailboxes(redis_url, namespace=books_id, rooms={FETCH: room, CLASSIFY: room})
+    return Stores(
+        database=database,
+        mailboxes=mailboxes,
+        room=room,
+        books=books,
+        results=ResultStore(database),
+        dead_letters=DeadLetters(database),
+        notifications=Notifications(database),
+        desired=Desired(database),
+        search=Search(database),
+        reader=Reader(database),
+        ledger=SqlLedger(books),
+    )
+
+
+def books_were_copied(stores: Stores) -> bool:
+    """A feeder's position beyond the source's counter: this database is an older copy of the one that the mailboxes know."""
+    return any(
+        stores.mailboxes.position(f"{source.name}:{lane}") > stores.books.newest_seq(source.id)
+        for source in stores.books.sources()
+        for lane in LANES
+    )
+
+
+def patiently(what: str, attempt: Callable[[], T]) -> T:
+    """Try until the dependency is there; the process is not ready meanwhile."""
+    failures = 0
+    while True:
+        try:
+            return attempt()
+        except DependencyTrouble as trouble:
+            failures += 1
+            if failures in (1, 10) or failures % 60 == 0:
+                log.warning("waiting for the %s: %s", what, trouble)
+            time.sleep(backoff(failures, base=0.1, cap=2.0))

@@ -1,0 +1,111 @@
+"""The email processor's commands: `python run.py` serves, `python run.py --help` lists the rest.
+
+Every command is one line of COMMANDS. `serve` and `worker` are a small launcher (commands/serve.py) whose processes are put
+together in commands/process.py: the start-up there reads as a table of contents.
+"""
+
+from commands import venv
+
+if __name__ == "__main__":
+    venv.enter()
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from commands.client import CommandError
+from commands.version import VERSION
+from engine.errors import DependencyTrouble, SettingsError
+from settings import Settings
+
+EXIT_FAILED, EXIT_USAGE, EXIT_CONFIG, EXIT_INTERRUPTED = 1, 2, 78, 130
+
+
+class Command(NamedTuple):
+    """A command: what --help says, and where its functions are (imported only when it is used)."""
+
+    help: str
+    module: str
+    run: str
+    arguments: str | None = None
+
+
+COMMANDS = {
+    "serve": Command(
+        "run the whole system: web, dashboard, workers, embedded stores where none are set", "commands.serve", "serve"
+    ),
+    "worker": Command("run a node that only works, on the same Redis and PostgreSQL", "commands.serve", "worker"),
+    "simulator": Command("run the FakeMail simulator alone", "commands.simulator", "run", "add_arguments"),
+    "import": Command(
+        "send real mail (mbox, Maildir, .eml) through the running system", "commands.importing", "run", "add_arguments"
+    ),
+    "classify": Command(
+        "label raw messages from files, offline", "commands.offline", "classify", "add_classify_arguments"
+    ),
+    "evaluate": Command(
+        "measure the classifier on labelled mail, offline",
+        "commands.offline",
+        "evaluate_file",
+        "add_evaluate_arguments",
+    ),
+    "dead-letters": Command(
+        "list, show, replay or delete what failed for good", "commands.dead_letters", "run", "add_arguments"
+    ),
+    "status": Command("the running system in a few lines", "commands.status", "run", "add_arguments"),
+    "backup": Command(
+        "copy the database to a file, while the system runs or not", "commands.backup", "backup", "add_arguments"
+    ),
+    "restore": Command(
+        "put a backup in the place of the database, while the system is stopped",
+        "commands.backup",
+        "restore",
+        "add_arguments",
+    ),
+    "config": Command("the settings in force and where they came from", "commands.offline", "show_config"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code: 0, 1 failed, 2 usage, 78 wrong settings, 130 interrupted."""
+    args = _parser().parse_args(argv)
+    name = args.command or "serve"
+    command = COMMANDS[name]
+    try:
+        settings = Settings.from_env()
+        return getattr(importlib.import_module(command.module), command.run)(args, settings) or 0
+    except SettingsError as error:
+        return _say(error, EXIT_CONFIG)
+    except (CommandError, DependencyTrouble) as error:
+        return _say(error, EXIT_FAILED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # a closed pipe is no trouble: `| head`
+        return EXIT_FAILED
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="run.py",
+        description="An email processor for FakeMail.",
+        epilog="Settings come from the environment: see `run.py config` and the README.",
+    )
+    parser.add_argument("--version", action="version", version=VERSION)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    for name, command in COMMANDS.items():
+        sub = commands.add_parser(name, help=command.help, description=command.help)
+        if command.arguments and name in sys.argv[1:2]:
+            getattr(importlib.import_module(command.module), command.arguments)(sub)
+    return parser
+
+
+def _say(error: Exception, code: int) -> int:
+    print(f"run.py: {error}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

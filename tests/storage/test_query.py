@@ -1,0 +1,46 @@
+"""The language of `q` is read as documented, and everything else is text."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from storage.query import Bound, Query, parse, tokens
+
+
+@pytest.mark.parametrize(
+    ("q", "expected"),
+    [
+        ("", Query()),
+        ("Hello  world", Query(phrases=(("hello",), ("world",)))),
+        ('"project plan"', Query(phrases=(("project", "plan"),))),
+        ('an "open phrase', Query(phrases=(("an",), ("open", "phrase")))),
+        ("plan -draft", Query(phrases=(("plan",),), excluded=(("draft",),))),
+        ('-"old plan"', Query(excluded=(("old", "plan"),))),
+        ("from:Ana@example.org", Query(senders=("ana@example.org",))),
+        ("subject:invoice", Query(subject=(("invoice",),))),
+        ('subject:"big sale"', Query(subject=(("big", "sale"),))),
+        ("class:meeting", Query(label="meeting")),
+        ("class:nonsense", Query(phrases=(("class", "nonsense"),))),
+        ("confidence:<0.6", Query(confidence=(Bound("<", 0.6),))),
+        ("confidence:0.6", Query(confidence=(Bound(">=", 0.6),))),
+        ("confidence:high", Query(phrases=(("confidence", "high"),))),
+        ("after:2026-01-02", Query(after=1767312000.0)),
+        ("before:soon", Query(phrases=(("before", "soon"),))),
+        ("http://x.example", Query(phrases=(("http", "x", "example"),))),
+        ("naïve CAFÉ", Query(phrases=(("naive",), ("cafe",)))),
+        ("\x00 * () OR", Query(phrases=(("or",),))),
+    ],
+)
+def test_a_query_is_read(q, expected):
+    assert parse(q) == expected
+
+
+def test_terms_past_the_limit_are_left_alone():
+    assert len(parse("x " * 500).phrases) == 32
+
+
+@given(st.text())
+def test_no_text_is_an_error_and_tokens_are_plain(q):
+    for phrase in parse(q).phrases:
+        for token in phrase:
+            assert token == "".join(tokens(token))
