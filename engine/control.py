@@ -1,0 +1,113 @@
+"""The desired state of all nodes as this process last read it: paused, pool size, versions of rules and model.
+
+The truth is in SQL (`read_desired`, run by whoever owns the database); a call on the store's control topic says "read again", and
+every REREAD_S it is read anyhow. Until it has been read once nothing is taken: a pause must survive a restart.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import gevent
+from gevent.event import Event
+
+from engine.errors import DependencyTrouble
+from engine.events import CONTROL_CHANGED, Bus
+from engine.mailbox import MailboxStore
+from engine.supervision import backoff
+
+log = logging.getLogger(__name__)
+
+REREAD_S = 5.0
+
+IDLE_S = 0.05
+"""The pause between two times of listening, for stores that answer at once."""
+
+VERSIONS = ("rules", "model")
+
+Callback = Callable[["Control"], None]
+
+
+class Control:
+    """`read_desired()` returns the desired values by name: `paused`, `workers`, and a version for each of VERSIONS."""
+
+    def __init__(
+        self,
+        read_desired: Callable[[], Mapping[str, Any]],
+        store: MailboxStore,
+        *,
+        bus: Bus | None = None,
+        reread: float = REREAD_S,
+    ) -> None:
+        self.read_desired, self.store, self.reread = read_desired, store, reread
+        self.bus = bus or Bus()
+        self.known = False
+        self.paused = True
+        self.workers: int | None = None
+        self.versions: dict[str, Any] = dict.fromkeys(VERSIONS)
+        self._callbacks: list[Callback] = []
+        self._greenlets: list[gevent.Greenlet[..., Any]] = []
+        self._called = Event()
+
+    def on_change(self, callback: Callback) -> None:
+        """Call it after each change, in the control's greenlet, and once now if the state is known; it must not wait for long."""
+        self._callbacks.append(callback)
+        if self.known:
+            callback(self)
+
+    def start(self) -> None:
+        """Begin to listen and to read."""
+        self._greenlets = [gevent.spawn(self._listen), gevent.spawn(self._keep_reading)]
+
+    def stop(self) -> None:
+        """No more."""
+        gevent.killall(self._greenlets, timeout=1.0)
+
+    def read(self) -> None:
+        """Read the desired state now, and tell everybody when it differs. Raises DependencyTrouble."""
+        desired = self.read_desired()
+        workers = desired.get("workers")
+        found = (
+            bool(desired.get("paused")),
+            None if workers is None else int(workers),
+            {name: desired.get(name) for name in VERSIONS},
+        )
+        if self.known and found == (self.paused, self.workers, self.versions):
+            return
+        self.known = True
+        self.paused, self.workers, self.versions = found
+        self.bus.emit(CONTROL_CHANGED, paused=self.paused, workers=self.workers, versions=self.versions)
+        for callback in self._callbacks:
+            try:
+                callback(self)
+            except Exception:
+                log.exception("a listener of the desired state raised")
+
+    def _keep_reading(self) -> None:
+        while True:
+            self._called.clear()
+            try:
+                self.read()
+            except DependencyTrouble as trouble:
+                log.info("the desired state stays as it was read last: %s", trouble)
+            except Exception:
+                log.exception("the desired state cannot be read")
+            self._called.wait(self.reread)
+
+    def _listen(self) -> None:
+        last: str | None = None
+        failures = 0
+        while True:
+            try:
+                last, topics = self.store.listen(last, block=self.reread)
+            except DependencyTrouble:
+                failures += 1
+                gevent.sleep(backoff(failures, base=0.1, cap=2.0))
+            except Exception:
+                log.exception("the control topic cannot be heard")
+                gevent.sleep(1.0)
+            else:
+                failures = 0
+                if topics:
+                    self._called.set()
+                gevent.sleep(IDLE_S)

@@ -1,0 +1,245 @@
+"""The table of metrics: name, kind, labels, and which event feeds it. To add one, add a row.
+
+Subscribed to the bus (engine/events.py), so that the code that does the work knows nothing of metrics. One registry a process and
+no files on disk; processes hand their samples over as bytes (`snapshot`), and the front renders the union, with a `process` label.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
+from prometheus_client.metrics_core import Metric
+
+from engine import events
+from engine.events import Bus
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+MAX_SERIES = 200
+"""Label sets of one metric at most; what comes beyond counts under `other`. A net: labels come from closed sets."""
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+LAGS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+
+Value = Callable[[Mapping[str, Any]], float | Sequence[float]]
+
+
+def _one(_fields: Mapping[str, Any]) -> float:
+    return 1.0
+
+
+def value_of(name: str) -> Value:
+    """The value is this field of the event; a row without it counts events."""
+    return lambda fields: fields.get(name, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One way in which an event feeds a metric. `labels` name the event's fields, `fixed` are labels known here.
+
+    `value` gives the number: what is added (counter), set (gauge) or observed (histogram; there also a list of numbers).
+    """
+
+    name: str
+    kind: type[Counter] | type[Gauge] | type[Histogram]
+    help: str
+    event: str
+    labels: tuple[str, ...] = ()
+    value: Value = _one
+    fixed: Mapping[str, str] = field(default_factory=dict)
+    buckets: Sequence[float] = SECONDS
+
+
+def _batch(outcome: str) -> Row:
+    return Row(
+        "emailproc_messages_total",
+        Counter,
+        "Messages that left a mailbox, by what became of them.",
+        events.BATCH_SETTLED,
+        ("mailbox",),
+        value_of(outcome),
+        {"outcome": outcome},
+    )
+
+
+def _step(step: str) -> Row:
+    return Row(
+        "emailproc_batch_seconds",
+        Histogram,
+        "Time that a batch spent in one step.",
+        events.BATCH_SETTLED,
+        ("mailbox",),
+        value_of(f"{step}_s"),
+        {"step": step},
+    )
+
+
+ENGINE_METRICS: tuple[Row, ...] = (
+    *(_batch(outcome) for outcome in ("done", "forwarded", "retried", "buried", "foreign")),
+    *(_step(step) for step in ("handle", "postpone", "settle")),
+    Row(
+        "emailproc_batch_messages",
+        Histogram,
+        "Messages in a batch.",
+        events.BATCH_SETTLED,
+        ("mailbox",),
+        value_of("messages"),
+        buckets=SIZES,
+    ),
+    Row("emailproc_handler_failures_total", Counter, "Batches that raised.", events.HANDLER_FAILED, ("mailbox",)),
+    Row(
+        "emailproc_quarantined_total",
+        Counter,
+        "Messages that a process died with, set apart.",
+        events.QUARANTINED,
+        ("mailbox",),
+        value_of("count"),
+    ),
+    Row(
+        "emailproc_released_total",
+        Counter,
+        "Messages given back by consumers that ended.",
+        events.RELEASED,
+        ("mailbox",),
+        value_of("count"),
+    ),
+    Row("emailproc_actor_failures_total", Counter, "Actors that ended by an error.", events.ACTOR_FAILED, ("kind",)),
+    Row("emailproc_actor_restarts_total", Counter, "Actors started again.", events.ACTOR_RESTARTED, ("kind",)),
+    Row(
+        "emailproc_dependency_troubles_total",
+        Counter,
+        "Times that an actor began to wait for a dependency.",
+        events.DEPENDENCY_LOST,
+        ("dependency",),
+    ),
+    Row(
+        "emailproc_dependency_wait_seconds",
+        Histogram,
+        "How long an actor waited for a dependency.",
+        events.DEPENDENCY_BACK,
+        ("dependency",),
+        value_of("seconds"),
+    ),
+    Row("emailproc_paused", Gauge, "1 while paused.", events.CONTROL_CHANGED, (), value_of("paused")),
+    Row(
+        "emailproc_hub_lag_seconds",
+        Histogram,
+        "How late the hub turned.",
+        events.HUB_LAG,
+        (),
+        value_of("lags"),
+        buckets=LAGS,
+    ),
+    Row(
+        "emailproc_hub_lag_longest_seconds",
+        Gauge,
+        "The longest of the last second.",
+        events.HUB_LAG,
+        (),
+        value_of("longest"),
+    ),
+    Row(
+        "emailproc_log_lines_dropped_total",
+        Counter,
+        "Log lines dropped since nobody reads our output.",
+        events.LOGS_DROPPED,
+        (),
+        value_of("count"),
+    ),
+)
+
+
+class Metrics:
+    """The metrics of one process. `rows` beyond the engine's own come from whoever emits their events."""
+
+    def __init__(self, bus: Bus, rows: Iterable[Row] = ()) -> None:
+        disable_created_metrics()  # a second series for each one, which nobody reads
+        self.registry = CollectorRegistry()
+        self._metrics: dict[str, Any] = {}
+        self._seen: dict[str, set[tuple[str, ...]]] = {}
+        for row in (*ENGINE_METRICS, *rows):
+            self._define(row)
+            bus.subscribe(self._feeder(row), row.event)
+
+    def render(self) -> bytes:
+        """This process's metrics in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+    def snapshot(self) -> bytes:
+        """This process's samples, for another one to render them with its own: see `render_union`."""
+        families = [
+            (metric.name, metric.type, metric.documentation, [(s.name, s.labels, s.value) for s in metric.samples])
+            for metric in self.registry.collect()
+        ]
+        return msgspec.msgpack.encode(families)
+
+    def _define(self, row: Row) -> None:
+        if row.name in self._metrics:
+            return
+        labels = (*row.labels, *row.fixed)
+        if row.kind is Histogram:
+            metric: Any = Histogram(row.name, row.help, labels, registry=self.registry, buckets=row.buckets)
+        else:
+            metric = row.kind(row.name, row.help, labels, registry=self.registry)
+        self._metrics[row.name] = metric
+        self._seen[row.name] = set()
+
+    def _feeder(self, row: Row) -> Callable[[str, dict[str, Any]], None]:
+        metric, add = self._metrics[row.name], _ADDERS[row.kind]
+
+        def feed(_event: str, fields: dict[str, Any]) -> None:
+            labels = self._bounded(row, fields)
+            add(metric.labels(*labels) if labels else metric, row.value(fields))
+
+        return feed
+
+    def _bounded(self, row: Row, fields: Mapping[str, Any]) -> tuple[str, ...]:
+        labels = (*(str(fields.get(name, "")) for name in row.labels), *row.fixed.values())
+        seen = self._seen[row.name]
+        if labels in seen or len(seen) < MAX_SERIES:
+            seen.add(labels)
+            return labels
+        return (*("other" for _ in row.labels), *row.fixed.values())
+
+
+def _count(metric: Any, value: Any) -> None:
+    metric.inc(value)
+
+
+def _set(metric: Any, value: Any) -> None:
+    metric.set(value)
+
+
+def _observe(metric: Any, value: Any) -> None:
+    for number in value if isinstance(value, Sequence) else (value,):
+        metric.observe(number)
+
+
+_ADDERS: Mapping[Any, Callable[[Any, Any], None]] = {Counter: _count, Gauge: _set, Histogram: _observe}
+
+_Family = tuple[str, str, str, list[tuple[str, dict[str, str], float]]]
+_decode = msgspec.msgpack.Decoder(list[_Family]).decode
+
+
+class _Union:
+    """What generate_latest reads: the families of all processes, each sample with the name of its process."""
+
+    def __init__(self, snapshots: Mapping[str, bytes]) -> None:
+        self.snapshots = snapshots
+
+    def collect(self) -> Iterable[Metric]:
+        families: dict[str, Metric] = {}
+        for process, snapshot in self.snapshots.items():
+            for name, kind, text, samples in _decode(snapshot):
+                family = families.setdefault(name, Metric(name, text, kind))
+                for sample, labels, value in samples:
+                    family.add_sample(sample, {**labels, "process": process}, value)
+        return families.values()
+
+
+def render_union(snapshots: Mapping[str, bytes]) -> bytes:
+    """Process name → its `snapshot()`; the metrics of all of them in Prometheus' text format."""
+    return generate_latest(_Union(snapshots))
