@@ -90,4 +90,4 @@ def dump() -> None:
     """Log what every greenlet does."""
     lines = io.StringIO()
     print_run_info(file=lines)
-    log.warning("what every greenlet does:\n%s", lines.getvalue())
+    log.warning("what every greenlet does", extra={"detail": lines.getvalue()})

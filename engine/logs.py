@@ -1,0 +1,188 @@
+"""Logs: readable on a terminal, or one JSON object a line; never in the way of the work.
+
+Called by run.py once a process, with gevent or without. A line is formatted where it is logged and written by one native thread
+from a bounded queue (engine/log_writer.py): a stuck pipe costs log lines, which are counted, and never a turn of the hub. Control
+characters of what others sent us are escaped, so that no text can forge a line or speak to a terminal.
+
+Fields of a JSON line: `time` (RFC 3339, UTC), `level`, `logger`, `process`, `message`, the ids that are known (CONTEXT_IDS), and
+`detail` with a traceback or a dump of several lines.
+"""
+
+import logging
+import os
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Any
+
+import msgspec
+
+from engine.log_writer import LogWriter
+
+CONTEXT_IDS = ("request_id", "source", "email_id", "history_id", "look", "mailbox", "actor", "count")
+"""Ids that a line may bear, by `extra={...}` or by log_context(...): they lead from a notification to its results."""
+
+QUEUE_LINES = 10_000
+
+_COLOURS = {"DEBUG": "\x1b[2m", "INFO": "", "WARNING": "\x1b[33m", "ERROR": "\x1b[31m", "CRITICAL": "\x1b[1;31m"}
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_context: ContextVar[MappingProxyType[str, Any]] = ContextVar("log_context", default=MappingProxyType({}))
+
+
+def setup(
+    level: str,
+    form: str,
+    process: str,
+    *,
+    descriptor: int = 1,
+    colours: bool | None = None,
+    on_drop: Callable[[], None] = lambda: None,
+) -> LogWriter:
+    """Send all logs of this process there. `form`: console or json; `colours` None: only on a terminal."""
+    writer = LogWriter(descriptor, limit=QUEUE_LINES, on_drop=on_drop)
+    coloured = os.isatty(descriptor) if colours is None else colours
+    handler = _Handler(writer)
+    handler.setFormatter(JsonFormatter(process) if form == "json" else ConsoleFormatter(process, coloured=coloured))
+    root = logging.getLogger()
+    for old in list(root.handlers):
+        root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(level)
+    logging.captureWarnings(capture=True)
+    return writer
+
+
+@contextmanager
+def log_context(**ids: Any) -> Iterator[None]:
+    """Lines that are logged inside, in this greenlet, bear these ids."""
+    token = _context.set(MappingProxyType({**_context.get(), **ids}))
+    try:
+        yield
+    finally:
+        _context.reset(token)
+
+
+def escape(text: str) -> str:
+    """Control characters, line breaks and direction overrides become visible escapes."""
+    return _UNSAFE.sub(lambda found: found.group().encode("unicode_escape").decode(), text)
+
+
+class _Handler(logging.Handler):
+    """Formats here and now, and leaves the writing to the writer."""
+
+    def __init__(self, writer: LogWriter) -> None:
+        super().__init__()
+        self.writer = writer
+
+    def createLock(self) -> None:  # noqa: N802  (logging's own name)
+        """None is needed: `put` is one atomic step, and a lock could be held by a greenlet that waits."""
+        self.lock = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Queue the line."""
+        try:
+            self.writer.put(self.format(record).encode("utf-8", "backslashreplace") + b"\n")
+        except Exception:  # noqa: BLE001  (a line that cannot be formatted must not end who logged it)
+            self.handleError(record)
+
+    def flush(self) -> None:
+        """At the end of the process."""
+        self.writer.flush(0.5)
+
+
+class JsonFormatter(logging.Formatter):
+    """One object a line; every control character is escaped by JSON itself."""
+
+    def __init__(self, process: str) -> None:
+        super().__init__()
+        self.process = process
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The fields named at the top of this file."""
+        line = {
+            "time": _timestamp(record.created),
+            "level": record.levelname,
+            "logger": record.name,
+            "process": self.process,
+            "message": _whole(record.getMessage()),
+            **_ids(record),
+        }
+        detail = _detail(self, record)
+        if detail:
+            line["detail"] = _whole(detail)
+        return msgspec.json.encode(line, enc_hook=str).decode()
+
+
+class ConsoleFormatter(logging.Formatter):
+    """A line for people; what belongs to it stands below it, indented, so that nothing can pass for a line of its own."""
+
+    def __init__(self, process: str, *, coloured: bool) -> None:
+        super().__init__()
+        self.process, self.coloured = process, coloured
+
+    def format(self, record: logging.LogRecord) -> str:
+        """`time LEVEL process logger: message id=value`."""
+        ids = "".join(f" {name}={escape(str(value))}" for name, value in _ids(record).items())
+        level = f"{record.levelname:<7}"
+        if self.coloured:
+            level = f"{_COLOURS.get(record.levelname, '')}{level}\x1b[0m"
+        head = f"{_timestamp(record.created)} {level} {self.process} {record.name}: {escape(record.getMessage())}{ids}"
+        below = _detail(self, record).splitlines()
+        return "\n".join([head, *(f"    | {escape(line)}" for line in below)])
+
+
+def _detail(formatter: logging.Formatter, record: logging.LogRecord) -> str:
+    """A traceback, or the `detail` given in `extra`."""
+    trace = formatter.formatException(record.exc_info) if record.exc_info and record.exc_info[0] else ""
+    return str(getattr(record, "detail", "")) or trace
+
+
+def _ids(record: logging.LogRecord) -> dict[str, Any]:
+    known = {**_context.get(), **{name: getattr(record, name) for name in CONTEXT_IDS if hasattr(record, name)}}
+    return {name: value if isinstance(value, int | float) else _whole(str(value)) for name, value in known.items()}
+
+
+def _whole(text: str) -> str:
+    """Lone surrogates cannot be encoded: shown as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _timestamp(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class Folded:
+    """The first few of many like lines are logged, then `… and N more` for each window."""
+
+    def __init__(self, logger: logging.Logger, window: float = 1.0, *, first: int = 3) -> None:
+        self.logger, self.window, self.first = logger, window, first
+        self._until = 0.0
+        self._shown = self._hidden = 0
+        self._what = ""
+
+    def info(self, message: str, *args: object, extra: dict[str, Any] | None = None) -> None:
+        """Log it, or count it."""
+        now = time.monotonic()
+        if now >= self._until:
+            self._until, self._shown = now + self.window, 0
+        if self._shown < self.first:
+            self._shown += 1
+            self.logger.info(message, *args, extra=extra)
+            return
+        self._what = message.partition("%")[0].strip(" :,")
+        self._hidden += 1
+        if self._hidden == 1:
+            timer = threading.Timer(self._until - now, self.flush)
+            timer.daemon = True
+            timer.start()
+
+    def flush(self) -> None:
+        """Say how many were counted and not logged."""
+        hidden, self._hidden = self._hidden, 0
+        if hidden:
+            self.logger.info("%s … and %d more", self._what, hidden, extra={"count": hidden})
