@@ -5,7 +5,9 @@ each other. Histograms have logarithmic buckets (nine to a doubling or so) withi
 """
 
 import math
+from collections import Counter as Tally
 from collections import defaultdict
+from collections.abc import Iterable
 
 from storage.models import Bucket, Counter
 from storage.statements import execute, insert
@@ -48,9 +50,15 @@ class Moves:
         for step in (MINUTE, HOUR):
             self._buckets[step, int(at // step) * step, "emails", label] += delta
 
-    def observe(self, at: float, name: str, milliseconds: float) -> None:
-        """Put a duration into its minute's histogram."""
-        self._buckets[MINUTE, int(at // MINUTE) * MINUTE, name, str(bucket_of(milliseconds))] += 1
+    def emails(self, emails: Iterable[tuple[float, str]]) -> None:
+        """Count many: (time, class)."""
+        for (minute, label), count in Tally((at // MINUTE, label) for at, label in emails).items():
+            self.email(minute * MINUTE, label, count)
+
+    def observe(self, name: str, durations: Iterable[tuple[float, float]]) -> None:
+        """Put durations into the histograms of their minutes: (time, milliseconds)."""
+        for (minute, bucket), count in Tally((at // MINUTE, bucket_of(ms)) for at, ms in durations).items():
+            self._buckets[MINUTE, int(minute) * MINUTE, name, str(bucket)] += count
 
     def apply(self, shard: str) -> None:
         """Write all moves of this shard, sorted, so that two writers can never wait for each other in a circle."""

@@ -6,9 +6,9 @@ and writes contents, results and counters for exactly those; told twice it reads
 
 # ruff: noqa: S608  (what is put into statements is constants of ours; values are parameters)
 
-from collections.abc import Sequence
+from collections.abc import Container, Iterable, Sequence
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from storage import labels, stats
 from storage.contents import CONTENT_FIELDS, CONTENT_UPSERT, content_values
@@ -44,8 +44,17 @@ RESULT_FIELDS = (
     "times",
 )
 
-Closed = dict[int, tuple[int, bool]]
-"""What a save closed: ref → (source id, was waiting for a retry)."""
+MODEL, RULE = DECIDERS.index("model"), DECIDERS.index("rule")
+
+
+class _Fresh(NamedTuple):
+    """A result that closed its row in this transaction."""
+
+    result: NewResult
+    source: int
+    waiting: bool  # for a retry
+    queued_ms: float | None
+    total_ms: float | None
 
 
 class ResultStore:
@@ -86,17 +95,20 @@ class ResultStore:
 def _save(given: Sequence[NewResult], shard: str) -> list[StoredResult | None]:
     ordered = sorted(given, key=attrgetter("ref"))
     closed = _close(ordered)
-    fresh = _first_of_each(ordered, closed)
-    ids = _insert(fresh, closed)
-    _count(fresh, closed, shard)
-    stored = {(each.ref, each.generation): _stored(each, ids[each.ref]) for each in fresh}
+    fresh = [_Fresh(each, *closed[each.ref], *_waited(each)) for each in _first_of_each(ordered, closed)]
+    ids = _insert(fresh)
+    _count(fresh, shard)
+    stored = {(each.result.ref, each.result.generation): _stored(each, ids[each.result.ref]) for each in fresh}
     if len(stored) < len(given):
         stored |= _saved_before([each for each in ordered if (each.ref, each.generation) not in stored])
     return [stored.get((each.ref, each.generation)) for each in given]
 
 
-def _close(results: Sequence[NewResult]) -> Closed:
-    """Take open rows to `result`, each under its guard; a due time stays, so that we see who was waiting for a retry."""
+def _close(results: Sequence[NewResult]) -> dict[int, tuple[int, bool]]:
+    """Take open rows to `result`, each under its guard: ref → (source id, was waiting for a retry).
+
+    A due time stays where it is, so that the row still tells who was waiting.
+    """
     guards = [(each.ref, each.generation, each.key) for each in results]
     if not is_postgres():
         sql = "UPDATE book SET state = 1 WHERE id = ? AND generation = ? AND key = ? AND state = 0"
@@ -111,46 +123,13 @@ def _close(results: Sequence[NewResult]) -> Closed:
     return {ref: (source, bool(waiting)) for ref, source, waiting in rows}
 
 
-def _first_of_each(results: Sequence[NewResult], closed: Closed) -> list[NewResult]:
+def _first_of_each(results: Sequence[NewResult], closed: Container[int]) -> Iterable[NewResult]:
     """Give the results that closed a row: where a batch holds an email twice, the first one did."""
     firsts: dict[int, NewResult] = {}
     for each in results:
         if each.ref in closed:
             firsts.setdefault(each.ref, each)
-    return list(firsts.values())
-
-
-def _insert(results: Sequence[NewResult], closed: Closed) -> dict[int, int]:
-    """Write contents and results; ref → id of its result."""
-    insert(ContentRow, CONTENT_FIELDS, [content_values(each.ref, each.content) for each in results], CONTENT_UPSERT)
-    rows = [_values(each, closed[each.ref][0]) for each in results]
-    return dict(insert(Result, RESULT_FIELDS, rows, "RETURNING ref, id"))
-
-
-def _values(result: NewResult, source: int) -> tuple[Any, ...]:
-    queued_ms, total_ms = _waited(result)
-    ruled = result.rule_label is not None
-    return (
-        result.ref,
-        source,
-        NUMBER[result.rule_label or result.label],
-        DECIDERS.index("rule") if ruled else DECIDERS.index("model"),
-        NUMBER[result.label],
-        NUMBER[result.rule_label] if result.rule_label is not None else None,
-        result.rule_id,
-        float(result.confidence),
-        result.below_threshold,
-        NUMBER.get(result.runner_up),
-        encode_json([result.probabilities.get(label, 0.0) for label in LABELS]).decode(),
-        result.model_version,
-        0,
-        float(result.processed_at),
-        result.processor_id,
-        float(result.processing_ms),
-        queued_ms,
-        total_ms,
-        encode_json(result.times).decode(),
-    )
+    return firsts.values()
 
 
 def _waited(result: NewResult) -> tuple[float | None, float | None]:
@@ -162,8 +141,41 @@ def _waited(result: NewResult) -> tuple[float | None, float | None]:
     return total - result.processing_ms, total
 
 
-def _stored(result: NewResult, result_id: int) -> StoredResult:
-    queued_ms, total_ms = _waited(result)
+def _insert(fresh: Sequence[_Fresh]) -> dict[int, int]:
+    """Write contents and results; ref → id of its result."""
+    contents = [content_values(each.result.ref, each.result.content) for each in fresh]
+    insert(ContentRow, CONTENT_FIELDS, contents, CONTENT_UPSERT)
+    return dict(insert(Result, RESULT_FIELDS, [_values(each) for each in fresh], "RETURNING ref, id"))
+
+
+def _values(fresh: _Fresh) -> tuple[Any, ...]:
+    result = fresh.result
+    rule = None if result.rule_label is None else NUMBER[result.rule_label]
+    return (
+        result.ref,
+        fresh.source,
+        NUMBER[result.label] if rule is None else rule,
+        MODEL if rule is None else RULE,
+        NUMBER[result.label],
+        rule,
+        result.rule_id,
+        float(result.confidence),
+        result.below_threshold,
+        NUMBER.get(result.runner_up),
+        encode_json([result.probabilities.get(label, 0.0) for label in LABELS]).decode(),
+        result.model_version,
+        0,
+        float(result.processed_at),
+        result.processor_id,
+        float(result.processing_ms),
+        fresh.queued_ms,
+        fresh.total_ms,
+        encode_json(result.times).decode(),
+    )
+
+
+def _stored(fresh: _Fresh, result_id: int) -> StoredResult:
+    result, content = fresh.result, fresh.result.content
     return StoredResult(
         id=result_id,
         ref=result.ref,
@@ -180,27 +192,26 @@ def _stored(result: NewResult, result_id: int) -> StoredResult:
         processed_at=result.processed_at,
         processor_id=result.processor_id,
         processing_ms=result.processing_ms,
-        queued_ms=queued_ms,
-        total_ms=total_ms,
-        subject=clean(result.content.subject),
-        sender=clean(result.content.sender),
-        truncated=result.content.truncated,
+        queued_ms=fresh.queued_ms,
+        total_ms=fresh.total_ms,
+        subject=clean(content.subject),
+        sender=clean(content.sender),
+        truncated=content.truncated,
         times=result.times,
     )
 
 
-def _count(results: Sequence[NewResult], closed: Closed, shard: str) -> None:
-    if not results:
+def _count(fresh: Sequence[_Fresh], shard: str) -> None:
+    if not fresh:
         return
+    results = [each.result for each in fresh]
     moves = Moves()
-    for each in results:
-        _, total_ms = _waited(each)
-        moves.email(each.processed_at, each.rule_label or each.label)
-        moves.observe(each.processed_at, "processing", each.processing_ms)
-        if total_ms is not None:
-            moves.observe(each.processed_at, "total", total_ms)
+    moves.emails((each.processed_at, each.rule_label or each.label) for each in results)
+    moves.observe("processing", ((each.processed_at, each.processing_ms) for each in results))
+    totals = ((each.result.processed_at, each.total_ms) for each in fresh if each.total_ms is not None)
+    moves.observe("total", totals)
     moves.add("processing_ms", sum(each.processing_ms for each in results))
-    moves.add("retrying", -sum(closed[each.ref][1] for each in results))
+    moves.add("retrying", -sum(each.waiting for each in fresh))
     moves.least(min(each.processing_ms for each in results))
     moves.greatest("max_processing_ms", max(each.processing_ms for each in results))
     moves.greatest("last_processed_at", max(each.processed_at for each in results))

@@ -78,8 +78,7 @@ def known(source_id: int, keys: Sequence[str]) -> set[str]:
     """Say which of these keys the books have."""
     table, params = batch({"key": "text"}, [(key,) for key in keys])
     rows = execute(
-        f"SELECT book.key FROM {table} JOIN book ON book.source = ? AND book.key = batch.key",
-        [*params, source_id],
+        f"SELECT key FROM book WHERE source = ? AND key IN (SELECT batch.key FROM {table})", [source_id, *params]
     )
     return {key for (key,) in rows}
 

@@ -48,7 +48,7 @@ def insert(model: type[Table], columns: Sequence[str], rows: Sequence[Sequence[A
     into = f'INSERT INTO "{model._meta.table_name}" ({", ".join(columns)})'  # noqa: SLF001  (Peewee's place for options)
     if not is_postgres():
         return execute_many(f"{into} VALUES ({', '.join('?' * len(columns))}) {tail}", rows)
-    arrays = ", ".join(f"?::{_type(model, column)}[]" for column in columns)
+    arrays = ", ".join(f"%b::{_type(model, column)}[]" for column in columns)
     values = [list(column) for column in zip(*rows, strict=True)]
     return execute(f"{into} SELECT * FROM unnest({arrays}) {tail}", values)
 
@@ -56,7 +56,7 @@ def insert(model: type[Table], columns: Sequence[str], rows: Sequence[Sequence[A
 def batch(columns: dict[str, str], rows: Sequence[Sequence[Any]]) -> tuple[str, list[Any]]:
     """Make a table of small values for a FROM clause: its SQL (named `batch`) and parameters. Columns: name → SQL type."""
     if is_postgres():
-        arrays = ", ".join(f"?::{kind}[]" for kind in columns.values())
+        arrays = ", ".join(f"%b::{kind}[]" for kind in columns.values())
         values = [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in columns]
         return f"unnest({arrays}) AS batch({', '.join(columns)})", values
     picked = ", ".join(f"value ->> {place} AS {name}" for place, name in enumerate(columns))
