@@ -55,7 +55,7 @@ class RedisStore:
         self._scripts = {name: Script(self._client, text_of(name)) for name in PRELUDES}
 
     def close(self) -> None:
-        """Close all connections; the store may be used again."""
+        """Close all connections, when no greenlet is in a call any more; the store may be used again."""
         self._client.connection_pool.disconnect()
         self._waiting.connection_pool.disconnect()
 

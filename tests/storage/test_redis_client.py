@@ -1,5 +1,7 @@
 """Connecting by URL, and what each of Redis's refusals means to a caller."""
 
+import socket
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 
@@ -174,7 +176,7 @@ def test_a_pool_with_all_connections_taken_waits_and_then_is_trouble(server, mon
 
 def test_a_key_of_the_wrong_kind_is_trouble_too(box, admin):
     admin.set("ep:{test}:mb:fetch:high", "not a stream")
-    refused(lambda: box.take("fetch", "a/b/0", count=1, max_bytes=1000, block=0))
+    refused(lambda: box.take("fetch", "a/b/0", count=100, max_bytes=1000, block=0))
 
 
 @pytest.mark.parametrize(
@@ -189,6 +191,38 @@ def test_what_is_no_url_of_redis_is_the_operators_mistake(url):
 def test_a_sentinel_url_finds_its_master_or_is_trouble():
     client = connect("redis+sentinel://:pw@127.0.0.1:1,127.0.0.1:2/mymaster/3")
     assert "mymaster" in refused(lambda: check_server(client))
+
+
+def test_a_sentinel_leads_to_its_master_and_to_the_next_one(short_tmp):
+    folder = short_tmp / f"sentinel{time.monotonic_ns()}"
+    first, second, guard = free_port(), free_port(), free_port()
+    servers = [start_valkey(get_binary_path(), folder / str(port), "--port", str(port)) for port in (first, second)]
+    config = folder / "sentinel.conf"
+    config.write_text(f"port {guard}\nsentinel monitor ours 127.0.0.1 {first} 1\n")
+    command = [get_binary_path(), config, "--sentinel"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as sentinel:
+        box = RedisMailboxes(f"redis+sentinel://127.0.0.1:{guard}/ours/0", namespace="test", rooms={})
+        try:
+            wait_until(lambda: not _error_of(box.ping), "the sentinel's answer")
+            assert box.put("fetch", [LETTER]) is True
+            with redis.Redis(port=guard) as ask:
+                ask.execute_command("SENTINEL", "REMOVE", "ours")
+                ask.execute_command("SENTINEL", "MONITOR", "ours", "127.0.0.1", second, 1)
+            servers[0].stop()
+            wait_until(lambda: not _error_of(box.ping), "the new master")
+            assert box.depths("fetch")["normal"].messages == 0
+        finally:
+            box.close()
+            sentinel.kill()
+            for server in servers:
+                server.process.kill()
+                server.process.wait()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def test_a_server_without_append_only_file_or_with_eviction_is_told(admin):

@@ -98,8 +98,15 @@ def far(proxy):
 def waiting(box: RedisMailboxes, consumer: str = ANNA, **more: Any) -> "gevent.Greenlet[..., list[Delivery]]":
     """A consumer that waits at the server already."""
     greenlet = gevent.spawn(take, box, consumer, block=10, **more)
-    wait_until(lambda: b"cmd=xreadgroup" in bytes(box._call("CLIENT", "LIST")), "a blocked reader")
+    wait_until(lambda: blocked(box) == 1, "a blocked reader")
     return greenlet
+
+
+def blocked(box: RedisMailboxes) -> int:
+    """How many clients wait at the server in a blocking read."""
+    lines = bytes(box._call("CLIENT", "LIST")).decode().splitlines()
+    clients = [dict(part.partition("=")[::2] for part in line.split()) for line in lines]
+    return sum(one["cmd"] == "xreadgroup" and "b" in one["flags"] for one in clients)
 
 
 def test_a_waiting_consumer_wakes_at_once_and_takes_what_came_along(box):
@@ -112,7 +119,7 @@ def test_a_waiting_consumer_wakes_at_once_and_takes_what_came_along(box):
 
 def test_of_many_waiting_consumers_one_gets_the_message(box):
     sleepers = [gevent.spawn(take, box, f"n1/w{number}/0", block=0.5) for number in range(5)]
-    wait_until(lambda: len(box.consumers("fetch")) == 5, "five readers")
+    wait_until(lambda: blocked(box) == 5, "five blocked readers")
     box.put("fetch", letters(1))
     gevent.joinall(sleepers, timeout=5)
     assert sorted(len(sleeper.get()) for sleeper in sleepers) == [0, 0, 0, 0, 1]
@@ -306,6 +313,23 @@ def test_the_hub_turns_while_a_consumer_waits(box):
     assert turned.wait(1)
     box.put("fetch", letters(1))
     assert sleeper.get(timeout=5)
+
+
+def test_a_consumer_that_is_killed_while_it_waits_leaves_no_answer_for_the_next(box):
+    waiting(box).kill()
+    box.put("fetch", letters(1))
+    assert box.read_log(None, count=1, block=0.01).entries == []
+    assert box.listen(None, block=0.01)[1] == []
+    assert [one.envelope.key for one in take(box, block=5) + box.pending("fetch", ANNA, count=5)].count("normal0") >= 1
+
+
+def test_a_caller_that_is_killed_before_its_answer_leaves_none_for_the_next(box, redis_client):
+    box.feed("fetch", [], position="here", expected=0, to=7)
+    redis_client.client_pause(100)
+    caller = gevent.spawn(box.position, "here")
+    gevent.sleep(0.02)
+    caller.kill()
+    assert box.position("elsewhere") == 0
 
 
 @pytest.mark.parametrize("seed", range(8))
