@@ -150,7 +150,10 @@ def serve(
     connection's greenlet until the client is done; without it there are no WebSockets. `authorize_websocket` gives
     None, or the status and detail of a refusal, before the handshake.
     """
-    limits = fit_descriptors(limits or Limits())
+    wanted = limits or Limits()
+    limits = fit_descriptors(wanted)
+    if limits != wanted:
+        log.warning("Few open files allowed: %d connections, %d WebSockets", limits.connections, limits.websockets)
     guarded = BodyBudget(app, limits.body_bytes if body_cap is None else body_cap, limits.all_bodies_bytes)
     server = HardenedServer(
         listen(host, port),
