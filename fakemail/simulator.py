@@ -7,7 +7,6 @@ one process. What `send` has returned is on disk: all sends that wait while a co
 import random
 import secrets
 import time
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,12 +21,11 @@ from fakemail.faults import NONE, Faults
 from fakemail.listing import breathe
 from fakemail.notifier import Notifier
 from fakemail.simulator_requests import NewEmail, write
-from fakemail.simulator_store import Appended, Document, NewRow, SimulatorStore, finish
+from fakemail.simulator_store import Appended, NewRow, SimulatorStore
 
 _LISTING_SLICE = 1000
 _EMAILS_PER_SLICE = 200
 _COMMIT_EMAILS = 20_000
-_CACHE_EMAILS, _CACHE_EMAIL_BYTES = 4096, 8 * 1024
 
 
 class Sent(NamedTuple):
@@ -52,7 +50,6 @@ class Simulator:
         self._writing = BoundedSemaphore(1)
         self._waiting: list[_Waiting] = []
         self._wake = Event()
-        self._cache: OrderedDict[bytes, Document] = OrderedDict()
         self._dice = random.Random()
         self._faults = NONE
         self._faults_changed = Event()
@@ -86,15 +83,7 @@ class Simulator:
 
     def find(self, email_id: bytes) -> bytes | None:
         """The JSON of one email that may be seen by now; its id in UTF-8."""
-        document = self._cache.get(email_id)
-        if document is None:
-            document = self._store.find(email_id)
-            if document is None:
-                return None
-            self._remember(email_id, document)
-        if document.visible_at and document.visible_at > time.time():
-            return None
-        return document.json
+        return self._store.find(email_id, time.time())
 
     # The control calls.
 
@@ -132,7 +121,6 @@ class Simulator:
             self._writer.apply(self._store.reset)
             self._epoch += 1
             self._newest = 0
-            self._cache.clear()
             self._notifier.clear()
 
     @property
@@ -160,9 +148,9 @@ class Simulator:
         """Stop notifying, let running commits end, close the file."""
         self._notifier.stop()
         self.set_faults(NONE)
-        self._committer.kill()
-        self._writer.join()
-        self._writer.kill()
+        with self._writing:
+            self._committer.kill()
+            self._writer.kill()
         self._store.close()
 
     def _row(self, email_id: str, email: NewEmail, now: float) -> NewRow:
@@ -197,24 +185,15 @@ class Simulator:
                 waiting.places.set_exception(error)
             return
         for waiting, places in zip(together, results, strict=True):
-            self._announce(waiting.rows, places)
+            self._announce(places)
             waiting.places.set(places)
 
-    def _announce(self, rows: list[NewRow], places: list[Appended]) -> None:
+    def _announce(self, places: list[Appended]) -> None:
         new = [place.history_id for place in places if place.new]
         if not new:
             return
         self._newest = max(self._newest, new[-1])
-        for row, place in zip(rows[-_CACHE_EMAILS:], places[-_CACHE_EMAILS:], strict=True):
-            if place.new:
-                self._remember(row.id, Document(row.visible_at, finish(row.document, place.history_id)))
         self._notifier.announce(new[-1], self._faults)
-
-    def _remember(self, email_id: bytes, document: Document) -> None:
-        if len(document.json) <= _CACHE_EMAIL_BYTES:
-            self._cache[email_id] = document
-            if len(self._cache) > _CACHE_EMAILS:
-                self._cache.popitem(last=False)
 
 
 def open_simulator(data_dir: Path, webhook_secret: str | None = None) -> Simulator:

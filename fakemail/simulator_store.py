@@ -5,11 +5,13 @@ where it is called. WAL with synchronous=FULL: what `append` has returned surviv
 The history stands apart from the documents, so that a listing of a million ids does not read a million bodies.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import apsw
+
+T = TypeVar("T")
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS history (
@@ -20,7 +22,7 @@ CREATE TABLE IF NOT EXISTS subscribers (url TEXT PRIMARY KEY) STRICT, WITHOUT RO
 """
 _NEWEST = "SELECT coalesce(max(history_id), 0) FROM history"
 _FIND = """
-SELECT history.history_id, visible_at, document FROM history JOIN documents USING (history_id) WHERE id = ?
+SELECT history.history_id, document FROM history JOIN documents USING (history_id) WHERE id = ? AND visible_at <= ?
 """
 _SLICE = """
 SELECT history_id, id FROM history WHERE history_id > ? AND history_id <= ? AND visible_at <= ?
@@ -29,18 +31,14 @@ ORDER BY history_id LIMIT ?
 
 
 class NewRow(NamedTuple):
-    """An email to append: its id in UTF-8, when it may be seen (seconds since the epoch), its JSON without the end."""
+    """An email to append: its id in UTF-8, when it may be seen (seconds since the epoch), and its JSON.
+
+    The JSON goes as far as the history id, which comes last and is known only once the email is appended.
+    """
 
     id: bytes
     visible_at: float
     document: bytes
-
-
-class Document(NamedTuple):
-    """A stored email: when it may be seen, and its JSON."""
-
-    visible_at: float
-    json: bytes
 
 
 class Appended(NamedTuple):
@@ -50,32 +48,28 @@ class Appended(NamedTuple):
     new: bool
 
 
-def finish(document: bytes, history_id: int) -> bytes:
-    """The JSON of an email: what was stored, with its history id as the last field."""
-    return b'%b,"history_id":%d}' % (document, history_id)
-
-
 class SimulatorStore:
     """One file; one connection that writes and one that reads. Raises apsw.Error."""
 
     def __init__(self, path: Path) -> None:
         self._writer = _connect(path)
-        with self._writer:
-            self._writer.execute(_SCHEMA)
+        self._transaction(lambda: self._writer.execute(_SCHEMA))
         self._reader = _connect(path)
 
     def append(self, groups: Sequence[Sequence[NewRow]]) -> list[list[Appended]]:
         """Append the emails of all groups in one transaction; one that is there already keeps its place."""
+        return self._transaction(lambda: self._append(groups))
+
+    def _append(self, groups: Sequence[Sequence[NewRow]]) -> list[list[Appended]]:
+        last = int(self._writer.execute(_NEWEST).get)
         results = []
-        with self._writer:
-            last = int(self._writer.execute(_NEWEST).get)
-            for group in groups:
-                places = []
-                for row in group:
-                    place = self._append_one(row, last + 1)
-                    last += place.new
-                    places.append(place)
-                results.append(places)
+        for group in groups:
+            places = []
+            for row in group:
+                place = self._append_one(row, last + 1)
+                last += place.new
+                places.append(place)
+            results.append(places)
         return results
 
     def _append_one(self, row: NewRow, history_id: int) -> Appended:
@@ -87,10 +81,10 @@ class SimulatorStore:
         execute("INSERT INTO documents VALUES (?, ?)", (history_id, row.document))
         return Appended(history_id, new=True)
 
-    def find(self, email_id: bytes) -> Document | None:
-        """One email by its id."""
-        for history_id, visible_at, document in self._reader.execute(_FIND, (email_id,)):
-            return Document(visible_at, finish(document, history_id))
+    def find(self, email_id: bytes, now: float) -> bytes | None:
+        """The JSON of one email, if there is one of this id that may be seen."""
+        for history_id, document in self._reader.execute(_FIND, (email_id, now)):
+            return b'%b,"history_id":%d}' % (document, history_id)
         return None
 
     def slice(self, after: int, upto: int, now: float, limit: int) -> list[tuple[int, bytes]]:
@@ -112,18 +106,30 @@ class SimulatorStore:
 
     def reset(self) -> None:
         """Forget emails and history; the next email is number 1 again."""
-        with self._writer:
-            self._writer.execute("DELETE FROM history; DELETE FROM documents")
+        self._transaction(lambda: self._writer.execute("DELETE FROM history; DELETE FROM documents"))
 
     def close(self) -> None:
         """Close the file."""
         self._reader.close()
         self._writer.close()
 
+    def _transaction(self, work: Callable[[], T]) -> T:
+        """`work` in one transaction."""
+        # apsw's own `with connection` keeps the interpreter to itself while it commits: the hub would wait for the disk.
+        self._writer.execute("BEGIN IMMEDIATE")
+        try:
+            result = work()
+            self._writer.execute("COMMIT")
+        except BaseException:
+            if self._writer.in_transaction:
+                self._writer.execute("ROLLBACK")
+            raise
+        return result
+
 
 def _connect(path: Path) -> apsw.Connection:
     connection = apsw.Connection(str(path))
     connection.set_busy_timeout(5000)
-    connection.transaction_mode = "IMMEDIATE"
-    connection.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL")
+    connection.pragma("journal_mode", "wal")
+    connection.pragma("synchronous", "full")
     return connection
