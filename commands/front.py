@@ -1,7 +1,6 @@
 """The front of a node: the web, the simulator where there is none outside, and the actors around the classifiers."""
 
 import logging
-from functools import partial
 from typing import Any
 
 from gevent.event import Event
@@ -25,7 +24,7 @@ from fakemail.client import FakeMailClient, Limits
 from fakemail.simulator import open_simulator
 from fakemail.simulator_http import simulator_app
 from fakemail.unset import NoFakeMail
-from settings import Settings, is_loopback
+from settings import Settings
 from web.app import Application
 from web.live import Hub
 from web.server import HardenedServer
@@ -41,11 +40,17 @@ OWN_SIMULATOR = "simulator:"
 class Front:
     """Made before the supervisor; `specs` are its actors, `serve` opens the door, `stop` shuts it."""
 
-    def __init__(self, settings: Settings, context: Context, stores: Stores, classifier: Classifier, metrics: Metrics, token: str) -> None:
+    def __init__(
+        self, settings: Settings, context: Context, stores: Stores, classifier: Classifier, metrics: Metrics, token: str
+    ) -> None:
         self.settings, self.context, self.stores, self.token = settings, context, stores, token
         self.bell = Event()
         self.hub = Hub(stores.mailboxes)
-        self.simulator = open_simulator(settings.data_dir, " ".join(settings.webhook_secret) or None) if settings.with_simulator else None
+        self.simulator = (
+            open_simulator(settings.data_dir, " ".join(settings.webhook_secret) or None)
+            if settings.with_simulator
+            else None
+        )
         self.server: HardenedServer | None = None
         stores.books.open_source(SOURCE, settings.fakemail_api_url or OWN_SIMULATOR)
         self.client = self._client()
@@ -56,13 +61,33 @@ class Front:
         context, stores, bell = self.context, self.stores, self.bell
         common: dict[str, Any] = {"bus": context.bus, "store": stores.mailboxes}
         return [
-            ChildSpec("undertaker", lambda name: Undertaker.start(context, dead_letters=stores.dead_letters, name=name)),
-            ChildSpec("fetcher", lambda name: Fetcher.start(context, clients={SOURCE: self.client}, gone_after=self.settings.gone_after_s, name=name)),
-            ChildSpec("feeder", lambda name: Feeder.start(name=name, books=stores.books, room=stores.room, bell=bell, **common)),
-            ChildSpec("broadcaster", lambda name: Broadcaster.start(name=name, publish=self.hub.publish, gap=self.hub.gap, **common)),
+            ChildSpec(
+                "undertaker", lambda name: Undertaker.start(context, dead_letters=stores.dead_letters, name=name)
+            ),
+            ChildSpec(
+                "fetcher",
+                lambda name: Fetcher.start(
+                    context, clients={SOURCE: self.client}, gone_after=self.settings.gone_after_s, name=name
+                ),
+            ),
+            ChildSpec(
+                "feeder",
+                lambda name: Feeder.start(name=name, books=stores.books, room=stores.room, bell=bell, **common),
+            ),
+            ChildSpec(
+                "broadcaster",
+                lambda name: Broadcaster.start(name=name, publish=self.hub.publish, gap=self.hub.gap, **common),
+            ),
             ChildSpec(
                 "janitor",
-                lambda name: Janitor.start(name=name, books=stores.books, notifications=stores.notifications, search=stores.search, bell=bell, **common),
+                lambda name: Janitor.start(
+                    name=name,
+                    books=stores.books,
+                    notifications=stores.notifications,
+                    search=stores.search,
+                    bell=bell,
+                    **common,
+                ),
             ),
             ChildSpec("lister", self._lister),
         ]
@@ -133,7 +158,9 @@ class Front:
     def own_url(self) -> str:
         """Where this process is reached from this machine."""
         host = self.settings.host
-        local = "127.0.0.1" if host in {"0.0.0.0", "localhost", ""} else "[::1]" if host == "::" else f"[{host}]" if ":" in host else host  # noqa: S104
+        wild = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  (read here, bound elsewhere)
+        local = wild.get(host, host)
+        local = f"[{local}]" if ":" in local else local
         return f"http://{local}:{self.settings.port}"
 
     @property

@@ -13,7 +13,6 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
 from typing import Any
 
 import gevent
@@ -25,9 +24,10 @@ from actors.classifier import ClassifierActor
 from actors.heart import Heart
 from commands.front import Front
 from commands.offline import load_classifier
-from commands.stores import Stores, books_were_copied, open_stores, patiently
+from commands.serve import NODE, PROCESS, REDIS, TOKEN
+from commands.stores import books_were_copied, open_stores, patiently
 from engine import logs
-from engine.child_process import child_started
+from engine.child import child_started
 from engine.control import Control
 from engine.errors import SettingsError
 from engine.events import Bus
@@ -46,8 +46,8 @@ log = logging.getLogger(__name__)
 
 def run(role: str, settings: Settings) -> None:
     """Start, serve until SIGTERM or SIGINT, stop."""
-    child = child_started()
-    process = f"{os.environ['EMAILPROC_NODE']}/{os.environ['EMAILPROC_PROCESS']}"
+    child = child_started(os.environ)
+    process = f"{os.environ[NODE]}/{os.environ[PROCESS]}"
     logs.setup(settings.log_level, settings.log_format, process.rsplit("/", 1)[-1])
     bus = Bus()
     metrics = Metrics(bus)
@@ -56,13 +56,15 @@ def run(role: str, settings: Settings) -> None:
     dump_on_signal()
     stop = _stop_signal()
 
-    stores = open_stores(settings, os.environ["EMAILPROC_REDIS_URL"], process)
+    stores = open_stores(settings, os.environ[REDIS], process)
     if role != WORKER and patiently("stores", lambda: books_were_copied(stores)):
-        log.warning("these books are an older copy of what Redis knows: they get a new name, and all open emails are fed again")
+        log.warning(
+            "these books are an older copy of what Redis knows: they get a new name, and all open emails are fed again"
+        )
         stores.books.renew_books_id()
-        stores = open_stores(settings, os.environ["EMAILPROC_REDIS_URL"], process)
+        stores = open_stores(settings, os.environ[REDIS], process)
     classifier = load_classifier(settings)
-    control = Control(stores.desired.all, stores.mailboxes)
+    control = Control(stores.desired.all, stores.mailboxes, bus=bus)
     context = Context(
         store=stores.mailboxes,
         process=process,
@@ -72,7 +74,7 @@ def run(role: str, settings: Settings) -> None:
         policy=RetryPolicy(settings.processor_max_retries, settings.processor_retry_delay_ms / 1000),
         after_crash=child.after_crash,
     )
-    front = None if role == WORKER else Front(settings, context, stores, classifier, metrics)
+    front = None if role == WORKER else Front(settings, context, stores, classifier, metrics, os.environ[TOKEN])
     pool = ChildSpec(
         "classifier",
         lambda name: ClassifierActor.start(context, classifier=classifier, results=stores.results, name=name),
@@ -82,11 +84,16 @@ def run(role: str, settings: Settings) -> None:
     def describe() -> dict[str, Any]:
         return _describe(role, process, supervisor.tree(), metrics)
 
-    heart = ChildSpec("heart", lambda name: Heart.start(name=name, bus=bus, store=stores.mailboxes, process=process, describe=describe))
+    heart = ChildSpec(
+        "heart",
+        lambda name: Heart.start(name=name, bus=bus, store=stores.mailboxes, process=process, describe=describe),
+    )
     specs = [heart, *(front.specs() if front else []), *([] if role == FRONT else [pool])]
     supervisor = Supervisor.start(name="supervisor", specs=specs, escalate=crash, bus=bus)
     if role != FRONT:
-        control.on_change(lambda: supervisor.tell(Resize("classifier", control.workers or settings.processor_worker_count)))
+        control.on_change(
+            lambda _: supervisor.tell(Resize("classifier", control.workers or settings.processor_worker_count))
+        )
     control.start()
     if front:
         front.serve()

@@ -4,11 +4,11 @@ It locks DATA_DIR, runs the embedded Valkey where no Redis is set, and keeps one
 """
 
 import argparse
-import logging
 import os
 import secrets
 import socket
 import sys
+import tempfile
 from pathlib import Path
 
 from commands.venv import ROOT
@@ -18,29 +18,79 @@ from engine.launcher import ChildProcess, Launcher
 from settings import Settings
 from storage.embedded import EmbeddedValkey
 
-log = logging.getLogger(__name__)
+NODE, TOKEN, REDIS, PROCESS = "EMAILPROC_NODE", "EMAILPROC_TOKEN", "EMAILPROC_REDIS_URL", "EMAILPROC_PROCESS"
+"""What the launcher tells its children, beside their settings (see commands/process.py)."""
 
 
 def serve(_args: argparse.Namespace, settings: Settings) -> int:
     """Run the whole system on this machine; returns the exit code."""
     logs.setup(settings.log_level, settings.log_format, "launcher")
     _make_folder(settings.data_dir)
-    name, token = _node_identity(settings)
-    port = settings.port or _free_port(settings.host)
+    name, token = _identity(settings)
     workers = settings.worker_processes
+    children = [_child("front" if workers else "all", "front"), *_workers(workers)]
     embedded = None if settings.redis else EmbeddedValkey(settings.data_dir)
-    environment = {**os.environ, "PORT": str(port), "EMAILPROC_NODE": name, "EMAILPROC_TOKEN": token}
-    children = [_child("front" if workers else "all", "front", environment, settings)]
-    children += [_child("worker", f"worker-{number}", environment, settings) for number in range(1, workers + 1)]
-    return Launcher(children, lock=settings.data_dir / "lock", service=embedded).run()
+    own = {"PORT": str(settings.port or _free_port(settings.host)), NODE: name, TOKEN: token}
+
+    def environ() -> dict[str, str]:
+        return {**os.environ, **own, REDIS: embedded.url if embedded else settings.redis or ""}
+
+    return Launcher(
+        children, lock=settings.data_dir / "lock", environ=environ, services=[embedded] if embedded else []
+    ).run()
 
 
 def worker(_args: argparse.Namespace, settings: Settings) -> int:
     """Run a node that only works: it needs a Redis and a PostgreSQL that others reach too."""
-    if not settings.redis or not settings.database.startswith("postgres"):
-        raise SettingsError("a worker node needs REDIS_URL (or REDIS_HOST) and a postgresql:// DATABASE_URL that it shares with the other nodes")
+    redis = settings.redis
+    if not redis or not settings.database.startswith("postgres"):
+        raise SettingsError(
+            "a worker node needs REDIS_URL (or REDIS_HOST) and a postgresql:// DATABASE_URL, shared with the other nodes"
+        )
     logs.setup(settings.log_level, settings.log_format, "launcher")
-    name = f"{settings.node}-{secrets.token_hex(2)}"
-    environment = {**os.environ, "EMAILPROC_NODE": name, "EMAILPROC_TOKEN": secrets.token_hex(16)}
-    count = max(1, settings.worker_processes)
-    return Launcher([_child("worker", f"worker-{number}", environment, settings) for number in range(1, count + 1)], lock=None, service=None).run()
+    own = {NODE: f"{settings.node}-{secrets.token_hex(2)}", TOKEN: secrets.token_hex(16), REDIS: redis}
+    with tempfile.TemporaryDirectory(
+        prefix="email-processor-"
+    ) as folder:  # a node without data of its own locks nothing
+        children = _workers(max(1, settings.worker_processes))
+        return Launcher(children, lock=Path(folder) / "lock", environ=lambda: {**os.environ, **own}).run()
+
+
+def _workers(count: int) -> list[ChildProcess]:
+    return [_child("worker", f"worker-{number}") for number in range(1, count + 1)]
+
+
+def _child(role: str, name: str) -> ChildProcess:
+    return ChildProcess(
+        name, [sys.executable, "-m", "commands.process", role], {PROCESS: name, "PYTHONPATH": str(ROOT)}
+    )
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"DATA_DIR={folder} cannot be made ({error.strerror})") from None
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise SettingsError(f"DATA_DIR={folder} cannot be written")
+
+
+def _identity(settings: Settings) -> tuple[str, str]:
+    """This node's name and the token of its leases, kept beside its data: whoever holds DATA_DIR's lock is this node."""
+    path = settings.data_dir / "node"
+    try:
+        name, token = path.read_text().split()
+    except (OSError, ValueError):
+        name, token = f"{settings.node}-{secrets.token_hex(2)}", secrets.token_hex(16)
+        draft = path.with_suffix(".new")
+        draft.write_text(f"{name} {token}\n")
+        draft.chmod(0o600)
+        draft.replace(path)
+    return settings.node_name or name, token
+
+
+def _free_port(host: str) -> int:
+    """For PORT=0: chosen here, so that a restarted front is found where it was."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])

@@ -32,6 +32,8 @@ def _lines(url: str, health: dict[str, Any], stats: dict[str, Any], audit: dict[
         f"{url}  {health['status']}  (version {health['version']}; {parts})",
         f"processed {stats['total_emails_processed']}  ({classes})",
         f"queue {stats['queue_depth']}  dead letters {stats['dead_letters']}  {stats['emails_per_minute']} emails a minute",
-        f"books: listed {audit['listed']} = results {audit['results']} + queued {audit['queued']} + retrying {audit['retrying']}"
-        f" + dead {audit['dead']} + discarded {audit['discarded']} + erased {audit['erased']}; unaccounted {audit['unaccounted']}",
+        (
+            f"books: listed {audit['listed']} = results {audit['results']} + queued {audit['queued']} + retrying {audit['retrying']}"
+            f" + dead {audit['dead']} + discarded {audit['discarded']} + erased {audit['erased']}; unaccounted {audit['unaccounted']}"
+        ),
     ]

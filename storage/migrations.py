@@ -7,6 +7,7 @@ today's tables from their models in step 1 and passes quickly through the later 
 from collections.abc import Callable, Sequence
 
 from engine.errors import SettingsError
+from storage import search_tables
 from storage.models import MODELS, MetaRow
 from storage.statements import execute
 
@@ -19,7 +20,11 @@ def _first_tables() -> None:
         model.create_table()
 
 
-STEPS: Sequence[Callable[[], None]] = (_first_tables,)
+def _emails_of_a_look() -> None:
+    execute("CREATE INDEX IF NOT EXISTS book_look ON book (look, id)")
+
+
+STEPS: Sequence[Callable[[], None]] = (_first_tables, search_tables.create, _emails_of_a_look)
 """Step n brings the schema to version n, counted from 1."""
 
 

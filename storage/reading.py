@@ -1,0 +1,236 @@
+"""Pages of emails and results, one email, and its timeline: what the web and the dashboard read.
+
+Keyset pages (never OFFSET), newest first: emails in the order of listing (`ref`), results in the order of storing. Text filters go
+through the full-text index (search.py), so they see an email a moment after it is stored; a page says how far the index lags.
+"""
+
+# ruff: noqa: S608  (what is put into statements is constants of ours; values are parameters)
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from storage import search
+from storage.database import Database
+from storage.query import Bound, Query, parse, tokens
+from storage.records import DECIDERS, LABELS, StoredResult
+from storage.rows import RESULT_COLUMNS, stored_result
+from storage.statements import execute
+from storage.timeline import Stage, timeline
+
+EMAIL_STATES = ("queued", "retrying", "processed", "dead", "discarded", "erased")
+"""States as users see them: an open row is queued, or retrying while it has a due time."""
+
+STATE_CONDITIONS = {
+    "queued": "book.state = 0 AND book.next_attempt_at IS NULL",
+    "retrying": "book.state = 0 AND book.next_attempt_at IS NOT NULL",
+    "processed": "book.state = 1",
+    "dead": "book.state = 2",
+    "discarded": "book.state = 3",
+    "erased": "book.state = 4",
+}
+
+TABLES = "book JOIN source ON source.id = book.source LEFT JOIN result ON result.ref = book.id LEFT JOIN content ON content.ref = book.id"
+EMAIL_COLUMNS = "book.id, source.name, book.key, book.state, book.listed_at, book.attempts, book.next_attempt_at, book.last_error, content.subject, content.sender"
+EMAIL_WIDTH = 10
+
+
+class EmailFilter(msgspec.Struct, frozen=True):
+    """What to show; None does not filter. `since` and `until` are of the listing (emails) or of the storing (results)."""
+
+    source: str | None = None
+    state: str | None = None
+    classification: str | None = None
+    min_confidence: float | None = None
+    max_confidence: float | None = None
+    sender: str | None = None
+    decided_by: str | None = None
+    since: float | None = None
+    until: float | None = None
+    q: str | None = None
+
+
+class EmailItem(msgspec.Struct, frozen=True):
+    """One email of a list, in whatever state."""
+
+    ref: int
+    source: str
+    key: str
+    state: str
+    listed_at: float
+    attempts: int
+    next_attempt_at: float | None
+    last_error: str | None
+    subject: str
+    sender: str
+    result: StoredResult | None
+
+
+class NotificationItem(msgspec.Struct, frozen=True):
+    """A webhook, and what it led to: how many emails, the first of their keys."""
+
+    id: int
+    source: str
+    received_at: float
+    history_id: int
+    webhook_id: str | None
+    outcome: str
+    looked_at: float | None
+    emails: int
+    keys: list[str]
+
+
+class Page(msgspec.Struct, frozen=True):
+    """`next` is the `before` of the next page, None on the last one; `lag`: emails that the text index lacks, where it was used."""
+
+    items: list[Any]
+    next: int | None = None
+    lag: int | None = None
+
+
+class Reader:
+    """The reading side of one database."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def emails(self, wanted: EmailFilter, *, before: int | None = None, limit: int = 20) -> Page:
+        """All known emails, newest first by order of listing."""
+        return self._db.read(_emails, wanted, before, limit)
+
+    def results(self, wanted: EmailFilter, *, before: int | None = None, limit: int = 20) -> Page:
+        """Results, newest first by order of storing."""
+        return self._db.read(_results, wanted, before, limit)
+
+    def email(self, ref: int) -> EmailItem | None:
+        """One email."""
+        return self._db.read(_email, ref)
+
+    def timeline(self, ref: int) -> list[Stage]:
+        """Every stage of one email, oldest first."""
+        return self._db.read(timeline, ref)
+
+    def notifications(self, *, source: str | None = None, before: int | None = None, limit: int = 20) -> Page:
+        """Webhooks that were accepted, newest first."""
+        return self._db.read(_notifications, source, before, limit)
+
+    def lag(self) -> int:
+        """Emails that the text index lacks."""
+        return self._db.read(search.lag)
+
+
+def _emails(wanted: EmailFilter, before: int | None, limit: int) -> Page:
+    where, params, uses_text = _conditions(wanted, "book.id", "book.listed_at", before)
+    sql = f"SELECT {EMAIL_COLUMNS}, {RESULT_COLUMNS} FROM {TABLES}{where} ORDER BY book.id DESC LIMIT ?"
+    items = [_email_item(row) for row in execute(sql, [*params, limit + 1])]
+    return _page(items, [item.ref for item in items], limit, uses_text)
+
+
+def _results(wanted: EmailFilter, before: int | None, limit: int) -> Page:
+    where, params, uses_text = _conditions(wanted, "result.id", "result.processed_at", before)
+    tables = "result JOIN book ON book.id = result.ref JOIN source ON source.id = book.source LEFT JOIN content ON content.ref = result.ref"
+    sql = f"SELECT {RESULT_COLUMNS} FROM {tables}{where} ORDER BY result.id DESC LIMIT ?"
+    items = [stored_result(row) for row in execute(sql, [*params, limit + 1])]
+    return _page(items, [item.id for item in items], limit, uses_text)
+
+
+def _email(ref: int) -> EmailItem | None:
+    rows = execute(f"SELECT {EMAIL_COLUMNS}, {RESULT_COLUMNS} FROM {TABLES} WHERE book.id = ?", [ref])
+    return _email_item(rows[0]) if rows else None
+
+
+def _page(items: list[Any], places: Sequence[int], limit: int, uses_text: bool) -> Page:
+    return Page(items[:limit], places[limit - 1] if len(items) > limit else None, search.lag() if uses_text else None)
+
+
+def _conditions(wanted: EmailFilter, place: str, time_column: str, before: int | None) -> tuple[str, list[Any], bool]:
+    """The WHERE clause with its parameters, and whether the text index is in it."""
+    query = parse(wanted.q or "")
+    parts: list[tuple[str, list[Any]]] = [
+        (f"{place} < ?", [before]),
+        ("book.source = (SELECT id FROM source WHERE name = ?)", [wanted.source]),
+        ("result.label = ?", [_index(LABELS, wanted.classification)]),
+        ("result.label = ?", [_index(LABELS, query.label)]),
+        ("result.decided_by = ?", [_index(DECIDERS, wanted.decided_by)]),
+        ("result.confidence >= ?", [wanted.min_confidence]),
+        ("result.confidence <= ?", [wanted.max_confidence]),
+        (f"{time_column} >= ?", [wanted.since]),
+        (f"{time_column} <= ?", [wanted.until]),
+        (f"{time_column} >= ?", [query.after]),
+        (f"{time_column} < ?", [query.before]),
+        *((f"result.confidence {_operator(bound)} ?", [bound.value]) for bound in query.confidence),
+    ]
+    chosen = [part for part in parts if part[1] != [None]]
+    if wanted.state is not None:
+        chosen.append((STATE_CONDITIONS[wanted.state], []))
+    text, text_params = search.condition(_with_sender(query, wanted.sender), "book.id")
+    sql = " AND ".join([*(condition for condition, _ in chosen), *text])
+    params = [value for _, values in chosen for value in values] + text_params
+    return (f" WHERE {sql}" if sql else ""), params, bool(text)
+
+
+def _with_sender(query: Query, sender: str | None) -> Query:
+    return msgspec.structs.replace(query, senders=(*query.senders, sender)) if sender and tokens(sender) else query
+
+
+def _operator(bound: Bound) -> str:
+    return {"<": "<", "<=": "<=", ">": ">", ">=": ">="}[bound.operator]
+
+
+def _index(names: Sequence[str], name: str | None) -> int | None:
+    return None if name is None else names.index(name)
+
+
+def _email_item(row: tuple[Any, ...]) -> EmailItem:
+    ref, source, key, state, listed_at, attempts, next_attempt_at, last_error, subject, sender = row[:EMAIL_WIDTH]
+    result = row[EMAIL_WIDTH:]
+    shown = ("retrying" if next_attempt_at is not None else "queued") if state == 0 else EMAIL_STATES[state + 1]
+    return EmailItem(
+        ref=ref,
+        source=source,
+        key=key,
+        state=shown,
+        listed_at=listed_at,
+        attempts=attempts,
+        next_attempt_at=next_attempt_at if state == 0 else None,
+        last_error=last_error,
+        subject=subject or "",
+        sender=sender or "",
+        result=stored_result(result) if state == 1 and result[0] is not None else None,
+    )
+
+
+def _notifications(source: str | None, before: int | None, limit: int) -> Page:
+    parts = [("notification.id < ?", before), ("source.name = ?", source)]
+    chosen = [(condition, value) for condition, value in parts if value is not None]
+    where = f" WHERE {' AND '.join(condition for condition, _ in chosen)}" if chosen else ""
+    rows = execute(
+        "SELECT notification.id, source.name, received_at, notification.history_id, webhook_id, outcome, look.began, look.new_ids, look.id "
+        "FROM notification JOIN source ON source.id = notification.source LEFT JOIN look ON look.id = notification.look"
+        f"{where} ORDER BY notification.id DESC LIMIT ?",
+        [*(value for _, value in chosen), limit + 1],
+    )
+    items = [_notification(row) for row in rows]
+    return _page(items, [item.id for item in items], limit, uses_text=False)
+
+
+def _notification(row: tuple[Any, ...]) -> NotificationItem:
+    place, source, received_at, history_id, webhook_id, outcome, looked_at, new_ids, look = row
+    return NotificationItem(
+        id=place,
+        source=source,
+        received_at=received_at,
+        history_id=history_id,
+        webhook_id=webhook_id,
+        outcome=outcome,
+        looked_at=looked_at,
+        emails=new_ids or 0,
+        keys=_first_keys(look),
+    )
+
+
+def _first_keys(look: int | None, limit: int = 20) -> list[str]:
+    if look is None:
+        return []
+    return [key for (key,) in execute("SELECT key FROM book WHERE look = ? ORDER BY id LIMIT ?", [look, limit])]

@@ -1,0 +1,140 @@
+"""The full-text index: subject, body and sender of every email, in FTS5 or a tsvector, filled off the hot path.
+
+The janitor calls `index` in small slices; reading.py uses `condition`. Triggers put every new or changed content into a queue, so
+no writer can forget it. Text is cut into tokens by storage/query.py before either database sees it, so that both answer alike.
+"""
+
+# ruff: noqa: S608  (what is put into statements is constants of ours; values are parameters)
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from storage.database import Database
+from storage.query import Query, tokens
+from storage.statements import execute, execute_many, is_postgres
+
+MAX_CHARS = 32 * 1024
+"""So much of a body is indexed."""
+
+MAX_TOKENS = 4_000
+MAX_TOKEN = 64
+LAG_LIMIT = 100_000
+"""A larger lag is told as this."""
+
+Document = tuple[int, list[str], list[str], list[str]]
+"""ref, and the tokens of subject, body and sender."""
+
+FIELDS = "ABC"
+"""How a tsvector marks the fields subject, body and sender."""
+
+GAP = 2
+"""Positions between two fields in a tsvector, so that no phrase reaches over."""
+
+
+class Search:
+    """The index of one database. Any number of processes may fill it at once."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def index(self, limit: int = 128) -> int:
+        """Index up to `limit` emails that wait for it; how many were waiting in this slice."""
+        documents = self._db.read(_waiting, limit)
+        if documents:
+            self._db.write(_store, documents)
+        return len(documents)
+
+    def lag(self) -> int:
+        """How many emails wait to be indexed (at most LAG_LIMIT are counted)."""
+        return self._db.read(lag)
+
+
+def lag() -> int:
+    """As Search.lag, inside a transaction."""
+    return int(execute(f"SELECT COUNT(*) FROM (SELECT 1 FROM unindexed LIMIT {LAG_LIMIT}) AS waiting")[0][0])
+
+
+def condition(query: Query, ref: str) -> tuple[list[str], list[Any]]:
+    """The conditions, with parameters, that rows whose email is `ref` (a column) match the text of a query."""
+    positive = [*((phrase, "") for phrase in query.phrases), *((phrase, "subject") for phrase in query.subject)]
+    positive += [(phrase, "sender") for sender in query.senders if (phrase := tuple(tokens(sender)))]
+    conditions, params = [], []
+    if positive:
+        conditions.append(f"{ref} IN ({_matching()})")
+        params.append(_expression(positive))
+    for phrase in query.excluded:
+        conditions.append(f"{ref} NOT IN ({_matching()})")
+        params.append(_expression([(phrase, "")]))
+    return conditions, params
+
+
+def _matching() -> str:
+    return (
+        "SELECT ref FROM search WHERE words @@ ?::tsquery"
+        if is_postgres()
+        else "SELECT rowid FROM search WHERE search MATCH ?"
+    )
+
+
+def _expression(terms: Sequence[tuple[tuple[str, ...], str]]) -> str:
+    """All of the phrases; tokens are letters and digits only, so nothing in them can be an operator."""
+    if not is_postgres():
+        quoted = ((f"{field} : " if field else "") + '"' + " ".join(_cut(phrase)) + '"' for phrase, field in terms)
+        return " AND ".join(quoted)
+    marks = {"subject": ":A", "sender": ":C", "": ""}
+    return " & ".join(
+        "(" + " <-> ".join(f"'{token}'{marks[field]}" for token in _cut(phrase)) + ")" for phrase, field in terms
+    )
+
+
+def _cut(phrase: Sequence[str]) -> list[str]:
+    return [token[:MAX_TOKEN] for token in phrase]
+
+
+def _waiting(limit: int) -> list[Document]:
+    rows = execute(
+        "SELECT unindexed.ref, subject, substr(body, 1, ?), sender FROM unindexed LEFT JOIN content ON content.ref = unindexed.ref ORDER BY unindexed.ref LIMIT ?",
+        [MAX_CHARS, limit],
+    )
+    return [(ref, _tokens(subject), _tokens(body), _tokens(sender)) for ref, subject, body, sender in rows]
+
+
+def _tokens(text: str | None) -> list[str]:
+    return _cut(tokens(text or "")[:MAX_TOKENS])
+
+
+def _store(documents: Sequence[Document]) -> None:
+    """Take from the queue what is still in it, and index that; another indexer may have been first."""
+    refs = [(ref,) for ref, *_ in documents]
+    if is_postgres():
+        taken = execute("DELETE FROM unindexed WHERE ref = ANY(?) RETURNING ref", [[ref for ref, *_ in documents]])
+    else:
+        taken = execute_many("DELETE FROM unindexed WHERE ref = ? RETURNING ref", refs)
+    ours = {ref for (ref,) in taken}
+    _write([document for document in documents if document[0] in ours])
+
+
+def _write(documents: Sequence[Document]) -> None:
+    if is_postgres():
+        execute_many(
+            "INSERT INTO search (ref, words) VALUES (?, ?::tsvector) ON CONFLICT (ref) DO UPDATE SET words = excluded.words",
+            [(ref, _vector(fields)) for ref, *fields in documents],
+        )
+    else:
+        execute_many(
+            "INSERT OR REPLACE INTO search (rowid, subject, body, sender) VALUES (?, ?, ?, ?)",
+            [(ref, *(" ".join(field) for field in fields)) for ref, *fields in documents],
+        )
+
+
+def _vector(fields: Sequence[list[str]]) -> str:
+    """Write a document in a tsvector's own text form, as in 'token':3A,9B for each token."""
+    places: dict[str, list[str]] = defaultdict(list)
+    position = 0
+    for mark, field in zip(FIELDS, fields, strict=True):
+        for token in field:
+            position += 1
+            places[token].append(f"{position}{mark}")
+        position += GAP
+    return " ".join(f"'{token}':{','.join(at)}" for token, at in places.items())
