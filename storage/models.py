@@ -195,6 +195,8 @@ class LookRow(Table):
     history_id = BigIntegerField(null=True)
     listed = IntegerField()
     new_ids = IntegerField()
+    first_ref = BigIntegerField(null=True)  # its emails lie between these
+    last_ref = BigIntegerField(null=True)
 
     class Meta:
         table_name = "look"

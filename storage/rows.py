@@ -33,6 +33,21 @@ LETTER_COLUMNS = (
 )
 LETTER_TABLES = "dead_letter JOIN book ON book.id = dead_letter.ref JOIN source ON source.id = dead_letter.source"
 
+LETTER_FIELDS = (
+    "ref",
+    "generation",
+    "source",
+    "state",
+    "reason",
+    "error",
+    "attempts",
+    "first_seen",
+    "dead_at",
+    "processor_id",
+    "times",
+)
+"""The columns of a dead letter as it is written."""
+
 CONTENT_COLUMNS = "subject, body, sender, recipient, sent_at, headers, truncated"
 
 _times = msgspec.json.Decoder(dict[str, float])

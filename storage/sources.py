@@ -18,6 +18,7 @@ from storage.feeding import draw
 from storage.keys import MAX_KEY_BYTES, email_key, escape_id, is_hashed
 from storage.models import Book, DeadLetter, LookRow
 from storage.records import CursorMove, Look, SourceState
+from storage.rows import LETTER_FIELDS
 from storage.statements import batch, encode_json, execute, for_update, insert
 
 COLUMNS = "id, name, url, epoch, cursor, cursor_key, floor, listed"
@@ -26,20 +27,6 @@ RECENT_GAP = 5.0
 """Seconds between two remembered cursors: finer steps would not let the floor rise much earlier."""
 
 RECENT_LIMIT = 64
-
-LETTER_FIELDS = (
-    "ref",
-    "generation",
-    "source",
-    "state",
-    "reason",
-    "error",
-    "attempts",
-    "first_seen",
-    "dead_at",
-    "processor_id",
-    "times",
-)
 
 Recent = list[tuple[int, float]]
 
@@ -102,6 +89,7 @@ def enter(
     look_id = _write_look(source_id, look, len(new))
     refs = _insert(source_id, new, numbers, LANES.index(lane), look_id)
     execute("UPDATE source SET listed = listed + ? WHERE id = ?", [len(refs), source_id])
+    _span_look(look_id, [ref for ref, _ in refs])
     _bury_too_long(source_id, [(ref, key) for ref, key in refs if is_hashed(key)], keys, shard)
     return look_id, [(ref, key) for ref, key in refs if not is_hashed(key)]
 
@@ -121,6 +109,12 @@ def _write_look(source_id: int, look: Look, new: int) -> int:
     row = (source_id, look.kind, look.began, look.notified_at, look.history_id, look.listed, new)
     columns = ("source", "kind", "began", "notified_at", "history_id", "listed", "new_ids")
     return int(insert(LookRow, columns, [row], "RETURNING id")[0][0])
+
+
+def _span_look(look_id: int, refs: Sequence[int]) -> None:
+    """Keep between which refs a look's emails are, so that they are found without an index of their own."""
+    sql = "UPDATE look SET first_ref = COALESCE(first_ref, ?), last_ref = ? WHERE id = ?"
+    execute(sql, [min(refs), max(refs), look_id])
 
 
 def _bury_too_long(source_id: int, rows: list[tuple[int, str]], ids: dict[str, str], shard: str) -> None:

@@ -1,0 +1,250 @@
+"""Dead letters: emails that failed for good, with reason, attempts and content; replayed or discarded by people.
+
+Written by the undertaker, read and acted on by the web and the command line. The books' state alone is terminal: a letter is history,
+unique by (ref, generation), and its `state` says whether it still stands. Every act is guarded by the row's state and generation.
+"""
+
+# ruff: noqa: S608  (what is put into statements is constants of ours; values are parameters)
+
+from collections.abc import Sequence
+from typing import Any
+
+from engine.mailbox import LANES
+from storage.contents import CONTENT_FIELDS, CONTENT_UPSERT, content_values
+from storage.counters import Moves
+from storage.database import Database
+from storage.feeding import draw_for
+from storage.models import Content as ContentRow
+from storage.models import DeadLetter as LetterRow
+from storage.records import LETTER_STATES, Attempt, Burial, DeadLetter, DeadLetterGroup
+from storage.retries import MAX_ERROR
+from storage.rows import LETTER_COLUMNS, LETTER_FIELDS, LETTER_TABLES, dead_letter
+from storage.statements import batch, clean, encode_json, execute, for_update, insert
+
+_Held = dict[int, tuple[int, int, str, int, float, float | None]]
+
+
+class DeadLetters:
+    """The dead letters of one database. `shard` names who moves counters."""
+
+    def __init__(self, db: Database, *, shard: str = "books") -> None:
+        self._db = db
+        self._shard = shard
+
+    def bury(self, burials: Sequence[Burial]) -> list[DeadLetter | None]:
+        """Take open rows to `dead`, keeping reason and content; for each its letter, None where the row has moved on.
+
+        A row that is dead already in this generation answers with its letter: told twice reads as told once.
+        """
+        return self._db.write(_bury, burials, self._shard) if burials else []
+
+    def get(self, letter_id: int) -> DeadLetter | None:
+        """Give one letter, whatever became of it."""
+        return self._db.read(_get, letter_id)
+
+    def page(
+        self,
+        before: int | None = None,
+        limit: int = 20,
+        *,
+        reason: str | None = None,
+        source: str | None = None,
+        since: float | None = None,
+        until: float | None = None,
+        email: str | None = None,
+    ) -> tuple[list[DeadLetter], int | None]:
+        """Give letters that stand, newest first, with ids below `before`; and the `before` of the next page, if any.
+
+        `email` is a key; `since` <= dead_at < `until`.
+        """
+        filters = _filters(reason=reason, source=source, since=since, until=until, email=email)
+        return self._db.read(_page, before, limit, filters)
+
+    def groups(self) -> list[DeadLetterGroup]:
+        """Give the letters that stand by cause, most frequent first."""
+        return self._db.read(_groups)
+
+    def attempts_of(self, ref: int, generation: int) -> list[Attempt]:
+        """Give the failed tries of one life of an email, first to last."""
+        return self._db.read(_attempts_of, ref, generation)
+
+    def replay(self, ids: Sequence[int], *, lane: str = "high") -> int:
+        """Open the emails of these letters again, as a new generation with no attempts spent; how many."""
+        return self._db.write(_replay, ids, LANES.index(lane), self._shard) if ids else 0
+
+    def discard(self, letter_id: int) -> bool:
+        """Give the email up (dead → discarded); False where the letter does not stand."""
+        return self._db.write(_discard, letter_id, self._shard)
+
+
+def _bury(burials: Sequence[Burial], shard: str) -> list[DeadLetter | None]:
+    held = _hold(burials)
+    fresh: dict[int, Burial] = {}
+    for each in sorted(burials, key=lambda burial: burial.ref):
+        if each.ref in held and held[each.ref][:3] == (0, each.generation, each.key):
+            fresh.setdefault(each.ref, each)
+    _write(list(fresh.values()), held, shard)
+    letters = _letters_of(burials)
+    return [letters.get((each.ref, each.generation, each.key)) for each in burials]
+
+
+def _hold(burials: Sequence[Burial]) -> _Held:
+    """Read the rows as they are and, on PostgreSQL, lock them in the order of their refs."""
+    table, params = batch({"ref": "bigint"}, [(ref,) for ref in sorted({each.ref for each in burials})])
+    rows = execute(
+        "SELECT id, state, generation, key, source, listed_at, next_attempt_at FROM book "
+        f"WHERE id IN (SELECT ref FROM {table}) ORDER BY id {for_update()}",
+        params,
+    )
+    return {row[0]: row[1:] for row in rows}
+
+
+def _write(burials: Sequence[Burial], held: _Held, shard: str) -> None:
+    if not burials:
+        return
+    rows = [(each.ref, each.attempts, clean(each.error[:MAX_ERROR])) for each in burials]
+    table, params = batch({"ref": "bigint", "attempts": "int", "error": "text"}, rows)
+    execute(
+        "UPDATE book SET state = 2, attempts = batch.attempts, last_error = batch.error "
+        f"FROM {table} WHERE book.id = batch.ref",
+        params,
+    )
+    insert(LetterRow, LETTER_FIELDS, [_values(each, held[each.ref]) for each in burials])
+    contents = [content_values(each.ref, each.content) for each in burials if each.content is not None]
+    insert(ContentRow, CONTENT_FIELDS, contents, CONTENT_UPSERT)
+    moves = Moves()
+    moves.add("dead", len(burials))
+    moves.add("errors", len(burials))
+    moves.add("retrying", -sum(held[each.ref][5] is not None for each in burials))
+    moves.apply(shard)
+
+
+def _values(burial: Burial, held: tuple[Any, ...]) -> tuple[Any, ...]:
+    _, _, _, source, listed_at, _ = held
+    return (
+        burial.ref,
+        burial.generation,
+        source,
+        0,
+        burial.reason,
+        clean(burial.error[:MAX_ERROR]),
+        burial.attempts,
+        listed_at,
+        float(burial.at),
+        burial.processor_id,
+        encode_json(burial.times).decode(),
+    )
+
+
+def _letters_of(burials: Sequence[Burial]) -> dict[tuple[int, int, str], DeadLetter]:
+    """Find the letters of rows that are dead in the generation of their burial, ours or an earlier commit's."""
+    keys = [(each.ref, each.generation) for each in burials]
+    table, params = batch({"ref": "bigint", "generation": "int"}, keys)
+    rows = execute(
+        f"SELECT {LETTER_COLUMNS} FROM {LETTER_TABLES} JOIN {table} "
+        "ON batch.ref = dead_letter.ref AND batch.generation = dead_letter.generation "
+        "WHERE book.state = 2 AND book.generation = dead_letter.generation",
+        params,
+    )
+    letters = [dead_letter(row) for row in rows]
+    return {(each.ref, each.generation, each.key): each for each in letters}
+
+
+def _get(letter_id: int) -> DeadLetter | None:
+    rows = execute(f"SELECT {LETTER_COLUMNS} FROM {LETTER_TABLES} WHERE dead_letter.id = ?", [letter_id])
+    return dead_letter(rows[0]) if rows else None
+
+
+def _filters(**given: Any) -> list[tuple[str, Any]]:
+    conditions = {
+        "reason": "dead_letter.reason = ?",
+        "source": "source.name = ?",
+        "since": "dead_letter.dead_at >= ?",
+        "until": "dead_letter.dead_at < ?",
+        "email": "book.key = ?",
+    }
+    return [(conditions[name], value) for name, value in given.items() if value is not None]
+
+
+def _page(before: int | None, limit: int, filters: list[tuple[str, Any]]) -> tuple[list[DeadLetter], int | None]:
+    wanted = [*filters, *([("dead_letter.id < ?", before)] if before is not None else [])]
+    where = " AND ".join(["dead_letter.state = 0", *(condition for condition, _ in wanted)])
+    rows = execute(
+        f"SELECT {LETTER_COLUMNS} FROM {LETTER_TABLES} WHERE {where} ORDER BY dead_letter.id DESC LIMIT ?",
+        [*(value for _, value in wanted), limit + 1],
+    )
+    letters = [dead_letter(row) for row in rows[:limit]]
+    return letters, letters[-1].id if len(rows) > limit else None
+
+
+def _groups() -> list[DeadLetterGroup]:
+    rows = execute(
+        "SELECT grouped.reason, newest.error, grouped.number, grouped.oldest, grouped.newest FROM "
+        "(SELECT reason, COUNT(*) AS number, MIN(dead_at) AS oldest, MAX(dead_at) AS newest, MAX(id) AS last "
+        "FROM dead_letter WHERE state = 0 GROUP BY reason) AS grouped "
+        "JOIN dead_letter AS newest ON newest.id = grouped.last ORDER BY grouped.number DESC, grouped.reason",
+    )
+    return [DeadLetterGroup(*row) for row in rows]
+
+
+def _attempts_of(ref: int, generation: int) -> list[Attempt]:
+    rows = execute(
+        "SELECT source.name, book.key, attempt.ref, attempt.generation, attempt.attempt - 1, attempt.reason, "
+        "attempt.error, attempt.at, attempt.next_at, attempt.processor_id FROM attempt "
+        "JOIN book ON book.id = attempt.ref JOIN source ON source.id = book.source "
+        "WHERE attempt.ref = ? AND attempt.generation = ? ORDER BY attempt.attempt",
+        [ref, generation],
+    )
+    return [Attempt(*row) for row in rows]
+
+
+def _standing(ids: Sequence[int]) -> list[tuple[Any, ...]]:
+    """Give (letter id, ref, generation, source id) of the letters that stand."""
+    table, params = batch({"id": "bigint"}, [(letter_id,) for letter_id in sorted(set(ids))])
+    return execute(
+        "SELECT dead_letter.id, book.id, book.generation, book.source FROM dead_letter "
+        f"JOIN book ON book.id = dead_letter.ref WHERE dead_letter.id IN (SELECT batch.id FROM {table}) "
+        "AND book.state = 2 AND book.generation = dead_letter.generation ORDER BY book.id",
+        params,
+    )
+
+
+def _replay(ids: Sequence[int], lane: int, shard: str) -> int:
+    standing = _standing(ids)
+    if not standing:
+        return 0
+    numbers = draw_for([(ref, source) for _, ref, _, source in standing])
+    rows = [(ref, generation, numbers[ref]) for _, ref, generation, _ in standing]
+    table, params = batch({"ref": "bigint", "generation": "int", "seq": "bigint"}, rows)
+    opened = execute(
+        "UPDATE book SET state = 0, generation = book.generation + 1, attempts = 0, next_attempt_at = NULL, "
+        f"first_missing_at = NULL, last_error = NULL, lane = ?, feed_seq = batch.seq FROM {table} "
+        "WHERE book.id = batch.ref AND book.state = 2 AND book.generation = batch.generation RETURNING book.id",
+        [lane, *params],
+    )
+    refs = {ref for (ref,) in opened}
+    _settle([letter for letter, ref, _, _ in standing if ref in refs], "replayed", shard)
+    return len(refs)
+
+
+def _discard(letter_id: int, shard: str) -> bool:
+    for _, ref, generation, _ in _standing([letter_id]):
+        sql = "UPDATE book SET state = 3 WHERE id = ? AND state = 2 AND generation = ? RETURNING id"
+        if execute(sql, [ref, generation]):
+            _settle([letter_id], "discarded", shard)
+            return True
+    return False
+
+
+def _settle(letters: Sequence[int], state: str, shard: str) -> None:
+    """Say on the letters what became of them, and move the counters."""
+    table, params = batch({"id": "bigint"}, [(letter_id,) for letter_id in letters])
+    execute(
+        f"UPDATE dead_letter SET state = ? WHERE id IN (SELECT batch.id FROM {table})",
+        [LETTER_STATES.index(state), *params],
+    )
+    moves = Moves()
+    moves.add("dead", -len(letters))
+    if state == "discarded":
+        moves.add("discarded", len(letters))
+    moves.apply(shard)

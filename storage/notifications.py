@@ -1,0 +1,109 @@
+"""Webhooks that were accepted, with what they led to: whether one arrived, and what came of it.
+
+Noted by the lister after the look that a batch of them asked for, shown by GET /notifications, pruned by the janitor after seven days.
+"""
+
+# ruff: noqa: S608  (what is put into statements is constants of ours; values are parameters)
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from storage.database import Database
+from storage.models import NotificationRow
+from storage.records import Notification
+from storage.statements import clean, execute, insert
+
+FIELDS = ("source", "received_at", "history_id", "webhook_id", "outcome", "look")
+
+MAX_BIGINT = 2**63 - 1
+
+
+class NotedNotification(msgspec.Struct, frozen=True):
+    """A notification as it is shown: with its id, its source's name, and how many emails its look brought."""
+
+    id: int
+    source: str
+    received_at: float
+    history_id: int
+    webhook_id: str | None
+    outcome: str
+    look: int | None
+    new: int
+
+
+class Notifications:
+    """The notifications of all sources."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def note(self, source_id: int, notifications: Sequence[Notification]) -> None:
+        """Write down what was received; a repetition after a lost answer writes nothing twice that bears a webhook id."""
+        if notifications:
+            self._db.write(_note, source_id, notifications)
+
+    def page(
+        self, before: int | None = None, limit: int = 20, *, source: str | None = None
+    ) -> tuple[list[NotedNotification], int | None]:
+        """Give notifications, newest first, with ids below `before`; and the `before` of the next page, if any."""
+        return self._db.read(_page, before, limit, source)
+
+    def emails_of(self, look: int, limit: int = 100) -> list[str]:
+        """Give the keys of the emails that a look brought, oldest first."""
+        return self._db.read(_emails_of, look, limit)
+
+    def prune(self, before: float) -> int:
+        """Forget what was received before a time; how many."""
+        return self._db.write(_prune, before)
+
+
+def _note(source_id: int, notifications: Sequence[Notification]) -> None:
+    noted = _noted(source_id, notifications)
+    rows = [_values(source_id, each) for each in notifications if (each.webhook_id, each.received_at) not in noted]
+    insert(NotificationRow, FIELDS, rows)
+
+
+def _values(source_id: int, each: Notification) -> tuple[Any, ...]:
+    webhook_id = None if each.webhook_id is None else clean(each.webhook_id)
+    history_id = min(each.history_id, MAX_BIGINT)
+    return source_id, float(each.received_at), history_id, webhook_id, clean(each.outcome), each.look
+
+
+def _noted(source_id: int, notifications: Sequence[Notification]) -> set[tuple[str | None, float]]:
+    """Find those that an earlier commit of this very batch wrote: received at the same instant, with the same id."""
+    times = [each.received_at for each in notifications]
+    rows = execute(
+        "SELECT webhook_id, received_at FROM notification WHERE source = ? AND received_at >= ? AND received_at <= ?",
+        [source_id, min(times), max(times)],
+    )
+    return {(webhook_id, received_at) for webhook_id, received_at in rows}
+
+
+def _page(before: int | None, limit: int, source: str | None) -> tuple[list[NotedNotification], int | None]:
+    wanted = [("notification.id < ?", before), ("source.name = ?", source)]
+    given = [(condition, value) for condition, value in wanted if value is not None]
+    where = " AND ".join(["1 = 1", *(condition for condition, _ in given)])
+    rows = execute(
+        "SELECT notification.id, source.name, notification.received_at, notification.history_id, "
+        "notification.webhook_id, notification.outcome, notification.look, COALESCE(look.new_ids, 0) "
+        "FROM notification JOIN source ON source.id = notification.source LEFT JOIN look ON look.id = notification.look "
+        f"WHERE {where} ORDER BY notification.id DESC LIMIT ?",
+        [*(value for _, value in given), limit + 1],
+    )
+    noted = [NotedNotification(*row) for row in rows[:limit]]
+    return noted, noted[-1].id if len(rows) > limit else None
+
+
+def _emails_of(look: int, limit: int) -> list[str]:
+    rows = execute(
+        "SELECT book.key FROM look JOIN book ON book.id >= look.first_ref AND book.id <= look.last_ref "
+        "AND book.look = look.id WHERE look.id = ? ORDER BY book.id LIMIT ?",
+        [look, limit],
+    )
+    return [key for (key,) in rows]
+
+
+def _prune(before: float) -> int:
+    return len(execute("DELETE FROM notification WHERE received_at < ? RETURNING id", [before]))

@@ -1,0 +1,30 @@
+"""Desired state: JSON values by name, with versions that rise."""
+
+import pytest
+
+from storage.desired import Desired
+from tests.storage.books_fixtures import open_database
+
+
+@pytest.fixture
+def desired(database_url):
+    db = open_database(database_url)
+    yield Desired(db)
+    db.close()
+
+
+def test_values_are_set_replaced_and_listed(desired):
+    assert desired.get("paused", False) is False
+    assert desired.set("paused", True) == 1
+    assert desired.set("paused", False) == 2
+    desired.set("setup", {"webhook_url": "http://x"})
+    assert desired.get("paused") is False
+    assert desired.all() == {"paused": False, "setup": {"webhook_url": "http://x"}}
+
+
+def test_every_set_raises_the_version(desired):
+    versions = [desired.version()]
+    for value in (1, 1, 2):
+        desired.set("workers", value)
+        versions.append(desired.version())
+    assert versions == [0, 1, 2, 3]
