@@ -127,8 +127,9 @@ class MailboxStore(Protocol):
     ) -> list[Delivery]:
         """Up to `count` messages by lane weight, waiting up to `block` seconds for the first; [] when there are none.
 
-        A quarantined message comes alone, and is marked before it is returned. With `into` nothing is taken while one of
-        these mailboxes (downstream) has no room: back-pressure.
+        Consumers are named "node/process/slot". A quarantined message comes alone, and is marked before it is returned: its
+        process holds nothing else of the mailbox then, and its other slots get []. It has its turn under load too. With `into`
+        nothing is taken while one of these mailboxes (downstream) has no room: back-pressure.
         """
 
     def pending(
@@ -136,7 +137,8 @@ class MailboxStore(Protocol):
     ) -> list[Delivery]:
         """Messages that `consumer` already holds, oldest first: what a restarted process or a lost reply left in its hands.
 
-        `after` pages on: lane → last entry seen. Entries deleted under it are dropped from its hands and counted.
+        `after` pages on: lane → last entry seen. One from QUARANTINE comes alone, when no others are left. Entries deleted
+        under it are dropped from its hands and counted.
         """
 
     def settle(self, verdicts: Sequence[Verdict]) -> list[bool]:
