@@ -158,7 +158,8 @@ class Application(App):
 
     def _push(self) -> None:
         """Once a second: the figures, where they changed and somebody listens."""
-        hub, sent = self.services.hub, {STATS: {}, QUEUE: {}}
+        hub = self.services.hub
+        sent: dict[str, dict[str, Any]] = {}
         while True:
             gevent.sleep(PUSH_EVERY_S)
             wanted = [topic for topic in (STATS, QUEUE) if hub.wanted(topic)]
@@ -169,14 +170,14 @@ class Application(App):
             except DependencyTrouble:
                 continue
             for topic, data in ((STATS, stats), (QUEUE, queue_of(stats))):
-                if topic in wanted and settled(data) != sent[topic]:
+                if topic in wanted and settled(data) != sent.get(topic):
                     sent[topic] = settled(data)
                     hub.push(topic, msgspec.json.encode(live_client.stats_message(topic, data)))
 
     # -- requests
 
     def _register(self) -> bottle.Bottle:
-        app = bottle.Bottle(autojson=False)
+        app = bottle.Bottle()
         app.router.add_filter("segment", lambda _: (r"[^/]+", unquote_segment, None))
         app.router.add_filter("rest", lambda _: (r".+", unquote_segment, None))
         app.default_error_handler = self._routing_error

@@ -32,7 +32,7 @@ class Cached(Generic[T]):
             return self._value
 
 
-class Probe:
+class Probe(Generic[T]):
     """A check that may hang: `latest` waits for it `patience` seconds at most, and never starts a second one beside it.
 
     The check returns its value or raises; `latest` gives (value, error), with TimeoutError where no answer came in time.
@@ -42,7 +42,7 @@ class Probe:
         self._check = check
         self._keep = keep
         self._patience = patience
-        self._running: gevent.Greenlet | None = None
+        self._running: gevent.Greenlet[..., tuple[T | None, BaseException | None]] | None = None
         self._asked_at = float("-inf")
 
     def start(self) -> None:
@@ -58,7 +58,7 @@ class Probe:
         running = self._running
         assert running is not None
         running.join(max(0.0, self._patience - (time.monotonic() - self._asked_at)))
-        if running.ready():
+        if running.value is not None:
             return running.value
         return None, TimeoutError(f"no answer within {self._patience:g} s")
 

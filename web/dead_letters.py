@@ -6,6 +6,7 @@ Reads and writes through storage/dead_letters.py, whose guards make a second rep
 from typing import Any
 
 from actors.events import dead_letter_item, timestamp
+from storage.keys import shown_key
 from storage.records import DeadLetter
 from web.dispatch import Answer, Call
 from web.problems import Problem
@@ -46,7 +47,7 @@ def one_letter(call: Call, letter_id: str) -> dict[str, Any]:
     content = call.services.results.content(letter.ref)
     tries = [
         {
-            "attempt": each.attempt,
+            "attempt": each.attempts + 1,
             "at": timestamp(each.at),
             "reason": each.reason,
             "error": each.error,
@@ -107,7 +108,7 @@ def _filters(wanted: DeadLetterQuery | DeadLetterFilter) -> dict[str, Any]:
     return {
         "reason": wanted.reason,
         "source": wanted.source,
-        "email": wanted.email_id,
+        "email": None if wanted.email_id is None else shown_key(wanted.email_id),
         "since": read_time("since", wanted.since),
         "until": read_time("until", wanted.until),
     }

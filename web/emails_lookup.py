@@ -59,6 +59,7 @@ def no_result(call: Call, email_id: str, row: BookRow | None) -> Problem:
     headers: tuple[tuple[str, str], ...] = ()
     if row is not None and state != "unknown":
         members |= {"source": row.source, "attempts": row.attempts, "reason": _reason(call, row, state)}
+        members["error"] = row.last_error
         members["next_attempt_at"] = timestamp(row.next_attempt_at)
     if state in ("queued", "processed"):
         headers = (retry_after(QUEUED_RETRY_S),)
@@ -68,7 +69,10 @@ def no_result(call: Call, email_id: str, row: BookRow | None) -> Problem:
 
 
 def _reason(call: Call, row: BookRow, state: str) -> str | None:
-    if state in ("dead", "discarded"):
-        letter = call.services.dead_letters.newest_of(row.ref)
-        return letter.reason if letter else row.last_error
-    return row.last_error if state == "retrying" else None
+    """Why it failed, in the words of a dead letter."""
+    letters = call.services.dead_letters
+    if state == "dead":
+        standing, _ = letters.page(limit=1, source=row.source, email=row.key)
+        return standing[0].reason if standing else None
+    tries = letters.attempts_of(row.ref, row.generation) if state == "retrying" else []
+    return tries[-1].reason if tries else None

@@ -65,10 +65,14 @@ class ProblemAnswer(msgspec.Struct, rename={"kind": "type"}):
     errors: list[FieldError] | msgspec.UnsetType = msgspec.UNSET
     dependency: str | msgspec.UnsetType = msgspec.UNSET
     state: str | msgspec.UnsetType = msgspec.UNSET
+    source: str | msgspec.UnsetType = msgspec.UNSET
     reason: str | msgspec.UnsetType = msgspec.UNSET
+    error: str | msgspec.UnsetType = msgspec.UNSET
     attempts: int | msgspec.UnsetType = msgspec.UNSET
     next_attempt_at: Time | msgspec.UnsetType = msgspec.UNSET
     sources: list[str] | msgspec.UnsetType = msgspec.UNSET
+    oldest: str | msgspec.UnsetType = msgspec.UNSET
+    newest: str | msgspec.UnsetType = msgspec.UNSET
 
 
 # -- the webhook

@@ -1,0 +1,195 @@
+"""Who gets in, as tables: tokens, cookies, Host names, forwarded requests, other sites' pages."""
+
+import pytest
+
+from web.auth import Gate, LoginBrake, host_name, is_loopback_name, is_secure
+from web.problems import Problem
+from web.services import Access
+
+OPEN = Gate(Access())
+GUARDED = Gate(Access(api_token="full-token", api_token_readonly="read-token", cors_origins=("https://app.example",)))
+
+
+def environ(method="GET", **headers):
+    return {"REQUEST_METHOD": method, "HTTP_HOST": "localhost:8005"} | {
+        f"HTTP_{name}": value for name, value in headers.items()
+    }
+
+
+def status(gate, request, kind):
+    try:
+        gate.admit(request, kind)
+    except Problem as problem:
+        return problem.status
+    return 200
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("localhost", 200),
+        ("localhost:8005", 200),
+        ("LOCALHOST", 200),
+        ("localhost.", 200),
+        ("app.localhost", 200),
+        ("127.0.0.1:8005", 200),
+        ("127.8.9.1", 200),
+        ("[::1]:8005", 200),
+        ("evil.example", 403),
+        ("127.0.0.1.evil.example", 403),
+        ("localhost.evil.example", 403),
+        ("192.168.1.5:8005", 403),
+        ("1270.0.0.1", 403),
+        ("[::2]", 403),
+        ("", 403),
+    ],
+)
+def test_without_a_token_only_loopback_names_may_ask(host, expected):
+    assert status(OPEN, environ(HOST=host), "read") == expected
+    assert status(OPEN, environ(HOST=host), "page") == expected
+    assert status(OPEN, environ(HOST=host), "public") == 200
+
+
+@pytest.mark.parametrize("header", ["FORWARDED", "X_FORWARDED_FOR", "X_FORWARDED_HOST", "X_FORWARDED_PROTO"])
+def test_without_a_token_what_came_through_a_proxy_reaches_public_routes_alone(header):
+    assert status(OPEN, environ(**{header: "1.2.3.4"}), "read") == 403
+    assert status(OPEN, environ(**{header: "1.2.3.4"}), "page") == 403
+    assert status(OPEN, environ(**{header: "1.2.3.4"}), "public") == 200
+
+
+def test_allowed_hosts_are_let_in():
+    gate = Gate(Access(allowed_hosts=("Mail.Example",)))
+    assert status(gate, environ(HOST="mail.example:8005"), "full") == 200
+
+
+@pytest.mark.parametrize(
+    ("authorization", "kind", "method", "expected"),
+    [
+        (None, "read", "GET", 401),
+        ("Bearer full-token", "read", "GET", 200),
+        ("bearer full-token", "full", "POST", 200),
+        ("Bearer read-token", "read", "GET", 200),
+        ("Bearer read-token", "read", "HEAD", 200),
+        ("Bearer read-token", "full", "POST", 403),
+        ("Bearer wrong", "read", "GET", 401),
+        ("Bearer ", "read", "GET", 401),
+        ("Basic full-token", "read", "GET", 401),
+        ("full-token", "read", "GET", 401),
+        ("Bearer full-tok\u00e9n", "read", "GET", 401),
+        (None, "public", "POST", 200),
+        (None, "page", "GET", 200),
+    ],
+)
+def test_with_a_token_it_must_be_shown(authorization, kind, method, expected):
+    headers = {} if authorization is None else {"AUTHORIZATION": authorization}
+    assert status(GUARDED, environ(method, **headers), kind) == expected
+
+
+def test_with_a_token_any_host_and_any_proxy_will_do():
+    request = environ(HOST="mail.example", X_FORWARDED_FOR="1.2.3.4", AUTHORIZATION="Bearer full-token")
+    assert status(GUARDED, request, "full") == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({}, 200),
+        ({"ORIGIN": "http://localhost:8005"}, 200),
+        ({"ORIGIN": "https://app.example"}, 200),
+        ({"ORIGIN": "https://app.example", "SEC_FETCH_SITE": "cross-site"}, 200),
+        ({"SEC_FETCH_SITE": "same-origin"}, 200),
+        ({"SEC_FETCH_SITE": "none"}, 200),
+        ({"ORIGIN": "http://localhost:8006"}, 403),
+        ({"ORIGIN": "http://evil.example"}, 403),
+        ({"ORIGIN": "null"}, 403),
+        ({"SEC_FETCH_SITE": "cross-site"}, 403),
+        ({"SEC_FETCH_SITE": "same-site"}, 403),
+    ],
+)
+def test_unsafe_requests_from_other_sites_pages_are_refused(headers, expected):
+    request = environ("POST", AUTHORIZATION="Bearer full-token", **headers)
+    assert status(GUARDED, request, "full") == expected
+    refusal = GUARDED.authorize(environ(AUTHORIZATION="Bearer read-token", **headers))
+    assert (refusal is None) is (expected == 200)
+
+
+def cookie_of(gate, role, **request):
+    _, cookie = gate.open_session(role, secure=False)
+    return environ(COOKIE=f"other=1; {cookie.partition(';')[0]}", **request)
+
+
+def test_a_session_cookie_bears_its_role():
+    assert status(GUARDED, cookie_of(GUARDED, "full"), "read") == 200
+    assert GUARDED.identify(cookie_of(GUARDED, "full"), "full") == "full"
+    with pytest.raises(Problem) as caught:
+        GUARDED.identify(cookie_of(GUARDED, "read"), "full")
+    assert caught.value.status == 403
+
+
+def test_a_session_ends_when_the_token_changes_or_its_time_is_over(monkeypatch):
+    request = cookie_of(GUARDED, "full")
+    assert Gate(Access(api_token="another")).session(request) is None
+    later = GUARDED.session(request).expires + 1
+    monkeypatch.setattr("web.auth.time.time", lambda: later)
+    assert status(GUARDED, request, "read") == 401
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda value: value.replace("read.", "full.", 1),
+        lambda value: value[:-1] + ("A" if value[-1] != "A" else "B"),
+        lambda value: value.rpartition(".")[0],
+        lambda value: "full.99999999999.x.",
+        lambda value: "",
+        lambda value: "....",
+    ],
+)
+def test_a_cookie_that_we_did_not_sign_is_nothing(change):
+    _, cookie = GUARDED.open_session("read", secure=False)
+    name, _, value = cookie.partition(";")[0].partition("=")
+    assert GUARDED.session(environ(COOKIE=f"{name}={change(value)}")) is None
+
+
+def test_cookies_are_for_the_browser_alone():
+    _, plain = GUARDED.open_session("full", secure=False)
+    _, secure = GUARDED.open_session("full", secure=True)
+    assert all(flag in plain for flag in ("HttpOnly", "SameSite=Strict", "Path=/"))
+    assert secure.startswith("__Host-")
+    assert "Secure" in secure
+
+
+def test_a_wrong_bearer_token_is_not_mended_by_a_cookie():
+    request = cookie_of(GUARDED, "full", AUTHORIZATION="Bearer wrong")
+    assert status(GUARDED, request, "read") == 401
+
+
+def test_guessing_tokens_gets_slower():
+    brake = LoginBrake()
+    for _ in range(5):
+        brake.check("1.2.3.4", 100.0)
+        brake.failed("1.2.3.4", 100.0)
+    with pytest.raises(Problem) as caught:
+        brake.check("1.2.3.4", 100.5)
+    assert caught.value.status == 429
+    assert caught.value.headers[0][0] == "Retry-After"
+    brake.check("5.6.7.8", 100.5)
+    brake.check("1.2.3.4", 101.5)
+    for _ in range(20):
+        brake.failed("1.2.3.4", 101.5)
+    brake.check("1.2.3.4", 131.6)
+    brake.succeeded("1.2.3.4")
+    brake.check("1.2.3.4", 101.5)
+
+
+def test_x_forwarded_proto_is_believed_of_trusted_proxies_alone():
+    request = {"wsgi.url_scheme": "http", "HTTP_X_FORWARDED_PROTO": "https", "REMOTE_ADDR": "10.0.0.1"}
+    assert not is_secure(request, ())
+    assert is_secure(request, ("10.0.0.1",))
+    assert is_secure({"wsgi.url_scheme": "https"}, ())
+
+
+def test_names_in_host_headers():
+    assert host_name("[::1]:80") == "::1"
+    assert host_name("Example.COM.:80") == "example.com"
+    assert not is_loopback_name("127.0.0.1.example")

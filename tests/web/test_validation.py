@@ -1,0 +1,145 @@
+"""What clients send is read strictly, and what is wrong with it is said."""
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from web.problems import Problem
+from web.schemas import PageQuery
+from web.validation import make_cursor, read_cursor, read_json, read_model, read_query, read_time
+
+
+class Thing(msgspec.Struct, forbid_unknown_fields=True):
+    number: int
+    text: str = ""
+
+
+def refused(function, *args):
+    with pytest.raises(Problem) as caught:
+        function(*args)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        (b"", "not valid JSON"),
+        (b"{", "not valid JSON"),
+        (b"\xff", "UTF-8"),
+        (b'\xef\xbb\xbf{"number":1}', "not valid JSON"),
+        ('{"number":1}'.encode("utf-16"), "UTF-8"),
+        (b'{"number":1,"number":1}', "stands twice"),
+        (b'{"number":NaN}', "NaN"),
+        (b'{"number":-Infinity}', "Infinity"),
+        (b'{"number":1e999}', "too large"),
+        (b'{"number":' + b"9" * 5000 + b"}", "digits"),
+        (b"[" * 33 + b"]" * 33, "32 levels"),
+        (b"[" * 100_000, "32 levels"),
+        (b'{"a":' * 100_000, "32 levels"),
+        (b"{'number':1}", "not valid JSON"),
+        (b'{"text":"\n"}', "not valid JSON"),
+    ],
+)
+def test_json_that_two_readers_could_understand_differently_is_refused(raw, reason):
+    problem = refused(read_json, raw)
+    assert problem.status == 400
+    assert reason in problem.detail
+
+
+def test_json_may_be_nested_32_levels():
+    assert read_json(b"[" * 32 + b"]" * 32)
+
+
+@pytest.mark.parametrize(
+    ("raw", "field"),
+    [
+        (b'{"number":"1"}', "number"),
+        (b'{"number":true}', "number"),
+        (b'{"number":1.5}', "number"),
+        (b"{}", "number"),
+        (b'{"number":1,"text":null}', "text"),
+        (b'{"number":1,"more":2}', ""),
+        (b"[]", ""),
+        (b'"\\ud800"', ""),
+    ],
+)
+def test_fields_that_do_not_fit_are_named(raw, field):
+    problem = refused(read_model, raw, Thing)
+    assert problem.status == 422
+    assert problem.members["errors"][0]["field"] == field
+
+
+def test_half_a_surrogate_pair_becomes_the_replacement_character():
+    assert read_model(b'{"number":1,"text":"a\\ud800b\\ud83d\\ude00"}', Thing).text == "a\ufffdb\U0001f600"
+
+
+@pytest.mark.parametrize(
+    ("query", "word"),
+    [
+        ("limit=101", "limit"),
+        ("limit=0", "limit"),
+        ("limit=x", "limit"),
+        ("limit=1_0", "limit"),
+        ("limit=1&limit=2", "limit"),
+        ("min_confidence=1.5", "min_confidence"),
+        ("classification=spam", "classification"),
+        ("state=open", "state"),
+        ("source=%ff", "query"),
+        ("&".join(f"a{number}=1" for number in range(100)), "query"),
+    ],
+)
+def test_queries_that_cannot_be_are_400_and_name_the_parameter(query, word):
+    problem = refused(read_query, query, PageQuery)
+    assert problem.status == 400
+    assert word in problem.detail
+
+
+def test_a_query_is_read_by_its_model():
+    query = read_query("limit=7&min_confidence=0.5&q=a+b&unknown=1&sender=", PageQuery)
+    assert (query.limit, query.min_confidence, query.q, query.sender) == (7, 0.5, "a b", None)
+
+
+def test_a_cursor_comes_back_and_only_to_its_own_list():
+    cursor = make_cursor("emails", 12345)
+    assert read_cursor("emails", cursor) == 12345
+    assert read_cursor("emails", None) is None
+    assert make_cursor("emails", None) is None
+    assert refused(read_cursor, "results", cursor).status == 400
+
+
+@given(st.text(max_size=40))
+def test_any_other_text_is_no_cursor(text):
+    problem = refused(read_cursor, "emails", text)
+    assert problem.status == 400
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("1970-01-02", 86400),
+        ("1970-01-01T00:00:01Z", 1),
+        ("1970-01-01T00:00:01.500Z", 1.5),
+        ("1970-01-01T01:00:00+01:00", 0),
+        ("1970-01-01 00:01", 60),
+    ],
+)
+def test_iso_dates_and_times_are_read_as_utc(text, seconds):
+    assert read_time("since", text) == seconds
+
+
+@pytest.mark.parametrize(
+    "text", ["yesterday", "2026-13-01", "2026-1-1", "1700000000", "2026-01-01T25:00Z", "２０２６-01-01"]
+)
+def test_other_times_are_refused_by_name(text):
+    problem = refused(read_time, "since", text)
+    assert problem.status == 400
+    assert "since" in problem.detail
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_do_worse_than_a_problem(raw):
+    try:
+        read_model(raw, Thing)
+    except Problem as problem:
+        assert problem.status in (400, 422)
