@@ -344,7 +344,7 @@ def test_latency_is_added_to_each_call(running: Running) -> None:
     running.ask("PUT", "/simulator/faults", {"latency_ms": 60})
     start = time.monotonic()
     running.client.watch()
-    assert 0.06 <= time.monotonic() - start < 1
+    assert 0.06 <= time.monotonic() - start < 5
 
 
 def test_a_hanging_call_is_answered_once_the_fault_is_off(running: Running) -> None:
@@ -352,17 +352,17 @@ def test_a_hanging_call_is_answered_once_the_fault_is_off(running: Running) -> N
     call = gevent.spawn(running.client.watch)
     assert not gevent.wait([call], timeout=0.1)
     running.ask("DELETE", "/simulator/faults")
-    assert call.get(timeout=2) == 0
+    assert call.get(timeout=10) == 0
 
 
-def wait_for(running: Running, email_id: str, seconds: float = 3) -> None:
+def wait_for(running: Running, email_id: str, seconds: float = 10) -> None:
     with gevent.Timeout(seconds):
         while running.client.get_email(email_id) is None:
             gevent.sleep(0.01)
 
 
 def test_an_email_may_become_visible_only_after_it_was_announced(running: Running) -> None:
-    running.ask("PUT", "/simulator/faults", {"late_visibility_ms": 150})
+    running.ask("PUT", "/simulator/faults", {"late_visibility_ms": 400})
     email_id = running.send()
     assert running.client.watch() == 1
     assert running.client.list_emails(0) == []
@@ -373,7 +373,7 @@ def test_an_email_may_become_visible_only_after_it_was_announced(running: Runnin
 
 def test_a_gap_fills_late_between_others(running: Running) -> None:
     first = running.send()
-    running.ask("PUT", "/simulator/faults", {"gap_rate": 1, "gap_ms": 150})
+    running.ask("PUT", "/simulator/faults", {"gap_rate": 1, "gap_ms": 400})
     gap = running.send()
     running.ask("DELETE", "/simulator/faults")
     last = running.send()
