@@ -8,9 +8,11 @@ positions is filled again from the books.
 import time
 from collections.abc import Sequence
 
+from gevent.event import Event
+
 from actors.bodies import FETCH, FetchBody, encode
 from actors.events import new_event
-from engine.actor import ServiceActor
+from engine.actor import ServiceActor, Tick
 from engine.events import FEED, Bus
 from engine.mailbox import LANES, Envelope, MailboxStore, Room
 from storage.books import Books
@@ -22,18 +24,26 @@ LOW_SHARE = 10
 
 
 class Feeder(ServiceActor):
-    """Feeds on `feed` (told by the lister and the janitor), and once a second in case somebody else's node opened rows."""
+    """Feeds when its bell rings (the lister, the janitor), and each `tick` seconds in case another node opened rows."""
 
     def __init__(
-        self, *, name: str, bus: Bus, store: MailboxStore, books: Books, room: Room, tick: float = 1.0
+        self, *, name: str, bus: Bus, store: MailboxStore, books: Books, room: Room, bell: Event, tick: float = 0.5
     ) -> None:
         super().__init__(name=name, kind="feeder", bus=bus)
-        self.store, self.books, self.room, self.tick = store, books, room, tick
+        self.store, self.books, self.room, self.bell, self.tick = store, books, room, bell, tick
 
     def on_start(self) -> None:
-        """Begin to tick."""
-        super().on_start()
+        """Begin to tick and to listen for the bell."""
         self.every(self.tick, self.feed)
+        self.spawn(self._answer_the_bell)
+
+    def _answer_the_bell(self) -> None:
+        while True:
+            self.bell.wait()
+            self.bell.clear()
+            turn = Tick(self.feed, Event())
+            self.actor_ref.tell(turn)
+            turn.done.wait()
 
     def feed(self) -> int:
         """Feed all sources until there is nothing left or no room; returns how many rows went in."""

@@ -1,6 +1,8 @@
 """The front of a node: the web, the simulator where there is none outside, and the actors around the classifiers."""
 
 import logging
+from base64 import b64decode
+from contextlib import suppress
 from typing import Any
 
 from gevent.event import Event
@@ -16,9 +18,10 @@ from actors.undertaker import Undertaker
 from classification.model import Classifier
 from commands.stores import Stores
 from commands.version import VERSION
+from engine.errors import DependencyTrouble
 from engine.mailbox import DEAD
 from engine.mailbox_actor import Context
-from engine.metrics import Metrics
+from engine.metrics import Metrics, render_union
 from engine.supervision import ChildSpec
 from fakemail.client import FakeMailClient, Limits
 from fakemail.simulator import open_simulator
@@ -44,6 +47,7 @@ class Front:
         self, settings: Settings, context: Context, stores: Stores, classifier: Classifier, metrics: Metrics, token: str
     ) -> None:
         self.settings, self.context, self.stores, self.token = settings, context, stores, token
+        self.metrics = metrics
         self.bell = Event()
         self.hub = Hub(stores.mailboxes)
         self.simulator = (
@@ -54,7 +58,7 @@ class Front:
         self.server: HardenedServer | None = None
         stores.books.open_source(SOURCE, settings.fakemail_api_url or OWN_SIMULATOR)
         self.client = self._client()
-        self.application = Application(self._services(classifier, metrics))
+        self.application = Application(self._services(classifier))
 
     def specs(self) -> list[ChildSpec]:
         """The actors, in start order."""
@@ -121,7 +125,7 @@ class Front:
         if self.simulator is not None:
             self.simulator.close()
 
-    def _services(self, classifier: Classifier, metrics: Metrics) -> Services:
+    def _services(self, classifier: Classifier) -> Services:
         settings, stores = self.settings, self.stores
         secrets = " ".join(settings.webhook_secret)
         return Services(
@@ -146,11 +150,21 @@ class Front:
             sources={SOURCE: SourceConfig(SOURCE, self.fakemail_url or "", self.client, secrets)},
             classifier=classifier,
             hub=self.hub,
-            metrics=lambda: metrics.render_node(stores.mailboxes.alive()),
+            metrics=self._metrics,
             mailbox_names=(look_mailbox(SOURCE), FETCH, CLASSIFY, DEAD),
             default_workers=settings.processor_worker_count,
             simulator=simulator_app(self.simulator) if self.simulator is not None else None,
         )
+
+    def _metrics(self) -> bytes:
+        """Of all processes of this node, each as of its last heartbeat; our own are fresh."""
+        node, own = self.context.process.rsplit("/", 1)
+        snapshots = {}
+        with suppress(DependencyTrouble):
+            for process, info in self.stores.mailboxes.alive().items():
+                if info.get("node") == node and info.get("metrics"):
+                    snapshots[process.rsplit("/", 1)[-1]] = b64decode(info["metrics"])
+        return render_union({**snapshots, own: self.metrics.snapshot()})
 
     # -- FakeMail --------------------------------------------------------------------------------------------------------
 

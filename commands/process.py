@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import time
+from base64 import b64encode
 from typing import Any
 
 import gevent
@@ -109,7 +110,7 @@ def run(role: str, settings: Settings) -> None:
     stores.mailboxes.close()
     stores.database.close()
     log.info("%s stopped", process)
-    logs.flush()
+    logging.shutdown()
 
 
 def _describe(role: str, process: str, tree: list[Any], metrics: Metrics) -> dict[str, Any]:
@@ -123,7 +124,7 @@ def _describe(role: str, process: str, tree: list[Any], metrics: Metrics) -> dic
         "workers": len(workers),
         "busy": sum(info.busy_since is not None for info in workers),
         "actors": msgspec.to_builtins(tree),
-        "metrics": metrics.snapshot(),
+        "metrics": b64encode(metrics.snapshot()).decode(),
     }
 
 
