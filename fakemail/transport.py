@@ -198,6 +198,12 @@ class Connections:
             sock.close()
         return None
 
+    def _keep(self, sock: gsocket.socket) -> None:
+        now = time.monotonic()
+        self._idle.append((sock, now))
+        while now - self._idle[0][1] > _IDLE_S:  # at the bottom of the stack stands what a quiet time left over
+            self._idle.pop(0)[0].close()
+
     def _connect(self, patience: Patience) -> gsocket.socket:
         try:
             sock = gsocket.create_connection((self._host, self._port), timeout=patience.connect_s)
@@ -238,7 +244,7 @@ class Connections:
             raise BrokenAnswer(f"the connection broke: {error}") from error
         finally:
             if keep and not self._closed:
-                self._idle.append((sock, time.monotonic()))
+                self._keep(sock)
             else:
                 with contextlib.suppress(OSError):
                     sock.close()

@@ -360,6 +360,17 @@ def test_connections_are_kept_and_a_closed_one_is_replaced_silently() -> None:
     assert len(connections) == 3
 
 
+def test_connections_that_a_busy_time_left_over_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    with answering(numbered) as url:
+        client = client_of(url)
+        client.get_emails([str(number) for number in range(4, 60, 6)])
+        assert len(client._connections._idle) > 1
+        later = time.monotonic() + 31
+        monkeypatch.setattr("fakemail.transport.time.monotonic", lambda: later)
+        client.get_email("4")
+        assert len(client._connections._idle) == 1
+
+
 def test_a_connection_with_more_on_it_than_the_answer_is_not_used_again() -> None:
     connections = []
 
