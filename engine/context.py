@@ -13,6 +13,7 @@ from typing import Protocol
 from gevent.lock import BoundedSemaphore
 
 from engine.events import QUARANTINED, Bus
+from engine.lanes import process_of
 from engine.mailbox import MailboxStore
 from engine.outcome import Ledger, RetryPolicy
 
@@ -49,7 +50,7 @@ class Recovery:
             given = sum(
                 store.release(mailbox, consumer, crashed=True)
                 for consumer in store.consumers(mailbox)
-                if owner_of(consumer) == self.process
+                if process_of(consumer) == self.process
             )
             self._done.add(mailbox)
         if given:
@@ -78,8 +79,3 @@ class Context:
     def consumer(self, actor: str) -> str:
         """The consumer name of one of our actors."""
         return f"{self.process}/{actor}"
-
-
-def owner_of(consumer: str) -> str:
-    """The process that a consumer belongs to."""
-    return consumer.rpartition("/")[0]

@@ -15,9 +15,10 @@ import gevent
 
 from engine import events
 from engine.actor import ServiceActor
-from engine.context import Context, owner_of
+from engine.context import Context
 from engine.decisions import Judge, sort
 from engine.errors import DependencyTrouble, MessageTrouble, Permanent
+from engine.lanes import process_of
 from engine.mailbox import DEAD, Delivery, Verdict
 from engine.outcome import Fate, Grave, Key, Ledger, Obituary, Outcome, Postponement, Retry, RetryPolicy, clean, key_of
 from engine.pump import Intake, Pump
@@ -275,7 +276,7 @@ class MailboxActor(ServiceActor):
 
     def _sweep(self) -> None:
         for consumer, held in self.context.store.consumers(self.mailbox).items():
-            if held and owner_of(consumer) == self.context.process and consumer not in self.context.living:
+            if held and process_of(consumer) == self.context.process and consumer not in self.context.living:
                 self._release(consumer)
 
     def _release(self, consumer: str) -> None:

@@ -1,0 +1,132 @@
+"""Stand-ins for the engine's tests: a ledger in memory, a store with faults, an actor that is told what to do."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import gevent
+import pytest
+
+from engine.context import Context
+from engine.errors import DependencyTrouble
+from engine.mailbox import DEAD, Delivery, Envelope
+from engine.mailbox_actor import MailboxActor, Outcome, Postponement, RetryPolicy
+from engine.memory_mailbox import MemoryMailboxes
+
+DEADLINE = 5.0
+FAST = RetryPolicy(max_retries=3, delay=1.0)
+
+
+def until(ready: Callable[[], Any], what: str = "what was waited for") -> None:
+    """Wait until `ready()`, with a deadline."""
+    with gevent.Timeout(DEADLINE, pytest.fail.Exception(f"{what} did not happen within {DEADLINE} s")):
+        while not ready():
+            gevent.sleep(0.002)
+
+
+class MemoryLedger:
+    """The ledger as the books keep it: guarded by the attempts already spent, and knowing its own earlier commit."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, Postponement] = {}
+        self.calls = 0
+
+    def postpone(self, postponements: Sequence[Postponement]) -> list[bool]:
+        self.calls += 1
+        return [self._enter(each) for each in postponements]
+
+    def _enter(self, postponement: Postponement) -> bool:
+        key = postponement.delivery.envelope.key
+        known = self.rows.setdefault(key, postponement)
+        return known.delivery.envelope.attempts == postponement.delivery.envelope.attempts
+
+    def retry_event(self, postponement: Postponement) -> bytes | None:
+        return b"retry " + postponement.delivery.envelope.key.encode() if postponement.spend else None
+
+
+class Faults:
+    """Wraps a store or a ledger: `plan(name)` says what a call shall do: "" works, "before" and "after" fail there."""
+
+    def __init__(self, inner: Any, plan: Callable[[str], str], dependency: str = "redis") -> None:
+        self.inner, self.plan, self.dependency = inner, plan, dependency
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self.inner, name)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            fate = self.plan(name)
+            if fate == "before":
+                raise DependencyTrouble(f"no {name}", dependency=self.dependency)
+            answer = method(*args, **kwargs)
+            if fate == "after":
+                raise DependencyTrouble(f"the answer of {name} was lost", dependency=self.dependency)
+            return answer
+
+        return call
+
+
+class Script(MailboxActor):
+    """Does with each message what `acts` says of its key; without a word it is done."""
+
+    acts: dict[str, Callable[[Outcome, Delivery], None]]
+
+    def __init__(self, context: Context, *, acts: Any = None, name: str = "worker", **options: Any) -> None:
+        super().__init__(context, name=name, mailbox=options.pop("mailbox", "work"), block=0.01, **options)
+        self.acts = acts or {}
+        self.batches: list[list[str]] = []
+        self.seen: Counter[str] = Counter()
+
+    def handle(self, batch: Sequence[Delivery]) -> Outcome:
+        keys = [delivery.envelope.key for delivery in batch]
+        self.batches.append(keys)
+        self.seen.update(keys)
+        outcome = Outcome()
+        for delivery in batch:
+            self.acts.get(delivery.envelope.key, done)(outcome, delivery)
+        return outcome
+
+
+def done(outcome: Outcome, delivery: Delivery) -> None:
+    outcome.done(delivery, b"done " + delivery.envelope.key.encode())
+
+
+def raising(error: BaseException) -> Callable[[Outcome, Delivery], None]:
+    def act(_outcome: Outcome, _delivery: Delivery) -> None:
+        raise error
+
+    return act
+
+
+def first_raising(error: BaseException, times: int = 1) -> Callable[[Outcome, Delivery], None]:
+    left = [error] * times
+
+    def act(outcome: Outcome, delivery: Delivery) -> None:
+        if left:
+            raise left.pop()
+        done(outcome, delivery)
+
+    return act
+
+
+def letters(*keys: str, **more: Any) -> list[Envelope]:
+    return [Envelope("main", key, ref=number, body=b"body " + key.encode(), **more) for number, key in enumerate(keys)]
+
+
+def told(store: MemoryMailboxes) -> Counter[str]:
+    """Events of the log, by text."""
+    log = store.read_log("", count=1_000_000)
+    return Counter(entry.data.decode() for entry in log.entries)
+
+
+def in_mailbox(store: Any, mailbox: str = "work") -> int:
+    return sum(depth.messages for depth in store.depths(mailbox).values())
+
+
+def buried(store: MemoryMailboxes) -> list[Delivery]:
+    """What waits for the undertaker, taken."""
+    return store.take(DEAD, "test/undertaker", count=10_000, max_bytes=1 << 40, block=0.0)
+
+
+def holder(started: Any) -> Any:
+    """The actor object behind a ref, to look at what it saw."""
+    return started._actor_weakref()

@@ -1,0 +1,516 @@
+"""The loop: take, handle, postpone, settle; every message ends exactly once, whatever fails in between."""
+
+import gevent
+import msgspec
+import pytest
+from gevent.event import Event
+
+import engine.mailbox_actor
+import engine.pump
+from engine.context import Context
+from engine.errors import DependencyTrouble, MessageTrouble, Permanent
+from engine.events import BATCH_SETTLED, DEPENDENCY_BACK, DEPENDENCY_LOST, Bus
+from engine.mailbox import DEAD, QUARANTINE, Envelope, Room
+from engine.memory_mailbox import MemoryMailboxes
+from engine.outcome import Obituary
+from tests.engine.helpers import (
+    FAST,
+    Faults,
+    MemoryLedger,
+    Script,
+    buried,
+    done,
+    first_raising,
+    holder,
+    in_mailbox,
+    letters,
+    raising,
+    told,
+    until,
+)
+
+DOWN = DependencyTrouble("down", dependency="database")
+
+
+class Bench:
+    """A store, a ledger, and the actors of one process."""
+
+    def __init__(self):
+        self.store = MemoryMailboxes(turn=0.05, rooms={"next": Room(messages=5)})
+        self.ledger = MemoryLedger()
+        self.bus = Bus()
+        self.refs = []
+        self.control = type("Gate", (), {"paused": False})()
+
+    def context(self, **more):
+        options = {"store": self.store, "process": "n/p", "ledger": self.ledger, "bus": self.bus}
+        return Context(**{**options, "policy": FAST, "control": self.control, **more})
+
+    def start(self, acts=None, *, context=None, cls=Script, **options):
+        self.refs.append(cls.start(context or self.context(), acts=acts, **options))
+        return self.refs[-1]
+
+    def run(self, *keys, acts=None, **options):
+        """Put these, and start an actor on them."""
+        self.store.put("work", letters(*keys))
+        return self.start(acts, **options)
+
+    def drained(self):
+        until(lambda: in_mailbox(self.store) == 0, "an empty mailbox")
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """Waits of milliseconds."""
+    monkeypatch.setattr(engine.pump, "backoff", lambda attempt, **_: min(0.002 * attempt, 0.02))
+    monkeypatch.setattr(engine.pump, "IDLE_S", 0.002)
+
+
+@pytest.fixture
+def bench():
+    bench = Bench()
+    yield bench
+    for ref in bench.refs:
+        ref.stop(timeout=2)
+
+
+# -- the plain way
+
+
+def test_a_done_message_leaves_with_its_events(bench):
+    bench.run("a", "b")
+    bench.drained()
+    assert told(bench.store) == {"done a": 1, "done b": 1}
+
+
+def test_a_forwarded_message_is_in_the_next_mailbox(bench):
+    bench.run("a", acts={"a": lambda outcome, it: outcome.forward(it, "next", Envelope("main", "a", body=b"more"))})
+    bench.drained()
+    [delivery] = bench.store.take("next", "x", count=9, max_bytes=1 << 20, block=0)
+    assert delivery.envelope.body == b"more"
+
+
+def test_a_batch_is_bounded_by_count(bench):
+    ref = bench.run(*"abcdefg", count=3)
+    bench.drained()
+    assert [len(batch) for batch in holder(ref).batches] == [3, 3, 1]
+
+
+def test_one_batch_is_taken_ahead_and_no_more(bench):
+    go_on = Event()
+    ref = bench.run(*"abcdefgh", acts={"a": lambda outcome, it: (go_on.wait(5), done(outcome, it))}, count=2)
+    until(lambda: bench.store.depths("work")["normal"].in_hand == 4)
+    gevent.sleep(0.05)
+    assert bench.store.depths("work")["normal"].in_hand == 4
+    go_on.set()
+    bench.drained()
+    assert len(holder(ref).seen) == 8
+
+
+def test_nothing_is_taken_while_a_mailbox_downstream_is_full(bench):
+    bench.store.put("next", letters(*"12345"))
+    ref = bench.run("a", into=("next",))
+    gevent.sleep(0.03)
+    assert not holder(ref).batches
+    waiting = bench.store.take("next", "x", count=9, max_bytes=1 << 20, block=0)
+    bench.store.settle([engine.mailbox_actor.Verdict(delivery) for delivery in waiting])
+    bench.drained()
+
+
+def test_nothing_is_taken_while_paused(bench):
+    bench.control.paused = True
+    ref = bench.run("a")
+    until(lambda: ref.describe().state == "paused")
+    gevent.sleep(0.03)
+    assert not holder(ref).batches
+    bench.control.paused = False
+    bench.drained()
+    until(lambda: ref.describe().state == "running")
+
+
+def test_a_batch_is_told_of_once(bench):
+    batches = []
+    bench.bus.subscribe(lambda _name, fields: batches.append(fields), BATCH_SETTLED)
+    bench.run("a", "b", acts={"b": lambda outcome, it: outcome.bury(it, "gone", "404")})
+    until(lambda: batches)
+    counted = {name: batches[0][name] for name in ("messages", "done", "buried", "retried", "foreign")}
+    assert counted == {"messages": 2, "done": 1, "buried": 1, "retried": 0, "foreign": 0}
+    assert batches[0]["handle_s"] > 0
+
+
+# -- a message's trouble
+
+
+def test_only_the_message_that_raises_alone_is_charged(bench):
+    ref = bench.run(*"abc", acts={"b": raising(ValueError("b is bad"))})
+    bench.drained()
+    assert told(bench.store) == {"done a": 1, "done c": 1, "retry b": 1}
+    assert holder(ref).batches == [["a", "b", "c"], ["a"], ["b"], ["c"]]
+    row = bench.ledger.rows["b"]
+    assert (row.reason, row.error, row.spend) == ("handler_error", "ValueError: b is bad", True)
+    assert 0.5 <= row.next_at - row.at <= 1.0
+    assert row.processor == "n/p/worker"
+
+
+@pytest.mark.parametrize("error", [gevent.Timeout(1), gevent.GreenletExit(), SystemExit(), RecursionError()], ids=repr)
+def test_whatever_a_message_brings_about_is_charged_to_it_and_the_actor_lives(bench, error):
+    ref = bench.run("a", "b", acts={"b": raising(error)})
+    bench.drained()
+    assert told(bench.store) == {"done a": 1, "retry b": 1}
+    assert ref.describe().state == "running"
+
+
+def test_a_message_trouble_keeps_its_own_reason(bench):
+    bench.run("a", acts={"a": raising(MessageTrouble("no body", reason="fetch_failed"))})
+    bench.drained()
+    assert bench.ledger.rows["a"].reason == "fetch_failed"
+
+
+def test_a_permanent_trouble_is_buried_at_once(bench):
+    bench.run("a", acts={"a": raising(Permanent("no email", reason="invalid_email"))})
+    bench.drained()
+    [grave] = buried(bench.store)
+    obituary = msgspec.msgpack.decode(grave.envelope.body, type=Obituary)
+    assert (obituary.reason, obituary.attempts, obituary.content) == ("invalid_email", 1, b"body a")
+    assert (obituary.mailbox, obituary.processor) == ("work", "n/p/worker")
+    assert not bench.ledger.rows
+
+
+def test_after_the_last_retry_it_is_buried(bench):
+    bench.store.put("work", [Envelope("main", "a", attempts=3), Envelope("main", "b", attempts=2)])
+    bench.start({key: raising(ValueError("bad")) for key in "ab"})
+    bench.drained()
+    [grave] = buried(bench.store)
+    assert grave.envelope.key == "a"
+    assert msgspec.msgpack.decode(grave.envelope.body, type=Obituary).attempts == 4
+    assert set(bench.ledger.rows) == {"b"}
+
+
+def test_a_retry_that_is_nobodys_fault_spends_nothing_and_is_never_buried(bench):
+    bench.store.put("work", [Envelope("main", "a", attempts=3)])
+    bench.start({"a": lambda outcome, it: outcome.retry(it, "gone", "404", delay=7.0, spend=False, missing=True)})
+    bench.drained()
+    row = bench.ledger.rows["a"]
+    assert (row.spend, row.missing, row.next_at - row.at) == (False, True, pytest.approx(7.0))
+    assert not told(bench.store)
+
+
+def test_a_forgotten_message_is_charged_as_a_failed_try(bench):
+    bench.run("a", "b", acts={"b": lambda _outcome, _it: None})
+    bench.drained()
+    assert told(bench.store) == {"done a": 1, "retry b": 1}
+
+
+def test_a_message_with_two_fates_is_a_failed_try(bench):
+    bench.run("a", "b", acts={"b": lambda outcome, it: (done(outcome, it), done(outcome, it))})
+    bench.drained()
+    assert told(bench.store) == {"done a": 1, "retry b": 1}
+
+
+def test_a_handler_without_an_outcome_is_a_failed_try(bench):
+    class Careless(Script):
+        def handle(self, batch):
+            super().handle(batch)
+
+    bench.run("a", cls=Careless)
+    bench.drained()
+    assert "not an Outcome" in bench.ledger.rows["a"].error
+
+
+def test_a_handler_beyond_its_deadline_is_charged_with_the_time_outs_reason(bench):
+    class Slow(Script):
+        timeout_reason = "classifier_timeout"
+
+    acts = {"b": lambda outcome, it: (gevent.sleep(5), done(outcome, it))}
+    bench.run("a", "b", acts=acts, cls=Slow, deadline=0.03)
+    bench.drained()
+    assert bench.ledger.rows["b"].reason == "classifier_timeout"
+    assert told(bench.store) == {"done a": 1, "retry b": 1}
+
+
+def test_a_handler_that_gets_on_may_take_longer_than_its_deadline(bench):
+    class Steady(Script):
+        def handle(self, batch):
+            for _ in self.slices(batch, size=1):
+                gevent.sleep(0.02)
+            return super().handle(batch)
+
+    bench.run(*"abcdef", cls=Steady, deadline=0.06)
+    bench.drained()
+    assert not bench.ledger.rows
+
+
+def test_an_error_that_no_database_would_take_is_made_fit(bench):
+    bench.run("a", acts={"a": raising(Permanent("\ud800\0" + "x" * 9_000, reason="invalid_email"))})
+    bench.drained()
+    obituary = msgspec.msgpack.decode(buried(bench.store)[0].envelope.body, type=Obituary)
+    assert "\0" not in obituary.error
+    assert len(obituary.error) <= 2_000
+
+
+def test_a_retry_event_that_cannot_be_made_does_not_keep_the_message(bench):
+    class Mute(Script):
+        def retry_event(self, postponement):
+            raise ValueError(postponement.delivery.envelope.key)
+
+    ref = bench.run("a", acts={"a": raising(ValueError("bad"))}, cls=Mute)
+    bench.drained()
+    assert "a" in bench.ledger.rows
+    assert ref.describe().failures == 0
+
+
+def test_the_undertakers_own_trouble_makes_no_dead_letter_of_a_dead_letter(bench, monkeypatch):
+    monkeypatch.setattr(Script, "pause", lambda _self, _seconds: gevent.sleep(0.01))
+    body = msgspec.msgpack.encode(Obituary("gone", "404", 1, 1.0, "n/p/w", content=b"large"))
+    bench.store.put(DEAD, [Envelope("main", "a", body=body)])
+    bench.start({"a": first_raising(ValueError("no room"))}, mailbox=DEAD)
+    until(lambda: in_mailbox(bench.store, DEAD) == 0)
+    assert told(bench.store) == {"done a": 1}
+    assert not bench.ledger.rows
+
+
+# -- a dependency's trouble
+
+
+def test_a_dependencys_trouble_spends_nothing_and_the_same_batch_comes_again(bench):
+    told_of = []
+    bench.bus.subscribe(lambda name, _fields: told_of.append(name), DEPENDENCY_LOST, DEPENDENCY_BACK)
+    ref = bench.run(*"abc", acts={"b": first_raising(DOWN, times=3)})
+    bench.drained()
+    assert holder(ref).batches == [["a", "b", "c"]] * 4
+    assert not bench.ledger.rows
+    assert told(bench.store) == {"done a": 1, "done b": 1, "done c": 1}
+    until(lambda: told_of == [DEPENDENCY_LOST, DEPENDENCY_BACK])
+
+
+def test_while_it_waits_it_says_for_what_answers_and_takes_nothing(bench):
+    away = Event()
+    acts = {"a": lambda outcome, it: done(outcome, it) if away.is_set() else raising(DOWN)(outcome, it)}
+    ref = bench.run("a", acts=acts, count=1)
+    until(lambda: ref.describe().state == "waiting")
+    assert ref.describe().reason == "database: down"
+    bench.store.put("work", letters("b", "c", "d"))
+    assert ref.proxy().name.get(timeout=1) == "worker"
+    gevent.sleep(0.03)
+    assert bench.store.depths("work")["normal"].in_hand <= 2
+    away.set()
+    bench.drained()
+    assert list(holder(ref).seen) == ["a", "b", "c", "d"]
+    until(lambda: ref.describe().state == "running")
+
+
+def test_a_dependency_that_asked_for_time_gets_it(bench):
+    trouble = DependencyTrouble("slow down", dependency="fakemail", retry_after=0.2)
+    ref = bench.run("a", acts={"a": first_raising(trouble)})
+    until(lambda: ref.describe().state == "waiting")
+    gevent.sleep(0.1)
+    assert len(holder(ref).batches) == 1
+    bench.drained()
+
+
+def test_trouble_with_one_message_keeps_that_one_and_settles_the_rest(bench):
+    left = [DOWN, DOWN]
+    acts = {"b": lambda outcome, it: outcome.again(it, left.pop()) if left else done(outcome, it)}
+    ref = bench.run(*"abc", acts=acts)
+    bench.drained()
+    assert holder(ref).batches == [["a", "b", "c"], ["b"], ["b"]]
+    assert told(bench.store) == {"done a": 1, "done b": 1, "done c": 1}
+
+
+def test_one_by_one_goes_on_where_a_dependencys_trouble_met_it(bench):
+    acts = {"a": first_raising(ValueError("in company")), "b": first_raising(DOWN)}
+    ref = bench.run("a", "b", acts=acts)
+    bench.drained()
+    assert holder(ref).batches == [["a", "b"], ["a"], ["b"], ["b"]]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_ledger_in_trouble_is_asked_again_for_the_same(bench, when):
+    fates = [when]
+    ledger = Faults(bench.ledger, lambda name: fates.pop() if name == "postpone" and fates else "")
+    bench.run("a", "b", acts={"a": raising(ValueError("bad"))}, context=bench.context(ledger=ledger))
+    bench.drained()
+    assert told(bench.store) == {"retry a": 1, "done b": 1}
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("step", ["take", "settle", "pending"])
+def test_a_lost_call_of_the_store_loses_nothing_and_doubles_nothing(bench, step, when):
+    fates = [when]
+    store = Faults(bench.store, lambda name: fates.pop() if name == step and fates else "")
+    bench.store.put("work", letters("a", "b"))
+    bench.start(context=bench.context(store=store))
+    bench.drained()
+    assert not fates
+    assert told(bench.store) == {"done a": 1, "done b": 1}
+
+
+def test_an_entry_whose_answer_was_lost_unnoticed_is_found_by_rereading(bench, monkeypatch):
+    monkeypatch.setattr(engine.pump, "REREAD_S", 0.02)
+    bench.run("a")
+    bench.drained()
+    bench.store.put("work", letters("b"))
+    bench.store.take("work", "n/p/worker", count=1, max_bytes=1 << 20, block=0)
+    bench.drained()
+    assert told(bench.store)["done b"] == 1
+
+
+def test_a_message_that_somebody_else_settled_is_counted_and_its_event_is_not_told_twice(bench):
+    go_on, batches = Event(), []
+    bench.bus.subscribe(lambda _name, fields: batches.append(fields["foreign"]), BATCH_SETTLED)
+    ref = bench.run("a", acts={"a": lambda outcome, it: (go_on.wait(5), done(outcome, it))})
+    until(lambda: holder(ref).batches)
+    bench.store.release("work", "n/p/worker", crashed=False)
+    [other] = bench.store.take("work", "n/q/worker", count=1, max_bytes=1 << 20, block=0)
+    bench.store.settle([engine.mailbox_actor.Verdict(other, None, (b"done a",))])
+    go_on.set()
+    until(lambda: batches == [1])
+    assert told(bench.store) == {"done a": 1}
+
+
+# -- stopping
+
+
+def test_a_stop_finishes_what_is_in_hand_and_takes_nothing_more(bench):
+    go_on = Event()
+    ref = bench.run(*"abcdef", acts={"a": lambda outcome, it: (go_on.wait(5), done(outcome, it))}, count=2)
+    actor = holder(ref)
+    until(lambda: actor.batches and bench.store.depths("work")["normal"].in_hand == 4)
+    stopping = ref.stop(block=False)
+    go_on.set()
+    assert stopping.get(timeout=2)
+    assert sorted(actor.seen) == ["a", "b", "c", "d"]
+    assert bench.store.depths("work")["normal"].in_hand == 0
+    assert in_mailbox(bench.store) == 2
+
+
+def test_a_stop_in_trouble_leaves_what_is_in_hand_in_the_mailbox(bench):
+    ref = bench.run("a", "b", acts={"a": raising(DOWN)})
+    until(lambda: ref.describe().state == "waiting")
+    ref.stop(timeout=2)
+    depth = bench.store.depths("work")["normal"]
+    assert (depth.messages, depth.in_hand) == (2, 0)
+    assert not bench.ledger.rows
+
+
+def test_a_stop_waits_for_what_is_in_hand_no_longer_than_its_deadline(bench, monkeypatch):
+    monkeypatch.setattr(engine.mailbox_actor, "STOP_S", 0.0)
+    go_on = Event()
+    ref = bench.run("a", "b", acts={"a": lambda outcome, it: (go_on.wait(5), done(outcome, it))}, count=1)
+    actor = holder(ref)
+    until(lambda: bench.store.depths("work")["normal"].in_hand == 2)
+    stopping = ref.stop(block=False)
+    actor._stop_at = 0.0
+    go_on.set()
+    stopping.get(timeout=2)
+    assert list(actor.seen) == ["a"]
+    assert bench.store.depths("work")["normal"].in_hand == 0
+
+
+# -- after a death
+
+
+def test_a_restarted_process_finishes_what_it_held(bench):
+    bench.store.put("work", letters("a", "b"))
+    bench.store.take("work", "n/p/worker", count=1, max_bytes=1 << 20, block=0)
+    ref = bench.start()
+    bench.drained()
+    assert holder(ref).batches[0] == ["a"]
+    assert told(bench.store) == {"done a": 1, "done b": 1}
+
+
+def test_what_a_crashed_process_held_is_quarantined_and_handled_alone(bench):
+    bench.store.put("work", letters("a", "b", "c"))
+    bench.store.take("work", "n/p/worker", count=2, max_bytes=1 << 20, block=0)
+    ref = bench.start(context=bench.context(after_crash=True))
+    bench.drained()
+    assert sorted(batch for batch in holder(ref).batches if batch != ["c"]) == [["a"], ["b"]]
+    assert told(bench.store) == {"done a": 1, "done b": 1, "done c": 1}
+
+
+def test_after_a_crash_each_mailbox_is_quarantined_once_and_not_again_for_later_actors(bench):
+    bench.store.put("work", letters("a"))
+    context = bench.context(after_crash=True)
+    first = bench.start(context=context, acts={"a": raising(DOWN)})
+    until(lambda: first.describe().state == "waiting")
+    bench.start(context=context, name="second")
+    gevent.sleep(0.03)
+    assert bench.store.depths("work")[QUARANTINE].messages == 0
+
+
+def test_a_message_with_which_two_processes_died_alone_is_buried_unhandled(bench):
+    bench.store.put("work", letters("a"))
+    for _ in range(3):
+        until(lambda: bench.store.take("work", "n/p/worker", count=1, max_bytes=1 << 20, block=0))
+        bench.store.release("work", "n/p/worker", crashed=True)
+    ref = bench.start()
+    bench.drained()
+    assert not holder(ref).batches
+    obituary = msgspec.msgpack.decode(buried(bench.store)[0].envelope.body, type=Obituary)
+    assert (obituary.reason, obituary.attempts) == ("crashed_process", 3)
+
+
+def test_two_deaths_one_of_them_in_company_do_not_bury_it(bench):
+    bench.store.put("work", letters("a"))
+    for _ in range(2):
+        until(lambda: bench.store.take("work", "n/p/worker", count=1, max_bytes=1 << 20, block=0))
+        bench.store.release("work", "n/p/worker", crashed=True)
+    bench.start()
+    bench.drained()
+    assert told(bench.store) == {"done a": 1}
+
+
+def test_a_quarantined_message_goes_back_while_its_dependency_is_away(bench):
+    bench.store.put("work", letters("a"))
+    bench.store.take("work", "n/p/worker", count=1, max_bytes=1 << 20, block=0)
+    bench.store.release("work", "n/p/worker", crashed=True)
+    ref = bench.start({"a": first_raising(DOWN, times=2)})
+    until(lambda: holder(ref).batches)
+    until(lambda: bench.store.depths("work")[QUARANTINE].in_hand == 0)
+    bench.drained()
+    assert told(bench.store) == {"done a": 1}
+
+
+def test_a_quarantined_message_in_a_predecessors_hand_is_not_blamed_for_a_kill_of_everything(bench):
+    bench.store.put("work", letters("a"))
+    for crashed in (True, None):
+        until(lambda: bench.store.take("work", "n/p/worker", count=1, max_bytes=1 << 20, block=0))
+        if crashed:
+            bench.store.release("work", "n/p/worker", crashed=True)
+    ref = bench.start()
+    bench.drained()
+    assert told(bench.store) == {"done a": 1}
+    assert holder(ref).batches == [["a"]]
+
+
+def test_what_no_living_actor_of_this_process_owns_is_swept_up(bench, monkeypatch):
+    monkeypatch.setattr(engine.mailbox_actor, "SWEEP_S", 0.02)
+    bench.store.put("work", letters("a", "b"))
+    bench.store.take("work", "n/p/left", count=1, max_bytes=1 << 20, block=0)
+    bench.store.take("work", "other/process/worker", count=1, max_bytes=1 << 20, block=0)
+    bench.start()
+    until(lambda: told(bench.store) == {"done a": 1})
+    assert in_mailbox(bench.store) == 1
+
+
+def test_who_may_not_take_leaves_what_it_holds_to_others(bench):
+    class Follower(Script):
+        def may_take(self):
+            return False
+
+    bench.store.put("work", letters("a"))
+    bench.store.take("work", "n/p/worker", count=1, max_bytes=1 << 20, block=0)
+    bench.start(cls=Follower)
+    until(lambda: bench.store.depths("work")["normal"].in_hand == 0)
+    assert in_mailbox(bench.store) == 1
+
+
+def test_a_pump_that_fails_takes_its_actor_along(bench):
+    def broken(name):
+        if name == "take":
+            raise ZeroDivisionError
+        return ""
+
+    ref = bench.start(context=bench.context(store=Faults(bench.store, broken)))
+    until(lambda: ref.card.ended)
+    assert "ZeroDivisionError" in ref.describe().last_error
