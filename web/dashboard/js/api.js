@@ -49,15 +49,17 @@ async function call(method, path, body, { signal, timeout = 15_000 } = {}) {
 }
 
 async function read(response) {
-  const text = await response.text();
-  let data = null;
-  try {
-    data = text ? JSON.parse(text) : null;
-  } catch {
-    data = { detail: text.slice(0, 200) };
-  }
+  const data = parse(await response.text());
   if (response.status === 401) signedOut.dispatchEvent(new Event("out"));
   // An unhealthy /health is a 503 whose body is the very answer we want.
   if (response.ok || (response.status === 503 && data?.components)) return data;
   throw new ApiError(response.status, data ?? {});
+}
+
+function parse(text) {
+  try {
+    return text ? JSON.parse(text) : null;
+  } catch {
+    return { detail: text.slice(0, 200) };
+  }
 }

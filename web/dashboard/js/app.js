@@ -147,7 +147,8 @@ async function start() {
   });
   onRoute(showRoute);
   refreshShared();
-  // The WebSocket brings stats; health has no event, and stats need a net while the socket is away.
+  // The other pages come along when there is time, so that they open even while the server is away.
+  setTimeout(() => FLAT.forEach((page) => page[3]().catch(() => {})), 3000);
   setInterval(() => document.visibilityState === "visible" && refreshShared(), 15_000);
 }
 

@@ -3,7 +3,7 @@
  * second). Colours come from the style sheet's tokens, so light and dark need no code. Used by pages/now.js.
  */
 
-import { fill, h, s, setText } from "./dom.js";
+import { h, s, setText, update } from "./dom.js";
 import { count, hourMinute } from "./format.js";
 import { CLASSES } from "./shapes.js";
 
@@ -32,9 +32,9 @@ export class StackedBars {
     const peak = Math.max(4, ...buckets.map((bucket) => bucket.total));
     const height = niceCeiling(peak);
     this.svg.setAttribute("viewBox", `0 0 ${Math.max(1, buckets.length) * 10} 100`);
-    fill(this.svg, [25, 50, 75].map((y) => s("path", { class: "grid", d: `M0 ${y}H${buckets.length * 10}` })), buckets.map((bucket, index) => bar(bucket, index, height)));
+    update(this.svg, [25, 50, 75].map((y) => s("path", { class: "grid", d: `M0 ${y}H${buckets.length * 10}` })), buckets.map((bucket, index) => bar(bucket, index, height)));
     setText(this.top, count(height));
-    fill(this.axis, ticks(buckets).map((at) => h("span", null, hourMinute(at))));
+    update(this.axis, ticks(buckets).map((at) => h("span", null, hourMinute(at))));
     this.plot.setAttribute("aria-label", summary(buckets, step));
     this.#choose(this.#at);
   }
@@ -89,7 +89,7 @@ function summary(buckets, step) {
 }
 
 const SPARK_SAMPLES = 90;
-const SPARK_FEWEST = 12;
+const SPARK_FEWEST = 10;
 
 /** A sparkline: `draw(values)`, newest at the right end. Its scale starts at zero, so a flat line is flat. */
 export class Sparkline {
@@ -103,7 +103,8 @@ export class Sparkline {
     const shown = values.slice(-SPARK_SAMPLES);
     if (shown.length < SPARK_FEWEST) return;
     const top = Math.max(...shown) || 1;
-    const x = (index) => (100 - ((shown.length - 1 - index) / (SPARK_SAMPLES - 1)) * 100).toFixed(2);
+    const span = Math.max(SPARK_SAMPLES / 3, shown.length) - 1;
+    const x = (index) => (100 - ((shown.length - 1 - index) / span) * 100).toFixed(2);
     const points = shown.map((value, index) => `${x(index)} ${(23 - (value / top) * 21).toFixed(2)}`);
     this.line.setAttribute("d", `M${points.join("L")}`);
     this.area.setAttribute("d", `M${x(0)} 24L${points.join("L")}L100 24Z`);

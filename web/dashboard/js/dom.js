@@ -49,6 +49,41 @@ export function fill(element, ...children) {
   return element;
 }
 
+/**
+ * Make what is inside look like `children`, changing only what differs: focus, scroll and selection survive. For parts
+ * that are redrawn while people look at them; what listens to events must not stand in them.
+ */
+export function update(element, ...children) {
+  const wanted = document.createDocumentFragment();
+  append(wanted, children);
+  matchChildren(element, wanted);
+  return element;
+}
+
+function matchChildren(old, wanted) {
+  const fresh = [...wanted.childNodes];
+  fresh.forEach((node, index) => {
+    const there = old.childNodes[index];
+    if (!there) old.append(node);
+    else if (there.nodeName !== node.nodeName) there.replaceWith(node);
+    else if (there.nodeType === Node.TEXT_NODE) setText(there, node.textContent);
+    else {
+      matchAttributes(there, node);
+      matchChildren(there, node);
+    }
+  });
+  while (old.childNodes.length > fresh.length) old.lastChild.remove();
+}
+
+function matchAttributes(old, wanted) {
+  for (const { name } of [...old.attributes]) if (!wanted.hasAttribute(name)) old.removeAttribute(name);
+  for (const { name, value } of wanted.attributes) {
+    // The policy forbids style attributes, not the style object.
+    if (name === "style") old.style.cssText = wanted.style.cssText;
+    else if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+  }
+}
+
 /** Set text only where it differs, so that an idle page stays idle and a selection survives. */
 export function setText(element, text) {
   const wanted = String(text);

@@ -54,7 +54,7 @@ export function press(group, value) {
 
 /** What stands where there is nothing: a heading, a sentence, and what to do. */
 export function emptyState(title, text, ...actions) {
-  return h("div", { class: "state" }, h("h3", null, title), h("p", null, text), actions.length > 0 && h("p", { class: "actions" }, actions));
+  return h("div", { class: "state" }, h("h2", null, title), h("p", null, text), actions.length > 0 && h("p", { class: "actions" }, actions));
 }
 
 export function loading(rows = 5) {
@@ -66,7 +66,7 @@ export function failed(error, again) {
   return h(
     "div",
     { class: "state trouble", role: "alert" },
-    h("h3", null, error.status === 404 ? "Not here" : "That did not work"),
+    h("h2", null, error.status === 404 ? "Not here" : "That did not work"),
     h("p", null, error.message),
     again && h("p", { class: "actions" }, button("Try again", again)),
   );
@@ -93,6 +93,15 @@ export async function attempt(action, done) {
     return answer;
   } catch (error) {
     if (error.name !== "AbortError") toast(error.message, { kind: "trouble", seconds: 9 });
+    return undefined;
+  }
+}
+
+/** Read something that nobody asked for by hand: undefined where it cannot be had, and no toast. */
+export async function quietly(action) {
+  try {
+    return await action();
+  } catch {
     return undefined;
   }
 }

@@ -61,10 +61,11 @@ class Shared extends EventTarget {
 
 export const shared = new Shared();
 
-/** Read stats and health over REST: at start, and while the WebSocket is away. */
+/** Read over REST what no event tells (health, pause), and the stats as a net for the WebSocket. */
 export async function refreshShared() {
-  const [stats, health] = await Promise.allSettled([get("/stats"), get("/health")]);
+  const [stats, health, actors] = await Promise.allSettled([get("/stats"), get("/health"), get("/actors")]);
   if (stats.status === "fulfilled") shared.setStats(stats.value);
+  if (actors.status === "fulfilled" && actors.value.paused !== shared.paused) shared.set("paused", actors.value.paused);
   if (health.status === "fulfilled") shared.set("health", health.value);
 }
 

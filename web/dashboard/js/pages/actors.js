@@ -4,7 +4,7 @@
  */
 
 import { get, post } from "../api.js";
-import { fill, h, setText } from "../dom.js";
+import { fill, h, setText, update } from "../dom.js";
 import { ago, count, duration, rate, short } from "../format.js";
 import { ask, attempt, button, chip, emptyState, failed, loading } from "../parts.js";
 import { shared } from "../state.js";
@@ -32,8 +32,8 @@ export function show(root, _params, signal) {
       if (!size.value) size.value = poolSize(answer) || 3;
       setText(said, summary(answer));
       view.take(answer);
-      if (!nodes.contains(document.activeElement)) fill(nodes, answer.nodes.length ? answer.nodes.map((node) => drawNode(node, answer, view)) : emptyState("No node is alive", "No process has sent its heartbeat in the last seconds."));
-      fill(boxes, Object.entries(answer.mailboxes).map(drawMailbox));
+      update(nodes, answer.nodes.length ? answer.nodes.map((node) => drawNode(node, answer, view)) : emptyState("No node is alive", "No process has sent its heartbeat in the last seconds."));
+      update(boxes, Object.entries(answer.mailboxes).map(drawMailbox));
     } catch (error) {
       if (!signal.aborted && !nodes.querySelector("table")) fill(nodes, failed(error, load));
     }
@@ -55,7 +55,7 @@ export function show(root, _params, signal) {
     h("div", { class: "head" }, h("h1", null, "Actors"), said, h("div", { class: "actions" }, resize, pause)),
     nodes,
     h("section", { class: "sheet" }, h("header", null, h("h2", null, "Mailboxes"), h("span", { class: "quiet" }, "what waits in Redis, by priority; the rest waits in the books")),
-      h("div", { class: "table" }, h("table", null, h("thead", null, h("tr", null, ["Mailbox", "High", "Normal", "Low", "In hand", "Size", "Oldest"].map((name, at) => h("th", { scope: "col", class: at ? "num" : "" }, name)))), boxes))));
+      h("div", { class: "table", tabindex: 0, role: "region", "aria-label": "Mailboxes" }, h("table", null, h("thead", null, h("tr", null, ["Mailbox", "High", "Normal", "Low", "In hand", "Size", "Oldest"].map((name, at) => h("th", { scope: "col", class: at ? "num" : "" }, name)))), boxes))));
   load();
   const timer = setInterval(() => document.visibilityState === "visible" && load(), EVERY);
   signal.addEventListener("abort", () => clearInterval(timer));
@@ -103,7 +103,7 @@ function summary(answer) {
 function drawNode(node, answer, rates) {
   return h("section", { class: "sheet" },
     h("header", null, h("h2", null, node.node), answer.paused && chip("paused", "solid")),
-    h("div", { class: "table" }, h("table", { class: "tree" },
+    h("div", { class: "table", tabindex: 0, role: "region", "aria-label": `Actors of ${node.node}` }, h("table", { class: "tree" },
       h("thead", null, h("tr", null, ["Actor", "State", "Waiting", "Handled", "A second", "Restarts", "Last error"].map((name, at) => h("th", { scope: "col", class: at > 1 && at < 6 ? "num" : "" }, name)))),
       node.processes.map((process) => drawProcess(node, process, answer, rates)))));
 }

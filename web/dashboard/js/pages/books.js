@@ -4,7 +4,7 @@
  */
 
 import { get } from "../api.js";
-import { fill, h } from "../dom.js";
+import { fill, h, update } from "../dom.js";
 import { count, exact, percent, when } from "../format.js";
 import { live } from "../live.js";
 import { failed, loading } from "../parts.js";
@@ -29,8 +29,8 @@ export function show(root, _params, signal) {
   async function load() {
     try {
       const audit = await get("/audit", { signal });
-      fill(body, ledger(audit));
-      fill(asOf, `as of ${when(audit.as_of)}`);
+      update(body, ledger(audit));
+      update(asOf, `as of ${when(audit.as_of)}`);
       const words = judge(audit);
       verdict.classList.toggle("trouble", !words.good);
       if (words.text !== said) fill(verdict, h("b", null, words.title), ` ${words.text}`);
@@ -64,7 +64,7 @@ function ledger(audit) {
   return h("div", { class: "sheet ledger" },
     h("table", null,
       h("caption", { class: "hidden" }, "The books"),
-      h("thead", null, h("tr", null, h("th", { scope: "col" }, "Entry"), h("th", { scope: "col", class: "note" }, ""), h("th", { scope: "col", class: "num" }, "In"), h("th", { scope: "col", class: "num" }, "Out"), h("th", { scope: "col", class: "num" }, "Share"))),
+      h("thead", null, h("tr", null, h("th", { scope: "col" }, "Entry"), h("td", { class: "note" }), h("th", { scope: "col", class: "num" }, "In"), h("th", { scope: "col", class: "num" }, "Out"), h("th", { scope: "col", class: "num" }, "Share"))),
       h("tbody", null,
         h("tr", null, h("th", { scope: "row" }, h("a", { href: path("emails") }, "Listed by FakeMail")), h("td", { class: "note quiet" }, "each id once"), h("td", { class: "num" }, count(audit.listed)), h("td", null), h("td", null)),
         LINES.map(([name, title, note, href]) => h("tr", { class: audit[name] ? "" : "zero" }, h("th", { scope: "row" }, h("a", { href: href() }, title)), h("td", { class: "note quiet" }, note), h("td", null), h("td", { class: "num" }, count(audit[name])), h("td", { class: "num quiet" }, audit[name] ? percent(share(name), share(name) < 0.01 ? 2 : 0) : "")))),

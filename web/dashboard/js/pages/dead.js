@@ -4,7 +4,7 @@
  */
 
 import { del, get, post, url } from "../api.js";
-import { fill, h } from "../dom.js";
+import { fill, h, update } from "../dom.js";
 import { ago, count, exact, when } from "../format.js";
 import { keys } from "../keys.js";
 import { live } from "../live.js";
@@ -83,16 +83,16 @@ class DeadPage {
       return;
     }
     this.body.hidden = false;
-    fill(this.groups, groups.map((group) => this.#group(group)));
+    update(this.groups, groups.map((group) => this.#group(group)));
     fill(this.table,
       h("header", null, h("h2", null, this.#reason ? REASONS[this.#reason] : `All ${count(total)}`), this.#reason && h("a", { href: path("dead") }, "Show all"), h("span", { class: "end" }, button(this.#reason ? "Replay these" : "Replay all", () => this.#replayMany({ reason: this.#reason || undefined }), "small"))),
-      h("div", { class: "table" }, h("table", null, h("thead", null, h("tr", null, ["Email", "Cause", "Error", "Tries", "Died"].map((name, at) => h("th", { scope: "col", class: at === 3 ? "num" : "" }, name)))), this.rows)),
+      h("div", { class: "table", tabindex: 0, role: "region", "aria-label": "Letters" }, h("table", null, h("thead", null, h("tr", null, ["Email", "Cause", "Error", "Tries", "Died"].map((name, at) => h("th", { scope: "col", class: at === 3 ? "num" : "" }, name)))), this.rows)),
       this.more);
     this.#drawRows();
   }
 
   #drawRows() {
-    fill(this.rows, this.#items.map((item) => h("tr", { "aria-current": item.id === this.#open ? "true" : undefined, data: { letter: item.id } },
+    update(this.rows, this.#items.map((item) => h("tr", { "aria-current": item.id === this.#open ? "true" : undefined, data: { letter: item.id } },
       h("th", { scope: "row" }, h("a", { class: "mono", href: path("dead", { reason: this.#reason, id: item.id }) }, item.email_id)),
       h("td", null, REASONS[item.reason] ?? item.reason),
       h("td", { class: "cut", title: item.error }, item.error),
@@ -162,7 +162,7 @@ class DeadPage {
     if (!counted) return;
     if (!counted.matched) return toast("There is nothing to replay");
     const what = filter.reason ? `“${REASONS[filter.reason]}”` : "all causes";
-    if (!(await ask(`Replay ${count(counted.matched)} emails?`, `Dead letters of ${what} go through fetching and classifying again, each with fresh attempts.`, "Replay"))) return;
+    if (!(await ask(`Replay ${count(counted.matched)} ${counted.matched === 1 ? "email" : "emails"}?`, `Dead letters of ${what} go through fetching and classifying again, each with fresh attempts.`, "Replay"))) return;
     const answer = await attempt(() => post("/dead-letters/replay", { ...filter, dry_run: false }));
     if (answer) toast(`${count(answer.replayed)} emails are on their way again`);
     this.#load();

@@ -48,8 +48,8 @@ class EmailsPage {
     this.pane = h("section", { class: "detail", "aria-label": "Email" });
     this.detail = new EmailDetail(this.pane, signal, () => this.#close());
     root.classList.add("fixed");
-    fill(root, h("div", { class: "emails" }, h("section", { class: "list", "aria-label": "List of emails" }, h("h1", { class: "hidden" }, "Emails"), this.bar.element, this.status, this.body), this.pane));
-    this.root = root.firstElementChild;
+    fill(root, h("h1", { class: "hidden" }, "Emails"), h("div", { class: "emails" }, h("section", { class: "list", "aria-label": "List of emails" }, this.bar.element, this.status, this.body), this.pane));
+    this.root = root.lastElementChild;
     this.#listen();
     this.#keys();
   }

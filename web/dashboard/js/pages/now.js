@@ -5,10 +5,10 @@
 
 import { get, url } from "../api.js";
 import { Sparkline, StackedBars, Strip } from "../charts.js";
-import { fill, h, setText } from "../dom.js";
+import { fill, h, setText, update } from "../dom.js";
 import { count, duration, exact, hourMinute, NONE, percent, rate, sender, short, when } from "../format.js";
 import { live } from "../live.js";
-import { attempt, chip, label, loading, mark, meter, press, segmented } from "../parts.js";
+import { chip, label, loading, mark, meter, press, quietly, segmented } from "../parts.js";
 import { path } from "../route.js";
 import { CLASSES, emailItem, keyOf, series } from "../shapes.js";
 import { shared, WINDOW } from "../state.js";
@@ -28,11 +28,11 @@ function figures(signal) {
     figure("Emails a minute", (stats) => rate(stats.emails_per_minute), (stats) => `${short(stats.total_emails_processed)} in all`, "emails_per_minute"),
     figure("Time to classify, p95", (stats) => duration(stats.p95_processing_time_ms), (stats) => `median ${duration(stats.p50_processing_time_ms)}, p99 ${duration(stats.p99_processing_time_ms)}`, "p95_processing_time_ms"),
     figure("Waiting", (stats) => short(stats.queue_depth), waitingWords, "queue_depth"),
-    figure("Success", (stats) => (stats.success_rate === null ? NONE : percent(stats.success_rate / 100, stats.success_rate < 99.95 ? 1 : 0)), (stats) => `${count(stats.retry_count)} retries`, "success_rate"),
+    figure("Success", (stats) => (stats.success_rate === null ? NONE : percent(stats.success_rate / 100, stats.success_rate < 99.95 ? 1 : 0)), (stats) => `${count(stats.retry_count)} retries`),
     figure("Dead letters", (stats) => short(stats.dead_letters), (stats) => (stats.dead_letters ? h("a", { href: path("dead") }, "See why") : "none"), null, (stats) => stats.dead_letters > 0),
   ];
   const row = h("dl", { class: "figures", "aria-label": "Figures" }, list.map((item) => item.element));
-  shared.watch("stats", (stats) => list.forEach((item) => item.update(stats)), signal);
+  shared.watch("stats", (stats) => list.forEach((item) => item.refresh(stats)), signal);
   return row;
 }
 
@@ -41,15 +41,15 @@ function figure(name, value, note, field, trouble = () => false) {
   const small = h("small", null, " ");
   const spark = field ? new Sparkline() : null;
   const element = h("div", { class: "figure" }, h("dt", null, name), h("dd", null, big, small, spark?.element));
-  const update = (stats) => {
+  const refresh = (stats) => {
     setText(big, value(stats));
     const words = note(stats);
     if (typeof words === "string") setText(small, words);
-    else fill(small, words);
+    else update(small, words);
     element.classList.toggle("trouble", trouble(stats));
     spark?.draw(shared.history.map((sample) => sample[field] ?? 0));
   };
-  return { element, update };
+  return { element, refresh };
 }
 
 function waitingWords(stats) {
@@ -62,6 +62,7 @@ function waitingWords(stats) {
 function classified(signal) {
   let span = localStorage.getItem("span") === "day" ? "day" : "hour";
   let buckets = [];
+  let stale = false;
   const said = h("span", { class: "quiet readout" });
   const chart = new StackedBars((bucket, step) => setText(said, bucket ? readout(bucket, step) : ""));
   const body = h("div", null, loading(3));
@@ -78,7 +79,9 @@ function classified(signal) {
     const unit = step === "minute" ? 60_000 : 3_600_000;
     const end = Math.floor(Date.now() / unit) * unit + unit;
     const from = new Date(end - (step === "minute" ? 60 : 24) * unit).toISOString();
-    const answer = await attempt(() => get(url(["stats", "timeseries"], { from, to: new Date(end).toISOString(), step }), { signal }));
+    stale = false;
+    const answer = await quietly(() => get(url(["stats", "timeseries"], { from, to: new Date(end).toISOString(), step }), { signal }));
+    stale ||= !answer;
     if (!answer) return;
     buckets = series(answer);
     if (!chart.element.isConnected) fill(body, chart.element);
@@ -86,7 +89,6 @@ function classified(signal) {
   }
 
   // A new result goes into its own bucket at once; a label moves counts about, so the store is asked.
-  let stale = false;
   const onEvent = ({ detail }) => {
     if (detail.event === "process") {
       const unit = span === "hour" ? 60_000 : 3_600_000;
@@ -101,10 +103,8 @@ function classified(signal) {
   const redraw = () => {
     const unit = span === "hour" ? 60_000 : 3_600_000;
     const last = buckets.at(-1);
-    if (stale || (last && Date.now() >= last.at + unit)) {
-      stale = false;
-      load();
-    } else if (buckets.length) chart.draw(buckets, span === "hour" ? "minute" : "hour");
+    if (live.state === "live" && (stale || (last && Date.now() >= last.at + unit))) load();
+    else if (buckets.length) chart.draw(buckets, span === "hour" ? "minute" : "hour");
   };
   live.addEventListener("event", onEvent, { signal });
   live.addEventListener("resync", load, { signal });
@@ -138,8 +138,10 @@ function newest(signal) {
   let items = [];
   let hover = false;
   let changed = false;
+  let missed = false;
 
   const paint = () => {
+    if (missed && live.state === "live") load();
     const still = hover || list.contains(document.activeElement);
     setText(held, still && changed ? "held while you look" : "");
     if (still || !changed) return;
@@ -147,7 +149,9 @@ function newest(signal) {
     fill(list, items.length ? items.map(row) : h("li", { class: "quiet none" }, "Nothing has been classified yet. Send an email from the Simulator page, or wait for FakeMail."));
   };
   async function load() {
-    const answer = await attempt(() => get(url(["results"], { limit: SEED }), { signal }));
+    missed = false;
+    const answer = await quietly(() => get(url(["results"], { limit: SEED }), { signal }));
+    missed ||= !answer;
     if (!answer) return;
     shared.seed(answer.items);
     items = answer.items.slice(0, NEWEST).map(emailItem);
@@ -207,7 +211,7 @@ function machine(signal) {
 function drawClasses(body, stats) {
   const counts = stats.emails_by_classification ?? {};
   const total = CLASSES.reduce((sum, name) => sum + (counts[name] ?? 0), 0);
-  fill(body, CLASSES.map((name) => {
+  update(body, CLASSES.map((name) => {
     const share = total ? (counts[name] ?? 0) / total : 0;
     return h("tr", null, h("th", { scope: "row" }, h("a", { href: path("emails", { classification: name }) }, label(name))), h("td", { class: "wide" }, meter(share, name, percent(share))), h("td", { class: "num" }, short(counts[name] ?? 0)), h("td", { class: "num quiet" }, percent(share)));
   }));
@@ -215,20 +219,20 @@ function drawClasses(body, stats) {
 
 function drawQueue(body, depths) {
   const most = Math.max(1, ...Object.values(depths));
-  fill(body, ["high", "normal", "low"].map((lane) => h("tr", null, h("th", { scope: "row" }, lane), h("td", { class: "wide" }, meter((depths[lane] ?? 0) / most, "ink", `${depths[lane] ?? 0} waiting`)), h("td", { class: "num" }, short(depths[lane] ?? 0)))));
+  update(body, ["high", "normal", "low"].map((lane) => h("tr", null, h("th", { scope: "row" }, lane), h("td", { class: "wide" }, meter((depths[lane] ?? 0) / most, "ink", `${depths[lane] ?? 0} waiting`)), h("td", { class: "num" }, short(depths[lane] ?? 0)))));
 }
 
 function drawWorkers(dots, words, stats) {
   const busy = stats.busy_workers ?? 0;
   const all = busy + (stats.available_workers ?? 0);
   setText(words, `${busy} of ${all} busy, ${stats.nodes} ${stats.nodes === 1 ? "node" : "nodes"}, up ${duration((stats.uptime_seconds ?? 0) * 1000)}`);
-  fill(dots, Array.from({ length: Math.min(all, 64) }, (_, index) => h("i", { class: index < busy ? "on" : "" })));
+  update(dots, Array.from({ length: Math.min(all, 64) }, (_, index) => h("i", { class: index < busy ? "on" : "" })));
 }
 
 function drawHealth(list, overall, answer) {
   const well = answer.status === "healthy";
-  fill(overall, well ? h("span", { class: "quiet" }, "all well") : chip(answer.status, "trouble"));
-  fill(list, Object.entries(answer.components ?? {}).map(([name, part]) => {
+  update(overall, well ? h("span", { class: "quiet" }, "all well") : chip(answer.status, "trouble"));
+  update(list, Object.entries(answer.components ?? {}).map(([name, part]) => {
     const good = part.status === "healthy";
     const note = part.reason ?? (part.latency_ms == null ? "" : duration(part.latency_ms));
     return h("li", { class: good ? "" : "trouble" }, h("i", { "aria-hidden": "true" }), h("b", null, name === "fakemail" ? "FakeMail" : name), h("span", null, good ? note : [part.status, note && `: ${note}`]));

@@ -4,7 +4,7 @@
  */
 
 import { del, get, post, put } from "../api.js";
-import { fill, h, setText } from "../dom.js";
+import { fill, h, setText, update } from "../dom.js";
 import { count, duration, percent, rate } from "../format.js";
 import { ask, attempt, button, chip, emptyState, failed, loading, toast } from "../parts.js";
 import { path } from "../route.js";
@@ -123,7 +123,9 @@ function faults(signal) {
     else load();
   }
   async function load() {
-    const values = await attempt(() => get("/simulator/faults", { signal }));
+    const values = await get("/simulator/faults", { signal }).catch((error) => {
+      if (!signal.aborted) fill(list, failed(error, load));
+    });
     if (!values) return;
     fields = FAULTS.map((fault) => faultField(fault, () => save(collect())));
     const groups = [...new Set(FAULTS.map((fault) => fault.group))];
@@ -148,11 +150,11 @@ function reaction(signal) {
       ["Success", stats.success_rate === null ? "–" : percent(stats.success_rate / 100, 1)],
       ["Classified in all", count(stats.total_emails_processed)],
     ];
-    fill(body, rows.map(([name, value]) => h("tr", null, h("th", { scope: "row" }, name), h("td", { class: "num" }, value))));
+    update(body, rows.map(([name, value]) => h("tr", null, h("th", { scope: "row" }, name), h("td", { class: "num" }, value))));
   }, signal);
   shared.watch("health", (health) => {
     const part = health.components?.fakemail ?? {};
-    fill(fake, "FakeMail is ", h("b", { class: part.status === "healthy" ? "" : "trouble" }, part.status ?? "unknown"), part.reason ? `: ${part.reason}` : " in the eyes of the system.");
+    update(fake, "FakeMail is ", h("b", { class: part.status === "healthy" ? "" : "trouble" }, part.status ?? "unknown"), part.reason ? `: ${part.reason}` : " in the eyes of the system.");
   }, signal);
   return h("section", { class: "sheet" }, h("header", null, h("h2", null, "What the system does"), h("a", { class: "end", href: path("now") }, "Now")), h("table", { class: "bare" }, body), fake);
 }

@@ -1,0 +1,240 @@
+"""A Chromium under test and a server to look at: used by the browser tests and by scripts/screenshots.py.
+
+Debian's Chromium and driver, driven by Selenium. Flags are those that a root user on a machine without internet needs.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+
+ROOT = Path(__file__).parents[2]
+CHROMIUM, DRIVER = "/usr/bin/chromium", "/usr/bin/chromedriver"
+FLAGS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+    "--force-color-profile=srgb",
+)
+DEADLINE = 15.0
+
+WATCHER = """
+window.__faults = [];
+addEventListener("securitypolicyviolation", (event) => __faults.push("CSP " + event.violatedDirective + " " + event.sourceFile));
+addEventListener("error", (event) => __faults.push("error " + event.message));
+addEventListener("unhandledrejection", (event) => __faults.push("rejection " + event.reason));
+for (const name of ["alert", "confirm", "prompt"]) window[name] = () => __faults.push("dialog " + name);
+"""
+"""Runs before the page's own scripts: whatever must never happen is written down."""
+
+
+def installed() -> bool:
+    """Whether Chromium and its driver are on this machine."""
+    return Path(CHROMIUM).exists() and Path(DRIVER).exists()
+
+
+class Page:
+    """One browser tab and short words for what tests do with it."""
+
+    def __init__(self, driver: webdriver.Chrome) -> None:
+        self.driver = driver
+        self.base = ""
+        driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": WATCHER})
+        driver.execute_cdp_cmd("Network.enable", {})
+
+    def size(self, width: int, height: int = 900) -> None:
+        """The viewport; below 600 as on a phone."""
+        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+
+    def theme(self, name: str) -> None:
+        """What the system prefers: light or dark."""
+        self.driver.execute_cdp_cmd(
+            "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": name}]}
+        )
+
+    def open(self, route: str) -> None:
+        """Load the dashboard anew at a route (`emails?q=x`) and wait until it is live."""
+        self.driver.get("about:blank")
+        self.driver.get(f"{self.base}/#/{route}")
+        self.until("return document.getElementById('link')?.dataset.state === 'live'", "the live connection")
+
+    def go(self, route: str) -> None:
+        """Follow a link within the page."""
+        self.js("location.hash = arguments[0]", f"#/{route}")
+
+    def js(self, script: str, *values: Any) -> Any:
+        """Run a script in the page."""
+        return self.driver.execute_script(script, *values)
+
+    def until(self, script: str, what: str = "", deadline: float = DEADLINE) -> Any:
+        """Poll a script until its value is true; returns it."""
+        end = time.monotonic() + deadline
+        while not (value := self.js(script)):
+            if time.monotonic() > end:
+                raise TimeoutError(f"{what or script} did not come within {deadline} s; the page says: {self.text()[:600]}")
+            time.sleep(0.02)
+        return value
+
+    def sees(self, text: str, selector: str = "body", deadline: float = DEADLINE) -> None:
+        """Wait until the text stands in (one of) the selected elements."""
+        script = f"return [...document.querySelectorAll({json.dumps(selector)})].some((node) => node.innerText.includes({json.dumps(text)}))"
+        self.until(script, f"{text!r} in {selector}", deadline)
+
+    def text(self, selector: str = "main") -> str:
+        """What stands in the first such element."""
+        return str(self.js(f"return document.querySelector({json.dumps(selector)})?.innerText ?? ''"))
+
+    def click(self, selector: str, text: str = "") -> None:
+        """Click the first such element (that has the text), as soon as there is one."""
+        find = f"[...document.querySelectorAll({json.dumps(selector)})].find((node) => node.innerText.includes({json.dumps(text)}))"
+        self.until(f"const node = {find}; if (!node || node.disabled) return false; node.click(); return true", f"{selector} {text}")
+
+    def press(self, *keys: str) -> None:
+        """Press single keys, as a person without a mouse."""
+        for key in keys:
+            for kind in ("keyDown", "keyUp"):
+                event = {"type": kind, "key": key}
+                if len(key) == 1 and kind == "keyDown":
+                    event["text"] = key
+                if key in CODES:
+                    event["windowsVirtualKeyCode"] = CODES[key]
+                if key == "Enter" and kind == "keyDown":
+                    event["text"] = "\r"
+                self.driver.execute_cdp_cmd("Input.dispatchKeyEvent", event)
+
+    def faults(self) -> list[str]:
+        """What must never happen and did: policy reports, script errors, dialogs."""
+        return list(self.js("return window.__faults ?? []"))
+
+    def shot(self, path: Path) -> None:
+        """A picture of what is in sight."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.driver.save_screenshot(str(path))
+
+
+CODES = {"Tab": 9, "Enter": 13, "Escape": 27, "ArrowLeft": 37, "ArrowRight": 39}
+
+
+@contextlib.contextmanager
+def chromium() -> Iterator[Page]:
+    """A fresh browser with a profile of its own, gone afterwards."""
+    profile = tempfile.mkdtemp(prefix="ep-chromium-")
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in (*FLAGS, f"--user-data-dir={profile}"):
+        options.add_argument(flag)
+    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+    try:
+        yield Page(driver)
+    finally:
+        driver.quit()
+        shutil.rmtree(profile, ignore_errors=True)
+
+
+class Server:
+    """`python run.py` on a port and data folder of its own."""
+
+    def __init__(self, folder: Path, **settings: str) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.base = f"http://127.0.0.1:{self.port}"
+        self.token = settings.get("API_TOKEN")
+        self.settings = settings
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it and wait until it is ready."""
+        own = {"PORT": str(self.port), "DATA_DIR": str(self.folder / "data"), "POLL_INTERVAL_S": "2", **self.settings}
+        log = (self.folder / "server.log").open("ab")
+        self.process = subprocess.Popen(
+            [sys.executable, "run.py"], cwd=ROOT, env={**os.environ, **own}, stdout=log, stderr=log, start_new_session=True
+        )
+        log.close()
+        wait_for(self.ready, f"a server that is ready (see {self.folder}/server.log)", 60.0)
+
+    def ready(self) -> bool:
+        """Whether it answers, subscribed at its FakeMail."""
+        try:
+            return self.ask("GET", "/health/ready")["status"] is not None
+        except (OSError, ValueError):
+            return False
+
+    def stop(self) -> None:
+        """End it in good order."""
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait(20)
+
+    def kill(self) -> None:
+        """End all of its processes at once, as a power cut would."""
+        assert self.process is not None
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(20)
+
+    def ask(self, method: str, path: str, body: Any = None) -> Any:
+        """One request; JSON in and out."""
+        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {self.token}"} if self.token else {})
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.base + path, data, headers, method=method)  # noqa: S310  (our own server)
+        with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310
+            return json.load(answer)
+
+    def send(self, subject: str, body: str = "A line.", **more: str) -> str:
+        """One email at the simulator; its id."""
+        return str(self.ask("POST", "/simulator/send_email", {"subject": subject, "body": body, **more})["email_id"])
+
+    def send_many(self, number: int, subject: str = "Number") -> list[str]:
+        """Many at once; their ids."""
+        emails = [{"subject": f"{subject} {index}", "body": f"Text {index}."} for index in range(number)]
+        return list(self.ask("POST", "/simulator/send_batch", {"emails": emails})["email_ids"])
+
+    def processed(self, email_id: str) -> dict[str, Any]:
+        """Wait for the email's result."""
+        found: dict[str, Any] = {}
+
+        def there() -> bool:
+            try:
+                found.update(self.ask("GET", f"/results/{email_id}?wait=5"))
+            except urllib.error.HTTPError as error:
+                return error.code != 404
+            return True
+
+        wait_for(there, f"a result of {email_id}", 30.0)
+        return found
+
+
+def wait_for(ready: Callable[[], bool], what: str, deadline: float = DEADLINE) -> None:
+    """Poll until `ready()`."""
+    end = time.monotonic() + deadline
+    while not ready():
+        if time.monotonic() > end:
+            raise TimeoutError(f"{what} did not come within {deadline} s")
+        time.sleep(0.05)
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])

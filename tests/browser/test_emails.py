@@ -1,0 +1,154 @@
+"""The page of emails: search, filters in the address, reading, correcting, hostile mail, a long list."""
+
+import pytest
+
+from tests.browser.driving import Page, Server
+
+pytestmark = pytest.mark.browser
+
+HOSTILE = [
+    "<img src=x onerror=alert(1)>",
+    "<script>alert(1)</script>",
+    '"><svg onload=alert(1)>',
+    "javascript:alert(1)",
+    "{{constructor.constructor('alert(1)')()}}",
+    "\u202egnp.exe \u0000 \ud83d\ude00 \u0301\u0301\u0301 zero\u200bwidth",
+    "x" * 5000,
+]
+
+
+def rows(page: Page) -> list[str]:
+    return list(page.js("return [...document.querySelectorAll('.row')].map((row) => row.dataset.id)"))
+
+
+def test_the_address_holds_the_filter(page: Page) -> None:
+    page.open("emails?classification=promotion")
+    page.until("return document.querySelectorAll('.row').length > 0")
+    assert page.js("return [...document.querySelectorAll('.row-class')].every((node) => node.textContent === 'promotion')")
+    assert page.text('.filters [aria-pressed="true"]') == "promotion"
+    page.click(".filters .segments button", "meeting")
+    page.until("return location.hash.includes('classification=meeting')")
+    page.until("const all = [...document.querySelectorAll('.row-class')]; return all.length > 0 && all.every((node) => node.textContent === 'meeting')")
+    page.js("history.back()")
+    page.until("return document.querySelector('.filters [aria-pressed=\"true\"]').innerText === 'promotion'")
+
+
+def test_a_search_finds_by_words_and_survives_a_reload(page: Page, server: Server) -> None:
+    email_id = server.send("The quokka has landed", "Nothing else.")
+    server.processed(email_id)
+    page.open("now")
+    page.press("/", *"quokka", "Enter")
+    page.until("return location.hash.startsWith('#/emails?') && location.hash.includes('q=quokka')")
+    page.until(f"return document.querySelectorAll('.row').length === 1 && document.querySelector('.row').dataset.id === '{email_id}'", deadline=30)
+    page.open("emails?q=quokka")
+    page.until("return document.querySelectorAll('.row').length === 1")
+    assert page.js("return document.getElementById('find').value") == "quokka"
+
+
+def test_a_search_without_a_find_says_so(page: Page) -> None:
+    page.open("emails?q=zzyzxnothinglikeit")
+    page.sees("No email fits", ".list")
+    page.click(".list .state a", "Clear all")
+    page.until("return document.querySelectorAll('.row').length > 0")
+
+
+def test_one_email_shows_its_text_its_result_and_its_way(page: Page, server: Server) -> None:
+    email_id = server.send("Dinner on Tuesday", "Could we meet at seven?\n\nBring <b>nothing</b>.", sender="Ida <ida@example.com>")
+    result = server.processed(email_id)
+    page.open(f"emails?id={email_id}&source=main")
+    page.sees("Bring <b>nothing</b>.", ".detail pre.body")
+    page.sees(result["classification"], ".verdict")
+    page.sees("ida@example.com", ".detail")
+    page.sees("Its way", ".detail")
+    assert page.js("return document.querySelectorAll('.way li').length") >= 4
+
+
+def test_why_marks_the_evidence_in_the_text(page: Page, server: Server) -> None:
+    email_id = server.send("Half price, today only", "\U0001f389 Save 50 % on everything. Order now and unsubscribe later.")
+    server.processed(email_id)
+    page.open(f"emails?id={email_id}&source=main")
+    page.click("[data-why]")
+    page.until("return document.querySelectorAll('.why li').length > 0")
+    marked = page.until("return [...document.querySelectorAll('pre.body mark')].map((node) => node.textContent)")
+    assert all(text.strip(" .,%") for text in marked)
+    page.click("[data-why]")
+    page.until("return document.querySelectorAll('pre.body mark').length === 0")
+
+
+def test_a_correction_takes_one_click_and_its_undo_another(page: Page, server: Server) -> None:
+    email_id = server.send("Correct me")
+    before = server.processed(email_id)["classification"]
+    wanted = "intro" if before != "intro" else "meeting"
+    page.open(f"emails?id={email_id}&source=main")
+    page.click(".correct .segments button", wanted)
+    page.sees("A person said so", ".verdict")
+    assert server.processed(email_id)["decided_by"] == "person"
+    page.click("[data-undo]")
+    page.until("return document.querySelector('.verdict').innerText.includes('sure')")
+    assert server.processed(email_id)["classification"] == before
+
+
+def test_hostile_subjects_and_texts_stay_text(page: Page, server: Server) -> None:
+    ids = [server.send(text, text, sender=text[:200]) for text in HOSTILE]
+    for email_id in ids:
+        server.processed(email_id)
+    page.open("now")
+    page.until(f"return document.querySelector('.feed [data-id=\"{ids[-1]}\"]') !== null")
+    page.go("emails")
+    page.until(f"return document.querySelector('[data-id=\"{ids[-1]}\"]') !== null")
+    for email_id in ids:
+        page.go(f"emails?id={email_id}&source=main")
+        page.until(f"return document.querySelector('.detail .id')?.textContent === '{email_id}' && document.querySelector('pre.body')")
+        assert page.js("return document.querySelectorAll('.detail script, .detail img, pre.body svg').length") == 0
+    assert page.faults() == []
+
+
+def test_an_id_of_any_characters_can_be_opened(page: Page, server: Server) -> None:
+    email_id = server.send("Odd id", id="a/b c?d#e%2f&ü")
+    page.open("emails")
+    page.until("return [...document.querySelectorAll('.row')].some((row) => row.dataset.id === 'a/b c?d#e%2f&ü' && row.dataset.state === 'processed')")
+    page.click(".row", "Odd id")
+    page.until("return document.querySelector('.detail .id')?.textContent === 'a/b c?d#e%2f&ü'")
+    assert email_id == "a/b c?d#e%2f&ü"
+    page.sees("Odd id", ".detail-subject")
+
+
+def test_everything_is_done_by_keyboard_alone(page: Page, server: Server) -> None:
+    email_id = server.send("Keys only")
+    before = server.processed(email_id)["classification"]
+    page.open("now")
+    page.press("g", "e")
+    page.until("return document.querySelector('.row') !== null")
+    page.press("j")
+    page.until(f"return document.querySelector('.detail .id')?.textContent === '{email_id}'")
+    page.press("2" if before != "promotion" else "1")
+    page.sees("A person said so", ".verdict")
+    page.press("u")
+    page.until("return document.querySelector('.verdict').innerText.includes('sure')")
+    page.press("j", "k")
+    page.press("Escape")
+    page.until("return !location.hash.includes('id=')")
+    assert page.js("return document.activeElement.classList.contains('row')")
+
+
+def test_a_long_list_keeps_few_elements_and_scrolls_to_its_end(page: Page, server: Server) -> None:
+    ids = server.send_many(600, "Long list")
+    server.processed(ids[-1])
+    page.open("emails")
+    page.until("return document.querySelectorAll('.row').length > 5")
+    for _ in range(40):
+        page.js("const list = document.querySelector('.rows-scroll'); list.scrollTop = list.scrollHeight; list.dispatchEvent(new Event('scroll'))")
+        if f'"{ids[0]}"' in str(rows(page)).replace("'", '"'):
+            break
+        page.until("const list = document.querySelector('.rows-scroll'); return list.scrollHeight > list.scrollTop + list.clientHeight + 20 || document.querySelector('.row') !== null")
+    page.until(f"const list = document.querySelector('.rows-scroll'); list.scrollTop = list.scrollHeight - list.clientHeight - 600; return document.querySelectorAll('.row').length < 60 && document.querySelectorAll('.rows').length === 1 && {len(ids)} > 0")
+    assert int(page.js("return Math.max(...[...document.querySelectorAll('.rows li')].map((row) => Number(row.getAttribute('aria-posinset'))))")) > 550
+
+
+def test_a_phone_shows_the_list_or_the_email(page: Page, server: Server) -> None:
+    page.size(390, 844)
+    page.open("emails")
+    page.click(".row")
+    page.until("return document.querySelector('.detail').offsetParent !== null && document.querySelector('.list').offsetParent === null")
+    page.click(".detail .back")
+    page.until("return document.querySelector('.list').offsetParent !== null")

@@ -1,0 +1,96 @@
+"""What happens at the server is seen at once, nothing twice, nothing missed, whatever becomes of the connection."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.browser.driving import Page, Server, wait_for
+
+pytestmark = pytest.mark.browser
+
+RECORD = """
+window.__seen = [];
+const { live } = await import("/static/js/live.js");
+live.addEventListener("event", ({ detail }) => { if (detail.event === "process") __seen.push(detail.data.email_id); });
+live.addEventListener("resync", ({ detail }) => __seen.push("resync " + detail));
+arguments[arguments.length - 1](true);
+"""
+
+
+def record(page: Page) -> None:
+    """Write down each result's id that the page is told of from now on."""
+    page.driver.execute_async_script("(async function () {" + RECORD + "}).apply(null, arguments)")
+
+
+@pytest.fixture
+def shared_data(own_server: Server, browser: Page) -> Iterator[Server]:
+    """A started server of its own, with the browser on it."""
+    own_server.start()
+    browser.base = own_server.base
+    browser.size(1440)
+    yield own_server
+
+
+def test_a_new_email_is_seen_within_a_second(page: Page, server: Server) -> None:
+    page.open("now")
+    page.sees("Newest", "main")
+    began = time.monotonic()
+    email_id = server.send("Lunch on Friday at noon?", "Shall we meet at the harbour?")
+    page.until(f"return document.querySelector('.feed [data-id=\"{email_id}\"]') !== null", "the new email on Now")
+    assert time.monotonic() - began < 1.5  # sending included; the page paints each 400 ms
+
+
+def test_the_figures_move_by_themselves(page: Page, server: Server) -> None:
+    page.open("now")
+    before = server.ask("GET", "/stats")["total_emails_processed"]
+    page.until(f"return document.querySelector('[data-badge=emails]').textContent === '{before:,}'")
+    server.processed(server.send("One more"))
+    page.until(f"return document.querySelector('[data-badge=emails]').textContent === '{before + 1:,}'", deadline=5)
+
+
+def test_the_list_grows_at_its_top_when_nobody_is_reading(page: Page, server: Server) -> None:
+    page.open("emails")
+    page.until("return document.querySelectorAll('.row').length > 5")
+    email_id = server.send("On top of the list")
+    page.until(f"return document.querySelector('.rows li[aria-posinset=\"1\"] [data-id=\"{email_id}\"][data-state=processed]') !== null")
+
+
+def test_new_emails_wait_behind_a_pill_while_one_is_open(page: Page, server: Server) -> None:
+    page.open("emails")
+    page.until("return document.querySelectorAll('.row').length > 5")
+    page.press("j")
+    page.until("return document.querySelector('.verdict') !== null")
+    first = page.js("return document.querySelector('.rows li .row').dataset.id")
+    email_id = server.send("While you read")
+    page.sees("1 new", ".pill")
+    assert page.js("return document.querySelector('.rows li .row').dataset.id") == first
+    page.click(".pill")
+    page.until(f"return document.querySelector('.rows li .row').dataset.id === '{email_id}'")
+
+
+def test_a_killed_server_is_noticed_and_resumed_without_gap_or_duplicate(shared_data: Server, browser: Page) -> None:
+    server, page = shared_data, browser
+    page.open("now")
+    record(page)
+    sent = [server.send(f"Before {number}") for number in range(5)]
+    page.until("return __seen.length === 5")
+    server.kill()
+    page.sees("Connection lost", ".banners")
+    server.start()
+    sent += server.send_many(300, "While the page was away or coming back")
+    page.until("return document.getElementById('link').dataset.state === 'live'", deadline=30)
+    sent += [server.send(f"After {number}") for number in range(5)]
+    page.until("return __seen.length >= 310", "310 results", 30)
+    wait_for(lambda: server.ask("GET", "/audit")["queued"] == 0, "an empty queue")
+    assert sorted(page.js("return __seen")) == sorted(sent)
+    page.until("return !document.querySelector('[data-banner=offline]')")
+    assert page.faults() == []
+
+
+def test_a_signed_out_page_says_so_and_leads_to_the_login(own_server: Server, browser: Page) -> None:
+    own_server.settings["API_TOKEN"] = own_server.token = "a-long-enough-token"
+    own_server.start()
+    browser.size(1440)
+    browser.driver.get(own_server.base + "/")
+    browser.until("return location.pathname === '/login'", "the login page")

@@ -1,0 +1,103 @@
+"""Actors, dead letters, books and the simulator's faults, as an operator uses them."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.browser.driving import Page, Server, wait_for
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def failing(server: Server) -> Iterator[Server]:
+    """A FakeMail whose answers about emails are garbage, until the test ends."""
+    yield server
+    server.ask("DELETE", "/simulator/faults")
+
+
+def test_the_tree_names_every_actor_and_a_pause_is_said_on_every_page(page: Page, server: Server) -> None:
+    page.open("actors")
+    for name in ("lister", "fetcher", "classifier", "broadcaster"):
+        page.sees(name, ".tree")
+    page.click(".head .button", "Pause")
+    page.click("dialog .button.solid", "Pause")
+    page.sees("Paused on all nodes", ".banners")
+    assert server.ask("GET", "/actors")["paused"] is True
+    page.go("now")
+    page.sees("Paused on all nodes", ".banners")
+    page.click(".banner .button", "Resume")
+    page.until("return !document.querySelector('[data-banner=paused]')")
+    wait_for(lambda: server.ask("GET", "/actors")["paused"] is False, "the end of the pause")
+
+
+def test_the_pool_is_resized(page: Page, server: Server) -> None:
+    page.open("actors")
+    page.until("return document.querySelector('.size').value !== ''")
+    page.js("const size = document.querySelector('.size'); size.focus(); size.value = 5")
+    page.click(".head .button", "Resize")
+    wait_for(lambda: server.ask("GET", "/actors")["workers"] == 5, "the new size")
+    page.until("return [...document.querySelectorAll('.tree-name')].filter((node) => node.textContent.includes('classifier')).length >= 5")
+    server.ask("POST", "/actors/resize", {"workers": 3})
+
+
+def test_the_books_balance(page: Page) -> None:
+    page.open("books")
+    page.sees("Balanced.", ".balance")
+    page.sees("With a result", ".ledger")
+
+
+def test_one_email_is_sent_from_the_simulator(page: Page, server: Server) -> None:
+    page.open("simulator")
+    page.click("form .button.solid", "Send")  # the browser itself refuses a form without a subject
+    page.js("document.querySelector('.pick.end').value = '0'; document.querySelector('.pick.end').dispatchEvent(new Event('change'))")
+    before = server.ask("GET", "/simulator/status")["email_count"]
+    page.click("form .button.solid", "Send")
+    page.sees("Sent as", ".toasts")
+    assert server.ask("GET", "/simulator/status")["email_count"] == before + 1
+
+
+def test_a_burst_goes_out_and_through(page: Page, server: Server) -> None:
+    page.open("simulator")
+    before = server.ask("GET", "/stats")["total_emails_processed"]
+    page.click(".sim-send .button", "100")
+    page.sees("100 of 100 sent", ".sim-send")
+    wait_for(lambda: server.ask("GET", "/stats")["total_emails_processed"] >= before + 100, "all results")
+
+
+def test_a_fault_is_switched_on_and_seen_on_now(page: Page, failing: Server) -> None:
+    page.open("simulator")
+    page.click(".presets .button", "Down")
+    page.sees("1 on", ".sim")
+    assert failing.ask("GET", "/simulator/faults")["error_rate"] == 1
+    failing.send("Nobody can fetch this")
+    page.go("now")
+    wait_for(lambda: failing.ask("GET", "/health")["status"] == "degraded", "the system's own notice", 30)
+    page.sees("degraded", ".now-side", 30)
+    page.go("simulator")
+    page.click(".sim .button", "All off")
+    page.sees("all off", ".sim")
+
+
+def test_dead_letters_are_grouped_counted_asked_about_and_replayed(own_server: Server, browser: Page) -> None:
+    own_server.settings |= {"PROCESSOR_MAX_RETRIES": "0", "GONE_AFTER_S": "0.2"}
+    own_server.start()
+    own_server.ask("PUT", "/simulator/faults", {"garbage_rate": 1})
+    own_server.ask("DELETE", "/simulator/faults")
+    own_server.send("x", id="n" * 600)  # an id over 512 bytes is a dead letter of its own
+    wait_for(lambda: own_server.ask("GET", "/audit")["dead"] >= 1, "a dead letter", 30)
+    browser.base = own_server.base
+    browser.size(1440)
+    browser.open("dead")
+    browser.sees("Not a readable email", ".group")
+    browser.press("j")
+    browser.sees("attempts", ".letter")
+    browser.click(".split .button", "Replay all")
+    browser.sees("Replay 1 email", "dialog[open]")
+    browser.press("Escape")
+    browser.until("return !document.querySelector('dialog')")
+    browser.click(".letter .button", "Discard")
+    browser.click("dialog .button.danger", "Discard")
+    browser.sees("No dead letters", "main")
+    assert own_server.ask("GET", "/audit")["discarded"] == 1
+    assert browser.faults() == []

@@ -1,0 +1,96 @@
+"""Every page opens, in light and dark, wide and narrow, without a fault of script, policy or accessibility."""
+
+import pytest
+
+from tests.browser.accessibility import serious_faults
+from tests.browser.driving import Page, Server
+
+pytestmark = pytest.mark.browser
+
+PAGES = {
+    "now": "Last two minutes",
+    "emails": "meeting",
+    "actors": "Mailboxes",
+    "dead": "Dead letters",
+    "books": "Balanced",
+    "simulator": "Send a burst",
+}
+
+
+@pytest.mark.parametrize("route", PAGES)
+def test_a_page_opens_and_says_what_it_is_about(page: Page, route: str) -> None:
+    page.open(route)
+    page.sees(PAGES[route], "main")
+    assert page.js("return document.querySelectorAll('main h1').length") == 1
+    assert page.text('.rail a[aria-current="page"]')
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1440, 390])
+@pytest.mark.parametrize("route", PAGES)
+def test_no_serious_accessibility_fault(page: Page, route: str, width: int, theme: str) -> None:
+    page.size(width)
+    page.theme(theme)
+    page.open(route)
+    page.sees(PAGES[route], "main")
+    assert serious_faults(page) == []
+
+
+@pytest.mark.parametrize("route", PAGES)
+def test_a_phone_scrolls_in_one_direction_only(page: Page, route: str) -> None:
+    page.size(390, 844)
+    page.open(route)
+    page.sees(PAGES[route], "main")
+    assert page.js("const m = document.getElementById('main'); return m.scrollWidth <= m.clientWidth && document.body.scrollWidth <= innerWidth")
+
+
+def test_the_choice_of_colours_is_kept(page: Page) -> None:
+    page.open("now")
+    assert page.js("return document.documentElement.dataset.theme") == "light"
+    page.click("#theme")
+    page.click("#theme")
+    assert page.js("return document.documentElement.dataset.theme") == "dark"
+    page.open("books")
+    assert page.js("return document.documentElement.dataset.theme") == "dark"
+    page.js("localStorage.clear()")
+
+
+def test_an_unknown_address_leads_to_now(page: Page) -> None:
+    page.open("nonsense?x=1")
+    page.sees("Last two minutes", "main")
+    assert page.js("return location.hash") == "#/now"
+
+
+def test_the_first_load_is_small(page: Page) -> None:
+    page.open("now")
+    page.sees("Newest", "main")
+    entries = page.js("return performance.getEntriesByType('resource').map((e) => [e.name, e.transferSize])")
+    files = [size for name, size in entries if "/static/" in name]
+    assert len(files) <= 25
+    assert sum(files) < 120_000
+
+
+def test_a_question_mark_lists_the_keys_and_escape_closes_the_list(page: Page) -> None:
+    page.open("emails")
+    page.press("?")
+    page.sees("Next email", "dialog[open]")
+    page.press("Escape")
+    page.until("return !document.querySelector('dialog')")
+
+
+def test_single_keys_can_be_switched_off(page: Page) -> None:
+    page.open("now")
+    page.js("localStorage.setItem('keys-off', '1')")
+    page.press("g", "b")
+    page.press("?")
+    assert page.js("return location.hash") == "#/now"
+    assert page.js("return document.querySelector('dialog')") is None
+    page.js("localStorage.clear()")
+
+
+def test_g_and_a_letter_go_to_a_page(page: Page, server: Server) -> None:
+    page.open("now")
+    page.press("g", "b")
+    page.sees("Balanced", "main")
+    page.press("g", "s")
+    page.sees("Send a burst", "main")
