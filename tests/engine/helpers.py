@@ -6,6 +6,7 @@ from typing import Any
 
 import gevent
 import pytest
+from gevent.event import Event
 
 from engine.context import Context
 from engine.errors import DependencyTrouble
@@ -103,6 +104,16 @@ def first_raising(error: BaseException, times: int = 1) -> Callable[[Outcome, De
     def act(outcome: Outcome, delivery: Delivery) -> None:
         if left:
             raise left.pop()
+        done(outcome, delivery)
+
+    return act
+
+
+def once(go_on: Event) -> Callable[[Outcome, Delivery], None]:
+    """Done once the event is set."""
+
+    def act(outcome: Outcome, delivery: Delivery) -> None:
+        go_on.wait(DEADLINE)
         done(outcome, delivery)
 
     return act

@@ -153,10 +153,10 @@ def test_a_message_that_slips_in_after_the_end_is_answered(start):
 def test_stop_handles_what_came_before_it_and_answers_what_came_after(start):
     ref = start()
     actor = holder(ref)
-    before = ref.ask(lambda _actor: gevent.sleep(0.01) or "done", block=False)
+    before = ref.ask(lambda actor: actor.pause(0.01), block=False)
     stopping = ref.stop(block=False)
     after = ref.ask("too late", block=False)
-    assert before.get(timeout=1) == "done"
+    assert before.get(timeout=1) is True
     assert stopping.get(timeout=1)
     with pytest.raises(pykka.ActorDeadError):
         after.get(timeout=1)

@@ -10,7 +10,7 @@ import engine.pump
 from engine.context import Context
 from engine.errors import DependencyTrouble, MessageTrouble, Permanent
 from engine.events import BATCH_SETTLED, DEPENDENCY_BACK, DEPENDENCY_LOST, Bus
-from engine.mailbox import DEAD, QUARANTINE, Envelope, Room
+from engine.mailbox import DEAD, QUARANTINE, Envelope, Room, Verdict
 from engine.memory_mailbox import MemoryMailboxes
 from engine.outcome import Obituary
 from tests.engine.helpers import (
@@ -24,6 +24,7 @@ from tests.engine.helpers import (
     holder,
     in_mailbox,
     letters,
+    once,
     raising,
     told,
     until,
@@ -74,6 +75,11 @@ def bench():
         ref.stop(timeout=2)
 
 
+def done_twice(outcome, delivery):
+    for _ in range(2):
+        done(outcome, delivery)
+
+
 # -- the plain way
 
 
@@ -98,7 +104,7 @@ def test_a_batch_is_bounded_by_count(bench):
 
 def test_one_batch_is_taken_ahead_and_no_more(bench):
     go_on = Event()
-    ref = bench.run(*"abcdefgh", acts={"a": lambda outcome, it: (go_on.wait(5), done(outcome, it))}, count=2)
+    ref = bench.run(*"abcdefgh", acts={"a": once(go_on)}, count=2)
     until(lambda: bench.store.depths("work")["normal"].in_hand == 4)
     gevent.sleep(0.05)
     assert bench.store.depths("work")["normal"].in_hand == 4
@@ -113,7 +119,7 @@ def test_nothing_is_taken_while_a_mailbox_downstream_is_full(bench):
     gevent.sleep(0.03)
     assert not holder(ref).batches
     waiting = bench.store.take("next", "x", count=9, max_bytes=1 << 20, block=0)
-    bench.store.settle([engine.mailbox_actor.Verdict(delivery) for delivery in waiting])
+    bench.store.settle([Verdict(delivery) for delivery in waiting])
     bench.drained()
 
 
@@ -202,7 +208,7 @@ def test_a_forgotten_message_is_charged_as_a_failed_try(bench):
 
 
 def test_a_message_with_two_fates_is_a_failed_try(bench):
-    bench.run("a", "b", acts={"b": lambda outcome, it: (done(outcome, it), done(outcome, it))})
+    bench.run("a", "b", acts={"b": done_twice})
     bench.drained()
     assert told(bench.store) == {"done a": 1, "retry b": 1}
 
@@ -221,7 +227,7 @@ def test_a_handler_beyond_its_deadline_is_charged_with_the_time_outs_reason(benc
     class Slow(Script):
         timeout_reason = "classifier_timeout"
 
-    acts = {"b": lambda outcome, it: (gevent.sleep(5), done(outcome, it))}
+    acts = {"b": once(Event())}
     bench.run("a", "b", acts=acts, cls=Slow, deadline=0.03)
     bench.drained()
     assert bench.ledger.rows["b"].reason == "classifier_timeout"
@@ -358,11 +364,11 @@ def test_an_entry_whose_answer_was_lost_unnoticed_is_found_by_rereading(bench, m
 def test_a_message_that_somebody_else_settled_is_counted_and_its_event_is_not_told_twice(bench):
     go_on, batches = Event(), []
     bench.bus.subscribe(lambda _name, fields: batches.append(fields["foreign"]), BATCH_SETTLED)
-    ref = bench.run("a", acts={"a": lambda outcome, it: (go_on.wait(5), done(outcome, it))})
+    ref = bench.run("a", acts={"a": once(go_on)})
     until(lambda: holder(ref).batches)
     bench.store.release("work", "n/p/worker", crashed=False)
     [other] = bench.store.take("work", "n/q/worker", count=1, max_bytes=1 << 20, block=0)
-    bench.store.settle([engine.mailbox_actor.Verdict(other, None, (b"done a",))])
+    bench.store.settle([Verdict(other, None, (b"done a",))])
     go_on.set()
     until(lambda: batches == [1])
     assert told(bench.store) == {"done a": 1}
@@ -373,7 +379,7 @@ def test_a_message_that_somebody_else_settled_is_counted_and_its_event_is_not_to
 
 def test_a_stop_finishes_what_is_in_hand_and_takes_nothing_more(bench):
     go_on = Event()
-    ref = bench.run(*"abcdef", acts={"a": lambda outcome, it: (go_on.wait(5), done(outcome, it))}, count=2)
+    ref = bench.run(*"abcdef", acts={"a": once(go_on)}, count=2)
     actor = holder(ref)
     until(lambda: actor.batches and bench.store.depths("work")["normal"].in_hand == 4)
     stopping = ref.stop(block=False)
@@ -396,7 +402,7 @@ def test_a_stop_in_trouble_leaves_what_is_in_hand_in_the_mailbox(bench):
 def test_a_stop_waits_for_what_is_in_hand_no_longer_than_its_deadline(bench, monkeypatch):
     monkeypatch.setattr(engine.mailbox_actor, "STOP_S", 0.0)
     go_on = Event()
-    ref = bench.run("a", "b", acts={"a": lambda outcome, it: (go_on.wait(5), done(outcome, it))}, count=1)
+    ref = bench.run("a", "b", acts={"a": once(go_on)}, count=1)
     actor = holder(ref)
     until(lambda: bench.store.depths("work")["normal"].in_hand == 2)
     stopping = ref.stop(block=False)
