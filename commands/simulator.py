@@ -1,0 +1,25 @@
+"""`run.py simulator`: the FakeMail simulator alone, with and without its prefix, so that it can stand for a FakeMail elsewhere."""
+
+import argparse
+import os
+import sys
+
+from commands.venv import ROOT
+from settings import Settings
+
+DEFAULT_PORT = 8025
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    parser.add_argument("--host", default="127.0.0.1", help="where to listen (default %(default)s)")
+    parser.add_argument(
+        "--port", type=int, default=DEFAULT_PORT, help="where to listen (default %(default)s; 0: any free)"
+    )
+
+
+def run(args: argparse.Namespace, _settings: Settings) -> None:
+    """Go on in a process that gevent patches from its beginning."""
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "commands.simulator_process", args.host, str(args.port)]
+    os.execve(sys.executable, command, environ)  # noqa: S606  (our own interpreter, checked arguments)

@@ -1,0 +1,50 @@
+"""The process of `run.py simulator`: the account in DATA_DIR/simulator-alone, served until SIGTERM or SIGINT."""
+
+# ruff: noqa: E402  (gevent patches before anything else is imported)
+
+from gevent import monkey
+
+monkey.patch_all()
+
+import logging
+import signal
+import sys
+
+import gevent
+from gevent.event import Event
+
+from engine import logs
+from engine.errors import SettingsError
+from engine.supervision import EXIT_CONFIG
+from fakemail.simulator import open_simulator
+from fakemail.simulator_http import simulator_app
+from settings import Settings
+from web.server import serve
+
+BODY_CAP = 64 * 1024 * 1024
+
+log = logging.getLogger(__name__)
+
+
+def run(host: str, port: int, settings: Settings) -> None:
+    """Serve; the account survives a restart."""
+    logs.setup(settings.log_level, settings.log_format, "simulator")
+    folder = settings.data_dir / "simulator-alone"
+    folder.mkdir(parents=True, exist_ok=True)
+    simulator = open_simulator(folder, " ".join(settings.webhook_secret) or None)
+    server = serve(simulator_app(simulator, bare=True), host, port, body_cap=BODY_CAP)
+    log.info("the simulator listens on http://%s:%d, and under /simulator", host, server.port)
+    stop = Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        gevent.signal_handler(number, stop.set)
+    stop.wait()
+    server.shutdown(1.0)
+    simulator.close()
+
+
+if __name__ == "__main__":
+    try:
+        run(sys.argv[1], int(sys.argv[2]), Settings.from_env())
+    except SettingsError as error:
+        print(f"run.py: {error}", file=sys.stderr)
+        sys.exit(EXIT_CONFIG)
