@@ -307,6 +307,16 @@ def test_a_process_empties_its_hands_before_it_gets_a_quarantined_message(box):
     assert [delivery.lane for delivery in take(box, ANNA)] == [QUARANTINE]
 
 
+def test_while_one_process_empties_its_hands_the_others_go_on(box):
+    box.put("fetch", letters(9, "high"))
+    take(box, BERT, count=1)
+    take(box, OTHER, count=1)
+    take(box, "n1/w3/0", count=1)
+    box.release("fetch", "n1/w3/0", crashed=True)
+    assert take(box, ANNA) == []
+    assert [delivery.lane for delivery in take(box, OTHER, count=1)] == ["high"]
+
+
 def test_deaths_alone_are_counted_and_only_those_of_a_process_seen_to_die(box):
     quarantined(box)
     [first] = take(box)
