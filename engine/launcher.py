@@ -30,9 +30,6 @@ log = logging.getLogger(__name__)
 TURN_S = 0.5
 """How long a turn waits for something to happen."""
 
-LATE_S = 2.0
-"""A turn that took longer than that: we were stopped, or busy starting a service."""
-
 
 class Service(Protocol):
     """A server of our own that the children need, such as the embedded store."""
@@ -55,7 +52,8 @@ class _Interrupted(BaseException):
 class Launcher:
     """`environ` is what children inherit, asked anew at each start (so it can hold a service's URL). Times are seconds.
 
-    `silence`: how long a child may send no heartbeat before it is killed; `grace`: the same until its first one.
+    `silence`: how long a child may send no heartbeat before it is killed; `grace`: the same until its first one. A turn that took
+    `late` longer than it should: we were stopped ourselves, or busy, and nobody is blamed for that time.
     """
 
     def __init__(
@@ -70,10 +68,11 @@ class Launcher:
         stop_children: float = 6.0,
         stop_services: float = 2.0,
         patience: float = 2.0,
+        late: float = 2.0,
     ) -> None:
         self.places = [Place(child) for child in children]
         self.lock, self.environ, self.services = lock, environ, list(services)
-        self.silence, self.grace, self.patience = silence, grace, patience
+        self.silence, self.grace, self.patience, self.late = silence, grace, patience, late
         self.stop_children, self.stop_services = stop_children, stop_services
         self.exit_code: int | None = None
         self._interruptible = False
@@ -126,7 +125,7 @@ class Launcher:
         )
 
     def _look_at(self, place: Place, late: float) -> None:
-        if late > LATE_S:
+        if late > self.late:
             place.forgive(late)
         code = place.exit_code()
         limit = self.grace if place.beat_at is None else self.silence
