@@ -77,23 +77,15 @@ def html(body: bytes, policy: str = PAGE_POLICY, status: int = 200) -> Answer:
     return Answer(body, status, (("Content-Security-Policy", policy), ("Vary", "Accept")), "text/html; charset=utf-8")
 
 
-def static_file(call: Call, name: str) -> Answer:
-    """A file of the dashboard."""
-    found = _dashboard(call).answer(name, call.environ) or _pages().answer(name, call.environ)
+def static_file(call: Call, path: str) -> Answer:
+    """A file of the dashboard, or of the pages beside it."""
+    found = folder(call.services.dashboard).answer(path, call.environ) or folder(PAGES).answer(path, call.environ)
     if found is None:
         raise Problem(404, "there is no such file")
     return found
 
 
 _folders: dict[Path, Assets] = {}
-
-
-def _dashboard(call: Call) -> Assets:
-    return folder(call.services.dashboard)
-
-
-def _pages() -> Assets:
-    return folder(PAGES)
 
 
 def folder(path: Path) -> Assets:

@@ -1,0 +1,80 @@
+"""Dead letters: listed, grouped, shown with every attempt, replayed one by one or by a filter, discarded."""
+
+import pytest
+
+from tests.storage.books_fixtures import attempt, burial
+
+
+def test_the_list_is_newest_first_and_filtered(system):
+    system.bury("a", "b")
+    system.bury("c", reason="gone")
+    items = system.client.get("/dead-letters").json["items"]
+    assert [item["email_id"] for item in items] == ["c", "b", "a"]
+    assert set(items[0]) >= {"id", "email_id", "reason", "error", "attempts", "first_seen", "dead_at"}
+    names = lambda query: [item["email_id"] for item in system.client.get(f"/dead-letters?{query}").json["items"]]  # noqa: E731
+    assert names("reason=gone") == ["c"]
+    assert names("email_id=a") == ["a"]
+    assert names("since=2100-01-01") == []
+    assert system.client.get("/dead-letters?reason=nonsense").status == 400
+
+
+def test_it_pages_by_cursor(system):
+    system.bury("a", "b", "c")
+    first = system.client.get("/dead-letters?limit=2").json
+    second = system.client.get(f"/dead-letters?limit=2&cursor={first['next_cursor']}").json
+    assert [item["email_id"] for item in first["items"] + second["items"]] == ["c", "b", "a"]
+    assert second["next_cursor"] is None
+
+
+def test_groups_count_by_cause(system):
+    system.bury("a", "b")
+    system.bury("c", reason="gone")
+    groups = system.client.get("/dead-letters/groups").json["items"]
+    assert [(group["reason"], group["count"]) for group in groups] == [("classifier_error", 2), ("gone", 1)]
+
+
+def test_one_is_shown_with_each_attempt(system):
+    [ref] = system.enter("a")
+    system.services.books.postpone([attempt(ref, "a")])
+    [letter] = system.services.dead_letters.bury([burial(ref, "a", attempts=2)])
+    shown = system.client.get(f"/dead-letters/{letter.id}").json
+    assert (shown["state"], shown["attempts"]) == ("dead", 2)
+    assert [(each["attempt"], each["reason"]) for each in shown["tries"]] == [(1, "classifier_error")]
+
+
+@pytest.mark.parametrize("letter_id", ["0", "999", "x", "-1", "1.5", "9" * 40, "٣"])
+def test_ids_that_there_are_not_are_404(system, letter_id):
+    from urllib.parse import quote
+
+    assert system.client.get(f"/dead-letters/{quote(letter_id)}").status == 404
+
+
+def test_a_replay_opens_the_email_again_once(system):
+    [letter] = system.bury("a")
+    assert system.client.post(f"/dead-letters/{letter.id}/replay").json["replayed"] == 1
+    assert system.client.get("/results/a").json["state"] == "queued"
+    again = system.client.post(f"/dead-letters/{letter.id}/replay")
+    assert (again.status, again.json["state"]) == (409, "replayed")
+    assert system.client.get("/dead-letters").json["items"] == []
+
+
+def test_a_replay_by_filter_can_be_tried_dry(system):
+    letters = system.bury("a", "b", "c")
+    system.bury("d", reason="gone")
+    ask = {"reason": "classifier_error", "ids": [letters[0].id, letters[1].id]}
+    dry = system.client.post("/dead-letters/replay", {**ask, "dry_run": True}).json
+    assert (dry["matched"], dry["replayed"], dry["dry_run"]) == (2, 0, True)
+    assert len(system.client.get("/dead-letters").json["items"]) == 4
+    done = system.client.post("/dead-letters/replay", ask).json
+    assert (done["matched"], done["replayed"]) == (2, 2)
+    assert system.client.post("/dead-letters/replay", {}).json["replayed"] == 2
+    assert system.client.get("/audit").json["queued"] == 4
+
+
+def test_discarding_gives_the_email_up(system):
+    [letter] = system.bury("a")
+    assert system.client.delete(f"/dead-letters/{letter.id}").status == 204
+    assert system.client.get("/results/a").json["state"] == "discarded"
+    assert system.client.delete(f"/dead-letters/{letter.id}").status == 409
+    audit = system.client.get("/audit").json
+    assert (audit["discarded"], audit["listed"]) == (1, 1)

@@ -1,0 +1,118 @@
+"""Health: each part with its latency or its reason, within two seconds whatever hangs."""
+
+import time
+
+import gevent
+import pytest
+
+from engine.errors import DependencyTrouble
+from tests.web.conftest import HEARTBEAT
+from web.app import Application
+from web.cached import Probe
+from web.services import SourceConfig
+
+
+class Account:
+    """A FakeMail that is there."""
+
+    def watch(self):
+        return 1
+
+
+@pytest.fixture
+def well(system):
+    system.services.sources = {"main": SourceConfig("main", "x", Account())}
+    return system
+
+
+def away(*_args, **_options):
+    raise DependencyTrouble("connection refused", dependency="redis")
+
+
+def hang(*_args, **_options):
+    gevent.sleep(60)
+
+
+def test_all_is_well(well):
+    reply = well.client.get("/health")
+    assert (reply.status, reply.json["status"], reply.json["version"]) == (200, "healthy", "1.2.3")
+    assert set(reply.json["components"]) == {"redis", "database", "fakemail", "actors"}
+    assert reply.json["components"]["redis"]["latency_ms"] > 0
+    assert reply.json["metrics"]["uptime_seconds"] >= 0
+
+
+def test_fakemail_away_is_degraded_with_the_reason(system):
+    reply = system.client.get("/health")
+    assert (reply.status, reply.json["status"]) == (200, "degraded")
+    assert "simulator is off" in reply.json["components"]["fakemail"]["reason"]
+
+
+def test_the_database_away_is_degraded(well, monkeypatch):
+    monkeypatch.setattr(well.services.database, "ping", away)
+    reply = WsgiOf(well).get("/health")
+    assert (reply.status, reply.json["status"]) == (200, "degraded")
+    assert reply.json["components"]["database"]["reason"] == "connection refused"
+
+
+def test_redis_away_is_unhealthy_and_not_ready(well, monkeypatch):
+    monkeypatch.setattr(well.services.mailboxes, "ping", away)
+    client = WsgiOf(well)
+    reply = client.get("/health")
+    assert (reply.status, reply.json["status"]) == (503, "unhealthy")
+    assert client.get("/health/ready").status == 503
+    assert client.get("/health/live").status == 200
+
+
+def test_no_process_heard_of_is_unhealthy(well, monkeypatch):
+    monkeypatch.setattr(well.services.mailboxes, "alive", dict)
+    assert WsgiOf(well).get("/health").json["components"]["actors"]["status"] == "unhealthy"
+
+
+def test_a_failed_actor_is_degraded_and_named(well):
+    failed = {"name": "feeder", "kind": "feeder", "state": "failed"}
+    well.services.mailboxes.beat("node/front", {**HEARTBEAT, "actors": [failed]}, ttl=60)
+    component = well.client.get("/health").json["components"]["actors"]
+    assert (component["status"], component["reason"]) == ("degraded", "failed: feeder")
+
+
+def test_it_answers_within_two_seconds_whatever_hangs(well, monkeypatch):
+    monkeypatch.setattr(well.services.mailboxes, "ping", hang)
+    monkeypatch.setattr(well.services.database, "ping", hang)
+    client = WsgiOf(well)
+    began = time.monotonic()
+    reply = client.get("/health")
+    assert time.monotonic() - began < 2
+    assert reply.json["components"]["redis"]["reason"] == "no answer within 1.5 s"
+    assert client.get("/health").status == 503
+    assert time.monotonic() - began < 2
+
+
+def test_a_hanging_check_is_never_started_twice():
+    started = []
+
+    def check():
+        started.append(1)
+        gevent.sleep(60)
+
+    probe = Probe(check, keep=0, patience=0.01)
+    for _ in range(5):
+        assert isinstance(probe.latest()[1], TimeoutError)
+    assert len(started) == 1
+
+
+def test_ready_says_why_not(system):
+    assert system.client.get("/health/ready").json == {"status": "ready"}
+    system.services.ready = lambda: "draining"
+    reply = system.client.get("/health/ready")
+    assert (reply.status, reply.json["reason"]) == (503, "draining")
+
+
+def test_health_is_for_everybody(well):
+    client = well.with_access(api_token="secret")
+    assert client.get("/health", Host="mail.example", **{"X-Forwarded-For": "1.2.3.4"}).status == 200
+
+
+def WsgiOf(system):  # the probes bind their checks when the application is made
+    from tests.web.wsgi_client import WsgiClient
+
+    return WsgiClient(Application(system.services))

@@ -1,0 +1,46 @@
+"""The description is valid OpenAPI 3.1 and covers the whole table."""
+
+import json
+
+import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from web.app import ROUTES
+from web.openapi import document
+
+
+@pytest.fixture(scope="module")
+def described():
+    return json.loads(json.dumps(document(ROUTES, "1.0")))
+
+
+def test_it_is_valid(described):
+    assert list(OpenAPIV31SpecValidator(described).iter_errors()) == []
+
+
+def test_every_route_is_in_it_with_its_problems(described):
+    for route in ROUTES:
+        operation = described["paths"][route.path][route.method.lower()]
+        assert operation["summary"] == route.summary
+        assert "500" in operation["responses"]
+        assert ("401" in operation["responses"]) is (route.access in ("read", "full") or 401 in route.problems)
+
+
+def test_operation_ids_are_unique(described):
+    ids = [operation["operationId"] for path in described["paths"].values() for operation in path.values()]
+    assert len(ids) == len(set(ids)) == len(ROUTES)
+
+
+def test_query_parameters_are_those_that_are_checked(described):
+    parameters = described["paths"]["/results"]["get"]["parameters"]
+    limit = next(each for each in parameters if each["name"] == "limit")
+    assert limit["schema"] == {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}
+    assert {"from", "to", "step"} == {
+        each["name"] for each in described["paths"]["/stats/timeseries"]["get"]["parameters"]
+    }
+
+
+def test_it_is_served(system):
+    reply = system.client.get("/openapi.json")
+    assert reply.json["openapi"] == "3.1.0"
+    assert reply.json["info"]["version"] == "1.2.3"

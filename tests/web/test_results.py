@@ -1,0 +1,214 @@
+"""One result, waited for, explained, or refused with its state; the list of all; classifying without storing."""
+
+import time
+
+import gevent
+import pytest
+
+from engine.mailbox import LogEntry
+from tests.storage.books_fixtures import attempt, result
+from web.validation import make_cursor
+
+
+def test_a_result_is_answered_as_the_contract_says(system):
+    system.process("a")
+    reply = system.client.get("/results/a")
+    assert reply.status == 200
+    item = reply.json
+    assert (item["email_id"], item["classification"], item["confidence"], item["source"]) == (
+        "a",
+        "meeting",
+        0.9,
+        "main",
+    )
+    assert (item["decided_by"], item["model_version"], item["processor_id"]) == ("model", "v1", "node/w1/classifier-1")
+    assert item["processed_at"].endswith("Z")
+    assert item["processing_time_ms"] == 0.1
+    assert item["total_ms"] > item["queued_ms"] > 0
+    assert "subject" not in item
+
+
+def test_its_text_and_its_reasons_come_when_asked_for(system):
+    system.process("a")
+    item = system.client.get("/results/a?include_content=true&explain=true").json
+    assert item["subject"] == "subject of a"
+    assert item["body"].startswith("body ")
+    assert sum(item["probabilities"].values()) == pytest.approx(1)
+    assert set(item["explanation"]) == {"evidence", "margin", "distance_to_threshold", "flip"}
+
+
+@pytest.mark.parametrize("email_id", ["a/b", "ä ö", "100%", "a\\b", "\x00nul", "..", "?q=1#x", "x" * 600])
+def test_ids_of_any_characters_are_percent_encoded(system, email_id):
+    from urllib.parse import quote
+
+    from storage.keys import email_key
+
+    refs = system.enter(email_id)
+    key = email_key(email_id)
+    if refs:
+        system.services.results.save([result(refs[0], key)], shard="t")
+    reply = system.client.get(f"/results/{quote(email_id, safe='')}")
+    assert reply.status == (200 if refs else 404)
+    if refs:
+        assert reply.json["email_id"] == email_id
+    else:
+        assert (reply.json["state"], reply.json["reason"]) == ("dead", "invalid_email")
+
+
+def test_a_lone_surrogate_can_be_asked_for_too(system):
+    [ref] = system.enter("a\ud800")
+    system.services.results.save([result(ref, "a\\ud800")], shard="t")
+    assert system.client.get("/results/a%ED%A0%80").status == 200
+
+
+def test_an_unknown_id_is_404_with_its_state(system):
+    reply = system.client.get("/results/nobody")
+    assert (reply.status, reply.json["state"]) == (404, "unknown")
+    assert "retry-after" not in reply.headers
+
+
+def test_a_queued_email_is_404_and_says_when_to_ask_again(system):
+    system.enter("a")
+    reply = system.client.get("/results/a")
+    assert (reply.status, reply.json["state"], reply.json["attempts"]) == (404, "queued", 0)
+    assert reply.headers["retry-after"] == "1"
+
+
+def test_a_retrying_email_says_why_and_when(system):
+    [ref] = system.enter("a")
+    system.services.books.postpone([attempt(ref, "a")])
+    reply = system.client.get("/results/a")
+    problem = reply.json
+    assert (problem["state"], problem["attempts"], problem["reason"]) == ("retrying", 1, "classifier_error")
+    assert problem["error"] == "ValueError: no"
+    assert problem["next_attempt_at"].endswith("Z")
+    assert 50 <= int(reply.headers["retry-after"]) <= 60
+
+
+def test_a_dead_email_says_its_reason(system):
+    [letter] = system.bury("a", reason="gone")
+    problem = system.client.get("/results/a").json
+    assert (problem["state"], problem["reason"]) == ("dead", "gone")
+    system.services.dead_letters.discard(letter.id)
+    assert system.client.get("/results/a").json["state"] == "discarded"
+
+
+def test_of_several_sources_main_goes_first_and_others_must_be_named(system):
+    books = system.services.books
+    one, two = books.open_source("one", "x"), books.open_source("two", "y")
+    system.process("shared", source=one)
+    assert system.client.get("/results/shared").json["source"] == "one"
+    system.process("shared", source=two)
+    reply = system.client.get("/results/shared")
+    assert (reply.status, reply.json["sources"]) == (409, ["one", "two"])
+    assert system.client.get("/results/shared?source=two").json["source"] == "two"
+    assert system.client.get("/results/shared?source=three").json["state"] == "unknown"
+    system.process("shared")
+    assert system.client.get("/results/shared").json["source"] == "main"
+
+
+def publish(system):
+    """What the broadcaster does."""
+    hub, page = system.services.hub, system.services.mailboxes.read_log("", count=100)
+    hub.publish(page.entries)
+
+
+def test_waiting_ends_with_the_emails_event(system):
+    system.enter("a")
+    waiting = gevent.spawn(system.client.get, "/results/a?wait=20")
+    gevent.sleep(0.05)
+    began = time.monotonic()
+    [row] = system.services.books.find("a")
+    system.services.results.save([result(row.ref, "a")], shard="t")
+    assert not waiting.ready()
+    system.services.hub.publish([LogEntry("s1", b'{"event":"process","data":{"email_id":"a"},"timestamp":"t"}')])
+    assert waiting.get(timeout=5).status == 200
+    assert time.monotonic() - began < 0.9
+
+
+def test_waiting_ends_without_the_event_too(system):
+    system.enter("a")
+    waiting = gevent.spawn(system.client.get, "/results/a?wait=20")
+    gevent.sleep(0.05)
+    [row] = system.services.books.find("a")
+    system.services.results.save([result(row.ref, "a")], shard="t")
+    assert waiting.get(timeout=5).status == 200
+    assert system.services.hub._waiting == {}
+
+
+def test_waiting_ends_when_the_time_is_over_or_the_email_is_dead(system):
+    assert system.client.get("/results/nobody?wait=0.05").json["state"] == "unknown"
+    system.bury("b")
+    began = time.monotonic()
+    assert system.client.get("/results/b?wait=10").json["state"] == "dead"
+    assert time.monotonic() - began < 5
+    assert system.client.get("/results/b?wait=31").status == 400
+
+
+def test_the_list_is_newest_first_and_pages_without_gap_or_repetition(system):
+    ids = [f"m{number}" for number in range(7)]
+    system.process(*ids)
+    seen, target = [], "/results?limit=3"
+    while target:
+        reply = system.client.get(target)
+        seen += [item["email_id"] for item in reply.json["items"]]
+        cursor = reply.json["next_cursor"]
+        assert (cursor is None) is ("link" not in reply.headers)
+        target = reply.headers["link"].split(">")[0][1:] if cursor else None
+    assert seen == ids[::-1]
+    assert "body" not in reply.json["items"][0]
+    assert reply.json["items"][0]["subject"] == "subject of m0"
+
+
+def test_filters_and_search_narrow_the_list(system, index):
+    system.process("a", "b")
+    system.process("c", label="promotion", confidence=0.4)
+    index()
+    names = lambda query: [item["email_id"] for item in system.client.get(f"/results?{query}").json["items"]]  # noqa: E731
+    assert names("classification=promotion") == ["c"]
+    assert names("max_confidence=0.5") == ["c"]
+    assert names("min_confidence=0.5") == ["b", "a"]
+    assert names("q=subject:b") == ["b"]
+    assert names("source=other") == []
+    assert names("decided_by=person") == []
+    assert names("since=2000-01-01&until=2001-01-01") == []
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "limit=101",
+        "limit=-1",
+        "cursor=%00",
+        "cursor=" + make_cursor("emails", 5),
+        "min_confidence=nan",
+        "since=soon",
+        "classification=x",
+    ],
+)
+def test_filters_that_cannot_be_are_400(system, query):
+    assert system.client.get(f"/results?{query}").status == 400
+
+
+def test_classify_says_what_the_model_would_and_stores_nothing(system):
+    reply = system.client.post("/classify", {"subject": "Lunch meeting", "body": "Shall we meet at noon tomorrow?"})
+    assert reply.status == 200
+    assert reply.json["classification"] in reply.json["probabilities"]
+    assert reply.json["explanation"]["evidence"]
+    assert system.client.get("/stats").json["total_emails_processed"] == 0
+
+
+def test_classify_takes_any_text(system):
+    hostile = {
+        "subject": "\u202e<script>\x00",
+        "body": "\ufeff" * 1000,
+        "sender": "=cmd()",
+        "headers": {"a": ["b", "c"]},
+    }
+    assert system.client.post("/classify", hostile).status == 200
+    assert (
+        system.client.send(
+            "POST", "/classify", b'{"subject":"\\ud800","body":""}', {"Content-Type": "application/json"}
+        ).status
+        == 200
+    )

@@ -1,0 +1,126 @@
+"""Actors and their control, the audit, notifications, the event log, metrics."""
+
+import time
+
+import gevent
+import pytest
+
+from actors.events import encode_event
+from storage.records import Look, Notification
+from tests.web.test_results import publish
+
+
+def test_actors_shows_the_tree_of_every_node(system):
+    answer = system.client.get("/actors").json
+    [node] = answer["nodes"]
+    [process] = node["processes"]
+    assert (node["node"], process["process"], process["role"], process["workers"]) == (
+        "node",
+        "node/worker-1",
+        "worker",
+        3,
+    )
+    supervisor, classifier = process["actors"]
+    assert (supervisor["parent"], classifier["parent"], classifier["mailbox"]) == (None, "supervisor", "classify")
+    assert (classifier["handled"], classifier["restarts"], classifier["last_error"]) == (0, 0, None)
+    assert set(answer["mailboxes"]) == {"look.main", "fetch", "classify", "dead"}
+    assert set(answer["mailboxes"]["fetch"]) == {"high", "normal", "low", "quarantine"}
+
+
+def test_control_is_desired_state_and_everybody_is_called(system):
+    mailboxes = system.services.mailboxes
+    last, _ = mailboxes.listen(None, block=0.01)
+    assert system.client.post("/actors/pause").json == {"paused": True, "workers": 3}
+    assert system.services.desired.get("paused") is True
+    assert mailboxes.listen(last, block=0.5)[1] == ["control"]
+    assert system.client.post("/actors/resize", {"workers": 5}).json == {"paused": True, "workers": 5}
+    assert system.client.post("/actors/resume").json == {"paused": False, "workers": 5}
+    assert system.client.get("/actors").json["workers"] == 5
+
+
+@pytest.mark.parametrize("workers", [0, 65, 1.5, "3", None, True])
+def test_a_pool_has_1_to_64_workers(system, workers):
+    assert system.client.post("/actors/resize", {"workers": workers}).status == 422
+
+
+def test_the_audit_is_balanced(system):
+    system.process("a")
+    system.bury("b")
+    system.enter("c")
+    audit = system.client.get("/audit").json
+    assert (
+        audit["listed"]
+        == 3
+        == sum(audit[name] for name in ("results", "queued", "retrying", "dead", "discarded", "erased"))
+    )
+    assert audit["unaccounted"] == 0
+    assert audit["as_of"].endswith("Z")
+
+
+def test_notifications_say_what_they_led_to(system):
+    look = Look("notification", time.time(), history_id=7)
+    system.services.books.enter(system.main, ["a", "b"], look, lane="normal")
+    note = Notification(received_at=time.time(), history_id=7, webhook_id="msg_1", look=look.id)
+    system.services.notifications.note(system.main.id, [note])
+    [item] = system.client.get("/notifications").json["items"]
+    assert (item["source"], item["history_id"], item["webhook_id"], item["outcome"]) == ("main", 7, "msg_1", "listed")
+    assert (item["emails"], item["email_ids"]) == (2, ["a", "b"])
+    assert system.client.get("/notifications?source=other").json["items"] == []
+
+
+def test_metrics_are_plain_text(system):
+    reply = system.client.get("/metrics")
+    assert reply.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    assert reply.body == b"emailproc_up 1\n"
+
+
+def tell(system, *names):
+    system.services.mailboxes.tell([encode_event("new", {"email_ids": [name], "count": 1}, 0.0) for name in names])
+
+
+def ids(page):
+    return [item["data"]["email_ids"][0] for item in page["items"]]
+
+
+def test_the_event_log_is_read_page_by_page(system):
+    tell(system, "a", "b", "c")
+    first = system.client.get("/events?limit=2").json
+    second = system.client.get(f"/events?limit=2&after={first['next_after']}").json
+    assert ids(first) + ids(second) == ["a", "b", "c"]
+    assert first["items"][0]["type"] == "email_event"
+    assert first["items"][0]["seq"] < second["items"][0]["seq"]
+    empty = system.client.get(f"/events?after={second['next_after']}").json
+    assert (empty["items"], empty["next_after"]) == ([], second["next_after"])
+
+
+def test_a_place_that_the_log_does_not_know_is_410(system):
+    tell(system, "a")
+    reply = system.client.get("/events?after=nonsense")
+    assert reply.status == 410
+    assert reply.json["newest"] == system.client.get("/events").json["next_after"]
+
+
+def test_a_reader_may_wait_for_the_first_event(system):
+    tell(system, "a")
+    after = system.client.get("/events").json["next_after"]
+    waiting = gevent.spawn(system.client.get, f"/events?after={after}&wait=20")
+    gevent.sleep(0.05)
+    tell(system, "b")
+    publish(system)
+    assert ids(waiting.get(timeout=5).json) == ["b"]
+
+
+def test_the_websockets_path_asks_for_an_upgrade(system):
+    reply = system.client.get("/ws/emails/me")
+    assert (reply.status, reply.headers["upgrade"]) == (426, "websocket")
+    assert (
+        system.app.authorize({"RAW_URI": "/ws/emails/me", "PATH_INFO": "/ws/emails/me", "HTTP_HOST": "localhost"})
+        is None
+    )
+    assert (
+        system.app.authorize({"RAW_URI": "/ws/emails/", "PATH_INFO": "/ws/emails/", "HTTP_HOST": "localhost"})[0] == 404
+    )
+    assert (
+        system.app.authorize({"RAW_URI": "/ws/emails/me", "PATH_INFO": "/ws/emails/me", "HTTP_HOST": "evil.example"})[0]
+        == 403
+    )
