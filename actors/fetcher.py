@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from actors.bodies import CLASSIFY, FETCH, ClassifyBody, FetchBody, decode, encode
-from engine.errors import DependencyTrouble, MessageTrouble, Permanent
+from engine.errors import DependencyTrouble, MessageTrouble, Permanent, Throttled
 from engine.mailbox import LANES, Delivery, Envelope
 from engine.mailbox_actor import Context, MailboxActor, Outcome
 from fakemail.answers import RemoteEmail
@@ -16,8 +16,42 @@ MISSING_PAUSE = 1.0
 """An email that is not there yet is asked for again after this many seconds, then at growing intervals."""
 
 
+PATIENCE = 300.0
+"""An email whose own fetch fails for so many seconds, while others succeed, begins to spend its attempts."""
+
+SICK_PAUSE = 5.0
+SICK_LIMIT = 10_000
+
+
+class SickList:
+    """Since when each email's own fetch has failed. In memory only: a restart makes it more patient, never less."""
+
+    def __init__(self, patience: float) -> None:
+        self.patience = patience
+        self._since: dict[str, float] = {}
+        self._answered_at = float("-inf")
+
+    def answered(self, keys: Sequence[str]) -> None:
+        """FakeMail answered for these emails, whatever it said."""
+        if keys:
+            self._answered_at = time.monotonic()
+        for key in keys:
+            self._since.pop(key, None)
+
+    def is_charged(self, key: str) -> bool:
+        """Note a failure; True when it has gone on beyond the patience, and others were answered for within that time."""
+        if len(self._since) >= SICK_LIMIT:
+            del self._since[next(iter(self._since))]  # the oldest
+        now = time.monotonic()
+        since = self._since.setdefault(key, now)
+        return now - since >= self.patience and self._answered_at >= now - self.patience - SICK_PAUSE
+
+
 class Fetches(Protocol):
     """What is needed of FakeMail here."""
+
+    def watch(self) -> int:
+        """The newest history id: the cheapest question there is."""
 
     def get_emails(self, email_ids: Sequence[str]) -> Sequence[RemoteEmail | Exception | None]:
         """Each email, None where there is none, or what went wrong, in order."""
@@ -29,10 +63,17 @@ class Fetcher(MailboxActor):
     error_reason = timeout_reason = "fetch_failed"
 
     def __init__(
-        self, context: Context, *, clients: Mapping[str, Fetches], gone_after: float, name: str = "fetcher"
+        self,
+        context: Context,
+        *,
+        clients: Mapping[str, Fetches],
+        gone_after: float,
+        patience: float = PATIENCE,
+        name: str = "fetcher",
     ) -> None:
         super().__init__(context, name=name, mailbox=FETCH, count=128, into=(CLASSIFY,))
         self.clients, self.gone_after = clients, gone_after
+        self.sick = SickList(patience)
 
     def handle(self, batch: Sequence[Delivery]) -> Outcome:
         """Ask each source for its emails; what came goes on, what is missing waits, what can never come is buried."""
@@ -43,16 +84,27 @@ class Fetcher(MailboxActor):
                 raise DependencyTrouble(f"source {source} is not configured on this node", dependency="fakemail")
             answers = client.get_emails([unescape_id(delivery.envelope.key) for delivery in deliveries])
             fetched_at = time.time()
+            well = _is_well(client, answers)
+            answered = zip(deliveries, answers, strict=True)
+            self.sick.answered(
+                [each.envelope.key for each, answer in answered if not isinstance(answer, DependencyTrouble)]
+            )
             for delivery, answer in zip(deliveries, answers, strict=True):
-                self._judge(outcome, delivery, answer, fetched_at)
+                self._judge(outcome, delivery, answer, fetched_at, well=well)
         return outcome
 
-    def _judge(self, outcome: Outcome, delivery: Delivery, answer: RemoteEmail | Exception | None, at: float) -> None:
+    def _judge(
+        self, outcome: Outcome, delivery: Delivery, answer: RemoteEmail | Exception | None, at: float, *, well: bool
+    ) -> None:
         match answer:
             case RemoteEmail():
                 outcome.forward(delivery, CLASSIFY, _classify_envelope(delivery.envelope, answer, at))
             case None:
                 self._missing(outcome, delivery, at)
+            case Throttled():
+                outcome.again(delivery, answer)
+            case DependencyTrouble() if well:
+                self._sick(outcome, delivery, answer)
             case DependencyTrouble():
                 outcome.again(delivery, answer)
             case Permanent():
@@ -61,6 +113,12 @@ class Fetcher(MailboxActor):
                 outcome.retry(delivery, answer.reason, str(answer))
             case _:
                 outcome.retry(delivery, "fetch_failed", repr(answer))
+
+    def _sick(self, outcome: Outcome, delivery: Delivery, trouble: DependencyTrouble) -> None:
+        """FakeMail answers others but not for this email: it is put off, so as not to hold them up, and charged at last."""
+        charged = self.sick.is_charged(delivery.envelope.key)
+        delay = None if charged else SICK_PAUSE
+        outcome.retry(delivery, "fetch_failed", str(trouble), delay=delay, spend=charged)
 
     def _missing(self, outcome: Outcome, delivery: Delivery, at: float) -> None:
         """A 404 spends no attempt: the id may have been announced before the email can be had."""
@@ -71,6 +129,17 @@ class Fetcher(MailboxActor):
         waited = 0.0 if since is None else at - since
         pause = min(max(MISSING_PAUSE, waited / 2), max(self.gone_after - waited, 0.1))
         outcome.retry(delivery, "gone", "FakeMail answers 404", delay=pause, spend=False, missing=True)
+
+
+def _is_well(client: Fetches, answers: Sequence[RemoteEmail | Exception | None]) -> bool:
+    """FakeMail answers, if not for every email: then trouble with one is that one's own, and must not hold up the others."""
+    if any(not isinstance(answer, DependencyTrouble) for answer in answers):
+        return True
+    try:
+        client.watch()
+    except DependencyTrouble:
+        return False
+    return True
 
 
 def _by_source(batch: Sequence[Delivery]) -> dict[str, list[Delivery]]:

@@ -1,0 +1,135 @@
+"""What the actors' tests share: books on SQLite, mailboxes in a real Valkey, a FakeMail account to list and fetch from."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import gevent
+import pytest
+import redis
+
+from actors.bodies import CLASSIFY, FETCH
+from actors.ledger import SqlLedger
+from engine.errors import DependencyTrouble
+from engine.events import Bus
+from engine.mailbox import Room
+from engine.mailbox_actor import Context, RetryPolicy
+from fakemail.answers import RemoteEmail
+from storage.books import Books
+from storage.database import Database
+from storage.redis_mailbox import RedisMailboxes
+
+URL = "http://fakemail.example"
+
+
+@dataclass
+class Account:
+    """A FakeMail account in memory: what is listed when, what can be fetched, and what is down."""
+
+    bears_history: bool = True
+    emails: dict[str, int] = field(default_factory=dict)  # id → history id, in listing order
+    hidden: set[str] = field(default_factory=set)  # announced, but neither listed nor fetchable yet
+    history_id: int = 0
+    down: bool = False
+    listings: list[int] = field(default_factory=list)
+    subscriptions: int = 0
+
+    def receive(self, *ids: str, history_id: int | None = None) -> None:
+        for email_id in ids:
+            self.history_id = history_id if history_id is not None else self.history_id + 1
+            self.emails[email_id] = self.history_id
+
+    def reset(self) -> None:
+        self.emails.clear()
+        self.history_id = 0
+
+    def _check(self) -> None:
+        if self.down:
+            raise DependencyTrouble("refused", dependency="fakemail")
+
+    def watch(self) -> int:
+        self._check()
+        return self.history_id
+
+    def subscribe(self) -> None:
+        self._check()
+        self.subscriptions += 1
+
+    def list_emails(self, from_history_id: int) -> list[str]:
+        self._check()
+        self.listings.append(from_history_id)
+        found = [(at, email_id) for email_id, at in self.emails.items() if at > from_history_id]
+        return [email_id for _, email_id in sorted(found) if email_id not in self.hidden]
+
+    def get_email(self, email_id: str) -> RemoteEmail | None:
+        self._check()
+        if email_id not in self.emails or email_id in self.hidden:
+            return None
+        history_id = self.emails[email_id] if self.bears_history else None
+        return RemoteEmail(
+            id=email_id, subject=f"subject of {email_id}", body="Let us meet on Monday", history_id=history_id
+        )
+
+    def get_emails(self, email_ids: list[str]) -> list[RemoteEmail | Exception | None]:
+        answers: list[RemoteEmail | Exception | None] = []
+        for email_id in email_ids:
+            try:
+                answers.append(self.get_email(email_id))
+            except DependencyTrouble as trouble:
+                answers.append(trouble)
+        return answers
+
+
+@pytest.fixture
+def account() -> Account:
+    return Account()
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    opened = Database(f"sqlite:///{tmp_path}/emails.db")
+    opened.migrate()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def books(database: Database) -> Books:
+    made = Books(database)
+    made.open_source("main", URL)
+    return made
+
+
+@pytest.fixture
+def mailboxes(valkey_url: str, redis_client: "redis.Redis", books: Books) -> Iterator[RedisMailboxes]:
+    made = RedisMailboxes(valkey_url, namespace=books.books_id(), rooms={FETCH: Room(100), CLASSIFY: Room(100)})
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def context(mailboxes: RedisMailboxes, books: Books) -> Context:
+    return Context(mailboxes, "node/front", SqlLedger(books), bus=Bus(), policy=RetryPolicy(3, 0.01))
+
+
+@pytest.fixture
+def started() -> Iterator[Callable]:
+    """Start actors that are stopped at the end of the test."""
+    refs = []
+
+    def start(cls, *args, **kwargs):
+        refs.append(cls.start(*args, **kwargs))
+        return refs[-1]
+
+    yield start
+    for ref in refs:
+        ref.stop(block=False)
+    for ref in refs:
+        ref.actor_stopped.wait(5)
+
+
+def eventually(holds: Callable[[], object], seconds: float = 5.0) -> None:
+    """Wait until it holds; the deadline is for broken code only."""
+    with gevent.Timeout(seconds, AssertionError(f"did not come to hold within {seconds} s")):
+        while not holds():
+            gevent.sleep(0.005)

@@ -1,0 +1,147 @@
+"""The fetcher hands on what came, waits for what is missing, and buries what can never come."""
+
+import time
+
+import pytest
+
+from actors.bodies import CLASSIFY, FETCH, ClassifyBody, FetchBody, decode, encode
+from actors.fetcher import Fetcher
+from engine.errors import DependencyTrouble, Permanent
+from engine.mailbox import DEAD, Envelope
+from storage.records import Look
+from tests.actors.conftest import eventually
+
+
+@pytest.fixture
+def feed(books, mailboxes):
+    """Put ids into the books and the fetch mailbox, as lister and feeder would."""
+
+    def put(*ids, missing_since=None):
+        rows = books.enter(books.source("main"), ids, Look("poll", time.time()), lane="normal")
+        body = b"" if missing_since is None else encode(FetchBody(missing_since))
+        mailboxes.put(FETCH, [Envelope("main", key, ref=ref, body=body) for ref, key in rows])
+
+    return put
+
+
+@pytest.fixture
+def fetcher(started, context, account):
+    return started(Fetcher, context, clients={"main": account}, gone_after=60.0)
+
+
+def waiting(mailboxes, mailbox):
+    return mailboxes.depths(mailbox)["normal"].messages
+
+
+def taken(mailboxes, mailbox):
+    return mailboxes.take(mailbox, "node/test/x", count=10, max_bytes=10**7, block=2.0)
+
+
+def test_an_email_goes_to_the_classifiers_whole(fetcher, feed, account, mailboxes):
+    account.receive("a/ä")
+    feed("a/ä")
+    (delivery,) = taken(mailboxes, CLASSIFY)
+    content = decode(delivery.envelope.body, ClassifyBody)
+    assert (delivery.envelope.key, content.subject) == ("a/ä", "subject of a/ä")
+    assert delivery.envelope.times["fetched"] == pytest.approx(time.time(), abs=5)
+    eventually(lambda: waiting(mailboxes, FETCH) == 0)
+
+
+def test_a_missing_email_is_retried_and_no_attempt_is_spent(fetcher, feed, books, mailboxes):
+    feed("a")
+    eventually(lambda: books.audit().retrying == 1)
+    (row,) = books.find("a")
+    assert (row.attempts, row.state) == (0, "open")
+    assert row.next_attempt_at == pytest.approx(time.time() + 1, abs=1)
+
+
+def test_an_email_missing_for_long_is_buried_as_gone(fetcher, feed, mailboxes):
+    feed("a", missing_since=time.time() - 61)
+    (delivery,) = taken(mailboxes, DEAD)
+    assert b"gone" in delivery.envelope.body
+
+
+def test_trouble_with_fakemail_spends_nothing_and_passes(fetcher, feed, account, books, mailboxes):
+    account.receive("a")
+    account.down = True
+    feed("a")
+    eventually(lambda: fetcher.describe().state == "waiting")
+    assert "fakemail" in fetcher.describe().reason
+    account.down = False
+    assert len(taken(mailboxes, CLASSIFY)) == 1
+    assert books.find("a")[0].attempts == 0
+
+
+def test_one_permanent_failure_does_not_hold_up_the_others(fetcher, feed, account, mailboxes):
+    account.receive("good")
+    original = account.get_email
+
+    def get_email(email_id):
+        if email_id == "bad":
+            raise Permanent("its subject is a number", reason="invalid_email")
+        return original(email_id)
+
+    account.get_emails = lambda ids: [_tried(get_email, email_id) for email_id in ids]
+    feed("bad", "good")
+    assert [delivery.envelope.key for delivery in taken(mailboxes, CLASSIFY)] == ["good"]
+    (dead,) = taken(mailboxes, DEAD)
+    assert b"invalid_email" in dead.envelope.body
+
+
+def test_an_email_whose_own_fetch_fails_does_not_hold_up_the_others(fetcher, feed, account, books, mailboxes):
+    account.receive("sick", "well")
+    original = account.get_email
+
+    def get_email(email_id):
+        if email_id == "sick":
+            raise DependencyTrouble("500 Internal Server Error", dependency="fakemail")
+        return original(email_id)
+
+    account.get_emails = lambda ids: [_tried(get_email, email_id) for email_id in ids]
+    feed("sick", "well")
+    assert [delivery.envelope.key for delivery in taken(mailboxes, CLASSIFY)] == ["well"]
+    eventually(lambda: books.audit().retrying == 1)
+    assert books.find("sick")[0].attempts == 0
+
+
+def test_a_sick_email_alone_does_not_hold_up_what_comes_after_it(fetcher, feed, account, mailboxes, books):
+    account.receive("sick", "well")
+    account.get_emails = lambda ids: [
+        DependencyTrouble("500", dependency="fakemail") if email_id == "sick" else account.get_email(email_id)
+        for email_id in ids
+    ]
+    feed("sick")
+    eventually(lambda: books.audit().retrying == 1)
+    feed("well")
+    assert [delivery.envelope.key for delivery in taken(mailboxes, CLASSIFY)] == ["well"]
+
+
+def test_while_no_email_at_all_can_be_fetched_none_is_charged(started, context, feed, account, books):
+    started(Fetcher, context, clients={"main": account}, gone_after=60.0, patience=0.0)
+    account.receive("a")
+    account.get_emails = lambda ids: [DependencyTrouble("500", dependency="fakemail") for _ in ids]
+    feed("a")
+    eventually(lambda: books.audit().retrying == 1)
+    assert books.find("a")[0].attempts == 0
+
+
+def test_an_email_whose_own_fetch_fails_for_minutes_is_charged(started, context, feed, account, books, mailboxes):
+    started(Fetcher, context, clients={"main": account}, gone_after=60.0, patience=0.0)
+    account.receive("sick", "well")
+    original = account.get_email
+
+    def get_email(email_id):
+        if email_id == "sick":
+            raise DependencyTrouble("500 Internal Server Error", dependency="fakemail")
+        return original(email_id)
+
+    account.get_emails = lambda ids: [_tried(get_email, email_id) for email_id in ids]
+    feed("sick", "well")
+    eventually(lambda: books.find("sick")[0].attempts == 1)
+
+
+def _tried(get_email, email_id):
+    try:
+        return get_email(email_id)
+    except (Permanent, DependencyTrouble) as error:
+        return error

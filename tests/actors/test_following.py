@@ -1,0 +1,166 @@
+"""The history is followed as the contract says: nothing is passed over, the cursor never runs ahead of the books."""
+
+import time
+
+import pytest
+
+from actors.following import Follower
+from engine.errors import StaleError
+from storage.records import Look
+
+
+@pytest.fixture
+def follower(account, books):
+    return Follower("main", account, books, overlap=60.0)
+
+
+def notified(history_id=None):
+    return Look("notification", time.time(), history_id=history_id)
+
+
+def polled(ago=0.0):
+    return Look("poll", time.time() - ago)
+
+
+def known(books):
+    audit = books.audit()
+    return audit.listed
+
+
+def test_a_look_enters_what_is_new_and_moves_the_cursor_to_the_last_one(follower, account, books):
+    account.receive("a", "b")
+    source = follower.look(notified(2))
+    assert (source.cursor, source.cursor_key, known(books)) == (2, "b", 2)
+
+
+def test_a_second_look_lists_from_the_cursor_and_finds_only_what_came_since(follower, account, books):
+    account.receive("a")
+    follower.look(notified())
+    account.receive("b")
+    follower.look(notified())
+    assert account.listings == [0, 1]
+    assert known(books) == 2
+
+
+def test_ids_that_repeat_collapse(follower, account, books):
+    account.receive("a")
+    account.list_emails = lambda _: ["a", "a", "a"]
+    follower.look(notified())
+    assert known(books) == 1
+
+
+def test_where_emails_bear_no_history_id_the_cursor_goes_to_what_watch_said_before_the_listing(
+    follower, account, books
+):
+    account.bears_history = False
+    account.receive("a", "b")
+    assert follower.look(notified()).cursor == 2
+
+    real_watch = account.watch
+
+    def watch_then_arrival():
+        said = real_watch()
+        account.receive("late")
+        return said
+
+    account.watch = watch_then_arrival
+    source = follower.look(notified())
+    assert source.cursor == 2, "the email that came after /watch must not be passed"
+    assert known(books) == 3
+
+
+def test_the_cursor_stays_while_the_last_emails_cannot_be_fetched(follower, account, books):
+    account.receive("a", "b")
+    account.get_email = lambda _: None
+    assert follower.look(notified()).cursor == 0
+    assert known(books) == 2
+
+
+def test_an_email_that_becomes_listable_after_its_notification_is_found_by_the_next_look(follower, account, books):
+    account.receive("a")
+    account.hidden.add("a")
+    follower.look(notified(1))
+    assert known(books) == 0
+    account.hidden.clear()
+    follower.look(notified(1))
+    assert known(books) == 1
+
+
+def test_a_gap_that_fills_late_is_found_by_a_poll_from_the_floor(follower, account, books):
+    account.receive("gap", "b")
+    account.hidden.add("gap")
+    assert follower.look(notified()).cursor == 2
+    account.hidden.clear()
+    follower.look(notified())
+    assert known(books) == 1, "a look from the cursor cannot see it"
+    follower.poll(polled())
+    assert known(books) == 2
+
+
+def test_the_floor_rises_only_after_the_overlap(follower, account, books):
+    account.receive("a")
+    follower.poll(polled())
+    assert books.source("main").floor == 0
+    assert follower.poll(Look("poll", time.time() + 61)).floor == 1
+
+
+def test_a_reset_seen_by_watch_starts_again_from_zero(follower, account, books):
+    account.receive(*(f"old{number}" for number in range(5)))
+    follower.poll(polled())
+    account.reset()
+    account.receive("new")
+    source = follower.look(notified(1))
+    assert (source.epoch, source.cursor, known(books)) == (1, 1, 6)
+
+
+def test_a_reset_that_has_grown_past_the_cursor_is_seen_because_its_email_is_gone(follower, account, books):
+    account.receive("old1", "old2")
+    follower.poll(polled())
+    account.reset()
+    account.receive("new1", "new2", "new3")
+    follower.poll(polled())
+    assert (books.source("main").epoch, known(books)) == (1, 5)
+
+
+def test_a_false_alarm_costs_one_listing_and_no_email(follower, account, books):
+    account.receive("a", "b")
+    follower.poll(polled())
+    del account.emails["b"]  # the email that set the cursor was deleted, the account is the same
+    follower.poll(polled())
+    follower.poll(polled())
+    assert known(books) == 2
+
+
+def test_start_from_now_leaves_what_is_there_alone(follower, account, books):
+    account.receive("old")
+    follower.skip_to_now()
+    account.receive("new")
+    follower.look(notified())
+    follower.poll(polled())
+    assert [row.key for row in books.open_rows(1, "normal", 0, 10)] == ["new"]
+
+
+def test_a_listing_longer_than_a_slice_goes_in_by_slices_and_the_cursor_with_the_last(follower, account, books):
+    account.receive(*(f"e{number}" for number in range(4_500)))
+    told = []
+    follower.progress = lambda new: told.append((new, books.source("main").cursor))
+    follower.look(notified())
+    assert told == [(2_000, 0), (2_000, 0), (500, 4_500)]
+
+
+def test_two_followers_of_one_source_lose_nothing(account, books):
+    first, second = (Follower("main", account, books, overlap=60.0) for _ in range(2))
+    account.receive("a")
+    original = account.get_email
+
+    def overtaken(email_id):
+        account.get_email = original
+        account.receive("b")
+        second.look(notified())
+        return original(email_id)
+
+    account.get_email = overtaken
+    with pytest.raises(StaleError):
+        first.look(notified())
+    first.look(notified())
+    assert (books.source("main").cursor, known(books)) == (2, 2)
