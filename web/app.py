@@ -3,6 +3,7 @@
 commands/front.py builds `Application(services)` and calls `serve`, which puts it into the hardened server (web/server.py). The webhook goes before bottle's router, the simulator beside it; everything else is a Route.
 """
 
+import logging
 import re
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -27,6 +28,8 @@ from web.server_body import Environ, StartResponse, cap_by_path
 from web.services import Services
 from web.webhook import Webhook
 from web.websocket import LiveSocket
+
+log = logging.getLogger("emailproc.web")
 
 API_POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'"
 COMMON: Headers = (
@@ -141,7 +144,7 @@ class Application(App):
         server = serve(
             self, host, port, body_cap=BODY_CAP, authorize_websocket=self.authorize, on_websocket=self.on_websocket
         )
-        gevent.spawn(self._push)
+        gevent.spawn(self._push, server)
         return server
 
     # -- WebSockets
@@ -156,23 +159,28 @@ class Application(App):
         """Serve one client until it is gone."""
         live_client.serve(self.services.hub, socket, self.figures.stats)
 
-    def _push(self) -> None:
-        """Once a second: the figures, where they changed and somebody listens."""
-        hub = self.services.hub
+    def _push(self, server: HardenedServer) -> None:
+        """Once a second: what slow clients lag behind, and the figures where they changed and somebody listens."""
         sent: dict[str, dict[str, Any]] = {}
-        while True:
+        while not server.draining:
             gevent.sleep(PUSH_EVERY_S)
-            wanted = [topic for topic in (STATS, QUEUE) if hub.wanted(topic)]
-            if not wanted:
-                continue
+            self.services.hub.catch_up()
             try:
-                stats = self.figures.stats()
+                self._push_figures(sent)
             except DependencyTrouble:
                 continue
-            for topic, data in ((STATS, stats), (QUEUE, queue_of(stats))):
-                if topic in wanted and settled(data) != sent.get(topic):
-                    sent[topic] = settled(data)
-                    hub.push(topic, msgspec.json.encode(live_client.stats_message(topic, data)))
+            except Exception:
+                log.exception("The figures could not be made")
+
+    def _push_figures(self, sent: dict[str, dict[str, Any]]) -> None:
+        hub = self.services.hub
+        wanted = [topic for topic in (STATS, QUEUE) if hub.wanted(topic)]
+        stats = self.figures.stats() if wanted else {}
+        for topic in wanted:
+            data = stats if topic == STATS else queue_of(stats)
+            if settled(data) != sent.get(topic):
+                sent[topic] = settled(data)
+                hub.push(topic, msgspec.json.encode(live_client.stats_message(topic, data)))
 
     # -- requests
 

@@ -151,6 +151,11 @@ class Hub:
         if client.skip and client.cursor == self.count and self.last and self.last > max(client.skip.values()):
             client.skip.clear()
 
+    def catch_up(self) -> None:
+        """Try again with those who lag behind: their outboxes may have room now."""
+        for client in list(self.clients):
+            self.advance(client)
+
     def boundary(self, client: Client, topic: str) -> str | None:
         """The seq from which on this client is served live: a replay ends before it. None: nothing live came yet."""
         served = client.starts.get(ALL) or client.starts.get(topic)
