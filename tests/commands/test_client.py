@@ -1,0 +1,88 @@
+"""The commands' HTTP client: JSON in and out, and every trouble as one line."""
+
+import socket
+
+import pytest
+import requests
+
+from commands.client import CommandError, Server, problem, wait_for
+
+
+def test_a_get_gives_json_and_passes_parameters(small_server):
+    small_server.answers["GET", "/stats"] = (200, {"total": 3})
+    assert Server(small_server.url + "/").get("/stats", source="main", limit=2) == {"total": 3}
+    assert small_server.asked[0].query == "source=main&limit=2"
+
+
+def test_a_post_sends_json_even_without_a_body(small_server):
+    small_server.answers["POST", "/setup"] = (200, {})
+    server = Server(small_server.url)
+    server.post("/setup")
+    server.post("/setup", {"webhook_url": "http://me"})
+    assert [asked.json for asked in small_server.asked] == [{}, {"webhook_url": "http://me"}]
+
+
+def test_an_empty_answer_is_none(small_server):
+    small_server.answers["DELETE", "/dead-letters/1"] = (204, None)
+    assert Server(small_server.url).delete("/dead-letters/1") is None
+
+
+def test_the_token_goes_along_and_only_where_there_is_one(small_server):
+    small_server.answers["GET", "/stats"] = (200, {})
+    Server(small_server.url, "secret").get("/stats")
+    Server(small_server.url).get("/stats")
+    assert [asked.authorization for asked in small_server.asked] == ["Bearer secret", None]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "line"),
+    [
+        (404, {"title": "Not Found", "detail": "no such letter"}, "GET /x: 404 no such letter"),
+        (503, {"title": "Service Unavailable"}, "GET /x: 503 Service Unavailable"),
+        (502, "<html>proxy</html>", "GET /x: 502 Reason"),
+        (400, [1], "GET /x: 400 Reason"),
+    ],
+)
+def test_an_error_answer_is_one_line_with_status_and_reason(small_server, status, body, line):
+    small_server.answers["GET", "/x"] = (status, body)
+    with pytest.raises(CommandError) as caught:
+        Server(small_server.url).get("/x")
+    assert str(caught.value) == line
+
+
+def test_a_problem_is_told_in_a_line():
+    answer = requests.Response()
+    answer.status_code, answer.reason = 500, "Internal Server Error"
+    assert problem(answer) == "500 Internal Server Error"
+
+
+def test_a_server_that_is_not_there_is_one_line_that_says_where_it_was_looked_for():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{probe.getsockname()[1]}"
+    with pytest.raises(CommandError) as caught:
+        Server(url).get("/stats")
+    assert str(caught.value) == f"no answer from {url} (refused): is it running? BASE_URL says where"
+
+
+def test_a_server_that_keeps_silent_is_given_up():
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        server = Server(f"http://127.0.0.1:{silent.getsockname()[1]}", timeout=0.1)
+        with pytest.raises(CommandError, match="Timeout"):
+            server.get("/stats")
+
+
+def test_waiting_ends_with_the_first_value():
+    values = iter([None, False, None, {"found": 1}])
+    assert wait_for("a thing", lambda: next(values), seconds=5, pause=0.001) == {"found": 1}
+
+
+def test_waiting_in_vain_says_what_did_not_happen():
+    with pytest.raises(CommandError, match=r"^a thing did not happen within 0\.02 s$"):
+        wait_for("a thing", lambda: None, seconds=0.02, pause=0.005)
+
+
+def test_zero_is_a_value():
+    assert wait_for("a number", lambda: 0, seconds=1) == 0

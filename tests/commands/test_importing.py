@@ -1,0 +1,124 @@
+"""`run.py import`: batches bounded by number and by bytes, ids by content, no message stops it."""
+
+import argparse
+import mailbox
+from email.message import EmailMessage
+from pathlib import Path
+
+import pytest
+
+from classification.mime import message_id
+from commands import importing
+from commands.client import CommandError
+from fakemail.simulator import open_simulator
+from fakemail.simulator_http import simulator_app
+from settings import Settings
+
+LIMIT = 1024 * 1024
+
+
+def raw(number: int, body: str = "Shall we meet on Tuesday?") -> bytes:
+    return f"From: a{number}@example.org\nSubject: Number {number}\n\n{body}\n".encode()
+
+
+def folder_of(path: Path, messages: list[bytes]) -> Path:
+    path.mkdir(exist_ok=True)
+    for number, message in enumerate(messages):
+        (path / f"{number:04}.eml").write_bytes(message)
+    return path
+
+
+def chunks(path: Path) -> list[list[dict[str, object]]]:
+    return list(importing._chunks([path], LIMIT, importing.Sent()))
+
+
+def test_a_batch_is_bounded_by_number(tmp_path, monkeypatch):
+    monkeypatch.setattr(importing, "CHUNK", 3)
+    folder = folder_of(tmp_path / "mail", [raw(n) for n in range(7)])
+    assert [len(chunk) for chunk in chunks(folder)] == [3, 3, 1]
+
+
+def test_a_batch_is_bounded_by_bytes(tmp_path, monkeypatch):
+    monkeypatch.setattr(importing, "CHUNK_BYTES", 1000)
+    folder = folder_of(tmp_path / "mail", [raw(n, "x" * size) for n, size in enumerate([10, 995, 10, 5000, 10])])
+    assert [len(chunk) for chunk in chunks(folder)] == [2, 2, 1]
+
+
+def test_nothing_makes_no_batch(tmp_path):
+    assert chunks(folder_of(tmp_path / "empty", [])) == []
+
+
+def test_an_email_bears_the_hash_of_its_raw_message_and_goes_into_the_low_lane(tmp_path):
+    message = raw(1)
+    [[email]] = chunks(folder_of(tmp_path / "mail", [message]))
+    assert email["id"] == message_id(message)
+    assert (email["subject"], email["sender"], email["priority"]) == ("Number 1", "a1@example.org", "low")
+
+
+def test_several_paths_are_one_import(tmp_path):
+    first, second = folder_of(tmp_path / "a", [raw(1)]), folder_of(tmp_path / "b", [raw(2)])
+    sent = importing.Sent()
+    [chunk] = importing._chunks([first, second], LIMIT, sent)
+    assert [email["subject"] for email in chunk] == ["Number 1", "Number 2"]
+    assert sent.read == 2
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        b"",
+        b"\x00\xff\xfe",
+        b"no header at all",
+        b"Subject: =?utf-8?q?=FF=FE?=\n\nx",
+        b"Content-Type: text/plain; charset=nonesuch\n\n\xff",
+        b"Content-Type: multipart/mixed\n\nno boundary",
+        b'Content-Type: multipart/mixed; boundary="b"\n\n--b\nContent-Type: multipart/mixed; boundary="b"\n\n--b',
+        b"Content-Transfer-Encoding: base64\n\n$$$not base64$$$",
+        b"Subject: " + b"x" * 200_000 + b"\n\nbody",
+    ],
+)
+def test_no_message_stops_the_run(tmp_path, broken):
+    messages = [raw(1), broken, raw(2)]
+    emails = [email for chunk in chunks(folder_of(tmp_path / "mail", messages)) for email in chunk]
+    assert len(emails) == 3
+    assert all(isinstance(email["subject"], str) and isinstance(email["body"], str) for email in emails)
+
+
+def test_an_mbox_and_a_maildir_are_read(tmp_path):
+    box, maildir = mailbox.mbox(tmp_path / "box"), mailbox.Maildir(tmp_path / "dir")
+    for number in range(3):
+        message = EmailMessage()
+        message["Subject"] = f"Number {number}"
+        message.set_content("Hello")
+        box.add(message)
+        maildir.add(message)
+    box.close()
+    assert len(chunks(tmp_path / "box")[0]) == 3
+    assert len(chunks(tmp_path / "dir")[0]) == 3
+
+
+def test_a_path_that_is_not_there_is_one_line(tmp_path):
+    with pytest.raises(CommandError, match="none does not exist"):
+        importing._exists(tmp_path / "none")
+
+
+@pytest.mark.filterwarnings("ignore::tqdm.TqdmWarning")
+def test_the_same_mail_again_changes_nothing_at_the_simulator(tmp_path, small_server, capsys):
+    simulator = open_simulator(tmp_path, None)
+    small_server.mounted["/simulator/"] = simulator_app(simulator)
+    small_server.answers["GET", "/audit"] = (200, dict.fromkeys(("listed", "results", "dead"), 0))
+    folder = folder_of(tmp_path / "mail", [raw(n) for n in range(4)] + [raw(0)])
+    args = argparse.Namespace(path=[folder], no_wait=True)
+    settings = Settings(base_url=small_server.url)
+    for _ in range(2):
+        importing.run(args, settings)
+        assert simulator.status()["email_count"] == 4
+        assert "5 messages read, 4 different ones sent" in capsys.readouterr().out
+    simulator.close()
+
+
+def test_without_a_simulator_it_says_that_there_is_no_way_to_send(tmp_path, small_server, monkeypatch):
+    monkeypatch.delenv("FAKEMAIL_API_URL", raising=False)
+    args = argparse.Namespace(path=[folder_of(tmp_path / "mail", [raw(1)])], no_wait=True)
+    with pytest.raises(CommandError, match="has no simulator"):
+        importing.run(args, Settings(base_url=small_server.url))

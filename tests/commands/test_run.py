@@ -1,0 +1,121 @@
+"""run.py from outside: its commands, its help, its exit codes."""
+
+import argparse
+import importlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import run
+from commands.client import CommandError
+from commands.version import VERSION
+from engine.errors import DependencyTrouble, SettingsError
+
+ROOT = Path(run.__file__).resolve().parent
+
+
+def call(*arguments: str, **environ: str) -> "subprocess.CompletedProcess[str]":
+    env = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG"}}
+    command = [sys.executable, "run.py", *arguments]
+    return subprocess.run(
+        command, check=False, cwd=ROOT, env={**env, **environ}, capture_output=True, text=True, timeout=30
+    )
+
+
+def test_help_lists_every_command_with_a_line(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["run.py", "--help"])
+    with pytest.raises(SystemExit) as ended:
+        run.main(["--help"])
+    assert ended.value.code == 0
+    out = capsys.readouterr().out
+    assert all(f"    {name}" in out for name in run.COMMANDS)
+
+
+@pytest.mark.parametrize("name", run.COMMANDS)
+def test_every_command_exists_and_has_help(name, capsys, monkeypatch):
+    command = run.COMMANDS[name]
+    module = importlib.import_module(command.module)
+    assert callable(getattr(module, command.run))
+    monkeypatch.setattr(sys, "argv", ["run.py", name, "--help"])
+    with pytest.raises(SystemExit) as ended:
+        run.main([name, "--help"])
+    assert ended.value.code == 0
+    assert f"usage: run.py {name}" in capsys.readouterr().out
+
+
+def test_the_version_is_told(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["run.py", "--version"])
+    with pytest.raises(SystemExit) as ended:
+        run.main(["--version"])
+    assert (ended.value.code, capsys.readouterr().out.strip()) == (0, VERSION)
+
+
+@pytest.mark.parametrize("arguments", [["nonsense"], ["serve", "now"], ["--port", "1"]])
+def test_wrong_usage_ends_with_2(arguments, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["run.py", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        run.main(arguments)
+    assert ended.value.code == 2
+    assert "usage: run.py" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (SettingsError("PORT is wrong"), 78),
+        (CommandError("no answer"), 1),
+        (DependencyTrouble("Redis is away", dependency="redis"), 1),
+    ],
+)
+def test_trouble_is_one_line_and_an_exit_code(error, code, capsys, monkeypatch):
+    def fails(_args: argparse.Namespace, _settings: object) -> None:
+        raise error
+
+    monkeypatch.setattr("commands.offline.show_config", fails)
+    assert run.main(["config"]) == code
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", f"run.py: {error}\n")
+
+
+def test_an_interrupted_command_ends_with_130(monkeypatch):
+    def interrupted(_args: argparse.Namespace, _settings: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("commands.offline.show_config", interrupted)
+    assert run.main(["config"]) == 130
+
+
+@pytest.mark.parametrize(("answer", "code"), [(None, 0), (0, 0), (1, 1), (True, 1)])
+def test_what_a_command_returns_is_the_exit_code(answer, code, monkeypatch):
+    monkeypatch.setattr("commands.offline.show_config", lambda _args, _settings: answer)
+    assert run.main(["config"]) == code
+
+
+def test_without_a_command_it_serves(monkeypatch):
+    monkeypatch.setattr("commands.serve.serve", lambda _args, _settings: 42)
+    assert run.main([]) == 42
+
+
+def test_a_wrong_setting_stops_the_start_with_one_line():
+    done = call("serve", PORT="http")
+    assert done.returncode == 78
+    assert (done.stdout, done.stderr) == ("", "run.py: PORT must be a whole number from 0 to 65535, not 'http'\n")
+
+
+def test_a_command_without_a_running_server_ends_with_1_and_one_line():
+    done = call("status", BASE_URL="http://127.0.0.1:9")
+    assert done.returncode == 1
+    assert done.stderr == "run.py: no answer from http://127.0.0.1:9 (refused): is it running? BASE_URL says where\n"
+
+
+def test_a_closed_pipe_leaves_no_traceback():
+    with subprocess.Popen(
+        [sys.executable, "run.py", "config"], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert b"Traceback" not in process.stderr.read()

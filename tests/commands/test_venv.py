@@ -1,0 +1,65 @@
+"""Going on in .venv: the system's python may start everything, and says in a line what is missing."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from commands import venv
+
+START = "import sys; sys.path.insert(0, '.'); from commands import venv; venv.enter(); print('went on', *sys.argv[1:])"
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """A folder with nothing but venv.py and a script that enters."""
+    (tmp_path / "commands").mkdir()
+    shutil.copy(venv.__file__, tmp_path / "commands" / "venv.py")
+    (tmp_path / "run.py").write_text(START)
+    return tmp_path
+
+
+def bare_python(clone: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run the script by a python without any installed package."""
+    command = [sys.executable, "-S", "-E", "run.py", *arguments]
+    return subprocess.run(command, check=False, cwd=clone, capture_output=True, text=True, timeout=20)
+
+
+def test_without_packages_one_line_says_what_to_do(clone):
+    done = bare_python(clone)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1
+    assert "make run" in done.stderr
+
+
+def test_where_there_is_a_virtual_environment_it_goes_on_there_with_the_same_arguments(clone):
+    python = clone / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text('#!/bin/sh\necho "venv:$#:$1:$2:$3"\nexit 7\n')
+    python.chmod(0o755)
+    done = bare_python(clone, "import", "a b")
+    assert (done.returncode, done.stdout) == (7, "venv:3:run.py:import:a b\n")
+
+
+def test_inside_the_virtual_environment_nothing_happens(monkeypatch, tmp_path):
+    folder = tmp_path / ".venv"
+    (folder / "bin").mkdir(parents=True)
+    (folder / "bin" / "python").touch()
+    monkeypatch.setattr(venv, "ROOT", tmp_path)
+    monkeypatch.setattr(sys, "prefix", str(folder))
+    venv.enter()
+
+
+def test_packages_installed_elsewhere_will_do(monkeypatch, tmp_path):
+    monkeypatch.setattr(venv, "ROOT", tmp_path)
+    venv.enter()
+
+
+def test_an_old_python_is_told_so(monkeypatch, tmp_path):
+    monkeypatch.setattr(venv, "ROOT", tmp_path)
+    monkeypatch.setattr(sys, "version_info", (3, 9, 2, "final", 0))
+    with pytest.raises(SystemExit, match=r"^Python 3\.11 or newer is needed, this is 3\.9; 'make run' sets it up$"):
+        venv.enter()
