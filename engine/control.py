@@ -107,7 +107,7 @@ class Control:
                 log.exception("the control topic cannot be heard")
                 gevent.sleep(1.0)
             else:
-                failures = 0
-                if topics:
+                if topics or failures:  # after an outage: a call may have been missed in it
                     self._called.set()
+                failures = 0
                 gevent.sleep(IDLE_S)

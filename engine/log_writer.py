@@ -49,20 +49,14 @@ class LogWriter:
 
     def _run(self) -> None:
         while True:
-            first = self._lines.get()
-            self._busy = True
-            self._write(first + b"".join(self._more()))
-            self._busy = False
+            lines = [self._lines.get()]
+            lines += [self._lines.get() for _ in range(min(self._lines.qsize(), MORE_AT_ONCE))]
+            self._write(b"".join(lines) + self._dropped_note())
+            self._written += len(lines)
 
-    def _more(self) -> list[bytes]:
-        waiting = min(self._lines.qsize(), MORE_AT_ONCE)
-        lines = [self._lines.get() for _ in range(waiting)]
-        if self.dropped > self._told and self._lines.qsize() < self.limit:
-            lines.append(
-                b"... %d log lines were dropped here: nobody read them in time\n" % (self.dropped - self._told)
-            )
-            self._told = self.dropped
-        return lines
+    def _dropped_note(self) -> bytes:
+        dropped, self._told = self.dropped - self._told, self.dropped
+        return b"... %d log lines were dropped: nobody read them in time\n" % dropped if dropped else b""
 
     def _write(self, data: bytes) -> None:
         try:

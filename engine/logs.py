@@ -96,7 +96,7 @@ class _Handler(logging.Handler):
 
 
 class JsonFormatter(logging.Formatter):
-    """One object a line; every control character is escaped by JSON itself."""
+    """One object a line; what JSON itself leaves as it is and a terminal would act on is escaped too."""
 
     def __init__(self, process: str) -> None:
         super().__init__()
@@ -115,7 +115,8 @@ class JsonFormatter(logging.Formatter):
         detail = _detail(self, record)
         if detail:
             line["detail"] = _whole(detail)
-        return msgspec.json.encode(line, enc_hook=str).decode()
+        text = msgspec.json.encode(line, enc_hook=str).decode()
+        return _UNSAFE.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
 
 
 class ConsoleFormatter(logging.Formatter):

@@ -7,7 +7,7 @@ import pytest
 from gevent.event import Event
 
 import engine.supervisor
-from engine.actor import ServiceActor
+from engine.actor import Raised, ServiceActor
 from engine.errors import DependencyTrouble
 from engine.events import ACTOR_FAILED, ACTOR_RESTARTED, ESCALATED, Bus
 from engine.supervision import Backoff, Budget, ChildSpec
@@ -42,7 +42,8 @@ class Tree:
     """A supervisor with a table of workers, and all that it said."""
 
     def __init__(self):
-        self.diary, self.start_errors, self.events, self.escalations = [], [], [], []
+        self.diary, self.start_errors, self.escalations = [], [], []
+        self.events: list[tuple[str, str | None]] = []
         self.bus = Bus()
         self.bus.subscribe(lambda name, fields: self.events.append((name, fields.get("actor"))))
 
@@ -228,6 +229,6 @@ def test_stopping_waits_for_nobody_longer_than_its_time(tree, monkeypatch):
 
 def test_a_supervisor_that_fails_itself_ends_the_process(tree):
     tree.start(tree.spec("a"))
-    tree.ref.actor_inbox.put(engine.supervisor.pykka._envelope.Envelope(engine.actor.Raised(ValueError("mine"))))
+    tree.ref.tell(Raised(ValueError("mine")))
     until(lambda: tree.escalations)
     assert "supervisor top failed" in tree.escalations[0]

@@ -1,0 +1,165 @@
+"""Logs: fields, ids, safety from what others send, and a stuck reader that holds nobody up."""
+
+import json
+import logging
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from engine import logs
+from engine.logs import ConsoleFormatter, Folded, JsonFormatter, escape, log_context
+from tests.engine.helpers import until
+
+ROOT = Path(__file__).parents[2]
+HOSTILE = "evil\r\n2026-01-01 ERROR forged\x1b[2J\x00\u2028\u202edne\x9b1m \ud800"
+
+
+def record(message="hello %s", *args, **fields):
+    made = logging.LogRecord("actors.lister", logging.WARNING, "f.py", 1, message, args or ("you",), None)
+    made.__dict__.update(fields)
+    return made
+
+
+def fail(text):
+    raise ValueError(text)
+
+
+def test_a_console_line_has_time_level_process_logger_and_ids():
+    line = ConsoleFormatter("front", coloured=False).format(record(source="main", email_id="id 9"))
+    assert re.fullmatch(
+        r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z WARNING front actors\.lister: hello you source=main email_id=id 9",
+        line,
+    )
+
+
+def test_colours_are_for_terminals_only():
+    assert "\x1b[33mWARNING" in ConsoleFormatter("front", coloured=True).format(record())
+    assert "\x1b" not in ConsoleFormatter("front", coloured=False).format(record())
+
+
+def test_a_json_line_is_one_object_with_the_documented_fields():
+    line = json.loads(JsonFormatter("front").format(record(source="main", count=3)))
+    assert set(line) == {"time", "level", "logger", "process", "message", "source", "count"}
+    assert (line["level"], line["message"], line["count"]) == ("WARNING", "hello you", 3)
+
+
+@pytest.mark.parametrize(
+    "formatter", [ConsoleFormatter("front", coloured=False), JsonFormatter("front")], ids=["console", "json"]
+)
+def test_hostile_text_stays_within_its_line_and_away_from_the_terminal(formatter):
+    line = formatter.format(record("subject %s", HOSTILE, email_id=HOSTILE))
+    assert not re.search("[\x00-\x1f\x7f-\x9f\u2028\u202e]", line)
+    line.encode("utf-8", "strict" if line.startswith("{") else "backslashreplace")
+
+
+def test_escaping_keeps_what_is_harmless():
+    assert escape("Grüße 你好 🙂 a\\b") == "Grüße 你好 🙂 a\\b"
+    assert escape("a\nb\x1b") == "a\\nb\\x1b"
+
+
+def test_a_traceback_stands_below_its_line_and_cannot_pass_for_one():
+    try:
+        fail("bad\n2026-01-01T00:00:00.000Z ERROR front forged")
+    except ValueError:
+        made = record(exc_info=sys.exc_info())
+    first, *below = ConsoleFormatter("front", coloured=False).format(made).split("\n")
+    assert first.endswith("hello you")
+    assert below
+    assert all(line.startswith("    | ") for line in below)
+    assert "ValueError: bad" in json.loads(JsonFormatter("front").format(made))["detail"]
+
+
+def test_ids_of_the_context_are_in_every_line_inside_it():
+    formatter = JsonFormatter("front")
+    with log_context(request_id="r1"), log_context(source="main"):
+        inside = json.loads(formatter.format(record(source="other")))
+    outside = json.loads(formatter.format(record()))
+    assert (inside["request_id"], inside["source"]) == ("r1", "other")
+    assert "request_id" not in outside
+
+
+@pytest.fixture
+def pipe():
+    ours, theirs = os.pipe()
+    yield ours, theirs
+    os.close(ours)
+    os.close(theirs)
+
+
+@pytest.fixture
+def own_logging():
+    """Gives logging back as it was."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = handlers, level
+    logging.captureWarnings(capture=False)
+
+
+@pytest.mark.usefixtures("own_logging")
+def test_lines_are_written_by_another_thread_and_flushed_at_the_end(pipe):
+    ours, theirs = pipe
+    writer = logs.setup("INFO", "console", "front", descriptor=theirs)
+    logging.getLogger("x").info("hello")
+    logging.getLogger("x").debug("not this")
+    writer.flush(2.0)
+    written = os.read(ours, 1000).decode()
+    assert written.endswith(" INFO    front x: hello\n")
+    assert written.count("\n") == 1
+
+
+@pytest.mark.usefixtures("own_logging")
+def test_a_stuck_reader_costs_lines_and_no_time(pipe, monkeypatch):
+    ours, theirs = pipe
+    monkeypatch.setattr(logs, "QUEUE_LINES", 50)
+    dropped = []
+    writer = logs.setup("INFO", "json", "front", descriptor=theirs, on_drop=lambda: dropped.append(1))
+    log, longest = logging.getLogger("x"), 0.0
+    for _ in range(2_000):
+        began = time.perf_counter()
+        log.info("x" * 1_000)
+        longest = max(longest, time.perf_counter() - began)
+    assert longest < 0.25
+    assert len(dropped) == writer.dropped > 1_000
+    seen = b""
+    while b"log lines were dropped" not in seen:
+        seen = seen[-100:] + os.read(ours, 65_536)
+
+
+def test_it_works_without_gevent_and_a_closed_pipe_ends_nobody(tmp_path):
+    script = (
+        "import logging, sys; from engine import logs; w = logs.setup('INFO', 'console', 'launcher'); "
+        "[logging.getLogger('x').info('hello %d', n) for n in range(1000)]; logging.shutdown(); "
+        "assert 'gevent' not in sys.modules; open(sys.argv[1], 'w').write('ended well')"
+    )
+    run = subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path / "end")],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    run.stdout.close()
+    assert run.wait(10) == 0
+    assert (tmp_path / "end").read_text() == "ended well"
+
+
+def test_many_like_lines_are_folded(caplog):
+    caplog.set_level(logging.INFO)
+    folded = Folded(logging.getLogger("web"), window=0.05, first=2)
+    for number in range(100):
+        folded.info("Received webhook %d", number)
+    until(lambda: any("more" in message for message in caplog.messages))
+    assert caplog.messages == ["Received webhook 0", "Received webhook 1", "Received webhook … and 98 more"]
+
+
+def test_few_lines_are_not_folded(caplog):
+    caplog.set_level(logging.INFO)
+    folded = Folded(logging.getLogger("web"), window=0.01, first=2)
+    for number in range(4):
+        folded.info("Received webhook %d", number)
+        time.sleep(0.011)
+    assert len(caplog.messages) == 4

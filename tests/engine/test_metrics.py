@@ -1,0 +1,74 @@
+"""Metrics: one row an event, closed label sets, and the union of all processes."""
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from engine import events
+from engine.events import Bus
+from engine.metrics import ENGINE_METRICS, MAX_SERIES, Metrics, render_union
+
+BATCH = {"mailbox": "fetch", "messages": 3, "done": 2, "forwarded": 0, "retried": 1, "buried": 0, "foreign": 0}
+
+
+def samples(text):
+    return {
+        (sample.name, *sorted(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text.decode())
+        for sample in family.samples
+    }
+
+
+@pytest.fixture
+def bus():
+    return Bus()
+
+
+@pytest.fixture
+def metrics(bus):
+    return Metrics(bus)
+
+
+def test_a_batch_is_counted_by_what_became_of_its_messages(bus, metrics):
+    bus.emit(events.BATCH_SETTLED, **BATCH, handle_s=0.25)
+    bus.emit(events.BATCH_SETTLED, **BATCH, handle_s=0.5)
+    found = samples(metrics.render())
+    assert found["emailproc_messages_total", ("mailbox", "fetch"), ("outcome", "done")] == 4
+    assert found["emailproc_messages_total", ("mailbox", "fetch"), ("outcome", "retried")] == 2
+    assert found["emailproc_batch_seconds_sum", ("mailbox", "fetch"), ("step", "handle")] == 0.75
+    assert found["emailproc_batch_messages_count", ("mailbox", "fetch")] == 2
+
+
+def test_a_list_of_lags_is_observed_one_by_one(bus, metrics):
+    bus.emit(events.HUB_LAG, lags=[0.001, 0.3, 0.002], longest=0.3)
+    found = samples(metrics.render())
+    assert found["emailproc_hub_lag_seconds_count",] == 3
+    assert found["emailproc_hub_lag_longest_seconds",] == 0.3
+
+
+def test_the_number_of_series_has_a_limit(bus, metrics):
+    for number in range(MAX_SERIES + 50):
+        bus.emit(events.ACTOR_FAILED, kind=f"kind {number}")
+    found = samples(metrics.render())
+    mine = [key for key in found if key[0] == "emailproc_actor_failures_total"]
+    assert len(mine) == MAX_SERIES + 1
+    assert found["emailproc_actor_failures_total", ("kind", "other")] == 50
+
+
+def test_the_union_tells_the_processes_apart(bus, metrics):
+    other_bus = Bus()
+    other = Metrics(other_bus)
+    bus.emit(events.ACTOR_FAILED, kind="lister")
+    other_bus.emit(events.ACTOR_FAILED, kind="lister")
+    other_bus.emit(events.ACTOR_FAILED, kind="lister")
+    found = samples(render_union({"front": metrics.snapshot(), "worker-1": other.snapshot()}))
+    assert found["emailproc_actor_failures_total", ("kind", "lister"), ("process", "front")] == 1
+    assert found["emailproc_actor_failures_total", ("kind", "lister"), ("process", "worker-1")] == 2
+
+
+@pytest.mark.parametrize("row", ENGINE_METRICS, ids=lambda row: f"{row.name} {dict(row.fixed)}")
+def test_every_row_follows_the_naming_rules_and_is_fed_by_its_event(row, bus, metrics):
+    assert row.name.startswith("emailproc_")
+    assert row.name.endswith("_total") == (row.kind.__name__ == "Counter")
+    fields = {"count": 1, "seconds": 1.0, "lags": [1.0], "longest": 1.0, "paused": True, **BATCH}
+    bus.emit(row.event, **{**fields, **dict.fromkeys(row.labels, "x")})
+    assert any(name[0].startswith(row.name) and value for name, value in samples(metrics.render()).items())
