@@ -14,7 +14,19 @@ import gevent
 import msgspec
 
 from engine.errors import DependencyTrouble
-from web import dead_letters, docs, emails, figures, health, live_client, login, results, schemas, system
+from web import (
+    dead_letters,
+    docs,
+    emails,
+    figures,
+    health,
+    live_client,
+    login,
+    results,
+    schemas,
+    schemas_system,
+    system,
+)
 from web.assets import static_file
 from web.auth import Gate
 from web.dispatch import SAFE, Answer, App, Call, Headers, Route, endpoint, raw_path, refuse
@@ -65,7 +77,7 @@ def webhook(_call: Call, **_arguments: str) -> None:
     raise Problem(405, "only POST", headers=(("Allow", "POST"),))
 
 
-s = schemas
+s, t = schemas, schemas_system
 ROUTES = (
     Route("POST", "/webhook", webhook, "Say that there is news", "webhook", {202: s.WebhookAccepted}, "public", s.WebhookRequest, any_media=True, problems=(401, 404)),
     Route("POST", "/webhook/{source}", webhook, "Say that a source has news", "webhook", {202: s.WebhookAccepted}, "public", s.WebhookRequest, any_media=True, problems=(401, 404)),
@@ -79,32 +91,32 @@ ROUTES = (
     Route("GET", "/emails/{email_id}/timeline", emails.timeline, "One email's stages", "emails", {200: s.Timeline}, query=s.SourceQuery, problems=(404, 409)),
     Route("POST", "/emails/{email_id}/label", emails.correct, "Correct a label", "emails", {200: s.ResultItem}, "full", s.LabelRequest, s.SourceQuery, problems=(404, 409)),
     Route("DELETE", "/emails/{email_id}/label", emails.undo_correction, "Undo a correction", "emails", {200: s.ResultItem}, "full", query=s.SourceQuery, problems=(404, 409)),
-    Route("GET", "/stats", figures.stats, "Figures", "figures", {200: s.Stats}),
-    Route("GET", "/stats/timeseries", figures.timeseries, "Figures over time", "figures", {200: s.Timeseries}, query=s.TimeseriesQuery),
-    Route("GET", "/audit", system.audit, "The books", "figures", {200: s.AuditAnswer}),
+    Route("GET", "/stats", figures.stats, "Figures", "figures", {200: t.Stats}),
+    Route("GET", "/stats/timeseries", figures.timeseries, "Figures over time", "figures", {200: t.Timeseries}, query=t.TimeseriesQuery),
+    Route("GET", "/audit", system.audit, "The books", "figures", {200: t.AuditAnswer}),
     Route("GET", "/metrics", system.metrics, "Metrics for Prometheus", "figures", {200: None}, media=system.METRICS_MEDIA),
-    Route("GET", "/actors", system.actors, "Supervision tree", "actors", {200: s.ActorsAnswer}),
-    Route("POST", "/actors/pause", system.pause, "Pause all nodes", "actors", {200: s.ControlAnswer}, "full"),
-    Route("POST", "/actors/resume", system.resume, "Resume all nodes", "actors", {200: s.ControlAnswer}, "full"),
-    Route("POST", "/actors/resize", system.resize, "Resize the pools", "actors", {200: s.ControlAnswer}, "full", s.ResizeRequest),
-    Route("GET", "/dead-letters", dead_letters.all_letters, "All dead letters", "dead letters", {200: s.DeadLetterPage}, query=s.DeadLetterQuery),
-    Route("GET", "/dead-letters/groups", dead_letters.groups, "Dead letters by cause", "dead letters", {200: s.DeadLetterGroups}),
-    Route("POST", "/dead-letters/replay", dead_letters.replay_some, "Replay by filter", "dead letters", {200: s.ReplayAnswer}, "full", s.DeadLetterFilter),
-    Route("GET", "/dead-letters/{letter_id}", dead_letters.one_letter, "One dead letter", "dead letters", {200: s.DeadLetterAnswer}, problems=(404,)),
+    Route("GET", "/actors", system.actors, "Supervision tree", "actors", {200: t.ActorsAnswer}),
+    Route("POST", "/actors/pause", system.pause, "Pause all nodes", "actors", {200: t.ControlAnswer}, "full"),
+    Route("POST", "/actors/resume", system.resume, "Resume all nodes", "actors", {200: t.ControlAnswer}, "full"),
+    Route("POST", "/actors/resize", system.resize, "Resize the pools", "actors", {200: t.ControlAnswer}, "full", t.ResizeRequest),
+    Route("GET", "/dead-letters", dead_letters.all_letters, "All dead letters", "dead letters", {200: t.DeadLetterPage}, query=t.DeadLetterQuery),
+    Route("GET", "/dead-letters/groups", dead_letters.groups, "Dead letters by cause", "dead letters", {200: t.DeadLetterGroups}),
+    Route("POST", "/dead-letters/replay", dead_letters.replay_some, "Replay by filter", "dead letters", {200: t.ReplayAnswer}, "full", t.DeadLetterFilter),
+    Route("GET", "/dead-letters/{letter_id}", dead_letters.one_letter, "One dead letter", "dead letters", {200: t.DeadLetterAnswer}, problems=(404,)),
     Route("DELETE", "/dead-letters/{letter_id}", dead_letters.discard, "Discard one", "dead letters", {204: None}, "full", problems=(404, 409)),
-    Route("POST", "/dead-letters/{letter_id}/replay", dead_letters.replay_one, "Replay one", "dead letters", {200: s.ReplayAnswer}, "full", problems=(404, 409)),
-    Route("GET", "/events", system.events, "The event log", "events", {200: s.EventPage}, query=s.EventQuery, problems=(410,)),
+    Route("POST", "/dead-letters/{letter_id}/replay", dead_letters.replay_one, "Replay one", "dead letters", {200: t.ReplayAnswer}, "full", problems=(404, 409)),
+    Route("GET", "/events", system.events, "The event log", "events", {200: t.EventPage}, query=t.EventQuery, problems=(410,)),
     Route("GET", "/ws/emails/{client_id}", system.events_socket, "Real-time updates (WebSocket)", "events", {101: None}, problems=(426,)),
-    Route("GET", "/health", health.health, "Health", "system", {200: s.HealthAnswer, 503: s.HealthAnswer}, "public"),
-    Route("GET", "/health/live", health.live, "Does it live", "system", {200: s.StateAnswer}, "public"),
-    Route("GET", "/health/ready", health.ready, "Is it ready", "system", {200: s.StateAnswer, 503: s.StateAnswer}, "public"),
-    Route("GET", "/", system.index, "What this is", "system", {200: s.IndexAnswer}),
+    Route("GET", "/health", health.health, "Health", "system", {200: t.HealthAnswer, 503: t.HealthAnswer}, "public"),
+    Route("GET", "/health/live", health.live, "Does it live", "system", {200: t.StateAnswer}, "public"),
+    Route("GET", "/health/ready", health.ready, "Is it ready", "system", {200: t.StateAnswer, 503: t.StateAnswer}, "public"),
+    Route("GET", "/", system.index, "What this is", "system", {200: t.IndexAnswer}),
     Route("GET", "/openapi.json", openapi, "This description", "system", {200: None}),
     Route("GET", "/docs", docs.docs, "A page to try the API", "system", {200: None}, media="text/html"),
     Route("GET", "/docs/{name}", docs.swagger_file, "Files of that page", "system", {200: None}, "page", media="text/css", problems=(404,)),
     Route("GET", "/static/{path}", static_file, "Files of the dashboard", "system", {200: None}, "page", media="text/css", problems=(404,)),
     Route("GET", "/login", login.login_page, "Page to log in", "access", {200: None}, "page", media="text/html"),
-    Route("POST", "/login", login.login, "Begin a session", "access", {200: s.LoginAnswer, 303: None}, "page", any_media=True, problems=(401, 409, 415, 422, 429)),
+    Route("POST", "/login", login.login, "Begin a session", "access", {200: t.LoginAnswer, 303: None}, "page", any_media=True, problems=(401, 409, 415, 422, 429)),
     Route("POST", "/logout", login.logout, "End the session", "access", {204: None, 303: None}, "page", any_media=True),
 )  # fmt: skip
 

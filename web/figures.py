@@ -16,7 +16,7 @@ from storage.records import LABELS
 from web.cached import Cached
 from web.dispatch import Call
 from web.problems import Problem
-from web.schemas import TimeseriesQuery
+from web.schemas_system import TimeseriesQuery
 from web.services import Services
 from web.validation import read_time
 

@@ -11,7 +11,7 @@ from web.assets import page
 from web.auth import is_secure
 from web.dispatch import Answer, Call
 from web.problems import JSON_MEDIA, Problem
-from web.schemas import LoginRequest
+from web.schemas_system import LoginRequest
 from web.validation import read_model
 
 FORM_MEDIA = "application/x-www-form-urlencoded"
