@@ -1,6 +1,7 @@
 """The figures: one snapshot of SQL, mailboxes and heartbeats, made once for many readers; and their course over time."""
 
 import gevent
+import pytest
 
 from engine.mailbox import Depth, Envelope
 from web.cached import Cached
@@ -81,10 +82,8 @@ def test_a_maker_that_fails_is_asked_again():
         return answer
 
     cached = Cached(60, make)
-    try:
+    with pytest.raises(ValueError):
         cached.get()
-    except ValueError:
-        pass
     assert [cached.get(), cached.get()] == [7, 7]
 
 

@@ -79,7 +79,7 @@ def test_bodies_that_are_accepted(system, body):
         b'{"history_id":NaN}',
         b'{"history_id":1',
         b'\xff{"history_id":1}',
-        '{"history_id":１}'.encode(),
+        '{"history_id":\uff11}'.encode(),
         b"[" * 10_000,
     ],
 )
