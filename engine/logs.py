@@ -83,6 +83,13 @@ class _Handler(logging.Handler):
         """None is needed: `put` is one atomic step, and a lock could be held by a greenlet that waits."""
         self.lock = None
 
+    def handle(self, record: logging.LogRecord) -> bool:
+        """As in logging, without the lock."""
+        passed = self.filter(record)
+        if passed:
+            self.emit(passed if isinstance(passed, logging.LogRecord) else record)
+        return bool(passed)
+
     def emit(self, record: logging.LogRecord) -> None:
         """Queue the line."""
         try:

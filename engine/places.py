@@ -8,10 +8,10 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from engine.child import AFTER_CRASH, HEARTBEAT, LAUNCHER, RESTARTS
+from engine.child import AFTER_CRASH, HEARTBEAT, LAUNCHER, PLACES, RESTARTS
 from engine.supervision import backoff
 
 STABLE_S = 30.0
@@ -43,7 +43,7 @@ class Place:
         self.crashed = False
         self.refused = False
 
-    def start(self, environ: Mapping[str, str], lock: int) -> None:
+    def start(self, environ: Mapping[str, str], lock: int, places: Sequence[str]) -> None:
         """Start the process; it inherits the lock, and the pipe for its heartbeats. Raises OSError."""
         ours, theirs = os.pipe()
         os.set_blocking(ours, False)
@@ -53,6 +53,7 @@ class Place:
             HEARTBEAT: str(theirs),
             AFTER_CRASH: "1" if self.crashed else "",
             RESTARTS: str(self.starts),
+            PLACES: " ".join(places),
         }
         try:
             self.process = subprocess.Popen(  # noqa: S603  (the command is run.py's own)

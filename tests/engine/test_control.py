@@ -9,7 +9,7 @@ from engine.memory_mailbox import MemoryMailboxes
 from tests.engine.helpers import Faults, until
 
 
-class Desired(dict):
+class Desired(dict[str, object]):
     """What SQL would say; `away` makes it unreachable."""
 
     away = False
@@ -86,7 +86,7 @@ def test_who_listens_late_is_told_what_is_known(control, desired):
 
 
 def test_a_listener_that_raises_hurts_nobody(control):
-    told = []
+    told: list[Control] = []
     control.on_change(lambda _state: 1 / 0)
     control.on_change(told.append)
     control.read()

@@ -142,6 +142,7 @@ def test_it_works_without_gevent_and_a_closed_pipe_ends_nobody(tmp_path):
         stdout=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
+    assert run.stdout
     run.stdout.close()
     assert run.wait(10) == 0
     assert (tmp_path / "end").read_text() == "ended well"

@@ -17,7 +17,8 @@ class Sleeper:
     """A service: a process that does nothing."""
 
     def __init__(self, diary: Path) -> None:
-        self.diary, self.process = diary, None
+        self.diary = diary
+        self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         self.process = subprocess.Popen(["sleep", "1000"])
