@@ -64,6 +64,13 @@ COMMANDS = {
         "restore",
         "add_arguments",
     ),
+    "drill": Command(
+        "pull every plug by a seeded plan, and show that nothing is lost or counted twice",
+        "commands.drill.command",
+        "run",
+        "add_arguments",
+    ),
+    "failpoints": Command("list the points at which a test may kill a process", "commands.failpoints", "run"),
     "config": Command("the settings in force and where they came from", "commands.offline", "show_config"),
 }
 

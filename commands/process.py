@@ -23,6 +23,7 @@ from gevent.event import Event
 from actors.bodies import CLASSIFY
 from actors.classifier import ClassifierActor
 from actors.heart import Heart
+from commands.drill import poison
 from commands.front import Front
 from commands.offline import load_classifier
 from commands.serve import NODE, PROCESS, REDIS, TOKEN
@@ -64,7 +65,7 @@ def run(role: str, settings: Settings) -> None:
         )
         stores.books.renew_books_id()
         stores = open_stores(settings, os.environ[REDIS], process)
-    classifier = load_classifier(settings)
+    classifier = poison.armed(load_classifier(settings), os.environ)
     control = Control(stores.desired.all, stores.mailboxes, bus=bus)
     context = Context(
         store=stores.mailboxes,

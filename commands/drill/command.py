@@ -1,0 +1,159 @@
+"""`run.py drill`: starts the system with a FakeMail of its own in a temporary folder, puts load on it, pulls plugs, and counts.
+
+`run` reads as a table of contents. Exit code 0 only when nothing was lost, nothing counted twice, and nothing died but the
+planted poison. Everything it starts, it ends.
+"""
+
+import argparse
+import json
+import random
+import shutil
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+from commands.client import CommandError
+from commands.drill.evidence import Evidence
+from commands.drill.faults import Faults
+from commands.drill.follower import Follower
+from commands.drill.load import Ledger, Load
+from commands.drill.plan import FAULTS, Planned, choose, draw
+from commands.drill.poison import VARIABLE
+from commands.drill.proxy import Proxy
+from commands.drill.report import text_of
+from commands.drill.system import DrillError, FakeMail, System, fakemail, system
+from commands.drill.verdict import Verdict, judge
+from settings import Settings
+
+DRAIN_S = 60.0
+POISON_S = 120.0
+"""More patience while poison is on its way to its dead letter: three hung processes of ten seconds each, and their restarts."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    parser.add_argument("--seed", type=int, default=None, help="the plan's seed (default: drawn, and printed)")
+    parser.add_argument("--minutes", type=float, default=5.0, help="how long faults strike (default %(default)s)")
+    parser.add_argument("--emails", type=int, default=10_000, help="how many emails are sent (default %(default)s)")
+    parser.add_argument(
+        "--pace", type=float, default=2.5, help="seconds between two faults on average (default %(default)s)"
+    )
+    parser.add_argument("--poison", type=int, default=3, help="how many emails are poison (default %(default)s)")
+    parser.add_argument(
+        "--faults", default="default", help=f"default, kills, or some of {', '.join(FAULTS)} with commas between"
+    )
+    parser.add_argument("--redis", metavar="URL", help="a Redis for the drill alone (default: the embedded Valkey)")
+    parser.add_argument("--database", metavar="URL", help="an empty database for the drill alone (default: SQLite)")
+    parser.add_argument("--json", action="store_true", help="the report for machines")
+    parser.add_argument("--keep", action="store_true", help="keep the temporary folder, with data and logs")
+
+
+def run(args: argparse.Namespace, _settings: Settings) -> int:
+    """Drill; 0 when the books balance."""
+    seed = random.SystemRandom().randrange(1_000_000) if args.seed is None else args.seed
+    folder = Path(tempfile.mkdtemp(prefix="drill-"))
+    try:
+        verdict = _drill(args, seed, folder)
+    except DrillError as error:
+        raise CommandError(f"the drill of seed {seed} broke off: {error}; its logs are in {folder}") from error
+    if verdict.passed and not args.keep:
+        shutil.rmtree(folder, ignore_errors=True)
+    kept = folder if folder.exists() else None
+    print(json.dumps({"seed": seed, **verdict.as_dict()}) if args.json else text_of(verdict, seed, kept))
+    return 0 if verdict.passed else 1
+
+
+def _drill(args: argparse.Namespace, seed: int, folder: Path) -> Verdict:
+    began = time.monotonic()
+    rng = random.Random(seed)
+    with ExitStack() as stack:
+        mail = fakemail(folder / "fakemail")
+        stack.callback(mail.stop)
+        mail.start()
+        mail.ready()
+        proxy = _proxy(args.redis, stack)
+        drilled = _system(args, folder, mail, proxy)
+        evidence = Evidence(drilled.environ.get("DATABASE_URL") or f"sqlite:///{folder}/system/data/emails.db")
+        if not evidence.is_new():
+            raise CommandError("--database: it is not empty, and a drill wants one for itself")
+        kinds = choose(args.faults, {"url" if args.redis else "embedded", evidence.kind})
+        stack.callback(drilled.stop)
+        drilled.start()
+        drilled.ready()
+        ledger = Ledger(folder / "ledger.jsonl")
+        stack.callback(ledger.close)
+        follower = Follower(drilled.url)
+        stack.callback(follower.stop)
+        load = Load(mail, ledger, rng, emails=args.emails, seconds=args.minutes * 60, poison=args.poison)
+        faults = Faults(drilled, mail, evidence, redis_url=args.redis, proxy=proxy, rng=rng)
+        follower.start()
+        load.start()
+        _strike(draw(kinds, args.minutes * 60, args.pace, rng), faults, ledger)
+        faults.end_all()
+        load.finish(600)
+        drain = _drain(drilled, ledger, faults)
+        _catch_up(follower, ledger)
+        verdict = judge(drilled, evidence, ledger, follower, faults.struck, events="flush" not in kinds)
+        verdict.problems += faults.complaints
+        verdict.drain_s = round(drain, 1)
+    verdict.seconds = round(time.monotonic() - began, 1)
+    return verdict
+
+
+def _proxy(url: str | None, stack: ExitStack) -> Proxy | None:
+    if url is None:
+        return None
+    proxy = Proxy(url)
+    stack.callback(proxy.stop)
+    return proxy
+
+
+def _system(args: argparse.Namespace, folder: Path, mail: FakeMail, proxy: Proxy | None) -> System:
+    urls = {"REDIS_URL": proxy.url if proxy else "", "DATABASE_URL": args.database or ""}
+    return system(folder / "system", mail.url, **urls, **{VARIABLE: "1" if args.poison else ""})
+
+
+def _strike(plan: list[Planned], faults: Faults, ledger: Ledger) -> None:
+    """Carry the plan out, look at the cursor after each fault, and start again what ends by itself."""
+    began = time.monotonic()
+    for nth, each in enumerate(plan, 1):
+        while (left := began + each.at - time.monotonic()) > 0:
+            time.sleep(min(left, 0.05))
+            faults.mend()
+        faults.strike(each.kind)
+        cursor, rows = faults.evidence.cursor()
+        known = ledger.known_up_to(cursor)
+        if rows < known:
+            faults.complaints.append(
+                f"the cursor at {cursor} had passed {known - rows} emails that the books did not know"
+            )
+        if sys.stderr.isatty():
+            print(
+                f"\r{nth} of {len(plan)} faults, {len(ledger.ids)} emails, last: {each.kind:<16}",
+                end="",
+                file=sys.stderr,
+            )
+
+
+def _drain(drilled: System, ledger: Ledger, faults: Faults) -> float:
+    """Wait until everything accepted is out; the seconds that took. What is not out in time is the verdict's business."""
+    began = time.monotonic()
+    limit = DRAIN_S + (POISON_S if ledger.poison else 0.0)
+    while (spent := time.monotonic() - began) < limit:
+        faults.mend()
+        audit = drilled.get("/audit")
+        if audit and audit["results"] + audit["dead"] >= len(ledger.ids) and audit["unaccounted"] == 0:
+            return spent
+        time.sleep(0.2)
+    faults.complaints.append(f"not drained {spent:.0f} s after the last fault: /audit says {drilled.get('/audit')}")
+    return spent
+
+
+def _catch_up(follower: Follower, ledger: Ledger) -> None:
+    """The events are in the log by now; give our own reader the time to read them."""
+    end = time.monotonic() + 30
+    while len(follower.processed) + len(follower.dead) < len(ledger.ids) and time.monotonic() < end:
+        time.sleep(0.1)
+    time.sleep(1.0)  # for events that were told twice, if there are any

@@ -1,0 +1,86 @@
+"""What the drill reads by itself, past the system: the database's own tables, in SQL of its own.
+
+Used during the drill (the cursor and what lies below it, in one snapshot) and for the verdict. Knows SQLite files and PostgreSQL.
+"""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import apsw
+import psycopg
+
+RESULTS = "SELECT book.key, result.processed_at, result.total_ms FROM result JOIN book ON book.id = result.ref"
+DEAD = "SELECT key FROM book WHERE state = 2"
+BOOKS = "SELECT key, COUNT(*) FROM book GROUP BY key"
+OPEN = "SELECT COUNT(*) FROM book WHERE state = 0"
+CURSOR = "SELECT (SELECT cursor FROM source WHERE name = 'main'), (SELECT COUNT(*) FROM book)"
+TABLES = {
+    "sqlite": "SELECT COUNT(*) FROM sqlite_master WHERE name = 'book'",
+    "postgresql": "SELECT COUNT(*) FROM information_schema.tables WHERE table_name = 'book'",
+}
+TROUBLES = (apsw.Error, psycopg.Error)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The database of `url`, opened anew for each look."""
+
+    url: str
+
+    @property
+    def kind(self) -> str:
+        """Which one: `sqlite` or `postgresql`."""
+        return "sqlite" if self.url.startswith("sqlite:") else "postgresql"
+
+    @property
+    def path(self) -> Path:
+        """The SQLite file."""
+        return Path(unquote(self.url.removeprefix("sqlite:///")))
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """The rows of one query. Raises one of TROUBLES when the database is away or locked."""
+        if self.kind == "sqlite":
+            with closing(apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READWRITE)) as database:
+                database.set_busy_timeout(5000)
+                database.execute("PRAGMA query_only = 1")
+                return list(database.execute(sql))
+        with psycopg.connect(self.url, connect_timeout=5) as connection:
+            return connection.execute(sql.encode()).fetchall()
+
+    def is_new(self) -> bool:
+        """Whether nobody has put tables of ours into it."""
+        if self.kind == "sqlite" and not self.path.exists():
+            return True
+        return int(self.rows(TABLES[self.kind])[0][0]) == 0
+
+    def cursor(self) -> tuple[int, int]:
+        """(cursor, rows in the books), of one instant; (0, 0) while that cannot be read."""
+        try:
+            cursor, count = self.rows(CURSOR)[0]
+        except TROUBLES:
+            return 0, 0
+        return int(cursor or 0), int(count)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the lock that every writer needs."""
+        if self.kind == "sqlite":
+            with closing(apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READWRITE)) as database:
+                database.set_busy_timeout(5000)
+                database.execute("BEGIN EXCLUSIVE")
+                yield
+                database.execute("ROLLBACK")
+        else:
+            with psycopg.connect(self.url, connect_timeout=5) as connection:
+                connection.execute("LOCK TABLE book, source IN EXCLUSIVE MODE")
+                yield
+                connection.rollback()
+
+    def end_backends(self) -> int:
+        """End all of the system's connections from the server's side (PostgreSQL); how many."""
+        ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'emailproc'"
+        return len(self.rows(ended))

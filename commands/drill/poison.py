@@ -1,0 +1,48 @@
+"""Poison for the drill: a classifier that raises, hangs or kills its process on marked emails, and only where it is armed.
+
+commands/process.py wraps its classifier by `armed`; without EMAILPROC_POISON in the environment that changes nothing.
+"""
+
+import os
+import signal
+from collections.abc import Mapping, Sequence
+
+from classification.model import Classification, Classifier, Email
+
+VARIABLE = "EMAILPROC_POISON"
+MARK = "emailproc-poison:"
+"""A subject that is this and one of KINDS is poison."""
+
+KINDS = ("raise", "hang", "kill")
+
+
+class PoisonError(Exception):
+    """What the classifier raises on an email of the kind `raise`."""
+
+
+class Poisoned(Classifier):
+    """The classifier that it is made from, but for marked emails."""
+
+    def __init__(self, sound: Classifier) -> None:
+        self.__dict__.update(sound.__dict__)
+
+    def classify(self, emails: Sequence[Email]) -> list[Classification]:
+        """As the sound classifier, unless an email is marked."""
+        for email in emails:
+            if email.subject.startswith(MARK):
+                _act(email.subject.removeprefix(MARK))
+        return super().classify(emails)
+
+
+def armed(classifier: Classifier, environ: Mapping[str, str]) -> Classifier:
+    """The classifier itself, or the poisoned one where the environment asks for it."""
+    return Poisoned(classifier) if environ.get(VARIABLE) else classifier
+
+
+def _act(kind: str) -> None:
+    if kind == "raise":
+        raise PoisonError("a poison email of the drill")
+    if kind == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    while kind == "hang":  # without a yield: the hub stands still, as under a runaway regular expression
+        pass

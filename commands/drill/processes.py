@@ -1,0 +1,78 @@
+"""The processes of a running system as the drill sees them: which ones there are, and signals to them.
+
+Read from /proc, or from `ps` where there is none. Used by the drill and by the chaos tests; never signals a process that is not
+(any more) below the launcher that the drill itself has started.
+"""
+
+import os
+import re
+import signal
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+
+PROC = Path("/proc")
+ROLE = re.compile(r"commands\.process (\w+)")
+
+
+class Seen(NamedTuple):
+    """One process: its id, its parent's, and its command line."""
+
+    pid: int
+    parent: int
+    command: str
+
+    @property
+    def role(self) -> str:
+        """front, worker, all, valkey, or other."""
+        if "valkey-server" in self.command:
+            return "valkey"
+        found = ROLE.search(self.command)
+        return found[1] if found else "other"
+
+
+def below(launcher: int) -> list[Seen]:
+    """All processes that descend from this one, itself left out."""
+    everything = _from_proc() if (PROC / "self/stat").exists() else _from_ps()
+    family, found = {launcher}, []
+    for seen in sorted(everything):  # a child may have a smaller id than its parent: look until nothing is added
+        if seen.pid == launcher:
+            continue
+        found.append(seen)
+    grown = True
+    while grown:
+        more = {seen.pid for seen in found if seen.parent in family} - family
+        family |= more
+        grown = bool(more)
+    return [seen for seen in found if seen.pid in family]
+
+
+def send(pid: int, number: signal.Signals) -> bool:
+    """Signal a process; False when it has ended."""
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _from_proc() -> list[Seen]:
+    found = []
+    for folder in PROC.iterdir():
+        if not folder.name.isdigit():
+            continue
+        try:
+            stat = (folder / "stat").read_text(errors="replace")
+            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        state, parent = stat.rpartition(")")[2].split()[:2]
+        if state != "Z":
+            found.append(Seen(int(folder.name), int(parent), command))
+    return found
+
+
+def _from_ps() -> list[Seen]:
+    done = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,command="], capture_output=True, text=True, check=True)  # noqa: S607  (wherever ps is)
+    rows = (line.split(None, 2) for line in done.stdout.splitlines())
+    return [Seen(int(row[0]), int(row[1]), row[2]) for row in rows if len(row) == 3]
