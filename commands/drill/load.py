@@ -20,6 +20,7 @@ from commands.drill.system import FakeMail
 from fakemail.template_emails import TEMPLATE_EMAILS
 
 MAX_BURST = 200
+"""Emails in a burst at most; at low rates as many as come in a second, so that recovery can be told from a lull."""
 
 
 class Accepted(NamedTuple):
@@ -88,9 +89,9 @@ class Load:
 
     def _run(self) -> None:
         try:
-            began = time.monotonic()
+            began, burst = time.monotonic(), max(1, min(MAX_BURST, int(self.rate)))
             while self.sent < self.emails:
-                size = min(self.emails - self.sent, self.rng.randint(1, MAX_BURST))
+                size = min(self.emails - self.sent, self.rng.randint(1, burst))
                 self._send([self._email(self.sent + nth) for nth in range(size)])
                 self.sent += size
                 time.sleep(max(0.0, began + self.sent / self.rate - time.monotonic()))
