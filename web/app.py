@@ -6,6 +6,7 @@ commands/front.py builds `Application(services)` and calls `serve`, which puts i
 import logging
 import re
 from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -133,7 +134,7 @@ class Application(App):
         self.routes = ROUTES
         self.figures = Figures(services)
         self.health = Health(services)
-        self.openapi = msgspec.json.encode(document(ROUTES, services.version))
+        self.openapi = _described(services.version)
         self.bottle = self._register()
         self.webhook = Webhook(services, [*COMMON, *DEFAULTS])
 
@@ -246,6 +247,11 @@ class Application(App):
             return start_response(status, [*headers, *extra, *missing], exc_info)
 
         return start
+
+
+@cache
+def _described(version: str) -> bytes:
+    return msgspec.json.encode(document(ROUTES, version))
 
 
 def routable(environ: Environ) -> str:

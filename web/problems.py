@@ -33,7 +33,7 @@ class Problem(Exception):
             "type": "about:blank",
             "title": title(self.status),
             "status": self.status,
-            "detail": self.detail,
+            "detail": self.detail.encode("utf-8", "replace").decode(),
             "instance": instance,
             "request_id": request_id,
         }

@@ -24,6 +24,7 @@ from web.validation import make_cursor, read_cursor
 METRICS_MEDIA = "text/plain; version=0.0.4; charset=utf-8"
 CONTROL = "control"
 LOOK_AGAIN_S = 1.0
+WRONG_URL = {"field": "webhook_url", "message": "it names no host that could be called"}
 FROM_THE_OLDEST = ""
 """No place in any log: it is answered with the oldest events that there are."""
 
@@ -156,13 +157,23 @@ def _control(call: Call) -> dict[str, Any]:
 def setup(call: Call) -> dict[str, Any]:
     """Have FakeMail watch the account and notify this URL from now on; kept across restarts."""
     source = the_source(call, call.query.source)
-    url = call.body.webhook_url
-    if urlsplit(url).path in ("", "/"):
-        url = url.rstrip("/") + "/webhook"
+    url = _webhook_url(call.body.webhook_url)
     history_id = source.client.watch()
     source.client.subscribe(url)
     call.services.desired.set("setup", {"webhook_url": url, "source": source.name})
     return {"status": "ok", "source": source.name, "webhook_url": url, "history_id": history_id}
+
+
+def _webhook_url(text: str) -> str:
+    """A URL that can be called; one without a path means its /webhook."""
+    try:
+        parts = urlsplit(text)
+        usable = bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise Problem(422, "webhook_url: it names no host that could be called", errors=[WRONG_URL])
+    return text if parts.path not in ("", "/") else text.rstrip("/") + "/webhook"
 
 
 def the_source(call: Call, name: str | None) -> SourceConfig:
@@ -214,11 +225,11 @@ def events(call: Call) -> dict[str, Any]:
     return {"items": [orjson.loads(message(entry)) for entry in page.entries], "next_after": page.last or None}
 
 
-def events_socket(_call: Call, client_id: str) -> Answer:
+def events_socket(_call: Call, client_id: str) -> Answer:  # noqa: ARG001  (the path's, any name will do)
     """Real-time updates over a WebSocket.
 
     From the server come `email_event` messages, from the client commands such as `{"command": "ping"}`,
     `{"command": "subscribe", "topic": "email:process", "since": SEQ}` and `{"command": "fetch_stats"}`.
     """
     headers = (("Upgrade", "websocket"), ("Connection", "Upgrade"))
-    raise Problem(426, f"{client_id[:100]}: this is a WebSocket; ask for an upgrade", headers=headers)
+    raise Problem(426, "this is a WebSocket: ask for an upgrade", headers=headers)

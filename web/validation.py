@@ -21,6 +21,7 @@ T = TypeVar("T")
 MAX_DEPTH = 32
 MAX_DIGITS = 19
 MAX_QUERY_FIELDS = 64
+LAST_SECOND = 253_370_764_800  # the year 9999, whose end no calendar arithmetic may pass
 CURSOR = re.compile(r"([a-z]{1,16}):([0-9]{1,18})", re.ASCII)
 DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 MOMENT = re.compile(
@@ -100,14 +101,21 @@ def read_time(name: str, text: str | None) -> float | None:
     if text is None:
         return None
     try:
-        if DAY.fullmatch(text):
-            return datetime.combine(date.fromisoformat(text), datetime.min.time(), UTC).timestamp()
-        if MOMENT.fullmatch(text):
-            moment = datetime.fromisoformat(text.upper())
-            return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        seconds = _seconds(text)
     except (ValueError, OverflowError):
-        pass
-    raise Problem(400, f"{name}: must be a date or a time in ISO 8601, such as 2026-01-31 or 2026-01-31T12:00:00Z")
+        seconds = None
+    if seconds is None or not 0 <= seconds < LAST_SECOND:
+        raise Problem(400, f"{name}: must be a date or a time in ISO 8601, such as 2026-01-31 or 2026-01-31T12:00:00Z")
+    return seconds
+
+
+def _seconds(text: str) -> float | None:
+    if DAY.fullmatch(text):
+        return datetime.combine(date.fromisoformat(text), datetime.min.time(), UTC).timestamp()
+    if MOMENT.fullmatch(text):
+        moment = datetime.fromisoformat(text.upper())
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    return None
 
 
 def _entry(field: str, message: str) -> dict[str, str]:

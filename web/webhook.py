@@ -72,9 +72,8 @@ class Webhook:
             body=encode(LookBody(history_id=history_id, webhook_id=webhook_id)),
         )
         self.services.mailboxes.put(look_mailbox(source.name), [envelope], once=webhook_id)
-        self.received.info(
-            "Received webhook", extra={"source": source.name, "history_id": history_id, "request_id": envelope.key}
-        )
+        ids = {"source": source.name, "history_id": history_id, "request_id": request_id(environ)}
+        self.received.info("Received webhook", extra=ids)
         return history_id
 
     def source_of(self, environ: Environ) -> SourceConfig:

@@ -1,5 +1,6 @@
 """A whole application on real stores, called as WSGI: SQLite books, mailboxes in Valkey, the real classifier, the simulator."""
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -89,10 +90,21 @@ def mailboxes(redis_client: Any, valkey_url: str) -> Iterator[RedisMailboxes]:
     store.close()
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    db = Database(f"sqlite:///{tmp_path}/emails.db")
+@pytest.fixture(scope="session")
+def blank_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated file to be copied: a migration costs more than most tests here."""
+    path = tmp_path_factory.mktemp("blank") / "emails.db"
+    db = Database(f"sqlite:///{path}")
     db.migrate()
+    db.checkpoint()
+    db.close()
+    return path
+
+
+@pytest.fixture
+def database(blank_database: Path, tmp_path: Path) -> Iterator[Database]:
+    shutil.copy(blank_database, tmp_path / "emails.db")
+    db = Database(f"sqlite:///{tmp_path}/emails.db")
     yield db
     db.close()
 

@@ -30,8 +30,9 @@ def numbered(message):
 
 
 @pytest.fixture
-def served(system):
+def served(system, monkeypatch):
     """A system on a port, with a broadcaster."""
+    monkeypatch.setattr("web.app.PUSH_EVERY_S", 0.05)
     services = system.services
     services.access = type(services.access)(allowed_hosts=("x",))
     app = Application(services)

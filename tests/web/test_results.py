@@ -126,7 +126,8 @@ def test_waiting_ends_with_the_emails_event(system):
     assert time.monotonic() - began < 0.9
 
 
-def test_waiting_ends_without_the_event_too(system):
+def test_waiting_ends_without_the_event_too(system, monkeypatch):
+    monkeypatch.setattr("web.results.LOOK_AGAIN_S", 0.05)
     system.enter("a")
     waiting = gevent.spawn(system.client.get, "/results/a?wait=20")
     gevent.sleep(0.05)
