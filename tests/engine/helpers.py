@@ -123,10 +123,13 @@ def letters(*keys: str, **more: Any) -> list[Envelope]:
     return [Envelope("main", key, ref=number, body=b"body " + key.encode(), **more) for number, key in enumerate(keys)]
 
 
-def told(store: MemoryMailboxes) -> Counter[str]:
+def told(store: Any, after: str = "") -> Counter[str]:
     """Events of the log, by text."""
-    log = store.read_log("", count=1_000_000)
-    return Counter(entry.data.decode() for entry in log.entries)
+    found: Counter[str] = Counter()
+    while entries := (page := store.read_log(after, count=1_000)).entries:
+        found.update(entry.data.decode() for entry in entries)
+        after = page.last
+    return found
 
 
 def in_mailbox(store: Any, mailbox: str = "work") -> int:

@@ -41,6 +41,8 @@ def main(folder: Path, options: dict[str, float | bool], children: list[str]) ->
         argv = [sys.executable, "-S", str(CHILD), str(folder), name, *behaviour.split(",")]
         if behaviour == "missing":
             argv = [str(folder / "no such program")]
+        if behaviour.startswith("worker"):
+            argv = [sys.executable, str(CHILD.with_name("worker.py")), *behaviour.split(",")[1:]]
         specs.append(ChildProcess(name, argv, {"OWN": name}, essential=not name.startswith("extra")))
     launcher = Launcher(specs, lock=folder / "lock", environ=lambda: os.environ, services=service, **options)
     try:
