@@ -1,0 +1,140 @@
+"""The whole system as a user starts it: `run.py serve` in a folder of its own, real processes, real stores."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from tests.servers import wait_until
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+LISTENING = re.compile(r"listening on (http://\S+)")
+
+
+@dataclass
+class System:
+    """A running system; `start` again after a kill finds the same data."""
+
+    folder: Path
+    env: dict[str, str] = field(default_factory=dict)
+    process: subprocess.Popen[bytes] | None = None
+    url: str = ""
+
+    def start(self, seconds: float = 60.0) -> "System":
+        """Start it, and wait until it is ready."""
+        port = self.url.rsplit(":", 1)[-1] if self.url else "0"
+        began = len(self.log())
+        with self.log_path.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "run.py", "serve"],
+                cwd=ROOT,
+                env=self.environ(port),
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        wait_until(
+            lambda: LISTENING.search(self.log()[began:]) or self.process.poll() is not None,
+            f"listening\n{self.log()}",
+            seconds,
+        )
+        assert self.process.poll() is None, self.log()
+        found = LISTENING.search(self.log()[began:])
+        assert found
+        self.url = found[1]
+        health: dict[str, Any] = {}
+
+        def healthy() -> bool:
+            health.update(self.get("/health"))
+            return bool(health["status"] == "healthy")
+
+        try:
+            wait_until(healthy, "healthy", seconds)
+        except TimeoutError as error:
+            raise AssertionError(f"{error}: {health}\n{self.log()}") from None
+        return self
+
+    def environ(self, port: str) -> dict[str, str]:
+        """The environment of its processes."""
+        clean = {
+            name: value for name, value in os.environ.items() if not name.startswith(("REDIS", "DATABASE", "EMAILPROC"))
+        }
+        return {**clean, "DATA_DIR": str(self.folder), "PORT": port, "PROCESSOR_RETRY_DELAY_MS": "50", **self.env}
+
+    @property
+    def log_path(self) -> Path:
+        """What it prints."""
+        return self.folder.with_suffix(".log")
+
+    def log(self) -> str:
+        """What it has printed."""
+        return self.log_path.read_text() if self.log_path.exists() else ""
+
+    def kill(self) -> None:
+        """SIGKILL of the whole process group, as a power cut would."""
+        assert self.process is not None
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(10)
+
+    def stop(self) -> int:
+        """SIGTERM; the exit code."""
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.process.terminate()
+        return self.process.wait(20)
+
+    def request(self, method: str, path: str, **options: Any) -> requests.Response:
+        """Any request."""
+        return requests.request(method, self.url + path, timeout=30, **options)
+
+    def get(self, path: str, **params: Any) -> Any:
+        """GET, as JSON."""
+        return self.request("GET", path, params=params).json()
+
+    def post(self, path: str, body: Any) -> Any:
+        """POST, as JSON."""
+        answer = self.request("POST", path, json=body)
+        assert answer.ok, answer.text
+        return answer.json()
+
+    def send(self, *emails: dict[str, Any]) -> list[str]:
+        """Send emails through the simulator; their ids."""
+        return self.post("/simulator/send_batch", {"emails": list(emails)})["email_ids"]
+
+    def script(self, *argv: str, seconds: float = 60.0) -> subprocess.CompletedProcess[str]:
+        """Run one of the project's commands against it."""
+        env = {**os.environ, "BASE_URL": self.url}
+        return subprocess.run(
+            [sys.executable, *argv], cwd=ROOT, env=env, capture_output=True, text=True, timeout=seconds, check=False
+        )
+
+    def settle(self, listed: int, seconds: float = 30.0) -> dict[str, int]:
+        """Wait until so many emails are listed and none is open; the audit."""
+        audit: dict[str, int] = {}
+
+        def settled() -> bool:
+            audit.update(self.get("/audit"))
+            return audit["listed"] >= listed and audit["queued"] == audit["retrying"] == 0
+
+        wait_until(settled, f"{listed} emails settled", seconds)
+        return audit
+
+
+def mails(count: int, prefix: str = "mail") -> list[dict[str, str]]:
+    """So many different emails, with ids of their own."""
+    return [
+        {"id": f"{prefix}-{number}", "subject": f"Meeting {number}", "body": "Shall we meet on Monday at 10?"}
+        for number in range(count)
+    ]
+
+
+def elapsed(since: float) -> float:
+    """Seconds since a moment of time.monotonic()."""
+    return time.monotonic() - since

@@ -1,0 +1,123 @@
+"""Plugs are pulled on the whole system: nothing is lost, nothing counts twice, and the next start needs nobody."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.flow.system import ROOT, System, elapsed, mails
+from tests.flow.test_whole_way import assert_balanced
+from tests.servers import wait_until
+
+
+@pytest.fixture
+def own(short_tmp: Path, request):
+    """A system of the test's own."""
+    running = System(short_tmp / f"own-{abs(hash(request.node.name)) % 10**6}", {"POLL_INTERVAL_S": "1"})
+    yield running
+    if running.process is not None and running.process.poll() is None:
+        running.stop()
+
+
+def test_kills_of_everything_in_the_middle_of_the_work_lose_and_double_nothing(own):
+    own.start()
+    ids = [mail["id"] for mail in mails(1_500)]
+    own.send(*mails(1_500))
+    for _ in range(3):
+        wait_until(lambda: own.get("/audit")["results"] > 0, "the first results")
+        own.kill()
+        own.start()
+    audit = own.settle(len(ids), seconds=60)
+    assert (audit["listed"], audit["results"], audit["dead"]) == (1_500, 1_500, 0)
+    assert_balanced(audit)
+    assert own.get("/stats")["total_emails_processed"] == 1_500
+    events = _process_events(own)
+    assert sorted(events) == sorted(ids), "each result was told exactly once"
+
+
+def _process_events(system):
+    """The email ids of all `process` events of the log."""
+    found, after = [], None
+    while True:
+        page = system.get("/events", limit=1000, **({"after": after} if after else {}))
+        found += [item["data"]["email_id"] for item in page["items"] if item["event"] == "process"]
+        if not page["items"]:
+            return found
+        after = page["items"][-1]["seq"]
+
+
+def test_a_killed_worker_or_front_is_replaced_and_nobody_is_blamed(own):
+    own.start()
+    for role in ("worker", "front"):
+        own.send(*mails(300, prefix=role))
+        os.kill(_pid(own, role), signal.SIGKILL)
+        wait_until(lambda: _answers(own), "an answer")
+    audit = own.settle(600, seconds=60)
+    assert (audit["results"], audit["dead"]) == (600, 0)
+
+
+def _pid(system, role):
+    nodes = system.get("/actors")["nodes"]
+    return next(process["pid"] for node in nodes for process in node["processes"] if process["role"] == role)
+
+
+def _answers(system):
+    try:
+        return system.request("GET", "/health/ready").status_code == 200
+    except OSError:
+        return False
+
+
+def test_sigterm_under_load_ends_within_ten_seconds_with_zero(own):
+    own.start()
+    own.send(*mails(1_000))
+    began = time.monotonic()
+    assert own.stop() == 0
+    assert elapsed(began) < 10
+    own.start()
+    assert own.settle(1_000)["results"] == 1_000
+
+
+def test_a_second_server_on_the_same_data_says_so_in_one_line(own):
+    own.start()
+    second = subprocess.run(
+        [sys.executable, "run.py", "serve"],
+        cwd=ROOT,
+        env=own.environ("0"),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert second.returncode == 78
+    (line,) = second.stderr.strip().splitlines()
+    assert str(own.folder) in line
+
+
+def test_everything_in_one_process_works_as_well(own):
+    own.env["PROCESSOR_PROCESSES"] = "0"
+    own.start()
+    own.send(*mails(200))
+    assert own.settle(200)["results"] == 200
+    (process,) = own.get("/actors")["nodes"][0]["processes"]
+    assert process["role"] == "all"
+
+
+@pytest.mark.postgres
+def test_redis_and_postgresql_of_ones_own_serve_as_well(own, postgres, valkey_url, redis_client):
+    import psycopg
+
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE flow")
+    own.env |= {"DATABASE_URL": postgres.url.replace("/postgres?", "/flow?"), "REDIS_URL": valkey_url}
+    own.start()
+    own.send(*mails(300))
+    own.kill()
+    own.start()
+    audit = own.settle(300, seconds=60)
+    assert (audit["results"], audit["dead"]) == (300, 0)
+    assert_balanced(audit)
