@@ -1,0 +1,124 @@
+"""A classifier saves a batch in one go, then acknowledges and tells; what was saved before is told, not saved, again."""
+
+import json
+import time
+
+import pytest
+
+from actors.bodies import CLASSIFY, ClassifyBody, encode
+from actors.classifier import ClassifierActor
+from classification.model import LABELS, Classification
+from engine.mailbox import DEAD, Envelope
+from storage.records import Look
+from storage.results import ResultStore
+from tests.actors.conftest import eventually
+
+
+class Obliging:
+    """A classifier that says `meeting`, unless the subject asks it to fail."""
+
+    version = "test-1"
+
+    def classify(self, emails):
+        if any(email.subject == "raise" for email in emails):
+            raise ValueError("this one I cannot read")
+        probabilities = dict.fromkeys(LABELS, 0.0) | {"meeting": 1.0}
+        return [Classification("meeting", 0.97, probabilities, self.version, False, "unknown", ()) for _ in emails]
+
+
+@pytest.fixture
+def results(database):
+    return ResultStore(database)
+
+
+@pytest.fixture
+def put(books, mailboxes):
+    def into(*subjects):
+        ids = [f"{number}-{subject}" for number, subject in enumerate(subjects)]
+        rows = books.enter(books.source("main"), ids, Look("poll", time.time()), lane="normal")
+        envelopes = [
+            Envelope(
+                "main",
+                key,
+                ref=ref,
+                times={"listed": time.time()},
+                body=encode(ClassifyBody(subject=subject, body="b")),
+            )
+            for (ref, key), subject in zip(rows, subjects, strict=True)
+        ]
+        mailboxes.put(CLASSIFY, envelopes)
+        return envelopes
+
+    return into
+
+
+@pytest.fixture
+def classifier(started, context, results):
+    return started(ClassifierActor, context, classifier=Obliging(), results=results, name="classifier-1")
+
+
+def told(mailboxes, start):
+    return [json.loads(entry.data) for entry in mailboxes.read_log(start, count=100).entries]
+
+
+def test_a_batch_becomes_results_and_events(classifier, put, books, results, mailboxes):
+    start = mailboxes.read_log(None, count=1).last
+    put("one", "two", "three")
+    eventually(lambda: books.audit().results == 3)
+    result = results.get("0-one", "main")
+    assert (result.label, result.confidence, result.processor_id) == ("meeting", 0.97, "node/front/classifier-1")
+    eventually(lambda: len(told(mailboxes, start)) == 3)
+    event = told(mailboxes, start)[0]
+    assert (event["event"], event["data"]["email_id"], event["data"]["subject"]) == ("process", "0-one", "one")
+    eventually(lambda: mailboxes.depths(CLASSIFY)["normal"].messages == 0)
+
+
+def test_the_one_that_fails_is_retried_then_buried_and_its_mates_are_not_blamed(classifier, put, books, mailboxes):
+    put("good", "raise", "fine")
+    eventually(lambda: books.audit().results == 2)
+    eventually(lambda: books.audit().retrying == 1)
+    assert books.find("1-raise")[0].attempts == 1
+    assert "cannot read" in books.find("1-raise")[0].last_error
+
+
+def test_after_its_last_attempt_it_goes_to_the_undertaker(classifier, put, books, mailboxes):
+    (envelope,) = put("raise")
+    eventually(lambda: books.audit().retrying == 1)
+    for spent in (1, 2, 3):
+        books.due(time.time() + 3600, 10)
+        mailboxes.put(CLASSIFY, [Envelope("main", envelope.key, ref=envelope.ref, attempts=spent, body=envelope.body)])
+        eventually(lambda spent=spent: books.find(envelope.key)[0].attempts == min(spent + 1, 3))
+    eventually(lambda: mailboxes.depths(DEAD)["normal"].messages == 1)
+
+
+def test_a_result_that_was_saved_before_the_acknowledgement_is_told_once(
+    started, context, put, books, results, mailboxes
+):
+    start = mailboxes.read_log(None, count=1).last
+    real_save, saves = results.save, []
+
+    def save_then_lose_the_answer(rows, *, shard):
+        saved = real_save(rows, shard=shard)
+        saves.append(len(rows))
+        if len(saves) == 1:
+            from engine.errors import DependencyTrouble
+
+            raise DependencyTrouble("the answer was lost", dependency="database")
+        return saved
+
+    results.save = save_then_lose_the_answer
+    put("one")
+    started(ClassifierActor, context, classifier=Obliging(), results=results, name="classifier-1")
+    eventually(lambda: len(told(mailboxes, start)) == 1)
+    eventually(lambda: mailboxes.depths(CLASSIFY)["normal"].messages == 0)
+    assert (saves, books.audit().results) == ([1, 1], 1)
+    assert results.stats(time.time()).total_emails_processed == 1
+
+
+def test_an_email_that_was_erased_or_replayed_meanwhile_is_dropped_silently(classifier, put, books, mailboxes):
+    start = mailboxes.read_log(None, count=1).last
+    (envelope,) = put("one")
+    mailboxes.put(CLASSIFY, [Envelope("main", envelope.key, ref=envelope.ref, generation=7, body=envelope.body)])
+    eventually(lambda: mailboxes.depths(CLASSIFY)["normal"].messages == 0)
+    assert len(told(mailboxes, start)) == 1
+    assert books.audit().results == 1

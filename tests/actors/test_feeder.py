@@ -1,0 +1,100 @@
+"""The feeder keeps the fetch mailbox supplied from the books, by lane, within its room, and safely beside other feeders."""
+
+import json
+import time
+
+import pytest
+from gevent.event import Event
+
+from actors.bodies import FETCH, FetchBody, decode
+from actors.feeder import Feeder
+from engine.events import Bus
+from engine.mailbox import Room
+from storage.records import Attempt, Look
+from tests.actors.conftest import eventually
+
+
+@pytest.fixture
+def enter(books):
+    def put(count, *, lane="normal", prefix="e"):
+        ids = [f"{prefix}{number}" for number in range(count)]
+        return books.enter(books.source("main"), ids, Look("poll", time.time(), notified_at=time.time()), lane=lane)
+
+    return put
+
+
+@pytest.fixture
+def feeder(started, mailboxes, books):
+    """A feeder whose ticks are far apart: it moves when its bell rings."""
+    bell = Event()
+    started(Feeder, name="feeder", bus=Bus(), store=mailboxes, books=books, room=Room(100), bell=bell, tick=60.0)
+    return bell
+
+
+def depth(mailboxes, lane="normal"):
+    return mailboxes.depths(FETCH)[lane].messages
+
+
+def test_open_rows_go_in_in_order_when_the_bell_rings(feeder, enter, mailboxes):
+    rows = enter(5)
+    feeder.set()
+    eventually(lambda: depth(mailboxes) == 5)
+    taken = mailboxes.take(FETCH, "node/test/x", count=10, max_bytes=10**6, block=0)
+    assert [(each.envelope.ref, each.envelope.key) for each in taken] == rows
+    assert {"listed", "fed", "notified"} <= set(taken[0].envelope.times)
+
+
+def test_no_more_than_the_mailbox_has_room_for_and_the_rest_waits_in_the_books(feeder, enter, mailboxes):
+    enter(150)
+    feeder.set()
+    eventually(lambda: depth(mailboxes) == 100)
+    taken = mailboxes.take(FETCH, "node/test/x", count=60, max_bytes=10**6, block=0)
+    assert len(taken) == 60
+    feeder.set()
+    assert depth(mailboxes) == 100, "what is in hand still counts"
+
+
+def test_the_low_lane_gets_a_tenth_so_that_live_mail_finds_room(feeder, enter, mailboxes):
+    enter(50, lane="low", prefix="old")
+    feeder.set()
+    eventually(lambda: depth(mailboxes, "low") == 10)
+    enter(5, prefix="live")
+    feeder.set()
+    eventually(lambda: depth(mailboxes) == 5)
+    assert depth(mailboxes, "low") == 10
+
+
+def test_two_feeders_feed_each_row_once(started, enter, mailboxes, books):
+    enter(90)
+    bells = [Event(), Event()]
+    for number, bell in enumerate(bells):
+        name = f"feeder-{number}"
+        started(Feeder, name=name, bus=Bus(), store=mailboxes, books=books, room=Room(100), bell=bell, tick=60.0)
+        bell.set()
+    eventually(lambda: depth(mailboxes) >= 90)
+    assert len({ref for _, ref, _ in mailboxes.refs(FETCH)}) == depth(mailboxes) == 90
+
+
+def test_new_mail_is_told_once_and_a_retry_is_no_new_mail(feeder, enter, mailboxes, books):
+    start = mailboxes.read_log(None, count=1).last
+    ((ref, key),) = enter(1)
+    feeder.set()
+    eventually(lambda: depth(mailboxes) == 1)
+    now = time.time()
+    books.postpone([Attempt("main", key, ref, 0, 0, "gone", "404", now, now, "p", spend=False, missing=True)])
+    assert books.due(now + 1, 10) == 1
+    feeder.set()
+    eventually(lambda: depth(mailboxes) == 2)
+    events = [json.loads(entry.data) for entry in mailboxes.read_log(start, count=10).entries]
+    assert [(event["event"], event["data"]["email_ids"]) for event in events] == [("new", [key])]
+    retried = mailboxes.take(FETCH, "node/test/x", count=10, max_bytes=10**6, block=0)[-1]
+    assert decode(retried.envelope.body, FetchBody).first_missing_at == now
+
+
+def test_a_wiped_redis_is_filled_again_from_the_books(feeder, enter, mailboxes, redis_client):
+    enter(20)
+    feeder.set()
+    eventually(lambda: depth(mailboxes) == 20)
+    redis_client.flushall()
+    feeder.set()
+    eventually(lambda: depth(mailboxes) == 20)

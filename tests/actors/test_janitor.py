@@ -1,0 +1,97 @@
+"""The janitor brings back whatever fell: due retries, what dead processes held, what no mailbox holds any more."""
+
+import time
+
+import pytest
+from gevent.event import Event
+
+from actors.bodies import CLASSIFY, FETCH
+from actors.feeder import Feeder
+from actors.janitor import Janitor
+from engine.events import Bus
+from engine.mailbox import Envelope, Room
+from storage.notifications import Notifications
+from storage.records import Attempt, Look
+from storage.search import Search
+from tests.actors.conftest import eventually
+
+
+@pytest.fixture
+def janitor(started, mailboxes, books, database):
+    bell = Event()
+    started(Feeder, name="feeder", bus=Bus(), store=mailboxes, books=books, room=Room(100), bell=bell, tick=60.0)
+
+    def begin(suspect_age=60.0):
+        return started(
+            Janitor,
+            name="janitor",
+            bus=Bus(),
+            store=mailboxes,
+            books=books,
+            notifications=Notifications(database),
+            search=Search(database),
+            bell=bell,
+            suspect_age=suspect_age,
+        )
+
+    return begin
+
+
+def enter(books, *ids):
+    return books.enter(books.source("main"), ids, Look("poll", time.time()), lane="normal")
+
+
+def depth(mailboxes, mailbox=FETCH):
+    return sum(lane.messages for lane in mailboxes.depths(mailbox).values())
+
+
+def test_a_due_retry_is_fed_again(janitor, books, mailboxes):
+    ((ref, key),) = enter(books, "a")
+    now = time.time()
+    books.postpone([Attempt("main", key, ref, 0, 0, "classifier_error", "e", now, now + 0.1, "p")])
+    janitor()
+    eventually(lambda: depth(mailboxes) == 1)
+    (taken,) = mailboxes.take(FETCH, "node/test/x", count=1, max_bytes=10**6, block=0)
+    assert taken.envelope.attempts == 1
+
+
+def test_what_a_process_held_that_is_gone_is_given_back_and_nobody_is_blamed(janitor, mailboxes):
+    mailboxes.put(CLASSIFY, [Envelope("main", "a", ref=1), Envelope("main", "b", ref=2)])
+    mailboxes.beat("node/alive", {}, ttl=60)
+    (held,) = mailboxes.take(CLASSIFY, "node/alive/c", count=1, max_bytes=10**6, block=0)
+    (lost,) = mailboxes.take(CLASSIFY, "node/gone/c", count=1, max_bytes=10**6, block=0)
+    janitor()
+    eventually(lambda: mailboxes.consumers(CLASSIFY).get("node/gone/c", 0) == 0)
+    (again,) = mailboxes.take(CLASSIFY, "node/alive/d", count=5, max_bytes=10**6, block=1)
+    assert (again.envelope.key, again.deaths, again.lane) == (lost.envelope.key, 0, "normal")
+    assert mailboxes.settle([]) == []
+    assert mailboxes.consumers(CLASSIFY)["node/alive/c"] == 1, held
+
+
+def test_open_rows_that_no_mailbox_holds_are_unaccounted_and_fed_again(janitor, books, mailboxes, redis_client):
+    rows = enter(books, "a", "b")
+    envelopes = [Envelope("main", key, ref=ref) for ref, key in rows]
+    mailboxes.feed(FETCH, envelopes, position="main:normal", expected=0, to=books.newest_seq(1))
+    redis_client.delete(f"ep:{{{books.books_id()}}}:mb:{FETCH}:normal")  # the stream is lost, the position stands
+    seen = []
+    set_unaccounted = books.set_unaccounted
+    books.set_unaccounted = lambda count, now: (seen.append(count), set_unaccounted(count, now))
+    janitor(suspect_age=0.3)
+    eventually(lambda: depth(mailboxes) == 2)
+    assert 2 in seen
+    eventually(lambda: seen[-1] == 0)
+    assert books.audit().unaccounted == 0
+
+
+def test_what_is_in_hand_is_not_unaccounted(janitor, books, mailboxes):
+    rows = enter(books, "a")
+    mailboxes.beat("node/alive", {}, ttl=60)
+    envelopes = [Envelope("main", key, ref=ref) for ref, key in rows]
+    mailboxes.feed(FETCH, envelopes, position="main:normal", expected=0, to=books.newest_seq(1))
+    mailboxes.take(FETCH, "node/alive/f", count=1, max_bytes=10**6, block=0)
+    seen = []
+    books.set_unaccounted = lambda count, _: seen.append(count)
+    janitor(suspect_age=0.2)
+    eventually(lambda: len(seen) >= 5)
+    assert set(seen) == {0}
+    assert depth(mailboxes) == 1

@@ -1,0 +1,128 @@
+"""The lister looks when it is told to, when it is time to, and again for what was announced but did not show."""
+
+import time
+
+import pytest
+from gevent.event import Event
+
+from actors.bodies import LookBody, encode, look_mailbox
+from actors.following import Follower
+from actors.lister import Lister
+from engine.mailbox import Envelope
+from storage.desired import Desired
+from storage.notifications import Notifications
+from tests.actors.conftest import eventually
+
+
+@pytest.fixture
+def bell():
+    return Event()
+
+
+@pytest.fixture
+def start(started, context, account, books, database, bell):
+    def begin(**changes):
+        options = {
+            "follower": Follower("main", account, books, overlap=60.0),
+            "notifications": Notifications(database),
+            "desired": Desired(database),
+            "bell": bell,
+            "subscribe": account.subscribe,
+            "poll_interval": 60.0,
+            "start_from": "beginning",
+            "token": "t",
+            "name": "lister",
+        }
+        return started(Lister, context, **{**options, **changes})
+
+    return begin
+
+
+def notify(mailboxes, history_id, received=None):
+    body = encode(LookBody(history_id))
+    envelope = Envelope("main", f"n{history_id}", times={"received": received or time.time()}, body=body)
+    mailboxes.put(look_mailbox("main"), [envelope])
+
+
+def listed(books):
+    return books.audit().listed
+
+
+def test_at_its_first_start_it_takes_what_is_there_as_low_priority_and_subscribes(start, account, books):
+    account.receive("a", "b")
+    start()
+    eventually(lambda: listed(books) == 2)
+    assert [row.key for row in books.open_rows(1, "low", 0, 10)] == ["a", "b"]
+    eventually(lambda: account.subscriptions == 1)
+
+
+def test_started_from_now_it_leaves_what_is_there(start, account, books):
+    account.receive("old")
+    start(start_from="now")
+    eventually(lambda: account.subscriptions == 1)
+    eventually(lambda: books.source("main").cursor == 1)
+    assert listed(books) == 0
+
+
+def test_a_notification_brings_live_mail_at_once_and_is_noted(start, account, books, mailboxes, bell, database):
+    start()
+    eventually(lambda: account.listings)
+    account.receive("live")
+    bell.clear()
+    notify(mailboxes, 1)
+    eventually(lambda: listed(books) == 1)
+    assert [row.key for row in books.open_rows(1, "normal", 0, 10)] == ["live"]
+    assert bell.is_set(), "the feeder is woken"
+    eventually(lambda: Notifications(database).page()[0])
+
+
+def test_a_burst_of_notifications_is_one_look(start, account, books, mailboxes):
+    start()
+    eventually(lambda: account.listings)
+    before = len(account.listings)
+    account.receive("a")
+    body = encode(LookBody(1))
+    mailboxes.put(look_mailbox("main"), [Envelope("main", str(number), body=body) for number in range(200)])
+    eventually(lambda: mailboxes.depths(look_mailbox("main"))["normal"].messages == 0)
+    assert len(account.listings) - before <= 3
+    assert listed(books) == 1
+
+
+def test_what_was_announced_but_is_not_listed_yet_is_looked_for_again(start, account, books, mailboxes):
+    start()
+    eventually(lambda: account.listings)
+    account.receive("late")
+    account.hidden.add("late")
+    notify(mailboxes, 1)
+    eventually(lambda: mailboxes.depths(look_mailbox("main"))["normal"].messages == 0)
+    account.hidden.clear()
+    eventually(lambda: listed(books) == 1)
+
+
+def test_mail_found_by_a_poll_without_its_notification_makes_it_subscribe_again(start, account, books):
+    start(poll_interval=0.1)
+    eventually(lambda: account.subscriptions == 1)
+    account.receive("unannounced")
+    eventually(lambda: listed(books) == 1)
+    eventually(lambda: account.subscriptions == 2)
+
+
+def test_while_fakemail_is_away_it_waits_and_keeps_the_hint(start, account, books, mailboxes):
+    lister = start()
+    eventually(lambda: account.listings)
+    account.receive("a")
+    account.down = True
+    notify(mailboxes, 1)
+    eventually(lambda: lister.describe().state == "waiting")
+    account.down = False
+    eventually(lambda: listed(books) == 1)
+
+
+def test_only_the_holder_of_the_lease_looks(start, account, mailboxes):
+    assert mailboxes.lease("lister:main", "another", ttl=30.0)
+    start()
+    notify(mailboxes, 1)
+    eventually(lambda: mailboxes.depths(look_mailbox("main"))["normal"].messages == 1)
+    assert not account.listings
+    mailboxes.give_up("lister:main", "another")
+    eventually(lambda: account.listings)

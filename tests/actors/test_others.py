@@ -1,0 +1,73 @@
+"""The undertaker, the broadcaster and the heart."""
+
+import time
+
+import msgspec
+import pytest
+
+from actors.bodies import ClassifyBody, encode
+from actors.broadcaster import Broadcaster
+from actors.events import encode_event
+from actors.heart import Heart
+from actors.undertaker import Undertaker
+from engine.events import Bus
+from engine.mailbox import DEAD, Envelope
+from engine.mailbox_actor import Obituary
+from storage.dead_letters import DeadLetters
+from storage.records import Look
+from tests.actors.conftest import eventually
+
+
+@pytest.fixture
+def letters(database):
+    return DeadLetters(database)
+
+
+def obituary(**changes):
+    fields = {
+        "reason": "classifier_error",
+        "error": "ValueError: no",
+        "attempts": 4,
+        "at": time.time(),
+        "processor": "node/front/c",
+        "mailbox": "classify",
+        "content": encode(ClassifyBody(subject="s", body="b")),
+    }
+    return msgspec.msgpack.encode(Obituary(**{**fields, **changes}))
+
+
+def test_the_undertaker_writes_a_dead_letter_and_tells_of_it_once(started, context, books, letters, mailboxes):
+    start = mailboxes.read_log(None, count=1).last
+    ((ref, key),) = books.enter(books.source("main"), ["a"], Look("poll", time.time()), lane="normal")
+    mailboxes.put(DEAD, [Envelope("main", key, ref=ref, body=obituary())])
+    started(Undertaker, context, dead_letters=letters)
+    eventually(lambda: mailboxes.depths(DEAD)["normal"].messages == 0)
+    (letter,), _ = letters.page()
+    assert (letter.key, letter.reason, letter.attempts) == ("a", "classifier_error", 4)
+    assert books.audit().dead == 1
+    (entry,) = mailboxes.read_log(start, count=10).entries
+    assert b'"event":"dead"' in entry.data
+
+
+def test_the_broadcaster_hands_on_every_entry_once_and_in_order(started, mailboxes):
+    got = []
+    started(Broadcaster, name="broadcaster", bus=Bus(), store=mailboxes, publish=got.extend, gap=lambda _: None)
+    eventually(mailboxes.log_bounds)
+    written = [encode_event("new", {"count": number}, 0.0) for number in range(300)]
+
+    def first_is_seen():
+        mailboxes.tell([encode_event("new", {"count": -1}, 0.0)])
+        return got
+
+    eventually(first_is_seen)
+    for start in range(0, 300, 7):
+        mailboxes.tell(written[start : start + 7])
+    eventually(lambda: len([entry for entry in got if b'"count":-1' not in entry.data]) == 300)
+    assert [entry.data for entry in got if b'"count":-1' not in entry.data] == written
+    assert [entry.seq for entry in got] == sorted({entry.seq for entry in got})
+
+
+def test_the_heart_says_that_the_process_lives(started, mailboxes):
+    describe = lambda: {"node": "node", "role": "front"}  # noqa: E731
+    started(Heart, name="heart", bus=Bus(), store=mailboxes, process="node/front", describe=describe)
+    eventually(lambda: mailboxes.alive().get("node/front") == {"node": "node", "role": "front"})
