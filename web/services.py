@@ -8,12 +8,10 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from classification.model import Classifier
 from engine.mailbox import MailboxStore
-from fakemail.client import FakeMailClient
-from fakemail.unset import NoFakeMail
 from storage.books import Books
 from storage.database import Database
 from storage.dead_letters import DeadLetters
@@ -27,13 +25,23 @@ from web.server_body import WsgiApp
 NAME = "email-processor"
 
 
+class Account(Protocol):
+    """What the web asks of a FakeMail client (fakemail/client.py); both calls raise DependencyTrouble."""
+
+    def watch(self) -> int:
+        """The newest history id of the account."""
+
+    def subscribe(self, webhook_url: str) -> None:
+        """Have FakeMail notify this URL from now on."""
+
+
 @dataclass(frozen=True, slots=True)
 class SourceConfig:
     """One FakeMail account: its name, its base URL, the client that talks to it, and the secrets its webhooks are signed with."""
 
     name: str
     url: str
-    client: FakeMailClient | NoFakeMail
+    client: Account
     secrets: str = ""  # space-separated while rotating; none: signatures are not asked for
 
 

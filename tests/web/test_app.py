@@ -5,7 +5,7 @@ import re
 
 import jsonschema
 import pytest
-from referencing import Registry, Resource
+from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
 from fakemail.client import FakeMailClient
@@ -59,7 +59,7 @@ class Contract:
 
     def __init__(self, document):
         self.document = document
-        resource = Resource(contents=document, specification=DRAFT202012)
+        resource = DRAFT202012.create_resource(document)
         self.registry = Registry().with_resource("urn:api", resource)
 
     def judge(self, route, reply):

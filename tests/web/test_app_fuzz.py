@@ -3,6 +3,7 @@
 import json
 import random
 import re
+from typing import Any
 from urllib.parse import quote
 
 import msgspec
@@ -15,7 +16,7 @@ TEXTS = [
     "2026-01-01", "9999-12-31", "0001-01-01T00:00:00+23:59", "from:", "class:meeting", "confidence:<", "before:x", ")(*", "a AND",
     "NEAR(", "main", "1" * 30,
 ]  # fmt: skip
-VALUES = [
+VALUES: list[Any] = [
     None, 0, -1, 1.5, True, "", [], {}, {"a": {"b": []}}, 2**63, "\ud800", [1], [2**63], "meeting", "2026-01-01", "http://x", "https:///",
     "http://[", "http://a:b@c:99999/", "x" * 3000,
 ]  # fmt: skip

@@ -129,7 +129,9 @@ def test_a_session_cookie_bears_its_role():
 def test_a_session_ends_when_the_token_changes_or_its_time_is_over(monkeypatch):
     request = cookie_of(GUARDED, "full")
     assert Gate(Access(api_token="another")).session(request) is None
-    later = GUARDED.session(request).expires + 1
+    session = GUARDED.session(request)
+    assert session is not None
+    later = session.expires + 1
     monkeypatch.setattr("web.auth.time.time", lambda: later)
     assert status(GUARDED, request, "read") == 401
 

@@ -20,6 +20,9 @@ class Account:
     def watch(self):
         return 1
 
+    def subscribe(self, webhook_url):
+        """As asked."""
+
 
 @pytest.fixture
 def well(system):

@@ -155,7 +155,7 @@ def test_the_list_is_newest_first_and_pages_without_gap_or_repetition(system):
         seen += [item["email_id"] for item in reply.json["items"]]
         cursor = reply.json["next_cursor"]
         assert (cursor is None) is ("link" not in reply.headers)
-        target = reply.headers["link"].split(">")[0][1:] if cursor else None
+        target = reply.headers["link"].split(">")[0][1:] if cursor else ""
     assert seen == ids[::-1]
     assert "body" not in reply.json["items"][0]
     assert reply.json["items"][0]["subject"] == "subject of m0"
@@ -181,7 +181,7 @@ def test_filters_and_search_narrow_the_list(system, index):
         "limit=101",
         "limit=-1",
         "cursor=%00",
-        "cursor=" + make_cursor("emails", 5),
+        f"cursor={make_cursor('emails', 5)}",
         "min_confidence=nan",
         "since=soon",
         "classification=x",
