@@ -165,7 +165,7 @@ def _classify_envelope(envelope: Envelope, email: RemoteEmail, at: float) -> Env
         ref=envelope.ref,
         generation=envelope.generation,
         attempts=envelope.attempts,
-        lane=envelope.lane if envelope.lane in LANES else "normal",
+        lane=email.priority or (envelope.lane if envelope.lane in LANES else "normal"),
         times={**envelope.times, "fetched": at},
         body=encode(body),
     )

@@ -3,7 +3,9 @@
 import logging
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from actors.bodies import CLASSIFY, FETCH
@@ -18,6 +20,7 @@ from storage.dead_letters import DeadLetters
 from storage.desired import Desired
 from storage.notifications import Notifications
 from storage.reading import Reader
+from storage.redis_client import check_server, connect
 from storage.redis_mailbox import RedisMailboxes
 from storage.results import ResultStore
 from storage.search import Search
@@ -49,6 +52,8 @@ class Stores:
 
 def open_stores(settings: Settings, redis_url: str, process: str) -> Stores:
     """Open all; waits for a database or a Redis that is not there yet. Raises SettingsError for one that can never be used."""
+    for warning in patiently("Redis", partial(_check_redis, redis_url)):
+        log.warning(warning)
     database = Database(settings.database)
     patiently("database", database.migrate)
     books = Books(database, shard=process)
@@ -68,6 +73,11 @@ def open_stores(settings: Settings, redis_url: str, process: str) -> Stores:
         reader=Reader(database),
         ledger=SqlLedger(books),
     )
+
+
+def _check_redis(url: str) -> list[str]:
+    with closing(connect(url)) as client:
+        return check_server(client)
 
 
 def books_were_copied(stores: Stores) -> bool:

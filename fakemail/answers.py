@@ -35,6 +35,9 @@ class Garbled(ValueError):
     """The answer as a whole cannot be what FakeMail meant to say."""
 
 
+PRIORITIES = ("high", "normal", "low")
+
+
 class RemoteEmail(msgspec.Struct, frozen=True):
     """One email as FakeMail gave it: sizes capped (`truncated` says so), texts free of lone surrogates, `id` exact."""
 
@@ -47,6 +50,7 @@ class RemoteEmail(msgspec.Struct, frozen=True):
     history_id: int | None = None
     headers: Headers = {}
     truncated: bool = False
+    priority: str | None = None  # the simulator's: high, normal or low; FakeMail knows none
 
 
 class _Fields(msgspec.Struct):
@@ -60,6 +64,7 @@ class _Fields(msgspec.Struct):
     timestamp: Any = None
     history_id: Any = None
     headers: Any = None
+    priority: Any = None
 
 
 _decode_fields = msgspec.json.Decoder(_Fields).decode
@@ -86,6 +91,7 @@ def read_email(body: Bytes, email_id: str, max_body_bytes: int) -> RemoteEmail:
         history_id=fields.history_id if is_history_id(fields.history_id) else None,
         headers=text.headers(fields.headers),
         truncated=text.truncated,
+        priority=fields.priority if fields.priority in PRIORITIES else None,
     )
 
 

@@ -2,6 +2,7 @@
 
 import time
 
+import msgspec
 import pytest
 
 from actors.bodies import CLASSIFY, FETCH, ClassifyBody, FetchBody, decode, encode
@@ -45,6 +46,15 @@ def test_an_email_goes_to_the_classifiers_whole(fetcher, feed, account, mailboxe
     assert (delivery.envelope.key, content.subject) == ("a/ä", "subject of a/ä")
     assert delivery.envelope.times["fetched"] == pytest.approx(time.time(), abs=5)
     eventually(lambda: waiting(mailboxes, FETCH) == 0)
+
+
+def test_a_simulated_email_may_say_how_urgent_it_is(fetcher, feed, account, mailboxes):
+    account.receive("a")
+    original = account.get_email
+    account.get_email = lambda email_id: msgspec.structs.replace(original(email_id), priority="low")
+    feed("a")
+    (delivery,) = taken(mailboxes, CLASSIFY)
+    assert delivery.lane == "low"
 
 
 def test_a_missing_email_is_retried_and_no_attempt_is_spent(fetcher, feed, books, mailboxes):
