@@ -309,3 +309,6 @@ class MailboxActor(ServiceActor):
             **counts,
             **work.seconds,
         )
+        for (kind, reason), count in work.reasons().items():
+            event = events.MESSAGE_BURIED if kind == "buried" else events.MESSAGE_RETRIED
+            self.bus.emit(event, mailbox=self.mailbox, reason=reason, count=count)

@@ -89,6 +89,22 @@ ENGINE_METRICS: tuple[Row, ...] = (
         value_of("messages"),
         buckets=SIZES,
     ),
+    Row(
+        "emailproc_retries_total",
+        Counter,
+        "Failed tries that will be repeated, by reason.",
+        events.MESSAGE_RETRIED,
+        ("mailbox", "reason"),
+        value_of("count"),
+    ),
+    Row(
+        "emailproc_burials_total",
+        Counter,
+        "Messages given to the undertaker, by reason.",
+        events.MESSAGE_BURIED,
+        ("mailbox", "reason"),
+        value_of("count"),
+    ),
     Row("emailproc_handler_failures_total", Counter, "Batches that raised.", events.HANDLER_FAILED, ("mailbox",)),
     Row(
         "emailproc_quarantined_total",

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from engine.decisions import Decision
 from engine.mailbox import DEAD, QUARANTINE, Delivery, Verdict
-from engine.outcome import Again, Fate, Key, Postponement
+from engine.outcome import Again, Fate, Grave, Key, Postponement, Retry
 
 KINDS = ("done", "forwarded", "retried", "buried", "again")
 """What a message of a batch can come to."""
@@ -52,6 +52,11 @@ class Work:
         """How many messages came to what."""
         found = Counter(map(_kind, self.decisions))
         return {kind: found[kind] for kind in KINDS}
+
+    def reasons(self) -> Counter[tuple[str, str]]:
+        """How many messages failed, by what they came to (retried, buried) and why."""
+        pairs = zip(self.fates.values(), self.decisions, strict=True)
+        return Counter((_kind(decision), fate.reason) for fate, decision in pairs if isinstance(fate, Retry | Grave))
 
 
 def _kind(decision: Decision) -> str:

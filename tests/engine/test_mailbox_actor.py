@@ -9,7 +9,7 @@ import engine.mailbox_actor
 import engine.pump
 from engine.context import Context
 from engine.errors import DependencyTrouble, MessageTrouble, Permanent
-from engine.events import BATCH_SETTLED, DEPENDENCY_BACK, DEPENDENCY_LOST, Bus
+from engine.events import BATCH_SETTLED, DEPENDENCY_BACK, DEPENDENCY_LOST, MESSAGE_BURIED, MESSAGE_RETRIED, Bus
 from engine.mailbox import DEAD, QUARANTINE, Envelope, Room, Verdict
 from engine.memory_mailbox import MemoryMailboxes
 from engine.outcome import Obituary
@@ -142,6 +142,17 @@ def test_a_batch_is_told_of_once(bench):
     counted = {name: batches[0][name] for name in ("messages", "done", "buried", "retried", "foreign")}
     assert counted == {"messages": 2, "done": 1, "buried": 1, "retried": 0, "foreign": 0}
     assert batches[0]["handle_s"] > 0
+
+
+def test_failures_are_told_of_by_reason(bench):
+    heard = []
+    bench.bus.subscribe(
+        lambda name, fields: heard.append((name, fields["reason"], fields["count"])), MESSAGE_RETRIED, MESSAGE_BURIED
+    )
+    bench.store.put("work", [*letters(*"abc"), Envelope("main", "d", attempts=3)])
+    bench.start({key: lambda outcome, it: outcome.retry(it, "fetch_failed", "500") for key in "abd"})
+    until(lambda: len(heard) == 2)
+    assert sorted(heard) == [(MESSAGE_BURIED, "fetch_failed", 1), (MESSAGE_RETRIED, "fetch_failed", 2)]
 
 
 # -- a message's trouble
