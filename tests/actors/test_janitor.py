@@ -75,7 +75,7 @@ def test_open_rows_that_no_mailbox_holds_are_unaccounted_and_fed_again(janitor, 
     redis_client.delete(f"ep:{{{books.books_id()}}}:mb:{FETCH}:normal")  # the stream is lost, the position stands
     seen = []
     set_unaccounted = books.set_unaccounted
-    books.set_unaccounted = lambda count, now: (seen.append(count), set_unaccounted(count, now))
+    books.set_unaccounted = lambda count, now: (set_unaccounted(count, now), seen.append(count))
     janitor(suspect_age=0.3)
     eventually(lambda: depth(mailboxes) == 2)
     assert 2 in seen
