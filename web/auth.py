@@ -42,7 +42,7 @@ class Gate:
         self.logins = LoginBrake()
         self._tokens = [(role, token) for role, token in self._roles() if token]
         self._keys = {role: _session_key(token) for role, token in self._tokens}
-        self._hosts = {host.lower() for host in access.allowed_hosts}
+        self._hosts = {host_name(host) for host in access.allowed_hosts}
         self._origins = {origin.lower().rstrip("/") for origin in access.cors_origins}
 
     def _roles(self) -> tuple[tuple[str, str | None], ...]:

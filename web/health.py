@@ -86,6 +86,7 @@ def health(call: Call) -> Answer:
     status = overall(components)
     services = call.services
     metrics = {
+        "node": services.node,
         "uptime_seconds": round(time.time() - services.started_at, 1),
         "websocket_clients": len(services.hub.clients),
         **services.gauges(),

@@ -3,7 +3,7 @@
 import json
 import re
 
-import jsonschema
+import jsonschema  # type: ignore[import-untyped]  # it ships no types, and its stubs are not among our tools
 import pytest
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012

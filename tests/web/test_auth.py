@@ -60,6 +60,7 @@ def test_without_a_token_what_came_through_a_proxy_reaches_public_routes_alone(h
 def test_allowed_hosts_are_let_in():
     gate = Gate(Access(allowed_hosts=("Mail.Example",)))
     assert status(gate, environ(HOST="mail.example:8005"), "full") == 200
+    assert status(Gate(Access(allowed_hosts=("mail.example:80",))), environ(HOST="mail.example"), "full") == 200
 
 
 @pytest.mark.parametrize(
