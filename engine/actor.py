@@ -138,9 +138,9 @@ class ServiceActor(pykka.ThreadingActor):
         """Set as soon as somebody asks it to stop or to drain; wait on it instead of sleeping."""
         return cast("Inbox", self.actor_inbox).stop_asked
 
-    def every(self, seconds: float, method: Callable[[], object]) -> None:
-        """Have `method` called now and then each `seconds`, in the actor; turns do not overlap, missed ones are left out."""
-        self.spawn(self._tick, seconds, method)
+    def every(self, seconds: float, method: Callable[[], object], *, first: float = 0.0) -> None:
+        """Have `method` called in the actor after `first` and then each `seconds`; turns do not overlap, missed ones are left out."""
+        self.spawn(self._tick, seconds, method, first)
 
     def spawn(self, function: Callable[..., object], *args: Any) -> "gevent.Greenlet[..., Any]":
         """Run a greenlet that ends with the actor; when it ends by an error, the actor fails with that."""
@@ -249,8 +249,9 @@ class ServiceActor(pykka.ThreadingActor):
         finally:
             tick.done.set()
 
-    def _tick(self, seconds: float, method: Callable[[], object]) -> None:
-        tick, due = Tick(method, Event()), time.monotonic()
+    def _tick(self, seconds: float, method: Callable[[], object], first: float) -> None:
+        tick, due = Tick(method, Event()), time.monotonic() + first
+        gevent.sleep(first)
         while True:
             tick.done.clear()
             self.actor_ref.tell(tick)

@@ -251,7 +251,7 @@ class MailboxActor(ServiceActor):
 
     def _begin(self) -> None:
         self._pumping = self.spawn(self.pump.run)
-        self.every(SWEEP_S, self._sweep)
+        self.every(SWEEP_S, self._sweep, first=SWEEP_S)
 
     def on_stop(self) -> None:
         """Take nothing more, and give back what is still in hand; what fails here the next sweep does."""
@@ -275,6 +275,8 @@ class MailboxActor(ServiceActor):
         return time.monotonic() > self._stop_at
 
     def _sweep(self) -> None:
+        """Not at the start: the other actors of the pool are not there yet, and what they held is theirs to finish."""
+        self.before_taking()
         for consumer, held in self.context.store.consumers(self.mailbox).items():
             if held and process_of(consumer) == self.context.process and consumer not in self.context.living:
                 self._release(consumer)

@@ -510,6 +510,18 @@ def test_what_no_living_actor_of_this_process_owns_is_swept_up(bench, monkeypatc
     assert in_mailbox(bench.store) == 1
 
 
+def test_at_the_start_nothing_is_swept_up_that_a_later_actor_of_the_pool_will_finish(bench):
+    bench.store.put("work", letters("a"))
+    bench.store.take("work", "n/p/second", count=1, max_bytes=1 << 20, block=0)
+    context = bench.context()
+    bench.start(context=context, name="first")
+    gevent.sleep(0.05)
+    assert bench.store.consumers("work")["n/p/second"] == 1
+    second = bench.start(context=context, name="second")
+    bench.drained()
+    assert holder(second).batches == [["a"]]
+
+
 def test_who_may_not_take_leaves_what_it_holds_to_others(bench):
     class Follower(Script):
         def may_take(self):
