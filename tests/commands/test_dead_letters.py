@@ -1,0 +1,68 @@
+"""`run.py dead-letters`: each action is one call of the running server."""
+
+import argparse
+import json
+
+import pytest
+
+from commands import dead_letters
+from settings import Settings
+from tests.commands.http_server import Answer, Asked, SmallServer
+
+LETTER = {"id": 3, "email_id": "a\x1b[31m", "reason": "gone", "attempts": 1}
+ANSWERS: dict[tuple[str, str], Answer] = {
+    ("GET", "/dead-letters"): (200, {"items": [LETTER], "next_cursor": None}),
+    ("GET", "/dead-letters/groups"): (200, {"items": []}),
+    ("GET", "/dead-letters/3"): (200, LETTER),
+    ("POST", "/dead-letters/3/replay"): (200, {"replayed": 1}),
+    ("DELETE", "/dead-letters/3"): (204, None),
+    ("POST", "/dead-letters/replay"): (200, {"replayed": 7}),
+}
+
+
+def call(server: SmallServer, *words: str) -> Asked:
+    """Run the command as its words say; the last request that it made."""
+    server.answers |= ANSWERS
+    parser = argparse.ArgumentParser()
+    dead_letters.add_arguments(parser)
+    dead_letters.run(parser.parse_args(words), Settings(base_url=server.url))
+    return server.asked[-1]
+
+
+def test_the_list_is_safe_on_a_terminal(small_server, capsys):
+    asked = call(small_server, "list", "--reason", "gone", "--limit", "5")
+    assert (asked.path, sorted(asked.query.split("&"))) == ("/dead-letters", ["limit=5", "reason=gone"])
+    assert capsys.readouterr().out == "3  a [31m  gone  1\n"
+
+
+def test_no_dead_letters_is_said(small_server, capsys):
+    call(small_server, "groups")
+    assert capsys.readouterr().out == "no dead letters\n"
+
+
+def test_one_is_shown_as_a_whole(small_server, capsys):
+    call(small_server, "show", "3")
+    assert json.loads(capsys.readouterr().out) == LETTER
+
+
+@pytest.mark.parametrize(
+    ("words", "method", "path", "out"),
+    [
+        (["replay", "3"], "POST", "/dead-letters/3/replay", '{\n  "replayed": 1\n}\n'),
+        (["delete", "3"], "DELETE", "/dead-letters/3", "done\n"),
+    ],
+)
+def test_one_is_replayed_or_discarded(small_server, capsys, words, method, path, out):
+    asked = call(small_server, *words)
+    assert (asked.method, asked.path) == (method, path)
+    assert capsys.readouterr().out == out
+
+
+def test_many_are_replayed_by_reason_and_counted_first(small_server):
+    assert call(small_server, "replay-all", "--reason", "gone", "--dry-run").json == {"reason": "gone", "dry_run": True}
+    assert call(small_server, "replay-all").json == {"dry_run": False}
+
+
+def test_everything_is_there_for_machines(small_server, capsys):
+    call(small_server, "--json", "list")
+    assert json.loads(capsys.readouterr().out) == {"items": [LETTER], "next_cursor": None}
