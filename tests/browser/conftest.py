@@ -22,14 +22,20 @@ def browser() -> Iterator[Page]:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A running system with its own simulator, and a few emails in it."""
     server = Server(tmp_path_factory.mktemp("browser"))
-    server.start()
+    try:
+        server.start()
+        _fill(server)
+        yield server
+    finally:
+        server.stop()
+
+
+def _fill(server: Server) -> None:
     emails = server.ask("GET", "/simulator/template-emails")["emails"]
     plain = [{name: value for name, value in email.items() if name != "expected"} for email in emails]
     ids = server.ask("POST", "/simulator/send_batch", {"emails": plain})["email_ids"]
     for email_id in ids:
         server.processed(email_id)
-    yield server
-    server.stop()
 
 
 @pytest.fixture
@@ -47,5 +53,4 @@ def own_server(tmp_path: Path) -> Iterator[Server]:
     """A server of this test alone, not started yet."""
     server = Server(tmp_path)
     yield server
-    if server.process is not None and server.process.poll() is None:
-        server.stop()
+    server.stop()

@@ -92,7 +92,9 @@ class Page:
         end = time.monotonic() + deadline
         while not (value := self.js(script)):
             if time.monotonic() > end:
-                raise TimeoutError(f"{what or script} did not come within {deadline} s; the page says: {self.text()[:600]}")
+                raise TimeoutError(
+                    f"{what or script} did not come within {deadline} s; the page says: {self.text()[:600]}"
+                )
             time.sleep(0.02)
         return value
 
@@ -108,13 +110,16 @@ class Page:
     def click(self, selector: str, text: str = "") -> None:
         """Click the first such element (that has the text), as soon as there is one."""
         find = f"[...document.querySelectorAll({json.dumps(selector)})].find((node) => node.innerText.includes({json.dumps(text)}))"
-        self.until(f"const node = {find}; if (!node || node.disabled) return false; node.click(); return true", f"{selector} {text}")
+        self.until(
+            f"const node = {find}; if (!node || node.disabled) return false; node.click(); return true",
+            f"{selector} {text}",
+        )
 
     def press(self, *keys: str) -> None:
         """Press single keys, as a person without a mouse."""
         for key in keys:
             for kind in ("keyDown", "keyUp"):
-                event = {"type": kind, "key": key}
+                event: dict[str, Any] = {"type": kind, "key": key}
                 if len(key) == 1 and kind == "keyDown":
                     event["text"] = key
                 if key in CODES:
@@ -168,7 +173,12 @@ class Server:
         own = {"PORT": str(self.port), "DATA_DIR": str(self.folder / "data"), "POLL_INTERVAL_S": "2", **self.settings}
         log = (self.folder / "server.log").open("ab")
         self.process = subprocess.Popen(
-            [sys.executable, "run.py"], cwd=ROOT, env={**os.environ, **own}, stdout=log, stderr=log, start_new_session=True
+            [sys.executable, "run.py"],
+            cwd=ROOT,
+            env={**os.environ, **own},
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
         )
         log.close()
         wait_for(self.ready, f"a server that is ready (see {self.folder}/server.log)", 60.0)
@@ -182,7 +192,7 @@ class Server:
 
     def stop(self) -> None:
         """End it in good order."""
-        if self.process is not None:
+        if self.process is not None and self.process.poll() is None:
             self.process.terminate()
             self.process.wait(20)
 
@@ -194,10 +204,12 @@ class Server:
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         """One request; JSON in and out."""
-        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {self.token}"} if self.token else {})
+        headers = {"Content-Type": "application/json"} | (
+            {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        )
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.base + path, data, headers, method=method)  # noqa: S310  (our own server)
-        with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310
+        request = urllib.request.Request(self.base + path, data, headers, method=method)
+        with urllib.request.urlopen(request, timeout=20) as answer:
             return json.load(answer)
 
     def send(self, subject: str, body: str = "A line.", **more: str) -> str:

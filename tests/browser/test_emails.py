@@ -1,5 +1,7 @@
 """The page of emails: search, filters in the address, reading, correcting, hostile mail, a long list."""
 
+import re
+
 import pytest
 
 from tests.browser.driving import Page, Server
@@ -24,11 +26,15 @@ def rows(page: Page) -> list[str]:
 def test_the_address_holds_the_filter(page: Page) -> None:
     page.open("emails?classification=promotion")
     page.until("return document.querySelectorAll('.row').length > 0")
-    assert page.js("return [...document.querySelectorAll('.row-class')].every((node) => node.textContent === 'promotion')")
+    assert page.js(
+        "return [...document.querySelectorAll('.row-class')].every((node) => node.textContent === 'promotion')"
+    )
     assert page.text('.filters [aria-pressed="true"]') == "promotion"
     page.click(".filters .segments button", "meeting")
     page.until("return location.hash.includes('classification=meeting')")
-    page.until("const all = [...document.querySelectorAll('.row-class')]; return all.length > 0 && all.every((node) => node.textContent === 'meeting')")
+    page.until(
+        "const all = [...document.querySelectorAll('.row-class')]; return all.length > 0 && all.every((node) => node.textContent === 'meeting')"
+    )
     page.js("history.back()")
     page.until("return document.querySelector('.filters [aria-pressed=\"true\"]').innerText === 'promotion'")
 
@@ -39,7 +45,10 @@ def test_a_search_finds_by_words_and_survives_a_reload(page: Page, server: Serve
     page.open("now")
     page.press("/", *"quokka", "Enter")
     page.until("return location.hash.startsWith('#/emails?') && location.hash.includes('q=quokka')")
-    page.until(f"return document.querySelectorAll('.row').length === 1 && document.querySelector('.row').dataset.id === '{email_id}'", deadline=30)
+    page.until(
+        f"return document.querySelectorAll('.row').length === 1 && document.querySelector('.row').dataset.id === '{email_id}'",
+        deadline=30,
+    )
     page.open("emails?q=quokka")
     page.until("return document.querySelectorAll('.row').length === 1")
     assert page.js("return document.getElementById('find').value") == "quokka"
@@ -53,7 +62,9 @@ def test_a_search_without_a_find_says_so(page: Page) -> None:
 
 
 def test_one_email_shows_its_text_its_result_and_its_way(page: Page, server: Server) -> None:
-    email_id = server.send("Dinner on Tuesday", "Could we meet at seven?\n\nBring <b>nothing</b>.", sender="Ida <ida@example.com>")
+    email_id = server.send(
+        "Dinner on Tuesday", "Could we meet at seven?\n\nBring <b>nothing</b>.", sender="Ida <ida@example.com>"
+    )
     result = server.processed(email_id)
     page.open(f"emails?id={email_id}&source=main")
     page.sees("Bring <b>nothing</b>.", ".detail pre.body")
@@ -64,13 +75,16 @@ def test_one_email_shows_its_text_its_result_and_its_way(page: Page, server: Ser
 
 
 def test_why_marks_the_evidence_in_the_text(page: Page, server: Server) -> None:
-    email_id = server.send("Half price, today only", "\U0001f389 Save 50 % on everything. Order now and unsubscribe later.")
+    email_id = server.send(
+        "Half price, today only", "\U0001f389 Save 50 % on everything. Order now and unsubscribe later."
+    )
     server.processed(email_id)
     page.open(f"emails?id={email_id}&source=main")
     page.click("[data-why]")
     page.until("return document.querySelectorAll('.why li').length > 0")
     marked = page.until("return [...document.querySelectorAll('pre.body mark')].map((node) => node.textContent)")
-    assert all(text.strip(" .,%") for text in marked)
+    assert marked
+    assert all(re.fullmatch(r"(\b[\w%]+\b|%)([ .]+[\w%]+)*", text) for text in marked), marked
     page.click("[data-why]")
     page.until("return document.querySelectorAll('pre.body mark').length === 0")
 
@@ -98,7 +112,9 @@ def test_hostile_subjects_and_texts_stay_text(page: Page, server: Server) -> Non
     page.until(f"return document.querySelector('[data-id=\"{ids[-1]}\"]') !== null")
     for email_id in ids:
         page.go(f"emails?id={email_id}&source=main")
-        page.until(f"return document.querySelector('.detail .id')?.textContent === '{email_id}' && document.querySelector('pre.body')")
+        page.until(
+            f"return document.querySelector('.detail .id')?.textContent === '{email_id}' && document.querySelector('pre.body')"
+        )
         assert page.js("return document.querySelectorAll('.detail script, .detail img, pre.body svg').length") == 0
     assert page.faults() == []
 
@@ -106,7 +122,9 @@ def test_hostile_subjects_and_texts_stay_text(page: Page, server: Server) -> Non
 def test_an_id_of_any_characters_can_be_opened(page: Page, server: Server) -> None:
     email_id = server.send("Odd id", id="a/b c?d#e%2f&ü")
     page.open("emails")
-    page.until("return [...document.querySelectorAll('.row')].some((row) => row.dataset.id === 'a/b c?d#e%2f&ü' && row.dataset.state === 'processed')")
+    page.until(
+        "return [...document.querySelectorAll('.row')].some((row) => row.dataset.id === 'a/b c?d#e%2f&ü' && row.dataset.state === 'processed')"
+    )
     page.click(".row", "Odd id")
     page.until("return document.querySelector('.detail .id')?.textContent === 'a/b c?d#e%2f&ü'")
     assert email_id == "a/b c?d#e%2f&ü"
@@ -137,18 +155,33 @@ def test_a_long_list_keeps_few_elements_and_scrolls_to_its_end(page: Page, serve
     page.open("emails")
     page.until("return document.querySelectorAll('.row').length > 5")
     for _ in range(40):
-        page.js("const list = document.querySelector('.rows-scroll'); list.scrollTop = list.scrollHeight; list.dispatchEvent(new Event('scroll'))")
+        page.js(
+            "const list = document.querySelector('.rows-scroll'); list.scrollTop = list.scrollHeight; list.dispatchEvent(new Event('scroll'))"
+        )
         if f'"{ids[0]}"' in str(rows(page)).replace("'", '"'):
             break
-        page.until("const list = document.querySelector('.rows-scroll'); return list.scrollHeight > list.scrollTop + list.clientHeight + 20 || document.querySelector('.row') !== null")
-    page.until(f"const list = document.querySelector('.rows-scroll'); list.scrollTop = list.scrollHeight - list.clientHeight - 600; return document.querySelectorAll('.row').length < 60 && document.querySelectorAll('.rows').length === 1 && {len(ids)} > 0")
-    assert int(page.js("return Math.max(...[...document.querySelectorAll('.rows li')].map((row) => Number(row.getAttribute('aria-posinset'))))")) > 550
+        page.until(
+            "const list = document.querySelector('.rows-scroll'); return list.scrollHeight > list.scrollTop + list.clientHeight + 20 || document.querySelector('.row') !== null"
+        )
+    page.until(
+        f"const list = document.querySelector('.rows-scroll'); list.scrollTop = list.scrollHeight - list.clientHeight - 600; return document.querySelectorAll('.row').length < 60 && document.querySelectorAll('.rows').length === 1 && {len(ids)} > 0"
+    )
+    assert (
+        int(
+            page.js(
+                "return Math.max(...[...document.querySelectorAll('.rows li')].map((row) => Number(row.getAttribute('aria-posinset'))))"
+            )
+        )
+        > 550
+    )
 
 
 def test_a_phone_shows_the_list_or_the_email(page: Page, server: Server) -> None:
     page.size(390, 844)
     page.open("emails")
     page.click(".row")
-    page.until("return document.querySelector('.detail').offsetParent !== null && document.querySelector('.list').offsetParent === null")
+    page.until(
+        "return document.querySelector('.detail').offsetParent !== null && document.querySelector('.list').offsetParent === null"
+    )
     page.click(".detail .back")
     page.until("return document.querySelector('.list').offsetParent !== null")

@@ -1,7 +1,6 @@
 """What happens at the server is seen at once, nothing twice, nothing missed, whatever becomes of the connection."""
 
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -24,12 +23,12 @@ def record(page: Page) -> None:
 
 
 @pytest.fixture
-def shared_data(own_server: Server, browser: Page) -> Iterator[Server]:
+def shared_data(own_server: Server, browser: Page) -> Server:
     """A started server of its own, with the browser on it."""
     own_server.start()
     browser.base = own_server.base
     browser.size(1440)
-    yield own_server
+    return own_server
 
 
 def test_a_new_email_is_seen_within_a_second(page: Page, server: Server) -> None:
@@ -53,7 +52,9 @@ def test_the_list_grows_at_its_top_when_nobody_is_reading(page: Page, server: Se
     page.open("emails")
     page.until("return document.querySelectorAll('.row').length > 5")
     email_id = server.send("On top of the list")
-    page.until(f"return document.querySelector('.rows li[aria-posinset=\"1\"] [data-id=\"{email_id}\"][data-state=processed]') !== null")
+    page.until(
+        f'return document.querySelector(\'.rows li[aria-posinset="1"] [data-id="{email_id}"][data-state=processed]\') !== null'
+    )
 
 
 def test_new_emails_wait_behind_a_pill_while_one_is_open(page: Page, server: Server) -> None:

@@ -10,7 +10,7 @@ import { keys } from "./keys.js";
 import { live } from "./live.js";
 import { attempt, button, failed } from "./parts.js";
 import { current, go, onRoute, path } from "./route.js";
-import { refreshShared, shared } from "./state.js";
+import { refreshHealth, refreshShared, shared } from "./state.js";
 import { startTheme } from "./theme.js";
 
 const ICONS = {
@@ -149,7 +149,9 @@ async function start() {
   refreshShared();
   // The other pages come along when there is time, so that they open even while the server is away.
   setTimeout(() => FLAT.forEach((page) => page[3]().catch(() => {})), 3000);
-  setInterval(() => document.visibilityState === "visible" && refreshShared(), 15_000);
+  const visibly = (action) => () => document.visibilityState === "visible" && action();
+  setInterval(visibly(refreshHealth), 5_000);
+  setInterval(visibly(refreshShared), 20_000);
 }
 
 start();

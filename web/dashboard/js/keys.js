@@ -30,7 +30,8 @@ class Keys {
 
   #onKey(event) {
     if (!this.on || event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
-    if (event.target.closest("input, textarea, select, dialog") && event.key !== "Escape") return;
+    if (document.querySelector("dialog[open]")) return;
+    if (event.target.closest("input, textarea, select")) return;
     const pressed = this.#prefix ? `${this.#prefix} ${event.key}` : event.key;
     const found = [...this.#page, ...this.#general].find(([key]) => key === pressed);
     clearTimeout(this.#timer);
@@ -44,7 +45,6 @@ class Keys {
   }
 
   help() {
-    if (document.querySelector("dialog[open]")) return;
     const dialog = h("dialog", { class: "ask help", "aria-labelledby": "help-title" });
     const rows = (list) =>
       h("dl", { class: "keys" }, list.map(([key, words]) => h("div", null, h("dt", null, keycaps(key)), h("dd", null, words))));

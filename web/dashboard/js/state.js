@@ -61,12 +61,16 @@ class Shared extends EventTarget {
 
 export const shared = new Shared();
 
-/** Read over REST what no event tells (health, pause), and the stats as a net for the WebSocket. */
-export async function refreshShared() {
-  const [stats, health, actors] = await Promise.allSettled([get("/stats"), get("/health"), get("/actors")]);
-  if (stats.status === "fulfilled") shared.setStats(stats.value);
-  if (actors.status === "fulfilled" && actors.value.paused !== shared.paused) shared.set("paused", actors.value.paused);
-  if (health.status === "fulfilled") shared.set("health", health.value);
+const read = (path, take) => get(path).then(take, () => {});
+
+/** Read what no event tells. */
+export const refreshHealth = () => read("/health", (health) => shared.set("health", health));
+
+/** Read the stats (a net for the WebSocket) and whether the system is paused. */
+export function refreshShared() {
+  read("/stats", (stats) => shared.setStats(stats));
+  read("/actors", ({ paused }) => paused !== shared.paused && shared.set("paused", paused));
+  refreshHealth();
 }
 
 live.addEventListener("event", ({ detail }) => shared.note(detail));

@@ -55,7 +55,7 @@ export function show(root, _params, signal) {
     h("div", { class: "head" }, h("h1", null, "Actors"), said, h("div", { class: "actions" }, resize, pause)),
     nodes,
     h("section", { class: "sheet" }, h("header", null, h("h2", null, "Mailboxes"), h("span", { class: "quiet" }, "what waits in Redis, by priority; the rest waits in the books")),
-      h("div", { class: "table", tabindex: 0, role: "region", "aria-label": "Mailboxes" }, h("table", null, h("thead", null, h("tr", null, ["Mailbox", "High", "Normal", "Low", "In hand", "Size", "Oldest"].map((name, at) => h("th", { scope: "col", class: at ? "num" : "" }, name)))), boxes))));
+      h("div", { class: "table", tabindex: 0, role: "region", "aria-label": "Mailboxes" }, h("table", null, h("thead", null, h("tr", null, ["Mailbox", "High", "Normal", "Low", "Quarantine", "In hand", "Size", "Oldest"].map((name, at) => h("th", { scope: "col", class: at ? "num" : "" }, name)))), boxes))));
   load();
   const timer = setInterval(() => document.visibilityState === "visible" && load(), EVERY);
   signal.addEventListener("abort", () => clearInterval(timer));
@@ -111,7 +111,7 @@ function drawNode(node, answer, rates) {
 function drawProcess(node, process, answer, rates) {
   const words = [process.role, process.pid && `pid ${process.pid}`, process.started_at && `up ${ago(process.started_at).replace(" ago", "")}`, process.workers && `${process.busy ?? 0} of ${process.workers} workers busy`].filter(Boolean).join(", ");
   return h("tbody", null,
-    h("tr", { class: "process" }, h("th", { scope: "rowgroup", colspan: 7 }, h("b", null, process.process), h("span", { class: "quiet" }, words))),
+    h("tr", { class: "process" }, h("th", { scope: "rowgroup", colspan: 7 }, h("b", null, process.process.replace(`${node.node}/`, "")), h("span", { class: "quiet" }, words))),
     ordered(process.actors).map(({ actor, depth }) => drawActor(actor, depth, `${node.node}/${process.process}/${actor.name}`, answer, rates)));
 }
 
@@ -128,7 +128,7 @@ function ordered(actors) {
 }
 
 function drawActor(actor, depth, key, answer, rates) {
-  const state = actor.busy_since ? "busy" : actor.state;
+  const state = actor.busy_seconds === null ? actor.state : "busy";
   const trouble = actor.state === "failed" || actor.state === "waiting";
   const box = actor.mailbox && answer.mailboxes[actor.mailbox];
   const waiting = box ? Object.values(box).reduce((sum, lane) => sum + lane.messages, 0) : null;
@@ -147,5 +147,5 @@ function drawMailbox([name, lanes]) {
   const all = Object.values(lanes);
   const sum = (field) => all.reduce((total, lane) => total + lane[field], 0);
   const oldest = Math.max(0, ...all.map((lane) => lane.oldest_age_seconds));
-  return h("tr", null, h("th", { scope: "row" }, name), ["high", "normal", "low"].map((lane) => h("td", { class: "num" }, short(of(lane)))), h("td", { class: "num" }, short(sum("in_hand"))), h("td", { class: "num" }, `${short(Math.ceil(sum("bytes") / 1024))} kB`), h("td", { class: "num" }, oldest ? duration(oldest * 1000) : ""));
+  return h("tr", null, h("th", { scope: "row" }, name), ["high", "normal", "low", "quarantine"].map((lane) => h("td", { class: "num" }, short(of(lane)))), h("td", { class: "num" }, short(sum("in_hand"))), h("td", { class: "num" }, `${short(Math.ceil(sum("bytes") / 1024))} kB`), h("td", { class: "num" }, oldest ? duration(oldest * 1000) : ""));
 }

@@ -1,0 +1,151 @@
+"""The README's pictures of the dashboard: `python -m scripts.screenshots [--out docs/images]`, by `make screenshots`.
+
+A real server of its own, filled by its simulator with mail written for this project; the day behind it is made by moving
+the times of what was really processed. Needs Chromium and its driver. Nothing outside a temporary folder but --out is touched.
+"""
+
+import argparse
+import contextlib
+import json
+import math
+import random
+import sqlite3
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tests.browser.driving import ROOT, Page, Server, chromium, wait_for
+
+SYNTHETIC = ROOT / "classification" / "synthetic" / "corpus.jsonl"
+EMAILS = 4_000
+DAY, LABELS = 86_400, ("meeting", "promotion", "intro", "unknown")
+WIDE, NARROW = (1280, 800), (390, 844)
+
+
+def main() -> None:
+    """Fill a server, take the pictures."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "images")
+    out = parser.parse_args().out
+    with tempfile.TemporaryDirectory(prefix="ep-shots-") as folder:
+        server = Server(Path(folder), NODE_NAME="mail-1")
+        dice = random.Random(11)
+        mail = _mail(dice)
+        try:
+            server.start()
+            _fill(server, mail)
+            server.stop()
+            _spread_over_a_day(Path(folder) / "data" / "emails.db", dice)
+            server.start()
+            with _trickle(server, mail, dice), chromium() as page:
+                page.base = server.base
+                _pictures(page, out)
+        finally:
+            server.stop()
+
+
+def _mail(dice: random.Random) -> list[dict[str, Any]]:
+    """A mix of classes as an inbox has it; the collection itself has more of what is hard to tell."""
+    emails = [json.loads(line) for line in SYNTHETIC.read_text(encoding="utf-8").splitlines()]
+    by_label = {name: [email for email in emails if email["label"] == name and email["sender"]] for name in LABELS}
+    drawn = [dice.choice(by_label[name]) for name in dice.choices(LABELS, (30, 36, 13, 21), k=800)]
+    return [{name: email[name] for name in ("subject", "body", "sender")} for email in drawn]
+
+
+def _fill(server: Server, mail: list[dict[str, Any]]) -> None:
+    for start in range(0, EMAILS, 400):
+        batch = [mail[(start + index) % len(mail)] for index in range(400)]
+        server.ask("POST", "/simulator/send_batch", {"emails": batch})
+    for number in range(3):  # ids that no mailbox can hold: dead letters with their reason
+        server.send("Too long an id", id=f"{number}" * 700)
+    wait_for(lambda: _settled(server.ask("GET", "/audit")), "all emails processed", 120)
+
+
+def _settled(audit: dict[str, int]) -> bool:
+    return bool(audit["results"] >= EMAILS and audit["dead"] >= 3)
+
+
+def _spread_over_a_day(path: Path, dice: random.Random) -> None:
+    """Move the results to where a working day would have put them, and count their minutes and hours anew."""
+    now = time.time()
+    times = sorted(_time_of_day(now, dice) for _ in range(EMAILS))
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
+        rows = database.execute("SELECT id, ref, label FROM result ORDER BY id").fetchall()
+        moved = list(zip(rows, times, strict=False))
+        database.executemany("UPDATE result SET processed_at = ? WHERE id = ?", [(at, row[0]) for row, at in moved])
+        database.executemany("UPDATE book SET listed_at = ? WHERE id = ?", [(at - 0.06, row[1]) for row, at in moved])
+        database.execute("DELETE FROM bucket WHERE name = 'emails'")
+        counts = Counter((step, int(at // step) * step, row[2]) for row, at in moved for step in (60, 3600))
+        database.executemany(
+            "INSERT INTO bucket (step, start, name, label, shard, value) VALUES (?, ?, 'emails', ?, 'shots', ?)",
+            [(step, start, LABELS[label], value) for (step, start, label), value in counts.items()],
+        )
+
+
+def _time_of_day(now: float, dice: random.Random) -> float:
+    while True:
+        back = dice.uniform(0, 3_600) if dice.random() < 0.6 else dice.uniform(0, DAY)
+        if dice.random() < 0.55 + 0.35 * math.sin(back / 700) * math.cos(back / 9_000):
+            return now - back
+
+
+@contextlib.contextmanager
+def _trickle(server: Server, mail: list[dict[str, Any]], dice: random.Random) -> Iterator[None]:
+    """A few emails a second while the pictures are taken."""
+    done = threading.Event()
+
+    def run() -> None:
+        while not done.wait(dice.expovariate(0.8)):
+            server.send(**dice.choice(mail))
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    yield
+    done.set()
+    thread.join()
+
+
+def _pictures(page: Page, out: Path) -> None:
+    page.size(*WIDE)
+    page.open("now")
+    time.sleep(45)  # until the strip of the last two minutes and the sparklines have something to show
+    for theme in ("light", "dark"):
+        page.theme(theme)
+        page.size(*WIDE)
+        page.go("now")
+        page.sees("Newest")
+        _settle_and_shoot(page, out / f"now-{theme}.png")
+        page.go("emails?classification=meeting")
+        page.until("return document.querySelectorAll('.row').length > 5")
+        page.press("j")
+        page.click("[data-why]", "Why?" if theme == "light" else "")
+        page.until("return document.querySelector('.why') !== null")
+        _settle_and_shoot(page, out / f"emails-{theme}.png")
+        for route, what in (
+            ("actors", "Mailboxes"),
+            ("dead", "Not a readable email"),
+            ("books", "Balanced"),
+            ("simulator", "Send a burst"),
+        ):
+            page.go(route)
+            page.sees(what, "main")
+            if route == "dead":
+                page.press("j")
+            _settle_and_shoot(page, out / f"{route}-{theme}.png")
+        page.size(*NARROW)
+        for route in ("now", "emails"):
+            page.go(route)
+            _settle_and_shoot(page, out / f"phone-{route}-{theme}.png")
+
+
+def _settle_and_shoot(page: Page, path: Path) -> None:
+    time.sleep(2.5)
+    page.shot(path)
+
+
+if __name__ == "__main__":
+    main()
