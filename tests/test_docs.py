@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import run
+from engine.metrics import ENGINE_METRICS
 from settings import Settings
 from web.app import ROUTES
 
@@ -220,6 +221,11 @@ def test_a_metric_that_the_documents_name_is_one_that_the_code_gives():
     sources = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("*/*.py") if path.parent.name != "tests")
     told = {name for path in documents() for name in re.findall(r"emailproc_[a-z_]+", path.read_text(encoding="utf-8"))}
     assert {name for name in told if f'"{name}"' not in sources} == set()
+
+
+def test_every_metric_of_the_table_is_explained_to_operators():
+    operations = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    assert {row.name for row in ENGINE_METRICS if f"`{row.name}`" not in operations} == set()
 
 
 def test_the_changelog_begins_with_what_is_unreleased_and_has_dated_versions():
