@@ -13,6 +13,7 @@ from gevent.event import Event
 from actors.bodies import CLASSIFY, FETCH, look_mailbox
 from engine.actor import ServiceActor
 from engine.events import Bus
+from engine.lanes import process_of
 from engine.mailbox import DEAD, LANES, MailboxStore
 from storage.books import Books
 from storage.notifications import Notifications
@@ -26,6 +27,13 @@ SUSPECT_AGE = 60.0
 SUSPECT_BATCH = 2_000
 INDEX_BATCH = 128
 NOTIFICATION_AGE = 7 * 86_400.0
+
+RESTART_S = 60.0
+"""A process that is silent while others of its node live has a launcher: that one ends it if it hangs, starts it again, and
+blames what it held. Until then that stays where it is, or a message under which processes hang would never be blamed."""
+
+NODE_LOST_S = 20.0
+"""The same where nothing is heard of the whole node: longer than a hung process takes to be noticed and to start again."""
 
 
 class Janitor(ServiceActor):
@@ -42,10 +50,14 @@ class Janitor(ServiceActor):
         search: Search,
         bell: Event,
         suspect_age: float = SUSPECT_AGE,
+        restart: float = RESTART_S,
+        node_lost: float = NODE_LOST_S,
     ) -> None:
         super().__init__(name=name, kind="janitor", bus=bus)
         self.store, self.books, self.notifications, self.search = store, books, notifications, search
         self.bell, self.suspect_age = bell, suspect_age
+        self.restart, self.node_lost = restart, node_lost
+        self.silent_since: dict[str, float] = {}
         self.positions: list[tuple[float, dict[str, int]]] = []
 
     def on_start(self) -> None:
@@ -69,16 +81,30 @@ class Janitor(ServiceActor):
                 return
 
     def release_the_dead(self) -> None:
-        """What a process held that is not heard of any more goes back to its mailbox; nobody is blamed for that."""
-        alive = self.store.alive()
-        for mailbox in self.mailboxes():
-            for consumer in self.store.consumers(mailbox):
-                if consumer.rsplit("/", 1)[0] not in alive:
-                    released = self.store.release(mailbox, consumer, crashed=False)
-                    if released:
-                        log.warning(
-                            "gave back %d messages of %s, which is gone, to mailbox %s", released, consumer, mailbox
-                        )
+        """What a process held that will not come back goes back to its mailbox; nobody is blamed for that."""
+        held = {mailbox: self.store.consumers(mailbox) for mailbox in self.mailboxes()}
+        gone = self._gone({process_of(consumer) for consumers in held.values() for consumer in consumers})
+        for mailbox, consumers in held.items():
+            for consumer in consumers:
+                if process_of(consumer) in gone:
+                    self._release(mailbox, consumer)
+
+    def _gone(self, processes: set[str]) -> set[str]:
+        """Of these, the ones that have been silent for longer than their launchers need to start them again."""
+        alive, now = self.store.alive().keys(), time.monotonic()
+        nodes = {_node_of(process) for process in alive}
+        self.silent_since = {each: self.silent_since.get(each, now) for each in processes - alive}
+        return {
+            each
+            for each, since in self.silent_since.items()
+            if now - since >= (self.restart if _node_of(each) in nodes else self.node_lost)
+        }
+
+    def _release(self, mailbox: str, consumer: str) -> None:
+        released = self.store.release(mailbox, consumer, crashed=False)
+        if released:
+            log.warning("gave back %d messages of %s, which is gone, to mailbox %s", released, consumer, mailbox)
+        self.store.forget(mailbox, consumer)
 
     def mailboxes(self) -> list[str]:
         """All mailboxes of the system."""
@@ -134,3 +160,7 @@ class Janitor(ServiceActor):
     def prune(self) -> None:
         """What is kept for a time only."""
         self.notifications.prune(time.time() - NOTIFICATION_AGE)
+
+
+def _node_of(process: str) -> str:
+    return process.rsplit("/", 1)[0]

@@ -21,7 +21,7 @@ def janitor(started, mailboxes, books, database):
     bell = Event()
     started(Feeder, name="feeder", bus=Bus(), store=mailboxes, books=books, room=Room(100), bell=bell, tick=60.0)
 
-    def begin(suspect_age=60.0):
+    def begin(suspect_age=60.0, restart=60.0, node_lost=20.0):
         return started(
             Janitor,
             name="janitor",
@@ -32,6 +32,8 @@ def janitor(started, mailboxes, books, database):
             search=Search(database),
             bell=bell,
             suspect_age=suspect_age,
+            restart=restart,
+            node_lost=node_lost,
         )
 
     return begin
@@ -60,12 +62,28 @@ def test_what_a_process_held_that_is_gone_is_given_back_and_nobody_is_blamed(jan
     mailboxes.beat("node/alive", {}, ttl=60)
     (held,) = mailboxes.take(CLASSIFY, "node/alive/c", count=1, max_bytes=10**6, block=0)
     (lost,) = mailboxes.take(CLASSIFY, "node/gone/c", count=1, max_bytes=10**6, block=0)
-    janitor()
-    eventually(lambda: mailboxes.consumers(CLASSIFY).get("node/gone/c", 0) == 0)
+    janitor(restart=0.1)
+    eventually(lambda: "node/gone/c" not in mailboxes.consumers(CLASSIFY))
     (again,) = mailboxes.take(CLASSIFY, "node/alive/d", count=5, max_bytes=10**6, block=1)
     assert (again.envelope.key, again.deaths, again.lane) == (lost.envelope.key, 0, "normal")
     assert mailboxes.settle([]) == []
     assert mailboxes.consumers(CLASSIFY)["node/alive/c"] == 1, held
+
+
+@pytest.mark.parametrize("heard_of", ["node/front", "other/front"], ids=["its node lives", "its node is silent"])
+def test_what_a_silent_process_held_waits_for_its_launcher_which_may_have_to_blame_it(janitor, mailboxes, heard_of):
+    mailboxes.put(CLASSIFY, [Envelope("main", "a", ref=1)])
+    mailboxes.beat(heard_of, {}, ttl=60)
+    mailboxes.take(CLASSIFY, "node/hung/c", count=1, max_bytes=10**6, block=0)
+    looked = []
+    consumers = mailboxes.consumers
+    mailboxes.consumers = lambda mailbox: (looked.append(mailbox), consumers(mailbox))[1]
+    janitor()
+    eventually(lambda: looked.count(CLASSIFY) >= 2)
+    assert consumers(CLASSIFY) == {"node/hung/c": 1}
+    assert mailboxes.release(CLASSIFY, "node/hung/c", crashed=True) == 1
+    (again,) = mailboxes.take(CLASSIFY, "node/hung/c", count=5, max_bytes=10**6, block=1)
+    assert (again.lane, again.deaths) == ("quarantine", 1)
 
 
 def test_open_rows_that_no_mailbox_holds_are_unaccounted_and_fed_again(janitor, books, mailboxes, redis_client):
