@@ -4,12 +4,16 @@
 but the classifiers, a worker has the pool, `all` is both in one process (PROCESSOR_PROCESSES=0).
 """
 
+import os
+
+from engine.child import child_started
+
+CHILD = child_started(os.environ)  # first: whoever loses its launcher while it still imports must not outlive it
 from gevent import monkey
 
 monkey.patch_all()
 
 import logging
-import os
 import signal
 import sys
 import time
@@ -29,7 +33,6 @@ from commands.offline import load_classifier
 from commands.serve import NODE, PROCESS, REDIS, TOKEN
 from commands.stores import books_were_copied, open_stores, patiently
 from engine import logs
-from engine.child import child_started
 from engine.control import Control
 from engine.errors import SettingsError
 from engine.events import Bus
@@ -48,12 +51,11 @@ log = logging.getLogger(__name__)
 
 def run(role: str, settings: Settings) -> None:
     """Start, serve until SIGTERM or SIGINT, stop."""
-    child = child_started(os.environ)
     process = f"{os.environ[NODE]}/{os.environ[PROCESS]}"
     logs.setup(settings.log_level, settings.log_format, process.rsplit("/", 1)[-1])
     bus = Bus()
     metrics = Metrics(bus)
-    watch = HubWatch(bus, heartbeat=child.heartbeat)
+    watch = HubWatch(bus, heartbeat=CHILD.heartbeat)
     watch.start()
     dump_on_signal()
     stop = _stop_signal()
@@ -74,7 +76,7 @@ def run(role: str, settings: Settings) -> None:
         bus=bus,
         control=control,
         policy=RetryPolicy(settings.processor_max_retries, settings.processor_retry_delay_ms / 1000),
-        after_crash=child.after_crash,
+        after_crash=CHILD.after_crash,
     )
     front = None if role == WORKER else Front(settings, context, stores, classifier, metrics, os.environ[TOKEN])
     pool = ChildSpec(
