@@ -81,13 +81,16 @@ class Database:
 
 
 class _Connections:
-    """The connections of one duty (reading or writing): one a thread, opened when needed, thrown away after an error."""
+    """The connections of one duty (reading or writing): one a thread, opened when needed, thrown away after an error.
+
+    Each thread has a Peewee database of its own: one for all would share a lock that gevent has patched, and native
+    threads that wait for each other at such a lock may wait for ever.
+    """
 
     def __init__(self, driver: Driver, threads: int, *, readonly: bool) -> None:
         self._driver = driver
         self._readonly = readonly
-        self._peewee = driver.peewee(readonly=readonly)
-        self._opened: dict[int, Any] = {}
+        self._opened: dict[int, Any] = {}  # native thread → Peewee database
         self._pool = ThreadPool(threads)
         self._owner = threading.get_native_id()
 
@@ -104,8 +107,8 @@ class _Connections:
         """End the threads and close the connections."""
         if threading.get_native_id() == self._owner:
             self._pool.kill()
-        for connection in list(self._opened.values()):
-            connection.close()
+        for database in list(self._opened.values()):
+            database.connection().close()
         self._opened.clear()
 
     def _caught(self, job: Callable[[], T], transaction: bool) -> "T | _Failure":
@@ -134,38 +137,42 @@ class _Connections:
         return self._plainly(lambda: self._committed(job))
 
     def _committed(self, job: Callable[[], T]) -> T:
-        self._peewee.execute_sql(self._driver.begin(readonly=self._readonly))
+        current.execute_sql(self._driver.begin(readonly=self._readonly))
         try:
             value = job()
         except BaseException:
             self._roll_back()
             raise
-        self._peewee.execute_sql("COMMIT")
+        current.execute_sql("COMMIT")
         return value
 
     def _plainly(self, job: Callable[[], T]) -> T:
-        if self._peewee.is_closed():
-            self._peewee.connect()
-            self._opened[threading.get_native_id()] = self._peewee.connection()
-        current.enter(self._peewee)
+        current.enter(self._connected())
         try:
             return job()
         finally:
             current.enter(None)
 
+    def _connected(self) -> Any:
+        database = self._opened.get(threading.get_native_id())
+        if database is None:
+            database = self._driver.peewee(readonly=self._readonly)
+            database.connect()
+            self._opened[threading.get_native_id()] = database
+        return database
+
     def _roll_back(self) -> None:
         try:
-            self._peewee.execute_sql("ROLLBACK")
+            current.execute_sql("ROLLBACK")
         except DRIVER_ERRORS:
             self._throw_away()
 
     def _throw_away(self) -> None:
         """Forget this thread's connection: after an error its state is not worth knowing."""
-        connection = self._opened.pop(threading.get_native_id(), None)
-        self._peewee.dispose()
-        with suppress(*DRIVER_ERRORS):
-            if connection is not None:
-                connection.close()
+        database = self._opened.pop(threading.get_native_id(), None)
+        if database is not None:
+            with suppress(*DRIVER_ERRORS):
+                database.connection().close()
 
 
 @dataclass(frozen=True)

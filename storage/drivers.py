@@ -37,7 +37,7 @@ class Driver(Protocol):
     kind: str
 
     def peewee(self, *, readonly: bool) -> Any:
-        """Make a Peewee database (unconnected; one connection a thread)."""
+        """Make a Peewee database for one thread, not connected yet."""
 
     def begin(self, *, readonly: bool) -> str:
         """Give the statement that begins a transaction: a snapshot, or one that may write."""
@@ -63,7 +63,6 @@ class SqliteDriver:
 
     kind = "sqlite"
     PRAGMAS = (
-        ("auto_vacuum", 2),  # incremental: what retention frees can be given back; must come before the first table
         ("journal_mode", "wal"),
         ("synchronous", "full"),  # a commit is on disk before its message is acknowledged
         ("wal_autocheckpoint", 4000),
@@ -72,6 +71,9 @@ class SqliteDriver:
         ("temp_store", "memory"),
     )
 
+    NEW = (("auto_vacuum", 2),)
+    """For a new file: incremental, so that what retention frees can be given back. On an old one it would want the lock."""
+
     def __init__(self, path: Path) -> None:
         if not path.parent.is_dir():
             raise SettingsError(f"DATABASE_URL: the folder {path.parent} does not exist")
@@ -79,17 +81,17 @@ class SqliteDriver:
 
     def peewee(self, *, readonly: bool) -> Any:
         """Make a Peewee database; a reader's connection refuses to write."""
-        pragmas = (*self.PRAGMAS, ("query_only", 1)) if readonly else self.PRAGMAS
-        return APSWDatabase(str(self.path), pragmas=pragmas, timeout=LOCK_WAIT, autoconnect=False)
+        new = not self.path.exists() or self.path.stat().st_size == 0
+        pragmas = (*(self.NEW if new else ()), *self.PRAGMAS, *((("query_only", 1),) if readonly else ()))
+        return APSWDatabase(str(self.path), pragmas=pragmas, timeout=LOCK_WAIT, autoconnect=False, thread_safe=False)
 
     def begin(self, *, readonly: bool) -> str:
         """Writers take the lock at once, so that a transaction never fails half-way for want of it."""
         return "BEGIN" if readonly else "BEGIN IMMEDIATE"
 
     def cause(self, error: BaseException) -> BaseException:
-        """Give apsw's error, which Peewee hands on as the first argument."""
-        inner = error.args[0] if isinstance(error, peewee.PeeweeException) and error.args else error
-        return inner if isinstance(inner, BaseException) else error
+        """Give apsw's error, which Peewee keeps as `orig`."""
+        return getattr(error, "orig", error)
 
     def verdict(self, error: BaseException) -> Verdict:
         """Judge by apsw's class: one for each result code of SQLite."""
@@ -174,6 +176,7 @@ class PostgresDriver:
             self.url,
             prefer_psycopg3=True,
             autoconnect=False,
+            thread_safe=False,
             options=f"{ours} {self._given.get('options', '')}",
             **params,
         )
@@ -183,9 +186,8 @@ class PostgresDriver:
         return "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" if readonly else "BEGIN ISOLATION LEVEL READ COMMITTED"
 
     def cause(self, error: BaseException) -> BaseException:
-        """Give psycopg's error, which Peewee hands on as the first argument."""
-        inner = error.args[0] if isinstance(error, peewee.PeeweeException) and error.args else error
-        return inner if isinstance(inner, BaseException) else error
+        """Give psycopg's error, which Peewee keeps as `orig`."""
+        return getattr(error, "orig", error)
 
     def verdict(self, error: BaseException) -> Verdict:
         """Judge by SQLSTATE, then by the class that psycopg gives it."""

@@ -1,0 +1,361 @@
+"""The database's two doors: whole transactions on native threads, errors told as what they mean, the hub never held up."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import apsw
+import gevent
+import psycopg
+import pytest
+
+from engine.errors import DependencyTrouble, SettingsError, StaleError
+from storage.books import Books
+from storage.database import Database
+from storage.models import Desired
+from storage.records import Look
+from storage.results import ResultStore
+from storage.statements import execute
+from tests.storage.books_fixtures import URL, open_database
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def db(database_url):
+    database = open_database(database_url)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def sqlite(tmp_path):
+    database = open_database(f"sqlite:///{tmp_path}/emails.db")
+    yield database
+    database.close()
+
+
+def put(name: str, value: str = "1") -> None:
+    execute("INSERT INTO desired (name, value, version) VALUES (?, ?, 1)", [name, value])
+
+
+def names() -> list[str]:
+    return sorted(name for (name,) in execute("SELECT name FROM desired"))
+
+
+def test_a_write_is_whole_or_nothing(db):
+    def half():
+        put("a")
+        raise StaleError("moved on")
+
+    with pytest.raises(StaleError):
+        db.write(half)
+    db.write(put, "b")
+    assert db.read(names) == ["b"]
+
+
+def test_models_work_inside_a_transaction_and_refuse_outside(db):
+    db.write(lambda: Desired.create(name="a", value="1", version=1))
+    assert db.read(lambda: [row.name for row in Desired.select()]) == ["a"]
+    with pytest.raises(AttributeError, match=r"inside Database\.read"):
+        list(Desired.select())
+
+
+def test_a_read_cannot_write(db):
+    with pytest.raises(Exception, match=r"read-?only"):
+        db.read(put, "a")
+
+
+def test_a_read_is_one_snapshot(db, database_url):
+    other = Database(database_url)
+
+    def twice():
+        before = names()
+        wrote.wait(5)
+        return before, names()
+
+    wrote = _NativeEvent()
+    reader = gevent.spawn(db.read, twice)
+    gevent.sleep(0.05)
+    other.write(put, "a")
+    wrote.set()
+    before, after = reader.get(timeout=5)
+    assert before == after
+    other.close()
+
+
+class _NativeEvent:
+    """An event between native threads, which gevent's patched one is not."""
+
+    def __init__(self) -> None:
+        self.is_set = False
+
+    def set(self) -> None:
+        self.is_set = True
+
+    def wait(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while not self.is_set and time.monotonic() < end:
+            gevent.monkey.get_original("time", "sleep")(0.002)
+
+
+def test_a_fault_of_ours_is_raised_as_it_is(db):
+    db.write(put, "a")
+    with pytest.raises(Exception, match=r"(?i)unique"):
+        db.write(put, "a")
+    with pytest.raises(Exception, match=r"(?i)nowhere"):
+        db.read(execute, "SELECT * FROM nowhere")
+    assert db.read(names) == ["a"]
+
+
+def test_it_works_from_another_native_thread(db):
+    pool = gevent.get_hub().threadpool
+    pool.apply(db.write, (put, "a"))
+    assert pool.apply(db.read, (names,)) == ["a"]
+    assert db.read(names) == ["a"]
+
+
+def test_many_greenlets_share_the_threads(db):
+    writers = [gevent.spawn(db.write, put, f"n{number:02d}") for number in range(20)]
+    readers = [gevent.spawn(db.read, names) for _ in range(20)]
+    gevent.joinall(writers, timeout=10, raise_error=True)
+    gevent.joinall(readers, timeout=10, raise_error=True)
+    assert len(db.read(names)) == 20
+
+
+def test_ping_and_size_and_checkpoint(db):
+    db.write(put, "a")
+    assert 0 < db.ping() < 5
+    db.checkpoint()
+    assert db.size_bytes() > 10_000
+
+
+def test_migrating_is_repeatable_and_safe_from_many_at_once(database_url):
+    databases = [Database(database_url) for _ in range(3)]
+    versions = [gevent.spawn(database.migrate) for database in databases]
+    assert len({each.get(timeout=20) for each in versions}) == 1
+    assert databases[0].migrate() == versions[0].get()
+    for database in databases:
+        database.close()
+
+
+def test_a_newer_schema_is_refused_in_one_line(db):
+    db.write(execute, "UPDATE meta SET value = '999' WHERE name = 'schema_version'")
+    with pytest.raises(SettingsError, match="schema 999") as refusal:
+        db.migrate()
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("url", ["mysql://x", "sqlite:///no/such/folder/x.db", "postgresql://h/?nonsense=1", ""])
+def test_a_url_that_cannot_be_is_a_settings_error(url):
+    with pytest.raises(SettingsError, match="DATABASE_URL"):
+        Database(url)
+
+
+def test_a_lock_wait_does_not_stop_other_greenlets(sqlite):
+    other = apsw.Connection(str(sqlite.driver.path))
+    other.execute("BEGIN EXCLUSIVE")
+    writer = gevent.spawn(sqlite.write, put, "a")
+    ticks = 0
+    end = time.monotonic() + 0.3
+    while time.monotonic() < end:
+        gevent.sleep(0.005)
+        ticks += 1
+    assert not writer.ready()
+    assert ticks > 15
+    assert sqlite.read(names) == []
+    other.execute("COMMIT")
+    writer.get(timeout=5)
+    assert sqlite.read(names) == ["a"]
+    other.close()
+
+
+def test_a_lock_that_is_not_given_back_is_trouble_of_the_database(tmp_path, monkeypatch):
+    monkeypatch.setattr("storage.drivers.LOCK_WAIT", 0.05)
+    db = open_database(f"sqlite:///{tmp_path}/emails.db")
+    other = apsw.Connection(f"{tmp_path}/emails.db")
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(DependencyTrouble, match="BusyError") as trouble:
+        db.write(put, "a")
+    assert trouble.value.dependency == "database"
+    other.execute("ROLLBACK")
+    db.write(put, "a")
+    other.close()
+    db.close()
+
+
+def test_a_full_disk_is_trouble_and_passes(sqlite):
+    def fill():
+        execute("PRAGMA max_page_count = 1")
+        put("a", "x" * 10_000_000)
+
+    with pytest.raises(DependencyTrouble, match="FullError"):
+        sqlite.write(fill)
+    sqlite.write(put, "b")
+    assert sqlite.read(names) == ["b"]
+
+
+def test_a_file_that_is_no_database_is_trouble(tmp_path):
+    (tmp_path / "emails.db").write_bytes(b"this is no database file" * 1000)
+    db = Database(f"sqlite:///{tmp_path}/emails.db")
+    with pytest.raises(DependencyTrouble, match="NotADB"):
+        db.migrate()
+    db.close()
+
+
+def test_sqlite_is_new_enough_for_several_writers_and_syncs_each_commit(sqlite):
+    assert tuple(map(int, apsw.sqlite_lib_version().split("."))) >= (3, 51, 3)
+    assert sqlite.write(execute, "PRAGMA synchronous") == [(2,)]
+    assert sqlite.write(execute, "PRAGMA journal_mode") == [("wal",)]
+    assert sqlite.write(execute, "PRAGMA auto_vacuum") == [(2,)]
+
+
+CHILD = """
+import sys
+from storage.results import ResultStore
+from tests.storage.books_fixtures import open_database, result
+url, shard, ref, first, last = sys.argv[1], sys.argv[2], *map(int, sys.argv[3:])
+db = open_database(url)
+store = ResultStore(db)
+for start in range(first, last, 20):
+    batch = [result(ref + number, f"e{number:04d}") for number in range(start, start + 20)]
+    assert all(store.save(batch, shard=shard))
+db.close()
+"""
+
+
+def test_two_processes_saving_at_once_lose_and_double_nothing(database_url, db):
+    books = Books(db)
+    source = books.open_source("main", URL)
+    rows = books.enter(source, [f"e{number:04d}" for number in range(600)], Look("poll", 1.0), lane="normal")
+    first = str(rows[0][0])
+    # Both children save the middle third: whoever comes second gets the first one's results.
+    parts = [("p1", first, "0", "400"), ("p2", first, "200", "600")]
+    children = [
+        subprocess.Popen([sys.executable, "-c", CHILD, database_url, *part], cwd=ROOT, stderr=subprocess.PIPE)
+        for part in parts
+    ]
+    for child in children:
+        _, errors = child.communicate(timeout=60)
+        assert child.returncode == 0, errors.decode()
+    audit = books.audit()
+    assert (audit.listed, audit.results, audit.queued) == (600, 600, 0)
+    assert ResultStore(db).stats(time.time()).total_emails_processed == 600
+
+
+def test_rows_appear_in_the_order_of_their_numbers_under_two_writers(database_url, db):
+    source = Books(db).open_source("main", URL)
+    others = [Database(database_url) for _ in range(2)]
+
+    def write(database, name):
+        for number in range(30):
+            Books(database).enter(
+                source, [f"{name}{number}-{each}" for each in range(5)], Look("poll", 1.0), lane="normal"
+            )
+
+    writers = [gevent.spawn(write, database, f"w{number}-") for number, database in enumerate(others)]
+    seen: list[int] = []
+    while True:
+        done = all(writer.ready() for writer in writers)
+        rows = Books(db).open_rows(source.id, "normal", seen[-1] if seen else 0, 1000)
+        seen += [row.feed_seq for row in rows]
+        if done and not rows:
+            break
+        gevent.sleep(0)
+    gevent.joinall(writers, raise_error=True)
+    assert len(seen) == 300, "a row became visible below a number that had been passed"
+    for database in others:
+        database.close()
+
+
+@pytest.fixture
+def postgres_db(request, postgres):
+    name = f"own{time.monotonic_ns()}"
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    database = open_database(postgres.url.replace("/postgres?", f"/{name}?"))
+    yield database
+    database.close()
+
+
+@pytest.mark.postgres
+def test_a_transaction_that_lost_against_another_is_run_again_whole(postgres_db):
+    tries = []
+
+    def job():
+        tries.append(1)
+        put("a")
+        if len(tries) < 3:
+            execute("DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '40001'; END $$")
+
+    postgres_db.write(job)
+    assert len(tries) == 3
+    assert postgres_db.read(names) == ["a"]
+
+
+@pytest.mark.postgres
+def test_a_deadlock_ends_with_both_writes_done(postgres_db):
+    other = Database(postgres_db.driver.url)
+    postgres_db.write(put, "a")
+    postgres_db.write(put, "b")
+    native_sleep = gevent.monkey.get_original("time", "sleep")
+
+    def add(first, second):
+        for name in (first, second):
+            execute("UPDATE desired SET version = version + 1 WHERE name = ?", [name])
+            native_sleep(0.05)
+
+    jobs = [gevent.spawn(postgres_db.write, add, "a", "b"), gevent.spawn(other.write, add, "b", "a")]
+    gevent.joinall(jobs, timeout=20, raise_error=True)
+    assert postgres_db.read(execute, "SELECT DISTINCT version FROM desired") == [(3,)]
+    other.close()
+
+
+@pytest.mark.postgres
+def test_a_lost_connection_is_trouble_once_and_then_a_new_one(postgres_db):
+    (pid,) = postgres_db.write(execute, "SELECT pg_backend_pid()")[0]
+    postgres_db.read(execute, "SELECT 1")
+    other = Database(postgres_db.driver.url)
+    other.write(execute, "SELECT pg_terminate_backend(?)", [pid])
+    with pytest.raises(DependencyTrouble):
+        postgres_db.write(put, "a")
+    postgres_db.write(put, "a")
+    other.close()
+
+
+@pytest.mark.postgres
+def test_a_commit_that_fails_is_trouble_with_unknown_outcome(postgres_db):
+    other = Database(postgres_db.driver.url)
+
+    def job():
+        put("a")
+        (pid,) = execute("SELECT pg_backend_pid()")[0]
+        with psycopg.connect(postgres_db.driver.url, autocommit=True) as killer:
+            killer.execute("SELECT pg_terminate_backend(%s)", [pid])
+
+    with pytest.raises(DependencyTrouble):
+        postgres_db.write(job)
+    assert postgres_db.read(names) == []
+    other.close()
+
+
+@pytest.mark.postgres
+def test_an_absent_server_is_trouble_and_the_hub_goes_on():
+    db = Database("postgresql://nobody@127.0.0.1:1/none")
+    with pytest.raises(DependencyTrouble):
+        db.ping()
+    unknown = Database("postgresql://nobody@host.invalid/none")
+    with pytest.raises(DependencyTrouble, match="resolve"):
+        unknown.ping()
+
+
+@pytest.mark.postgres
+def test_a_slow_statement_does_not_stop_other_greenlets(postgres_db):
+    slow = gevent.spawn(postgres_db.read, execute, "SELECT pg_sleep(0.3)")
+    ticks = 0
+    while not slow.ready():
+        gevent.sleep(0.005)
+        ticks += 1
+    slow.get()
+    assert ticks > 15
