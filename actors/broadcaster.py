@@ -8,6 +8,7 @@ import gevent
 from engine.actor import ServiceActor
 from engine.errors import DependencyTrouble
 from engine.events import Bus
+from engine.failpoints import reach
 from engine.mailbox import LogEntry, MailboxStore
 from engine.supervision import backoff
 
@@ -46,6 +47,7 @@ class Broadcaster(ServiceActor):
                 log.warning("the event log has a gap: %s", page.gap)
                 self.gap(page.gap)
             if page.entries:
+                reach("broadcast.read")
                 self.publish(page.entries)
                 self.count(len(page.entries))
             self.last = page.last or self.last

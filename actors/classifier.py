@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from actors.bodies import CLASSIFY, ClassifyBody, decode
 from actors.events import process_event
 from classification.model import Classification, Classifier, Email
+from engine.failpoints import reach
 from engine.mailbox import Delivery
 from engine.mailbox_actor import Context, MailboxActor, Outcome
 from storage.records import Content, NewResult
@@ -28,12 +29,15 @@ class ClassifierActor(MailboxActor):
 
     def handle(self, batch: Sequence[Delivery]) -> Outcome:
         """A batch of emails → one transaction of results → their `process` events."""
+        reach("classify.before")
         taken = time.time()
         rows = []
         for start in range(0, len(batch), SLICE):
             rows += self._classify(batch[start : start + SLICE], taken)
             self.breathe()
+        reach("classify.classified")
         saved = self.results.save(rows, shard=self.context.process)
+        reach("results.committed")
         outcome = Outcome()
         for delivery, result in zip(batch, saved, strict=True):
             outcome.done(delivery, *([process_event(result)] if result else []))

@@ -14,6 +14,7 @@ from actors.bodies import FETCH, FetchBody, encode
 from actors.events import new_event
 from engine.actor import ServiceActor, Tick
 from engine.events import FEED, Bus
+from engine.failpoints import reach
 from engine.mailbox import LANES, Envelope, MailboxStore, Room
 from storage.books import Books
 from storage.records import OpenRow, SourceState
@@ -69,11 +70,13 @@ class Feeder(ServiceActor):
         now = time.time()
         envelopes = [_envelope(source, lane, row, now) for row in rows]
         events = _new_events(source, rows, now)
+        reach("feed.read")
         moved = self.store.feed(
             FETCH, envelopes, position=position, expected=after, to=rows[-1].feed_seq, events=events
         )
         if not moved:
             return 0  # another feeder was first
+        reach("feed.fed")
         self.bus.emit(FEED, source=source.name, lane=lane, count=len(rows))
         return len(rows)
 

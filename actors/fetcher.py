@@ -7,6 +7,7 @@ from typing import Protocol
 
 from actors.bodies import CLASSIFY, FETCH, ClassifyBody, FetchBody, decode, encode
 from engine.errors import DependencyTrouble, MessageTrouble, Permanent, Throttled
+from engine.failpoints import reach
 from engine.mailbox import LANES, Delivery, Envelope
 from engine.mailbox_actor import Context, MailboxActor, Outcome
 from fakemail.answers import RemoteEmail
@@ -77,6 +78,7 @@ class Fetcher(MailboxActor):
 
     def handle(self, batch: Sequence[Delivery]) -> Outcome:
         """Ask each source for its emails; what came goes on, what is missing waits, what can never come is buried."""
+        reach("fetch.before")
         outcome = Outcome()
         for source, deliveries in _by_source(batch).items():
             client = self.clients.get(source)
@@ -84,6 +86,7 @@ class Fetcher(MailboxActor):
                 raise DependencyTrouble(f"source {source} is not configured on this node", dependency="fakemail")
             answers = client.get_emails([unescape_id(delivery.envelope.key) for delivery in deliveries])
             fetched_at = time.time()
+            reach("fetch.fetched")
             well = _is_well(client, answers)
             answered = zip(deliveries, answers, strict=True)
             self.sick.answered(

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from engine.errors import Permanent
+from engine.failpoints import reach
 from fakemail.answers import RemoteEmail
 from storage.books import Books
 from storage.keys import email_key, is_hashed, unescape_id
@@ -88,6 +89,7 @@ class Follower:
     def _list(self, source: SourceState, look: Look, *, start: int, lane: str) -> SourceState:
         watched = None if self.bears_history else self.client.watch()
         ids = self.client.list_emails(start)
+        reach("listing.listed")
         move = self._move(source, ids, watched)
         if watched is None and not self.bears_history:
             return self._list(source, look, start=start, lane=lane)  # now we know: ask /watch first
@@ -95,6 +97,7 @@ class Follower:
         slices = list(_slices(ids)) or ([[]] if move else [])
         for number, part in enumerate(slices, 1):
             new = self.books.enter(source, part, look, lane=lane, move=move if number == len(slices) else None)
+            reach("listing.entered")
             self.progress(len(new))
         return self.source
 

@@ -13,6 +13,7 @@ from gevent.event import Event
 from actors.bodies import CLASSIFY, FETCH, look_mailbox
 from engine.actor import ServiceActor
 from engine.events import Bus
+from engine.failpoints import reach
 from engine.lanes import process_of
 from engine.mailbox import DEAD, LANES, MailboxStore
 from storage.books import Books
@@ -75,10 +76,13 @@ class Janitor(ServiceActor):
 
     def reopen_due(self) -> None:
         """Retries whose time has come get a new place in the feed."""
-        while reopened := self.books.due(time.time(), DUE_BATCH):
-            self.bell.set()
-            if reopened < DUE_BATCH:
-                return
+        reopened = DUE_BATCH
+        while reopened == DUE_BATCH:
+            reach("due.before")
+            reopened = self.books.due(time.time(), DUE_BATCH)
+            if reopened:
+                reach("due.committed")
+                self.bell.set()
 
     def release_the_dead(self) -> None:
         """What a process held that will not come back goes back to its mailbox; nobody is blamed for that."""
@@ -140,7 +144,9 @@ class Janitor(ServiceActor):
         self.books.set_unaccounted(len(missing), time.time())
         if missing:
             log.error("%d emails were in no mailbox: fed again from the books", len(missing))
+            reach("refeed.before")
             self.books.refeed(sorted(missing))
+            reach("refeed.committed")
             self.bell.set()
 
     def _positions_before(self, moment: float) -> dict[str, int]:

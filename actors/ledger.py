@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from actors.events import retry_event
+from engine.failpoints import reach
 from engine.mailbox_actor import Postponement
 from storage.books import Books
 from storage.records import Attempt
@@ -33,7 +34,10 @@ class SqlLedger:
             )
             for each in postponements
         ]
-        return [due is not None for due in self.books.postpone(attempts)]
+        reach("postpone.before")
+        entered = self.books.postpone(attempts)
+        reach("postpone.committed")
+        return [due is not None for due in entered]
 
     def retry_event(self, postponement: Postponement) -> bytes | None:
         """What the event log says of it; an email that is not there yet is no news."""

@@ -16,6 +16,7 @@ from actors.bodies import LookBody, decode, look_mailbox
 from actors.following import Follower
 from engine.errors import DependencyTrouble, StaleError
 from engine.events import LOOK
+from engine.failpoints import reach
 from engine.mailbox import Delivery
 from engine.mailbox_actor import Context, MailboxActor, Outcome
 from engine.supervision import backoff
@@ -106,14 +107,17 @@ class Lister(MailboxActor):
         look = Look(
             "notification", time.time(), notified_at=min(received), history_id=max(hint.history_id for _, hint in hints)
         )
+        reach("look.before")
         self._start_if_new()
         self._follow(look, self.follower.look)
         self._expect(look.history_id or 0)
+        reach("look.followed")
         noted = [
             Notification(at, hint.history_id, hint.webhook_id, "listed", look.id or None)
             for at, (_, hint) in zip(received, hints, strict=True)
         ]
         self.notifications.note(self.follower.source.id, noted)
+        reach("look.noted")
         outcome = Outcome()
         for delivery in batch:
             outcome.done(delivery)
@@ -133,7 +137,9 @@ class Lister(MailboxActor):
 
     def _poll(self, now: float) -> None:
         if not self.subscribed:
+            reach("subscribe.before")
             self.subscribe()
+            reach("subscribe.done")
             self.subscribed = True
         self._start_if_new()
         look = Look("poll", time.time())

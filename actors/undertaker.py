@@ -6,6 +6,7 @@ import msgspec
 
 from actors.bodies import ClassifyBody
 from actors.events import dead_event
+from engine.failpoints import reach
 from engine.mailbox import DEAD, Delivery
 from engine.mailbox_actor import Context, MailboxActor, Obituary, Outcome
 from storage.dead_letters import DeadLetters
@@ -21,7 +22,9 @@ class Undertaker(MailboxActor):
 
     def handle(self, batch: Sequence[Delivery]) -> Outcome:
         """A batch of obituaries → one transaction of dead letters → their `dead` events."""
+        reach("bury.before")
         letters = self.dead_letters.bury([_burial(delivery) for delivery in batch])
+        reach("bury.committed")
         outcome = Outcome()
         for delivery, letter in zip(batch, letters, strict=True):
             outcome.done(delivery, *([dead_event(letter)] if letter else []))

@@ -32,7 +32,7 @@ from commands.front import Front
 from commands.offline import load_classifier
 from commands.serve import NODE, PROCESS, REDIS, TOKEN
 from commands.stores import books_were_copied, open_stores, patiently
-from engine import logs
+from engine import failpoints, logs
 from engine.control import Control
 from engine.errors import SettingsError
 from engine.events import Bus
@@ -53,6 +53,7 @@ def run(role: str, settings: Settings) -> None:
     """Start, serve until SIGTERM or SIGINT, stop."""
     process = f"{os.environ[NODE]}/{os.environ[PROCESS]}"
     logs.setup(settings.log_level, settings.log_format, process.rsplit("/", 1)[-1])
+    failpoints.arm(os.environ.get(failpoints.VARIABLE), role, settings.data_dir)
     bus = Bus()
     metrics = Metrics(bus)
     watch = HubWatch(bus, heartbeat=CHILD.heartbeat)

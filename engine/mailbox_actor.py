@@ -18,6 +18,7 @@ from engine.actor import ServiceActor
 from engine.context import Context
 from engine.decisions import Judge, sort
 from engine.errors import DependencyTrouble, MessageTrouble, Permanent
+from engine.failpoints import reach
 from engine.lanes import process_of
 from engine.mailbox import DEAD, Delivery, Verdict
 from engine.outcome import Fate, Grave, Key, Ledger, Obituary, Outcome, Postponement, Retry, RetryPolicy, clean, key_of
@@ -111,8 +112,11 @@ class MailboxActor(ServiceActor):
             return None
         try:
             self._handle(work)
+            reach("work.handled")
             self._postpone(work)
+            reach("work.postponed")
             self._settle(work)
+            reach("work.settled")
         except DependencyTrouble as trouble:
             return self._keep(work, trouble)
         return self._finish(work)

@@ -11,6 +11,7 @@ from typing import Any
 import redis
 from redis.commands.core import Script
 
+from engine.failpoints import reach
 from storage.redis_client import connect, trouble
 from storage.redis_keys import Keys
 
@@ -60,8 +61,11 @@ class RedisStore:
         self._waiting.connection_pool.disconnect()
 
     def _run(self, name: str, keys: Sequence[str], args: Sequence[Any]) -> Any:
+        reach("before.", name)
         with trouble():
-            return self._scripts[name](keys, args)
+            answer = self._scripts[name](keys, args)
+        reach("after.", name)
+        return answer
 
     def _call(self, *command: Any) -> Any:
         with trouble():

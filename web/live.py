@@ -14,6 +14,7 @@ import orjson
 from gevent.event import Event
 
 from actors.events import DEAD, PROCESS
+from engine.failpoints import reach
 from engine.mailbox import LogEntry, MailboxStore
 from web.websocket import LiveSocket, encode_text
 
@@ -108,6 +109,7 @@ class Hub:
         self._joined.clear()
         for client in list(self.clients):
             self.advance(client)
+            reach("broadcast.fanout")
 
     def gap(self, reason: str) -> None:
         """The broadcaster could not follow the log (trimmed, or another log); clients are told with the next event."""

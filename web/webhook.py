@@ -13,6 +13,7 @@ from urllib.parse import unquote_to_bytes
 import gevent
 
 from actors.bodies import LookBody, encode, look_mailbox
+from engine.failpoints import reach
 from engine.logs import Folded
 from engine.mailbox import Envelope
 from fakemail.signature import SignatureError, verify
@@ -71,7 +72,9 @@ class Webhook:
             times={"received": now},
             body=encode(LookBody(history_id=history_id, webhook_id=webhook_id)),
         )
+        reach("webhook.received")
         self.services.mailboxes.put(look_mailbox(source.name), [envelope], once=webhook_id)
+        reach("webhook.put")
         ids = {"source": source.name, "history_id": history_id, "request_id": request_id(environ)}
         self.received.info("Received webhook", extra=ids)
         return history_id
