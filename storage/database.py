@@ -52,6 +52,10 @@ class Database:
         """Run `fn(*args)` in one transaction that may write, and commit it; `fn` may be run again from its beginning."""
         return self._writing.run(lambda: fn(*args, **kwargs))
 
+    def outside(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `fn(*args)` on a reading thread outside any transaction, for what brings its own connection (backups)."""
+        return self._reading.run(lambda: fn(*args, **kwargs), transaction=False)
+
     def migrate(self) -> int:
         """Bring the schema up to date, from any number of processes at once; its version. A newer one is a SettingsError."""
         return self.write(migrations.migrate, self.kind)

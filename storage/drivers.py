@@ -7,7 +7,6 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, Protocol
-from urllib.parse import unquote
 
 import apsw
 import peewee
@@ -52,7 +51,7 @@ class Driver(Protocol):
 def driver_for(url: str) -> "SqliteDriver | PostgresDriver":
     """Choose by DATABASE_URL; another scheme is a SettingsError."""
     if url.startswith("sqlite:///"):
-        return SqliteDriver(Path(unquote(url.removeprefix("sqlite:///"))))
+        return SqliteDriver(Path(url.removeprefix("sqlite:///")))
     if url.startswith(("postgresql://", "postgres://")):
         return PostgresDriver(url)
     raise SettingsError("DATABASE_URL must begin with sqlite:/// or postgresql://")

@@ -1,0 +1,106 @@
+"""Backups: a copy at one moment while others write, put back whole under a new name."""
+
+import os
+
+import gevent
+import pytest
+
+from engine.errors import SettingsError
+from storage.backup import _without_password, backup, restore
+from storage.books import Books
+from storage.database import Database
+from storage.drivers import PostgresDriver
+from storage.results import ResultStore
+from storage.statements import execute
+from tests.storage.books_fixtures import enter, open_database, result
+
+
+@pytest.fixture
+def db(database_url):
+    database = open_database(database_url)
+    yield database
+    database.close()
+
+
+def test_what_was_backed_up_comes_back_under_a_new_name(db, database_url, tmp_path):
+    books = Books(db)
+    name = books.books_id()
+    refs = enter(books, ["a", "b"])
+    ResultStore(db).save([result(refs[0], "a")], shard="w")
+    copy = tmp_path / "copy"
+    assert backup(db, copy) == copy.stat().st_size > 0
+    enter(books, ["c"])
+    db.close()
+    new_name = restore(database_url, copy)
+    again = Database(database_url)
+    books = Books(again)
+    audit = books.audit()
+    assert (audit.listed, audit.results, audit.queued) == (2, 1, 1)
+    assert books.books_id() == new_name != name
+    stored = ResultStore(again).get("a", "main")
+    assert stored is not None
+    assert stored.label == "meeting"
+    assert enter(books, ["c"])
+    again.close()
+
+
+def test_a_backup_is_of_one_moment_while_others_write(db, tmp_path):
+    books = Books(db)
+    source = books.open_source("main", "http://127.0.0.1:1")
+
+    def write():
+        for number in range(50):
+            enter(books, [f"e{number}"], source=source)
+
+    writer = gevent.spawn(write)
+    copies = [tmp_path / f"copy{number}" for number in range(2)]
+    for copy in copies:
+        backup(db, copy)
+    writer.get(timeout=30)
+    assert books.audit().listed == 50
+    assert not list(tmp_path.glob("*.part*"))
+
+
+def test_a_file_that_is_no_backup_is_refused_and_nothing_is_lost(tmp_path):
+    url = f"sqlite:///{tmp_path}/emails.db"
+    db = open_database(url)
+    enter(Books(db), ["a"])
+    db.close()
+    (tmp_path / "nonsense").write_bytes(os.urandom(4096))
+    with pytest.raises(SettingsError, match="no backup"):
+        restore(url, tmp_path / "nonsense")
+    with pytest.raises(FileNotFoundError):
+        restore(url, tmp_path / "missing")
+    again = Database(url)
+    assert Books(again).audit().listed == 1
+    again.close()
+
+
+def test_a_newer_backup_is_refused_and_nothing_is_lost(tmp_path):
+    url = f"sqlite:///{tmp_path}/emails.db"
+    newer = open_database(f"sqlite:///{tmp_path}/newer.db")
+    newer.write(execute, "UPDATE meta SET value = '999' WHERE name = 'schema_version'")
+    backup(newer, tmp_path / "copy")
+    newer.close()
+    db = open_database(url)
+    enter(Books(db), ["a"])
+    with pytest.raises(SettingsError, match="schema 999"):
+        restore(url, tmp_path / "copy")
+    assert Books(db).audit().listed == 1
+    db.close()
+
+
+@pytest.mark.postgres
+def test_without_pg_dump_a_backup_says_what_to_install(postgres, tmp_path, monkeypatch):
+    monkeypatch.setattr("storage.backup.shutil.which", lambda _: None)
+    db = Database(postgres.url)
+    with pytest.raises(SettingsError, match="pg_dump is not on the PATH"):
+        backup(db, tmp_path / "copy")
+    db.close()
+
+
+@pytest.mark.postgres
+def test_a_password_is_not_seen_in_the_list_of_processes():
+    with _without_password(PostgresDriver("postgresql://me:se:cret@h/d")) as conninfo:
+        assert "cret" not in conninfo
+        assert "passfile" in conninfo
