@@ -44,7 +44,9 @@ def run(folder, spec, role="front", times=3):
         f"failpoints.arm({spec!r}, {role!r}, Path({str(folder)!r}))\n"
         f"for nth in range({times}):\n    print(nth, flush=True); failpoints.reach('feed.', 'fed')\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=30, check=False
+    )
     return done.returncode, done.stdout.split()
 
 
