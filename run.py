@@ -77,7 +77,8 @@ COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0, 1 failed, 2 usage, 78 wrong settings, 130 interrupted."""
-    args = _parser().parse_args(argv)
+    argv = sys.argv[1:] if argv is None else argv
+    args = _parser(argv).parse_args(argv)
     name = args.command or "serve"
     command = COMMANDS[name]
     try:
@@ -94,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_INTERRUPTED
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="run.py",
         description="An email processor for FakeMail.",
@@ -104,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     for name, command in COMMANDS.items():
         sub = commands.add_parser(name, help=command.help, description=command.help)
-        if command.arguments and name in sys.argv[1:2]:
+        if command.arguments and name in argv[:1]:
             getattr(importlib.import_module(command.module), command.arguments)(sub)
     return parser
 

@@ -5,6 +5,7 @@ variable; `NAME_FILE` reads NAME from a file (container secrets). `describe()` s
 """
 
 import os
+import re
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
@@ -17,12 +18,13 @@ from engine.errors import SettingsError
 
 Parser = Callable[[str], Any]
 DATA = Path("data")
+WHOLE = re.compile(r"-?[0-9]{1,18}")
 TRUE, FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 
 
 def _int(low: int, high: int) -> Parser:
     def parse(text: str) -> int:
-        if not text.lstrip("-").isascii() or not text.lstrip("-").isdigit() or not low <= int(text) <= high:
+        if not WHOLE.fullmatch(text) or not low <= int(text) <= high:
             raise ValueError(f"must be a whole number from {low} to {high}")
         return int(text)
 
@@ -62,7 +64,8 @@ def _url(*schemes: str) -> Parser:
     def parse(text: str) -> str:
         try:
             parts = urlsplit(text)
-            _ = parts.port  # raises ValueError for one that is no number
+            if "sentinel" not in parts.scheme:  # which names several hosts
+                _ = parts.port  # raises ValueError for one that is no number
         except ValueError as error:
             raise ValueError(f"is no URL ({error})") from error
         if parts.scheme not in schemes:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from gevent.event import Event
 
 from actors.bodies import CLASSIFY, FETCH, look_mailbox
+from actors.metrics import RECONCILED
 from engine.actor import ServiceActor
 from engine.events import Bus
 from engine.failpoints import reach
@@ -142,6 +143,7 @@ class Janitor(ServiceActor):
             }
             missing = (suspects - held) & self._suspects(old)
         self.books.set_unaccounted(len(missing), time.time())
+        self.bus.emit(RECONCILED, suspects=len(suspects), unaccounted=len(missing))
         if missing:
             log.error("%d emails were in no mailbox: fed again from the books", len(missing))
             reach("refeed.before")

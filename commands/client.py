@@ -51,7 +51,12 @@ class Server:
         answer = self.request(method, path, **options)
         if not answer.ok:
             raise CommandError(f"{method} {path}: {problem(answer)}")
-        return answer.json() if answer.content else None
+        try:
+            return answer.json() if answer.content else None
+        except ValueError:
+            raise CommandError(
+                f"{method} {path}: the answer is no JSON: does BASE_URL={self.base_url} name the server?"
+            ) from None
 
 
 def problem(answer: requests.Response) -> str:

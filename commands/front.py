@@ -2,6 +2,7 @@
 
 import logging
 from base64 import b64decode
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -44,10 +45,18 @@ class Front:
     """Made before the supervisor; `specs` are its actors, `serve` opens the door, `stop` shuts it."""
 
     def __init__(
-        self, settings: Settings, context: Context, stores: Stores, classifier: Classifier, metrics: Metrics, token: str
+        self,
+        settings: Settings,
+        context: Context,
+        stores: Stores,
+        classifier: Classifier,
+        metrics: Metrics,
+        *,
+        token: str,
+        ready: Callable[[], str | None],
     ) -> None:
         self.settings, self.context, self.stores, self.token = settings, context, stores, token
-        self.metrics = metrics
+        self.metrics, self.ready = metrics, ready
         self.bell = Event()
         self.hub = Hub(stores.mailboxes)
         self.simulator = (
@@ -154,6 +163,7 @@ class Front:
             mailbox_names=(look_mailbox(SOURCE), FETCH, CLASSIFY, DEAD),
             default_workers=settings.processor_worker_count,
             simulator=simulator_app(self.simulator) if self.simulator is not None else None,
+            ready=self.ready,
         )
 
     def _metrics(self) -> bytes:

@@ -27,6 +27,7 @@ from gevent.event import Event
 from actors.bodies import CLASSIFY
 from actors.classifier import ClassifierActor
 from actors.heart import Heart
+from actors.metrics import METRICS
 from commands.drill import poison
 from commands.front import Front
 from commands.offline import load_classifier
@@ -55,11 +56,11 @@ def run(role: str, settings: Settings) -> None:
     logs.setup(settings.log_level, settings.log_format, process.rsplit("/", 1)[-1])
     failpoints.arm(os.environ.get(failpoints.VARIABLE), role, settings.data_dir)
     bus = Bus()
-    metrics = Metrics(bus)
+    metrics = Metrics(bus, METRICS)
     watch = HubWatch(bus, heartbeat=CHILD.heartbeat)
     watch.start()
     dump_on_signal()
-    stop = _stop_signal()
+    stop = _stop_signal(alone=CHILD.heartbeat is None)
 
     stores = open_stores(settings, os.environ[REDIS], process)
     if role != WORKER and patiently("stores", lambda: books_were_copied(stores)):
@@ -79,7 +80,15 @@ def run(role: str, settings: Settings) -> None:
         policy=RetryPolicy(settings.processor_max_retries, settings.processor_retry_delay_ms / 1000),
         after_crash=CHILD.after_crash,
     )
-    front = None if role == WORKER else Front(settings, context, stores, classifier, metrics, os.environ[TOKEN])
+
+    def unready() -> str | None:
+        if stop.is_set():
+            return "it is stopping"
+        return None if supervisor.ready() else "its actors are starting"
+
+    front = None
+    if role != WORKER:
+        front = Front(settings, context, stores, classifier, metrics, token=os.environ[TOKEN], ready=unready)
     pool = ChildSpec(
         "classifier",
         lambda name: ClassifierActor.start(context, classifier=classifier, results=stores.results, name=name),
@@ -135,7 +144,7 @@ def _describe(role: str, process: str, tree: list[Any], metrics: Metrics) -> dic
 STARTED = time.time()
 
 
-def _stop_signal() -> Event:
+def _stop_signal(*, alone: bool) -> Event:
     """Set by the first SIGTERM or SIGINT; the second ends the process at once, and nothing is lost by that."""
     stop = Event()
 
@@ -144,8 +153,10 @@ def _stop_signal() -> Event:
             os._exit(1)
         stop.set()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        gevent.signal_handler(number, asked)
+    gevent.signal_handler(signal.SIGTERM, asked)
+    if alone:  # otherwise Ctrl-C is the launcher's to act on
+        gevent.signal_handler(signal.SIGINT, asked)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a terminal that closes is no reason to end
     return stop
 
 

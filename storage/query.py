@@ -53,7 +53,8 @@ def tokens(text: str) -> list[str]:
     """Text as the index sees it: letters and digits without their accents, in lower case."""
     folded = text.casefold()
     if not folded.isascii():
-        folded = "".join(char for char in unicodedata.normalize("NFKD", folded) if not unicodedata.combining(char))
+        plain = unicodedata.normalize("NFKD", folded).casefold()
+        folded = "".join(char for char in plain if not unicodedata.combining(char))
     return _WORD.findall(folded)
 
 

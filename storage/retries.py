@@ -31,7 +31,7 @@ def postpone(attempts: Sequence[Attempt], shard: str) -> list[float | None]:
             fresh.setdefault(attempt.ref, attempt)
             answers.append(fresh[attempt.ref].next_at)
         else:
-            answers.append(told.get((attempt.ref, attempt.generation, attempt.attempts + 1, attempt.at)))
+            answers.append(told.get((attempt.ref, attempt.generation, attempt.attempts + 1)))
     _enter(list(fresh.values()), held, shard)
     return answers
 
@@ -52,16 +52,16 @@ def _guard(attempt: Attempt, held: _Held) -> bool:
     return attempt.ref in held and held[attempt.ref][:4] == expected
 
 
-def _told_before(attempts: Sequence[Attempt]) -> dict[tuple[int, int, int, float], float]:
+def _told_before(attempts: Sequence[Attempt]) -> dict[tuple[int, int, int], float]:
     """Find tries that we have entered already and whose rows are still waiting with them."""
     table, params = batch({"ref": "bigint"}, [(ref,) for ref in sorted({attempt.ref for attempt in attempts})])
     rows = execute(
-        f"SELECT attempt.ref, attempt.generation, attempt.attempt, attempt.at, attempt.next_at FROM attempt "
+        f"SELECT attempt.ref, attempt.generation, attempt.attempt, attempt.next_at FROM attempt "
         f"JOIN book ON book.id = attempt.ref WHERE attempt.ref IN (SELECT ref FROM {table}) AND book.state = 0 "
         "AND book.generation = attempt.generation AND book.attempts = attempt.attempt",
         params,
     )
-    return {(ref, generation, attempt, at): next_at for ref, generation, attempt, at, next_at in rows}
+    return {(ref, generation, attempt): next_at for ref, generation, attempt, next_at in rows}
 
 
 def _enter(attempts: Sequence[Attempt], held: _Held, shard: str) -> None:

@@ -125,18 +125,18 @@ def test_a_signature_by_any_of_the_secrets_lets_it_in(guarded):
 
 
 @pytest.mark.parametrize(
-    "headers",
+    "headers",  # made when the test runs: a signature's time counts
     [
-        {},
-        signed("another", b'{"history_id":5}'),
-        signed(SECRET, b'{"history_id":6}'),
-        signed(SECRET, b'{"history_id":5}', at=int(time.time()) - 400),
-        signed(SECRET, b'{"history_id":5}', at=int(time.time()) + 400),
-        {**signed(SECRET, b'{"history_id":5}'), "webhook-id": "msg_2"},
+        dict,
+        lambda: signed("another", b'{"history_id":5}'),
+        lambda: signed(SECRET, b'{"history_id":6}'),
+        lambda: signed(SECRET, b'{"history_id":5}', at=int(time.time()) - 400),
+        lambda: signed(SECRET, b'{"history_id":5}', at=int(time.time()) + 400),
+        lambda: {**signed(SECRET, b'{"history_id":5}'), "webhook-id": "msg_2"},
     ],
 )
 def test_other_signatures_are_401_and_leave_nothing(system, guarded, headers):
-    assert post(guarded, b'{"history_id":5}', **headers).status == 401
+    assert post(guarded, b'{"history_id":5}', **headers()).status == 401
     assert hints(system) == []
 
 
