@@ -13,20 +13,15 @@ import pytest
 from engine.errors import DependencyTrouble, SettingsError, StaleError
 from storage.books import Books
 from storage.database import Database
+from storage.drivers import PostgresDriver
 from storage.models import Desired
 from storage.records import Look
 from storage.results import ResultStore
 from storage.statements import execute
 from tests.storage.books_fixtures import URL, open_database
+from tests.storage.conftest import empty
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture
-def db(database_url):
-    database = open_database(database_url)
-    yield database
-    database.close()
 
 
 @pytest.fixture
@@ -42,6 +37,10 @@ def put(name: str, value: str = "1") -> None:
 
 def names() -> list[str]:
     return sorted(name for (name,) in execute("SELECT name FROM desired"))
+
+
+def url_of(db: Database) -> str:
+    return db.driver.url if isinstance(db.driver, PostgresDriver) else f"sqlite:///{db.driver.path}"
 
 
 def test_a_write_is_whole_or_nothing(db):
@@ -67,8 +66,8 @@ def test_a_read_cannot_write(db):
         db.read(put, "a")
 
 
-def test_a_read_is_one_snapshot(db, database_url):
-    other = Database(database_url)
+def test_a_read_is_one_snapshot(db):
+    other = Database(url_of(db))
 
     def twice():
         before = names()
@@ -140,11 +139,13 @@ def test_migrating_is_repeatable_and_safe_from_many_at_once(database_url):
         database.close()
 
 
-def test_a_newer_schema_is_refused_in_one_line(db):
+def test_a_newer_schema_is_refused_in_one_line(database_url):
+    db = open_database(database_url)
     db.write(execute, "UPDATE meta SET value = '999' WHERE name = 'schema_version'")
     with pytest.raises(SettingsError, match="schema 999") as refusal:
         db.migrate()
     assert "\n" not in str(refusal.value)
+    db.close()
 
 
 @pytest.mark.parametrize("url", ["mysql://x", "sqlite:///no/such/folder/x.db", "postgresql://h/?nonsense=1", ""])
@@ -225,7 +226,7 @@ db.close()
 """
 
 
-def test_two_processes_saving_at_once_lose_and_double_nothing(database_url, db):
+def test_two_processes_saving_at_once_lose_and_double_nothing(db):
     books = Books(db)
     source = books.open_source("main", URL)
     rows = books.enter(source, [f"e{number:04d}" for number in range(600)], Look("poll", 1.0), lane="normal")
@@ -233,7 +234,7 @@ def test_two_processes_saving_at_once_lose_and_double_nothing(database_url, db):
     # Both children save the middle third: whoever comes second gets the first one's results.
     parts = [("p1", first, "0", "400"), ("p2", first, "200", "600")]
     children = [
-        subprocess.Popen([sys.executable, "-c", CHILD, database_url, *part], cwd=ROOT, stderr=subprocess.PIPE)
+        subprocess.Popen([sys.executable, "-c", CHILD, url_of(db), *part], cwd=ROOT, stderr=subprocess.PIPE)
         for part in parts
     ]
     for child in children:
@@ -244,9 +245,9 @@ def test_two_processes_saving_at_once_lose_and_double_nothing(database_url, db):
     assert ResultStore(db).stats(time.time()).total_emails_processed == 600
 
 
-def test_rows_appear_in_the_order_of_their_numbers_under_two_writers(database_url, db):
+def test_rows_appear_in_the_order_of_their_numbers_under_two_writers(db):
     source = Books(db).open_source("main", URL)
-    others = [Database(database_url) for _ in range(2)]
+    others = [Database(url_of(db)) for _ in range(2)]
 
     def write(database, name):
         for number in range(30):
@@ -270,13 +271,9 @@ def test_rows_appear_in_the_order_of_their_numbers_under_two_writers(database_ur
 
 
 @pytest.fixture
-def postgres_db(request, postgres):
-    name = f"own{time.monotonic_ns()}"
-    with psycopg.connect(postgres.url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-    database = open_database(postgres.url.replace("/postgres?", f"/{name}?"))
-    yield database
-    database.close()
+def postgres_db(migrated_postgres):
+    yield migrated_postgres
+    migrated_postgres.write(empty)
 
 
 @pytest.mark.postgres

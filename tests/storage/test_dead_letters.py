@@ -6,14 +6,7 @@ from storage.books import Books
 from storage.dead_letters import DeadLetters
 from storage.records import Content
 from storage.results import ResultStore
-from tests.storage.books_fixtures import URL, attempt, burial, enter, open_database, result
-
-
-@pytest.fixture
-def db(database_url):
-    database = open_database(database_url)
-    yield database
-    database.close()
+from tests.storage.books_fixtures import URL, attempt, burial, enter, result
 
 
 @pytest.fixture

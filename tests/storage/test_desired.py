@@ -3,14 +3,11 @@
 import pytest
 
 from storage.desired import Desired
-from tests.storage.books_fixtures import open_database
 
 
 @pytest.fixture
-def desired(database_url):
-    db = open_database(database_url)
-    yield Desired(db)
-    db.close()
+def desired(db):
+    return Desired(db)
 
 
 def test_values_are_set_replaced_and_listed(desired):

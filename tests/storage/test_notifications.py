@@ -5,14 +5,7 @@ import pytest
 from storage.books import Books
 from storage.notifications import Notifications
 from storage.records import Look, Notification
-from tests.storage.books_fixtures import URL, open_database
-
-
-@pytest.fixture
-def db(database_url):
-    database = open_database(database_url)
-    yield database
-    database.close()
+from tests.storage.books_fixtures import URL
 
 
 @pytest.fixture

@@ -5,14 +5,7 @@ import pytest
 from storage.books import Books
 from storage.records import Content
 from storage.results import ResultStore
-from tests.storage.books_fixtures import attempt, enter, open_database, result
-
-
-@pytest.fixture
-def db(database_url):
-    database = open_database(database_url)
-    yield database
-    database.close()
+from tests.storage.books_fixtures import attempt, enter, result
 
 
 @pytest.fixture
