@@ -24,7 +24,6 @@ class Labelled:
     label: str
     sure: int
     source: str
-    subject: str
 
 
 def read_lines(source: Path | Iterable[str]) -> Iterator[Labelled]:
@@ -71,7 +70,6 @@ def labelled(record: Mapping[str, Any]) -> Labelled:
         label=record.get("label", "unknown"),
         sure=sure if sure in (1, 2, 3) else 3,
         source=str(record.get("source") or ""),
-        subject=record["subject"],
     )
 
 

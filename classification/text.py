@@ -9,10 +9,14 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
+from classification.quotes import split_quotes
+
 MAX_RAW = 300_000
-MAX_TEXT = 20_000
+MAX_TEXT = 12_000
+MAX_OWN = 2_000
 MAX_SUBJECT = 1_000
-_SHORT = 12  # letters of new text under which a forward counts as bare
+_SHORT = 12
+_FORWARD_SUBJECTS = ("fw:", "fwd:", "wg:", "tr:")
 
 _TAG_HINT = re.compile(r"<(?:html|body|div|p|br|table|td|span|font|head|!doctype|a\s+href)\b", re.IGNORECASE)
 _HIDDEN_BLOCK = re.compile(r"<(script|style|title)\b", re.IGNORECASE)
@@ -20,21 +24,10 @@ _LINE_TAG = re.compile(r"<(?:br|/p|/div|/tr|/h[1-6]|li|/table)\b[^<>]{0,2000}>",
 _IMAGE = re.compile(r"<img\b[^<>]{0,1000}?\balt\s{0,3}=\s{0,3}[\"']([^\"'<>]{1,300})[\"'][^<>]{0,2000}>", re.IGNORECASE)
 _ANY_TAG = re.compile(r"<(?:!--|[a-z/!])[^<>]{0,5000}>", re.IGNORECASE)
 _HIDDEN = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
-_CONTROL = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f]")
+_CONTROLS = ("\x00", "\x01", "\x02", "\x07", "\x08", "\x1b", "\x7f")
+_CONTROL_TABLE = dict.fromkeys((*range(9), 11, *range(14, 32), 127), " ")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
-_QUOTE_HINTS = ("Original Message", "orwarded", "wrote", "From:", "To:", "FROM:")
-_QUOTE_START = re.compile(
-    r"^[ \t>*|]{0,20}(?:"
-    r"-{0,40} ?(?:Original Message|Forwarded message|Begin forwarded message|Original Appointment)\b"
-    r"|[-_ ]{0,60}Forwarded by\b"
-    r"|On [^\n]{4,120}\n?[^\n]{0,120}\bwrote ?:?[ \t]*$"
-    r"|[^\n]{2,80}\bwrote ?:[ \t]*$"
-    r"|(?:From|FROM) ?:[^\n]{0,300}\n(?:[^\n]{0,300}\n){0,2}[ \t>]{0,20}(?:Sent|To|Date|Subject|Cc|TO|DATE|SUBJECT) ?:"
-    r"|To ?:[^\n]{0,300}\n(?:[^\n]{0,300}\n){0,6}[ \t]{0,20}(?:cc|Subject|bcc) ?:"
-    r")",
-    re.MULTILINE,
-)
 _FORWARD_HEADER = re.compile(
     r"^[ \t>]{0,20}(?:-{0,40} ?(?:Original Message|Forwarded|Begin forwarded)|_{3,}|(?:From|Sent|To|Cc|cc|bcc|Date|Subject|Importance|Attachments) ?:)[^\n]{0,500}$",
     re.MULTILINE | re.IGNORECASE,
@@ -59,12 +52,20 @@ def read(subject: str, body: str) -> Text:
     clean_subject = tidy(subject[:MAX_SUBJECT], flags)
     own, quoted = split_quotes(text)
     forward = False
-    if quoted and len(own) < 400 and sum(map(str.isalpha, own)) < _SHORT:
-        own, rest = split_quotes(_FORWARD_HEADER.sub("", quoted))
-        quoted, forward = rest, True
+    if quoted and _adds_nothing(own, clean_subject):
+        quoted, forward = _FORWARD_HEADER.sub("", quoted), True
+        own, quoted = split_quotes(quoted)
     if not own.strip() and not clean_subject.strip():
         flags.append("empty")
-    return Text(clean_subject, own, quoted, forward, list(dict.fromkeys(flags)))
+    return Text(clean_subject, own[:MAX_OWN], quoted, forward, list(dict.fromkeys(flags)))
+
+
+def _adds_nothing(own: str, subject: str) -> bool:
+    """Whether the own words are none, or a mere "FYI, see below" under a subject that says forward."""
+    if len(own) > 400:
+        return False
+    letters = sum(map(str.isalpha, own))
+    return letters < 3 or (letters < _SHORT and subject.lower().startswith(_FORWARD_SUBJECTS))
 
 
 def plain(body: str, flags: list[str]) -> str:
@@ -83,8 +84,8 @@ def plain(body: str, flags: list[str]) -> str:
 
 def tidy(text: str, flags: list[str]) -> str:
     """Remove invisible and control characters and fold compatibility forms (full-width letters, ligatures)."""
-    if _CONTROL.search(text):
-        text = _CONTROL.sub(" ", text)
+    if any(character in text for character in _CONTROLS):
+        text = text.translate(_CONTROL_TABLE)
         flags.append("control_characters")
     if text.isascii():
         return text
@@ -118,17 +119,3 @@ def _drop_hidden_blocks(source: str) -> str:
         position = end
     kept.append(source[position:])
     return "".join(kept)
-
-
-def split_quotes(text: str) -> tuple[str, str]:
-    """Return the author's own words and what they quote; lines that start with ">" are quotes wherever they stand."""
-    cut = len(text)
-    if any(hint in text for hint in _QUOTE_HINTS):
-        found = _QUOTE_START.search(text)
-        cut = found.start() if found else cut
-    own, quoted = text[:cut], text[cut:]
-    if own.startswith(">") or "\n>" in own:
-        lines = own.split("\n")
-        quoted = "\n".join([line.lstrip("> ") for line in lines if line.startswith(">")]) + quoted
-        own = "\n".join([line for line in lines if not line.startswith(">")])
-    return own, quoted

@@ -1,0 +1,117 @@
+"""An author's own words apart from what they quote, forward, sign with and append.
+
+text.py calls it for every email. Everything is found by plain substring search first, so that a mail without quotes
+costs a few microseconds; what is found is then checked by a short anchored pattern.
+"""
+
+import re
+
+_MOST_TRIES = 40
+
+# Where a quote that lasts to the end may begin: a word to look for, and what its line must look like.
+_HEADER_BLOCK = re.compile(
+    r"[ \t>*|]{0,20}From ?:[^\n]{0,300}\n(?:[^\n]{0,300}\n){0,2}[ \t>]{0,20}(?:Sent|To|Date|Subject|Cc) ?:",
+    re.IGNORECASE,
+)
+_SHORT_BLOCK = re.compile(r"[ \t]{0,20}To ?:[^\n]{0,300}\n(?:[^\n]{0,300}\n){0,6}[ \t]{0,20}(?:cc|Subject|bcc) ?:")
+_MARKER = re.compile(
+    r"[ \t>*|]{0,20}[-_ ]{0,60}(?:Original Message|Original Appointment|(?:Begin f|F)orwarded (?:message|by))\b",
+    re.IGNORECASE,
+)
+_WROTE = re.compile(r"[ \t>*|]{0,20}(?:On [^\n]{4,120}\n?[^\n]{0,120}|[^\n]{2,80})\bwrote ?:?[ \t]*(?:\n|$)")
+_STARTS = (
+    ("Original Message", _MARKER),
+    ("Original Appointment", _MARKER),
+    ("orwarded ", _MARKER),
+    ("wrote", _WROTE),
+    ("From:", _HEADER_BLOCK),
+    ("From :", _HEADER_BLOCK),
+    ("FROM:", _HEADER_BLOCK),
+    ("To:", _SHORT_BLOCK),
+)
+# What begins the part of a mail that nobody writes by hand; it has to stand at the start of a line, or nearly.
+_TAILS = (
+    "Disclaimer:",
+    "The information in this",
+    "The information contained in",
+    "Confidentiality Note",
+    "CONFIDENTIALITY NOTICE",
+    "This e-mail is Unclassified",
+    "This email is UNCLASSIFIED",
+    "This message has been scanned",
+    "Sent from my",
+    "Sent via",
+    "-- \n",
+    "____________________",
+)
+_ATTRIBUTION_END = re.compile(r"(?:wrote|writes|said|schrieb|écrit|says)\s?:?[ \t]*$|:[ \t]*$")
+_LOTUS_MARKS = ("/HOU/", "/NA/", "/SFO/", "@ENRON", "@EES", "@ECT", "@Enron")
+_LOTUS_REST = re.compile(r"[ \t]*(?:\d\d/\d\d/\d{2,4})?[ \t]*(?:\d\d:\d\d )?(?:[AP]M)?[ \t-]*(?:Sent by:.{0,80})?$")
+
+
+def split_quotes(text: str) -> tuple[str, str]:
+    """Return the author's own words and what they quote.
+
+    Lines that start with ">" are quotes wherever they stand, with the "... wrote:" above them; a copied header or an
+    "Original Message" line begins a quote that lasts to the end; signatures, footers and disclaimers count as quoted.
+    """
+    own, quoted = (text, "") if ">" not in text else _split_marked(text)
+    cut = min((_find_start(own, word, pattern) for word, pattern in _STARTS if word in own), default=len(own))
+    for tail in _TAILS:
+        place = own.find(tail, 0, cut)
+        if place >= 0 and place - (own.rfind("\n", 0, place) + 1) <= 4:
+            cut = place
+    own, quoted = own[:cut], quoted + own[cut:]
+    if any(mark in own for mark in _LOTUS_MARKS):
+        own = _without_lotus_lines(own)
+    return own, quoted
+
+
+def _find_start(text: str, word: str, pattern: re.Pattern[str]) -> int:
+    place = text.find(word)
+    for _ in range(_MOST_TRIES):
+        if place < 0:
+            break
+        line = text.rfind("\n", 0, place) + 1
+        before = text.rfind("\n", 0, max(0, line - 1)) + 1
+        if pattern is _WROTE and text.startswith("On ", before) and pattern.match(text, before):
+            return before
+        if pattern.match(text, line):
+            return line
+        place = text.find(word, place + 1)
+    return len(text)
+
+
+def _split_marked(text: str) -> tuple[str, str]:
+    own: list[str] = []
+    quoted: list[str] = []
+    marked = False
+    for line in text.split("\n"):
+        if line[:4].lstrip().startswith(">"):
+            if not marked:
+                _drop_attribution(own)
+            quoted.append(line.lstrip("> "))
+            marked = True
+        else:
+            own.append(line)
+            marked = marked and not line.strip()
+    return "\n".join(own), "\n".join(quoted) + "\n" if quoted else ""
+
+
+def _drop_attribution(own: list[str]) -> None:
+    """Take the "On Monday X wrote:" that stands above a quote, on one or two lines, from the own words."""
+    last = len(own) - 1
+    while last >= 0 and not own[last].strip():
+        last -= 1
+    if last >= 0 and _ATTRIBUTION_END.search(own[last][-40:]):
+        first = last - 1 if last and own[last - 1].startswith(("On ", "At ", "In ", "Le ", "Am ")) else last
+        del own[first:]
+
+
+def _without_lotus_lines(own: str) -> str:
+    """Drop the address lines that Lotus Notes copies above a forwarded text, and the dates around them."""
+    return "\n".join(
+        line
+        for line in own.split("\n")
+        if not any(mark in line for mark in _LOTUS_MARKS) and (not line.strip() or not _LOTUS_REST.match(line))
+    )

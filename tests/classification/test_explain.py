@@ -1,0 +1,58 @@
+"""The reasons are the numbers that made the label, stand where they say, and taking them away does what is promised."""
+
+import json
+
+from classification import text
+from classification.features import occurrences, phrases
+from classification.model import Email
+
+EMAIL = Email(
+    "Re: Lunch on Thursday?",
+    "Hi Bob,\n\nCould we meet for lunch at 12:30 on Thursday? Don't forget the café.\n\nAnn\n\n> buy now",
+    headers={"In-Reply-To": "<a@b>"},
+)
+
+
+def test_phrases_carry_the_same_keys_as_the_batch_encoding():
+    read = text.read(EMAIL.subject, EMAIL.body)
+    found = occurrences([read])
+    assert {phrase.key for phrase in phrases(read)} <= set(found.keys.tolist())
+
+
+def test_evidence_points_to_the_words_in_the_text(classifier):
+    explanation = classifier.explain(EMAIL)
+    fields = {"subject": EMAIL.subject, "body": EMAIL.body}
+    placed = [entry for entry in explanation.evidence if entry.start is not None]
+    assert placed
+    for entry in placed:
+        first = entry.name.split()[0]
+        assert first in fields[entry.field][entry.start : entry.end].lower()
+
+
+def test_the_strongest_reason_of_a_clear_meeting_speaks_for_meeting(classifier):
+    explanation = classifier.explain(EMAIL)
+    assert explanation.classification.label == "meeting"
+    assert any(entry.label == "meeting" for entry in explanation.evidence[:3])
+    weights = [entry.weight for entry in explanation.evidence]
+    assert weights == sorted(weights, reverse=True)
+
+
+def test_the_explanation_agrees_with_classify(classifier):
+    (answer,) = classifier.classify([EMAIL])
+    assert classifier.explain(EMAIL).classification.label == answer.label
+
+
+def test_a_flip_names_what_to_take_away_and_what_comes_then(classifier):
+    email = Email("Thursday", "I can call you about the report on Thursday")
+    explanation = classifier.explain(email)
+    if explanation.flip is not None:
+        assert explanation.flip["label"] != explanation.classification.label
+        assert explanation.flip["without"]
+
+
+def test_an_explanation_turns_into_json(classifier):
+    assert json.loads(json.dumps(classifier.explain(EMAIL).to_dict()))["runner_up"]
+
+
+def test_nothing_to_explain_is_no_error(classifier):
+    assert classifier.explain(Email("", "")).classification.label == "unknown"

@@ -1,0 +1,110 @@
+"""What a caller may rely on: labels, probabilities that add up, the threshold, and no text that stops it."""
+
+import dataclasses
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from classification.model import LABELS, Classifier, Email
+
+PLAIN = {
+    "meeting": Email(
+        "Lunch on Thursday?",
+        "Hi Bob,\n\nCould we meet for lunch at 12:30 on Thursday? Let me know if that works.\n\nAnn",
+    ),
+    "promotion": Email(
+        "50% OFF everything",
+        "Shop now and save! Use code SAVE50 for free shipping. Limited time offer. Unsubscribe here.",
+    ),
+    "intro": Email(
+        "New team member",
+        "Hi all, my name is Dana and I just joined the team. I look forward to meeting everyone. Nice to meet you!",
+    ),
+    "unknown": Email(
+        "build failure", "The compile of driver.c fails with error 2 since the last commit. See the log below."
+    ),
+}
+
+HOSTILE = {
+    "ten megabytes of one letter": "a" * 10_000_000,
+    "a hundred thousand emoji": "\U0001f600" * 100_000,
+    "zero-width and bidi tricks": "a\u200b\u202eb\u2066" * 50_000,
+    "ten thousand nested quotes": "\n".join(">" * min(depth, 300) + " hi" for depth in range(10_000)),
+    "all NUL": "\0" * 1_000_000,
+    "lone surrogates": "\ud800\udfff" * 50_000,
+    "combining marks": "a" + "\u0301" * 200_000,
+    "open tags": "<html>" + "<script>" * 50_000 + "<a " * 50_000,
+    "entities": "<html>" + "&amp" * 100_000,
+    "reply headers": "From: \nTo: \n" * 50_000,
+    "attributions": "\nOn it wrote" * 50_000,
+}
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_plain_examples_get_their_label(classifier, label):
+    (answer,) = classifier.classify([PLAIN[label]])
+    assert answer.label == label
+
+
+def test_probabilities_have_all_labels_and_sum_to_one(classifier):
+    for answer in classifier.classify(list(PLAIN.values())):
+        assert tuple(answer.probabilities) == LABELS
+        assert sum(answer.probabilities.values()) == pytest.approx(1)
+        assert answer.confidence == answer.probabilities[answer.label]
+        assert answer.runner_up != answer.label
+
+
+def test_answers_do_not_depend_on_the_batch(classifier):
+    emails = list(PLAIN.values()) * 100
+    together = classifier.classify(emails)
+    alone = [classifier.classify([email])[0] for email in emails[:4]]
+    for one, other in zip(alone, together[:4], strict=True):
+        assert one.label == other.label
+        assert one.confidence == pytest.approx(other.confidence, abs=1e-6)
+
+
+def test_no_emails_no_answers(classifier):
+    assert classifier.classify([]) == []
+
+
+def test_below_the_threshold_the_label_is_unknown_and_the_likeliest_is_runner_up():
+    strict = Classifier.load(min_confidence=1.01)
+    (answer,) = strict.classify([PLAIN["meeting"]])
+    assert (answer.label, answer.below_threshold, answer.runner_up) == ("unknown", True, "meeting")
+    assert answer.confidence == answer.probabilities["unknown"]
+
+
+def test_headers_and_sender_are_used_when_they_are_there(classifier):
+    bare = Email("Invitation: status", "see calendar")
+    with_part = dataclasses.replace(bare, headers={"X-Calendar-Method": "REQUEST"})
+    before, after = classifier.classify([bare, with_part])
+    assert after.probabilities["meeting"] > before.probabilities["meeting"]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_text_is_classified_in_bounded_time(classifier, name):
+    started = time.perf_counter()
+    (answer,) = classifier.classify([Email(HOSTILE[name], HOSTILE[name])])
+    assert time.perf_counter() - started < 1
+    assert answer.label in LABELS
+    assert answer.flags
+
+
+@given(
+    st.text(max_size=300),
+    st.text(max_size=300),
+    st.dictionaries(st.text(max_size=20), st.text(max_size=50), max_size=3),
+)
+@settings(max_examples=60, deadline=None)
+def test_any_text_gets_an_answer(classifier, subject, body, headers):
+    (answer,) = classifier.classify([Email(subject, body, headers=headers)])
+    assert answer.label in LABELS
+    assert 0 <= answer.confidence <= 1
+
+
+@pytest.mark.parametrize("body", ["", "   \n", "\ufffd", "您好", "."])
+def test_nothing_to_read_is_unknown(classifier, body):
+    (answer,) = classifier.classify([Email("", body)])
+    assert answer.label == "unknown"
