@@ -22,8 +22,13 @@ NODE, TOKEN, REDIS, PROCESS = "EMAILPROC_NODE", "EMAILPROC_TOKEN", "EMAILPROC_RE
 """What the launcher tells its children, beside their settings (see commands/process.py)."""
 
 
+ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+"""A batch's arithmetic is too small to share out; idle pools of threads would only cost memory in every process."""
+
+
 def serve(_args: argparse.Namespace, settings: Settings) -> int:
     """Run the whole system on this machine; returns the exit code."""
+    os.umask(0o077)  # the mail is nobody else's
     logs.setup(settings.log_level, settings.log_format, "launcher")
     _make_folder(settings.data_dir)
     name, token = _identity(settings)
@@ -33,7 +38,7 @@ def serve(_args: argparse.Namespace, settings: Settings) -> int:
     own = {"PORT": str(settings.port or _free_port(settings.host)), NODE: name, TOKEN: token}
 
     def environ() -> dict[str, str]:
-        return {**os.environ, **own, REDIS: embedded.url if embedded else settings.redis or ""}
+        return {**ONE_THREAD, **os.environ, **own, REDIS: embedded.url if embedded else settings.redis or ""}
 
     return Launcher(
         children, lock=settings.data_dir / "lock", environ=environ, services=[embedded] if embedded else []
@@ -53,7 +58,7 @@ def worker(_args: argparse.Namespace, settings: Settings) -> int:
         prefix="email-processor-"
     ) as folder:  # a node without data of its own locks nothing
         children = _workers(max(1, settings.worker_processes))
-        return Launcher(children, lock=Path(folder) / "lock", environ=lambda: {**os.environ, **own}).run()
+        return Launcher(children, lock=Path(folder) / "lock", environ=lambda: {**ONE_THREAD, **os.environ, **own}).run()
 
 
 def _workers(count: int) -> list[ChildProcess]:

@@ -106,7 +106,8 @@ def test_a_command_in_the_documents_is_one_that_run_py_takes(document, line, mon
     arguments = arguments[: next((n for n, word in enumerate(arguments) if word in {"|", "&&", "&", ">", ";"}), None)]
     monkeypatch.setattr(sys, "argv", ["run.py", *arguments])
     try:
-        parsed = run._parser().parse_args(["1" if word == "ID" else word for word in arguments])
+        words = ["1" if word == "ID" else word for word in arguments]
+        parsed = run._parser(words).parse_args(words)
     except SystemExit as refused:
         pytest.fail(f"{document}: {line} is refused ({refused.code})")
     assert isinstance(parsed, argparse.Namespace)

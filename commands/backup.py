@@ -1,0 +1,45 @@
+"""`run.py backup PATH` and `restore PATH`: the books and results as one file. Redis needs no backup: it is filled from the books."""
+
+import argparse
+from pathlib import Path
+
+from commands.client import CommandError
+from engine.locking import locked
+from settings import Settings
+from storage import backup as copies
+from storage.database import Database
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The argument of both commands."""
+    parser.add_argument("path", type=Path, metavar="PATH", help="the backup file")
+
+
+def backup(args: argparse.Namespace, settings: Settings) -> None:
+    """Copy the database as it stands at one moment; the system may run meanwhile."""
+    path = Path(settings.database.removeprefix("sqlite:///"))
+    if settings.database.startswith("sqlite") and not path.exists():
+        raise CommandError(f"there is no database at {path}: DATA_DIR or DATABASE_URL says where it is")
+    database = Database(settings.database)
+    try:
+        size = copies.backup(database, args.path)
+    except OSError as error:
+        raise CommandError(f"{args.path}: {error.strerror or error}") from None
+    finally:
+        database.close()
+    print(f"{args.path}: {size:,} bytes")
+
+
+def restore(args: argparse.Namespace, settings: Settings) -> None:
+    """Put a backup in the place of the database, while nothing of the system runs on it."""
+    if not args.path.is_file():
+        raise CommandError(f"{args.path} is no file")
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        with locked(settings.data_dir / "lock", 0.5):
+            books_id = copies.restore(settings.database, args.path)
+    except OSError as error:
+        raise CommandError(f"{args.path}: {error.strerror or error}") from None
+    print(
+        f"restored as books {books_id}: the next start feeds again what is open, and lists the history from its cursor"
+    )
