@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import gevent
 import pytest
@@ -113,7 +114,7 @@ def context(mailboxes: RedisMailboxes, books: Books) -> Context:
 
 
 @pytest.fixture
-def started() -> Iterator[Callable]:
+def started() -> Iterator[Callable[..., Any]]:
     """Start actors that are stopped at the end of the test."""
     refs = []
 

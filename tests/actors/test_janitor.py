@@ -93,7 +93,12 @@ def test_open_rows_that_no_mailbox_holds_are_unaccounted_and_fed_again(janitor, 
     redis_client.delete(f"ep:{{{books.books_id()}}}:mb:{FETCH}:normal")  # the stream is lost, the position stands
     seen = []
     set_unaccounted = books.set_unaccounted
-    books.set_unaccounted = lambda count, now: (set_unaccounted(count, now), seen.append(count))
+
+    def note(count, now):
+        set_unaccounted(count, now)
+        seen.append(count)
+
+    books.set_unaccounted = note
     janitor(suspect_age=0.3)
     eventually(lambda: depth(mailboxes) == 2)
     assert 2 in seen
@@ -108,7 +113,11 @@ def test_what_is_in_hand_is_not_unaccounted(janitor, books, mailboxes):
     mailboxes.feed(FETCH, envelopes, position="main:normal", expected=0, to=books.newest_seq(1))
     mailboxes.take(FETCH, "node/alive/f", count=1, max_bytes=10**6, block=0)
     seen = []
-    books.set_unaccounted = lambda count, _: seen.append(count)
+
+    def note(count, _now):
+        seen.append(count)
+
+    books.set_unaccounted = note
     janitor(suspect_age=0.2)
     eventually(lambda: len(seen) >= 5)
     assert set(seen) == {0}

@@ -11,7 +11,7 @@ from actors.events import encode_event
 from actors.heart import Heart
 from actors.undertaker import Undertaker
 from engine.events import Bus
-from engine.mailbox import DEAD, Envelope
+from engine.mailbox import DEAD, Envelope, LogEntry
 from engine.mailbox_actor import Obituary
 from storage.dead_letters import DeadLetters
 from storage.records import Look
@@ -50,7 +50,7 @@ def test_the_undertaker_writes_a_dead_letter_and_tells_of_it_once(started, conte
 
 
 def test_the_broadcaster_hands_on_every_entry_once_and_in_order(started, mailboxes):
-    got = []
+    got: list[LogEntry] = []
     started(Broadcaster, name="broadcaster", bus=Bus(), store=mailboxes, publish=got.extend, gap=lambda _: None)
     eventually(mailboxes.log_bounds)
     written = [encode_event("new", {"count": number}, 0.0) for number in range(300)]

@@ -32,7 +32,7 @@ class System:
         port = self.url.rsplit(":", 1)[-1] if self.url else "0"
         began = len(self.log())
         with self.log_path.open("ab") as log:
-            self.process = subprocess.Popen(
+            process = self.process = subprocess.Popen(
                 [sys.executable, "run.py", "serve"],
                 cwd=ROOT,
                 env=self.environ(port),
@@ -40,12 +40,12 @@ class System:
                 stderr=log,
                 start_new_session=True,
             )
-        wait_until(
-            lambda: LISTENING.search(self.log()[began:]) or self.process.poll() is not None,
-            f"listening\n{self.log()}",
-            seconds,
-        )
-        assert self.process.poll() is None, self.log()
+
+        def listens_or_ended() -> bool:
+            return bool(LISTENING.search(self.log()[began:])) or process.poll() is not None
+
+        wait_until(listens_or_ended, f"listening\n{self.log()}", seconds)
+        assert process.poll() is None, self.log()
         found = LISTENING.search(self.log()[began:])
         assert found
         self.url = found[1]
@@ -106,7 +106,7 @@ class System:
 
     def send(self, *emails: dict[str, Any]) -> list[str]:
         """Send emails through the simulator; their ids."""
-        return self.post("/simulator/send_batch", {"emails": list(emails)})["email_ids"]
+        return list(self.post("/simulator/send_batch", {"emails": list(emails)})["email_ids"])
 
     def script(self, *argv: str, seconds: float = 60.0) -> subprocess.CompletedProcess[str]:
         """Run one of the project's commands against it."""

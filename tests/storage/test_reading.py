@@ -133,5 +133,7 @@ def test_the_timeline_tells_each_stage_in_order(db, stored):
 
 def test_one_email_is_read_with_its_result(db, stored):
     item = Reader(db).email(stored["a"])
+    assert item
+    assert item.result
     assert (item.state, item.subject, item.result.label) == ("processed", "Project plan", "meeting")
     assert Reader(db).email(10**9) is None
