@@ -4,7 +4,7 @@ The way of one email: look.<source> (a hint) → fetch (an id) → classify (the
 Everything rides in msgpack; unknown fields of newer versions are ignored.
 """
 
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 
@@ -39,6 +39,9 @@ class ClassifyBody(Content, frozen=True, omit_defaults=True):
 
 
 _encoder = msgspec.msgpack.Encoder()
+_decoders: dict[type, msgspec.msgpack.Decoder[Any]] = {
+    kind: msgspec.msgpack.Decoder(kind) for kind in (LookBody, FetchBody, ClassifyBody)
+}
 
 
 def encode(body: msgspec.Struct) -> bytes:
@@ -51,7 +54,7 @@ def encode(body: msgspec.Struct) -> bytes:
 
 def decode(data: bytes, kind: type[T]) -> T:
     """The reverse; an empty body is one with all defaults."""
-    return msgspec.msgpack.decode(data, type=kind) if data else kind()
+    return cast("T", _decoders[kind].decode(data)) if data else kind()
 
 
 def _without_surrogates(value: object) -> object:

@@ -5,6 +5,7 @@ Built by the actors when they settle a batch, by the web for labels; the `seq` i
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -17,9 +18,12 @@ NEW, PROCESS, RETRY, DEAD, LABEL = "new", "process", "retry", "dead", "label"
 
 def timestamp(at: float | None) -> str | None:
     """Seconds since the epoch → RFC 3339 in UTC with milliseconds and `Z`."""
-    if at is None:
-        return None
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{int(at % 1 * 1000):03d}Z"
+    return None if at is None else f"{_second(int(at // 1))}.{int(at % 1 * 1000):03d}Z"
+
+
+@lru_cache(maxsize=1024)
+def _second(at: int) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def encode_event(event: str, data: dict[str, Any], at: float) -> bytes:
@@ -49,14 +53,18 @@ def result_item(result: StoredResult) -> dict[str, Any]:
 
 def process_event(result: StoredResult) -> bytes:
     """A new result, with the email's subject."""
-    return encode_event(
-        PROCESS, {**result_item(result), "subject": result.subject, "sender": result.sender}, result.processed_at
-    )
+    return encode_event(PROCESS, _with_subject(result), result.processed_at)
 
 
 def label_event(result: StoredResult, at: float) -> bytes:
     """A person's correction, or its undo."""
-    return encode_event(LABEL, {**result_item(result), "subject": result.subject, "sender": result.sender}, at)
+    return encode_event(LABEL, _with_subject(result), at)
+
+
+def _with_subject(result: StoredResult) -> dict[str, Any]:
+    item = result_item(result)
+    item["subject"], item["sender"] = result.subject, result.sender
+    return item
 
 
 def new_event(source: str, keys: Sequence[str], at: float) -> bytes:
@@ -91,7 +99,9 @@ def dead_letter_item(letter: DeadLetter) -> dict[str, Any]:
 
 
 def readable_id(key: str) -> str:
-    """The email's id as FakeMail gave it; a lone surrogate, which JSON cannot carry, becomes U+FFFD."""
+    """The email's id as FakeMail gave it; a lone surrogate, which JSON cannot carry, becomes `?`."""
+    if key.isascii() and "\\" not in key:
+        return key
     return unescape_id(key).encode("utf-8", "replace").decode()
 
 

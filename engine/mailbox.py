@@ -56,8 +56,7 @@ class Envelope(
     version: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(msgspec.Struct, frozen=True):
     """An envelope in the hands of one consumer, until it is settled or its owner dies."""
 
     mailbox: str
@@ -69,8 +68,7 @@ class Delivery:
     lone_deaths: int = 0  # of those, while it was delivered alone
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True):
     """What becomes of one delivery: acknowledged, perhaps handed on, perhaps told to the event log. All or nothing."""
 
     delivery: Delivery

@@ -18,7 +18,7 @@ from storage.models import Content as ContentRow
 from storage.models import Result
 from storage.records import DECIDERS, LABELS, Content, NewResult, Stats, StoredResult
 from storage.rows import CONTENT_COLUMNS, RESULT_COLUMNS, RESULT_TABLES, content, stored_result
-from storage.statements import batch, clean, encode_json, execute, execute_many, insert, is_postgres
+from storage.statements import batch, clean, encode_json, execute, execute_values, insert, is_postgres
 
 NUMBER = {label: number for number, label in enumerate(LABELS)}
 
@@ -111,8 +111,12 @@ def _close(results: Sequence[NewResult]) -> dict[int, tuple[int, bool]]:
     """
     guards = [(each.ref, each.generation, each.key) for each in results]
     if not is_postgres():
-        sql = "UPDATE book SET state = 1 WHERE id = ? AND generation = ? AND key = ? AND state = 0"
-        rows = execute_many(f"{sql} RETURNING id, source, next_attempt_at IS NOT NULL", guards)
+        rows = execute_values(
+            "UPDATE book SET state = 1 FROM batch WHERE book.id = batch.ref AND book.generation = batch.generation "
+            "AND book.key = batch.key AND book.state = 0 RETURNING book.id, book.source, next_attempt_at IS NOT NULL",
+            ("ref", "generation", "key"),
+            guards,
+        )
     else:
         table, params = batch({"ref": "bigint", "generation": "int", "key": "text"}, guards)
         rows = execute(

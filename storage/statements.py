@@ -6,7 +6,7 @@ Used by the stores of this folder. Statements are written once for both kinds of
 
 # ruff: noqa: S608  (what is put into statements is constants of ours; values are parameters)
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -14,6 +14,9 @@ import msgspec
 from storage.models import Table, current
 
 encode_json = msgspec.json.Encoder().encode
+
+BLOCK_ROWS = 64
+"""Rows of one statement on SQLite: half the cost of a row a statement, and the text stays short enough to be kept prepared."""
 
 
 def is_postgres() -> bool:
@@ -41,16 +44,37 @@ def execute_many(sql: str, rows: Iterable[Sequence[Any]]) -> list[tuple[Any, ...
 def insert(model: type[Table], columns: Sequence[str], rows: Sequence[Sequence[Any]], tail: str = "") -> list[Any]:
     """Insert many rows; `tail` may be an ON CONFLICT or RETURNING clause, whose rows come back.
 
-    One prepared statement on either kind: SQLite is stepped through it, PostgreSQL gets a column's values as one array.
+    SQLite gets blocks of rows, PostgreSQL a column's values as one array.
     """
     if not rows:
         return []
     into = f'INSERT INTO "{model._meta.table_name}" ({", ".join(columns)})'  # noqa: SLF001  (Peewee's place for options)
     if not is_postgres():
-        return execute_many(f"{into} VALUES ({', '.join('?' * len(columns))}) {tail}", rows)
+        row = f"({', '.join('?' * len(columns))})"
+        return _in_blocks(lambda count: f"{into} VALUES {', '.join([row] * count)} {tail}", rows)
     arrays = ", ".join(f"%b::{_type(model, column)}[]" for column in columns)
     values = [list(column) for column in zip(*rows, strict=True)]
     return execute(f"{into} SELECT * FROM unnest({arrays}) {tail}", values)
+
+
+def execute_values(sql: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[tuple[Any, ...]]:
+    """Run one statement over a table `batch` of these rows (on SQLite only); all that it returns."""
+    row = f"({', '.join('?' * len(columns))})"
+    head = f"WITH batch({', '.join(columns)}) AS (VALUES "
+    return _in_blocks(lambda count: f"{head}{', '.join([row] * count)}) {sql}", rows)
+
+
+def _in_blocks(sql_for: Callable[[int], str], rows: Sequence[Sequence[Any]]) -> list[tuple[Any, ...]]:
+    """Run a statement made for a number of rows: whole blocks, then the rest one by one, so that few texts are prepared."""
+    found: list[tuple[Any, ...]] = []
+    whole = len(rows) - len(rows) % BLOCK_ROWS
+    if whole:
+        sql, cursor = sql_for(BLOCK_ROWS), current.cursor()
+        for at in range(0, whole, BLOCK_ROWS):
+            found += cursor.execute(sql, [value for row in rows[at : at + BLOCK_ROWS] for value in row])
+    if whole < len(rows):
+        found += execute_many(sql_for(1), rows[whole:])
+    return found
 
 
 def batch(columns: dict[str, str], rows: Sequence[Sequence[Any]]) -> tuple[str, list[Any]]:
