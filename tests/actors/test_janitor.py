@@ -18,10 +18,9 @@ from tests.actors.conftest import eventually
 
 @pytest.fixture
 def janitor(started, mailboxes, books, database):
-    bell = Event()
-    started(Feeder, name="feeder", bus=Bus(), store=mailboxes, books=books, room=Room(100), bell=bell, tick=60.0)
-
     def begin(suspect_age=60.0, restart=60.0, node_lost=20.0):
+        bell = Event()
+        started(Feeder, name="feeder", bus=Bus(), store=mailboxes, books=books, room=Room(100), bell=bell, tick=60.0)
         return started(
             Janitor,
             name="janitor",
@@ -77,7 +76,12 @@ def test_what_a_silent_process_held_waits_for_its_launcher_which_may_have_to_bla
     mailboxes.take(CLASSIFY, "node/hung/c", count=1, max_bytes=10**6, block=0)
     looked = []
     consumers = mailboxes.consumers
-    mailboxes.consumers = lambda mailbox: (looked.append(mailbox), consumers(mailbox))[1]
+
+    def look(mailbox):
+        looked.append(mailbox)
+        return consumers(mailbox)
+
+    mailboxes.consumers = look
     janitor()
     eventually(lambda: looked.count(CLASSIFY) >= 2)
     assert consumers(CLASSIFY) == {"node/hung/c": 1}
