@@ -63,6 +63,7 @@ function classified(signal) {
   let span = localStorage.getItem("span") === "day" ? "day" : "hour";
   let buckets = [];
   let stale = false;
+  let moved = false;
   const said = h("span", { class: "quiet readout" });
   const chart = new StackedBars((bucket, step) => setText(said, bucket ? readout(bucket, step) : ""));
   const body = h("div", null, loading(3));
@@ -97,6 +98,7 @@ function classified(signal) {
       if (bucket && detail.data.classification in bucket) {
         bucket[detail.data.classification] += 1;
         bucket.total += 1;
+        moved = true;
       } else stale = true;
     } else if (detail.event === "label") stale = true;
   };
@@ -104,7 +106,8 @@ function classified(signal) {
     const unit = span === "hour" ? 60_000 : 3_600_000;
     const last = buckets.at(-1);
     if (live.state === "live" && (stale || (last && Date.now() >= last.at + unit))) load();
-    else if (buckets.length) chart.draw(buckets, span === "hour" ? "minute" : "hour");
+    else if (moved) chart.draw(buckets, span === "hour" ? "minute" : "hour");
+    moved = false;
   };
   live.addEventListener("event", onEvent, { signal });
   live.addEventListener("resync", load, { signal });
