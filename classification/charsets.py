@@ -21,7 +21,8 @@ def decode_bytes(data: bytes, charset: str) -> str:
                 return data.decode(name)
             except (UnicodeError, ValueError):
                 continue
-    return data.decode(_usable(charset) or "cp1252", "replace")
+    stated = _usable(charset)
+    return data.decode(stated if stated not in {"", "ascii"} else "cp1252", "replace")
 
 
 def _usable(charset: str) -> str:

@@ -34,8 +34,9 @@ class Classifier:
         self._learned = learned
         self._vocabulary = Vocabulary(learned.keys)
         self._idf = learned.idf.astype(np.float32)
+        self._scale, self._shift = learned.calibration.astype(np.float64)
         self._table = learned.table.astype(np.float32)
-        self._worth: list[float] = learned.worth.tolist()
+        self._worth = learned.worth.astype(np.float64)
 
     @classmethod
     def load(cls, path: Path | None = None, min_confidence: float = MIN_CONFIDENCE) -> "Classifier":
@@ -49,7 +50,9 @@ class Classifier:
         for start in range(0, len(emails), _SLICE):
             encoded = encode(emails[start : start + _SLICE], self._vocabulary)
             chances = self.probabilities(encoded)
-            answers += [self.decide(row, flags) for row, flags in zip(chances.tolist(), encoded.flags, strict=True)]
+            orders = np.argsort(-chances * self._worth, axis=1, kind="stable")
+            for row, order, flags in zip(chances.tolist(), orders.tolist(), encoded.flags, strict=True):
+                answers.append(self.decide(row, order, flags))
         return answers
 
     def explain(self, email: Email) -> Explanation:
@@ -73,25 +76,30 @@ class Classifier:
         )
 
     def _decide_log_odds(self, log_odds: Probabilities, flags: tuple[str, ...]) -> Classification:
-        return self.decide(self._calibrated(log_odds[None])[0].tolist(), flags)
+        chances = self._calibrated(log_odds[None])[0]
+        order = np.argsort(-chances * self._worth, kind="stable")
+        return self.decide(chances.tolist(), order.tolist(), flags)
 
     def probabilities(self, encoded: Encoded) -> Probabilities:
         """Return the calibrated probability of each label (columns as LABELS) for each email of a batch."""
         return self._calibrated(self.log_odds(encoded))
 
     def _calibrated(self, log_odds: Probabilities) -> Probabilities:
-        scale, shift = self._learned.calibration.astype(np.float64)
-        logits = log_odds * scale + shift
+        logits = log_odds * self._scale + self._shift
         raised = np.exp(logits - logits.max(axis=1, keepdims=True))
         return np.asarray(raised / raised.sum(axis=1, keepdims=True))
 
     def log_odds(self, encoded: Encoded) -> Probabilities:
         """Return the uncalibrated log-odds of each label for each email of a batch."""
-        values = self.feature_values(encoded)
-        pushed = self._table[encoded.features] * values[:, None]
+        pushed = self._table[encoded.features] * self.feature_values(encoded)[:, None]
         size = len(encoded.signals)
-        words = [np.bincount(encoded.rows, weights=pushed[:, label], minlength=size) for label in range(len(LABELS))]
-        return np.asarray(np.stack(words, axis=1) + encoded.signals @ self._learned.signals + self._learned.bias)
+        if size == 1:
+            words = pushed.sum(axis=0, keepdims=True)
+        else:
+            words = np.stack(
+                [np.bincount(encoded.rows, pushed[:, label], size) for label in range(len(LABELS))], axis=1
+            )
+        return np.asarray(words + encoded.signals @ self._learned.signals + self._learned.bias)
 
     def feature_values(self, encoded: Encoded) -> NDArray[np.float32]:
         """Return the TF-IDF value of each feature entry, scaled to length 1 within its email and block."""
@@ -100,18 +108,17 @@ class Classifier:
         length = np.sqrt(np.bincount(groups, weights=raw * raw, minlength=1))
         return np.asarray(raw / length[groups], dtype=np.float32)
 
-    def decide(self, chances: Sequence[float], flags: tuple[str, ...]) -> Classification:
-        """Turn the four probabilities of one email into its label."""
-        order = sorted(range(len(LABELS)), key=lambda label: -chances[label] * self._worth[label])
+    def decide(self, chances: Sequence[float], order: Sequence[int], flags: tuple[str, ...]) -> Classification:
+        """Turn the four probabilities of one email into its label; `order` has the labels by worth, best first."""
         best = order[0]
         unsure = chances[best] < self.min_confidence and best != UNKNOWN
         label, runner_up = (UNKNOWN, best) if unsure else (best, order[1])
         return Classification(
-            label=LABELS[label],
-            confidence=chances[label],
-            probabilities=dict(zip(LABELS, chances, strict=True)),
-            model_version=self.version,
-            below_threshold=unsure,
-            runner_up=LABELS[runner_up],
-            flags=flags,
+            LABELS[label],
+            chances[label],
+            dict(zip(LABELS, chances, strict=True)),
+            self.version,
+            unsure,
+            LABELS[runner_up],
+            flags,
         )

@@ -7,6 +7,7 @@ costs a few microseconds; what is found is then checked by a short anchored patt
 import re
 
 _MOST_TRIES = 40
+_READ = 3_000
 
 # Where a quote that lasts to the end may begin: a word to look for, and what its line must look like.
 _HEADER_BLOCK = re.compile(
@@ -54,21 +55,26 @@ def split_quotes(text: str) -> tuple[str, str]:
 
     Lines that start with ">" are quotes wherever they stand, with the "... wrote:" above them; a copied header or an
     "Original Message" line begins a quote that lasts to the end; signatures, footers and disclaimers count as quoted.
+    Of either, no more than the opening is returned.
     """
-    own, quoted = (text, "") if ">" not in text else _split_marked(text)
-    cut = min((_find_start(own, word, pattern) for word, pattern in _STARTS if word in own), default=len(own))
+    own, quoted = _split_marked(text) if "\n>" in text or text.startswith(">") else (text, "")
+    own = own[:_READ]
+    cut = len(own)
+    for word, pattern in _STARTS:
+        place = own.find(word, 0, cut)
+        if place >= 0:
+            cut = min(cut, _find_start(own, word, pattern, place))
     for tail in _TAILS:
         place = own.find(tail, 0, cut)
         if place >= 0 and place - (own.rfind("\n", 0, place) + 1) <= 4:
             cut = place
     own, quoted = own[:cut], quoted + own[cut:]
-    if any(mark in own for mark in _LOTUS_MARKS):
+    if "@E" in own or "/HOU/" in own or "/NA/" in own or "/SFO/" in own:
         own = _without_lotus_lines(own)
     return own, quoted
 
 
-def _find_start(text: str, word: str, pattern: re.Pattern[str]) -> int:
-    place = text.find(word)
+def _find_start(text: str, word: str, pattern: re.Pattern[str], place: int) -> int:
     for _ in range(_MOST_TRIES):
         if place < 0:
             break
@@ -87,7 +93,7 @@ def _split_marked(text: str) -> tuple[str, str]:
     quoted: list[str] = []
     marked = False
     for line in text.split("\n"):
-        if line[:4].lstrip().startswith(">"):
+        if line.startswith(">"):
             if not marked:
                 _drop_attribution(own)
             quoted.append(line.lstrip("> "))

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from classification.quotes import split_quotes
 
 MAX_RAW = 300_000
-MAX_TEXT = 12_000
-MAX_OWN = 2_000
+MAX_TEXT = 20_000
+MAX_READ = 5_000
+MAX_OWN = 1_500
 MAX_SUBJECT = 1_000
 _SHORT = 12
 _FORWARD_SUBJECTS = ("fw:", "fwd:", "wg:", "tr:")
@@ -69,7 +70,7 @@ def _adds_nothing(own: str, subject: str) -> bool:
 
 
 def plain(body: str, flags: list[str]) -> str:
-    """Cut, read HTML as text, and tidy; what was done is appended to `flags`."""
+    """Read HTML as text, tidy, and cut to what the label is decided by; what was done is appended to `flags`."""
     if len(body) > MAX_RAW:
         body = body[:MAX_RAW]
         flags.append("truncated")
@@ -77,9 +78,8 @@ def plain(body: str, flags: list[str]) -> str:
         body = html_to_text(body)
         flags.append("html")
     if len(body) > MAX_TEXT:
-        body = body[:MAX_TEXT]
         flags.append("truncated")
-    return tidy(body, flags)
+    return tidy(body[:MAX_READ], flags)
 
 
 def tidy(text: str, flags: list[str]) -> str:

@@ -196,14 +196,6 @@ def rows(folder: Path) -> Iterable[tuple[str, dict[str, Any]]]:
     labels = setup.labels[: setup.real]
     folds, by_source = setup.random_folds(), setup.source_folds()
     tested = np.concatenate([test for _, test in by_source])
-    lists = np.array([LABELS.index(WordLists().label(item.email)) for item in setup.items[: setup.real]])
-    yield "CV word lists", with_intervals(labels, lists)
-    for name, own_only, written in (("whole text", False, False), ("own words, written mail", True, True)):
-        inputs = baseline_inputs(setup, own_only=own_only)
-        chances = predict(setup, inputs, folds, fit=_baseline_fit, written=written)
-        yield f"CV TF-IDF + LR, {name}", with_intervals(labels, chances.argmax(axis=1), chances.max(axis=1))
-        chances = predict(setup, inputs, by_source, fit=_baseline_fit, written=written)
-        yield f"LOSO TF-IDF + LR, {name}", with_intervals(labels[tested], chances[tested].argmax(axis=1))
     parts = model_parts(setup)
     chances = predict(setup, parts["whole"], folds, calibrated=True)
     yield "CV model", with_intervals(labels, *decide(chances))
@@ -219,6 +211,14 @@ def rows(folder: Path) -> Iterable[tuple[str, dict[str, Any]]]:
     )
     for name, inputs in parts.items():
         yield f"ablation {name}", figures(labels, decide(predict(setup, inputs, folds))[0])
+    lists = np.array([LABELS.index(WordLists().label(item.email)) for item in setup.items[: setup.real]])
+    yield "CV word lists", with_intervals(labels, lists)
+    for name, own_only, written in (("whole text", False, False), ("own words, written mail", True, True)):
+        inputs = baseline_inputs(setup, own_only=own_only)
+        chances = predict(setup, inputs, folds, fit=_baseline_fit, written=written)
+        yield f"CV TF-IDF + LR, {name}", with_intervals(labels, chances.argmax(axis=1), chances.max(axis=1))
+    chances = predict(setup, inputs, by_source, fit=_baseline_fit)
+    yield "LOSO TF-IDF + LR, own words, written mail", with_intervals(labels[tested], chances[tested].argmax(axis=1))
 
 
 def main() -> None:

@@ -1,0 +1,192 @@
+"""A user's own rules: ordered, each a few conditions on sender, subject and body → a classification, a priority, or both.
+
+Pure. The classifier's actor asks a RuleSet before the model, the fetcher for the lane, `/rules/test` for what a rule would change.
+Every pattern goes to RE2, which cannot back-track: all conditions on a field are one automaton, gone through once an email however
+many rules there are.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import re2  # type: ignore[import-untyped]  # it has no types
+
+Field = Literal["sender", "subject", "body"]
+Kind = Literal["literal", "glob", "regex"]
+
+FIELDS: tuple[Field, ...] = ("sender", "subject", "body")
+MAX_TEXT = 65_536
+"""So many characters of a field are looked at."""
+
+MAX_PATTERN = 500
+ONE_BYTES, ALL_BYTES = 1 << 20, 32 << 20
+"""What one pattern's automaton, and that of all together, may take."""
+
+
+class RuleError(ValueError):
+    """A pattern that cannot be used. `condition` counts from 0."""
+
+    def __init__(self, message: str, condition: int = 0) -> None:
+        super().__init__(message)
+        self.condition = condition
+
+
+class Readable(Protocol):
+    """What a rule reads of an email."""
+
+    @property
+    def sender(self) -> str:
+        """Who it is from, as the header says."""
+
+    @property
+    def subject(self) -> str:
+        """The subject."""
+
+    @property
+    def body(self) -> str:
+        """The text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A pattern that a field must have: `literal` is text within it, `glob` (`*`, `?`, `[abc]`) the whole of it, `regex` is searched.
+
+    Upper and lower case are one. A glob on the sender may also be the bare address within `Name <address>`.
+    """
+
+    field: Field
+    kind: Kind
+    pattern: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """All conditions must hold. `classification` and `priority`: what it decides, None where it leaves that to others."""
+
+    id: int
+    conditions: tuple[Condition, ...]
+    classification: str | None = None
+    priority: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the rules say of one email: the first that matches and has a classification decides that, likewise the priority."""
+
+    matched: tuple[int, ...]
+    classification: str | None = None
+    rule_id: int | None = None  # whose classification it is
+    priority: str | None = None
+
+
+Finder = Callable[[bytes], Sequence[int] | None]
+
+
+class RuleSet:
+    """Rules in their order, ready to be asked. Never changes, so threads and greenlets may share it. Raises RuleError."""
+
+    def __init__(self, rules: Sequence[Rule] = ()) -> None:
+        self.rules = tuple(rules)
+        self.sets_priority = any(rule.priority for rule in rules)
+        self._needed = [len(set(rule.conditions)) for rule in rules]
+        self._finders: list[tuple[Field, Finder, list[list[int]]]] = []
+        for field in FIELDS:
+            owners: dict[str, list[int]] = defaultdict(list)
+            for place, rule in enumerate(rules):
+                for condition in {each for each in rule.conditions if each.field == field}:
+                    owners[source(condition)].append(place)
+            if owners:
+                self._finders.append((field, _finder(list(owners)), list(owners.values())))
+
+    def __bool__(self) -> bool:
+        """Whether there is any rule at all."""
+        return bool(self.rules)
+
+    def judge(self, email: Readable) -> Verdict | None:
+        """Ask all rules about one email; None where none matches. The cost hardly grows with the number of rules."""
+        found: dict[int, int] = {}
+        for field, find, owners in self._finders:
+            text = getattr(email, field)[:MAX_TEXT].encode("utf-8", "replace")
+            for number in find(text) or ():
+                for place in owners[number]:
+                    found[place] = found.get(place, 0) + 1
+        if not found:
+            return None
+        return self._verdict(sorted(place for place, count in found.items() if count == self._needed[place]))
+
+    def _verdict(self, places: Sequence[int]) -> Verdict | None:
+        if not places:
+            return None
+        matched = [self.rules[place] for place in places]
+        decides = next((rule for rule in matched if rule.classification), None)
+        return Verdict(
+            matched=tuple(rule.id for rule in matched),
+            classification=decides.classification if decides else None,
+            rule_id=decides.id if decides else None,
+            priority=next((rule.priority for rule in matched if rule.priority), None),
+        )
+
+
+def check(conditions: Sequence[Condition]) -> None:
+    """Raise RuleError for the first condition whose pattern cannot be used."""
+    for number, condition in enumerate(conditions):
+        if not 0 < len(condition.pattern) <= MAX_PATTERN:
+            raise RuleError(f"a pattern has 1 to {MAX_PATTERN} characters", number)
+        try:
+            re2.compile(source(condition), _options(ONE_BYTES))
+        except re2.error as error:
+            cause = error.args[0] if error.args else "it cannot be read"
+            text = cause.decode("utf-8", "replace") if isinstance(cause, bytes) else str(cause)
+            raise RuleError(f"the pattern cannot be used: {text}", number) from None
+
+
+def source(condition: Condition) -> str:
+    """Write a condition as a regular expression of RE2."""
+    pattern = condition.pattern.encode("utf-8", "replace").decode()
+    if condition.kind == "regex":
+        return pattern
+    if condition.kind == "literal":
+        return str(re2.escape(pattern))
+    before, after = (r"\s*(?:[^<]*<)?", r">?\s*") if condition.field == "sender" else ("", "")
+    return rf"(?s)\A{before}{_glob(pattern)}{after}\z"
+
+
+def _glob(pattern: str) -> str:
+    """Translate a shell pattern; a bracket that is never closed is a bracket."""
+    parts, at = [], 0
+    while at < len(pattern):
+        char = pattern[at]
+        close = pattern.find("]", at + 2) if char == "[" else -1
+        if close > 0:
+            parts.append(_bracket(pattern[at + 1 : close]))
+            at = close
+        else:
+            parts.append({"*": ".*", "?": "."}.get(char) or str(re2.escape(char)))
+        at += 1
+    return "".join(parts)
+
+
+def _bracket(inside: str) -> str:
+    negated, chars = inside[0] == "!" and len(inside) > 1, inside.replace("\\", r"\\").replace("[", r"\[").replace("^", r"\^")
+    return f"[^{chars[1:]}]" if negated else f"[{chars}]"
+
+
+def _finder(patterns: Sequence[str]) -> Finder:
+    """Make one automaton of all patterns; where that grows too large, one for each."""
+    together = re2.Set.SearchSet(_options(ALL_BYTES))
+    try:
+        for pattern in patterns:
+            together.Add(pattern)
+        together.Compile()
+    except re2.error:
+        compiled = [re2.compile(pattern, _options(ONE_BYTES)) for pattern in patterns]
+        return lambda text: [number for number, each in enumerate(compiled) if each.search(text)]
+    found: Finder = together.Match
+    return found
+
+
+def _options(max_bytes: int) -> Any:
+    options = re2.Options()
+    options.case_sensitive, options.log_errors, options.max_mem = False, False, max_bytes
+    return options
