@@ -51,14 +51,20 @@ class ClassifierActor(MailboxActor):
             for content in contents
         ]
         found = self.classifier.classify(emails)
-        each_ms = (time.perf_counter() - began) * 1000 / len(deliveries)
-        return [self._row(*item, each_ms, taken) for item in zip(deliveries, contents, found, strict=True)]
+        each_ms, now = (time.perf_counter() - began) * 1000 / len(deliveries), time.time()
+        stamps = {"taken": taken, "classified": now}
+        return [self._row(*item, each_ms, now, stamps) for item in zip(deliveries, contents, found, strict=True)]
 
     def _row(
-        self, delivery: Delivery, content: Content, found: Classification, each_ms: float, taken: float
+        self,
+        delivery: Delivery,
+        content: Content,
+        found: Classification,
+        each_ms: float,
+        now: float,
+        stamps: dict[str, float],
     ) -> NewResult:
         envelope = delivery.envelope
-        now = time.time()
         return NewResult(
             source=envelope.source,
             key=envelope.key,
@@ -75,5 +81,5 @@ class ClassifierActor(MailboxActor):
             processed_at=now,
             below_threshold=found.below_threshold,
             runner_up=found.runner_up,
-            times={**envelope.times, "taken": taken, "classified": now},
+            times=envelope.times | stamps,
         )

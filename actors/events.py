@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-import orjson
+import msgspec
 
 from storage.keys import unescape_id
 from storage.records import DeadLetter, StoredResult
@@ -16,55 +16,87 @@ from storage.records import DeadLetter, StoredResult
 NEW, PROCESS, RETRY, DEAD, LABEL = "new", "process", "retry", "dead", "label"
 
 
-def timestamp(at: float | None) -> str | None:
-    """Seconds since the epoch → RFC 3339 in UTC with milliseconds and `Z`."""
-    return None if at is None else f"{_second(int(at // 1))}.{int(at % 1 * 1000):03d}Z"
+_encode = msgspec.json.Encoder().encode
+
+
+class ResultItem(msgspec.Struct):
+    """A result as `/results/{email_id}` answers it; in events with the email's subject and sender."""
+
+    email_id: str
+    source: str
+    classification: str
+    confidence: float
+    decided_by: str
+    model_version: str
+    below_threshold: bool
+    runner_up: str | None
+    processed_at: str | None
+    processor_id: str
+    processing_time_ms: float | None
+    queued_ms: float | None
+    total_ms: float | None
+    truncated: bool
+    subject: str | msgspec.UnsetType = msgspec.UNSET
+    sender: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class Event(msgspec.Struct):
+    """One entry of the event log; web/live.py reads its topic off its front."""
+
+    event: str
+    data: Any
+    timestamp: str | None
 
 
 @lru_cache(maxsize=1024)
-def _second(at: int) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+def timestamp(at: float | None) -> str | None:
+    """Seconds since the epoch → RFC 3339 in UTC with milliseconds and `Z`."""
+    if at is None:
+        return None
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{int(at % 1 * 1000):03d}Z"
 
 
-def encode_event(event: str, data: dict[str, Any], at: float) -> bytes:
+def encode_event(event: str, data: dict[str, Any] | ResultItem, at: float) -> bytes:
     """One event as the log keeps it: JSON of event, data and timestamp."""
-    return orjson.dumps({"event": event, "data": data, "timestamp": timestamp(at)})
+    return _encode(Event(event, data, timestamp(at)))
 
 
 def result_item(result: StoredResult) -> dict[str, Any]:
     """A result as `/results/{email_id}` answers it."""
-    return {
-        "email_id": readable_id(result.key),
-        "source": result.source,
-        "classification": result.label,
-        "confidence": round(result.confidence, 4),
-        "decided_by": result.decided_by,
-        "model_version": result.model_version,
-        "below_threshold": result.below_threshold,
-        "runner_up": result.runner_up or None,
-        "processed_at": timestamp(result.processed_at),
-        "processor_id": result.processor_id,
-        "processing_time_ms": _ms(result.processing_ms),
-        "queued_ms": _ms(result.queued_ms),
-        "total_ms": _ms(result.total_ms),
-        "truncated": result.truncated,
-    }
+    item: dict[str, Any] = msgspec.to_builtins(_item(result, msgspec.UNSET, msgspec.UNSET))
+    return item
+
+
+def _item(result: StoredResult, subject: str | msgspec.UnsetType, sender: str | msgspec.UnsetType) -> ResultItem:
+    """By position, in the order of the fields: this is made for every email that is processed."""
+    return ResultItem(
+        readable_id(result.key),
+        result.source,
+        result.label,
+        round(result.confidence, 4),
+        result.decided_by,
+        result.model_version,
+        result.below_threshold,
+        result.runner_up or None,
+        timestamp(result.processed_at),
+        result.processor_id,
+        _ms(result.processing_ms),
+        _ms(result.queued_ms),
+        _ms(result.total_ms),
+        result.truncated,
+        subject,
+        sender,
+    )
 
 
 def process_event(result: StoredResult) -> bytes:
     """A new result, with the email's subject."""
-    return encode_event(PROCESS, _with_subject(result), result.processed_at)
+    return encode_event(PROCESS, _item(result, result.subject, result.sender), result.processed_at)
 
 
 def label_event(result: StoredResult, at: float) -> bytes:
     """A person's correction, or its undo."""
-    return encode_event(LABEL, _with_subject(result), at)
-
-
-def _with_subject(result: StoredResult) -> dict[str, Any]:
-    item = result_item(result)
-    item["subject"], item["sender"] = result.subject, result.sender
-    return item
+    return encode_event(LABEL, _item(result, result.subject, result.sender), at)
 
 
 def new_event(source: str, keys: Sequence[str], at: float) -> bytes:

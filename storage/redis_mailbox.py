@@ -110,7 +110,8 @@ class RedisMailboxes(RedisEventLog, RedisPresence):
                 keys += self.keys.block(name)
                 args += (room.messages, room.bytes)
         state, *flat = self._run("take", keys, args)
-        return state, self._deliveries(mailbox, flat)
+        deaths = map(int, flat[:2]) if state == b"lone" else ()
+        return state, self._deliveries(mailbox, flat[2:] if deaths else flat, *deaths)
 
     def _wait_for_one(self, mailbox: str, consumer: str, seconds: float) -> list[Delivery]:
         """Wait at the server for the first message: the one of all waiting consumers that it wakes gets it."""
@@ -121,7 +122,7 @@ class RedisMailboxes(RedisEventLog, RedisPresence):
         flat: list[Any] = []
         for stream, entries in sorted((reply or {}).items()):
             for entry, fields in entries[0]:
-                flat += (lanes.index(stream.decode()) + 1, entry, fields.get(b"e", b""), 0, 0)
+                flat += (lanes.index(stream.decode()) + 1, entry, fields.get(b"e", b""))
         return self._deliveries(mailbox, flat)
 
     def pending(
@@ -130,9 +131,9 @@ class RedisMailboxes(RedisEventLog, RedisPresence):
         """As the contract says. One from quarantine comes alone, after all others are settled or passed by `after`."""
         seen = after or {}
         starts = [seen.get(lane, "0") for lane in ALL_LANES]
-        dropped, *flat = self._run("pending", self.keys.block(mailbox), [consumer, count, *starts])
+        dropped, deaths, lone_deaths, *flat = self._run("pending", self.keys.block(mailbox), [consumer, count, *starts])
         self.dropped += dropped
-        held = self._deliveries(mailbox, flat)
+        held = self._deliveries(mailbox, flat, int(deaths), int(lone_deaths))
         held.sort(key=lambda delivery: _age_order(delivery.entry))
         return held[:count]
 
@@ -224,19 +225,18 @@ class RedisMailboxes(RedisEventLog, RedisPresence):
                     yield found.source, found.ref, found.generation
                 start = f"({page[-1][0].decode()}"
 
-    def _deliveries(self, mailbox: str, flat: Sequence[Any]) -> list[Delivery]:
+    def _deliveries(self, mailbox: str, flat: Sequence[Any], deaths: int = 0, lone_deaths: int = 0) -> list[Delivery]:
         """Records of the scripts' flat replies; what cannot be read was not written by us, and leaves the mailbox."""
         found = []
-        for at in range(0, len(flat), 5):
-            number, entry, packed, deaths, lone_deaths = flat[at : at + 5]
+        triples = iter(flat)
+        for number, entry, packed in zip(triples, triples, triples, strict=True):
             try:
                 envelope = _decode(packed)
             except msgspec.MsgspecError:
                 self._drop(mailbox, number, entry, len(packed))
                 continue
             lane = ALL_LANES[number - 1]
-            size = len(packed)
-            found.append(Delivery(mailbox, lane, entry.decode(), envelope, size, int(deaths), int(lone_deaths)))
+            found.append(Delivery(mailbox, lane, entry.decode(), envelope, len(packed), deaths, lone_deaths))
         return found
 
     def _drop(self, mailbox: str, number: int, entry: bytes, size: int) -> None:

@@ -6,8 +6,9 @@
 -- ARGV[1]     consumer;  ARGV[2]  its process, the part before the last slash;  ARGV[3]  bytes at most
 -- ARGV[4..6]  how many from high, normal, low;  ARGV[7]  how long a turn with the quarantine lasts, ms
 -- ARGV[8..]   for each mailbox downstream: its limit in messages, in bytes
--- Returns {state, lane, entry, envelope, deaths, lone deaths, lane, entry, …}; state says why there is nothing: 'empty',
--- 'full' (no room downstream), 'turn' (the process empties its hands for the quarantine), 'alone' (it holds such a message).
+-- Returns {state, lane, entry, envelope, lane, entry, …}; for one from quarantine {'lone', its two numbers of deaths, lane,
+-- entry, envelope}. The state says why there is nothing: 'empty', 'full' (no room downstream), 'turn' (the process empties
+-- its hands for the quarantine), 'alone' (it holds such a message).
 --
 -- The entry's place among the pending ones of `quarantine` is the mark that it was handed out alone: it is written in this
 -- very step, and release.lua reads it there. At most one is in hand at a time, over all nodes.
@@ -62,18 +63,19 @@ local function lone(now, resting_too)
   if duty[4] == '0' then
     redis.call('HSET', KEYS[6], 'until', now + turn, 'rest', now + 2 * turn, 'served', 1)
   end
-  return {'lone', QUARANTINE, entry[1], entry[2][2], entry[2][4] or '0', entry[2][6] or '0'}
+  return {'lone', entry[2][4] or '0', entry[2][6] or '0', QUARANTINE, entry[1], entry[2][2]}
 end
 
 local function fill(lane, want)
-  local got = 0
+  local got, at = 0, #out
   while got < want and budget > 0 do
     local asked = math.min(want - got, STEP)
     local entries = read(KEYS[lane], consumer, '>', asked)
     for _, entry in ipairs(entries) do
-      local at = #out
-      out[at + 1], out[at + 2], out[at + 3], out[at + 4], out[at + 5] = lane, entry[1], entry[2][2], '0', '0'
-      budget = budget - #entry[2][2]
+      local envelope = entry[2][2]
+      out[at + 1], out[at + 2], out[at + 3] = lane, entry[1], envelope
+      at = at + 3
+      budget = budget - #envelope
     end
     got = got + #entries
     if #entries < asked then break end
