@@ -8,6 +8,7 @@ import heapq
 import random
 import secrets
 import time
+from collections.abc import Callable
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -17,7 +18,7 @@ from gevent.event import Event
 
 from fakemail.faults import Faults
 from fakemail.signature import sign
-from fakemail.transport import Connections, Patience, TransportError
+from fakemail.transport import Connections, Patience, Resolve, TransportError
 
 QUEUE_LIMIT = 64
 MAX_TRIES = 60
@@ -36,16 +37,16 @@ class _Message(NamedTuple):
 class Subscriber:
     """One webhook URL, its queue and its greenlet. ValueError for what is no http or https URL."""
 
-    def __init__(self, url: str, webhook_secret: str | None) -> None:
+    def __init__(self, url: str, secret: Callable[[], str | None], resolve: Resolve | None = None) -> None:
         self.url = url
         self.delivered = 0
-        self._connections = Connections(url)
+        self._connections = Connections(url, resolve)
         if not (url.isascii() and url.isprintable()) or " " in url:
             raise ValueError("it must be printable ASCII without spaces")
         parts = urlsplit(url)
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         self._head = f"POST {target} HTTP/1.1\r\nHost: {self._connections.host_header}\r\n"
-        self._secret = webhook_secret
+        self._secret = secret
         self._queue: list[_Message] = []
         self._changed = Event()
         self._failures = 0
@@ -112,8 +113,8 @@ class Subscriber:
             f"{self._head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
             f"webhook-id: {message.msg_id}\r\nwebhook-timestamp: {timestamp}\r\n"
         )
-        if self._secret:
-            head += f"webhook-signature: {sign(self._secret, message.msg_id, timestamp, body)}\r\n"
+        if secret := self._secret():
+            head += f"webhook-signature: {sign(secret, message.msg_id, timestamp, body)}\r\n"
         request = f"{head}\r\n".encode() + body
         answer = self._connections.exchange(request, max_bytes=_MAX_ANSWER_BYTES, patience=_PATIENCE)
         if not 200 <= answer.status < 300:
@@ -121,10 +122,11 @@ class Subscriber:
 
 
 class Notifier:
-    """All subscribers of one account."""
+    """All subscribers of one account. `secret` may be changed at any time; `resolve` says which hosts may be called."""
 
-    def __init__(self, webhook_secret: str | None) -> None:
-        self._secret = webhook_secret
+    def __init__(self, webhook_secret: str | None, resolve: Resolve | None = None) -> None:
+        self.secret = webhook_secret
+        self._resolve = resolve
         self._subscribers: dict[str, Subscriber] = {}
         self._dice = random.Random()
 
@@ -136,7 +138,7 @@ class Notifier:
     def add(self, url: str) -> None:
         """Notify `url` too; ValueError for what is no http or https URL."""
         if url not in self._subscribers:
-            self._subscribers[url] = Subscriber(url, self._secret)
+            self._subscribers[url] = Subscriber(url, lambda: self.secret, self._resolve)
 
     def announce(self, history_id: int, faults: Faults) -> None:
         """Notify everybody that the account has reached `history_id`."""

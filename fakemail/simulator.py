@@ -17,6 +17,7 @@ from gevent.event import AsyncResult, Event
 from gevent.lock import BoundedSemaphore
 from gevent.threadpool import ThreadPool
 
+from fakemail.egress import Egress
 from fakemail.faults import NONE, Faults
 from fakemail.listing import breathe
 from fakemail.notifier import Notifier
@@ -43,9 +44,10 @@ class _Waiting(NamedTuple):
 class Simulator:
     """One FakeMail account. `send` and whatever else writes raises apsw.Error when the disk does not take it."""
 
-    def __init__(self, store: SimulatorStore, webhook_secret: str | None = None) -> None:
+    def __init__(self, store: SimulatorStore, webhook_secret: str | None = None, egress: Egress | None = None) -> None:
         self._store = store
-        self._notifier = Notifier(webhook_secret)
+        self._egress = egress or Egress(loopback=True)
+        self._notifier = Notifier(webhook_secret, self._egress.resolve)
         self._writer = ThreadPool(1)
         self._writing = BoundedSemaphore(1)
         self._waiting: list[_Waiting] = []
@@ -66,7 +68,8 @@ class Simulator:
         return self._newest
 
     def subscribe(self, url: str) -> None:
-        """Notify `url` from now on, over restarts and resets; ValueError for what is no http or https URL."""
+        """Notify `url` from now on, over restarts and resets; ValueError for what may not be called."""
+        self._egress.check(url)
         self._notifier.add(url)
         self._writer.apply(self._store.subscribe, (url,))
 
@@ -144,6 +147,10 @@ class Simulator:
             gevent.sleep(self._faults.latency_ms / 1000)
         return self._faults.answer(self._dice)
 
+    def sign_with(self, webhook_secret: str | None) -> None:
+        """Sign notifications with this secret (the first, where there are several) from now on."""
+        self._notifier.secret = webhook_secret
+
     def close(self) -> None:
         """Stop notifying, let running commits end, close the file."""
         self._notifier.stop()
@@ -196,10 +203,10 @@ class Simulator:
         self._notifier.announce(new[-1], self._faults)
 
 
-def open_simulator(data_dir: Path, webhook_secret: str | None = None) -> Simulator:
-    """The simulator whose account is kept in DATA_DIR/simulator.db."""
+def open_simulator(data_dir: Path, webhook_secret: str | None = None, egress: Egress | None = None) -> Simulator:
+    """The simulator whose account is kept in DATA_DIR/simulator.db; `egress` says which webhooks it may call."""
     data_dir.mkdir(parents=True, exist_ok=True)
-    return Simulator(SimulatorStore(data_dir / "simulator.db"), webhook_secret)
+    return Simulator(SimulatorStore(data_dir / "simulator.db"), webhook_secret, egress)
 
 
 def _render(email_id: str, email: NewEmail, now: float) -> bytes:

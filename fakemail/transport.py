@@ -9,6 +9,8 @@ import contextlib
 import ssl
 import time
 import zlib
+from collections.abc import Callable, Sequence
+from typing import Any
 from urllib.parse import urlsplit
 
 import gevent
@@ -19,6 +21,9 @@ from geventhttpclient.response import HTTPParseError, HTTPResponseParser
 
 _MAX_HEAD_BYTES = 64 * 1024
 _IDLE_S = 30.0
+
+Resolve = Callable[[str, int], Sequence[tuple[int, tuple[Any, ...]]]]
+"""Host and port → (family, address) to connect to; ValueError for a host that may not be called (fakemail/egress.py)."""
 
 
 class TransportError(Exception):
@@ -158,9 +163,10 @@ class Answer(HTTPResponseParser):  # type: ignore[misc] # an untyped C class
 class Connections:
     """Keep-alive connections to the host of `url`; any number of greenlets may call `exchange` at once."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, resolve: Resolve | None = None) -> None:
         """Raise ValueError for what is no http or https URL with a host."""
         parts = urlsplit(url)
+        self._resolve = resolve
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("it must be an http:// or https:// URL with a host")
         if parts.username is not None or parts.password is not None:
@@ -206,10 +212,10 @@ class Connections:
 
     def _connect(self, patience: Patience) -> gsocket.socket:
         try:
-            sock = gsocket.create_connection((self._host, self._port), timeout=patience.connect_s)
+            sock = self._open(patience.connect_s)
         except TimeoutError:
             raise TimedOut(f"no connection within {patience.connect_s:g} s") from None
-        except (OSError, UnicodeError) as error:
+        except (OSError, ValueError) as error:  # of which UnicodeError is one
             raise Unreachable(f"no connection: {error}") from error
         try:
             sock.setsockopt(gsocket.IPPROTO_TCP, gsocket.TCP_NODELAY, 1)
@@ -219,6 +225,23 @@ class Connections:
             if isinstance(error, OSError):
                 raise Unreachable(f"no connection: {error}") from error
             raise
+
+    def _open(self, seconds: float) -> gsocket.socket:
+        """To the host, or to the first that answers of the very addresses that were found good."""
+        if self._resolve is None:
+            return gsocket.create_connection((self._host, self._port), timeout=seconds)
+        failed: OSError = OSError("the name has no address")
+        for family, address in self._resolve(self._host, self._port):
+            sock = gsocket.socket(family, gsocket.SOCK_STREAM)
+            try:
+                sock.settimeout(seconds)
+                sock.connect(address)
+            except OSError as error:
+                sock.close()
+                failed = error
+            else:
+                return sock
+        raise failed
 
     def _converse(
         self, sock: gsocket.socket, request: bytes, max_bytes: int, patience: Patience, *, fresh: bool
