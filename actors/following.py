@@ -5,8 +5,9 @@ emails bear none, what `/watch` said before the listing), in the very transactio
 collapse, so every look may happen twice, overlap another, or be cut off anywhere.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Protocol
 
 from engine.errors import Permanent
@@ -94,9 +95,9 @@ class Follower:
         if watched is None and not self.bears_history:
             return self._list(source, look, start=start, lane=lane)  # now we know: ask /watch first
         look.listed += len(ids)
-        slices = list(_slices(ids)) or ([[]] if move else [])
-        for number, part in enumerate(slices, 1):
-            new = self.books.enter(source, part, look, lane=lane, move=move if number == len(slices) else None)
+        parts = list(slices(ids, SLICE)) or ([[]] if move else [])
+        for number, part in enumerate(parts, 1):
+            new = self.books.enter(source, part, look, lane=lane, move=move if number == len(parts) else None)
             reach("listing.entered")
             self.progress(len(new))
         return self.source
@@ -120,6 +121,8 @@ class Follower:
         return None, None
 
 
-def _slices(ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(ids), SLICE):
-        yield ids[start : start + SLICE]
+def slices(ids: Iterable[str], size: int) -> Iterator[list[str]]:
+    """The ids in lists of `size`, the last one shorter."""
+    rest = iter(ids)
+    while part := list(islice(rest, size)):
+        yield part

@@ -8,6 +8,7 @@ from typing import Any
 
 from gevent.event import Event
 
+from actors import replaying, resync
 from actors.bodies import CLASSIFY, FETCH, look_mailbox
 from actors.broadcaster import Broadcaster
 from actors.feeder import Feeder
@@ -15,6 +16,7 @@ from actors.fetcher import Fetcher
 from actors.following import Follower
 from actors.janitor import Janitor
 from actors.lister import Lister
+from actors.tasks import Job, TaskRunner
 from actors.undertaker import Undertaker
 from classification.model import Classifier
 from commands.stores import Stores
@@ -103,7 +105,22 @@ class Front:
                 ),
             ),
             ChildSpec("lister", self._lister),
+            ChildSpec(
+                "tasks",
+                lambda name: TaskRunner.start(
+                    name=name, tasks=stores.tasks, jobs=self._jobs(), token=self.token, **common
+                ),
+                critical=False,
+            ),
         ]
+
+    def _jobs(self) -> dict[str, Job]:
+        """What long work there is, by the kind of its tasks."""
+        stores, bell = self.stores, self.bell
+        return {
+            resync.KIND: resync.resync(clients={SOURCE: self.client}, books=stores.books, bell=bell),
+            replaying.KIND: replaying.replay(letters=stores.dead_letters, bell=bell),
+        }
 
     def _lister(self, name: str) -> Any:
         follower = Follower(SOURCE, self.client, self.stores.books, self.settings.history_overlap_s)
@@ -155,6 +172,7 @@ class Front:
             dead_letters=stores.dead_letters,
             notifications=stores.notifications,
             desired=stores.desired,
+            tasks=stores.tasks,
             reader=stores.reader,
             sources={SOURCE: SourceConfig(SOURCE, self.fakemail_url or "", self.client, secrets)},
             classifier=classifier,

@@ -24,6 +24,7 @@ from storage.redis_client import check_server, connect
 from storage.redis_mailbox import RedisMailboxes
 from storage.results import ResultStore
 from storage.search import Search
+from storage.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +46,7 @@ class Stores:
     dead_letters: DeadLetters
     notifications: Notifications
     desired: Desired
+    tasks: Tasks
     search: Search
     reader: Reader
     ledger: SqlLedger
@@ -69,6 +71,7 @@ def open_stores(settings: Settings, redis_url: str, process: str) -> Stores:
         dead_letters=DeadLetters(database),
         notifications=Notifications(database),
         desired=Desired(database),
+        tasks=Tasks(database),
         search=Search(database),
         reader=Reader(database),
         ledger=SqlLedger(books),

@@ -8,7 +8,7 @@ retries.py hold what happens in it) and safe to repeat after DependencyTrouble. 
 
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from storage import feeding, retries, sources
 from storage.database import Database
@@ -48,18 +48,27 @@ class Books:
         return self._db.read(sources.find, name)
 
     def enter(
-        self, source: SourceState, ids: Sequence[str], look: Look, *, lane: str, move: CursorMove | None = None
+        self,
+        source: SourceState,
+        ids: Sequence[str],
+        look: Look,
+        *,
+        lane: str,
+        move: CursorMove | None = None,
+        also: Callable[[int], None] | None = None,
     ) -> list[tuple[int, str]]:
         """Enter one slice (at most 2,000) of listed ids, as FakeMail gave them; (ref, key) of the new open rows.
 
         Known ids are passed over. With `move` the cursor goes along in the same transaction; StaleError, and nothing
         is entered, when it is not where the move expects it. Ids of over 512 bytes become dead letters at once. Adds
-        to `look.new` and sets `look.id` when its row is written.
+        to `look.new` and sets `look.id` when its row is written. `also` is told in the same transaction how many were new.
         """
         unknown = self._unknown(source.id, ids)
-        if not unknown and move is None:
+        if not unknown and move is None and also is None:
             return []
-        look.id, new = self._db.write(sources.enter, source.id, unknown, look, lane=lane, move=move, shard=self._shard)
+        look.id, new = self._db.write(
+            sources.enter, source.id, unknown, look, lane=lane, move=move, also=also, shard=self._shard
+        )
         look.new += len(new)
         return new
 

@@ -6,7 +6,7 @@ unique by (ref, generation), and its `state` says whether it still stands. Every
 
 # ruff: noqa: S608  (what is put into statements is constants of ours; values are parameters)
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from engine.mailbox import LANES
@@ -68,9 +68,20 @@ class DeadLetters:
         """Give the failed tries of one life of an email, first to last."""
         return self._db.read(_attempts_of, ref, generation)
 
-    def replay(self, ids: Sequence[int], *, lane: str = "high") -> int:
-        """Open the emails of these letters again, as a new generation with no attempts spent; how many."""
-        return self._db.write(_replay, ids, LANES.index(lane), self._shard) if ids else 0
+    def count(self, before: int | None = None, **filters: Any) -> int:
+        """How many letters stand that `page` with the same `before` and filters would give."""
+        return self._db.read(_count, before, _filters(**filters))
+
+    def newest(self) -> int:
+        """The id of the newest letter; 0 when there never was one."""
+        return self._db.read(_newest)
+
+    def replay(self, ids: Sequence[int], *, lane: str = "high", also: Callable[[int], None] | None = None) -> int:
+        """Open the emails of these letters again, as a new generation with no attempts spent; how many.
+
+        `also` is told that number in the same transaction.
+        """
+        return self._db.write(_replay, ids, LANES.index(lane), self._shard, also) if ids or also else 0
 
     def discard(self, letter_id: int) -> bool:
         """Give the email up (dead → discarded); False where the letter does not stand."""
@@ -143,7 +154,7 @@ def _letters_of(burials: Sequence[Burial]) -> dict[tuple[int, int, str], DeadLet
     rows = execute(
         f"SELECT {LETTER_COLUMNS} FROM {LETTER_TABLES} JOIN {table} "
         "ON batch.ref = dead_letter.ref AND batch.generation = dead_letter.generation "
-        "WHERE book.state = 2 AND book.generation = dead_letter.generation",
+        "WHERE +book.state = 2 AND book.generation = dead_letter.generation",
         params,
     )
     letters = [dead_letter(row) for row in rows]
@@ -167,14 +178,28 @@ def _filters(**given: Any) -> list[tuple[str, Any]]:
 
 
 def _page(before: int | None, limit: int, filters: list[tuple[str, Any]]) -> tuple[list[DeadLetter], int | None]:
-    wanted = [*filters, *([("dead_letter.id < ?", before)] if before is not None else [])]
-    where = " AND ".join(["dead_letter.state = 0", *(condition for condition, _ in wanted)])
+    where, values = _standing_where(before, filters)
     rows = execute(
         f"SELECT {LETTER_COLUMNS} FROM {LETTER_TABLES} WHERE {where} ORDER BY dead_letter.id DESC LIMIT ?",
-        [*(value for _, value in wanted), limit + 1],
+        [*values, limit + 1],
     )
     letters = [dead_letter(row) for row in rows[:limit]]
     return letters, letters[-1].id if len(rows) > limit else None
+
+
+def _standing_where(before: int | None, filters: list[tuple[str, Any]]) -> tuple[str, list[Any]]:
+    wanted = [*filters, *([("dead_letter.id < ?", before)] if before is not None else [])]
+    where = " AND ".join(["dead_letter.state = 0", *(condition for condition, _ in wanted)])
+    return where, [value for _, value in wanted]
+
+
+def _count(before: int | None, filters: list[tuple[str, Any]]) -> int:
+    where, values = _standing_where(before, filters)
+    return int(execute(f"SELECT COUNT(*) FROM {LETTER_TABLES} WHERE {where}", values)[0][0])
+
+
+def _newest() -> int:
+    return int(execute("SELECT COALESCE(MAX(id), 0) FROM dead_letter")[0][0])
 
 
 def _groups() -> list[DeadLetterGroup]:
@@ -204,12 +229,19 @@ def _standing(ids: Sequence[int]) -> list[tuple[Any, ...]]:
     return execute(
         "SELECT dead_letter.id, book.id, book.generation, book.source FROM dead_letter "
         f"JOIN book ON book.id = dead_letter.ref WHERE dead_letter.id IN (SELECT batch.id FROM {table}) "
-        "AND book.state = 2 AND book.generation = dead_letter.generation ORDER BY book.id",
+        "AND +book.state = 2 AND book.generation = dead_letter.generation ORDER BY book.id",
         params,
     )
 
 
-def _replay(ids: Sequence[int], lane: int, shard: str) -> int:
+def _replay(ids: Sequence[int], lane: int, shard: str, also: Callable[[int], None] | None) -> int:
+    opened = _open_again(ids, lane, shard) if ids else 0
+    if also is not None:
+        also(opened)
+    return opened
+
+
+def _open_again(ids: Sequence[int], lane: int, shard: str) -> int:
     standing = _standing(ids)
     if not standing:
         return 0
@@ -219,7 +251,7 @@ def _replay(ids: Sequence[int], lane: int, shard: str) -> int:
     opened = execute(
         "UPDATE book SET state = 0, generation = book.generation + 1, attempts = 0, next_attempt_at = NULL, "
         f"first_missing_at = NULL, last_error = NULL, lane = ?, feed_seq = batch.seq FROM {table} "
-        "WHERE book.id = batch.ref AND book.state = 2 AND book.generation = batch.generation RETURNING book.id",
+        "WHERE book.id = batch.ref AND +book.state = 2 AND book.generation = batch.generation RETURNING book.id",
         [lane, *params],
     )
     refs = {ref for (ref,) in opened}

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from engine.errors import SettingsError
 from storage import search_tables
-from storage.models import MODELS, MetaRow
+from storage.models import MODELS, MetaRow, TaskRow
 from storage.statements import execute
 
 ADVISORY_LOCK = 0x656D61696C
@@ -24,7 +24,11 @@ def _emails_of_a_look() -> None:
     execute("CREATE INDEX IF NOT EXISTS book_look ON book (look, id)")
 
 
-STEPS: Sequence[Callable[[], None]] = (_first_tables, search_tables.create, _emails_of_a_look)
+def _tasks() -> None:
+    TaskRow.create_table()
+
+
+STEPS: Sequence[Callable[[], None]] = (_first_tables, search_tables.create, _emails_of_a_look, _tasks)
 """Step n brings the schema to version n, counted from 1."""
 
 

@@ -251,6 +251,29 @@ class Desired(Table):
     version = BigIntegerField()
 
 
+class TaskRow(Table):
+    """Long work that somebody asked for, with its progress (storage/tasks.py)."""
+
+    id = BigAutoField()
+    kind = TextField()
+    params = TextField()  # JSON
+    state = TextField()
+    runner = TextField(null=True)
+    position = TextField(null=True)  # JSON
+    done = BigIntegerField()
+    total = BigIntegerField(null=True)
+    counts = TextField()  # JSON
+    error = TextField(null=True)
+    starts = IntegerField()
+    created_at = DoubleField()
+    started_at = DoubleField(null=True)
+    ended_at = DoubleField(null=True)
+    updated_at = DoubleField()
+
+    class Meta:
+        table_name = "task"
+
+
 class MetaRow(Table):
     """Facts about the database itself: schema version, books_id, watermarks."""
 
@@ -274,4 +297,5 @@ MODELS = (
     Counter,
     Bucket,
     Desired,
+    TaskRow,
 )

@@ -7,7 +7,7 @@ it was; the recent cursors with their times say up to where a successful poll ha
 # ruff: noqa: S608  (what is put into statements is constants of ours; values are parameters)
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -71,7 +71,14 @@ def known(source_id: int, keys: Sequence[str]) -> set[str]:
 
 
 def enter(
-    source_id: int, ids: Sequence[str], look: Look, *, lane: str, move: CursorMove | None, shard: str
+    source_id: int,
+    ids: Sequence[str],
+    look: Look,
+    *,
+    lane: str,
+    move: CursorMove | None,
+    also: Callable[[int], None] | None,
+    shard: str,
 ) -> tuple[int, list[tuple[int, str]]]:
     """Enter ids that are new and move the cursor with them: (id of the look's row, new open rows as (ref, key)).
 
@@ -84,6 +91,8 @@ def enter(
         _move_cursor(source_id, move)
     have = known(source_id, list(keys))
     new = [key for key in keys if key not in have]
+    if also is not None:
+        also(len(new))
     if not new:
         return look.id, []
     look_id = _write_look(source_id, look, len(new))

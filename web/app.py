@@ -27,6 +27,7 @@ from web import (
     schemas,
     schemas_system,
     system,
+    tasks,
 )
 from web.assets import static_file
 from web.auth import Gate
@@ -102,10 +103,14 @@ ROUTES = (
     Route("POST", "/actors/resize", system.resize, "Resize the pools", "actors", {200: t.ControlAnswer}, "full", t.ResizeRequest),
     Route("GET", "/dead-letters", dead_letters.all_letters, "All dead letters", "dead letters", {200: t.DeadLetterPage}, query=t.DeadLetterQuery),
     Route("GET", "/dead-letters/groups", dead_letters.groups, "Dead letters by cause", "dead letters", {200: t.DeadLetterGroups}),
-    Route("POST", "/dead-letters/replay", dead_letters.replay_some, "Replay by filter", "dead letters", {200: t.ReplayAnswer}, "full", t.DeadLetterFilter),
+    Route("POST", "/dead-letters/replay", dead_letters.replay_some, "Replay by filter", "dead letters", {200: t.ReplayAnswer, 202: t.TaskItem}, "full", t.DeadLetterFilter),
     Route("GET", "/dead-letters/{letter_id}", dead_letters.one_letter, "One dead letter", "dead letters", {200: t.DeadLetterAnswer}, problems=(404,)),
     Route("DELETE", "/dead-letters/{letter_id}", dead_letters.discard, "Discard one", "dead letters", {204: None}, "full", problems=(404, 409)),
     Route("POST", "/dead-letters/{letter_id}/replay", dead_letters.replay_one, "Replay one", "dead letters", {200: t.ReplayAnswer}, "full", problems=(404, 409)),
+    Route("POST", "/resync", tasks.resync, "List the history again", "long work", {202: t.TaskItem}, "full", t.ResyncRequest, s.SourceQuery, problems=(404,)),
+    Route("GET", "/tasks", tasks.all_tasks, "All long work", "long work", {200: t.TaskPage}, query=t.TaskQuery),
+    Route("GET", "/tasks/{task_id}", tasks.one_task, "How far it is", "long work", {200: t.TaskItem}, problems=(404,)),
+    Route("DELETE", "/tasks/{task_id}", tasks.cancel, "Cancel it", "long work", {200: t.TaskItem}, "full", problems=(404, 409)),
     Route("GET", "/events", system.events, "The event log", "events", {200: t.EventPage}, query=t.EventQuery, problems=(410,)),
     Route("GET", "/ws/emails/{client_id}", system.events_socket, "Real-time updates (WebSocket)", "events", {101: None}, problems=(426,)),
     Route("GET", "/health", health.health, "Health", "system", {200: t.HealthAnswer, 503: t.HealthAnswer}, "public"),

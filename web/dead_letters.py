@@ -6,12 +6,14 @@ Reads and writes through storage/dead_letters.py, whose guards make a second rep
 from typing import Any
 
 from actors.events import dead_letter_item, timestamp
+from actors.replaying import KIND as REPLAY
 from storage.keys import shown_key
 from storage.records import DeadLetter
 from web.dispatch import Answer, Call
 from web.problems import Problem
 from web.results import page_answer
 from web.schemas_system import DeadLetterFilter, DeadLetterQuery
+from web.tasks import accepted
 from web.validation import make_cursor, read_cursor, read_time
 
 BATCH = 500
@@ -73,19 +75,35 @@ def replay_one(call: Call, letter_id: str) -> dict[str, Any]:
     return {"matched": 1, "replayed": 1, "dry_run": False}
 
 
-def replay_some(call: Call) -> dict[str, Any]:
-    """All that fit every condition given; with `dry_run` they are only counted."""
+def replay_some(call: Call) -> dict[str, Any] | Answer:
+    """All that fit every condition given. Up to 500 at once, with 200; more as a task, with 202, at `per_second`. `dry_run` only counts."""
     wanted: DeadLetterFilter = call.body
-    matched = replayed = 0
-    before: int | None = None
-    while True:
-        letters, before = call.services.dead_letters.page(before, BATCH, **_filters(wanted))
-        chosen = [each.id for each in letters if wanted.ids is None or each.id in wanted.ids]
+    letters, filters = call.services.dead_letters, _filters(wanted)
+    if wanted.ids is not None:
+        return _replay_named(call, wanted, filters)
+    below = letters.newest() + 1
+    matched = letters.count(below, **filters)
+    if wanted.dry_run:
+        return {"matched": matched, "replayed": 0, "dry_run": True}
+    if matched > BATCH:
+        given = {name: value for name, value in filters.items() if value is not None}
+        params = {"filter": given, "below": below, "per_second": wanted.per_second}
+        return accepted(call.services.tasks.create(REPLAY, params))
+    page, _ = letters.page(below, BATCH, **filters)
+    return {"matched": matched, "replayed": letters.replay([each.id for each in page]), "dry_run": False}
+
+
+def _replay_named(call: Call, wanted: DeadLetterFilter, filters: dict[str, Any]) -> dict[str, Any]:
+    """Those of the named letters that fit the other conditions too."""
+    names, matched, replayed = set(wanted.ids or ()), 0, 0
+    before: int | None = max(names, default=0) + 1
+    while before is not None and before > min(names, default=0):
+        page, before = call.services.dead_letters.page(before, BATCH, **filters)
+        chosen = [each.id for each in page if each.id in names]
         matched += len(chosen)
         if chosen and not wanted.dry_run:
             replayed += call.services.dead_letters.replay(chosen)
-        if before is None:
-            return {"matched": matched, "replayed": replayed, "dry_run": wanted.dry_run}
+    return {"matched": matched, "replayed": replayed, "dry_run": wanted.dry_run}
 
 
 def discard(call: Call, letter_id: str) -> Answer:

@@ -22,11 +22,13 @@ BY_ACCESS = {"public": (), "page": (403,), "read": (401, 403), "full": (401, 403
 PATH_TEXTS = {
     "email_id": "The email's id, percent-encoded, a slash too",
     "letter_id": "The dead letter's number",
+    "task_id": "The task's number",
     "source": "A FakeMail account by its name",
     "client_id": "Any name; two clients may share it",
     "name": "A file's name",
     "path": "A file's path",
 }
+NUMBERS = ("letter_id", "task_id")
 TITLES = {
     status: HTTPStatus(status).phrase for status in (400, 401, 403, 404, 409, 410, 413, 415, 422, 426, 429, 500, 503)
 }
@@ -105,7 +107,7 @@ def _path_parameters(route: Route) -> list[dict[str, Any]]:
             "in": "path",
             "required": True,
             "description": PATH_TEXTS[name],
-            "schema": {"type": "integer", "minimum": 1} if name == "letter_id" else {"type": "string", "minLength": 1},
+            "schema": {"type": "integer", "minimum": 1} if name in NUMBERS else {"type": "string", "minLength": 1},
         }
         for name in PARAMETER.findall(route.path)
     ]

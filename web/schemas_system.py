@@ -235,6 +235,7 @@ class DeadLetterFilter(msgspec.Struct, forbid_unknown_fields=True):
     since: Moment | None = None
     until: Moment | None = None
     dry_run: bool = False
+    per_second: Annotated[int, Meta(ge=1, le=10_000, description="How fast a replay that becomes a task may go")] = 100
 
 
 class DeadLetterQuery(msgspec.Struct):
@@ -272,6 +273,47 @@ class ReplayAnswer(msgspec.Struct):
     matched: Count
     replayed: Count
     dry_run: bool
+
+
+# -- long work
+
+
+class ResyncRequest(msgspec.Struct, forbid_unknown_fields=True, rename={"start": "from"}):
+    """From which history id on the history shall be listed again."""
+
+    start: Annotated[int, Meta(ge=0, le=2**63 - 1)] | Literal["beginning"]
+
+
+class TaskItem(msgspec.Struct):
+    """Long work; `total` is null until it is known, `recovered` (emails that the books had not known) is a resync's."""
+
+    id: int
+    kind: str
+    state: Literal["queued", "running", "done", "failed", "cancelled"]
+    params: dict[str, Any]
+    done: Count
+    total: Count | None
+    recovered: Count | None
+    counts: dict[str, int]
+    error: str | None
+    created_at: Time
+    started_at: Time | None
+    ended_at: Time | None
+    updated_at: Time
+
+
+class TaskPage(msgspec.Struct):
+    """Newest first."""
+
+    items: list[TaskItem]
+    next_cursor: str | None
+
+
+class TaskQuery(msgspec.Struct):
+    """A page of tasks."""
+
+    limit: Limit = 20
+    cursor: Cursor | None = None
 
 
 # -- events

@@ -19,6 +19,7 @@ from storage.desired import Desired
 from storage.notifications import Notifications
 from storage.reading import Reader
 from storage.results import ResultStore
+from storage.tasks import Tasks
 from web.live import Hub
 from web.server_body import WsgiApp
 
@@ -71,6 +72,7 @@ class Services:
     dead_letters: DeadLetters
     notifications: Notifications
     desired: Desired
+    tasks: Tasks
     reader: Reader
     sources: Mapping[str, SourceConfig]
     classifier: Classifier

@@ -24,6 +24,7 @@ from storage.records import DeadLetter, SourceState, StoredResult
 from storage.redis_mailbox import RedisMailboxes
 from storage.results import ResultStore
 from storage.search import Search
+from storage.tasks import Tasks
 from tests.storage.books_fixtures import burial, enter, result
 from tests.web.wsgi_client import WsgiClient
 from web.app import Application
@@ -125,6 +126,7 @@ def system(database: Database, mailboxes: RedisMailboxes, classifier: Classifier
         dead_letters=DeadLetters(database),
         notifications=Notifications(database),
         desired=Desired(database),
+        tasks=Tasks(database),
         reader=Reader(database),
         sources={"main": SourceConfig("main", "http://127.0.0.1:1", NoFakeMail())},
         classifier=classifier,

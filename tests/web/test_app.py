@@ -24,6 +24,7 @@ REQUESTS = {
     "/dead-letters/replay": {"reason": "classifier_error", "dry_run": True},
     "/setup": {"webhook_url": "http://127.0.0.1:9/webhook"},
     "/login": {"token": "x"},
+    "/resync": {"from": "beginning"},
 }
 QUERIES = {
     "/results": "?limit=1&q=subject&min_confidence=0.1",
@@ -37,6 +38,7 @@ NAMES = {
     "client_id": "me",
     "name": "swagger-ui.css",
     "path": "index.html",
+    "task_id": "1",
 }
 
 

@@ -1,0 +1,44 @@
+"""The task `replay`: opens the dead letters of a filter again, a few at a time and no faster than asked, as low priority.
+
+Run by actors/tasks.py. It goes from the newest letter that stood when the task was made down to the oldest, so it ends, and what it
+opens and fails again is left alone. Each batch is counted in the transaction that opens it.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from gevent.event import Event
+
+from actors.tasks import Job, Run
+from storage.dead_letters import DeadLetters
+from storage.tasks import Step, advance
+
+KIND = "replay"
+BATCH = 500
+
+
+def replay(*, letters: DeadLetters, bell: Event) -> Job:
+    """The job. Params: `filter` as DeadLetters.page takes it, `below` (a letter id), `per_second`; counts `replayed`."""
+
+    def run(run: Run) -> Iterator[float]:
+        params = run.task.params
+        size = max(1, min(BATCH, params["per_second"]))
+        before, done = run.task.position or params["below"], run.task.done
+        run.advance(total=done + letters.count(before, **params["filter"]))
+        while True:
+            page, before = letters.page(before, size, **params["filter"])
+            done += len(page)
+            letters.replay([each.id for each in page], lane="low", also=_counted(run, done, before))
+            bell.set()
+            if before is None:
+                return
+            yield size / params["per_second"]
+
+    return run
+
+
+def _counted(run: Run, done: int, before: Any) -> Callable[[int], None]:
+    def also(opened: int) -> None:
+        advance(run.task.id, run.runner, Step(done=done, position=before, counts={"replayed": opened}))
+
+    return also

@@ -1,0 +1,44 @@
+"""The task `resync`: lists a source's history again from a given place and enters what the books do not know, as low priority.
+
+Run by actors/tasks.py. Neither cursor nor floor moves. A restart lists again from the same place: known ids collapse, and how many
+were recovered is counted in the transaction that enters them.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+
+from gevent.event import Event
+
+from actors.following import SLICE, History, slices
+from actors.tasks import Job, Run
+from storage.books import Books
+from storage.records import Look
+from storage.tasks import Step, advance
+
+KIND = "resync"
+
+
+def resync(*, clients: Mapping[str, History], books: Books, bell: Event) -> Job:
+    """The job; its tasks have the params `source` and `from` (a history id), and count `recovered`."""
+
+    def run(run: Run) -> Iterator[None]:
+        source = books.source(run.task.params["source"])
+        listing = clients[source.name].list_emails(run.task.params["from"])
+        run.advance(done=0, total=len(listing))
+        yield
+        look, done = Look(KIND, time.time(), listed=len(listing)), 0
+        for part in slices(listing, SLICE):
+            done += len(part)
+            new = books.enter(source, part, look, lane="low", also=_counted(run, done))
+            if new:
+                bell.set()
+            yield
+
+    return run
+
+
+def _counted(run: Run, done: int) -> Callable[[int], None]:
+    def also(new: int) -> None:
+        advance(run.task.id, run.runner, Step(done=done, counts={"recovered": new}))
+
+    return also

@@ -1,0 +1,188 @@
+"""Long work that people ask for (resync, bulk replay, reprocessing): a row a task, with its progress and where to go on.
+
+Created and cancelled by the web, carried on by the runner in actors/tasks.py. A task that runs belongs to one runner by a random name,
+which guards every step; `Step` may be written in the transaction of the work itself, so that what it counts is exact over kills.
+"""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from engine.errors import StaleError
+from storage.database import Database
+from storage.statements import clean, encode_json, execute, for_update
+
+MAX_ERROR = 2_000
+ENDED = ("done", "failed", "cancelled")
+COLUMNS = "id, kind, params, state, position, done, total, counts, error, starts, created_at, started_at, ended_at, updated_at"
+
+
+class Task(msgspec.Struct, frozen=True):
+    """One task. `state`: queued, running, done, failed or cancelled; `counts` is what came of it, by name."""
+
+    id: int
+    kind: str
+    params: dict[str, Any]
+    state: str
+    position: Any  # where its job goes on after a restart; None: from its beginning
+    done: int
+    total: int | None  # None: not known yet
+    counts: dict[str, int]
+    error: str | None
+    starts: int  # runners that took it up since it last got on
+    created_at: float
+    started_at: float | None
+    ended_at: float | None
+    updated_at: float
+
+
+class Step(msgspec.Struct, frozen=True):
+    """How far a task has come: None leaves a field as it is; `counts` are added."""
+
+    done: int | None = None
+    total: int | None = None
+    position: Any = None
+    counts: Mapping[str, int] = {}
+
+
+class Tasks:
+    """The tasks of one system."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def create(self, kind: str, params: Mapping[str, Any]) -> Task:
+        """Ask for one; the same (kind and params) that has not ended yet is that one."""
+        return self._db.write(_create, kind, encode_json(dict(sorted(params.items()))).decode())
+
+    def get(self, task_id: int) -> Task | None:
+        """Give one."""
+        return self._db.read(_get, task_id)
+
+    def page(self, before: int | None, limit: int) -> tuple[list[Task], int | None]:
+        """Give tasks, newest first, with ids below `before`; and the `before` of the next page, if any."""
+        return self._db.read(_page, before, limit)
+
+    def open(self) -> list[Task]:
+        """Give those that have not ended, oldest first."""
+        return self._db.read(_open)
+
+    def cancel(self, task_id: int) -> Task | None:
+        """End it where it is, at once; what it has done stays. One that has ended stays as it is."""
+        self._db.write(_end, task_id, None, "cancelled", None)
+        return self.get(task_id)
+
+    def claim(self, task_id: int, runner: str) -> Task | None:
+        """Make a task this runner's, whoever had it; None when it has ended."""
+        return self._db.write(_claim, task_id, runner)
+
+    def advance(self, task_id: int, runner: str, step: Step) -> None:
+        """Write a step; StaleError when the task was cancelled or is another runner's by now."""
+        self._db.write(advance, task_id, runner, step)
+
+    def finish(self, task_id: int, runner: str, error: str | None = None) -> bool:
+        """End it as done, or as failed by `error`; False when it was not this runner's any more."""
+        return self._db.write(_end, task_id, runner, "done" if error is None else "failed", error)
+
+    def prune(self, before: float) -> int:
+        """Forget tasks that ended before a time; how many."""
+        return self._db.write(_prune, before)
+
+
+def advance(task_id: int, runner: str, step: Step) -> None:
+    """Write a step inside a transaction of Database.write; StaleError, so that nothing is written, when it is not ours."""
+    rows = execute(
+        f"SELECT counts FROM task WHERE id = ? AND state = 'running' AND runner = ? {for_update()}",  # noqa: S608  (a clause of ours)
+        [task_id, runner],
+    )
+    if not rows:
+        raise StaleError(f"task {task_id} is not this runner's any more")
+    counts = msgspec.json.decode(rows[0][0], type=dict[str, int])
+    for name, count in step.counts.items():
+        counts[name] = counts.get(name, 0) + count
+    position = None if step.position is None else encode_json(step.position).decode()
+    execute(
+        "UPDATE task SET done = COALESCE(?, done), total = COALESCE(?, total), position = COALESCE(?, position), "
+        "counts = ?, starts = 0, updated_at = ? WHERE id = ?",
+        [step.done, step.total, position, encode_json(counts).decode(), time.time(), task_id],
+    )
+
+
+def _create(kind: str, params: str) -> Task:
+    same = execute(
+        "SELECT id FROM task WHERE kind = ? AND params = ? AND state IN ('queued', 'running') ORDER BY id LIMIT 1",
+        [kind, params],
+    )
+    now = time.time()
+    made = same or execute(
+        "INSERT INTO task (kind, params, state, done, counts, starts, created_at, updated_at) "
+        "VALUES (?, ?, 'queued', 0, '{}', 0, ?, ?) RETURNING id",
+        [kind, params, now, now],
+    )
+    found = _get(made[0][0])
+    assert found is not None
+    return found
+
+
+def _get(task_id: int) -> Task | None:
+    rows = execute(f"SELECT {COLUMNS} FROM task WHERE id = ?", [task_id])  # noqa: S608  (columns of ours)
+    return _task(rows[0]) if rows else None
+
+
+def _page(before: int | None, limit: int) -> tuple[list[Task], int | None]:
+    below = 2**62 if before is None else before
+    rows = execute(
+        f"SELECT {COLUMNS} FROM task WHERE id < ? ORDER BY id DESC LIMIT ?",  # noqa: S608  (columns of ours)
+        [below, limit + 1],
+    )
+    tasks = [_task(row) for row in rows[:limit]]
+    return tasks, tasks[-1].id if len(rows) > limit else None
+
+
+def _open() -> list[Task]:
+    sql = f"SELECT {COLUMNS} FROM task WHERE state IN ('queued', 'running') ORDER BY id"  # noqa: S608  (columns of ours)
+    return [_task(row) for row in execute(sql)]
+
+
+def _claim(task_id: int, runner: str) -> Task | None:
+    now = time.time()
+    claimed = execute(
+        "UPDATE task SET state = 'running', runner = ?, starts = starts + 1, started_at = COALESCE(started_at, ?), "
+        "updated_at = ? WHERE id = ? AND state IN ('queued', 'running') RETURNING id",
+        [runner, now, now, task_id],
+    )
+    return _get(task_id) if claimed else None
+
+
+def _end(task_id: int, runner: str | None, state: str, error: str | None) -> bool:
+    now = time.time()
+    ours, params = ("", []) if runner is None else (" AND runner = ?", [runner])
+    ended = execute(
+        f"UPDATE task SET state = ?, error = ?, ended_at = ?, updated_at = ? WHERE id = ? "  # noqa: S608  (a clause of ours)
+        f"AND state IN ('queued', 'running'){ours} RETURNING id",
+        [state, None if error is None else clean(error[:MAX_ERROR]), now, now, task_id, *params],
+    )
+    return bool(ended)
+
+
+def _prune(before: float) -> int:
+    return len(execute("DELETE FROM task WHERE ended_at < ? RETURNING id", [before]))
+
+
+def _task(row: tuple[Any, ...]) -> Task:
+    task_id, kind, params, state, position, done, total, counts, error, starts, *times = row
+    return Task(
+        task_id,
+        kind,
+        msgspec.json.decode(params),
+        state,
+        None if position is None else msgspec.json.decode(position),
+        done,
+        total,
+        msgspec.json.decode(counts, type=dict[str, int]),
+        error,
+        starts,
+        *times,
+    )

@@ -1,0 +1,79 @@
+"""`/tasks` and `/resync`: long work is asked for with a 202 and its address, looked at while it goes on, and cancelled.
+
+The rows are storage/tasks.py's; actors/tasks.py does the work on whichever node leads.
+"""
+
+from typing import Any
+
+from actors.events import timestamp
+from actors.resync import KIND as RESYNC
+from storage.tasks import Task
+from web.dispatch import Answer, Call
+from web.problems import Problem
+from web.results import page_answer
+from web.system import the_source
+from web.validation import make_cursor, read_cursor
+
+BEGINNING = "beginning"
+
+
+def resync(call: Call) -> Answer:
+    """List the history again from a history id, or from the beginning, and enter what is not known. Asked again while it runs: the same task."""
+    source = the_source(call, call.query.source)
+    start = 0 if call.body.start == BEGINNING else call.body.start
+    return accepted(call.services.tasks.create(RESYNC, {"source": source.name, "from": start}))
+
+
+def accepted(task: Task) -> Answer:
+    """The answer to whoever asked for long work."""
+    return Answer(task_item(task), 202, headers=(("Location", f"/tasks/{task.id}"),))
+
+
+def all_tasks(call: Call) -> Answer:
+    """Tasks of the last 30 days, newest first."""
+    before = read_cursor("tasks", call.query.cursor)
+    items, following = call.services.tasks.page(before, call.query.limit)
+    return page_answer(call, [task_item(each) for each in items], make_cursor("tasks", following))
+
+
+def one_task(call: Call, task_id: str) -> dict[str, Any]:
+    """How far it is."""
+    return task_item(_task(call, task_id))
+
+
+def cancel(call: Call, task_id: str) -> dict[str, Any]:
+    """Stop it where it is; what it has done stays. 409 where it has ended already."""
+    task = _task(call, task_id)
+    if task.state in ("done", "failed"):
+        raise Problem(409, f"this task has ended: it is {task.state}", state=task.state)
+    ended = call.services.tasks.cancel(task.id)
+    if ended is None or ended.state != "cancelled":
+        raise Problem(409, "this task ended meanwhile")
+    return task_item(ended)
+
+
+def task_item(task: Task) -> dict[str, Any]:
+    """A task as it is shown; `recovered` of a resync, and whatever other kinds count, stand beside `done` and in `counts`."""
+    return {
+        "id": task.id,
+        "kind": task.kind,
+        "state": task.state,
+        "params": task.params,
+        "done": task.done,
+        "total": task.total,
+        "recovered": task.counts.get("recovered", 0) if task.kind == RESYNC else None,
+        "counts": task.counts,
+        "error": task.error,
+        "created_at": timestamp(task.created_at),
+        "started_at": timestamp(task.started_at),
+        "ended_at": timestamp(task.ended_at),
+        "updated_at": timestamp(task.updated_at),
+    }
+
+
+def _task(call: Call, task_id: str) -> Task:
+    number = int(task_id) if task_id.isascii() and task_id.isdigit() and len(task_id) < 19 else 0
+    task = call.services.tasks.get(number)
+    if task is None:
+        raise Problem(404, "there is no such task")
+    return task
