@@ -87,6 +87,8 @@ class EmbeddedValkey:
                 return
             if UNREADABLE.search(complaint):
                 self._set_data_aside()
+            elif self.process is not None and self.process.returncode == -signal.SIGKILL and attempt < 4:
+                log.warning("The embedded Valkey was killed while it started; started again")
             elif PORT_TAKEN not in complaint or attempt == 4:
                 break
         raise EngineError(f"the embedded Valkey did not start: {complaint} (see {self.folder / 'valkey.log'})")

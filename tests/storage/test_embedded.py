@@ -90,6 +90,23 @@ def test_killing_it_loses_nothing_that_was_acknowledged(make):
         assert kept(server) == 100 * round_number
 
 
+def test_one_that_is_killed_while_it_starts_is_started_again(make, monkeypatch):
+    server, killed_ones = make(), []
+    wait = server._wait_until_it_answers
+
+    def killed_at_first(process, patience):
+        if not killed_ones:
+            killed_ones.append(process.pid)
+            process.kill()
+        return wait(process, patience)
+
+    monkeypatch.setattr(server, "_wait_until_it_answers", killed_at_first)
+    server.start()
+    assert server.process.pid not in killed_ones
+    put(server, 10)
+    assert kept(server) == 10
+
+
 def test_a_server_left_behind_is_ended_before_the_next_starts(make):
     old = make()
     old.start()
