@@ -8,6 +8,7 @@ import argparse
 import json
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -29,7 +30,8 @@ from settings import Settings
 
 DRAIN_S = 60.0
 POISON_S = 120.0
-"""More patience while poison is on its way to its dead letter: three hung processes of ten seconds each, and their restarts."""
+"""How long the last emails may take: no progress for so long is a failure. More while poison is on its way to its dead letter,
+three hung processes of ten seconds each and their restarts."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, _settings: Settings) -> int:
     """Drill; 0 when the books balance."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what was started is ended
     seed = random.SystemRandom().randrange(1_000_000) if args.seed is None else args.seed
     folder = Path(tempfile.mkdtemp(prefix="drill-"))
     try:
@@ -139,14 +142,17 @@ def _strike(plan: list[Planned], faults: Faults, ledger: Ledger) -> None:
 
 def _drain(drilled: System, ledger: Ledger, faults: Faults) -> float:
     """Wait until everything accepted is out; the seconds that took. What is not out in time is the verdict's business."""
-    began = time.monotonic()
-    limit = DRAIN_S + (POISON_S if ledger.poison else 0.0)
-    while (spent := time.monotonic() - began) < limit:
+    began = moved = time.monotonic()
+    limit, ended = DRAIN_S + (POISON_S if ledger.poison else 0.0), 0
+    while time.monotonic() - moved < limit:
         faults.mend()
         audit = drilled.get("/audit")
-        if audit and audit["results"] + audit["dead"] >= len(ledger.ids) and audit["unaccounted"] == 0:
-            return spent
+        if audit and audit["results"] + audit["dead"] > ended:
+            ended, moved = audit["results"] + audit["dead"], time.monotonic()
+        if audit and ended >= len(ledger.ids) and audit["unaccounted"] == 0:
+            return time.monotonic() - began
         time.sleep(0.2)
+    spent = time.monotonic() - began
     faults.complaints.append(f"not drained {spent:.0f} s after the last fault: /audit says {drilled.get('/audit')}")
     return spent
 
