@@ -77,10 +77,10 @@ def _provoke(bench: Rig, case: Case, died: Callable[[], bool]) -> None:
     if case.name.startswith("subscribe."):
         bench.mail.set_faults(drop_rate=1.0)  # mail without its notification: it subscribes again
     end = time.monotonic() + DEATH_S
-    bench.send(1, poison="raise")
     while not died():
         if time.monotonic() > end:
             raise DrillError(f"{case} was not reached")
+        bench.send(1, poison="raise")
         bench.send(EMAILS)
         if case.name.endswith(".release"):
             until("a ready system", lambda: died() or bench.system.get("/health/ready"), 30)
