@@ -172,7 +172,7 @@ def _filters(**given: Any) -> list[tuple[str, Any]]:
         "source": "source.name = ?",
         "since": "dead_letter.dead_at >= ?",
         "until": "dead_letter.dead_at < ?",
-        "email": "book.key = ?",
+        "email": "book.id IN (SELECT id FROM book WHERE source IN (SELECT id FROM source) AND key = ?)",
     }
     return [(conditions[name], value) for name, value in given.items() if value is not None]
 

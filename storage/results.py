@@ -228,7 +228,7 @@ def _saved_before(results: Sequence[NewResult]) -> dict[tuple[int, int], StoredR
     keys = {each.ref: each.key for each in results}
     rows = execute(
         f"SELECT {RESULT_COLUMNS}, book.generation FROM {RESULT_TABLES} "
-        f"JOIN {table} ON batch.ref = book.id AND batch.generation = book.generation WHERE book.state = 1",
+        f"JOIN {table} ON batch.ref = book.id AND batch.generation = book.generation WHERE +book.state = 1",
         params,
     )
     found = [(stored_result(row[:-1]), row[-1]) for row in rows]

@@ -57,7 +57,7 @@ def _told_before(attempts: Sequence[Attempt]) -> dict[tuple[int, int, int], floa
     table, params = batch({"ref": "bigint"}, [(ref,) for ref in sorted({attempt.ref for attempt in attempts})])
     rows = execute(
         f"SELECT attempt.ref, attempt.generation, attempt.attempt, attempt.next_at FROM attempt "
-        f"JOIN book ON book.id = attempt.ref WHERE attempt.ref IN (SELECT ref FROM {table}) AND book.state = 0 "
+        f"JOIN book ON book.id = attempt.ref WHERE attempt.ref IN (SELECT ref FROM {table}) AND +book.state = 0 "
         "AND book.generation = attempt.generation AND book.attempts = attempt.attempt",
         params,
     )
@@ -111,7 +111,7 @@ def reopen_due(now: float, limit: int, shard: str) -> int:
     table, params = batch({"ref": "bigint", "seq": "bigint"}, sorted(numbers.items()))
     moved = execute(
         f"UPDATE book SET next_attempt_at = NULL, feed_seq = batch.seq FROM {table} "
-        "WHERE book.id = batch.ref AND book.state = 0 AND book.next_attempt_at <= ? RETURNING book.id",
+        "WHERE book.id = batch.ref AND +book.state = 0 AND +book.next_attempt_at <= ? RETURNING book.id",
         [*params, now],
     )
     moves = Moves()

@@ -1,0 +1,96 @@
+"""What each statement costs when there are millions of emails: SQLite's plans walk no table and no index from end to end."""
+
+import re
+import time
+
+import pytest
+
+from storage.books import Books
+from storage.database import Database
+from storage.dead_letters import DeadLetters
+from storage.notifications import Notifications
+from storage.records import Attempt, CursorMove, Look, Notification
+from storage.results import ResultStore
+from storage.statements import execute
+from tests.storage.books_fixtures import URL, attempt, burial, enter, open_database, result
+
+COUNTS = "SELECT state, COUNT(*) FROM book GROUP BY state"
+"""The audit counts the books on purpose, by a covering index."""
+
+
+@pytest.fixture
+def statements(tmp_path) -> set[str]:
+    """All statements that a day of the books ran."""
+    db = open_database(f"sqlite:///{tmp_path}/emails.db")
+    db.close()
+    seen: set[str] = set()
+    db = Database(f"sqlite:///{tmp_path}/emails.db")
+    make = db.driver.peewee
+
+    def watched(*, readonly):
+        made = make(readonly=readonly)
+        made.query_hooks.append(lambda event: seen.add(event.sql))
+        return made
+
+    db.driver.peewee = watched  # type: ignore[method-assign]  # to hear what is run
+    a_day(db)
+    db.close()
+    return seen
+
+
+def a_day(db) -> None:
+    books, store, letters, notes = Books(db), ResultStore(db), DeadLetters(db), Notifications(db)
+    source = books.open_source("main", URL)
+    look = Look("notification", time.time())
+    refs = [ref for ref, _ in books.enter(source, list("abcdef"), look, lane="normal", move=CursorMove(0, 0, 5, "f"))]
+    enter(books, ["a", "x" * 600])
+    books.finish_poll(source, began=time.time(), overlap=0)
+    books.open_rows(source.id, "normal", 0, 10)
+    books.refeed(books.suspects(source.id, "normal", 99, 0, 10))
+    failed: list[Attempt] = [attempt(refs[0], "a", next_at=1.0)]
+    books.postpone(failed)
+    books.postpone(failed)
+    books.due(2.0, 10)
+    batch = [result(refs[1], "b"), result(refs[2], "c")]
+    store.save(batch, shard="w")
+    store.save(batch, shard="w")
+    store.label("b", "main", "intro", by="ann")
+    store.get("b", "main")
+    store.content(refs[1])
+    store.stats(time.time())
+    store.timeseries(0, 60, "minute")
+    burials = [burial(refs[3], "d"), burial(refs[4], "e")]
+    first, second = letters.bury(burials)
+    letters.bury(burials)
+    letters.page(reason="gone", source="main", since=0, until=1, email="d")
+    letters.page(email="d")
+    letters.groups()
+    letters.attempts_of(refs[0], 0)
+    assert first is not None
+    assert second is not None
+    letters.replay([first.id])
+    letters.discard(second.id)
+    notes.note(source.id, [Notification(1.0, 5, look=look.id)])
+    notes.page(source="main")
+    notes.emails_of(look.id)
+    notes.prune(0.5)
+    books.audit()
+    books.find("a")
+    books.row(refs[0])
+
+
+def test_no_statement_walks_a_table_of_emails(statements, tmp_path):
+    db = open_database(f"sqlite:///{tmp_path}/emails.db")
+    planned = [
+        sql for sql in statements if re.match(r"(?i)(with|select|update|insert|delete)\b", sql) and sql != COUNTS
+    ]
+    assert len(planned) > 40
+    for sql in planned:
+        plan = db.read(execute, f"EXPLAIN QUERY PLAN {sql}", [None] * sql.count("?"))
+        walks = [line for *_, line in plan if re.match(r"SCAN (book|result|content|dead_letter|attempt|look)\b", line)]
+        assert not walks, f"{sql}\n{plan}"
+        for _, parent, _, line in plan:
+            if "json_each" in line:
+                first = next(other for _, level, _, other in plan if level == parent)
+                assert first == line, f"the batch is walked for each row:\n{sql}\n{plan}"
+    db.close()
