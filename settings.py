@@ -4,6 +4,8 @@ Only run.py and this file know the environment. An empty value counts as unset; 
 variable; `NAME_FILE` reads NAME from a file (container secrets). `describe()` says what is in force and where it came from.
 """
 
+import base64
+import ipaddress
 import os
 import re
 import socket
@@ -19,6 +21,7 @@ from engine.errors import SettingsError
 Parser = Callable[[str], Any]
 DATA = Path("data")
 WHOLE = re.compile(r"-?[0-9]{1,18}")
+PASSWORD = re.compile(r"//[^/@\s]*@")
 TRUE, FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 
 
@@ -81,6 +84,39 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(text.replace(",", " ").split())
 
 
+def _networks(text: str) -> tuple[str, ...]:
+    """Addresses and networks, checked; a proxy's name could be anybody's tomorrow."""
+    for entry in _words(text):
+        try:
+            ipaddress.ip_network(entry, strict=False)
+        except ValueError:
+            raise ValueError("must be addresses or networks such as 10.0.0.0/8") from None
+    return _words(text)
+
+
+def _signing_secrets(text: str) -> tuple[str, ...]:
+    """Standard Webhooks secrets: `whsec_` and base64, or plain text; the same reading as fakemail/signature.py's."""
+    for number, secret in enumerate(_words(text), start=1):
+        key = secret.removeprefix("whsec_")
+        if key != secret:
+            try:
+                usable = bool(base64.b64decode(key + "=" * (-len(key) % 4), validate=True))
+            except ValueError:
+                usable = False
+            if not usable:
+                raise ValueError(
+                    f"must hold base64 after whsec_ in secret number {number} (`run.py secret new` makes one)"
+                )
+    return _words(text)
+
+
+def _token(text: str) -> str:
+    """What a header can carry: a token with a blank or an umlaut in it could never be shown."""
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError("must be printable ASCII without spaces")
+    return text
+
+
 def _processes(text: str) -> int:
     return -1 if text.lower() == "auto" else int(_int(0, 64)(text))
 
@@ -139,13 +175,21 @@ class Settings:
         10_000, _int(10, 10_000_000), "messages that may wait in a mailbox; the rest waits in the books"
     )
     max_body_bytes: int = setting(262_144, _int(1_024, 16_777_216), "bodies over this are cut and flagged")
-    webhook_secret: tuple[str, ...] = setting((), _words, "webhooks must bear a signature by one of these", secret=True)
+    webhook_secret: tuple[str, ...] = setting(
+        (), _signing_secrets, "webhooks must bear a signature by one of these", secret=True
+    )
     api_token: str | None = setting(None, str, "full access", secret=True)
     api_token_readonly: str | None = setting(None, str, "access that changes nothing", secret=True)
+    metrics_token: str | None = setting(None, _token, "/metrics needs this or another token", secret=True)
+    session_s: int = setting(43_200, _int(1, 31_536_000), "how long a browser's session lasts")
     allow_anonymous: bool = setting(False, _bool, "listen beyond loopback without a token")
     allowed_hosts: tuple[str, ...] = setting((), _words, "Host names accepted beside loopback ones")
-    trusted_proxies: tuple[str, ...] = setting((), _words, "addresses whose X-Forwarded-* are believed")
+    trusted_proxies: tuple[str, ...] = setting((), _networks, "addresses whose X-Forwarded-* are believed")
     cors_origins: tuple[str, ...] = setting((), _words, "origins that browsers may call from")
+    egress_allow: tuple[str, ...] = setting((), _words, "internal hosts that URLs from the API may name")
+    webhook_rate_limit: float | None = setting(None, _float(0, 1e6), "webhooks a second from one address")
+    api_rate_limit: float | None = setting(None, _float(0, 1e6), "other calls a second from one address")
+    login_rate_limit: float | None = setting(None, _float(0, 1e6), "logins and wrong tokens a minute from one address")
     simulator_enabled: bool | None = setting(None, _bool, "serve /simulator; default: while FAKEMAIL_API_URL is unset")
     classifier_min_confidence: float | None = setting(
         None, _float(0, 1), "below it the label is unknown; none: the model's own"
@@ -167,7 +211,7 @@ class Settings:
                 try:
                     values[each.name] = each.metadata["variable"].parse(text)
                 except ValueError as error:
-                    shown = "(hidden)" if each.metadata["variable"].secret else repr(text)
+                    shown = "(hidden)" if each.metadata["variable"].secret else repr(without_password(text))
                     raise SettingsError(f"{each.name.upper()} {error}, not {shown}") from None
         settings = cls(**values)
         settings.check()
@@ -220,10 +264,15 @@ class Settings:
                 if each.metadata["variable"].secret and value
                 else " ".join(value)
                 if isinstance(value, tuple)
-                else str(value)
+                else without_password(str(value))
             )
             rows.append((name, "" if value is None else shown, came))
         return rows
+
+
+def without_password(text: str) -> str:
+    """A URL as it may be shown: what stands before an @ in it is left out."""
+    return PASSWORD.sub("//********@", text)
 
 
 def is_loopback(host: str) -> bool:

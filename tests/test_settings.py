@@ -76,6 +76,12 @@ def test_variables_of_others_are_let_alone():
         ("ALLOWED_HOSTS", "a.example, b.example", ("a.example", "b.example")),
         ("TRUSTED_PROXIES", "10.0.0.1", ("10.0.0.1",)),
         ("CORS_ORIGINS", "https://a.example,https://b.example", ("https://a.example", "https://b.example")),
+        ("TRUSTED_PROXIES", "10.0.0.0/8 ::1", ("10.0.0.0/8", "::1")),
+        ("EGRESS_ALLOW", "10.0.0.0/8, app", ("10.0.0.0/8", "app")),
+        ("WEBHOOK_RATE_LIMIT", "0.5", 0.5),
+        ("API_RATE_LIMIT", "0", 0.0),
+        ("SESSION_S", "60", 60),
+        ("METRICS_TOKEN", "scrape", "scrape"),
         ("API_TOKEN", "secret", "secret"),
         ("ALLOW_ANONYMOUS", "yes", True),
         ("ALLOW_ANONYMOUS", "Off", False),
@@ -126,6 +132,12 @@ def test_a_good_value_is_read(name, text, value):
         ("ALLOW_ANONYMOUS", "maybe", "must be true or false"),
         ("SIMULATOR_ENABLED", "2", "must be true or false"),
         ("CLASSIFIER_MIN_CONFIDENCE", "1.1", "from 0 to 1"),
+        ("WEBHOOK_SECRET", "whsec_%%%", "secret number 1"),
+        ("WEBHOOK_SECRET", "plain whsec_", "secret number 2"),
+        ("TRUSTED_PROXIES", "proxy.example", "must be addresses or networks"),
+        ("METRICS_TOKEN", "two words", "printable ASCII without spaces"),
+        ("LOGIN_RATE_LIMIT", "-1", "from 0 to"),
+        ("SESSION_S", "0", "from 1 to"),
         ("LOG_LEVEL", "LOUD", "must be one of DEBUG, INFO, WARNING, ERROR"),
         ("LOG_FORMAT", "xml", "must be one of console, json"),
         ("STATUS_PORT", "x", "whole number"),
@@ -142,6 +154,25 @@ def test_a_wrong_value_of_a_secret_is_not_repeated():
     assert line.startswith("REDIS_URL must begin with")
     assert line.endswith("not (hidden)")
     assert "hunter2" not in line
+
+
+def test_a_wrong_signing_secret_is_not_repeated_and_what_is_read_here_is_what_the_signatures_take():
+    from fakemail.signature import keys
+
+    assert "hunter2" not in refusal(WEBHOOK_SECRET="whsec_hunter2%")
+    for text in ("whsec_%", "whsec_", "whsec_\u00fc", "whsec_a", "plain", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw old"):
+        try:
+            keys(text)
+        except ValueError:
+            assert refusal(WEBHOOK_SECRET=text).startswith("WEBHOOK_SECRET must hold base64")
+        else:
+            assert Settings.from_env({"WEBHOOK_SECRET": text}).webhook_secret == tuple(text.split())
+
+
+def test_a_password_in_a_url_is_not_repeated():
+    assert "hunter2" not in refusal(WEBHOOK_URL="ftp://me:hunter2@mail.example")
+    environ = {"WEBHOOK_URL": "https://me:hunter2@mail.example/webhook"}
+    assert "hunter2" not in repr(Settings.from_env(environ).describe(environ))
 
 
 def test_a_value_may_come_from_a_file(tmp_path):
