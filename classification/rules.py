@@ -16,10 +16,13 @@ Field = Literal["sender", "subject", "body"]
 Kind = Literal["literal", "glob", "regex"]
 
 FIELDS: tuple[Field, ...] = ("sender", "subject", "body")
-MAX_TEXT = 65_536
+MAX_TEXT = 16_384
 """So many characters of a field are looked at."""
 
 MAX_PATTERN = 500
+MAX_PROGRAM, MAX_PROGRAMS = 2_000, 20_000
+"""RE2's instructions for one regular expression, and for all: the worst text costs 30 ns for each of them and each character."""
+
 ONE_BYTES, ALL_BYTES = 1 << 20, 32 << 20
 """What one pattern's automaton, and that of all together, may take."""
 
@@ -89,6 +92,7 @@ class RuleSet:
     def __init__(self, rules: Sequence[Rule] = ()) -> None:
         self.rules = tuple(rules)
         self.sets_priority = any(rule.priority for rule in rules)
+        self.may_take_long = any(each.kind == "regex" for rule in rules for each in rule.conditions)
         self._needed = [len(set(rule.conditions)) for rule in rules]
         self._finders: list[tuple[Field, Finder, list[list[int]]]] = []
         for field in FIELDS:
@@ -102,6 +106,10 @@ class RuleSet:
     def __bool__(self) -> bool:
         """Whether there is any rule at all."""
         return bool(self.rules)
+
+    def judge_all(self, emails: Sequence[Readable]) -> list[Verdict | None]:
+        """Judge each; on another thread where `may_take_long`: a match lets other threads run."""
+        return [self.judge(email) for email in emails]
 
     def judge(self, email: Readable) -> Verdict | None:
         """Ask all rules about one email; None where none matches. The cost hardly grows with the number of rules."""
@@ -128,17 +136,28 @@ class RuleSet:
         )
 
 
-def check(conditions: Sequence[Condition]) -> None:
-    """Raise RuleError for the first condition whose pattern cannot be used."""
+def check(conditions: Sequence[Condition]) -> int:
+    """Raise RuleError for the first condition that cannot be used; the size of the regular expressions' programs."""
+    size = 0
     for number, condition in enumerate(conditions):
         if not 0 < len(condition.pattern) <= MAX_PATTERN:
             raise RuleError(f"a pattern has 1 to {MAX_PATTERN} characters", number)
         try:
-            re2.compile(source(condition), _options(ONE_BYTES))
+            program = re2.compile(source(condition), _options(ONE_BYTES)).programsize
         except re2.error as error:
-            cause = error.args[0] if error.args else "it cannot be read"
-            text = cause.decode("utf-8", "replace") if isinstance(cause, bytes) else str(cause)
-            raise RuleError(f"the pattern cannot be used: {text}", number) from None
+            raise RuleError(f"the pattern cannot be used: {_reason(error)}", number) from None
+        if condition.kind == "regex":
+            size += program
+            if program > MAX_PROGRAM:
+                raise RuleError(
+                    f"the pattern cannot be used: it unfolds to {program} steps, over {MAX_PROGRAM}", number
+                )
+    return size
+
+
+def _reason(error: Exception) -> str:
+    cause = error.args[0] if error.args else "it cannot be read"
+    return cause.decode("utf-8", "replace") if isinstance(cause, bytes) else str(cause)
 
 
 def source(condition: Condition) -> str:
@@ -168,7 +187,10 @@ def _glob(pattern: str) -> str:
 
 
 def _bracket(inside: str) -> str:
-    negated, chars = inside[0] == "!" and len(inside) > 1, inside.replace("\\", r"\\").replace("[", r"\[").replace("^", r"\^")
+    negated, chars = (
+        inside[0] == "!" and len(inside) > 1,
+        inside.replace("\\", r"\\").replace("[", r"\[").replace("^", r"\^"),
+    )
     return f"[^{chars[1:]}]" if negated else f"[{chars}]"
 
 

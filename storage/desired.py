@@ -23,7 +23,7 @@ class Desired:
 
     def set(self, name: str, value: Any) -> int:
         """Set one value (JSON-able) and give the version that it then has, from 1 up."""
-        return self._db.write(_set, name, encode_json(value).decode())
+        return self._db.write(put, name, value)
 
     def all(self) -> dict[str, Any]:
         """Give all values by name."""
@@ -39,11 +39,22 @@ def _get(name: str, default: Any) -> Any:
     return msgspec.json.decode(rows[0][0]) if rows else default
 
 
-def _set(name: str, value: str) -> int:
+def put(name: str, value: Any) -> int:
+    """As Desired.set, inside a transaction of Database.write."""
     rows = execute(
         "INSERT INTO desired (name, value, version) VALUES (?, ?, 1) ON CONFLICT (name) DO UPDATE SET "
         "value = excluded.value, version = desired.version + 1 RETURNING version",
-        [name, value],
+        [name, encode_json(value).decode()],
+    )
+    return int(rows[0][0])
+
+
+def bump(name: str) -> int:
+    """Raise a version that is desired state, inside a transaction: until that commits, nobody else can. It is 1 at first."""
+    rows = execute(
+        "INSERT INTO desired (name, value, version) VALUES (?, '1', 1) ON CONFLICT (name) DO UPDATE SET "
+        "value = CAST(desired.version + 1 AS TEXT), version = desired.version + 1 RETURNING version",
+        [name],
     )
     return int(rows[0][0])
 

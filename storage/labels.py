@@ -27,7 +27,7 @@ def correct(key: str, source: str, label: str | None, by: str) -> StoredResult |
         return None
     result_id, before, model, rule, processed_at = rows[0]
     person = None if label is None else LABELS.index(label)
-    after, decider = _effective(model, rule, person)
+    after, decider = effective(model, rule, person)
     execute(
         "UPDATE result SET label = ?, decided_by = ?, person_label = ?, person_by = ?, person_at = ? WHERE id = ?",
         [after, DECIDERS.index(decider), person, by, time.time(), result_id],
@@ -36,7 +36,8 @@ def correct(key: str, source: str, label: str | None, by: str) -> StoredResult |
     return stored_result(execute(f"SELECT {RESULT_COLUMNS} FROM {RESULT_TABLES} WHERE result.id = ?", [result_id])[0])
 
 
-def _effective(model: int, rule: int | None, person: int | None) -> tuple[int, str]:
+def effective(model: int, rule: int | None, person: int | None) -> tuple[int, str]:
+    """Give the label that counts, and whose it is: a person's, else a rule's, else the model's."""
     if person is not None:
         return person, "person"
     return (model, "model") if rule is None else (rule, "rule")

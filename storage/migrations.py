@@ -7,7 +7,7 @@ today's tables from their models in step 1 and passes quickly through the later 
 from collections.abc import Callable, Sequence
 
 from engine.errors import SettingsError
-from storage import access_tables, search_tables
+from storage import access_tables, learning_tables, search_tables
 from storage.models import MODELS, MetaRow, TaskRow
 from storage.statements import execute
 
@@ -28,7 +28,14 @@ def _tasks() -> None:
     TaskRow.create_table()
 
 
-STEPS: Sequence[Callable[[], None]] = (_first_tables, search_tables.create, _emails_of_a_look, _tasks, access_tables.create)
+STEPS: Sequence[Callable[[], None]] = (
+    _first_tables,
+    search_tables.create,
+    _emails_of_a_look,
+    _tasks,
+    access_tables.create,
+    learning_tables.create,
+)
 """Step n brings the schema to version n, counted from 1."""
 
 

@@ -46,6 +46,8 @@ class EmailFilter(msgspec.Struct, frozen=True):
     max_confidence: float | None = None
     sender: str | None = None
     decided_by: str | None = None
+    model_version: str | None = None
+    rule_id: int | None = None
     since: float | None = None
     until: float | None = None
     q: str | None = None
@@ -121,14 +123,14 @@ class Reader:
 
 
 def _emails(wanted: EmailFilter, before: int | None, limit: int) -> Page:
-    where, params, uses_text = _conditions(wanted, "book.id", "book.listed_at", before)
+    where, params, uses_text = conditions(wanted, "book.id", "book.listed_at", before)
     sql = f"SELECT {EMAIL_COLUMNS}, {RESULT_COLUMNS} FROM {TABLES}{where} ORDER BY book.id DESC LIMIT ?"
     items = [_email_item(row) for row in execute(sql, [*params, limit + 1])]
     return _page(items, [item.ref for item in items], limit, uses_text)
 
 
 def _results(wanted: EmailFilter, before: int | None, limit: int) -> Page:
-    where, params, uses_text = _conditions(wanted, "result.id", "result.processed_at", before)
+    where, params, uses_text = conditions(wanted, "result.id", "result.processed_at", before)
     tables = "result JOIN book ON book.id = result.ref JOIN source ON source.id = book.source LEFT JOIN content ON content.ref = result.ref"
     sql = f"SELECT {RESULT_COLUMNS} FROM {tables}{where} ORDER BY result.id DESC LIMIT ?"
     items = [stored_result(row) for row in execute(sql, [*params, limit + 1])]
@@ -144,7 +146,7 @@ def _page(items: list[Any], places: Sequence[int], limit: int, uses_text: bool) 
     return Page(items[:limit], places[limit - 1] if len(items) > limit else None, search.lag() if uses_text else None)
 
 
-def _conditions(wanted: EmailFilter, place: str, time_column: str, before: int | None) -> tuple[str, list[Any], bool]:
+def conditions(wanted: EmailFilter, place: str, time_column: str, before: int | None) -> tuple[str, list[Any], bool]:
     """The WHERE clause with its parameters, and whether the text index is in it."""
     query = parse(wanted.q or "")
     parts: list[tuple[str, list[Any]]] = [
@@ -153,6 +155,8 @@ def _conditions(wanted: EmailFilter, place: str, time_column: str, before: int |
         ("result.label = ?", [_index(LABELS, wanted.classification)]),
         ("result.label = ?", [_index(LABELS, query.label)]),
         ("result.decided_by = ?", [_index(DECIDERS, wanted.decided_by)]),
+        ("result.model_version = ?", [wanted.model_version]),
+        ("result.rule_id = ?", [wanted.rule_id]),
         ("result.confidence >= ?", [wanted.min_confidence]),
         ("result.confidence <= ?", [wanted.max_confidence]),
         (f"{time_column} >= ?", [wanted.since]),

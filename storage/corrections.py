@@ -1,0 +1,78 @@
+"""What people said emails are, with the emails themselves: the ground on which models are trained and compared.
+
+Read by `run.py train --from-feedback`, which also wants a sample of mail that nobody corrected, and by the web before a promotion.
+"""
+
+# ruff: noqa: S608  (what is put into statements is constants of ours; values are parameters)
+
+from typing import Any
+
+import msgspec
+
+from storage.database import Database
+from storage.records import LABELS, Content
+from storage.rows import CONTENT_COLUMNS, content
+from storage.statements import execute
+
+
+class Correction(msgspec.Struct, frozen=True):
+    """An email and what a person said it is (`label`); `model_label` is what the model had said."""
+
+    ref: int
+    label: str
+    model_label: str
+    at: float
+    content: Content
+
+
+class Corrections:
+    """The corrections of one system."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def newest(self, limit: int) -> list[Correction]:
+        """Give the newest corrections of emails whose text is kept, newest first."""
+        return self._db.read(_newest, limit)
+
+    def stamp(self) -> tuple[int, float]:
+        """Give (how many there are, when the newest was made): another pair means that something changed."""
+        return self._db.read(_stamp)
+
+    def sample(self, limit: int) -> list[Content]:
+        """Give the newest emails that nobody corrected."""
+        return self._db.read(_sample, limit)
+
+
+def _columns() -> str:
+    return ", ".join(f"content.{name.strip()}" for name in CONTENT_COLUMNS.split(","))
+
+
+def _newest(limit: int) -> list[Correction]:
+    rows = execute(
+        f"SELECT result.ref, person_label, model_label, person_at, {_columns()} FROM result "
+        "JOIN content ON content.ref = result.ref WHERE person_label IS NOT NULL ORDER BY person_at DESC, result.ref LIMIT ?",
+        [limit],
+    )
+    return [_correction(row) for row in rows]
+
+
+def _correction(row: tuple[Any, ...]) -> Correction:
+    ref, label, model_label, at, *rest = row
+    return Correction(ref, LABELS[label], LABELS[model_label], at, content(tuple(rest)))
+
+
+def _stamp() -> tuple[int, float]:
+    count, newest = execute("SELECT COUNT(*), COALESCE(MAX(person_at), 0) FROM result WHERE person_label IS NOT NULL")[
+        0
+    ]
+    return int(count), float(newest)
+
+
+def _sample(limit: int) -> list[Content]:
+    rows = execute(
+        f"SELECT {_columns()} FROM result JOIN content ON content.ref = result.ref WHERE person_label IS NULL "
+        "ORDER BY result.id DESC LIMIT ?",
+        [limit],
+    )
+    return [content(row) for row in rows]

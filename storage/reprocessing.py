@@ -1,0 +1,190 @@
+"""Results judged once more, with today's model and rules: read in pages by a filter, changed under a guard.
+
+Called by the task `reprocess`. Nothing here touches the books' state or a person's label; the counters follow by the difference, in the
+minute and hour in which the email was counted. Each pass bears a generation, so a pass that is repeated, or overtaken by a later
+one, changes nothing twice.
+"""
+
+# ruff: noqa: S608  (what is put into statements is constants of ours; values are parameters)
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from storage.counters import Moves
+from storage.database import Database
+from storage.labels import effective
+from storage.reading import EmailFilter, conditions
+from storage.records import DECIDERS, LABELS, Content, StoredResult
+from storage.rows import CONTENT_COLUMNS, RESULT_COLUMNS, RESULT_TABLES, content, stored_result
+from storage.statements import encode_json, execute, for_update
+
+GENERATION = "reprocess_generation"
+SHARD = "reprocess"
+NUMBER = {label: number for number, label in enumerate(LABELS)}
+
+
+class Judged(msgspec.Struct, frozen=True):
+    """A stored result with its email: what a pass looks at."""
+
+    id: int
+    ref: int
+    label: str  # the effective one
+    model_label: str
+    rule_label: str | None
+    person_label: str | None
+    content: Content
+
+
+class Judgement(msgspec.Struct, frozen=True):
+    """What model and rules say of it now."""
+
+    id: int
+    label: str  # the model's
+    confidence: float
+    probabilities: dict[str, float]
+    model_version: str
+    below_threshold: bool
+    runner_up: str
+    rule_label: str | None = None
+    rule_id: int | None = None
+
+
+class Reprocessing:
+    """Passes over the results of one system."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def begin(self) -> int:
+        """Draw the generation of a new pass: higher than any before."""
+        return self._db.write(_begin)
+
+    def newest(self) -> int:
+        """Give the id of the newest result: a pass goes no further than what there was at its start."""
+        return self._db.read(lambda: int(execute("SELECT COALESCE(MAX(id), 0) FROM result")[0][0]))
+
+    def count(self, wanted: EmailFilter, after: int, up_to: int) -> int:
+        """Count the results of a pass."""
+        return self._db.read(_count, wanted, after, up_to)
+
+    def page(self, wanted: EmailFilter, after: int, up_to: int, limit: int) -> list[Judged]:
+        """Give results whose text is kept with ids in (after, up_to], in their order."""
+        return self._db.read(_page, wanted, after, up_to, limit)
+
+    def newest_judged(self, before: int, limit: int) -> list[Judged]:
+        """Give results whose text is kept with ids below `before`, newest first."""
+        return self._db.read(_newest_judged, before, limit)
+
+    def apply(
+        self,
+        judgements: Sequence[Judgement],
+        generation: int,
+        also: Callable[[list[StoredResult]], None] = lambda _: None,
+    ) -> list[StoredResult]:
+        """Write what is said now; the results whose effective label changed. `also` is run in the same transaction."""
+        return self._db.write(_apply, judgements, generation, also)
+
+
+def _begin() -> int:
+    rows = execute(
+        "INSERT INTO meta (name, value) VALUES (?, '1') ON CONFLICT (name) DO UPDATE SET "
+        "value = CAST(CAST(meta.value AS BIGINT) + 1 AS TEXT) RETURNING value",
+        [GENERATION],
+    )
+    return int(rows[0][0])
+
+
+def _where(wanted: EmailFilter, after: int, up_to: int) -> tuple[str, list[Any]]:
+    where, params, _ = conditions(wanted, "result.id", "result.processed_at", up_to + 1)
+    return f"{where} AND result.id > ?", [*params, after]
+
+
+def _count(wanted: EmailFilter, after: int, up_to: int) -> int:
+    where, params = _where(wanted, after, up_to)
+    return int(execute(f"SELECT COUNT(*) FROM {RESULT_TABLES}{where} AND content.ref IS NOT NULL", params)[0][0])
+
+
+def _page(wanted: EmailFilter, after: int, up_to: int, limit: int) -> list[Judged]:
+    where, params = _where(wanted, after, up_to)
+    return _read(f"{where} AND content.ref IS NOT NULL ORDER BY result.id LIMIT ?", [*params, limit])
+
+
+def _newest_judged(before: int, limit: int) -> list[Judged]:
+    tail = " WHERE result.id < ? AND content.ref IS NOT NULL ORDER BY result.id DESC LIMIT ?"
+    return _read(tail, [before, limit])
+
+
+def _read(tail: str, params: Sequence[Any]) -> list[Judged]:
+    columns = ", ".join(f"content.{name.strip()}" for name in CONTENT_COLUMNS.split(","))
+    rows = execute(
+        f"SELECT result.id, result.ref, label, model_label, rule_label, person_label, {columns} FROM {RESULT_TABLES}{tail}",
+        params,
+    )
+    return [_judged(row) for row in rows]
+
+
+def _judged(row: tuple[Any, ...]) -> Judged:
+    result_id, ref, label, model, rule, person, *rest = row
+    return Judged(
+        id=result_id,
+        ref=ref,
+        label=LABELS[label],
+        model_label=LABELS[model],
+        rule_label=None if rule is None else LABELS[rule],
+        person_label=None if person is None else LABELS[person],
+        content=content(tuple(rest)),
+    )
+
+
+def _apply(
+    judgements: Sequence[Judgement], generation: int, also: Callable[[list[StoredResult]], None]
+) -> list[StoredResult]:
+    changed, moves = [], Moves()
+    for each in sorted(judgements, key=lambda judgement: judgement.id):
+        rows = execute(
+            f"SELECT label, person_label, processed_at FROM result WHERE id = ? AND model_generation < ? {for_update()}",
+            [each.id, generation],
+        )
+        if rows:
+            before, person, processed_at = rows[0]
+            after = _write(each, person, generation)
+            if before != after:
+                moves.email(processed_at, LABELS[before], -1)
+                moves.email(processed_at, LABELS[after])
+                changed.append(each.id)
+    moves.apply(SHARD)
+    results = [_result(result_id) for result_id in changed]
+    also(results)
+    return results
+
+
+def _write(judgement: Judgement, person: int | None, generation: int) -> int:
+    """Update one result; its effective label."""
+    model = NUMBER[judgement.label]
+    rule = None if judgement.rule_label is None else NUMBER[judgement.rule_label]
+    label, decider = effective(model, rule, person)
+    execute(
+        "UPDATE result SET label = ?, decided_by = ?, model_label = ?, rule_label = ?, rule_id = ?, confidence = ?, "
+        "below_threshold = ?, runner_up = ?, probabilities = ?, model_version = ?, model_generation = ? WHERE id = ?",
+        [
+            label,
+            DECIDERS.index(decider),
+            model,
+            rule,
+            judgement.rule_id,
+            float(judgement.confidence),
+            judgement.below_threshold,
+            NUMBER.get(judgement.runner_up),
+            encode_json([judgement.probabilities.get(name, 0.0) for name in LABELS]).decode(),
+            judgement.model_version,
+            generation,
+            judgement.id,
+        ],
+    )
+    return label
+
+
+def _result(result_id: int) -> StoredResult:
+    return stored_result(execute(f"SELECT {RESULT_COLUMNS} FROM {RESULT_TABLES} WHERE result.id = ?", [result_id])[0])
