@@ -89,6 +89,7 @@ class Book(Table):
 
 
 # The predicates are literal, as are those of the queries that want these indexes: a parameter cannot be matched with them.
+# The state leads in book_due, though it is always 0 there, or SQLite would rather walk book_state.
 Book.add_index(Book.index(Book.source, Book.key, unique=True, name="book_key"))
 Book.add_index(
     Book.index(
@@ -96,7 +97,9 @@ Book.add_index(
     )
 )
 Book.add_index(
-    Book.index(Book.next_attempt_at, name="book_due", where=SQL("state = 0 AND next_attempt_at IS NOT NULL"))
+    Book.index(
+        Book.state, Book.next_attempt_at, name="book_due", where=SQL("state = 0 AND next_attempt_at IS NOT NULL")
+    )
 )
 Book.add_index(Book.index(Book.state, Book.id, name="book_state"))
 

@@ -14,6 +14,9 @@ from storage.results import ResultStore
 from storage.statements import execute
 from tests.storage.books_fixtures import URL, attempt, burial, enter, open_database, result
 
+WALK = re.compile(r"SCAN (book|result|content|dead_letter|attempt|look)\b|.*book_state \(state=\?\)")
+"""Walking all rows of one state is as bad: a first sync has a million open ones."""
+
 COUNTS = "SELECT state, COUNT(*) FROM book GROUP BY state"
 """The audit counts the books on purpose, by a covering index."""
 
@@ -85,9 +88,9 @@ def test_no_statement_walks_a_table_of_emails(statements, tmp_path):
         sql for sql in statements if re.match(r"(?i)(with|select|update|insert|delete)\b", sql) and sql != COUNTS
     ]
     assert len(planned) > 40
-    for sql in planned:
+    for sql in sorted(planned):
         plan = db.read(execute, f"EXPLAIN QUERY PLAN {sql}", [None] * sql.count("?"))
-        walks = [line for *_, line in plan if re.match(r"SCAN (book|result|content|dead_letter|attempt|look)\b", line)]
+        walks = [line for *_, line in plan if WALK.match(line)]
         assert not walks, f"{sql}\n{plan}"
         for _, parent, _, line in plan:
             if "json_each" in line:
