@@ -17,9 +17,6 @@ from classification.text import Text
 
 MAX_SUBJECT_TOKENS = 60
 MAX_OWN_TOKENS = 800
-MAX_QUOTED_TOKENS = 150
-MAX_QUOTED = 400
-HEAD_TOKENS = 40
 MAX_TOKEN = 40
 _CACHE_LIMIT = 60_000
 
@@ -44,10 +41,10 @@ _BREAK = zlib.crc32(b"\x00break")
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 _SECOND = np.uint64(0xC2B2AE3D27D4EB4F)
 _THIRD = np.uint64(0x165667B19E3779F9)
-# Where a token stands: subject and own words are read as one text, then come parts that are counted for themselves.
-BLOCKS = ("own", "quoted", "head", "subject")
-_OWN, _QUOTED, _HEAD, _SUBJECT = range(len(BLOCKS))
-_MOST_WORDS = (3, 1, 2, 2)
+# Where a token stands: subject and own words are read as one text, then the subject once more for itself.
+BLOCKS = ("own", "subject")
+_OWN, _SUBJECT = range(len(BLOCKS))
+_MOST_WORDS = (3, 2)
 _SALTS = np.array(
     [[zlib.crc32(f"{block}{size}".encode()) << 8 for block in BLOCKS] for size in (1, 2, 3)], dtype=np.uint64
 )
@@ -147,10 +144,8 @@ def occurrences(texts: Sequence[Text]) -> Occurrences:
     for text in texts:
         subject = list(map(look, tokens(text.subject, MAX_SUBJECT_TOKENS)))
         own = list(map(look, tokens(text.own, MAX_OWN_TOKENS)))
-        quoted = list(map(look, tokens(text.quoted[:MAX_QUOTED], MAX_QUOTED_TOKENS)))
-        head = own[:HEAD_TOKENS]
-        flat += [_BREAK, *subject, _BREAK, *own, _BREAK, *quoted, *head, *subject]
-        lengths += (len(subject) + len(own) + 3, len(quoted), len(head), len(subject))
+        flat += [_BREAK, *subject, _BREAK, *own, _BREAK, *subject]
+        lengths += (len(subject) + len(own) + 3, len(subject))
     segments = np.repeat(np.arange(len(lengths)), lengths)
     return _phrases(np.frombuffer(array("Q", flat), dtype=np.uint64), segments)
 
@@ -161,7 +156,7 @@ def _phrases(hashes: NDArray[np.uint64], segments: Ints) -> Occurrences:
     pair = hashes[:-1] * _SECOND + hashes[1:] * _THIRD
     triple = pair[:-1] * _SECOND + hashes[2:] * _THIRD
     same = segments[:-1] == segments[1:]
-    pairs = np.flatnonzero(same & (blocks[:-1] != _QUOTED))
+    pairs = np.flatnonzero(same)
     triples = np.flatnonzero(same[:-1] & same[1:] & (blocks[:-2] == _OWN))
     places = np.concatenate([segments, segments[pairs], segments[triples]])
     salted = np.concatenate(
@@ -198,7 +193,6 @@ def phrases(text: Text) -> list[Phrase]:
     return [
         *_phrases_of(subject, "subject", _OWN),
         *_phrases_of(own, "body", _OWN),
-        *_phrases_of(own[:HEAD_TOKENS], "body", _HEAD),
         *_phrases_of(subject, "subject", _SUBJECT),
     ]
 

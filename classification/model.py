@@ -36,7 +36,6 @@ class Classifier:
         self._idf = learned.idf.astype(np.float32)
         self._scale, self._shift = learned.calibration.astype(np.float64)
         self._table = learned.table.astype(np.float32)
-        self._worth = learned.worth.astype(np.float64)
 
     @classmethod
     def load(cls, path: Path | None = None, min_confidence: float = MIN_CONFIDENCE) -> "Classifier":
@@ -50,7 +49,7 @@ class Classifier:
         for start in range(0, len(emails), _SLICE):
             encoded = encode(emails[start : start + _SLICE], self._vocabulary)
             chances = self.probabilities(encoded)
-            orders = np.argsort(-chances * self._worth, axis=1, kind="stable")
+            orders = np.argsort(-chances, axis=1, kind="stable")
             for row, order, flags in zip(chances.tolist(), orders.tolist(), encoded.flags, strict=True):
                 answers.append(self.decide(row, order, flags))
         return answers
@@ -77,7 +76,7 @@ class Classifier:
 
     def _decide_log_odds(self, log_odds: Probabilities, flags: tuple[str, ...]) -> Classification:
         chances = self._calibrated(log_odds[None])[0]
-        order = np.argsort(-chances * self._worth, kind="stable")
+        order = np.argsort(-chances, kind="stable")
         return self.decide(chances.tolist(), order.tolist(), flags)
 
     def probabilities(self, encoded: Encoded) -> Probabilities:
@@ -109,7 +108,7 @@ class Classifier:
         return np.asarray(raw / length[groups], dtype=np.float32)
 
     def decide(self, chances: Sequence[float], order: Sequence[int], flags: tuple[str, ...]) -> Classification:
-        """Turn the four probabilities of one email into its label; `order` has the labels by worth, best first."""
+        """Turn the four probabilities of one email into its label; `order` has the labels, likeliest first."""
         best = order[0]
         unsure = chances[best] < self.min_confidence and best != UNKNOWN
         label, runner_up = (UNKNOWN, best) if unsure else (best, order[1])

@@ -78,36 +78,24 @@ def predict(
 ) -> Floats:
     """Return held-out probabilities for the real mail that the folds test (rows of others stay 0).
 
-    With `calibrated`, the probabilities of each fold are calibrated on held-out ones of the mail it was trained on.
+    With `calibrated`, those of each fold are calibrated on the held-out ones of all other folds.
     """
-    chances = np.zeros((setup.real, len(LABELS)))
+    log_odds = np.zeros((setup.real, len(LABELS)))
     extra = np.arange(setup.real, len(setup.items)) if written else np.array([], dtype=np.int64)
     for train, test in folds:
         chosen = np.concatenate([train, extra])
         model = fit(inputs[chosen], setup.labels[chosen], setup.trust[chosen])
-        log_odds = model.decision_function(inputs[test])
+        log_odds[test] = model.decision_function(inputs[test])
+    chances = np.zeros_like(log_odds)
+    for number, (_, test) in enumerate(folds):
+        logits = log_odds[test]
         if calibrated:
-            scale, shift = training.calibrate(_inner(setup, inputs, train, extra, fit), setup.labels[train])
-            log_odds = log_odds * scale + shift
-        raised = np.exp(log_odds - log_odds.max(axis=1, keepdims=True))
+            others = np.concatenate([held for at, (_, held) in enumerate(folds) if at != number])
+            scale, shift = training.calibrate(log_odds[others], setup.labels[others])
+            logits = logits * scale + shift
+        raised = np.exp(logits - logits.max(axis=1, keepdims=True))
         chances[test] = raised / raised.sum(axis=1, keepdims=True)
     return chances
-
-
-def _inner(
-    setup: Setup,
-    inputs: sparse.csr_matrix,
-    train: NDArray[np.int64],
-    extra: NDArray[np.int64],
-    fit: Callable[..., LogisticRegression],
-) -> Floats:
-    log_odds = np.zeros((len(train), len(LABELS)))
-    splitter = StratifiedGroupKFold(training.FOLDS, shuffle=True, random_state=0)
-    for inner, held in splitter.split(log_odds, setup.labels[train], setup.grouped[train]):
-        chosen = np.concatenate([train[inner], extra])
-        model = fit(inputs[chosen], setup.labels[chosen], setup.trust[chosen])
-        log_odds[held] = model.decision_function(inputs[train[held]])
-    return log_odds
 
 
 def figures(labels: NDArray[np.int64], said: NDArray[np.int64], confidence: Floats | None = None) -> dict[str, float]:
@@ -171,7 +159,7 @@ def model_parts(setup: Setup) -> dict[str, sparse.csr_matrix]:
         "signals alone": whole[:, ~is_word & ~is_vector],
     }
     parts["without word vectors"] = whole[:, ~is_vector]
-    for number, block in enumerate(("own words", "quoted words", "opening words", "subject alone")):
+    for number, block in enumerate(("own words", "subject alone")):
         kept = np.ones(len(columns), dtype=bool)
         kept[:size] = features.blocks != number
         parts[f"without {block}"] = whole[:, kept]
@@ -186,8 +174,7 @@ def model_parts(setup: Setup) -> dict[str, sparse.csr_matrix]:
 
 def decide(chances: Floats) -> tuple[NDArray[np.int64], Floats]:
     """Return label and confidence of each row as the classifier would give them without a threshold."""
-    said = (chances * training.WORTH).argmax(axis=1)
-    return said, chances[np.arange(len(said)), said]
+    return chances.argmax(axis=1), chances.max(axis=1)
 
 
 def rows(folder: Path) -> Iterable[tuple[str, dict[str, Any]]]:
@@ -199,8 +186,6 @@ def rows(folder: Path) -> Iterable[tuple[str, dict[str, Any]]]:
     parts = model_parts(setup)
     chances = predict(setup, parts["whole"], folds, calibrated=True)
     yield "CV model", with_intervals(labels, *decide(chances))
-    said = chances.argmax(axis=1)
-    yield "CV model, plain argmax", with_intervals(labels, said, chances.max(axis=1))
     sure = setup.trust[: setup.real] == 1
     yield "CV model, clear mails only", with_intervals(labels[sure], *(part[sure] for part in decide(chances)))
     chances = predict(setup, parts["whole"], by_source, calibrated=True)

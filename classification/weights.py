@@ -29,7 +29,7 @@ class Weights:
 
     `keys` (F, uint32, ascending), `blocks` (F: number in features.BLOCKS) and `idf` (F) name and weigh the features;
     `table` (F x 4), `signals` (S x 4) and `bias` (4) are log-odds; `calibration` (2 x 4) is a scale and a shift per
-    label that turn them into probabilities; `worth` (4) weighs the probabilities when the label is chosen.
+    label that turn them into probabilities.
     """
 
     keys: NDArray[np.uint32]
@@ -39,7 +39,6 @@ class Weights:
     signals: NDArray[np.float32]
     bias: NDArray[np.float32]
     calibration: NDArray[np.float32]
-    worth: NDArray[np.float32]
 
 
 def save(weights: Weights, path: Path) -> None:
