@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from selenium import webdriver
+from selenium.common.exceptions import JavascriptException
 from selenium.webdriver.chrome.service import Service
 
 ROOT = Path(__file__).parents[2]
@@ -90,13 +91,20 @@ class Page:
     def until(self, script: str, what: str = "", deadline: float = DEADLINE) -> Any:
         """Poll a script until its value is true; returns it."""
         end = time.monotonic() + deadline
-        while not (value := self.js(script)):
+        while not (value := self._try(script)):
             if time.monotonic() > end:
                 raise TimeoutError(
                     f"{what or script} did not come within {deadline} s; the page says: {self.text()[:600]}"
                 )
             time.sleep(0.02)
         return value
+
+    def _try(self, script: str) -> Any:
+        """A script's value; None where what it speaks of is not there yet."""
+        try:
+            return self.js(script)
+        except JavascriptException:
+            return None
 
     def sees(self, text: str, selector: str = "body", deadline: float = DEADLINE) -> None:
         """Wait until the text stands in (one of) the selected elements."""

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.browser.driving import Page, Server
+from tests.browser.driving import Page, Server, wait_for
 
 pytestmark = pytest.mark.browser
 
@@ -17,10 +17,6 @@ HOSTILE = [
     "\u202egnp.exe \u0000 \ud83d\ude00 \u0301\u0301\u0301 zero\u200bwidth",
     "x" * 5000,
 ]
-
-
-def rows(page: Page) -> list[str]:
-    return list(page.js("return [...document.querySelectorAll('.row')].map((row) => row.dataset.id)"))
 
 
 def test_the_address_holds_the_filter(page: Page) -> None:
@@ -83,8 +79,11 @@ def test_why_marks_the_evidence_in_the_text(page: Page, server: Server) -> None:
     page.click("[data-why]")
     page.until("return document.querySelectorAll('.why li').length > 0")
     marked = page.until("return [...document.querySelectorAll('pre.body mark')].map((node) => node.textContent)")
+    words = set(re.findall(r"\w+|%", page.text("pre.body")))
     assert marked
-    assert all(re.fullmatch(r"(\b[\w%]+\b|%)([ .]+[\w%]+)*", text) for text in marked), marked
+    assert all(set(re.findall(r"\w+|%", text)) <= words for text in marked), (
+        marked
+    )  # whole words, the emoji before them notwithstanding
     page.click("[data-why]")
     page.until("return document.querySelectorAll('pre.body mark').length === 0")
 
@@ -150,30 +149,16 @@ def test_everything_is_done_by_keyboard_alone(page: Page, server: Server) -> Non
 
 
 def test_a_long_list_keeps_few_elements_and_scrolls_to_its_end(page: Page, server: Server) -> None:
-    ids = server.send_many(600, "Long list")
-    server.processed(ids[-1])
+    server.send_many(600, "Long list")
+    wait_for(lambda: server.ask("GET", "/audit")["listed"] >= 600, "600 listed emails", 60)
     page.open("emails")
     page.until("return document.querySelectorAll('.row').length > 5")
-    for _ in range(40):
-        page.js(
-            "const list = document.querySelector('.rows-scroll'); list.scrollTop = list.scrollHeight; list.dispatchEvent(new Event('scroll'))"
-        )
-        if f'"{ids[0]}"' in str(rows(page)).replace("'", '"'):
-            break
-        page.until(
-            "const list = document.querySelector('.rows-scroll'); return list.scrollHeight > list.scrollTop + list.clientHeight + 20 || document.querySelector('.row') !== null"
-        )
     page.until(
-        f"const list = document.querySelector('.rows-scroll'); list.scrollTop = list.scrollHeight - list.clientHeight - 600; return document.querySelectorAll('.row').length < 60 && document.querySelectorAll('.rows').length === 1 && {len(ids)} > 0"
+        "const list = document.querySelector('.rows-scroll'); list.scrollTop = list.scrollHeight;"
+        "return [...document.querySelectorAll('.rows li')].some((row) => Number(row.getAttribute('aria-posinset')) >= 600)",
+        "the 600th email",
     )
-    assert (
-        int(
-            page.js(
-                "return Math.max(...[...document.querySelectorAll('.rows li')].map((row) => Number(row.getAttribute('aria-posinset'))))"
-            )
-        )
-        > 550
-    )
+    assert page.js("return document.querySelectorAll('.row').length") < 60
 
 
 def test_a_phone_shows_the_list_or_the_email(page: Page, server: Server) -> None:
