@@ -168,6 +168,7 @@ class Janitor(ServiceActor):
     def prune(self) -> None:
         """What is kept for a time only."""
         self.notifications.prune(time.time() - NOTIFICATION_AGE)
+        self.books.prune(time.time())
 
 
 def _node_of(process: str) -> str:

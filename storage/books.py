@@ -10,7 +10,7 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 
-from storage import feeding, retries, sources
+from storage import counters, feeding, retries, sources
 from storage.database import Database
 from storage.keys import email_key
 from storage.records import Attempt, Audit, BookRow, CursorMove, Look, OpenRow, SourceState
@@ -129,6 +129,10 @@ class Books:
         """Keep what the last check found in no mailbox."""
         self._db.write(_set_meta, "unaccounted", str(count))
         self._db.write(_set_meta, "unaccounted_at", repr(now))
+
+    def prune(self, now: float) -> int:
+        """Forget what only the last minutes need: histograms over an hour old; how many rows."""
+        return self._db.write(counters.prune, now - 3600)
 
     def find(self, key: str, source: str | None = None) -> list[BookRow]:
         """Give the rows of a key: one for each source (or of that one) that knows it."""

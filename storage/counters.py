@@ -1,7 +1,7 @@
 """Counters that move in the transaction of what they count, in shards by writer, in a fixed order; summed when they are read.
 
 Moved by results.py, dead_letters.py and retries.py, read by stats.py. A process moves only its own shard, so writers do not wait for
-each other. Histograms have logarithmic buckets (nine to a doubling or so) within one minute.
+each other. Histograms have logarithmic buckets, eight to a doubling, within one minute.
 """
 
 import math
@@ -16,6 +16,8 @@ MINUTE, HOUR = 60, 3600
 
 LEAST, GREATEST = "min_processing_ms", ("max_processing_ms", "last_processed_at")
 """Counters that keep the least or the greatest value told, where others keep the sum."""
+
+HISTOGRAMS = ("processing", "total")
 
 BUCKETS_PER_DOUBLING = 8
 
@@ -114,5 +116,6 @@ def percentile(histogram: dict[int, int], share: float) -> float | None:
 
 
 def prune(before: float) -> int:
-    """Forget minutes older than `before`; the hours stay. Returns how many rows went."""
-    return len(execute("DELETE FROM bucket WHERE step = ? AND start < ? RETURNING step", [MINUTE, int(before)]))
+    """Forget the histograms of minutes before a time; how many rows went. Emails by class are kept for ever."""
+    sql = "DELETE FROM bucket WHERE step = ? AND name = ? AND start < ? RETURNING step"
+    return sum(len(execute(sql, [MINUTE, name, int(before)])) for name in HISTOGRAMS)

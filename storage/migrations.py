@@ -43,6 +43,7 @@ def migrate(kind: str) -> int:
     """Apply what is missing, inside one write transaction; the version reached."""
     if kind == "postgresql":
         execute("SELECT pg_advisory_xact_lock(?)", [ADVISORY_LOCK])
+        execute("SET LOCAL statement_timeout = 0")  # a new index on a large table takes as long as it takes
     MetaRow.create_table()
     rows = execute("SELECT value FROM meta WHERE name = 'schema_version'")
     version = int(rows[0][0]) if rows else 0

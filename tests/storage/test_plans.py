@@ -77,6 +77,7 @@ def a_day(db) -> None:
     notes.page(source="main")
     notes.emails_of(look.id)
     notes.prune(0.5)
+    books.prune(time.time())
     books.audit()
     books.find("a")
     books.row(refs[0])

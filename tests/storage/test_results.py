@@ -148,3 +148,14 @@ def test_a_timeseries_has_a_bucket_for_every_minute_and_hour(books, store):
     ]
     hours = store.timeseries(hour - 3600, hour + 3601, "hour")
     assert [(row["start"] - hour, row["meeting"]) for row in hours] == [(-3600, 0), (0, 1), (3600, 1)]
+
+
+def test_old_histograms_are_forgotten_and_counts_by_class_are_not(books, store):
+    (ref,) = enter(books, ["a"])
+    at = 1_700_002_830.0
+    store.save([result(ref, "a", processed_at=at)], shard="w1")
+    assert books.prune(at + 60) == 0
+    assert store.stats(at).p50_processing_time_ms is not None
+    assert books.prune(at + 3700) == 2
+    assert store.stats(at).p50_processing_time_ms is None
+    assert [row["meeting"] for row in store.timeseries(at, at + 1, "minute")] == [1]
