@@ -247,6 +247,16 @@ class Settings:
         """Worker processes beside the front: one less than the cores, at least one, unless set."""
         return self.processor_processes if self.processor_processes >= 0 else max(1, (os.cpu_count() or 2) - 1)
 
+    def secrets(self) -> list[str]:
+        """Every secret word in force, so that logs can leave them out."""
+        found: list[str] = []
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if each.metadata["variable"].secret and value:
+                texts = value if isinstance(value, tuple) else (str(value),)
+                found += [urlsplit(text).password or "" if "://" in text else text for text in texts]
+        return [text for text in found if text]
+
     @property
     def node(self) -> str:
         """This node's name."""

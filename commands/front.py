@@ -4,6 +4,7 @@ import logging
 from base64 import b64decode
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from gevent.event import Event
@@ -21,16 +22,18 @@ from actors.undertaker import Undertaker
 from classification.model import Classifier
 from commands.stores import Stores
 from commands.version import VERSION
-from engine.errors import DependencyTrouble
+from engine import logs
+from engine.errors import DependencyTrouble, SettingsError
 from engine.mailbox import DEAD
 from engine.mailbox_actor import Context
 from engine.metrics import Metrics, render_union
 from engine.supervision import ChildSpec
 from fakemail.client import FakeMailClient, Limits
+from fakemail.egress import Egress
 from fakemail.simulator import open_simulator
 from fakemail.simulator_http import simulator_app
 from fakemail.unset import NoFakeMail
-from settings import Settings
+from settings import Settings, is_loopback
 from web.app import Application
 from web.live import Hub
 from web.server import HardenedServer
@@ -41,6 +44,42 @@ log = logging.getLogger(__name__)
 SOURCE = "main"
 OWN_SIMULATOR = "simulator:"
 """What a source is bound to when our own simulator plays FakeMail: its port may change."""
+
+
+RELOADED = ("webhook_secret", "api_token", "api_token_readonly", "metrics_token", "fakemail_api_token")
+"""What SIGHUP reads again; all else wants a restart."""
+
+
+def access_of(settings: Settings) -> Access:
+    """The settings that say who gets in."""
+    return Access(
+        api_token=settings.api_token,
+        api_token_readonly=settings.api_token_readonly,
+        allow_anonymous=settings.allow_anonymous,
+        allowed_hosts=settings.allowed_hosts,
+        cors_origins=settings.cors_origins,
+        trusted_proxies=settings.trusted_proxies,
+        metrics_token=settings.metrics_token,
+        session_s=settings.session_s,
+        webhook_rate=settings.webhook_rate_limit,
+        api_rate=settings.api_rate_limit,
+        login_rate=settings.login_rate_limit,
+    )
+
+
+def warn_if_open(settings: Settings) -> None:
+    """Loudly, what a stranger could do."""
+    if not is_loopback(settings.host) and not settings.webhook_secret:
+        log.warning(
+            "WEBHOOK_SECRET IS NOT SET and HOST=%s is reached from elsewhere: anybody may send webhooks. "
+            "`python run.py secret new` makes a secret for FakeMail and for us",
+            settings.host,
+        )
+    if not is_loopback(settings.host) and not settings.api_token:
+        log.warning(
+            "API_TOKEN IS NOT SET and ALLOW_ANONYMOUS is: whoever reaches HOST=%s by a loopback name may do all",
+            settings.host,
+        )
 
 
 class Front:
@@ -59,10 +98,11 @@ class Front:
     ) -> None:
         self.settings, self.context, self.stores, self.token = settings, context, stores, token
         self.metrics, self.ready = metrics, ready
+        warn_if_open(settings)
         self.bell = Event()
         self.hub = Hub(stores.mailboxes)
         self.simulator = (
-            open_simulator(settings.data_dir, " ".join(settings.webhook_secret) or None)
+            open_simulator(settings.data_dir, " ".join(settings.webhook_secret) or None, self._egress())
             if settings.with_simulator
             else None
         )
@@ -137,6 +177,23 @@ class Front:
             name=name,
         )
 
+    def reload(self) -> None:
+        """SIGHUP: read the secrets again (from the files that NAME_FILE names) and use them; wrong ones change nothing."""
+        try:
+            settings = Settings.from_env()
+        except SettingsError as error:
+            log.error("the secrets stay as they are: %s", error)  # noqa: TRY400  (the line says all)
+            return
+        self.settings = replace(self.settings, **{name: getattr(settings, name) for name in RELOADED})
+        logs.hide(*settings.secrets())
+        secrets = " ".join(settings.webhook_secret)
+        self.application.use(access_of(self.settings), secrets)
+        if self.simulator is not None:
+            self.simulator.sign_with(secrets or None)
+        if isinstance(self.client, FakeMailClient):
+            self.client.use_token(self._token())
+        log.info("the secrets were read again")
+
     # -- the web ---------------------------------------------------------------------------------------------------------
 
     def serve(self) -> None:
@@ -157,14 +214,7 @@ class Front:
         return Services(
             version=VERSION,
             node=self.context.process.rsplit("/", 1)[0],
-            access=Access(
-                api_token=settings.api_token,
-                api_token_readonly=settings.api_token_readonly,
-                allow_anonymous=settings.allow_anonymous,
-                allowed_hosts=settings.allowed_hosts,
-                cors_origins=settings.cors_origins,
-                trusted_proxies=settings.trusted_proxies,
-            ),
+            access=access_of(settings),
             database=stores.database,
             mailboxes=stores.mailboxes,
             books=stores.books,
@@ -181,6 +231,7 @@ class Front:
             mailbox_names=(look_mailbox(SOURCE), FETCH, CLASSIFY, DEAD),
             default_workers=settings.processor_worker_count,
             simulator=simulator_app(self.simulator) if self.simulator is not None else None,
+            egress=self._egress(),
             ready=self.ready,
         )
 
@@ -214,8 +265,20 @@ class Front:
     def _client(self) -> FakeMailClient | NoFakeMail:
         if self.fakemail_url is None:
             return NoFakeMail()
-        token = self.settings.fakemail_api_token if self.settings.fakemail_api_url else self.settings.api_token
-        return FakeMailClient(self.fakemail_url, token, limits=Limits(max_body_bytes=self.settings.max_body_bytes))
+        return FakeMailClient(
+            self.fakemail_url, self._token(), limits=Limits(max_body_bytes=self.settings.max_body_bytes)
+        )
+
+    def _token(self) -> str | None:
+        """What FakeMail, or our own simulator behind our own door, wants to see."""
+        return self.settings.fakemail_api_token if self.settings.fakemail_api_url else self.settings.api_token
+
+    def _egress(self) -> Egress:
+        """Which URLs of the API may be called: public ones, what EGRESS_ALLOW opens, our own, and those of the settings."""
+        settings = self.settings
+        own = [self.own_url, *(f"http://{host}:{settings.port}" for host in ("localhost", "127.0.0.1", "[::1]"))]
+        named = [url for url in (settings.webhook_url, settings.fakemail_api_url) if url]
+        return Egress(settings.egress_allow, loopback=is_loopback(settings.host), trusted=[*own, *named])
 
     def _subscribe(self) -> None:
         """With the URL of the last /setup, else of WEBHOOK_URL, else our own."""

@@ -53,7 +53,7 @@ log = logging.getLogger(__name__)
 def run(role: str, settings: Settings) -> None:
     """Start, serve until SIGTERM or SIGINT, stop."""
     process = f"{os.environ[NODE]}/{os.environ[PROCESS]}"
-    logs.setup(settings.log_level, settings.log_format, process.rsplit("/", 1)[-1])
+    logs.setup(settings.log_level, settings.log_format, process.rsplit("/", 1)[-1], hidden=settings.secrets())
     failpoints.arm(os.environ.get(failpoints.VARIABLE), role, settings.data_dir)
     bus = Bus()
     metrics = Metrics(bus, METRICS)
@@ -111,6 +111,7 @@ def run(role: str, settings: Settings) -> None:
     control.start()
     if front:
         front.serve()
+        gevent.signal_handler(signal.SIGHUP, front.reload)
     log.info("%s is up", process)
 
     stop.wait()

@@ -29,7 +29,7 @@ ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 def serve(_args: argparse.Namespace, settings: Settings) -> int:
     """Run the whole system on this machine; returns the exit code."""
     os.umask(0o077)  # the mail is nobody else's
-    logs.setup(settings.log_level, settings.log_format, "launcher")
+    logs.setup(settings.log_level, settings.log_format, "launcher", hidden=settings.secrets())
     _make_folder(settings.data_dir)
     name, token = _identity(settings)
     workers = settings.worker_processes
@@ -52,7 +52,7 @@ def worker(_args: argparse.Namespace, settings: Settings) -> int:
         raise SettingsError(
             "a worker node needs REDIS_URL (or REDIS_HOST) and a postgresql:// DATABASE_URL, shared with the other nodes"
         )
-    logs.setup(settings.log_level, settings.log_format, "launcher")
+    logs.setup(settings.log_level, settings.log_format, "launcher", hidden=settings.secrets())
     own = {NODE: f"{settings.node}-{secrets.token_hex(2)}", TOKEN: secrets.token_hex(16), REDIS: redis}
     with tempfile.TemporaryDirectory(
         prefix="email-processor-"

@@ -16,9 +16,10 @@ from gevent.event import Event
 from engine import logs
 from engine.errors import SettingsError
 from engine.supervision import EXIT_CONFIG
+from fakemail.egress import Egress
 from fakemail.simulator import open_simulator
 from fakemail.simulator_http import simulator_app
-from settings import Settings
+from settings import Settings, is_loopback
 from web.server import serve
 
 BODY_CAP = 64 * 1024 * 1024
@@ -28,10 +29,11 @@ log = logging.getLogger(__name__)
 
 def run(host: str, port: int, settings: Settings) -> None:
     """Serve; the account survives a restart."""
-    logs.setup(settings.log_level, settings.log_format, "simulator")
+    logs.setup(settings.log_level, settings.log_format, "simulator", hidden=settings.secrets())
     folder = settings.data_dir / "simulator-alone"
     folder.mkdir(parents=True, exist_ok=True)
-    simulator = open_simulator(folder, " ".join(settings.webhook_secret) or None)
+    egress = Egress(settings.egress_allow, loopback=is_loopback(host))
+    simulator = open_simulator(folder, " ".join(settings.webhook_secret) or None, egress)
     server = serve(simulator_app(simulator, bare=True), host, port, body_cap=BODY_CAP)
     log.info("the simulator listens on http://%s:%d, and under /simulator", host, server.port)
     stop = Event()

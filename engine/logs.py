@@ -13,7 +13,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -31,6 +31,9 @@ QUEUE_LINES = 10_000
 
 _COLOURS = {"DEBUG": "\x1b[2m", "INFO": "", "WARNING": "\x1b[33m", "ERROR": "\x1b[31m", "CRITICAL": "\x1b[1;31m"}
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_hidden: list[str] = []
+_SHORTEST = 6
+"""Shorter secrets are not looked for: they could be part of any word."""
 _context: ContextVar[MappingProxyType[str, Any]] = ContextVar("log_context", default=MappingProxyType({}))
 
 
@@ -42,8 +45,10 @@ def setup(
     descriptor: int = 1,
     colours: bool | None = None,
     on_drop: Callable[[], None] = lambda: None,
+    hidden: Iterable[str] = (),
 ) -> LogWriter:
-    """Send all logs of this process there. `form`: console or json; `colours` None: only on a terminal."""
+    """Send all logs of this process there. `form`: console or json; `colours` None: only on a terminal; `hidden`: see `hide`."""
+    hide(*hidden)
     writer = LogWriter(descriptor, limit=QUEUE_LINES, on_drop=on_drop)
     coloured = os.isatty(descriptor) if colours is None else colours
     handler = _Handler(writer)
@@ -65,6 +70,18 @@ def log_context(**ids: Any) -> Iterator[None]:
         yield
     finally:
         _context.reset(token)
+
+
+def hide(*secrets: str) -> None:
+    """From now on these words are masked wherever they would stand in a line, whoever wrote them there."""
+    _hidden.extend(each for each in secrets if len(each) >= _SHORTEST and each not in _hidden)
+
+
+def _masked(line: str) -> str:
+    for secret in _hidden:
+        if secret in line:
+            line = line.replace(secret, "********")
+    return line
 
 
 def escape(text: str) -> str:
@@ -93,7 +110,7 @@ class _Handler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Queue the line."""
         try:
-            self.writer.put(self.format(record).encode("utf-8", "backslashreplace") + b"\n")
+            self.writer.put(_masked(self.format(record)).encode("utf-8", "backslashreplace") + b"\n")
         except Exception:  # noqa: BLE001  (a line that cannot be formatted must not end who logged it)
             self.handleError(record)
 

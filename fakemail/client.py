@@ -70,12 +70,16 @@ class FakeMailClient:
             self._connections = Connections(base_url)
         except ValueError as error:
             raise SettingsError(f"FAKEMAIL_API_URL: {error}") from error
-        if token and not (token.isascii() and token.isprintable()):
-            raise SettingsError("FAKEMAIL_API_TOKEN: it must be printable ASCII")
         self._path = quote(urlsplit(base_url).path.rstrip("/"), safe="/%")
         self._limits = limits or Limits()
         self._slots = BoundedSemaphore(self._limits.concurrency)
         self.breaker = breaker or CircuitBreaker()
+        self.use_token(token)
+
+    def use_token(self, token: str | None) -> None:
+        """Show this token (None: none) from now on; SettingsError for one that no header can carry."""
+        if token and not (token.isascii() and token.isprintable()):
+            raise SettingsError("FAKEMAIL_API_TOKEN: it must be printable ASCII")
         head = [f"Host: {self._connections.host_header}", "Accept: application/json", "Accept-Encoding: identity"]
         head += ["User-Agent: email-processor"] + ([f"Authorization: Bearer {token}"] if token else [])
         self._head = (" HTTP/1.1\r\n" + "\r\n".join(head) + "\r\n").encode()

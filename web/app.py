@@ -6,6 +6,7 @@ commands/front.py builds `Application(services)` and calls `serve`, which puts i
 import logging
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import cache
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -15,7 +16,10 @@ import gevent
 import msgspec
 
 from engine.errors import DependencyTrouble
+from storage.actions import Actions
+from storage.sessions import EndedSessions
 from web import (
+    actions,
     dead_letters,
     docs,
     emails,
@@ -25,6 +29,7 @@ from web import (
     login,
     results,
     schemas,
+    schemas_access,
     schemas_system,
     system,
     tasks,
@@ -39,9 +44,10 @@ from web.openapi import document
 from web.problems import Problem
 from web.server import HardenedServer, serve
 from web.server_body import Environ, StartResponse, cap_by_path
-from web.services import Services
+from web.services import Access, Services
 from web.webhook import Webhook
 from web.websocket import LiveSocket
+from web.websocket_frames import POLICY
 
 log = logging.getLogger("emailproc.web")
 
@@ -54,8 +60,11 @@ COMMON: Headers = (
 )
 DEFAULTS: Headers = (("Cache-Control", "no-store"), ("Content-Security-Policy", API_POLICY))
 PUSH_EVERY_S = 1.0
+SESSIONS_EVERY_S = 2.0
+SOCKETS_AT_ONCE = 50
 SOCKET_PATH = re.compile(r"/ws/emails/[^/]+")
 PARAMETER = re.compile(r"\{(\w+)\}")
+NOTED_OF_SIMULATOR = {"/simulator/reset", "/simulator/faults", "/simulator/subscribe"}
 UNRESERVED = re.compile(r"%(2[dDeE]|3[0-9]|4[1-9a-fA-F]|5[0-9aAfF]|6[1-9a-fA-F]|7[0-9aAeE])")
 PREFLIGHT: Headers = (
     ("Access-Control-Allow-Methods", "GET, POST, PUT, DELETE"),
@@ -79,15 +88,15 @@ def webhook(_call: Call, **_arguments: str) -> None:
     raise Problem(405, "only POST", headers=(("Allow", "POST"),))
 
 
-s, t = schemas, schemas_system
+s, t, a = schemas, schemas_system, schemas_access
 ROUTES = (
-    Route("POST", "/webhook", webhook, "Say that there is news", "webhook", {202: s.WebhookAccepted}, "public", s.WebhookRequest, any_media=True, problems=(401, 404)),
-    Route("POST", "/webhook/{source}", webhook, "Say that a source has news", "webhook", {202: s.WebhookAccepted}, "public", s.WebhookRequest, any_media=True, problems=(401, 404)),
+    Route("POST", "/webhook", webhook, "Say that there is news", "webhook", {202: s.WebhookAccepted}, "public", s.WebhookRequest, any_media=True, problems=(401, 404, 429)),
+    Route("POST", "/webhook/{source}", webhook, "Say that a source has news", "webhook", {202: s.WebhookAccepted}, "public", s.WebhookRequest, any_media=True, problems=(401, 404, 429)),
     Route("GET", "/notifications", system.notifications, "Webhooks that were accepted", "webhook", {200: s.NotificationPage}, query=s.NotificationQuery),
     Route("POST", "/setup", system.setup, "Watch and subscribe at FakeMail", "webhook", {200: s.SetupAnswer}, "full", s.SetupRequest, s.SourceQuery, problems=(404,)),
     Route("GET", "/results", results.all_results, "All results", "results", {200: s.ResultPage}, query=s.PageQuery),
     Route("GET", "/results/{email_id}", results.one_result, "One email's result", "results", {200: s.ResultAnswer}, query=s.ResultQuery, problems=(404, 409)),
-    Route("POST", "/classify", results.classify, "Classify without storing", "results", {200: s.ClassifyAnswer}, "full", s.ClassifyRequest),
+    Route("POST", "/classify", results.classify, "Classify without storing", "results", {200: s.ClassifyAnswer}, "full", s.ClassifyRequest, acts=False),
     Route("GET", "/emails", emails.all_emails, "All emails", "emails", {200: s.EmailPage}, query=s.PageQuery),
     Route("GET", "/emails/{email_id}", emails.one_email, "One email", "emails", {200: s.EmailAnswer}, query=s.SourceQuery, problems=(404, 409)),
     Route("GET", "/emails/{email_id}/timeline", emails.timeline, "One email's stages", "emails", {200: s.Timeline}, query=s.SourceQuery, problems=(404, 409)),
@@ -96,7 +105,7 @@ ROUTES = (
     Route("GET", "/stats", figures.stats, "Figures", "figures", {200: t.Stats}),
     Route("GET", "/stats/timeseries", figures.timeseries, "Figures over time", "figures", {200: t.Timeseries}, query=t.TimeseriesQuery),
     Route("GET", "/audit", system.audit, "The books", "figures", {200: t.AuditAnswer}),
-    Route("GET", "/metrics", system.metrics, "Metrics for Prometheus", "figures", {200: None}, media=system.METRICS_MEDIA),
+    Route("GET", "/metrics", system.metrics, "Metrics for Prometheus", "figures", {200: None}, "metrics", media=system.METRICS_MEDIA),
     Route("GET", "/actors", system.actors, "Supervision tree", "actors", {200: t.ActorsAnswer}),
     Route("POST", "/actors/pause", system.pause, "Pause all nodes", "actors", {200: t.ControlAnswer}, "full"),
     Route("POST", "/actors/resume", system.resume, "Resume all nodes", "actors", {200: t.ControlAnswer}, "full"),
@@ -122,8 +131,9 @@ ROUTES = (
     Route("GET", "/docs/{name}", docs.swagger_file, "Files of that page", "system", {200: None}, "page", media="text/css", problems=(404,)),
     Route("GET", "/static/{path}", static_file, "Files of the dashboard", "system", {200: None}, "page", media="text/css", problems=(404,)),
     Route("GET", "/login", login.login_page, "Page to log in", "access", {200: None}, "page", media="text/html"),
-    Route("POST", "/login", login.login, "Begin a session", "access", {200: t.LoginAnswer, 303: None}, "page", any_media=True, problems=(401, 409, 415, 422, 429)),
-    Route("POST", "/logout", login.logout, "End the session", "access", {204: None, 303: None}, "page", any_media=True),
+    Route("POST", "/login", login.login, "Begin a session", "access", {200: t.LoginAnswer, 303: None}, "page", any_media=True, problems=(401, 409, 413, 415, 422)),
+    Route("POST", "/logout", login.logout, "End the session", "access", {204: None, 303: None}, "page", query=a.LogoutQuery, any_media=True, problems=(401,)),
+    Route("GET", "/actions", actions.all_actions, "Who did what", "access", {200: a.ActionPage}, query=a.ActionQuery),
 )  # fmt: skip
 
 OPEN = frozenset(route.path.split("/")[1] for route in ROUTES if route.access in ("public", "page"))
@@ -135,13 +145,15 @@ class Application(App):
 
     def __init__(self, services: Services) -> None:
         self.services = services
-        self.gate = Gate(services.access)
+        self.gate = Gate(services.access, EndedSessions(services.database))
+        self.actions = actions.ActionLog(Actions(services.database), self.gate)
         self.routes = ROUTES
         self.figures = Figures(services)
         self.health = Health(services)
         self.openapi = _described(services.version)
         self.bottle = self._register()
-        self.webhook = Webhook(services, [*COMMON, *DEFAULTS])
+        self.webhook = Webhook(services, [*COMMON, *DEFAULTS], self.gate.limits)
+        self._sockets: set[LiveSocket] = set()
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request."""
@@ -165,6 +177,14 @@ class Application(App):
         gevent.spawn(self._push, server)
         return server
 
+    def use(self, access: Access, secrets: str) -> None:
+        """Other tokens and webhook secrets from now on."""
+        self.services.access = access
+        self.services.sources = {
+            name: replace(source, secrets=secrets) for name, source in self.services.sources.items()
+        }
+        self.gate.use(access)
+
     # -- WebSockets
 
     def authorize(self, environ: Environ) -> tuple[int, str] | None:
@@ -175,10 +195,29 @@ class Application(App):
 
     def on_websocket(self, socket: LiveSocket) -> None:
         """Serve one client until it is gone."""
-        live_client.serve(self.services.hub, socket, self.figures.stats)
+        self._sockets.add(socket)
+        try:
+            live_client.serve(self.services.hub, socket, self.figures.stats)
+        finally:
+            self._sockets.discard(socket)
+
+    def _look_after_sessions(self, server: HardenedServer) -> None:
+        """Every few seconds: learn what other fronts ended, and hang up on who would not be let in any more."""
+        while not server.draining:
+            try:
+                self.gate.sessions.refresh()
+            except DependencyTrouble as trouble:
+                log.debug("ended sessions could not be read: %s", trouble)
+            for count, socket in enumerate(list(self._sockets), start=1):
+                if not self.gate.still_welcome(socket.environ):
+                    socket.close(POLICY, "the session is over")
+                if count % SOCKETS_AT_ONCE == 0:
+                    gevent.sleep(0.001)
+            gevent.sleep(SESSIONS_EVERY_S)
 
     def _push(self, server: HardenedServer) -> None:
         """Once a second: what slow clients lag behind, and the figures where they changed and somebody listens."""
+        gevent.spawn(self._look_after_sessions, server)
         sent: dict[str, dict[str, Any]] = {}
         while not server.draining:
             gevent.sleep(PUSH_EVERY_S)
@@ -218,6 +257,7 @@ class Application(App):
         """What bottle's router refuses, told as a problem, and only to those who may ask at all."""
         environ = bottle.request.environ
         try:
+            self.gate.limits.check("api", environ)
             if environ["PATH_INFO"].split("/")[1:2] not in [[name] for name in OPEN]:
                 self.gate.identify(environ, "read")
         except Problem as problem:
@@ -238,7 +278,21 @@ class Application(App):
             start(response.status_line, response.headerlist)
             return [] if environ["REQUEST_METHOD"] == "HEAD" else [response.body]
         assert self.services.simulator is not None
-        return self.services.simulator(environ, start)
+        return self.services.simulator(environ, self._noting(environ, start))
+
+    def _noting(self, environ: Environ, start: Callable[..., Any]) -> Callable[..., Any]:
+        """Write down what changes the simulator for everybody, once it has succeeded."""
+        path = environ["PATH_INFO"]
+        if environ["REQUEST_METHOD"] in SAFE or path not in NOTED_OF_SIMULATOR:
+            return start
+
+        def noting(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+            if status.startswith("200"):
+                role, who = self.gate.caller(environ)
+                self.actions.write(environ, path, {}, 200, role or "", who)
+            return start(status, headers, exc_info)
+
+        return noting
 
     def _with_common_headers(self, environ: Environ, start_response: StartResponse) -> Callable[..., Any]:
         extra = list(COMMON)

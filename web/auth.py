@@ -1,52 +1,47 @@
 """Who gets in: bearer tokens for programs, a signed session cookie for people, the Host rule where no token is set.
 
-`Gate` is asked by web/dispatch.py for each request and by the server for each WebSocket upgrade (`authorize`). It keeps
-no sessions: a cookie says role and expiry, signed with a key derived from the token, so a changed token ends them all.
+`Gate` is asked by web/dispatch.py for each request and by the server for each WebSocket upgrade (`authorize`). The cookies are
+web/sessions.py's, what one address may ask for is counted by web/ratelimit.py.
 """
 
-import base64
-import hashlib
 import hmac
-import os
-import time
-from dataclasses import dataclass
-from http.cookies import CookieError, SimpleCookie
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+from web.clients import is_trusted
 from web.problems import Problem, retry_after
+from web.ratelimit import RateLimits
 from web.server_body import Environ
 from web.services import Access
+from web.sessions import Ended, Session, Sessions
 
-COOKIE, SECURE_COOKIE = "emailproc_session", "__Host-emailproc_session"
-SESSION_S = 12 * 3600
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 FORWARDED = ("HTTP_FORWARDED", "HTTP_X_FORWARDED_")
 FREE_TRIES = 5
 SLOWEST_S = 30.0
 REMEMBERED = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class Session:
-    """What a good cookie says."""
-
-    role: str  # full | read
-    expires: int
+CHALLENGE = (("WWW-Authenticate", 'Bearer realm="emailproc"'),)
 
 
 class Gate:
-    """Decides by the settings in `Access`; `admit` passes in silence or raises Problem 401 or 403."""
+    """Decides by the settings in `Access`; `admit` passes in silence or raises Problem 401, 403 or 429."""
 
-    def __init__(self, access: Access) -> None:
+    def __init__(self, access: Access, ended: Ended | None = None) -> None:
         self.access = access
         self.logins = LoginBrake()
-        self._tokens = [(role, token) for role, token in self._roles() if token]
-        self._keys = {role: _session_key(token) for role, token in self._tokens}
+        self.limits = RateLimits(access)
+        self.sessions = Sessions(access.session_s, ended)
         self._hosts = {host_name(host) for host in access.allowed_hosts}
         self._origins = {origin.lower().rstrip("/") for origin in access.cors_origins}
+        self._tokens: Mapping[str, str] = {}
+        self.use(access)
 
-    def _roles(self) -> tuple[tuple[str, str | None], ...]:
-        return (("full", self.access.api_token), ("read", self.access.api_token_readonly))
+    def use(self, access: Access) -> None:
+        """Other tokens from now on; sessions that were opened with the old ones end."""
+        self.access = access
+        given = {"full": access.api_token, "read": access.api_token_readonly}
+        self._tokens = {role: token for role, token in given.items() if token}
+        self.sessions.use(self._tokens)
 
     @property
     def has_token(self) -> bool:
@@ -54,10 +49,13 @@ class Gate:
         return bool(self._tokens)
 
     def admit(self, environ: Environ, kind: str) -> None:
-        """Let a request pass that may use a route of this kind: `public`, `page`, `read` or `full`."""
+        """Let a request pass that may use a route of this kind: `public`, `page`, `read`, `full` or `metrics`."""
+        if kind == "public":
+            return
+        self.limits.check("api", environ)
         if kind == "page":
             self._admit_page(environ)
-        elif kind != "public":
+        elif kind != "metrics" or not self._may_scrape(environ):
             self._check_origin(environ)
             self.identify(environ, kind)
 
@@ -67,66 +65,61 @@ class Gate:
         if not self.has_token:
             self._check_host(environ)
 
+    def _may_scrape(self, environ: Environ) -> bool:
+        """Whether the request bears METRICS_TOKEN; where that is the only token, nobody else reads the metrics."""
+        if not self.access.metrics_token:
+            return False
+        if _same(self.access.metrics_token, _bearer(environ) or ""):
+            return True
+        if not self.has_token:
+            raise self._unknown(environ)
+        return False
+
     def identify(self, environ: Environ, kind: str) -> str:
         """The role of the caller: `full` or `read`."""
         if not self.has_token:
             self._check_host(environ)
             return "full"
-        role = self._bearer(environ) if "HTTP_AUTHORIZATION" in environ else self._cookie_role(environ)
+        role, _ = self.caller(environ)
         if role is None:
-            raise Problem(401, "a valid token is needed", headers=(("WWW-Authenticate", 'Bearer realm="emailproc"'),))
+            raise self._unknown(environ)
         if role != "full" and (kind == "full" or environ["REQUEST_METHOD"] not in SAFE_METHODS):
             raise Problem(403, "this token may read only")
         return role
 
+    def caller(self, environ: Environ) -> tuple[str | None, str]:
+        """The role that the request's token or session gives, and what to call the caller: a session's id, `token` or `local`."""
+        if not self.has_token:
+            return "full", "local"
+        if "HTTP_AUTHORIZATION" in environ:
+            return self.role_of(_bearer(environ) or ""), "token"
+        session = self.sessions.read(environ)
+        return (None, "") if session is None else (session.role, name_of(session))
+
+    def _unknown(self, environ: Environ) -> Problem:
+        """Nobody we know; wrong tokens are counted, so that guessing is slow."""
+        if "HTTP_AUTHORIZATION" in environ:
+            self.limits.check("login", environ)
+        return Problem(401, "a valid token is needed", headers=CHALLENGE)
+
     def authorize(self, environ: Environ) -> tuple[int, str] | None:
         """The same for a WebSocket upgrade, in the form that web/server.py asks for."""
         try:
+            self.limits.check("api", environ)
             self._check_origin({**environ, "REQUEST_METHOD": "UPGRADE"})
             self.identify({**environ, "REQUEST_METHOD": "GET"}, "read")
         except Problem as problem:
             return problem.status, problem.detail
         return None
 
-    # -- sessions
+    def still_welcome(self, environ: Environ) -> bool:
+        """Whether a WebSocket that was let in with this request would still be: sessions expire, tokens change."""
+        return self.caller(environ)[0] is not None
 
     def role_of(self, token: str) -> str | None:
         """The role that a token gives, compared in constant time."""
-        given = token.encode("utf-8", "surrogateescape")
-        found = [role for role, ours in self._tokens if hmac.compare_digest(ours.encode(), given)]
+        found = [role for role, ours in self._tokens.items() if _same(ours, token)]
         return found[0] if found else None
-
-    def open_session(self, role: str, *, secure: bool) -> tuple[Session, str]:
-        """A new session and its Set-Cookie value."""
-        session = Session(role, int(time.time()) + SESSION_S)
-        text = f"{session.role}.{session.expires}.{os.urandom(9).hex()}"
-        return session, _set_cookie(f"{text}.{self._sign(role, text)}", SESSION_S, secure=secure)
-
-    def close_session(self, *, secure: bool) -> str:
-        """The Set-Cookie value that ends a session in the browser."""
-        return _set_cookie("", 0, secure=secure)
-
-    def session(self, environ: Environ) -> Session | None:
-        """The session in the request's cookie, if it is ours and has not expired."""
-        for value in _cookies(environ):
-            text, _, signature = value.rpartition(".")
-            role, _, rest = text.partition(".")
-            expires = rest.partition(".")[0]
-            if role in self._keys and hmac.compare_digest(self._sign(role, text).encode(), signature.encode()):
-                return Session(role, int(expires)) if int(expires) > time.time() else None
-        return None
-
-    def _sign(self, role: str, text: str) -> str:
-        digest = hmac.digest(self._keys[role], text.encode(), hashlib.sha256)
-        return base64.urlsafe_b64encode(digest).decode().rstrip("=")
-
-    def _cookie_role(self, environ: Environ) -> str | None:
-        session = self.session(environ)
-        return None if session is None else session.role
-
-    def _bearer(self, environ: Environ) -> str | None:
-        scheme, _, token = environ["HTTP_AUTHORIZATION"].partition(" ")
-        return self.role_of(token.strip()) if scheme.lower() == "bearer" else None
 
     # -- Host and Origin
 
@@ -148,7 +141,7 @@ class Gate:
         if environ["REQUEST_METHOD"] in SAFE_METHODS or self.allows_origin(environ):
             return
         origin = environ.get("HTTP_ORIGIN")
-        if origin is not None and urlsplit(origin).netloc.lower() != environ.get("HTTP_HOST", "").lower():
+        if origin is not None and not _names_host(origin, environ.get("HTTP_HOST", "")):
             raise Problem(403, "a page of another origin may not do this")
         if origin is None and environ.get("HTTP_SEC_FETCH_SITE", "none") not in ("same-origin", "none"):
             raise Problem(403, "a page of another site may not do this")
@@ -198,23 +191,29 @@ def is_secure(environ: Environ, trusted_proxies: tuple[str, ...]) -> bool:
     """Whether the browser came by TLS, as far as we can believe it."""
     forwarded = environ.get("HTTP_X_FORWARDED_PROTO", "").lower() == "https"
     return environ.get("wsgi.url_scheme") == "https" or (
-        forwarded and environ.get("REMOTE_ADDR", "") in trusted_proxies
+        forwarded and is_trusted(str(environ.get("REMOTE_ADDR", "")), trusted_proxies)
     )
 
 
-def _session_key(token: str) -> bytes:
-    return hmac.digest(token.encode(), b"emailproc session cookie v1", hashlib.sha256)
+def name_of(session: Session) -> str:
+    """What a session is called in the action log: part of its id, which opens nothing."""
+    return f"session:{session.id[:8]}"
 
 
-def _set_cookie(value: str, age: int, *, secure: bool) -> str:
-    name = SECURE_COOKIE if secure else COOKIE
-    flags = "; Secure" if secure else ""
-    return f"{name}={value}; Path=/; Max-Age={age}; HttpOnly; SameSite=Strict{flags}"
+def _bearer(environ: Environ) -> str | None:
+    scheme, _, token = str(environ.get("HTTP_AUTHORIZATION", "")).partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
 
 
-def _cookies(environ: Environ) -> list[str]:
+def _same(ours: str, given: str) -> bool:
+    """In a time that does not tell how much of it fits."""
+    return hmac.compare_digest(ours.encode(), given.encode("utf-8", "surrogateescape"))
+
+
+def _names_host(origin: str, host: str) -> bool:
+    """Whether an Origin is that of the very host that was asked."""
     try:
-        jar = SimpleCookie(environ.get("HTTP_COOKIE", ""))
-    except CookieError:
-        return []
-    return [jar[name].value for name in (SECURE_COOKIE, COOKIE) if name in jar]
+        place = urlsplit(origin).netloc.lower()
+    except ValueError:
+        return False
+    return bool(place) and place == host.lower()

@@ -24,7 +24,7 @@ from web.validation import read_model, read_query
 log = logging.getLogger("emailproc.web")
 
 Headers = tuple[tuple[str, str], ...]
-AccessKind = Literal["public", "page", "read", "full"]
+AccessKind = Literal["public", "page", "read", "full", "metrics"]
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -54,6 +54,7 @@ class Route:
     media: str = JSON_MEDIA
     problems: tuple[int, ...] = ()
     any_media: bool = False  # the handler reads the body itself
+    acts: bool = True  # an unsafe method with `full` access: what was done is written down
 
 
 class FiguresSource(Protocol):
@@ -73,6 +74,19 @@ class HealthSource(Protocol):
         """Why Redis cannot be used now."""
 
 
+class ActionNotes(Protocol):
+    """Where acts are written down: web/actions.py."""
+
+    def note(self, call: "Call", status: int) -> None:
+        """Somebody did this."""
+
+    def write(self, environ: Environ, path: str, detail: Any, status: int, role: str, who: str) -> None:
+        """The same, for what is no ordinary route."""
+
+    def page(self, before: int | None, limit: int, **wanted: Any) -> tuple[list[Any], int | None]:
+        """What was written down, newest first."""
+
+
 class App(Protocol):
     """What handlers and `endpoint` know of the application (web/app.py)."""
 
@@ -81,6 +95,7 @@ class App(Protocol):
     routes: tuple[Route, ...]
     figures: FiguresSource
     health: HealthSource
+    actions: ActionNotes
     openapi: bytes
 
 
@@ -124,7 +139,10 @@ def endpoint(route: Route, app: App) -> Callable[..., bottle.HTTPResponse]:
             app.gate.admit(environ, route.access)
             call = Call(app, route, environ)
             _read(call)
-            return respond(route.handler(call, **arguments))
+            response = respond(route.handler(call, **arguments))
+            if route.access == "full" and route.acts and route.method not in SAFE:
+                app.actions.note(call, response.status_code)
+            return response
         except (Exception, gevent.Timeout) as error:  # noqa: BLE001  (the edge: whatever it is, the client gets an answer)
             return refuse(error, environ)
 

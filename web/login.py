@@ -3,19 +3,24 @@
 Wrong tokens are slowed down by web/auth.py. The form answers with redirects, so that it works without a script.
 """
 
+import logging
 import time
 from urllib.parse import parse_qs
 
 from actors.events import timestamp
+from engine.logs import Folded
 from web.assets import page
-from web.auth import is_secure
+from web.auth import CHALLENGE, is_secure, name_of
+from web.clients import client_of
 from web.dispatch import Answer, Call
 from web.problems import JSON_MEDIA, Problem
 from web.schemas_system import LoginRequest
+from web.sessions import set_cookie
 from web.validation import read_model
 
 FORM_MEDIA = "application/x-www-form-urlencoded"
 MOST_FIELDS = 8
+FAILED = Folded(logging.getLogger("emailproc.web.login"), 1.0)
 
 
 def login_page(_call: Call) -> Answer:
@@ -27,27 +32,51 @@ def login(call: Call) -> Answer:
     """A token in exchange for a session cookie; the form is answered with a redirect, JSON with JSON."""
     form = _media(call) == FORM_MEDIA
     token = _form_token(call.raw) if form else _json_token(call)
-    if not call.app.gate.has_token:
+    gate = call.app.gate
+    if not gate.has_token:
         raise Problem(409, "API_TOKEN is not set: there is nothing to log in to")
-    address, now = call.environ.get("REMOTE_ADDR", ""), time.monotonic()
-    call.app.gate.logins.check(address, now)
-    role = call.app.gate.role_of(token)
+    role = _checked(call, token)
     if role is None:
-        call.app.gate.logins.failed(address, now)
         if form:
             return page("login-failed.html", status=401)
-        raise Problem(401, "this is not a token of ours", headers=(("WWW-Authenticate", 'Bearer realm="emailproc"'),))
-    call.app.gate.logins.succeeded(address)
-    session, cookie = call.app.gate.open_session(role, secure=_secure(call))
+        raise Problem(401, "this is not a token of ours", headers=CHALLENGE)
+    session, cookie = gate.sessions.open(role, secure=_secure(call))
+    call.app.actions.write(call.environ, "/login", {}, 200, role, name_of(session))
     headers = (("Set-Cookie", cookie),)
     if form:
         return Answer(None, 303, (*headers, ("Location", "/")))
     return Answer({"status": "ok", "role": role, "expires_at": timestamp(session.expires)}, headers=headers)
 
 
+def _checked(call: Call, token: str) -> str | None:
+    """The role that the token gives; wrong ones make the next try from there wait, and stand in the log."""
+    gate = call.app.gate
+    address, now = client_of(call.environ, gate.access.trusted_proxies), time.monotonic()
+    gate.logins.check(address, now)
+    role = gate.role_of(token)
+    if role is not None:
+        gate.logins.succeeded(address)
+        return role
+    gate.limits.check("login", call.environ)
+    gate.logins.failed(address, now)
+    FAILED.info("failed login from %s", address)
+    return None
+
+
 def logout(call: Call) -> Answer:
-    """The session ends in this browser."""
-    headers = (("Set-Cookie", call.app.gate.close_session(secure=_secure(call))),)
+    """The session ends, in this browser and wherever its cookie was copied to; `everywhere` ends those of everybody."""
+    gate = call.app.gate
+    session = gate.sessions.read(call.environ)
+    if call.query.everywhere:
+        gate.identify(call.environ, "full")
+    if session is not None or call.query.everywhere:
+        role, who = gate.caller(call.environ)
+        call.app.actions.write(call.environ, "/logout", {"everywhere": call.query.everywhere}, 204, role or "", who)
+    if call.query.everywhere:
+        gate.sessions.end_all()
+    elif session is not None:
+        gate.sessions.end(session)
+    headers = (("Set-Cookie", set_cookie("", 0, secure=_secure(call))),)
     if call.wants_html:
         return Answer(None, 303, (*headers, ("Location", "/login")))
     return Answer(None, 204, headers)

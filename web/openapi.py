@@ -18,7 +18,13 @@ from web.schemas import ProblemAnswer
 REF = "#/components/schemas/{name}"
 PARAMETER = re.compile(r"\{(\w+)\}")
 ALWAYS = (400, 500, 503)
-BY_ACCESS = {"public": (), "page": (403,), "read": (401, 403), "full": (401, 403)}
+BY_ACCESS = {
+    "public": (),
+    "page": (403, 429),
+    "read": (401, 403, 429),
+    "full": (401, 403, 429),
+    "metrics": (401, 403, 429),
+}
 PATH_TEXTS = {
     "email_id": "The email's id, percent-encoded, a slash too",
     "letter_id": "The dead letter's number",

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from classification.model import Classifier
 from engine.mailbox import MailboxStore
+from fakemail.egress import Egress
 from storage.books import Books
 from storage.database import Database
 from storage.dead_letters import DeadLetters
@@ -56,6 +57,11 @@ class Access:
     allowed_hosts: tuple[str, ...] = ()
     cors_origins: tuple[str, ...] = ()
     trusted_proxies: tuple[str, ...] = ()
+    metrics_token: str | None = None
+    session_s: int = 43_200
+    webhook_rate: float | None = None  # these three: see web/ratelimit.py
+    api_rate: float | None = None
+    login_rate: float | None = None
 
 
 @dataclass(slots=True)
@@ -81,6 +87,7 @@ class Services:
     mailbox_names: tuple[str, ...]  # those whose depths are shown, in the direction of flow
     default_workers: int  # classifier actors in a process, while nobody resized the pool
     simulator: WsgiApp | None = None
+    egress: Egress = field(default_factory=lambda: Egress(loopback=True))  # which URLs of the API may be called
     dashboard: Path = Path(__file__).parent / "dashboard"
     ready: Callable[[], str | None] = lambda: None  # why this process is not ready, or None
     gauges: Callable[[], Mapping[str, Any]] = dict  # this process's own figures, for /health

@@ -12,6 +12,7 @@ import orjson
 
 from actors.events import readable_id, timestamp
 from engine.mailbox import Depth
+from fakemail.egress import EgressRefused
 from web.assets import PAGE_POLICY, folder, html
 from web.dispatch import Answer, Call
 from web.health import overall
@@ -24,7 +25,6 @@ from web.validation import make_cursor, read_cursor
 METRICS_MEDIA = "text/plain; version=0.0.4; charset=utf-8"
 CONTROL = "control"
 LOOK_AGAIN_S = 1.0
-WRONG_URL = {"field": "webhook_url", "message": "it names no host that could be called"}
 FROM_THE_OLDEST = ""
 """No place in any log: it is answered with the oldest events that there are."""
 
@@ -157,23 +157,22 @@ def _control(call: Call) -> dict[str, Any]:
 def setup(call: Call) -> dict[str, Any]:
     """Have FakeMail watch the account and notify this URL from now on; kept across restarts."""
     source = the_source(call, call.query.source)
-    url = _webhook_url(call.body.webhook_url)
+    url = _webhook_url(call)
     history_id = source.client.watch()
     source.client.subscribe(url)
     call.services.desired.set("setup", {"webhook_url": url, "source": source.name})
     return {"status": "ok", "source": source.name, "webhook_url": url, "history_id": history_id}
 
 
-def _webhook_url(text: str) -> str:
-    """A URL that can be called; one without a path means its /webhook."""
+def _webhook_url(call: Call) -> str:
+    """A URL that may be called; one without a path means its /webhook."""
+    text: str = call.body.webhook_url
     try:
-        parts = urlsplit(text)
-        usable = bool(parts.hostname) and (parts.port or 1) > 0
-    except ValueError:
-        usable = False
-    if not usable:
-        raise Problem(422, "webhook_url: it names no host that could be called", errors=[WRONG_URL])
-    return text if parts.path not in ("", "/") else text.rstrip("/") + "/webhook"
+        call.services.egress.check(text)
+    except EgressRefused as refused:
+        wrong = {"field": "webhook_url", "message": str(refused)}
+        raise Problem(422, f"webhook_url: {refused}", errors=[wrong]) from None
+    return text if urlsplit(text).path not in ("", "/") else text.rstrip("/") + "/webhook"
 
 
 def the_source(call: Call, name: str | None) -> SourceConfig:

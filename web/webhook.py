@@ -19,6 +19,7 @@ from engine.mailbox import Envelope
 from fakemail.signature import SignatureError, verify
 from web.dispatch import raw_path, request_id
 from web.problems import MEDIA, Problem, from_error
+from web.ratelimit import RateLimits
 from web.server_body import Environ, StartResponse
 from web.server_problems import status_line
 from web.services import Services, SourceConfig
@@ -40,8 +41,9 @@ ACCEPTED = "202 Accepted"
 class Webhook:
     """The receiver of all sources, as a WSGI application."""
 
-    def __init__(self, services: Services, headers: list[tuple[str, str]]) -> None:
+    def __init__(self, services: Services, headers: list[tuple[str, str]], limits: RateLimits) -> None:
         self.services = services
+        self.limits = limits
         self.headers = [("Content-Type", "application/json"), *headers]
         self.received = Folded(log, 1.0)
         names = list(services.sources)
@@ -59,6 +61,7 @@ class Webhook:
 
     def accept(self, environ: Environ) -> int:
         """Check the request and make it durable; the history id that it announced."""
+        self.limits.check("webhook", environ)
         source = self.source_of(environ)
         raw = environ["wsgi.input"].read()
         now = time.time()

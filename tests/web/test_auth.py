@@ -115,7 +115,7 @@ def test_unsafe_requests_from_other_sites_pages_are_refused(headers, expected):
 
 
 def cookie_of(gate, role, **request):
-    _, cookie = gate.open_session(role, secure=False)
+    _, cookie = gate.sessions.open(role, secure=False)
     return environ(COOKIE=f"other=1; {cookie.partition(';')[0]}", **request)
 
 
@@ -129,11 +129,11 @@ def test_a_session_cookie_bears_its_role():
 
 def test_a_session_ends_when_the_token_changes_or_its_time_is_over(monkeypatch):
     request = cookie_of(GUARDED, "full")
-    assert Gate(Access(api_token="another")).session(request) is None
-    session = GUARDED.session(request)
+    assert Gate(Access(api_token="another")).sessions.read(request) is None
+    session = GUARDED.sessions.read(request)
     assert session is not None
     later = session.expires + 1
-    monkeypatch.setattr("web.auth.time.time", lambda: later)
+    monkeypatch.setattr("web.sessions.time.time", lambda: later)
     assert status(GUARDED, request, "read") == 401
 
 
@@ -149,14 +149,14 @@ def test_a_session_ends_when_the_token_changes_or_its_time_is_over(monkeypatch):
     ],
 )
 def test_a_cookie_that_we_did_not_sign_is_nothing(change):
-    _, cookie = GUARDED.open_session("read", secure=False)
+    _, cookie = GUARDED.sessions.open("read", secure=False)
     name, _, value = cookie.partition(";")[0].partition("=")
-    assert GUARDED.session(environ(COOKIE=f"{name}={change(value)}")) is None
+    assert GUARDED.sessions.read(environ(COOKIE=f"{name}={change(value)}")) is None
 
 
 def test_cookies_are_for_the_browser_alone():
-    _, plain = GUARDED.open_session("full", secure=False)
-    _, secure = GUARDED.open_session("full", secure=True)
+    _, plain = GUARDED.sessions.open("full", secure=False)
+    _, secure = GUARDED.sessions.open("full", secure=True)
     assert all(flag in plain for flag in ("HttpOnly", "SameSite=Strict", "Path=/"))
     assert secure.startswith("__Host-")
     assert "Secure" in secure

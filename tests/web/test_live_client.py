@@ -140,7 +140,7 @@ def test_with_a_token_the_browser_shows_its_cookie(system, served):
     app = Application(system.services)
     server = app.serve("127.0.0.1", 0)
     try:
-        _, cookie = app.gate.open_session("full", secure=False)
+        _, cookie = app.gate.sessions.open("full", secure=False)
         for headers, expected in (
             ({}, 401),
             ({"Cookie": cookie.partition(";")[0]}, 101),

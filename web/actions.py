@@ -1,0 +1,94 @@
+"""Who did what: every unsafe call with full access that succeeded, logins and logouts, into SQL; `GET /actions` shows them.
+
+web/dispatch.py calls `note` after the act. What was sent is kept short, and what could be a secret is masked.
+"""
+
+import logging
+import re
+import time
+from typing import Any
+
+import msgspec
+
+from actors.events import timestamp
+from engine.errors import DependencyTrouble
+from storage.actions import Action, Actions
+from web.auth import Gate
+from web.clients import address_of
+from web.dispatch import Answer, Call, raw_path, request_id
+from web.results import page_answer
+from web.server_body import Environ
+from web.validation import make_cursor, read_cursor, read_time
+
+log = logging.getLogger("emailproc.web.actions")
+
+SECRET = re.compile(r"secret|token|password|authorization|cookie|key", re.IGNORECASE)
+URL = re.compile(r"(https?://)(?:[^/@\s]*@)?([^/?#\s]+)[^\s]*")
+MASK = "********"
+MAX_TEXT, MAX_ITEMS, MAX_TARGET = 200, 20, 300
+
+
+class ActionLog:
+    """Writes down what was done; an act is not undone because the log is away."""
+
+    def __init__(self, store: Actions, gate: Gate) -> None:
+        self.store, self.gate = store, gate
+
+    def note(self, call: Call, status: int) -> None:
+        """Somebody did this, and it was answered with `status`; a dry run did nothing."""
+        if status < 400 and not getattr(call.body, "dry_run", False):
+            role, who = self.gate.caller(call.environ)
+            self.write(call.environ, call.route.path, _short(call.body), status, role or "", who)
+
+    def write(self, environ: Environ, path: str, detail: Any, status: int, role: str, who: str) -> None:
+        """The same, for what is no ordinary route."""
+        action = Action(
+            at=time.time(),
+            who=who,
+            role=role,
+            address=address_of(environ, self.gate.access.trusted_proxies),
+            action=f"{environ['REQUEST_METHOD']} {path}",
+            target=raw_path(environ)[:MAX_TARGET],
+            detail=detail if isinstance(detail, dict) else {},
+            status=status,
+            request_id=request_id(environ),
+        )
+        try:
+            self.store.add(action)
+        except DependencyTrouble as trouble:
+            log.error("not written down (%s): %s %s by %s", trouble, action.action, action.target, who)  # noqa: TRY400  (one line says it)
+
+    def page(self, before: int | None, limit: int, **wanted: Any) -> tuple[list[Action], int | None]:
+        """What was written down, newest first."""
+        return self.store.page(before, limit, **wanted)
+
+
+def all_actions(call: Call) -> Answer:
+    """Who replayed, corrected, deleted, paused, logged in, newest first; the last 100,000."""
+    query = call.query
+    items, following = call.app.actions.page(
+        read_cursor("actions", query.cursor),
+        query.limit,
+        who=query.who,
+        action=query.action,
+        since=read_time("since", query.since),
+        until=read_time("until", query.until),
+    )
+    shown = [{**msgspec.structs.asdict(each), "at": timestamp(each.at)} for each in items]
+    return page_answer(call, shown, make_cursor("actions", following))
+
+
+def _short(value: Any, depth: int = 0) -> Any:
+    """A body as it may be kept: cut, secrets masked, of URLs the host alone."""
+    if isinstance(value, msgspec.Struct):
+        value = {name: item for name, item in msgspec.structs.asdict(value).items() if item is not None}
+    if isinstance(value, dict) and depth < 3:
+        pairs = list(value.items())[:MAX_ITEMS]
+        return {
+            str(name)[:MAX_TEXT]: MASK if SECRET.search(str(name)) else _short(item, depth + 1) for name, item in pairs
+        }
+    if isinstance(value, list | tuple | set | frozenset) and depth < 3:
+        return [_short(item, depth + 1) for item in list(value)[:MAX_ITEMS]]
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return URL.sub(r"\1\2", str(value))[:MAX_TEXT]

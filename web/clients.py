@@ -1,0 +1,67 @@
+"""Who asks: the address of the client, also behind proxies of ours.
+
+`X-Forwarded-For` is believed from TRUSTED_PROXIES alone, read from its right end: what stands left of the first address that is no
+proxy of ours was written by somebody else. Asked by web/ratelimit.py, web/login.py and web/actions.py.
+"""
+
+import ipaddress
+from collections.abc import Sequence
+from functools import lru_cache
+
+from web.limits import source_of
+from web.server_body import Environ
+
+MOST_HOPS = 16
+
+
+@lru_cache(maxsize=64)
+def networks(entries: Sequence[str]) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    """TRUSTED_PROXIES, parsed; the settings have checked them."""
+    return tuple(ipaddress.ip_network(entry, strict=False) for entry in entries)
+
+
+@lru_cache(maxsize=4096)
+def is_trusted(address: str, proxies: Sequence[str]) -> bool:
+    """Whether this is one of our proxies."""
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    mapped = getattr(ip, "ipv4_mapped", None)
+    return any((mapped or ip) in network for network in networks(proxies))
+
+
+def address_of(environ: Environ, proxies: Sequence[str]) -> str:
+    """The client's address: the peer's, or the nearest one before our proxies."""
+    address = str(environ.get("REMOTE_ADDR", ""))
+    if not proxies or not is_trusted(address, proxies):
+        return address
+    hops = str(environ.get("HTTP_X_FORWARDED_FOR", "")).split(",")[-MOST_HOPS:]
+    for hop in reversed([_bare(each) for each in hops]):
+        if not _is_address(hop):
+            break
+        address = hop
+        if not is_trusted(hop, proxies):
+            break
+    return address
+
+
+def client_of(environ: Environ, proxies: Sequence[str]) -> str:
+    """What counts as one client: `loopback`, an IPv4 address, or the /64 network of an IPv6 address."""
+    return source_of(address_of(environ, proxies))
+
+
+def _bare(hop: str) -> str:
+    """An entry without blanks, brackets and port."""
+    text = hop.strip()
+    if text.startswith("["):
+        return text[1:].partition("]")[0]
+    return text.partition(":")[0] if text.count(":") == 1 else text
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,72 @@
+"""How often one client may ask: a token bucket for each kind of call and each client, then 429 with Retry-After.
+
+Asked by web/webhook.py (`webhook`), web/auth.py (`api`, and `login` for wrong tokens) and web/login.py. Memory is bounded: the client
+that was quiet longest is forgotten first. Time is passed in, so the rules can be tested without a clock.
+"""
+
+import time
+from dataclasses import dataclass
+
+from web.clients import client_of
+from web.problems import Problem, retry_after
+from web.server_body import Environ
+from web.services import Access
+
+REMEMBERED = 10_000
+LOOPBACK = "loopback"
+WORDS = {"webhook": "webhooks", "api": "calls", "login": "failed logins"}
+
+
+class Buckets:
+    """`rate` calls a second from each client, and `burst` of them at once."""
+
+    def __init__(self, rate: float, burst: float, remembered: int = REMEMBERED) -> None:
+        self.rate, self.burst, self.remembered = rate, burst, remembered
+        self._left: dict[str, tuple[float, float]] = {}  # client → (calls left, when that was so), the newest last
+
+    def take(self, client: str, now: float) -> float:
+        """Count one call; the seconds to wait where there were too many, else 0."""
+        left, since = self._left.pop(client, (self.burst, now))
+        left = min(self.burst, left + (now - since) * self.rate)
+        allowed = left >= 1
+        self._left[client] = (left - 1 if allowed else left, now)
+        if len(self._left) > self.remembered:
+            del self._left[next(iter(self._left))]
+        return 0.0 if allowed else (1 - left) / self.rate
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """The limit of one kind: what is set, else `default` calls each `per` seconds, not counting this machine's own."""
+
+    default: float
+    per: float
+
+
+RULES = {"webhook": Rule(500, 1), "api": Rule(100, 1), "login": Rule(30, 60)}
+
+
+class RateLimits:
+    """All kinds. A limit that is set holds for everybody, loopback too; 0 means none."""
+
+    def __init__(self, access: Access) -> None:
+        self.proxies = access.trusted_proxies
+        given = {"webhook": access.webhook_rate, "api": access.api_rate, "login": access.login_rate}
+        self._spares_loopback = {kind for kind, value in given.items() if value is None}
+        self._buckets: dict[str, Buckets] = {}
+        for kind, rule in RULES.items():
+            value = given[kind]
+            limit = rule.default if value is None else value
+            if limit > 0:
+                self._buckets[kind] = Buckets(limit / rule.per, max(1.0, 2 * limit if rule.per == 1 else limit))
+
+    def check(self, kind: str, environ: Environ) -> None:
+        """Count a call of this kind; Problem 429 where there were too many."""
+        buckets = self._buckets.get(kind)
+        if buckets is None:
+            return
+        client = client_of(environ, self.proxies)
+        if client == LOOPBACK and kind in self._spares_loopback:
+            return
+        if wait := buckets.take(client, time.monotonic()):
+            raise Problem(429, f"too many {WORDS[kind]} from this address; wait a moment", headers=(retry_after(wait),))
