@@ -19,6 +19,7 @@ from engine.lanes import process_of
 from engine.mailbox import DEAD, LANES, MailboxStore
 from storage.books import Books
 from storage.notifications import Notifications
+from storage.records import SourceState
 from storage.search import Search
 
 log = logging.getLogger(__name__)
@@ -61,9 +62,11 @@ class Janitor(ServiceActor):
         self.restart, self.node_lost = restart, node_lost
         self.silent_since: dict[str, float] = {}
         self.positions: list[tuple[float, dict[str, int]]] = []
+        self.books_id = ""
 
     def on_start(self) -> None:
         """Begin all duties."""
+        self.books_id = self.books.books_id()
         duties: Sequence[tuple[float, Callable[[], None]]] = (
             (0.25, self.reopen_due),
             (1.0, self.release_the_dead),
@@ -126,9 +129,23 @@ class Janitor(ServiceActor):
         current = {name: self.store.position(name) for name in self._positions()}
         self.positions.append((now, current))
         self.positions = [each for each in self.positions if now - each[0] <= 2 * self.suspect_age + 10]
+        self._check_copied(current)
+
+    def _check_copied(self, positions: dict[str, int]) -> None:
+        """A position beyond its source's counter: the database was put back under us. Every process then ends and starts anew."""
+        if any(
+            positions.get(f"{each.name}:{lane}", 0) > self.books.newest_seq(each.id) for each, lane in self._lanes()
+        ):
+            log.error(
+                "these books are older than what Redis knows of them: they get a new name, all that is open is fed again"
+            )
+            self.books.renew_books_id(instead_of=self.books_id)
 
     def _positions(self) -> list[str]:
-        return [f"{source.name}:{lane}" for source in self.books.sources() for lane in LANES]
+        return [f"{source.name}:{lane}" for source, lane in self._lanes()]
+
+    def _lanes(self) -> list[tuple[SourceState, str]]:
+        return [(source, lane) for source in self.books.sources() for lane in LANES]
 
     def reconcile(self) -> None:
         """Open rows, fed over a minute ago, waiting for no retry: any that no mailbox holds is unaccounted, and is fed again."""

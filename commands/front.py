@@ -34,9 +34,9 @@ from fakemail.simulator import open_simulator
 from fakemail.simulator_http import simulator_app
 from fakemail.unset import NoFakeMail
 from settings import Settings, is_loopback
+from storage.records import SourceState
 from web.app import Application
 from web.live import Hub
-from web.server import HardenedServer
 from web.services import Access, Services, SourceConfig
 
 log = logging.getLogger(__name__)
@@ -44,6 +44,11 @@ log = logging.getLogger(__name__)
 SOURCE = "main"
 OWN_SIMULATOR = "simulator:"
 """What a source is bound to when our own simulator plays FakeMail: its port may change."""
+
+
+def open_source(stores: Stores, settings: Settings) -> SourceState:
+    """Find or make the source; SettingsError when these books belong to another account."""
+    return stores.books.open_source(SOURCE, settings.fakemail_api_url or OWN_SIMULATOR)
 
 
 RELOADED = ("webhook_secret", "api_token", "api_token_readonly", "metrics_token", "fakemail_api_token")
@@ -83,7 +88,7 @@ def warn_if_open(settings: Settings) -> None:
 
 
 class Front:
-    """Made before the supervisor; `specs` are its actors, `serve` opens the door, `stop` shuts it."""
+    """Made before the supervisor, when its source is open (`open_source`); `specs` are its actors, `application` is its web."""
 
     def __init__(
         self,
@@ -106,8 +111,6 @@ class Front:
             if settings.with_simulator
             else None
         )
-        self.server: HardenedServer | None = None
-        stores.books.open_source(SOURCE, settings.fakemail_api_url or OWN_SIMULATOR)
         self.client = self._client()
         self.application = Application(self._services(classifier))
 
@@ -196,15 +199,8 @@ class Front:
 
     # -- the web ---------------------------------------------------------------------------------------------------------
 
-    def serve(self) -> None:
-        """Listen. Raises SettingsError when the address cannot be had."""
-        self.server = self.application.serve(self.settings.host, self.settings.port)
-        log.info("listening on http://%s:%d", self.settings.host, self.server.port)
-
-    def stop(self, grace: float) -> None:
-        """Take no more requests, finish those that run, close the live connections."""
-        if self.server is not None:
-            self.server.shutdown(grace)
+    def stop(self) -> None:
+        """When no more requests come in."""
         if self.simulator is not None:
             self.simulator.close()
 

@@ -29,10 +29,11 @@ from actors.classifier import ClassifierActor
 from actors.heart import Heart
 from actors.metrics import METRICS
 from commands.drill import poison
-from commands.front import Front
+from commands.front import Front, open_source
 from commands.offline import load_classifier
 from commands.serve import NODE, PROCESS, REDIS, TOKEN
-from commands.stores import books_were_copied, open_stores, patiently
+from commands.stores import Patience, Stores, books_were_copied, open_stores
+from commands.version import VERSION
 from engine import failpoints, logs
 from engine.control import Control
 from engine.errors import SettingsError
@@ -43,6 +44,7 @@ from engine.metrics import Metrics
 from engine.supervision import EXIT_CONFIG, ChildSpec
 from engine.supervisor import Resize, Supervisor
 from settings import Settings
+from web.waiting import WaitingRoom
 
 FRONT, WORKER, ALL = "front", "worker", "all"
 GRACE_S = 5.0
@@ -62,15 +64,14 @@ def run(role: str, settings: Settings) -> None:
     dump_on_signal()
     stop = _stop_signal(alone=CHILD.heartbeat is None)
 
-    stores = open_stores(settings, os.environ[REDIS], process)
-    if role != WORKER and patiently("stores", lambda: books_were_copied(stores)):
-        log.warning(
-            "these books are an older copy of what Redis knows: they get a new name, and all open emails are fed again"
-        )
-        stores.books.renew_books_id()
-        stores = open_stores(settings, os.environ[REDIS], process)
+    patience = Patience(stop)
+    room = WaitingRoom(version=VERSION, node=os.environ[NODE], waits=patience.waits)
+    if role != WORKER:
+        server = room.open(settings.host, settings.port)
+        log.info("listening on http://%s:%d", settings.host, server.port)
+    stores = _opened(role, settings, process, patience)
     classifier = poison.armed(load_classifier(settings), os.environ)
-    control = Control(stores.desired.all, stores.mailboxes, bus=bus)
+    control = Control(lambda: _desired(stores), stores.mailboxes, bus=bus)
     context = Context(
         store=stores.mailboxes,
         process=process,
@@ -88,6 +89,7 @@ def run(role: str, settings: Settings) -> None:
 
     front = None
     if role != WORKER:
+        patience.until(lambda: open_source(stores, settings))
         front = Front(settings, context, stores, classifier, metrics, token=os.environ[TOKEN], ready=unready)
     pool = ChildSpec(
         "classifier",
@@ -110,7 +112,7 @@ def run(role: str, settings: Settings) -> None:
         )
     control.start()
     if front:
-        front.serve()
+        room.enter(front.application)
         gevent.signal_handler(signal.SIGHUP, front.reload)
     log.info("%s is up", process)
 
@@ -118,13 +120,33 @@ def run(role: str, settings: Settings) -> None:
     log.info("%s stops", process)
     deadline = time.monotonic() + GRACE_S
     if front:
-        front.stop(grace=1.0)
+        room.server.shutdown(1.0)
+        front.stop()
     supervisor.stop(timeout=max(0.5, deadline - time.monotonic()))
     watch.stop()
     stores.mailboxes.close()
     stores.database.close()
     log.info("%s stopped", process)
     logging.shutdown()
+
+
+def _opened(role: str, settings: Settings, process: str, patience: Patience) -> Stores:
+    """The stores; a front looks whether the books are a copy that is older than what Redis knows."""
+    stores = open_stores(settings, os.environ[REDIS], process, patience)
+    if role != WORKER and patience.until(lambda: books_were_copied(stores)):
+        log.warning(
+            "these books are an older copy of what Redis knows: they get a new name, and all open emails are fed again"
+        )
+        patience.until(lambda: stores.books.renew_books_id(instead_of=stores.books_id))
+        stores = open_stores(settings, os.environ[REDIS], process, patience)
+    return stores
+
+
+def _desired(stores: Stores) -> dict[str, Any]:
+    """What shall be; ends this process when the books have got a new name, since the mailboxes that it knows bear the old one."""
+    if stores.books.books_id() != stores.books_id:
+        crash("the books have a new name: this process starts again with their new mailboxes")
+    return stores.desired.all()
 
 
 def _describe(role: str, process: str, tree: list[Any], metrics: Metrics) -> dict[str, Any]:

@@ -1,12 +1,13 @@
 """Opens a process's stores in their order: the database and its schema, then the mailboxes that bear the books' name."""
 
 import logging
-import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
+
+from gevent.event import Event
 
 from actors.bodies import CLASSIFY, FETCH
 from actors.ledger import SqlLedger
@@ -39,6 +40,7 @@ class Stores:
     """Everything durable, opened."""
 
     database: Database
+    books_id: str
     mailboxes: RedisMailboxes
     room: Room
     books: Books
@@ -52,18 +54,48 @@ class Stores:
     ledger: SqlLedger
 
 
-def open_stores(settings: Settings, redis_url: str, process: str) -> Stores:
+@dataclass(slots=True)
+class Patience:
+    """Waits at the start for what is away; `waits` says what and why (name → reason). Ends the process when `stop` is set."""
+
+    stop: Event
+    waits: dict[str, str] = field(default_factory=dict)
+
+    def until(self, attempt: Callable[[], T]) -> T:
+        """What `attempt` returns, as soon as it raises no DependencyTrouble."""
+        failures = 0
+        while True:
+            try:
+                answer = attempt()
+            except DependencyTrouble as trouble:
+                failures += 1
+                self._note(trouble, failures)
+                if self.stop.wait(backoff(failures, base=0.1, cap=1.0)):
+                    raise SystemExit(0) from None
+            else:
+                self.waits.clear()
+                return answer
+
+    def _note(self, trouble: DependencyTrouble, failures: int) -> None:
+        self.waits.clear()
+        self.waits[trouble.dependency] = str(trouble)
+        if failures in (1, 10) or failures % 60 == 0:
+            log.warning("waiting for the %s: %s", trouble.dependency, trouble)
+
+
+def open_stores(settings: Settings, redis_url: str, process: str, patience: Patience) -> Stores:
     """Open all; waits for a database or a Redis that is not there yet. Raises SettingsError for one that can never be used."""
-    for warning in patiently("Redis", partial(_check_redis, redis_url)):
+    for warning in patience.until(partial(_check_redis, redis_url)):
         log.warning(warning)
     database = Database(settings.database)
-    patiently("database", database.migrate)
+    patience.until(database.migrate)
     books = Books(database, shard=process)
     room = Room(settings.mailbox_limit, MAILBOX_BYTES)
-    books_id = patiently("database", books.books_id)
+    books_id = patience.until(books.books_id)
     mailboxes = RedisMailboxes(redis_url, namespace=books_id, rooms={FETCH: room, CLASSIFY: room})
     return Stores(
         database=database,
+        books_id=books_id,
         mailboxes=mailboxes,
         room=room,
         books=books,
@@ -90,16 +122,3 @@ def books_were_copied(stores: Stores) -> bool:
         for source in stores.books.sources()
         for lane in LANES
     )
-
-
-def patiently(what: str, attempt: Callable[[], T]) -> T:
-    """Try until the dependency is there; the process is not ready meanwhile."""
-    failures = 0
-    while True:
-        try:
-            return attempt()
-        except DependencyTrouble as trouble:
-            failures += 1
-            if failures in (1, 10) or failures % 60 == 0:
-                log.warning("waiting for the %s: %s", what, trouble)
-            time.sleep(backoff(failures, base=0.1, cap=2.0))

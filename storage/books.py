@@ -29,9 +29,12 @@ class Books:
         """Give the name of these books, by which the mailboxes in Redis know them; drawn at the first call."""
         return self._db.read(_meta, "books_id") or self._db.write(_draw_books_id)
 
-    def renew_books_id(self) -> str:
-        """Draw a new name, after a restore or a copy: mailboxes and positions of the old one are then not ours."""
-        return self._db.write(_set_meta, "books_id", secrets.token_hex(8))
+    def renew_books_id(self, instead_of: str | None = None) -> str:
+        """Draw a new name, after a restore or a copy: mailboxes and positions of the old one are then not ours.
+
+        Where somebody else has already renamed what was called `instead_of`, theirs stays.
+        """
+        return self._db.write(_renew_books_id, secrets.token_hex(8), instead_of)
 
     # -- sources and their history ---------------------------------------------------------------------------------------
 
@@ -154,6 +157,13 @@ def _set_meta(name: str, value: str) -> str:
         [name, value],
     )
     return value
+
+
+def _renew_books_id(drawn: str, instead_of: str | None) -> str:
+    if instead_of is None:
+        return _set_meta("books_id", drawn)
+    execute("UPDATE meta SET value = ? WHERE name = 'books_id' AND value = ?", [drawn, instead_of])
+    return _meta("books_id") or _draw_books_id()
 
 
 def _draw_books_id() -> str:

@@ -174,7 +174,7 @@ class Application(App):
         server = serve(
             self, host, port, body_cap=BODY_CAP, authorize_websocket=self.authorize, on_websocket=self.on_websocket
         )
-        gevent.spawn(self._push, server)
+        gevent.spawn(self.push, server)
         return server
 
     def use(self, access: Access, secrets: str) -> None:
@@ -215,7 +215,7 @@ class Application(App):
                     gevent.sleep(0.001)
             gevent.sleep(SESSIONS_EVERY_S)
 
-    def _push(self, server: HardenedServer) -> None:
+    def push(self, server: HardenedServer) -> None:
         """Once a second: what slow clients lag behind, and the figures where they changed and somebody listens."""
         gevent.spawn(self._look_after_sessions, server)
         sent: dict[str, dict[str, Any]] = {}

@@ -126,3 +126,13 @@ def test_what_is_in_hand_is_not_unaccounted(janitor, books, mailboxes):
     eventually(lambda: len(seen) >= 5)
     assert set(seen) == {0}
     assert depth(mailboxes) == 1
+
+
+def test_a_database_put_back_under_the_running_system_gets_a_new_name_once(janitor, books, mailboxes):
+    enter(books, "a")
+    name = books.books_id()
+    mailboxes.feed(FETCH, [], position="main:normal", expected=0, to=1_000)  # Redis knows more than these books
+    janitor(suspect_age=0.2)
+    eventually(lambda: books.books_id() != name)
+    renamed = books.books_id()
+    assert books.renew_books_id(instead_of=name) == renamed  # another janitor that saw the same leaves it

@@ -1,0 +1,96 @@
+"""The server's application from its first moment on: it answers while the stores are still waited for, then lets the processor's own in.
+
+commands/front.py opens it before anything that may have to wait. Until `enter`, `/health*` says what is waited for, a webhook is told to
+come again, and nobody is told anything else.
+"""
+
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import gevent
+import msgspec
+
+from web.app import API_POLICY, BODY_CAP, COMMON, Application
+from web.dispatch import raw_path, request_id
+from web.health import DEGRADED, HEALTHY, UNHEALTHY, overall
+from web.problems import JSON_MEDIA, MEDIA, RETRY_AFTER_S, Problem, retry_after
+from web.server import HardenedServer, serve
+from web.server_body import Environ, StartResponse
+from web.server_problems import status_line
+from web.websocket import LiveSocket
+
+NOT_YET = "the system starts when redis and database are there"
+
+
+class WaitingRoom:
+    """`waits`: what is away now, dependency → reason, kept up to date by whoever opens the stores."""
+
+    def __init__(self, *, version: str, node: str, waits: Mapping[str, str]) -> None:
+        self.version, self.node, self.waits = version, node, waits
+        self.application: Application | None = None
+        self.since = time.time()
+
+    def open(self, host: str, port: int) -> HardenedServer:
+        """Listen; SettingsError when the address cannot be had."""
+        self.server = serve(
+            self, host, port, body_cap=BODY_CAP, authorize_websocket=self.authorize, on_websocket=self.on_websocket
+        )
+        return self.server
+
+    def enter(self, application: Application) -> None:
+        """Everything is there: from now on requests are the application's."""
+        self.application = application
+        gevent.spawn(application.push, self.server)
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Serve one request."""
+        if self.application is not None:
+            return self.application(environ, start_response)
+        status, body, media, headers = self._answer(environ)
+        plain = [("Content-Type", media), ("Content-Length", str(len(body))), ("Cache-Control", "no-store")]
+        start_response(status_line(status), [*plain, ("Content-Security-Policy", API_POLICY), *COMMON, *headers])
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
+
+    def authorize(self, environ: Environ) -> tuple[int, str] | None:
+        """Before a WebSocket's handshake."""
+        return (503, self.reason) if self.application is None else self.application.authorize(environ)
+
+    def on_websocket(self, socket: LiveSocket) -> None:
+        """Serve one client."""
+        assert self.application is not None
+        self.application.on_websocket(socket)
+
+    @property
+    def reason(self) -> str:
+        """What is waited for, in a line."""
+        return "; ".join(f"waiting for the {name}: {why}" for name, why in self.waits.items()) or "it is starting"
+
+    def _answer(self, environ: Environ) -> tuple[int, bytes, str, list[tuple[str, str]]]:
+        path = environ["PATH_INFO"].rstrip("/")
+        if environ["REQUEST_METHOD"] in ("GET", "HEAD"):
+            if path == "/health":
+                return self._health()
+            if path == "/health/live":
+                return 200, b'{"status":"alive"}', JSON_MEDIA, []
+            if path == "/health/ready":
+                return 503, _json({"status": "not ready", "reason": self.reason}), JSON_MEDIA, []
+        problem = Problem(503, f"not started yet: {', '.join(self.waits) or 'a moment'}")
+        return 503, problem.body(request_id(environ), raw_path(environ)), MEDIA, [retry_after(RETRY_AFTER_S)]
+
+    def _health(self) -> tuple[int, bytes, str, list[tuple[str, str]]]:
+        components = {name: self._component(name) for name in ("redis", "database")}
+        later = {"status": DEGRADED, "latency_ms": None, "reason": NOT_YET}
+        components |= {"fakemail": later, "actors": later}
+        status = overall(components)
+        metrics = {"node": self.node, "uptime_seconds": round(time.time() - self.since, 1)}
+        body = {"status": status, "version": self.version, "components": components, "metrics": metrics}
+        return 503 if status == UNHEALTHY else 200, _json(body), JSON_MEDIA, []
+
+    def _component(self, name: str) -> dict[str, Any]:
+        reason = self.waits.get(name)
+        return {"status": HEALTHY if reason is None else UNHEALTHY, "latency_ms": None, "reason": reason}
+
+
+def _json(value: Any) -> bytes:
+    return msgspec.json.encode(value)
