@@ -18,6 +18,7 @@ from classification.text import Text
 MAX_SUBJECT_TOKENS = 60
 MAX_OWN_TOKENS = 800
 MAX_TOKEN = 40
+HEAD_TOKENS = 40
 _CACHE_LIMIT = 60_000
 
 # Characters that may stand inside a token; everything else parts tokens, and the signs are tokens of their own.
@@ -41,10 +42,10 @@ _BREAK = zlib.crc32(b"\x00break")
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 _SECOND = np.uint64(0xC2B2AE3D27D4EB4F)
 _THIRD = np.uint64(0x165667B19E3779F9)
-# Where a token stands: subject and own words are read as one text, then the subject once more for itself.
-BLOCKS = ("own", "subject")
-_OWN, _SUBJECT = range(len(BLOCKS))
-_MOST_WORDS = (3, 2)
+# Where a token stands: subject and own words are read as one text, then the opening and the subject once more for themselves.
+BLOCKS = ("own", "head", "subject")
+_OWN, _HEAD, _SUBJECT = range(len(BLOCKS))
+_MOST_WORDS = (3, 2, 2)
 _SALTS = np.array(
     [[zlib.crc32(f"{block}{size}".encode()) << 8 for block in BLOCKS] for size in (1, 2, 3)], dtype=np.uint64
 )
@@ -144,8 +145,9 @@ def occurrences(texts: Sequence[Text]) -> Occurrences:
     for text in texts:
         subject = list(map(look, tokens(text.subject, MAX_SUBJECT_TOKENS)))
         own = list(map(look, tokens(text.own, MAX_OWN_TOKENS)))
-        flat += [_BREAK, *subject, _BREAK, *own, _BREAK, *subject]
-        lengths += (len(subject) + len(own) + 3, len(subject))
+        head = own[:HEAD_TOKENS]
+        flat += [_BREAK, *subject, _BREAK, *own, _BREAK, *head, *subject]
+        lengths += (len(subject) + len(own) + 3, len(head), len(subject))
     segments = np.repeat(np.arange(len(lengths)), lengths)
     return _phrases(np.frombuffer(array("Q", flat), dtype=np.uint64), segments)
 
@@ -193,6 +195,7 @@ def phrases(text: Text) -> list[Phrase]:
     return [
         *_phrases_of(subject, "subject", _OWN),
         *_phrases_of(own, "body", _OWN),
+        *_phrases_of(own[:HEAD_TOKENS], "body", _HEAD),
         *_phrases_of(subject, "subject", _SUBJECT),
     ]
 

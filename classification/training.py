@@ -31,7 +31,7 @@ MIN_DOCUMENTS_KNOWN = 4
 VECTOR_SCALE = 0.5
 STRENGTH = 10.0
 SIGNAL_SCALE = 0.7
-BLOCK_SCALE = np.array([1.0, 0.7])
+BLOCK_SCALE = np.array([1.0, 1.0, 0.7])
 FOLDS = 5
 SYNTHETIC = Path(__file__).parent / "synthetic"
 

@@ -159,7 +159,7 @@ def model_parts(setup: Setup) -> dict[str, sparse.csr_matrix]:
         "signals alone": whole[:, ~is_word & ~is_vector],
     }
     parts["without word vectors"] = whole[:, ~is_vector]
-    for number, block in enumerate(("own words", "subject alone")):
+    for number, block in enumerate(("own words", "opening words", "subject alone")):
         kept = np.ones(len(columns), dtype=bool)
         kept[:size] = features.blocks != number
         parts[f"without {block}"] = whole[:, kept]

