@@ -1,11 +1,17 @@
-"""Classifies emails and saves the results: the pool's actor. Work first, then one transaction, then acknowledge and tell."""
+"""Classifies emails and saves the results: the pool's actor. Work first, then one transaction, then acknowledge and tell.
+
+The user's rules are asked beside the model; what both say is kept, and a rule's classification goes first. The first
+slice of each batch is offered to the shadow model.
+"""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from actors.bodies import CLASSIFY, ClassifyBody, decode
 from actors.events import process_event
-from classification.model import Classification, Classifier, Email
+from classification.model import Classification, Email
+from classification.rules import Readable, Verdict
 from engine.failpoints import reach
 from engine.mailbox import Delivery
 from engine.mailbox_actor import Context, MailboxActor, Outcome
@@ -17,23 +23,48 @@ SLICE = 32
 """Emails between two yields to the hub: a few milliseconds of work."""
 
 
+Judge = Callable[[Sequence[Readable]], Sequence[Verdict | None]]
+Offer = Callable[[Sequence[int], Sequence[Email], Sequence[Classification]], None]
+
+
+class Labels(Protocol):
+    """A model: classification.model.Classifier, or actors.deciding.Deciders, which follows whoever is live."""
+
+    def classify(self, emails: Sequence[Email]) -> list[Classification]:
+        """Label emails, in their order."""
+
+
+def no_rules(emails: Sequence[Readable]) -> Sequence[Verdict | None]:
+    """What the rules say where there are none."""
+    return [None] * len(emails)
+
+
 class ClassifierActor(MailboxActor):
-    """A worker. `name` is the last part of its results' `processor_id`."""
+    """A worker. `name` is the last part of its results' `processor_id`; `offer` gets a sample of what was labelled, for the shadow."""
 
     error_reason, timeout_reason = "classifier_error", "classifier_timeout"
 
-    def __init__(self, context: Context, *, classifier: Classifier, results: ResultStore, name: str) -> None:
+    def __init__(
+        self,
+        context: Context,
+        *,
+        classifier: Labels,
+        results: ResultStore,
+        name: str,
+        rules: Judge = no_rules,
+        offer: Offer = lambda *_: None,
+    ) -> None:
         super().__init__(context, name=name, kind="classifier", mailbox=CLASSIFY, count=BATCH)
-        self.classifier, self.results = classifier, results
+        self.classifier, self.results, self.rules, self.offer = classifier, results, rules, offer
         self.processor_id = f"{context.process}/{name}"
 
     def handle(self, batch: Sequence[Delivery]) -> Outcome:
         """A batch of emails → one transaction of results → their `process` events."""
         reach("classify.before")
         taken = time.time()
-        rows = []
+        rows: list[NewResult] = []
         for start in range(0, len(batch), SLICE):
-            rows += self._classify(batch[start : start + SLICE], taken)
+            rows += self._classify(batch[start : start + SLICE], taken, offered=start == 0)
             self.breathe()
         reach("classify.classified")
         saved = self.results.save(rows, shard=self.context.process)
@@ -43,23 +74,29 @@ class ClassifierActor(MailboxActor):
             outcome.done(delivery, *([process_event(result)] if result else []))
         return outcome
 
-    def _classify(self, deliveries: Sequence[Delivery], taken: float) -> list[NewResult]:
+    def _classify(self, deliveries: Sequence[Delivery], taken: float, *, offered: bool) -> list[NewResult]:
         began = time.perf_counter()
         contents = [decode(delivery.envelope.body, ClassifyBody) for delivery in deliveries]
         emails = [
             Email(content.subject, content.body, content.sender, content.recipient, content.headers)
             for content in contents
         ]
-        found = self.classifier.classify(emails)
+        found, verdicts = self.classifier.classify(emails), self.rules(emails)
+        if (
+            offered
+        ):  # all of a small batch, an eighth of a full one: a burst costs the shadow's work for an eighth at the most
+            self.offer([delivery.envelope.ref for delivery in deliveries], emails, found)
         each_ms, now = (time.perf_counter() - began) * 1000 / len(deliveries), time.time()
         stamps = {"taken": taken, "classified": now}
-        return [self._row(*item, each_ms, now, stamps) for item in zip(deliveries, contents, found, strict=True)]
+        judged = zip(deliveries, contents, found, verdicts, strict=True)
+        return [self._row(*each, each_ms, now, stamps) for each in judged]
 
     def _row(
         self,
         delivery: Delivery,
         content: Content,
         found: Classification,
+        verdict: Verdict | None,
         each_ms: float,
         now: float,
         stamps: dict[str, float],
@@ -81,5 +118,7 @@ class ClassifierActor(MailboxActor):
             processed_at=now,
             below_threshold=found.below_threshold,
             runner_up=found.runner_up,
+            rule_id=verdict.rule_id if verdict else None,
+            rule_label=verdict.classification if verdict else None,
             times=envelope.times | stamps,
         )

@@ -2,7 +2,7 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from actors.bodies import CLASSIFY, FETCH, ClassifyBody, FetchBody, decode, encode
@@ -22,6 +22,10 @@ PATIENCE = 300.0
 
 SICK_PAUSE = 5.0
 SICK_LIMIT = 10_000
+
+
+Lanes = Callable[[Sequence[RemoteEmail]], Sequence[str | None]]
+"""The priorities that the user's rules give emails, None where they give none."""
 
 
 class SickList:
@@ -70,10 +74,11 @@ class Fetcher(MailboxActor):
         clients: Mapping[str, Fetches],
         gone_after: float,
         patience: float = PATIENCE,
+        lanes: Lanes = lambda emails: [None] * len(emails),
         name: str = "fetcher",
     ) -> None:
         super().__init__(context, name=name, mailbox=FETCH, count=128, into=(CLASSIFY,))
-        self.clients, self.gone_after = clients, gone_after
+        self.clients, self.gone_after, self.lanes = clients, gone_after, lanes
         self.sick = SickList(patience)
 
     def handle(self, batch: Sequence[Delivery]) -> Outcome:
@@ -92,16 +97,20 @@ class Fetcher(MailboxActor):
             self.sick.answered(
                 [each.envelope.key for each, answer in answered if not isinstance(answer, DependencyTrouble)]
             )
+            emails = [answer for answer in answers if isinstance(answer, RemoteEmail)]
+            lanes = iter(self.lanes(emails))
             for delivery, answer in zip(deliveries, answers, strict=True):
-                self._judge(outcome, delivery, answer, fetched_at, well=well)
+                if isinstance(answer, RemoteEmail):
+                    envelope = _classify_envelope(delivery.envelope, answer, fetched_at, next(lanes))
+                    outcome.forward(delivery, CLASSIFY, envelope)
+                else:
+                    self._trouble(outcome, delivery, answer, fetched_at, well=well)
         return outcome
 
-    def _judge(
-        self, outcome: Outcome, delivery: Delivery, answer: RemoteEmail | Exception | None, at: float, *, well: bool
+    def _trouble(
+        self, outcome: Outcome, delivery: Delivery, answer: Exception | None, at: float, *, well: bool
     ) -> None:
         match answer:
-            case RemoteEmail():
-                outcome.forward(delivery, CLASSIFY, _classify_envelope(delivery.envelope, answer, at))
             case None:
                 self._missing(outcome, delivery, at)
             case Throttled():
@@ -152,7 +161,7 @@ def _by_source(batch: Sequence[Delivery]) -> dict[str, list[Delivery]]:
     return groups
 
 
-def _classify_envelope(envelope: Envelope, email: RemoteEmail, at: float) -> Envelope:
+def _classify_envelope(envelope: Envelope, email: RemoteEmail, at: float, lane: str | None) -> Envelope:
     body = ClassifyBody(
         subject=email.subject,
         body=email.body,
@@ -168,7 +177,7 @@ def _classify_envelope(envelope: Envelope, email: RemoteEmail, at: float) -> Env
         ref=envelope.ref,
         generation=envelope.generation,
         attempts=envelope.attempts,
-        lane=email.priority or (envelope.lane if envelope.lane in LANES else "normal"),
+        lane=lane or email.priority or (envelope.lane if envelope.lane in LANES else "normal"),
         times={**envelope.times, "fetched": at},
         body=encode(body),
     )

@@ -39,7 +39,7 @@ class Readable(Protocol):
     """What a rule reads of an email."""
 
     @property
-    def sender(self) -> str:
+    def sender(self) -> str | None:
         """Who it is from, as the header says."""
 
     @property
@@ -115,7 +115,7 @@ class RuleSet:
         """Ask all rules about one email; None where none matches. The cost hardly grows with the number of rules."""
         found: dict[int, int] = {}
         for field, find, owners in self._finders:
-            text = getattr(email, field)[:MAX_TEXT].encode("utf-8", "replace")
+            text = (getattr(email, field) or "")[:MAX_TEXT].encode("utf-8", "replace")
             for number in find(text) or ():
                 for place in owners[number]:
                     found[place] = found.get(place, 0) + 1

@@ -1,0 +1,175 @@
+"""What decides about emails in this process, as it stands now: the user's rules, the live model, and the shadow beside it.
+
+One for each process, shared by its actors and its web. It follows the desired state (engine/control.py): when the rules or the models
+have another version there, they are read from SQL, made ready off the hub, and put in the place of the old ones between two batches.
+"""
+
+import logging
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import gevent
+from gevent.event import Event
+
+from actors.shadow import Shadow
+from classification.model import Classification, Classifier, Email, Explanation
+from classification.rules import Condition, Readable, Rule, RuleSet, Verdict
+from classification.weights import ModelFileError
+from engine.control import Control
+from engine.errors import DependencyTrouble
+from engine.supervision import backoff
+from storage.model_files import ModelStore, Roles
+from storage.rules import RuleStore, StoredRule
+
+log = logging.getLogger(__name__)
+
+PATIENCE_S = 5.0
+"""Work that comes before anything was read waits so long, then as for a database that is away."""
+
+
+class Deciders:
+    """`packaged` is the model that came with the program, live while nobody was promoted; `wrap` is put around every model."""
+
+    def __init__(
+        self,
+        packaged: Classifier,
+        *,
+        rules: RuleStore,
+        models: ModelStore,
+        shard: str,
+        wrap: Callable[[Classifier], Classifier] = lambda classifier: classifier,
+    ) -> None:
+        self.packaged, self._rules, self._models, self._wrap = packaged, rules, models, wrap
+        self.classifier = wrap(packaged)
+        self.ruleset = RuleSet()
+        self.rules_version = 0
+        self.shadow = Shadow(models, shard)
+        self.ready = Event()
+        self._asked = Event()
+        self._greenlet: gevent.Greenlet[..., Any] | None = None
+
+    def start(self, control: Control) -> None:
+        """Begin to follow."""
+        self._greenlet = gevent.spawn(self._follow)
+        self.shadow.start()
+        control.on_change(lambda _: self._asked.set())
+
+    def stop(self) -> None:
+        """No more."""
+        if self._greenlet is not None:
+            self._greenlet.kill(timeout=1.0)
+        self.shadow.stop()
+
+    # -- to be asked -----------------------------------------------------------------------------------------------------
+
+    @property
+    def version(self) -> str:
+        """The live model's version."""
+        return self.classifier.version
+
+    def classify(self, emails: Sequence[Email]) -> list[Classification]:
+        """What the live model says. DependencyTrouble while it is not known which one that is."""
+        self._wait()
+        return self.classifier.classify(emails)
+
+    def explain(self, email: Email) -> Explanation:
+        """What the live model says of one email, and why."""
+        return self.classifier.explain(email)
+
+    def judge(self, emails: Sequence[Readable]) -> Sequence[Verdict | None]:
+        """What the rules say, None where none matches. Regular expressions may take long on hostile text: that runs off the hub."""
+        self._wait()
+        rules = self.ruleset
+        if not rules:
+            return [None] * len(emails)
+        if not rules.may_take_long:
+            return rules.judge_all(emails)
+        found: list[Verdict | None] = off_the_hub(rules.judge_all, emails)
+        return found
+
+    def lanes(self, emails: Sequence[Readable]) -> Sequence[str | None]:
+        """The priority that the rules give each email, None where they give none."""
+        self._wait()
+        if not self.ruleset.sets_priority:
+            return [None] * len(emails)
+        return [verdict.priority if verdict else None for verdict in self.judge(emails)]
+
+    def _wait(self) -> None:
+        if not self.ready.is_set() and not self.ready.wait(PATIENCE_S):
+            raise DependencyTrouble("rules and models are not read yet", dependency="database")
+
+    # -- following -------------------------------------------------------------------------------------------------------
+
+    def _follow(self) -> None:
+        failures = 0
+        while True:
+            self._asked.wait()
+            self._asked.clear()
+            try:
+                self.read()
+            except DependencyTrouble as trouble:
+                log.info("rules and models stay as they were read last: %s", trouble)
+            except Exception:
+                log.exception("rules or models cannot be used")
+            else:
+                failures = 0
+                continue
+            failures += 1
+            gevent.sleep(backoff(failures, base=0.2, cap=5.0))
+            self._asked.set()
+
+    def read(self) -> None:
+        """Read now what the desired state says. Raises DependencyTrouble."""
+        version, rules = self._rules.all()
+        if version != self.rules_version:
+            self.ruleset = off_the_hub(RuleSet, [to_rule(each) for each in rules if each.enabled])
+            self.rules_version = version
+            log.info("rules of version %d: %d", version, len(self.ruleset.rules))
+        self._take_roles(self._models.roles())
+        self.ready.set()
+
+    def _take_roles(self, roles: Roles) -> None:
+        live = roles.live or self.packaged.version
+        if live != self.classifier.version and (found := self.load(live)):
+            self.classifier = self._wrap(found)
+            log.info("model %s is live", live)
+        if roles.shadow in (None, self.classifier.version):
+            self.shadow.use(None)
+        elif self.shadow.version != roles.shadow:
+            self.shadow.use(self.load(roles.shadow or ""))
+
+    def load(self, version: str) -> Classifier | None:
+        """Make a model ready, from SQL where it is not the packaged one; None, with a line in the log, where that cannot be."""
+        if version == self.packaged.version:
+            return self.packaged
+        file = self._models.file(version)
+        if file is None:
+            log.error("model %s is not in the database", version)
+            return None
+        try:
+            found: Classifier = off_the_hub(classifier_of, file, self.packaged.min_confidence)
+        except ModelFileError as error:
+            log.error("model %s cannot be used: %s", version, error)  # noqa: TRY400  (the error says all)
+            return None
+        return found
+
+
+def classifier_of(file: bytes, min_confidence: float) -> Classifier:
+    """Make a classifier of a model file's bytes."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.npz"
+        path.write_bytes(file)
+        return Classifier.load(path, min_confidence)
+
+
+def to_rule(stored: StoredRule) -> Rule:
+    """A rule as the matcher takes it."""
+    conditions = tuple(Condition(each.field, each.kind, each.pattern) for each in stored.conditions)  # type: ignore[arg-type]  # checked when it was stored
+    return Rule(stored.id, conditions, stored.classification, stored.priority)
+
+
+def off_the_hub(work: Callable[..., Any], *args: Any) -> Any:
+    """Run what may take longer than the hub can stand still on another thread."""
+    return gevent.get_hub().threadpool.apply(work, args)

@@ -1,0 +1,111 @@
+"""The task `reprocess`: stored results judged once more with today's model and rules, slowly, in the order of their storing.
+
+Run by actors/tasks.py. It never fetches, never changes a state and never overwrites a person's label; what changes is counted in the
+transaction that changes it, and told as `label` events. A dry run only counts.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from actors.deciding import Deciders
+from actors.events import label_event
+from actors.tasks import Job, Run
+from classification.model import Email
+from engine.mailbox import MailboxStore
+from storage.labels import effective
+from storage.reading import EmailFilter
+from storage.records import LABELS, StoredResult
+from storage.reprocessing import Judged, Judgement, Reprocessing
+from storage.tasks import Step, advance
+
+KIND = "reprocess"
+PAGE = 64
+REST = 1.0
+"""It rests so many times as long as it worked: new mail goes first."""
+
+LONGEST_REST_S = 1.0
+
+
+def reprocess(*, reprocessing: Reprocessing, deciders: Deciders, mailboxes: MailboxStore) -> Job:
+    """The job. Params: `filter` (an EmailFilter), `dry_run`; counts `changed`, and `x_to_y` for each pair of labels."""
+
+    def run(run: Run) -> Iterator[float]:
+        wanted, dry = msgspec.convert(run.task.params["filter"], EmailFilter), run.task.params["dry_run"]
+        at, done = run.task.position or _begin(run, reprocessing, wanted, dry=dry), run.task.done
+        while page := reprocessing.page(wanted, at["after"], at["up_to"], PAGE):
+            began = time.monotonic()
+            at, done = {**at, "after": page[-1].id}, done + len(page)
+            judgements = judge_again(deciders, page)
+            if dry:
+                run.tasks.advance(run.task.id, run.runner, Step(done, None, at, _changes(page, judgements)))
+            else:
+                also = _counted(run, page, done, at)
+                changed = reprocessing.apply(judgements, at["generation"], also)
+                if changed:
+                    mailboxes.tell([label_event(each, time.time()) for each in changed])
+            yield min((time.monotonic() - began) * REST, LONGEST_REST_S)
+
+    return run
+
+
+def _begin(run: Run, reprocessing: Reprocessing, wanted: EmailFilter, *, dry: bool) -> dict[str, int]:
+    """Where a new pass starts; its generation goes with it, so that it is the same pass after a restart."""
+    at = {"generation": 0 if dry else reprocessing.begin(), "after": 0, "up_to": reprocessing.newest()}
+    run.advance(total=reprocessing.count(wanted, 0, at["up_to"]), position=at)
+    return at
+
+
+def judge_again(deciders: Deciders, page: Sequence[Judged]) -> list[Judgement]:
+    """What model and rules say of stored emails now."""
+    contents = [each.content for each in page]
+    emails = [Email(each.subject, each.body, each.sender, each.recipient, each.headers) for each in contents]
+    found, verdicts = deciders.classify(emails), deciders.judge(contents)
+    return [
+        Judgement(
+            id=each.id,
+            label=said.label,
+            confidence=said.confidence,
+            probabilities=said.probabilities,
+            model_version=said.model_version,
+            below_threshold=said.below_threshold,
+            runner_up=said.runner_up,
+            rule_label=verdict.classification if verdict else None,
+            rule_id=verdict.rule_id if verdict else None,
+        )
+        for each, said, verdict in zip(page, found, verdicts, strict=True)
+    ]
+
+
+def effective_label(model: str, rule: str | None, person: str | None) -> str:
+    """The label that counts, by names."""
+    number = LABELS.index
+    label, _ = effective(
+        number(model), None if rule is None else number(rule), None if person is None else number(person)
+    )
+    return LABELS[label]
+
+
+def _changes(page: Sequence[Judged], judgements: Sequence[Judgement]) -> Mapping[str, int]:
+    pairs = [
+        (each.label, effective_label(said.label, said.rule_label, each.person_label))
+        for each, said in zip(page, judgements, strict=True)
+    ]
+    return _tally([pair for pair in pairs if pair[0] != pair[1]])
+
+
+def _tally(pairs: Sequence[tuple[str, str]]) -> Mapping[str, int]:
+    return Counter({"changed": len(pairs)}) + Counter(f"{before}_to_{after}" for before, after in pairs)
+
+
+def _counted(run: Run, page: Sequence[Judged], done: int, at: Any) -> Callable[[list[StoredResult]], None]:
+    before = {each.id: each.label for each in page}
+
+    def also(changed: list[StoredResult]) -> None:
+        counts = _tally([(before[each.id], each.label) for each in changed])
+        advance(run.task.id, run.runner, Step(done, None, at, counts))
+
+    return also

@@ -1,0 +1,115 @@
+"""A second model beside the live one: it labels a sample of the live mail, and what it says is only counted.
+
+The classifiers offer what they have just labelled; a greenlet of its own asks the shadow in small slices and writes the counts every few
+seconds. When it cannot keep up, mail is left out: nothing ever waits for it.
+"""
+
+import logging
+from collections import Counter, deque
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import gevent
+from gevent.event import Event
+
+from classification.model import Classification, Classifier, Email
+from engine.errors import DependencyTrouble
+from storage.model_files import ModelStore
+
+log = logging.getLogger(__name__)
+
+WAITING = 256
+SLICE = 8
+FLUSH_S = 2.0
+
+
+class Labelled(NamedTuple):
+    """An email that the live model has labelled."""
+
+    ref: int
+    email: Email
+    said: Classification
+
+
+class Shadow:
+    """The shadow of one process, if any: `use` says which."""
+
+    def __init__(self, models: ModelStore, shard: str) -> None:
+        self._models, self._shard = models, shard
+        self._classifier: Classifier | None = None
+        self._waiting: deque[Labelled] = deque(maxlen=WAITING)
+        self._counts: dict[tuple[str, str], Counter[tuple[str, str]]] = {}  # (live, shadow) → labels → how often
+        self._differences: dict[tuple[str, str], list[tuple[int, str, str, float]]] = {}
+        self._news = Event()
+        self._greenlets: list[gevent.Greenlet[..., Any]] = []
+
+    @property
+    def version(self) -> str | None:
+        """The shadow's version."""
+        return self._classifier.version if self._classifier else None
+
+    @property
+    def classifier(self) -> Classifier | None:
+        """The shadow itself."""
+        return self._classifier
+
+    def use(self, classifier: Classifier | None) -> None:
+        """Compare with this model from now on; None: with nobody."""
+        self._classifier = classifier
+        if classifier is None:
+            self._waiting.clear()
+
+    def start(self) -> None:
+        """Begin to compare and to write."""
+        self._greenlets = [gevent.spawn(self._compare), gevent.spawn(self._keep_writing)]
+
+    def stop(self) -> None:
+        """No more."""
+        gevent.killall(self._greenlets, timeout=1.0)
+
+    def offer(self, refs: Sequence[int], emails: Sequence[Email], said: Sequence[Classification]) -> None:
+        """Emails that were just labelled, to be compared later; where too many wait, the oldest are left out."""
+        if self._classifier is not None:
+            self._waiting.extend(Labelled(*each) for each in zip(refs, emails, said, strict=True))
+            self._news.set()
+
+    def _compare(self) -> None:
+        while True:
+            self._news.wait()
+            self._news.clear()
+            while self._waiting and self._classifier is not None:
+                taken = [self._waiting.popleft() for _ in range(min(SLICE, len(self._waiting)))]
+                try:
+                    self._note(taken, self._classifier.classify([each.email for each in taken]))
+                except Exception:
+                    log.exception("the shadow model cannot read an email")
+                gevent.sleep(0.001)
+
+    def _note(self, taken: Sequence[Labelled], answers: Sequence[Classification]) -> None:
+        for (ref, _, said), answer in zip(taken, answers, strict=True):
+            pair = (said.model_version, answer.model_version)
+            self._counts.setdefault(pair, Counter())[said.label, answer.label] += 1
+            if said.label != answer.label:
+                row = (ref, said.label, answer.label, answer.confidence)
+                self._differences.setdefault(pair, []).append(row)
+
+    def _keep_writing(self) -> None:
+        while True:
+            gevent.sleep(FLUSH_S)
+            try:
+                self.write()
+            except DependencyTrouble as trouble:
+                log.info("the shadow's counts wait: %s", trouble)
+            except Exception:
+                log.exception("the shadow's counts cannot be written")
+
+    def write(self) -> None:
+        """Write what was counted since the last time. Raises DependencyTrouble, and keeps it."""
+        for pair in list(self._counts):
+            counts, differences = self._counts.pop(pair), self._differences.pop(pair, [])
+            try:
+                self._models.note_shadow(*pair, counts, differences, self._shard)
+            except DependencyTrouble:
+                self._counts.setdefault(pair, Counter()).update(counts)
+                self._differences.setdefault(pair, []).extend(differences)
+                raise
