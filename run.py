@@ -71,6 +71,9 @@ COMMANDS = {
         "add_arguments",
     ),
     "failpoints": Command("list the points at which a test may kill a process", "commands.failpoints", "run"),
+    "secret": Command(
+        "make a webhook secret, or change it while the system runs", "commands.secret", "run", "add_arguments"
+    ),
     "config": Command("the settings in force and where they came from", "commands.offline", "show_config"),
 }
 

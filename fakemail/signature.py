@@ -9,6 +9,7 @@ import binascii
 import hashlib
 import hmac
 import re
+import secrets as random_bytes
 from collections.abc import Mapping
 
 from engine.errors import EngineError
@@ -32,6 +33,11 @@ def keys(secrets: str) -> tuple[bytes, ...]:
     if not found:
         raise ValueError("there is no secret in it")
     return found
+
+
+def new_secret() -> str:
+    """A secret of 32 random bytes, as the standard writes it."""
+    return "whsec_" + base64.b64encode(random_bytes.token_bytes(32)).decode()
 
 
 def sign(secret: str, msg_id: str, timestamp: int, body: bytes) -> str:

@@ -1,0 +1,105 @@
+"""`run.py secret new|rotate`: makes webhook signing secrets, and changes them without refusing a single good delivery.
+
+A rotation has three steps: both secrets are accepted (`rotate`), FakeMail is given the new one, the old one goes (`rotate --finish`). A
+running system reads the file again at SIGHUP, which --reload sends to its launcher.
+"""
+
+import argparse
+import os
+import signal
+from contextlib import suppress
+from pathlib import Path
+
+from commands.client import CommandError
+from engine.errors import SettingsError
+from engine.locking import locked
+from fakemail.signature import new_secret
+from settings import Settings
+
+VARIABLE = "WEBHOOK_SECRET"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What to do."""
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    actions.add_parser("new", help="print a new secret")
+    rotate = actions.add_parser("rotate", help="a new secret beside the present one; with --finish the old one goes")
+    rotate.add_argument("--finish", action="store_true", help="keep the newest secret alone")
+    rotate.add_argument(
+        "--file", type=Path, help=f"the file to change (default: {VARIABLE}_FILE; none: print the value)"
+    )
+    rotate.add_argument(
+        "--reload", action="store_true", help="then have the system that runs on DATA_DIR read it again"
+    )
+
+
+def run(args: argparse.Namespace, settings: Settings) -> None:
+    """Do it."""
+    if args.action == "new":
+        print(new_secret())
+        return
+    named = os.environ.get(f"{VARIABLE}_FILE", "").strip()
+    path = args.file or (Path(named) if named else None)
+    present = _present(path, settings)
+    wanted = present[:1] if args.finish else (new_secret(), *present[:1])
+    if not wanted:
+        raise CommandError(f"there is no secret yet: set {VARIABLE}, or begin with `run.py secret rotate`")
+    if path is None:
+        print(f"{VARIABLE}={' '.join(wanted)!r}")
+        print("# set this and restart; with the value in a file (WEBHOOK_SECRET_FILE) no restart is needed")
+        return
+    _write(path, " ".join(wanted) + "\n")
+    print(f"{path}: {len(wanted)} secret{'s' if len(wanted) > 1 else ''}, the newest first")
+    if args.reload:
+        print(f"process {_reload(settings.data_dir / 'lock')} reads it again")
+    if not args.finish:
+        print("now give FakeMail the new one, then `run.py secret rotate --finish`")
+
+
+def _present(path: Path | None, settings: Settings) -> tuple[str, ...]:
+    if path is None:
+        return settings.webhook_secret
+    try:
+        return tuple(path.read_text(encoding="utf-8").split()) if path.exists() else ()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandError(f"{path} cannot be read ({type(error).__name__})") from None
+
+
+def _write(path: Path, text: str) -> None:
+    """Whole or not at all, readable by its owner alone; an owner and a mode that it had stay."""
+    draft = path.with_name(f".{path.name}.new")
+    try:
+        draft.unlink(missing_ok=True)
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        if path.exists():
+            was = path.stat()
+            draft.chmod(was.st_mode & 0o777)
+            with suppress(PermissionError):
+                os.chown(draft, was.st_uid, was.st_gid)
+        draft.replace(path)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise CommandError(f"{path} cannot be written ({error.strerror})") from None
+
+
+def _reload(lock: Path) -> int:
+    """SIGHUP to whoever holds the lock."""
+    try:
+        with locked(lock, 0.0):
+            raise CommandError(f"nothing runs on {lock.parent}: there is nobody to tell")
+    except SettingsError:
+        pid = int(lock.read_text().strip() or 0)
+    if pid <= 1 and not _is_launcher(pid):
+        raise CommandError("it is not known which process to tell")
+    os.kill(pid, signal.SIGHUP)
+    return pid
+
+
+def _is_launcher(pid: int) -> bool:
+    """In a container the launcher is process 1."""
+    with suppress(OSError):
+        return b"run.py" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    return False

@@ -1,0 +1,83 @@
+"""Making and rotating webhook secrets from the command line."""
+
+import argparse
+import os
+import signal
+
+import pytest
+
+from commands import secret
+from commands.client import CommandError
+from engine.locking import locked
+from fakemail.signature import keys
+from settings import Settings
+
+
+def run(*argv: str, **settings: object) -> None:
+    parser = argparse.ArgumentParser()
+    secret.add_arguments(parser)
+    secret.run(parser.parse_args(argv), Settings(**settings))  # type: ignore[arg-type]
+
+
+def test_a_new_secret_is_32_random_bytes_in_the_standards_form(capsys):
+    run("new")
+    run("new")
+    first, second = capsys.readouterr().out.split()
+    assert first != second
+    assert [len(key) for key in keys(f"{first} {second}")] == [32, 32]
+
+
+def test_a_rotation_in_a_file_keeps_the_present_one_second_and_finishing_drops_it(tmp_path, capsys):
+    file = tmp_path / "secret"
+    run("rotate", "--file", str(file))
+    [first] = file.read_text().split()
+    assert file.stat().st_mode & 0o777 == 0o600
+    run("rotate", "--file", str(file))
+    second, old = file.read_text().split()
+    assert (old, second == first) == (first, False)
+    run("rotate", "--file", str(file))
+    assert file.read_text().split()[1] == second
+    run("rotate", "--finish", "--file", str(file))
+    assert len(file.read_text().split()) == 1
+    assert first not in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_the_file_of_the_environment_is_changed_and_keeps_its_mode(tmp_path, monkeypatch):
+    file = tmp_path / "secret"
+    file.write_text("old\n")
+    file.chmod(0o640)
+    monkeypatch.setenv("WEBHOOK_SECRET_FILE", str(file))
+    run("rotate")
+    assert file.read_text().split()[1] == "old"
+    assert file.stat().st_mode & 0o777 == 0o640
+
+
+def test_without_a_file_the_value_is_printed(capsys, monkeypatch):
+    monkeypatch.delenv("WEBHOOK_SECRET_FILE", raising=False)
+    run("rotate", webhook_secret=("present", "older"))
+    assert "present'" in capsys.readouterr().out
+    with pytest.raises(CommandError, match="no secret yet"):
+        run("rotate", "--finish")
+
+
+def test_a_file_that_cannot_be_written_is_a_line_and_stays_as_it_was(tmp_path):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(CommandError, match="cannot be read"):
+        run("rotate", "--file", str(tmp_path / "folder"))
+    with pytest.raises(CommandError, match="cannot be written"):
+        run("rotate", "--file", str(tmp_path / "none" / "secret"))
+
+
+def test_the_running_system_is_told(tmp_path):
+    told = []
+    before = signal.signal(signal.SIGHUP, lambda *_: told.append(True))
+    try:
+        with locked(tmp_path / "lock", 0):
+            run("rotate", "--reload", "--file", str(tmp_path / "secret"), data_dir=tmp_path)
+        assert told
+        with pytest.raises(CommandError, match="nothing runs"):
+            run("rotate", "--reload", "--file", str(tmp_path / "secret"), data_dir=tmp_path)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert os.getpid() > 1
