@@ -196,3 +196,37 @@ def test_names_in_host_headers():
     assert host_name("[::1]:80") == "::1"
     assert host_name("Example.COM.:80") == "example.com"
     assert not is_loopback_name("127.0.0.1.example")
+
+
+@pytest.mark.parametrize(
+    ("access", "authorization", "expected"),
+    [
+        ({"metrics_token": "m"}, "Bearer m", 200),
+        ({"metrics_token": "m"}, None, 401),
+        ({"metrics_token": "m"}, "Bearer x", 401),
+        ({"metrics_token": "m", "api_token": "full-token"}, "Bearer m", 200),
+        ({"metrics_token": "m", "api_token": "full-token"}, "Bearer full-token", 200),
+        ({"metrics_token": "m", "api_token": "full-token"}, None, 401),
+        ({"api_token": "full-token"}, "Bearer m", 401),
+        ({}, None, 200),
+    ],
+)
+def test_the_metrics_have_a_token_of_their_own(access, authorization, expected):
+    headers = {} if authorization is None else {"AUTHORIZATION": authorization}
+    assert status(Gate(Access(**access)), environ(**headers), "metrics") == expected
+
+
+def test_the_token_of_the_metrics_opens_nothing_else():
+    gate = Gate(Access(metrics_token="m", api_token="full-token"))
+    for kind in ("read", "full"):
+        assert status(gate, environ(AUTHORIZATION="Bearer m"), kind) == 401
+    assert (
+        status(Gate(Access(metrics_token="m")), environ(HOST="evil.example", AUTHORIZATION="Bearer m"), "metrics")
+        == 200
+    )
+
+
+@pytest.mark.parametrize("origin", ["null", "", "http://", "http://[", "//localhost:8005", "localhost:8005"])
+def test_an_origin_that_names_no_host_is_another_site(origin):
+    request = environ("POST", AUTHORIZATION="Bearer full-token", ORIGIN=origin, HOST="")
+    assert status(GUARDED, request, "full") == 403

@@ -1,0 +1,100 @@
+"""How often one client may ask, told by the bucket alone and through the application."""
+
+import pytest
+
+from tests.web.wsgi_client import WsgiClient
+from web.problems import Problem
+from web.ratelimit import Buckets, RateLimits
+from web.services import Access
+
+FAR = {"REMOTE_ADDR": "198.51.100.7"}
+
+
+def test_a_bucket_gives_its_burst_at_once_and_then_its_rate():
+    buckets = Buckets(rate=2, burst=3)
+    assert [buckets.take("a", 0.0) for _ in range(4)] == [0, 0, 0, 0.5]
+    assert buckets.take("a", 0.5) == 0
+    assert buckets.take("a", 0.5) == 0.5
+    assert [buckets.take("a", 100.0) for _ in range(4)][:3] == [0, 0, 0]
+
+
+def test_who_is_refused_does_not_wait_longer_by_asking():
+    buckets = Buckets(rate=1, burst=1)
+    buckets.take("a", 0.0)
+    assert [buckets.take("a", 0.5) for _ in range(50)][-1] == 0.5
+    assert buckets.take("a", 1.0) == 0
+
+
+def test_one_client_does_not_spend_what_another_has():
+    buckets = Buckets(rate=1, burst=1)
+    assert buckets.take("a", 0.0) == buckets.take("b", 0.0) == 0
+    assert buckets.take("a", 0.0) > 0
+
+
+def test_any_number_of_addresses_costs_a_bounded_memory():
+    buckets = Buckets(rate=1, burst=1, remembered=100)
+    for number in range(100_000):
+        buckets.take(str(number), 0.0)
+    assert len(buckets._left) == 100
+
+
+def refused(limits: RateLimits, kind: str, times: int, **environ: str) -> int:
+    problems = []
+    for _ in range(times):
+        try:
+            limits.check(kind, {**FAR, **environ})
+        except Problem as problem:
+            problems.append(problem)
+    assert {problem.status for problem in problems} <= {429}
+    assert all(int(dict(problem.headers)["Retry-After"]) >= 1 for problem in problems)
+    return len(problems)
+
+
+def test_by_default_others_are_limited_and_this_machine_is_not():
+    limits = RateLimits(Access())
+    assert 900 < refused(limits, "webhook", 2000) <= 1000
+    assert refused(limits, "webhook", 2000, REMOTE_ADDR="127.0.0.1") == 0
+    assert 100 < refused(limits, "api", 400) <= 200
+    assert refused(limits, "login", 100) == 70
+
+
+def test_a_limit_that_is_set_holds_for_everybody_and_0_is_none():
+    limits = RateLimits(Access(api_rate=1, webhook_rate=0))
+    assert refused(limits, "api", 10, REMOTE_ADDR="127.0.0.1") == 8
+    assert refused(limits, "webhook", 5000) == 0
+
+
+def test_behind_a_trusted_proxy_each_client_has_its_own_and_cannot_invent_others():
+    limits = RateLimits(Access(api_rate=1, trusted_proxies=("127.0.0.1",)))
+    proxy = {"REMOTE_ADDR": "127.0.0.1"}
+    assert refused(limits, "api", 10, **proxy, HTTP_X_FORWARDED_FOR="1.1.1.1") == 8
+    assert refused(limits, "api", 2, **proxy, HTTP_X_FORWARDED_FOR="2.2.2.2") == 0
+    spoofed = sum(refused(limits, "api", 1, **proxy, HTTP_X_FORWARDED_FOR=f"9.9.9.{n}, 1.1.1.1") for n in range(10))
+    assert spoofed == 10
+
+
+@pytest.fixture
+def limited(system):
+    def make(**access) -> WsgiClient:
+        return system.with_access(**access)
+
+    return make
+
+
+def test_a_client_that_asks_too_often_gets_429_and_health_is_always_answered(limited):
+    client = limited(api_rate=1, webhook_rate=1)
+    assert [client.get("/stats").status for _ in range(4)] == [200, 200, 429, 429]
+    assert client.get("/nothing/here").status == 429
+    assert int(client.get("/stats").headers["retry-after"]) >= 1
+    assert client.get("/stats").headers["content-type"] == "application/problem+json"
+    assert {client.get("/health/live").status for _ in range(10)} == {200}
+    hooks = [client.post("/webhook", {"history_id": n}).status for n in range(4)]
+    assert hooks == [202, 202, 429, 429]
+
+
+def test_wrong_tokens_are_slowed_down_and_the_right_one_is_not(limited):
+    client = limited(api_token="right", login_rate=3)
+    wrong = [client.get("/stats", Authorization="Bearer wrong").status for _ in range(5)]
+    assert wrong == [401, 401, 401, 429, 429]
+    assert client.get("/stats", Authorization="Bearer right").status == 200
+    assert client.get("/stats").status == 401
