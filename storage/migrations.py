@@ -28,6 +28,13 @@ def _tasks() -> None:
     TaskRow.create_table()
 
 
+def _pages_by_result() -> None:
+    execute("CREATE INDEX IF NOT EXISTS result_label_ref ON result (label, ref)")
+    for decider in (1, 2):  # rules and people: few; a predicate of its own for each, so that a literal matches it
+        execute(f"CREATE INDEX IF NOT EXISTS result_decided_{decider} ON result (ref) WHERE decided_by = {decider}")
+        execute(f"CREATE INDEX IF NOT EXISTS result_decided_{decider}_id ON result (id) WHERE decided_by = {decider}")
+
+
 STEPS: Sequence[Callable[[], None]] = (
     _first_tables,
     search_tables.create,
@@ -35,6 +42,7 @@ STEPS: Sequence[Callable[[], None]] = (
     _tasks,
     access_tables.create,
     learning_tables.create,
+    _pages_by_result,
 )
 """Step n brings the schema to version n, counted from 1."""
 

@@ -15,8 +15,8 @@ from storage import search
 from storage.database import Database
 from storage.query import Bound, Query, parse, tokens
 from storage.records import DECIDERS, LABELS, StoredResult
-from storage.rows import RESULT_COLUMNS, stored_result
-from storage.statements import execute
+from storage.rows import RESULT_COLUMNS, RESULT_TABLES, stored_result
+from storage.statements import execute, is_postgres
 from storage.timeline import Stage, timeline
 
 EMAIL_STATES = ("queued", "retrying", "processed", "dead", "discarded", "erased")
@@ -32,6 +32,10 @@ STATE_CONDITIONS = {
 }
 
 TABLES = "book JOIN source ON source.id = book.source LEFT JOIN result ON result.ref = book.id LEFT JOIN content ON content.ref = book.id"
+WALKED_TABLES = (
+    "search CROSS JOIN book ON book.id = search.rowid CROSS JOIN source ON source.id = book.source "
+    "LEFT JOIN result ON result.ref = book.id LEFT JOIN content ON content.ref = book.id"
+)
 EMAIL_COLUMNS = "book.id, source.name, book.key, book.state, book.listed_at, book.attempts, book.next_attempt_at, book.last_error, content.subject, content.sender"
 EMAIL_WIDTH = 10
 
@@ -123,16 +127,23 @@ class Reader:
 
 
 def _emails(wanted: EmailFilter, before: int | None, limit: int) -> Page:
-    where, params, uses_text = conditions(wanted, "book.id", "book.listed_at", before)
-    sql = f"SELECT {EMAIL_COLUMNS}, {RESULT_COLUMNS} FROM {TABLES}{where} ORDER BY book.id DESC LIMIT ?"
+    """Walks the index that has the rows in order and passes over the fewest: the text's, the results', or the books'."""
+    query = _query(wanted)
+    if search.has_terms(query) and not is_postgres():
+        tables, place, text = WALKED_TABLES, "search.rowid", search.walk(query)
+    elif wanted.classification is not None or query.label is not None or wanted.decided_by is not None:
+        tables, place, text = RESULT_TABLES, "result.ref", None
+    else:
+        tables, place, text = TABLES, "book.id", None
+    where, params, uses_text = conditions(wanted, place, "book.listed_at", before, text=text)
+    sql = f"SELECT {EMAIL_COLUMNS}, {RESULT_COLUMNS} FROM {tables}{where} ORDER BY {place} DESC LIMIT ?"
     items = [_email_item(row) for row in execute(sql, [*params, limit + 1])]
     return _page(items, [item.ref for item in items], limit, uses_text)
 
 
 def _results(wanted: EmailFilter, before: int | None, limit: int) -> Page:
     where, params, uses_text = conditions(wanted, "result.id", "result.processed_at", before)
-    tables = "result JOIN book ON book.id = result.ref JOIN source ON source.id = book.source LEFT JOIN content ON content.ref = result.ref"
-    sql = f"SELECT {RESULT_COLUMNS} FROM {tables}{where} ORDER BY result.id DESC LIMIT ?"
+    sql = f"SELECT {RESULT_COLUMNS} FROM {RESULT_TABLES}{where} ORDER BY result.id DESC LIMIT ?"
     items = [stored_result(row) for row in execute(sql, [*params, limit + 1])]
     return _page(items, [item.id for item in items], limit, uses_text)
 
@@ -146,15 +157,25 @@ def _page(items: list[Any], places: Sequence[int], limit: int, uses_text: bool) 
     return Page(items[:limit], places[limit - 1] if len(items) > limit else None, search.lag() if uses_text else None)
 
 
-def conditions(wanted: EmailFilter, place: str, time_column: str, before: int | None) -> tuple[str, list[Any], bool]:
-    """The WHERE clause with its parameters, and whether the text index is in it."""
-    query = parse(wanted.q or "")
+def conditions(
+    wanted: EmailFilter,
+    place: str,
+    time_column: str,
+    before: int | None,
+    *,
+    text: tuple[str, list[Any]] | None = None,
+) -> tuple[str, list[Any], bool]:
+    """The WHERE clause with its parameters, and whether the text index is in it.
+
+    `text` is the condition on the text where the index itself is walked. `+ 0` keeps a database from taking the index of a
+    column that is nearly the same everywhere, and then putting all it finds in order.
+    """
+    query = _query(wanted)
     parts: list[tuple[str, list[Any]]] = [
         (f"{place} < ?", [before]),
-        ("book.source = (SELECT id FROM source WHERE name = ?)", [wanted.source]),
+        ("book.source + 0 = (SELECT id FROM source WHERE name = ?)", [wanted.source]),
         ("result.label = ?", [_index(LABELS, wanted.classification)]),
         ("result.label = ?", [_index(LABELS, query.label)]),
-        ("result.decided_by = ?", [_index(DECIDERS, wanted.decided_by)]),
         ("result.model_version = ?", [wanted.model_version]),
         ("result.rule_id = ?", [wanted.rule_id]),
         ("result.confidence >= ?", [wanted.min_confidence]),
@@ -166,16 +187,29 @@ def conditions(wanted: EmailFilter, place: str, time_column: str, before: int | 
         *((f"result.confidence {_operator(bound)} ?", [bound.value]) for bound in query.confidence),
     ]
     chosen = [part for part in parts if part[1] != [None]]
+    if wanted.decided_by is not None:
+        chosen.append(
+            (f"result.decided_by = {DECIDERS.index(wanted.decided_by)}", [])
+        )  # literal, for the partial index
     if wanted.state is not None:
-        chosen.append((STATE_CONDITIONS[wanted.state], []))
-    text, text_params = search.condition(_with_sender(query, wanted.sender), "book.id")
-    sql = " AND ".join([*(condition for condition, _ in chosen), *text])
-    params = [value for _, values in chosen for value in values] + text_params
-    return (f" WHERE {sql}" if sql else ""), params, bool(text)
+        state = STATE_CONDITIONS[wanted.state]
+        chosen.append((state if place == "book.id" else state.replace("book.state", "book.state + 0"), []))
+    if text is not None:
+        chosen.append(text)
+    else:
+        texts, text_params = search.condition(query, "book.id")
+        chosen += [(condition, [value]) for condition, value in zip(texts, text_params, strict=True)]
+    sql = " AND ".join(condition for condition, _ in chosen)
+    params = [value for _, values in chosen for value in values]
+    return (f" WHERE {sql}" if sql else ""), params, query.has_text or bool(query.senders)
 
 
-def _with_sender(query: Query, sender: str | None) -> Query:
-    return msgspec.structs.replace(query, senders=(*query.senders, sender)) if sender and tokens(sender) else query
+def _query(wanted: EmailFilter) -> Query:
+    """The query of `q`, with the sender of the filter."""
+    query = parse(wanted.q or "")
+    if not wanted.sender or not tokens(wanted.sender):
+        return query
+    return msgspec.structs.replace(query, senders=(*query.senders, wanted.sender))
 
 
 def _operator(bound: Bound) -> str:

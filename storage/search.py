@@ -18,6 +18,7 @@ MAX_CHARS = 32 * 1024
 """So much of a body is indexed."""
 
 MAX_TOKENS = 4_000
+RARE = 1_000
 MAX_TOKEN = 64
 LAG_LIMIT = 100_000
 """A larger lag is told as this."""
@@ -55,18 +56,49 @@ def lag() -> int:
     return int(execute(f"SELECT COUNT(*) FROM (SELECT 1 FROM unindexed LIMIT {LAG_LIMIT}) AS waiting")[0][0])
 
 
+def has_terms(query: Query) -> bool:
+    """Whether something of the text is asked for; texts to be left out alone are no such thing."""
+    return bool(_terms(query))
+
+
+def walk(query: Query) -> tuple[str, list[Any]]:
+    """The condition under which a walk over FTS5's own rows, newest first, meets what matches and nothing else (SQLite)."""
+    wanted = _expression(_terms(query))
+    unwanted = "".join(f" NOT {_expression([(phrase, '')])}" for phrase in query.excluded)
+    return "search MATCH ?", [f"({wanted}){unwanted}"]
+
+
 def condition(query: Query, ref: str) -> tuple[list[str], list[Any]]:
     """The conditions, with parameters, that rows whose email is `ref` (a column) match the text of a query."""
-    positive = [*((phrase, "") for phrase in query.phrases), *((phrase, "subject") for phrase in query.subject)]
-    positive += [(phrase, "sender") for sender in query.senders if (phrase := tuple(tokens(sender)))]
     conditions, params = [], []
-    if positive:
-        conditions.append(f"{ref} IN ({_matching()})")
-        params.append(_expression(positive))
+    if has_terms(query):
+        wanted = _expression(_terms(query))
+        conditions.append(f"{ref} IN ({_matching()})" if _is_rare(wanted) else f"EXISTS ({_matching_row(ref)})")
+        params.append(wanted)
     for phrase in query.excluded:
         conditions.append(f"{ref} NOT IN ({_matching()})")
         params.append(_expression([(phrase, "")]))
     return conditions, params
+
+
+def _terms(query: Query) -> list[tuple[tuple[str, ...], str]]:
+    """(phrase, field or "") of all that must be there."""
+    senders = (tuple(tokens(sender)) for sender in query.senders)
+    return [
+        *((phrase, "") for phrase in query.phrases),
+        *((phrase, "subject") for phrase in query.subject),
+        *((phrase, "sender") for phrase in senders if phrase),
+    ]
+
+
+def _is_rare(expression: str) -> bool:
+    """Few matches are best found by the index, and then put in order; among many, the newest by looking at the newest emails.
+
+    To ask of one row whether it matches is cheap on PostgreSQL and dear on SQLite, so "many" is another number there.
+    """
+    limit = RARE if is_postgres() else max(RARE, int(execute("SELECT COALESCE(MAX(ref), 0) FROM content")[0][0]) // 5)
+    found = execute(f"SELECT COUNT(*) FROM ({_matching()} LIMIT {limit}) AS matches", [expression])
+    return int(found[0][0]) < limit
 
 
 def _matching() -> str:
@@ -75,6 +107,10 @@ def _matching() -> str:
         if is_postgres()
         else "SELECT rowid FROM search WHERE search MATCH ?"
     )
+
+
+def _matching_row(ref: str) -> str:
+    return f"{_matching()} AND search.{'ref' if is_postgres() else 'rowid'} = {ref}"
 
 
 def _expression(terms: Sequence[tuple[tuple[str, ...], str]]) -> str:
