@@ -31,7 +31,7 @@ class Classification:
     label is `unknown`, `below_threshold` is true and `confidence` is the probability that `unknown` is right, which
     may be lower than that of `runner_up`, the label that the model would have given. `probabilities` has all labels
     and sums to 1. `flags` names what was odd about the text: `truncated`, `html`, `empty`, `control_characters`,
-    `hidden_characters`, `broken_unicode`, `foreign`.
+    `hidden_characters`, `broken_unicode`.
     """
 
     label: str

@@ -44,7 +44,6 @@ STRUCTURAL = (
     "lines are short",
     "subject length",
     "greeting opens the body",
-    "foreign script",
 )
 NAMES = STRUCTURAL + tuple(LEXICON)
 
@@ -103,7 +102,6 @@ def structural(email: Email, text: Text) -> list[float]:
         min(1.0, 10 * links / words),
         *_shape(own, subject, words),
         float(_GREETING.match(own) is not None),
-        float("foreign" in text.flags),
     ]
 
 
