@@ -20,10 +20,6 @@ def _first_tables() -> None:
         model.create_table()
 
 
-def _emails_of_a_look() -> None:
-    execute("CREATE INDEX IF NOT EXISTS book_look ON book (look, id)")
-
-
 def _tasks() -> None:
     TaskRow.create_table()
 
@@ -38,7 +34,6 @@ def _pages_by_result() -> None:
 STEPS: Sequence[Callable[[], None]] = (
     _first_tables,
     search_tables.create,
-    _emails_of_a_look,
     _tasks,
     access_tables.create,
     learning_tables.create,

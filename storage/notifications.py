@@ -48,11 +48,11 @@ class Notifications:
         self, before: int | None = None, limit: int = 20, *, source: str | None = None
     ) -> tuple[list[NotedNotification], int | None]:
         """Give notifications, newest first, with ids below `before`; and the `before` of the next page, if any."""
-        return self._db.read(_page, before, limit, source)
+        return self._db.read(page_of, before, limit, source)
 
     def emails_of(self, look: int, limit: int = 100) -> list[str]:
         """Give the keys of the emails that a look brought, oldest first."""
-        return self._db.read(_emails_of, look, limit)
+        return self._db.read(emails_of, look, limit)
 
     def prune(self, before: float) -> int:
         """Forget what was received before a time; how many."""
@@ -81,7 +81,8 @@ def _noted(source_id: int, notifications: Sequence[Notification]) -> set[tuple[s
     return {(webhook_id, received_at) for webhook_id, received_at in rows}
 
 
-def _page(before: int | None, limit: int, source: str | None) -> tuple[list[NotedNotification], int | None]:
+def page_of(before: int | None, limit: int, source: str | None) -> tuple[list[NotedNotification], int | None]:
+    """As Notifications.page, inside a transaction."""
     wanted = [("notification.id < ?", before), ("source.name = ?", source)]
     given = [(condition, value) for condition, value in wanted if value is not None]
     where = " AND ".join(["1 = 1", *(condition for condition, _ in given)])
@@ -96,7 +97,8 @@ def _page(before: int | None, limit: int, source: str | None) -> tuple[list[Note
     return noted, noted[-1].id if len(rows) > limit else None
 
 
-def _emails_of(look: int, limit: int) -> list[str]:
+def emails_of(look: int, limit: int) -> list[str]:
+    """As Notifications.emails_of, inside a transaction."""
     rows = execute(
         "SELECT book.key FROM look JOIN book ON book.id >= look.first_ref AND book.id <= look.last_ref "
         "AND book.look = look.id WHERE look.id = ? ORDER BY book.id LIMIT ?",

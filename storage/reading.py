@@ -13,6 +13,7 @@ import msgspec
 
 from storage import search
 from storage.database import Database
+from storage.notifications import NotedNotification, emails_of, page_of
 from storage.query import Bound, Query, parse, tokens
 from storage.records import DECIDERS, LABELS, StoredResult
 from storage.rows import RESULT_COLUMNS, RESULT_TABLES, stored_result
@@ -73,17 +74,9 @@ class EmailItem(msgspec.Struct, frozen=True):
     result: StoredResult | None
 
 
-class NotificationItem(msgspec.Struct, frozen=True):
-    """A webhook, and what it led to: how many emails, the first of their keys."""
+class NotificationItem(NotedNotification, frozen=True, kw_only=True):
+    """A webhook, and the first of the emails that it led to."""
 
-    id: int
-    source: str
-    received_at: float
-    history_id: int
-    webhook_id: str | None
-    outcome: str
-    looked_at: float | None
-    emails: int
     keys: list[str]
 
 
@@ -240,35 +233,10 @@ def _email_item(row: tuple[Any, ...]) -> EmailItem:
 
 
 def _notifications(source: str | None, before: int | None, limit: int) -> Page:
-    parts = [("notification.id < ?", before), ("source.name = ?", source)]
-    chosen = [(condition, value) for condition, value in parts if value is not None]
-    where = f" WHERE {' AND '.join(condition for condition, _ in chosen)}" if chosen else ""
-    rows = execute(
-        "SELECT notification.id, source.name, received_at, notification.history_id, webhook_id, outcome, look.began, look.new_ids, look.id "
-        "FROM notification JOIN source ON source.id = notification.source LEFT JOIN look ON look.id = notification.look"
-        f"{where} ORDER BY notification.id DESC LIMIT ?",
-        [*(value for _, value in chosen), limit + 1],
-    )
-    items = [_notification(row) for row in rows]
-    return _page(items, [item.id for item in items], limit, uses_text=False)
-
-
-def _notification(row: tuple[Any, ...]) -> NotificationItem:
-    place, source, received_at, history_id, webhook_id, outcome, looked_at, new_ids, look = row
-    return NotificationItem(
-        id=place,
-        source=source,
-        received_at=received_at,
-        history_id=history_id,
-        webhook_id=webhook_id,
-        outcome=outcome,
-        looked_at=looked_at,
-        emails=new_ids or 0,
-        keys=_first_keys(look),
-    )
+    noted, following = page_of(before, limit, source)
+    items = [NotificationItem(**msgspec.structs.asdict(each), keys=_first_keys(each.look)) for each in noted]
+    return Page(items, following)
 
 
 def _first_keys(look: int | None, limit: int = 20) -> list[str]:
-    if look is None:
-        return []
-    return [key for (key,) in execute("SELECT key FROM book WHERE look = ? ORDER BY id LIMIT ?", [look, limit])]
+    return [] if look is None else emails_of(look, limit)

@@ -197,7 +197,7 @@ def notifications(call: Call) -> Answer:
             "history_id": each.history_id,
             "webhook_id": each.webhook_id,
             "outcome": each.outcome,
-            "emails": each.emails,
+            "emails": each.new,
             "email_ids": [readable_id(key) for key in each.keys],
         }
         for each in page.items
