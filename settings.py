@@ -174,6 +174,9 @@ class Settings:
     mailbox_limit: int = setting(
         10_000, _int(10, 10_000_000), "messages that may wait in a mailbox; the rest waits in the books"
     )
+    min_free_disk_mb: int = setting(
+        256, _int(0, 1_000_000), "with less free where our data are, nothing more is taken; 0: never mind"
+    )
     max_body_bytes: int = setting(262_144, _int(1_024, 16_777_216), "bodies over this are cut and flagged")
     webhook_secret: tuple[str, ...] = setting(
         (), _signing_secrets, "webhooks must bear a signature by one of these", secret=True

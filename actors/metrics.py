@@ -8,7 +8,24 @@ from engine.metrics import Row, value_of
 RECONCILED = "reconciled"
 """suspects, unaccounted: the mailboxes were held against the books"""
 
+CANARY_AGE = "canary_age"
+"""seconds since a canary last came home, round_trip of that one"""
+
 METRICS = (
+    Row(
+        "emailproc_canary_age_seconds",
+        Gauge,
+        "Since a synthetic message last came through all mailboxes; sent every ten seconds, so far above that nothing is consumed",
+        CANARY_AGE,
+        value=value_of("seconds"),
+    ),
+    Row(
+        "emailproc_canary_round_trip_seconds",
+        Gauge,
+        "How long the last synthetic message took through all mailboxes",
+        CANARY_AGE,
+        value=value_of("round_trip"),
+    ),
     Row(
         "emailproc_unaccounted_emails",
         Gauge,

@@ -9,9 +9,11 @@ from typing import Any
 
 from gevent.event import Event
 
-from actors import replaying, resync
+from actors import replaying, reprocessing, resync
 from actors.bodies import CLASSIFY, FETCH, look_mailbox
 from actors.broadcaster import Broadcaster
+from actors.canary import Canary
+from actors.deciding import Deciders
 from actors.feeder import Feeder
 from actors.fetcher import Fetcher
 from actors.following import Follower
@@ -19,10 +21,10 @@ from actors.janitor import Janitor
 from actors.lister import Lister
 from actors.tasks import Job, TaskRunner
 from actors.undertaker import Undertaker
-from classification.model import Classifier
 from commands.stores import Stores
 from commands.version import VERSION
 from engine import logs
+from engine.canary import Pulse
 from engine.errors import DependencyTrouble, SettingsError
 from engine.mailbox import DEAD
 from engine.mailbox_actor import Context
@@ -95,24 +97,27 @@ class Front:
         settings: Settings,
         context: Context,
         stores: Stores,
-        classifier: Classifier,
+        deciders: Deciders,
         metrics: Metrics,
         *,
         token: str,
         ready: Callable[[], str | None],
+        obstacle: Callable[[], str],
     ) -> None:
         self.settings, self.context, self.stores, self.token = settings, context, stores, token
-        self.metrics, self.ready = metrics, ready
+        self.deciders, self.metrics, self.ready, self.obstacle = deciders, metrics, ready, obstacle
         warn_if_open(settings)
         self.bell = Event()
         self.hub = Hub(stores.mailboxes)
+        self.pulse = Pulse()
+        self.pulse.listen(context.bus)
         self.simulator = (
             open_simulator(settings.data_dir, " ".join(settings.webhook_secret) or None, self._egress())
             if settings.with_simulator
             else None
         )
         self.client = self._client()
-        self.application = Application(self._services(classifier))
+        self.application = Application(self._services())
 
     def specs(self) -> list[ChildSpec]:
         """The actors, in start order."""
@@ -125,7 +130,11 @@ class Front:
             ChildSpec(
                 "fetcher",
                 lambda name: Fetcher.start(
-                    context, clients={SOURCE: self.client}, gone_after=self.settings.gone_after_s, name=name
+                    context,
+                    clients={SOURCE: self.client},
+                    gone_after=self.settings.gone_after_s,
+                    lanes=self.deciders.lanes,
+                    name=name,
                 ),
             ),
             ChildSpec(
@@ -149,6 +158,12 @@ class Front:
             ),
             ChildSpec("lister", self._lister),
             ChildSpec(
+                "canary",
+                lambda name: Canary.start(context, pulse=self.pulse, name=name),
+                critical=False,
+                essential=False,
+            ),
+            ChildSpec(
                 "tasks",
                 lambda name: TaskRunner.start(
                     name=name, tasks=stores.tasks, jobs=self._jobs(), token=self.token, **common
@@ -163,6 +178,9 @@ class Front:
         return {
             resync.KIND: resync.resync(clients={SOURCE: self.client}, books=stores.books, bell=bell),
             replaying.KIND: replaying.replay(letters=stores.dead_letters, bell=bell),
+            reprocessing.KIND: reprocessing.reprocess(
+                reprocessing=stores.learning.reprocessing, deciders=self.deciders, mailboxes=stores.mailboxes
+            ),
         }
 
     def _lister(self, name: str) -> Any:
@@ -204,7 +222,7 @@ class Front:
         if self.simulator is not None:
             self.simulator.close()
 
-    def _services(self, classifier: Classifier) -> Services:
+    def _services(self) -> Services:
         settings, stores = self.settings, self.stores
         secrets = " ".join(settings.webhook_secret)
         return Services(
@@ -221,7 +239,8 @@ class Front:
             tasks=stores.tasks,
             reader=stores.reader,
             sources={SOURCE: SourceConfig(SOURCE, self.fakemail_url or "", self.client, secrets)},
-            classifier=classifier,
+            learning=stores.learning,
+            classifier=self.deciders,
             hub=self.hub,
             metrics=self._metrics,
             mailbox_names=(look_mailbox(SOURCE), FETCH, CLASSIFY, DEAD),
@@ -229,6 +248,8 @@ class Front:
             simulator=simulator_app(self.simulator) if self.simulator is not None else None,
             egress=self._egress(),
             ready=self.ready,
+            obstacle=self.obstacle,
+            pulse=self.pulse,
         )
 
     def _metrics(self) -> bytes:

@@ -18,6 +18,7 @@ import signal
 import sys
 import time
 from base64 import b64encode
+from pathlib import Path
 from typing import Any
 
 import gevent
@@ -26,6 +27,8 @@ from gevent.event import Event
 
 from actors.bodies import CLASSIFY
 from actors.classifier import ClassifierActor
+from actors.deciding import Deciders
+from actors.disk import MIB, DiskWatch
 from actors.heart import Heart
 from actors.metrics import METRICS
 from commands.drill import poison
@@ -70,7 +73,13 @@ def run(role: str, settings: Settings) -> None:
         server = room.open(settings.host, settings.port)
         log.info("listening on http://%s:%d", settings.host, server.port)
     stores = _opened(role, settings, process, patience)
-    classifier = poison.armed(load_classifier(settings), os.environ)
+    deciders = Deciders(
+        load_classifier(settings),
+        rules=stores.learning.rules,
+        models=stores.learning.models,
+        shard=process,
+        wrap=lambda classifier: poison.armed(classifier, os.environ),
+    )
     control = Control(lambda: _desired(stores), stores.mailboxes, bus=bus)
     context = Context(
         store=stores.mailboxes,
@@ -90,10 +99,27 @@ def run(role: str, settings: Settings) -> None:
     front = None
     if role != WORKER:
         patience.until(lambda: open_source(stores, settings))
-        front = Front(settings, context, stores, classifier, metrics, token=os.environ[TOKEN], ready=unready)
+        patience.until(deciders.keep_packaged)
+        front = Front(
+            settings,
+            context,
+            stores,
+            deciders,
+            metrics,
+            token=os.environ[TOKEN],
+            ready=unready,
+            obstacle=lambda: control.obstacle,
+        )
     pool = ChildSpec(
         "classifier",
-        lambda name: ClassifierActor.start(context, classifier=classifier, results=stores.results, name=name),
+        lambda name: ClassifierActor.start(
+            context,
+            classifier=deciders,
+            results=stores.results,
+            name=name,
+            rules=deciders.judge,
+            offer=deciders.shadow.offer,
+        ),
         count=0 if role == FRONT else settings.processor_worker_count,
     )
 
@@ -104,12 +130,18 @@ def run(role: str, settings: Settings) -> None:
         "heart",
         lambda name: Heart.start(name=name, bus=bus, store=stores.mailboxes, process=process, describe=describe),
     )
-    specs = [heart, *(front.specs() if front else []), *([] if role == FRONT else [pool])]
+    specs = [
+        heart,
+        *_disk_watch(settings, control, bus),
+        *(front.specs() if front else []),
+        *([] if role == FRONT else [pool]),
+    ]
     supervisor = Supervisor.start(name="supervisor", specs=specs, escalate=crash, bus=bus)
     if role != FRONT:
         control.on_change(
             lambda _: supervisor.tell(Resize("classifier", control.workers or settings.processor_worker_count))
         )
+    deciders.start(control)
     control.start()
     if front:
         room.enter(front.application)
@@ -124,6 +156,7 @@ def run(role: str, settings: Settings) -> None:
         front.stop()
     supervisor.stop(timeout=max(0.5, deadline - time.monotonic()))
     watch.stop()
+    deciders.stop()
     stores.mailboxes.close()
     stores.database.close()
     log.info("%s stopped", process)
@@ -140,6 +173,20 @@ def _opened(role: str, settings: Settings, process: str, patience: Patience) -> 
         patience.until(lambda: stores.books.renew_books_id(instead_of=stores.books_id))
         stores = open_stores(settings, os.environ[REDIS], process, patience)
     return stores
+
+
+def _disk_watch(settings: Settings, control: Control, bus: Bus) -> list[ChildSpec]:
+    """Where a database file or the embedded store is on this machine."""
+    file = settings.database.removeprefix("sqlite:///") if settings.database.startswith("sqlite") else None
+    folders = [*([Path(file).parent] if file else []), *([] if settings.redis else [settings.data_dir])]
+    if not folders or not settings.min_free_disk_mb:
+        return []
+
+    def start(name: str) -> Any:
+        minimum = settings.min_free_disk_mb * MIB
+        return DiskWatch.start(name=name, bus=bus, control=control, folders=folders, minimum=minimum)
+
+    return [ChildSpec("disk", start, critical=False, essential=False)]
 
 
 def _desired(stores: Stores) -> dict[str, Any]:

@@ -42,12 +42,18 @@ class Control:
         self.read_desired, self.store, self.reread = read_desired, store, reread
         self.bus = bus or Bus()
         self.known = False
-        self.paused = True
+        self.desired_pause = True
+        self.obstacle = ""
         self.workers: int | None = None
         self.versions: dict[str, Any] = dict.fromkeys(VERSIONS)
         self._callbacks: list[Callback] = []
         self._greenlets: list[gevent.Greenlet[..., Any]] = []
         self._called = Event()
+
+    @property
+    def paused(self) -> bool:
+        """Nothing shall be taken: somebody said so, or this machine has an `obstacle` (such as a disk nearly full), named there."""
+        return self.desired_pause or bool(self.obstacle)
 
     def on_change(self, callback: Callback) -> None:
         """Call it after each change, in the control's greenlet, and once now if the state is known; it must not wait for long."""
@@ -72,11 +78,11 @@ class Control:
             None if workers is None else int(workers),
             {name: desired.get(name) for name in VERSIONS},
         )
-        if self.known and found == (self.paused, self.workers, self.versions):
+        if self.known and found == (self.desired_pause, self.workers, self.versions):
             return
         self.known = True
-        self.paused, self.workers, self.versions = found
-        self.bus.emit(CONTROL_CHANGED, paused=self.paused, workers=self.workers, versions=self.versions)
+        self.desired_pause, self.workers, self.versions = found
+        self.bus.emit(CONTROL_CHANGED, paused=self.desired_pause, workers=self.workers, versions=self.versions)
         for callback in self._callbacks:
             try:
                 callback(self)

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from engine.canary import passed_on
 from engine.decisions import Decision
 from engine.mailbox import DEAD, QUARANTINE, Delivery, Verdict
-from engine.outcome import Again, Fate, Grave, Key, Postponement, Retry
+from engine.outcome import Again, Fate, Grave, Key, Postponement, Retry, key_of
 
 KINDS = ("done", "forwarded", "retried", "buried", "again")
 """What a message of a batch can come to."""
@@ -32,7 +33,12 @@ class Work:
     seconds: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.todo.append(self.deliveries)
+        """Canaries are passed on before anything else; the rest is the handler's."""
+        canaries = [verdict for verdict in map(passed_on, self.deliveries) if verdict is not None]
+        self.fates.update({key_of(verdict.delivery): verdict for verdict in canaries})
+        rest = [each for each in self.deliveries if key_of(each) not in self.fates] if canaries else self.deliveries
+        if rest:
+            self.todo.append(rest)
 
     @property
     def quarantined(self) -> bool:

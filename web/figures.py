@@ -63,7 +63,7 @@ class Figures:
             "dead_letters": stored.dead_letters,
             "queue_depth": stored.queued + stored.retrying,
             "queue_depth_by_priority": by_priority(stored.queued + stored.retrying, depths),
-            "oldest_queued_age_seconds": oldest_age(depths),
+            "oldest_queued_age_seconds": oldest_age(depths) if stored.queued + stored.retrying else None,
             "emails_per_minute": round(stored.emails_per_minute, 2),
             "last_history_id": known.get("main", next(iter(known.values()), None)),
             "last_history_ids": known,
@@ -88,6 +88,8 @@ def by_priority(total: int, depths: Depths) -> dict[str, int]:
     found = {lane: sum(lanes[lane].messages for lanes in depths.values()) for lane in LANES}
     behind = next((lane for lane in reversed(LANES) if found[lane]), "normal")
     found[behind] += max(0, total - sum(found.values()))
+    for lane in LANES:  # the books were counted a moment earlier, and a canary in the high lane is no email
+        found[lane] -= min(found[lane], max(0, sum(found.values()) - total))
     return found
 
 

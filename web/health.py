@@ -1,7 +1,8 @@
 """`/health`: is each part there, how fast, and if not, why; answered within two seconds whatever hangs.
 
 Each component has a probe that runs beside the others and is asked at most twice a second (FakeMail, who is not ours to
-bother, every five). Redis or all actors away: unhealthy; the database or FakeMail away: degraded.
+bother, every five). Redis or all actors away: unhealthy; the database or FakeMail away: degraded. Where everything answers and yet no
+canary comes through the mailboxes (connected, but not consuming), that is unhealthy too.
 """
 
 import time
@@ -10,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from engine.canary import Pulse
 from engine.errors import EngineError
 from web.cached import Probe
 from web.dispatch import Answer, Call
@@ -18,6 +20,7 @@ from web.services import Services
 KEEP_S, KEEP_FAKEMAIL_S = 0.5, 5.0
 PATIENCE_S = 1.5
 HEALTHY, DEGRADED, UNHEALTHY = "healthy", "degraded", "unhealthy"
+CANARY_LATE_S = 30.0
 VITAL = ("redis", "actors")
 
 
@@ -41,12 +44,31 @@ class Health:
             "actors": (self._actors, KEEP_S),
         }
         self.probes = {name: Probe(check, keep=keep, patience=PATIENCE_S) for name, (check, keep) in checks.items()}
+        self.well_since: float | None = time.monotonic()
 
     def components(self) -> dict[str, dict[str, Any]]:
         """Name → status, latency in milliseconds, reason."""
         for probe in self.probes.values():
             probe.start()
-        return {name: _component(*probe.latest()) for name, probe in self.probes.items()}
+        found = {name: _component(*probe.latest()) for name, probe in self.probes.items()}
+        obstacle = self.services.obstacle()
+        if obstacle and found["database"]["status"] == HEALTHY:
+            found["database"] |= {"status": DEGRADED, "reason": obstacle}
+        if not self._consuming(all(each["status"] == HEALTHY for each in found.values())):
+            found["actors"] |= {
+                "status": UNHEALTHY,
+                "reason": "connected, but not consuming: no canary comes through the mailboxes",
+            }
+        return found
+
+    def _consuming(self, well: bool) -> bool:
+        """False when everything has been well for a while and the canary has been away for as long."""
+        now = time.monotonic()
+        if not well:
+            self.well_since = None
+            return True
+        self.well_since = now if self.well_since is None else self.well_since
+        return min(self.services.pulse.overdue(now), now - self.well_since) <= CANARY_LATE_S
 
     def redis_trouble(self) -> str | None:
         """Why Redis cannot be used now; None when it can."""
@@ -89,10 +111,19 @@ def health(call: Call) -> Answer:
         "node": services.node,
         "uptime_seconds": round(time.time() - services.started_at, 1),
         "websocket_clients": len(services.hub.clients),
+        **_canary(services.pulse),
         **services.gauges(),
     }
     body = {"status": status, "version": services.version, "components": components, "metrics": metrics}
     return Answer(body, 503 if status == UNHEALTHY else 200)
+
+
+def _canary(pulse: Pulse) -> dict[str, float | None]:
+    age, trip = pulse.age(time.monotonic()), pulse.round_trip
+    return {
+        "canary_age_seconds": None if age is None else round(age, 1),
+        "canary_round_trip_ms": None if trip is None else round(trip * 1000, 1),
+    }
 
 
 def live(_call: Call) -> dict[str, str]:

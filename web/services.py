@@ -10,13 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from classification.model import Classifier
+from actors.deciding import Deciders
+from engine.canary import Pulse
 from engine.mailbox import MailboxStore
 from fakemail.egress import Egress
 from storage.books import Books
 from storage.database import Database
 from storage.dead_letters import DeadLetters
 from storage.desired import Desired
+from storage.learning import Learning
 from storage.notifications import Notifications
 from storage.reading import Reader
 from storage.results import ResultStore
@@ -28,13 +30,16 @@ NAME = "email-processor"
 
 
 class Account(Protocol):
-    """What the web asks of a FakeMail client (fakemail/client.py); both calls raise DependencyTrouble."""
+    """What the web asks of a FakeMail client (fakemail/client.py); all calls raise DependencyTrouble."""
 
     def watch(self) -> int:
         """The newest history id of the account."""
 
     def subscribe(self, webhook_url: str) -> None:
         """Have FakeMail notify this URL from now on."""
+
+    def classify(self, subject: str, body: str) -> tuple[str, float]:
+        """FakeMail's own opinion: a label, and a confidence in 0..1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +86,8 @@ class Services:
     tasks: Tasks
     reader: Reader
     sources: Mapping[str, SourceConfig]
-    classifier: Classifier
+    learning: Learning
+    classifier: Deciders
     hub: Hub
     metrics: Callable[[], bytes]
     mailbox_names: tuple[str, ...]  # those whose depths are shown, in the direction of flow
@@ -90,5 +96,7 @@ class Services:
     egress: Egress = field(default_factory=lambda: Egress(loopback=True))  # which URLs of the API may be called
     dashboard: Path = Path(__file__).parent / "dashboard"
     ready: Callable[[], str | None] = lambda: None  # why this process is not ready, or None
+    obstacle: Callable[[], str] = lambda: ""  # why nothing is taken here although nobody paused it, or nothing
+    pulse: Pulse = field(default_factory=Pulse)  # what the canaries tell
     gauges: Callable[[], Mapping[str, Any]] = dict  # this process's own figures, for /health
     started_at: float = field(default_factory=time.time)

@@ -3,6 +3,7 @@
 import gevent
 import pytest
 
+from engine.canary import canary
 from engine.mailbox import Depth, Envelope
 from web.cached import Cached
 from web.figures import by_priority, oldest_age, queue_of, settled
@@ -44,10 +45,18 @@ def test_workers_and_nodes_come_from_the_heartbeats(system):
 
 
 def test_the_oldest_waits_in_a_mailbox(system):
+    system.enter("a")
     system.services.mailboxes.put("fetch", [Envelope(source="main", key="a", lane="low")])
     gevent.sleep(0.01)
     stats = system.client.get("/stats").json
     assert 0 < stats["oldest_queued_age_seconds"] < 10
+
+
+def test_a_canary_in_a_mailbox_is_no_email_that_waits(system):
+    system.services.mailboxes.put("fetch", [canary("c", ("classify",))])
+    stats = system.client.get("/stats").json
+    assert stats["oldest_queued_age_seconds"] is None
+    assert (stats["queue_depth"], stats["queue_depth_by_priority"]) == (0, {"high": 0, "normal": 0, "low": 0})
 
 
 def test_what_waits_in_the_books_stands_behind_the_lowest_lane_in_use():

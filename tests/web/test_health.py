@@ -121,3 +121,31 @@ def test_health_is_for_everybody(well):
 def client_of(system):
     """A client of a new application: the probes bind their checks when it is made."""
     return WsgiClient(Application(system.services))
+
+
+def test_connected_but_not_consuming_is_unhealthy(system, monkeypatch):
+    now = time.monotonic()
+    system.services.pulse.waiting_since = now - 100
+    monkeypatch.setattr(system.app.health, "well_since", now - 100)
+    for name in ("redis", "database", "fakemail", "actors"):
+        monkeypatch.setattr(system.app.health.probes[name], "latest", lambda: (0.001, None))
+    reply = system.client.get("/health")
+    assert (reply.status, reply.json["components"]["actors"]["status"]) == (503, "unhealthy")
+    assert "not consuming" in reply.json["components"]["actors"]["reason"]
+    system.services.pulse.home(now, 0.01)
+    assert system.client.get("/health").json["status"] == "healthy"
+
+
+def test_a_canary_is_not_missed_while_a_dependency_is_away_or_just_back(system, monkeypatch):
+    system.services.pulse.waiting_since = time.monotonic() - 100
+    monkeypatch.setattr(system.app.health, "well_since", time.monotonic() - 100)
+    assert system.client.get("/health").json["components"]["fakemail"]["status"] == "unhealthy"
+    for name in ("redis", "database", "fakemail", "actors"):
+        monkeypatch.setattr(system.app.health.probes[name], "latest", lambda: (0.001, None))
+    assert system.client.get("/health").json["status"] == "healthy"
+
+
+def test_too_little_free_disk_is_degraded_with_its_reason(system):
+    system.services.obstacle = lambda: "10 MB are free"
+    database = system.client.get("/health").json["components"]["database"]
+    assert (database["status"], database["reason"]) == ("degraded", "10 MB are free")

@@ -1,0 +1,54 @@
+"""Sends a canary through the mailboxes every ten seconds, and says how long ago the last one came home.
+
+One for each front. The mailbox in which it waits for its own is the node's; `/health` and the metrics read the pulse.
+"""
+
+import secrets
+import time
+from collections.abc import Sequence
+
+from actors.bodies import CLASSIFY, FETCH
+from actors.metrics import CANARY_AGE
+from engine.canary import Pulse, canary
+from engine.mailbox import Delivery
+from engine.mailbox_actor import Context, MailboxActor, Outcome
+
+EVERY_S = 10.0
+TICK_S = 1.0
+
+
+class Canary(MailboxActor):
+    """`every` is how often one is sung, in seconds."""
+
+    def __init__(self, context: Context, *, pulse: Pulse, name: str, every: float = EVERY_S) -> None:
+        node = context.process.rsplit("/", 1)[0]
+        super().__init__(context, name=name, mailbox=f"canary.{node}", count=16)
+        self.pulse, self.every_s = pulse, every
+        self.sung_at = float("-inf")
+
+    def on_start(self) -> None:
+        """Begin to sing."""
+        self.pulse.rest()
+        self.every(min(TICK_S, self.every_s), self.sing)
+
+    def handle(self, batch: Sequence[Delivery]) -> Outcome:
+        """They are back."""
+        outcome = Outcome()
+        for delivery in batch:
+            took = max(0.0, time.time() - delivery.envelope.times.get("sung", 0.0))
+            self.pulse.home(time.monotonic(), took)
+            outcome.done(delivery)
+        return outcome
+
+    def sing(self) -> None:
+        """One, when it is time to; none while nothing shall be taken."""
+        now = time.monotonic()
+        if self.context.control.paused:
+            self.pulse.rest()
+        elif now - self.sung_at >= self.every_s:
+            self.context.store.put(FETCH, [canary(secrets.token_hex(8), (CLASSIFY, self.mailbox))])
+            self.sung_at = now
+            self.pulse.sing(now)
+        age = self.pulse.age(now)
+        if age is not None:
+            self.bus.emit(CANARY_AGE, seconds=age, round_trip=self.pulse.round_trip)

@@ -1,0 +1,84 @@
+"""The canary proves that messages are consumed: it comes home through real actors, and stays away when one of them does not work."""
+
+from typing import ClassVar
+
+import gevent
+import pytest
+
+from actors.bodies import CLASSIFY, FETCH
+from actors.canary import Canary
+from engine.canary import Pulse
+from engine.events import DEPENDENCY_BACK, Bus
+from engine.mailbox import Delivery, Envelope
+from engine.mailbox_actor import MailboxActor, Outcome
+from tests.actors.conftest import eventually
+
+
+class Stage(MailboxActor):
+    """Stands for the fetcher and the classifier: canaries must never reach a handler."""
+
+    seen: ClassVar[list[Delivery]] = []
+
+    def handle(self, batch):
+        self.seen.extend(batch)
+        outcome = Outcome()
+        for delivery in batch:
+            outcome.done(delivery)
+        return outcome
+
+
+@pytest.fixture
+def stages(started, context):
+    Stage.seen = []
+    return lambda *mailboxes: [started(Stage, context, name=each, mailbox=each, block=0.05) for each in mailboxes]
+
+
+@pytest.fixture
+def sing(started, context):
+    pulse = Pulse()
+    return lambda: (started(Canary, context, pulse=pulse, name="canary", every=0.05), pulse)[1]
+
+
+def test_it_comes_home_through_every_mailbox_and_no_handler_sees_it(stages, sing, books, mailboxes):
+    stages(FETCH, CLASSIFY)
+    pulse = sing()
+    eventually(lambda: pulse.round_trip is not None)
+    assert 0 < pulse.round_trip < 2
+    assert Stage.seen == []
+    assert books.audit().listed == 0
+    assert mailboxes.log_bounds()[1] == "" or not mailboxes.read_log("", count=10).entries
+
+
+@pytest.mark.parametrize("broken", [FETCH, CLASSIFY])
+def test_it_stays_away_when_one_stage_does_not_consume(stages, sing, broken):
+    stages(*({FETCH, CLASSIFY} - {broken}))
+    pulse = sing()
+    eventually(lambda: pulse.waiting_since is not None)
+    now = pulse.waiting_since
+    assert pulse.age(now) is None
+    assert pulse.overdue(now + 31) == pytest.approx(31)
+
+
+def test_none_is_expected_while_paused(started, context, stages):
+    context.control = type("Shut", (), {"paused": True})()
+    pulse = Pulse(waiting_since=1.0)
+    started(Canary, context, pulse=pulse, name="canary", every=0.02)
+    eventually(lambda: pulse.waiting_since is None)
+    gevent.sleep(0.05)
+    assert pulse.overdue(1e9) == 0.0
+
+
+def test_the_time_in_which_a_dependency_was_away_is_excused():
+    pulse, bus = Pulse(waiting_since=0.0), Bus()
+    pulse.listen(bus)
+    bus.emit(DEPENDENCY_BACK, dependency="fakemail", actor="fetcher", seconds=600.0)
+    assert pulse.overdue(pulse.excused_until + 5) == pytest.approx(5)
+
+
+def test_a_canary_beside_emails_does_not_change_what_becomes_of_them(stages, sing, mailboxes, context):
+    pulse = sing()
+    mailboxes.put(FETCH, [Envelope("main", f"m{number}", ref=number) for number in range(20)])
+    eventually(lambda: sum(each.messages for each in mailboxes.depths(FETCH).values()) >= 21)
+    stages(FETCH, CLASSIFY)
+    eventually(lambda: len(Stage.seen) == 20 and pulse.round_trip is not None)
+    assert {each.envelope.key for each in Stage.seen} == {f"m{number}" for number in range(20)}
