@@ -7,6 +7,7 @@ have another version there, they are read from SQL, made ready off the hub, and 
 import logging
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +17,34 @@ from gevent.event import Event
 from actors.shadow import Shadow
 from classification.model import Classification, Classifier, Email, Explanation
 from classification.rules import Condition, Readable, Rule, RuleSet, Verdict
+from classification.weights import PACKAGED as PACKAGED_FILE
 from classification.weights import ModelFileError
 from engine.control import Control
 from engine.errors import DependencyTrouble
 from engine.supervision import backoff
-from storage.model_files import ModelStore, Roles
+from storage.corrections import Corrections
+from storage.model_files import PACKAGED, ModelStore, Roles
+from storage.records import Content
 from storage.rules import RuleStore, StoredRule
 
 log = logging.getLogger(__name__)
 
 PATIENCE_S = 5.0
 """Work that comes before anything was read waits so long, then as for a database that is away."""
+
+
+CORRECTIONS = 2_000
+"""So many of the newest corrections are held against a model."""
+
+SLICE = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How a model does on the emails that people corrected."""
+
+    corrections: int
+    right: int
 
 
 class Deciders:
@@ -47,6 +65,9 @@ class Deciders:
         self.rules_version = 0
         self.shadow = Shadow(models, shard)
         self.ready = Event()
+        self._scores: dict[
+            str, tuple[tuple[int, float], Score]
+        ] = {}  # by model: the corrections' stamp, and its score on them
         self._asked = Event()
         self._greenlet: gevent.Greenlet[..., Any] | None = None
 
@@ -96,6 +117,22 @@ class Deciders:
             return [None] * len(emails)
         return [verdict.priority if verdict else None for verdict in self.judge(emails)]
 
+    def score(self, classifier: Classifier, corrections: Corrections) -> Score:
+        """Hold a model against the corrections, off the hub; known until there are others."""
+        stamp = corrections.stamp()
+        known = self._scores.get(classifier.version)
+        if known is not None and known[0] == stamp:
+            return known[1]
+        given = corrections.newest(CORRECTIONS)
+        right = 0
+        for start in range(0, len(given), SLICE):
+            part = given[start : start + SLICE]
+            said = off_the_hub(classifier.classify, [to_email(each.content) for each in part])
+            right += sum(answer.label == each.label for answer, each in zip(said, part, strict=True))
+        score = Score(len(given), right)
+        self._scores[classifier.version] = (stamp, score)
+        return score
+
     def _wait(self) -> None:
         if not self.ready.is_set() and not self.ready.wait(PATIENCE_S):
             raise DependencyTrouble("rules and models are not read yet", dependency="database")
@@ -140,10 +177,15 @@ class Deciders:
         elif self.shadow.version != roles.shadow:
             self.shadow.use(self.load(roles.shadow or ""))
 
+    def keep_packaged(self) -> bool:
+        """Put the packaged model's file into SQL, so that nodes of another release can follow when it is promoted; whether it is new there."""
+        return self._models.add(self.packaged.version, PACKAGED_FILE.read_bytes(), origin=PACKAGED)
+
     def load(self, version: str) -> Classifier | None:
         """Make a model ready, from SQL where it is not the packaged one; None, with a line in the log, where that cannot be."""
-        if version == self.packaged.version:
-            return self.packaged
+        for known in (self.packaged, self.classifier, self.shadow.classifier):
+            if known is not None and known.version == version:
+                return known
         file = self._models.file(version)
         if file is None:
             log.error("model %s is not in the database", version)
@@ -162,6 +204,11 @@ def classifier_of(file: bytes, min_confidence: float) -> Classifier:
         path = Path(folder) / "model.npz"
         path.write_bytes(file)
         return Classifier.load(path, min_confidence)
+
+
+def to_email(content: Content) -> Email:
+    """Stored content as a model takes it."""
+    return Email(content.subject, content.body, content.sender, content.recipient, content.headers)
 
 
 def to_rule(stored: StoredRule) -> Rule:

@@ -11,10 +11,9 @@ from typing import Any
 
 import msgspec
 
-from actors.deciding import Deciders
+from actors.deciding import Deciders, to_email
 from actors.events import label_event
 from actors.tasks import Job, Run
-from classification.model import Email
 from engine.mailbox import MailboxStore
 from storage.labels import effective
 from storage.reading import EmailFilter
@@ -61,9 +60,8 @@ def _begin(run: Run, reprocessing: Reprocessing, wanted: EmailFilter, *, dry: bo
 
 def judge_again(deciders: Deciders, page: Sequence[Judged]) -> list[Judgement]:
     """What model and rules say of stored emails now."""
-    contents = [each.content for each in page]
-    emails = [Email(each.subject, each.body, each.sender, each.recipient, each.headers) for each in contents]
-    found, verdicts = deciders.classify(emails), deciders.judge(contents)
+    emails = [to_email(each.content) for each in page]
+    found, verdicts = deciders.classify(emails), deciders.judge(emails)
     return [
         Judgement(
             id=each.id,

@@ -73,13 +73,7 @@ def run(role: str, settings: Settings) -> None:
         server = room.open(settings.host, settings.port)
         log.info("listening on http://%s:%d", settings.host, server.port)
     stores = _opened(role, settings, process, patience)
-    deciders = Deciders(
-        load_classifier(settings),
-        rules=stores.learning.rules,
-        models=stores.learning.models,
-        shard=process,
-        wrap=lambda classifier: poison.armed(classifier, os.environ),
-    )
+    deciders = _deciders(settings, stores, process)
     control = Control(lambda: _desired(stores), stores.mailboxes, bus=bus)
     context = Context(
         store=stores.mailboxes,
@@ -98,8 +92,7 @@ def run(role: str, settings: Settings) -> None:
 
     front = None
     if role != WORKER:
-        patience.until(lambda: open_source(stores, settings))
-        patience.until(deciders.keep_packaged)
+        patience.until(lambda: (open_source(stores, settings), deciders.keep_packaged()))
         front = Front(
             settings,
             context,
@@ -156,9 +149,7 @@ def run(role: str, settings: Settings) -> None:
         front.stop()
     supervisor.stop(timeout=max(0.5, deadline - time.monotonic()))
     watch.stop()
-    deciders.stop()
-    stores.mailboxes.close()
-    stores.database.close()
+    _close(stores, deciders)
     log.info("%s stopped", process)
     logging.shutdown()
 
@@ -187,6 +178,22 @@ def _disk_watch(settings: Settings, control: Control, bus: Bus) -> list[ChildSpe
         return DiskWatch.start(name=name, bus=bus, control=control, folders=folders, minimum=minimum)
 
     return [ChildSpec("disk", start, critical=False, essential=False)]
+
+
+def _deciders(settings: Settings, stores: Stores, process: str) -> Deciders:
+    return Deciders(
+        load_classifier(settings),
+        rules=stores.learning.rules,
+        models=stores.learning.models,
+        shard=process,
+        wrap=lambda classifier: poison.armed(classifier, os.environ),
+    )
+
+
+def _close(stores: Stores, deciders: Deciders) -> None:
+    deciders.stop()
+    stores.mailboxes.close()
+    stores.database.close()
 
 
 def _desired(stores: Stores) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from storage.books import Books
 from storage.database import Database
 from storage.dead_letters import DeadLetters
 from storage.desired import Desired
+from storage.learning import Learning
 from storage.notifications import Notifications
 from storage.reading import Reader
 from storage.redis_client import check_server, connect
@@ -49,6 +50,7 @@ class Stores:
     notifications: Notifications
     desired: Desired
     tasks: Tasks
+    learning: Learning
     search: Search
     reader: Reader
     ledger: SqlLedger
@@ -104,6 +106,7 @@ def open_stores(settings: Settings, redis_url: str, process: str, patience: Pati
         notifications=Notifications(database),
         desired=Desired(database),
         tasks=Tasks(database),
+        learning=Learning.of(database),
         search=Search(database),
         reader=Reader(database),
         ledger=SqlLedger(books),

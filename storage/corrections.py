@@ -14,6 +14,9 @@ from storage.records import LABELS, Content
 from storage.rows import CONTENT_COLUMNS, content
 from storage.statements import execute
 
+MAX_CHARS = 32 * 1024
+"""So much of a body is given: more than a model reads."""
+
 
 class Correction(msgspec.Struct, frozen=True):
     """An email and what a person said it is (`label`); `model_label` is what the model had said."""
@@ -45,7 +48,8 @@ class Corrections:
 
 
 def _columns() -> str:
-    return ", ".join(f"content.{name.strip()}" for name in CONTENT_COLUMNS.split(","))
+    names = (f"content.{name.strip()}" for name in CONTENT_COLUMNS.split(","))
+    return ", ".join(f"substr({name}, 1, {MAX_CHARS})" if name == "content.body" else name for name in names)
 
 
 def _newest(limit: int) -> list[Correction]:

@@ -29,7 +29,8 @@ class Judged(msgspec.Struct, frozen=True):
     """A stored result with its email: what a pass looks at."""
 
     id: int
-    ref: int
+    key: str
+    source: str
     label: str  # the effective one
     model_label: str
     rule_label: str | None
@@ -119,17 +120,18 @@ def _newest_judged(before: int, limit: int) -> list[Judged]:
 def _read(tail: str, params: Sequence[Any]) -> list[Judged]:
     columns = ", ".join(f"content.{name.strip()}" for name in CONTENT_COLUMNS.split(","))
     rows = execute(
-        f"SELECT result.id, result.ref, label, model_label, rule_label, person_label, {columns} FROM {RESULT_TABLES}{tail}",
+        f"SELECT result.id, book.key, source.name, label, model_label, rule_label, person_label, {columns} FROM {RESULT_TABLES}{tail}",
         params,
     )
     return [_judged(row) for row in rows]
 
 
 def _judged(row: tuple[Any, ...]) -> Judged:
-    result_id, ref, label, model, rule, person, *rest = row
+    result_id, key, source, label, model, rule, person, *rest = row
     return Judged(
         id=result_id,
-        ref=ref,
+        key=key,
+        source=source,
         label=LABELS[label],
         model_label=LABELS[model],
         rule_label=None if rule is None else LABELS[rule],

@@ -27,9 +27,13 @@ from web import (
     health,
     live_client,
     login,
+    models,
     results,
+    review,
+    rules,
     schemas,
     schemas_access,
+    schemas_learning,
     schemas_system,
     system,
     tasks,
@@ -88,7 +92,7 @@ def webhook(_call: Call, **_arguments: str) -> None:
     raise Problem(405, "only POST", headers=(("Allow", "POST"),))
 
 
-s, t, a = schemas, schemas_system, schemas_access
+s, t, a, n = schemas, schemas_system, schemas_access, schemas_learning
 ROUTES = (
     Route("POST", "/webhook", webhook, "Say that there is news", "webhook", {202: s.WebhookAccepted}, "public", s.WebhookRequest, any_media=True, problems=(401, 404, 429)),
     Route("POST", "/webhook/{source}", webhook, "Say that a source has news", "webhook", {202: s.WebhookAccepted}, "public", s.WebhookRequest, any_media=True, problems=(401, 404, 429)),
@@ -102,6 +106,16 @@ ROUTES = (
     Route("GET", "/emails/{email_id}/timeline", emails.timeline, "One email's stages", "emails", {200: s.Timeline}, query=s.SourceQuery, problems=(404, 409)),
     Route("POST", "/emails/{email_id}/label", emails.correct, "Correct a label", "emails", {200: s.ResultItem}, "full", s.LabelRequest, s.SourceQuery, problems=(404, 409)),
     Route("DELETE", "/emails/{email_id}/label", emails.undo_correction, "Undo a correction", "emails", {200: s.ResultItem}, "full", query=s.SourceQuery, problems=(404, 409)),
+    Route("GET", "/rules", rules.all_rules, "All rules", "rules and models", {200: n.RuleList}),
+    Route("POST", "/rules", rules.create, "A new rule", "rules and models", {201: n.RuleItem}, "full", n.RuleRequest, problems=(409,)),
+    Route("POST", "/rules/test", rules.test, "What a rule would change", "rules and models", {200: n.RuleTestAnswer}, "full", n.RuleTest, problems=(404,), acts=False),
+    Route("GET", "/rules/{rule_id}", rules.one_rule, "One rule", "rules and models", {200: n.RuleAnswer}, problems=(404,)),
+    Route("PUT", "/rules/{rule_id}", rules.replace, "Change a rule", "rules and models", {200: n.RuleItem}, "full", n.RuleRequest, problems=(404, 409)),
+    Route("DELETE", "/rules/{rule_id}", rules.delete, "Delete a rule", "rules and models", {204: None}, "full", problems=(404,)),
+    Route("GET", "/models", models.all_models, "All models", "rules and models", {200: n.ModelList}),
+    Route("POST", "/models/{version}/promote", models.promote, "Make a model the live one", "rules and models", {200: n.PromoteAnswer}, "full", query=n.PromoteQuery, problems=(404, 409)),
+    Route("POST", "/reprocess", models.reprocess, "Judge stored mail once more", "long work", {202: t.TaskItem}, "full", n.ReprocessRequest),
+    Route("GET", "/review", review.review, "What a person should look at", "rules and models", {200: n.ReviewPage}, query=n.ReviewQuery),
     Route("GET", "/stats", figures.stats, "Figures", "figures", {200: t.Stats}),
     Route("GET", "/stats/timeseries", figures.timeseries, "Figures over time", "figures", {200: t.Timeseries}, query=t.TimeseriesQuery),
     Route("GET", "/audit", system.audit, "The books", "figures", {200: t.AuditAnswer}),

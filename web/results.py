@@ -126,7 +126,8 @@ def classify(call: Call) -> dict[str, Any]:
     explanation = explain(call, email)
     found = asdict(explanation.classification)
     found["classification"] = found.pop("label")
-    return {**found, "explanation": explanation_item(explanation)}
+    (verdict,) = call.services.classifier.judge([email])
+    return {**found, "explanation": explanation_item(explanation), "rule": asdict(verdict) if verdict else None}
 
 
 def explain(call: Call, email: Email) -> Explanation:

@@ -304,8 +304,17 @@ class ClassifyRequest(msgspec.Struct, forbid_unknown_fields=True):
     headers: dict[str, str | list[str]] = {}
 
 
+class RuleOpinion(msgspec.Struct):
+    """What the user's rules would say: their classification goes before the model's; all that match, in their order."""
+
+    matched: list[int]
+    rule_id: int | None
+    classification: Label | None
+    priority: Literal["high", "normal", "low"] | None
+
+
 class ClassifyAnswer(msgspec.Struct):
-    """What the classifier would say, all probabilities and why."""
+    """What the classifier would say, all probabilities and why; and what the rules would, where one matches."""
 
     classification: Label
     confidence: Confidence
@@ -315,3 +324,4 @@ class ClassifyAnswer(msgspec.Struct):
     runner_up: str
     flags: list[str]
     explanation: Explanation
+    rule: RuleOpinion | None = None

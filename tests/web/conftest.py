@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from actors.bodies import CLASSIFY, FETCH, look_mailbox
+from actors.deciding import Deciders
 from actors.events import process_event
 from classification.model import Classifier
 from engine.mailbox import DEAD
@@ -18,6 +19,7 @@ from storage.books import Books
 from storage.database import Database
 from storage.dead_letters import DeadLetters
 from storage.desired import Desired
+from storage.learning import Learning
 from storage.notifications import Notifications
 from storage.reading import Reader
 from storage.records import DeadLetter, SourceState, StoredResult
@@ -112,7 +114,9 @@ def database(blank_database: Path, tmp_path: Path) -> Iterator[Database]:
 
 @pytest.fixture
 def system(database: Database, mailboxes: RedisMailboxes, classifier: Classifier) -> System:
-    books = Books(database)
+    books, learning = Books(database), Learning.of(database)
+    deciders = Deciders(classifier, rules=learning.rules, models=learning.models, shard="test")
+    deciders.read()
     main = books.open_source("main", "http://127.0.0.1:1")
     mailboxes.beat("node/worker-1", HEARTBEAT, ttl=60)
     services = Services(
@@ -129,7 +133,8 @@ def system(database: Database, mailboxes: RedisMailboxes, classifier: Classifier
         tasks=Tasks(database),
         reader=Reader(database),
         sources={"main": SourceConfig("main", "http://127.0.0.1:1", NoFakeMail())},
-        classifier=classifier,
+        learning=learning,
+        classifier=deciders,
         hub=Hub(mailboxes),
         metrics=lambda: b"emailproc_up 1\n",
         mailbox_names=(look_mailbox("main"), FETCH, CLASSIFY, DEAD),

@@ -1,0 +1,133 @@
+"""What a person should look at: results that the model is least certain of, or on which somebody else says otherwise.
+
+Three small sets of candidates (by partial indexes and by what the shadow was seen to say) are put together and ranked, so the cost does
+not grow with the number of results. Read by `/review`, which also keeps FakeMail's opinions here.
+"""
+
+# ruff: noqa: S608  (what is put into statements is constants of ours; values are parameters)
+
+import time
+from collections.abc import Sequence
+from email.utils import parseaddr
+from typing import Any
+
+import msgspec
+
+from storage import search
+from storage.database import Database
+from storage.learning_tables import UNCERTAIN, Opinion
+from storage.query import Query, tokens
+from storage.records import LABELS, StoredResult
+from storage.rows import RESULT_COLUMNS, RESULT_TABLES, stored_result
+from storage.statements import execute, insert
+
+CANDIDATES = 400
+"""Of each kind, the least certain or the newest."""
+
+SIMILAR_LIMIT = 1_000
+SUBJECT_TOKENS = 6
+CONTESTED = {"shadow": 0.5, "rule": 0.5, "fakemail": 0.25}
+"""What it adds to the score when somebody says otherwise than the model; uncertainty is 0 to 1."""
+
+
+class ReviewItem(msgspec.Struct, frozen=True):
+    """A result for a person to look at: its score (higher first), why, and who says what (None: nothing)."""
+
+    result: StoredResult
+    score: float
+    reasons: tuple[str, ...]
+    rule_label: str | None
+    rule_id: int | None
+    shadow_label: str | None
+    shadow_confidence: float | None
+    fakemail_label: str | None
+    fakemail_confidence: float | None
+
+
+class ReviewStore:
+    """The review queue of one system."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def queue(self, source: str | None, shadow: str | None, start: int, limit: int) -> tuple[list[ReviewItem], int]:
+        """Give the items from place `start` of the ranking, and how many are ranked."""
+        return self._db.read(_queue, source, shadow, start, limit)
+
+    def similar(self, results: Sequence[StoredResult]) -> list[int]:
+        """Count for each the others of its sender (without one: of its subject's words) that the model labelled alike and nobody corrected."""
+        return self._db.read(lambda: [_similar(each) for each in results])
+
+    def note_opinions(self, opinions: Sequence[tuple[int, str, float]]) -> None:
+        """Keep what FakeMail said: (ref, label, confidence)."""
+        self._db.write(_note_opinions, opinions)
+
+
+def _queue(source: str | None, shadow: str | None, start: int, limit: int) -> tuple[list[ReviewItem], int]:
+    ours, params = ("", []) if source is None else (" AND source.name = ?", [source])
+    rows = execute(
+        f"SELECT {RESULT_COLUMNS}, result.rule_label, result.rule_id, said.shadow_label, said.confidence, opinion.label, "
+        f"opinion.confidence FROM ({_candidates()}) AS candidate JOIN result ON result.ref = candidate.ref "
+        f"JOIN {RESULT_TABLES.removeprefix('result JOIN ')} "
+        "LEFT JOIN shadow_difference AS said ON said.ref = result.ref AND said.shadow = ? "
+        f"LEFT JOIN opinion ON opinion.ref = result.ref WHERE result.person_label IS NULL{ours}",
+        [CANDIDATES, CANDIDATES, shadow or "", CANDIDATES, shadow or "", *params],
+    )
+    ranked = sorted((_item(row) for row in rows), key=lambda item: (-item.score, -item.result.id))
+    return ranked[start : start + limit], len(ranked)
+
+
+def _candidates() -> str:
+    return (
+        "SELECT ref FROM (SELECT ref FROM result WHERE person_label IS NULL "
+        f"AND confidence < {UNCERTAIN} ORDER BY confidence LIMIT ?) AS uncertain "
+        "UNION SELECT ref FROM (SELECT ref FROM result WHERE rule_label IS NOT NULL AND rule_label <> model_label "
+        "ORDER BY id DESC LIMIT ?) AS ruled "
+        "UNION SELECT ref FROM (SELECT ref FROM shadow_difference WHERE shadow = ? ORDER BY ref DESC LIMIT ?) AS shadowed"
+    )
+
+
+def _item(row: tuple[Any, ...]) -> ReviewItem:
+    *columns, rule, rule_id, shadow, shadow_confidence, opinion, opinion_confidence = row
+    result = stored_result(tuple(columns))
+    others = {"shadow": shadow, "rule": rule, "fakemail": opinion}
+    contested = [who for who, label in others.items() if label is not None and LABELS[label] != result.model_label]
+    chances = sorted(result.probabilities.values(), reverse=True)
+    unsure = 1 - (chances[0] - chances[1])
+    reasons = (["uncertain"] if result.confidence < UNCERTAIN else []) + contested
+    return ReviewItem(
+        result=result,
+        score=round(unsure + sum(CONTESTED[who] for who in contested), 4),
+        reasons=tuple(reasons),
+        rule_label=None if rule is None else LABELS[rule],
+        rule_id=rule_id,
+        shadow_label=None if shadow is None else LABELS[shadow],
+        shadow_confidence=shadow_confidence,
+        fakemail_label=None if opinion is None else LABELS[opinion],
+        fakemail_confidence=opinion_confidence,
+    )
+
+
+def _similar(result: StoredResult) -> int:
+    address = parseaddr(result.sender)[1] or result.sender
+    subject = tuple(tokens(result.subject)[:SUBJECT_TOKENS])
+    query = Query(senders=(address,)) if tokens(address) else Query(subject=(subject,) if subject else ())
+    text, params = search.condition(query, "result.ref")
+    if not text:
+        return 0
+    rows = execute(
+        "SELECT COUNT(*) FROM (SELECT 1 FROM result WHERE person_label IS NULL AND model_label = ? AND ref <> ? "
+        f"AND {' AND '.join(text)} LIMIT {SIMILAR_LIMIT}) AS alike",
+        [LABELS.index(result.model_label), result.ref, *params],
+    )
+    return int(rows[0][0])
+
+
+def _note_opinions(opinions: Sequence[tuple[int, str, float]]) -> None:
+    now = time.time()
+    insert(
+        Opinion,
+        ("ref", "label", "confidence", "at"),
+        [(ref, LABELS.index(label), confidence, now) for ref, label, confidence in sorted(opinions)],
+        "ON CONFLICT (ref) DO UPDATE SET label = excluded.label, confidence = excluded.confidence, at = excluded.at",
+    )

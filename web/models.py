@@ -1,0 +1,160 @@
+"""`/models`: which model is live, which one runs beside it, how they agree, and the promotion of one; `/reprocess` with them.
+
+Promoting writes the desired state; every process of every node loads the model's file from SQL and goes on with it.
+"""
+
+from collections import Counter
+from typing import Any
+
+import msgspec
+
+from actors.deciding import Score
+from actors.events import readable_id, timestamp
+from actors.reprocessing import KIND as REPROCESS
+from storage.model_files import Difference, ModelInfo, Roles
+from storage.reading import EmailFilter
+from web.dispatch import Answer, Call
+from web.problems import Problem
+from web.rules import label_changes
+from web.schemas_learning import PromoteQuery, ReprocessFilter
+from web.system import CONTROL
+from web.tasks import accepted
+from web.validation import read_model, read_time
+
+DIFFERING = 50
+
+
+def all_models(call: Call) -> dict[str, Any]:
+    """All models, newest first, with the shadow's agreement on live mail and on the emails that people corrected."""
+    learning, deciders = call.services.learning, call.services.classifier
+    roles = learning.models.roles()
+    live = roles.live or deciders.packaged.version
+    by_role = {roles.previous: "previous", roles.shadow: "shadow", live: "live"}
+    shadow = roles.shadow
+    compared = [deciders.load(version) for version in (live, shadow) if version]
+    scores = {each.version: deciders.score(each, learning.corrections) for each in compared if each}
+    return {
+        "live": live,
+        "shadow": shadow,
+        "previous": roles.previous,
+        "items": [
+            model_item(each, by_role.get(each.version), scores.get(each.version)) for each in learning.models.all()
+        ],
+        "agreement": agreement(learning.models.agreement(live, shadow)) if shadow else None,
+        "differing": [_differing(each) for each in learning.models.differences(shadow, DIFFERING)] if shadow else [],
+    }
+
+
+def model_item(model: ModelInfo, role: str | None, score: Score | None) -> dict[str, Any]:
+    """A model as it is answered."""
+    return {
+        "version": model.version,
+        "role": role,
+        "origin": model.origin,
+        "parent": model.parent,
+        "created_at": timestamp(model.created_at),
+        "size_bytes": model.size_bytes,
+        "figures": model.figures,
+        "corrected": score_item(score) if score else None,
+    }
+
+
+def score_item(score: Score) -> dict[str, Any]:
+    """A model's score on the corrections."""
+    share = round(score.right / score.corrections, 4) if score.corrections else None
+    return {"emails": score.corrections, "right": score.right, "share": share}
+
+
+def agreement(counts: dict[tuple[str, str], int]) -> dict[str, Any]:
+    """How the shadow agrees with the live model on live mail."""
+    compared = sum(counts.values())
+    agreed = sum(count for (live, shadow), count in counts.items() if live == shadow)
+    differences = Counter({pair: count for pair, count in counts.items() if pair[0] != pair[1]})
+    return {
+        "compared": compared,
+        "agreed": agreed,
+        "share": round(agreed / compared, 4) if compared else None,
+        "differences": label_changes(differences),
+    }
+
+
+def _differing(each: Difference) -> dict[str, Any]:
+    return {
+        "email_id": readable_id(each.key),
+        "source": each.source,
+        "subject": each.subject,
+        "sender": each.sender,
+        "classification": each.label,
+        "live": each.live_label,
+        "shadow": each.shadow_label,
+        "shadow_confidence": round(each.confidence, 4),
+        "at": timestamp(each.at),
+    }
+
+
+def promote(call: Call, version: str) -> dict[str, Any]:
+    """Make a model the live one, on every node and without a restart; the one that was live before it rolls back to.
+
+    409 where it does worse on the corrections than the live one, unless `force` is true (in the query or a JSON body). Going back to the
+    model that was live before is never refused.
+    """
+    models, packaged = call.services.learning.models, call.services.classifier.packaged.version
+    roles = models.roles()
+    live = roles.live or packaged
+    forced = call.query.force or (bool(call.raw.strip()) and read_model(call.raw, PromoteQuery).force)
+    if version not in {live, roles.previous} and not forced:
+        _compare(call, live, version)
+    elif call.services.classifier.load(version) is None:
+        raise Problem(404, f"there is no model {version[:100]!r} that could be used")
+    return _roles_item(call, models.promote(version, packaged), packaged)
+
+
+def _compare(call: Call, live: str, version: str) -> None:
+    """Problem 404 for a model that is not there, 409 for one that is worse on the corrections."""
+    deciders, corrections = call.services.classifier, call.services.learning.corrections
+    ours, other = deciders.load(live), deciders.load(version)
+    if other is None:
+        raise Problem(404, f"there is no model {version[:100]!r} that could be used")
+    if ours is None:
+        return
+    before, after = deciders.score(ours, corrections), deciders.score(other, corrections)
+    if after.right < before.right:
+        raise Problem(
+            409,
+            f"on {after.corrections} corrected emails it is right {after.right} times, the live one {before.right} times; "
+            "force=true promotes it all the same",
+            live=score_item(before),
+            candidate=score_item(after),
+        )
+
+
+def _roles_item(call: Call, roles: Roles, packaged: str) -> dict[str, Any]:
+    call.services.mailboxes.call(CONTROL)
+    return {"live": roles.live or packaged, "previous": roles.previous, "shadow": roles.shadow}
+
+
+def reprocess(call: Call) -> Answer:
+    """Judge stored results once more with today's model and rules, as a task at low priority: 202 with its address.
+
+    `counts` of the task say what changed, or with `dry_run` what would: `changed`, and `x_to_y` for each pair of labels. A person's label
+    is never overwritten, no state changes, nothing is fetched. Asked again while it runs: the same task.
+    """
+    params = {"filter": msgspec.to_builtins(_filter(call.body.filter)), "dry_run": call.body.dry_run}
+    params["filter"] = {name: value for name, value in params["filter"].items() if value is not None}
+    return accepted(call.services.tasks.create(REPROCESS, params))
+
+
+def _filter(wanted: ReprocessFilter) -> EmailFilter:
+    return EmailFilter(
+        source=wanted.source,
+        classification=wanted.classification,
+        min_confidence=wanted.min_confidence,
+        max_confidence=wanted.max_confidence,
+        sender=wanted.sender,
+        decided_by=wanted.decided_by,
+        model_version=wanted.model_version,
+        rule_id=wanted.rule_id,
+        since=read_time("since", wanted.since),
+        until=read_time("until", wanted.until),
+        q=wanted.q,
+    )

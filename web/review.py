@@ -1,0 +1,82 @@
+"""`/review`: what a person should look at first, with what everybody says of it and how many similar mails there are.
+
+The ranking is storage/review.py's. FakeMail's own opinion is asked for only where the caller wants it, is kept, and is never the answer.
+"""
+
+import time
+from typing import Any
+
+from actors.events import result_item
+from engine.errors import EngineError
+from storage.records import LABELS
+from storage.review import ReviewItem
+from web.dispatch import Answer, Call
+from web.results import page_answer
+from web.validation import make_cursor, read_cursor
+
+ASK_S = 3.0
+"""No further question to FakeMail after so long."""
+
+MAX_BODY = 20_000
+
+
+def review(call: Call) -> Answer:
+    """The review queue: least certain and most contested first. A correction (`POST /emails/{email_id}/label`) takes an email out of it."""
+    query, reviews = call.query, call.services.learning.reviews
+    shadow = call.services.learning.models.roles().shadow
+    start = read_cursor("review", query.cursor) or 0
+    items, total = reviews.queue(query.source, shadow, start, query.limit)
+    if query.ask_fakemail and _ask(call, [item for item in items if item.fakemail_label is None]):
+        known = {item.result.ref: item for item in reviews.queue(query.source, shadow, 0, total)[0]}
+        items = [known.get(item.result.ref, item) for item in items]
+    similar = reviews.similar([item.result for item in items])
+    following = start + len(items) if start + len(items) < total and items else None
+    answer = page_answer(
+        call, [review_item(*each) for each in zip(items, similar, strict=True)], make_cursor("review", following)
+    )
+    answer.body["total"] = total
+    return answer
+
+
+def review_item(item: ReviewItem, similar: int) -> dict[str, Any]:
+    """One item as it is answered."""
+    result = item.result
+    return {
+        "result": result_item(result),
+        "subject": result.subject,
+        "sender": result.sender,
+        "model": result.model_label,
+        "probabilities": result.probabilities,
+        "score": item.score,
+        "reasons": item.reasons,
+        "shadow": _opinion(item.shadow_label, item.shadow_confidence),
+        "rule": _opinion(item.rule_label, None, item.rule_id),
+        "fakemail": _opinion(item.fakemail_label, item.fakemail_confidence),
+        "similar": similar,
+    }
+
+
+def _opinion(label: str | None, confidence: float | None, rule_id: int | None = None) -> dict[str, Any] | None:
+    return None if label is None else {"classification": label, "confidence": confidence, "rule_id": rule_id}
+
+
+def _ask(call: Call, items: list[ReviewItem]) -> int:
+    """Ask FakeMail, one after the other until it fails once: trouble there must not add up. How many opinions came."""
+    found: list[tuple[int, str, float]] = []
+    deadline = time.monotonic() + ASK_S
+    for item in items:
+        source = call.services.sources.get(item.result.source)
+        content = call.services.results.content(item.result.ref)
+        if source is None or content is None:
+            continue
+        try:
+            label, confidence = source.client.classify(content.subject, content.body[:MAX_BODY])
+        except EngineError:
+            break
+        if label in LABELS:
+            found.append((item.result.ref, label, confidence))
+        if time.monotonic() > deadline:
+            break
+    if found:
+        call.services.learning.reviews.note_opinions(found)
+    return len(found)

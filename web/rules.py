@@ -1,0 +1,229 @@
+"""`/rules`: a user's own ordered rules, and a test that says what one would change in stored mail before it is saved.
+
+The rows are storage/rules.py's, their meaning is classification/rules.py's. A change is called out, so every process of every node has it
+within seconds.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from actors.deciding import off_the_hub, to_email, to_rule
+from actors.events import readable_id, timestamp
+from actors.reprocessing import effective_label
+from classification.rules import MAX_PROGRAMS, Condition, RuleError, RuleSet, Verdict, check
+from storage.reprocessing import Judged
+from storage.rules import MAX_RULES, NewRule, RuleCondition, StoredRule, TooManyRulesError
+from web.dispatch import Answer, Call
+from web.problems import Problem
+from web.schemas_learning import RuleRequest
+from web.system import CONTROL
+
+PAGE = 100
+EXAMPLES = 20
+PATIENCE_S = 10.0
+"""A test looks at no more mail after so long."""
+
+
+def all_rules(call: Call) -> dict[str, Any]:
+    """All rules in their order."""
+    version, rules = call.services.learning.rules.all()
+    return {"items": [rule_item(each) for each in rules], "version": version}
+
+
+def one_rule(call: Call, rule_id: str) -> dict[str, Any]:
+    """One rule, with every change that was made to it."""
+    rule = _rule(call, rule_id)
+    history = [
+        {"version": each.version, "at": timestamp(each.at), "rule": rule_item(each.rule) if each.rule else None}
+        for each in call.services.learning.rules.history(rule.id)
+    ]
+    return {**rule_item(rule), "history": history}
+
+
+def create(call: Call) -> Answer:
+    """A new rule, at its place or as the last. It is in force for new mail within seconds; `POST /reprocess` brings it to stored mail."""
+    _check(call, call.body, None)
+    try:
+        rule = call.services.learning.rules.create(_wanted(call.body))
+    except TooManyRulesError:
+        raise Problem(409, f"there are {MAX_RULES} rules already") from None
+    _call_out(call)
+    return Answer(rule_item(rule), 201, headers=(("Location", f"/rules/{rule.id}"),))
+
+
+def replace(call: Call, rule_id: str) -> dict[str, Any]:
+    """Change a rule as a whole. With `version`, 409 where somebody else has changed it since."""
+    rule = _rule(call, rule_id)
+    _check(call, call.body, rule.id)
+    changed = call.services.learning.rules.replace(rule.id, _wanted(call.body), call.body.version)
+    if changed is None:
+        raise Problem(404, "there is no such rule")
+    _call_out(call)
+    return rule_item(changed)
+
+
+def delete(call: Call, rule_id: str) -> Answer:
+    """Delete a rule. What it decided stays until it is reprocessed."""
+    if not call.services.learning.rules.delete(_rule(call, rule_id).id):
+        raise Problem(404, "there is no such rule")
+    _call_out(call)
+    return Answer(None, 204)
+
+
+def test(call: Call) -> dict[str, Any]:
+    """What a rule would match and change among the newest stored emails; nothing is saved or changed."""
+    wanted = call.body
+    if wanted.id is not None:
+        _rule(call, str(wanted.id))
+    now, then = _check(call, wanted.rule, wanted.id)
+    tried = _Tried()
+    before, deadline = 2**62, time.monotonic() + PATIENCE_S
+    while tried.scanned < wanted.limit and not tried.complete and time.monotonic() < deadline:
+        size = min(PAGE, wanted.limit - tried.scanned)
+        page = call.services.learning.reprocessing.newest_judged(before, size)
+        emails = [to_email(each.content) for each in page]
+        verdicts = off_the_hub(lambda some=emails: (now.judge_all(some), then.judge_all(some)))
+        tried.add(page, *verdicts)
+        tried.complete = len(page) < size
+        before = page[-1].id if page else before
+    return tried.answer()
+
+
+class _Tried:
+    """What a rule under test was seen to do; it bears the number TRIED."""
+
+    def __init__(self) -> None:
+        self.scanned = self.matched = 0
+        self.complete = False
+        self.changes: Counter[tuple[str, str]] = Counter()
+        self.changing: list[dict[str, Any]] = []
+        self.matching: list[dict[str, Any]] = []
+
+    def add(self, page: Sequence[Judged], now: Sequence[Verdict | None], then: Sequence[Verdict | None]) -> None:
+        """Take in some emails, with what the rules say now and would say then."""
+        for each, old, new in zip(page, now, then, strict=True):
+            self.scanned += 1
+            before, after = _label(each, old), _label(each, new)
+            if new is not None and TRIED in new.matched:
+                self.matched += 1
+                self.matching.append(_example(each, before, after))
+            if before != after:
+                self.changes[before, after] += 1
+                self.changing.append(_example(each, before, after))
+        self.changing, self.matching = self.changing[:EXAMPLES], self.matching[:EXAMPLES]
+
+    def answer(self) -> dict[str, Any]:
+        """Say it; emails that would change come first among the examples."""
+        names = {(each["source"], each["email_id"]) for each in self.changing}
+        others = [each for each in self.matching if (each["source"], each["email_id"]) not in names]
+        return {
+            "scanned": self.scanned,
+            "matched": self.matched,
+            "would_change": self.changes.total(),
+            "changes": label_changes(self.changes),
+            "examples": [*self.changing, *others][:EXAMPLES],
+            "complete": self.complete,
+        }
+
+
+TRIED = 0
+"""The id of a rule under test: no stored one has it."""
+
+
+def label_changes(changes: Counter[tuple[str, str]]) -> list[dict[str, Any]]:
+    """Pairs of labels with how often, the most frequent first."""
+    return [{"from": before, "to": after, "count": count} for (before, after), count in changes.most_common()]
+
+
+def _label(each: Judged, verdict: Verdict | None) -> str:
+    return effective_label(each.model_label, verdict.classification if verdict else None, each.person_label)
+
+
+def _example(each: Judged, before: str, after: str) -> dict[str, Any]:
+    return {
+        "email_id": readable_id(each.key),
+        "source": each.source,
+        "subject": each.content.subject[:500],
+        "sender": each.content.sender[:500],
+        "classification": before,
+        "would_be": after,
+    }
+
+
+def rule_item(rule: StoredRule) -> dict[str, Any]:
+    """A rule as it is answered."""
+    return {
+        "id": rule.id,
+        "place": rule.place,
+        "name": rule.name,
+        "enabled": rule.enabled,
+        "conditions": [{"field": each.field, "pattern": each.pattern, "kind": each.kind} for each in rule.conditions],
+        "classification": rule.classification,
+        "priority": rule.priority,
+        "version": rule.version,
+        "created_at": timestamp(rule.created_at),
+        "updated_at": timestamp(rule.updated_at),
+    }
+
+
+def _rule(call: Call, rule_id: str) -> StoredRule:
+    number = int(rule_id) if rule_id.isascii() and rule_id.isdigit() and len(rule_id) < 19 else 0
+    rule = call.services.learning.rules.get(number)
+    if rule is None:
+        raise Problem(404, "there is no such rule")
+    return rule
+
+
+def _wanted(request: RuleRequest) -> NewRule:
+    conditions = tuple(RuleCondition(each.field, each.kind, each.pattern) for each in request.conditions)
+    return NewRule(request.name, conditions, request.classification, request.priority, request.enabled, request.place)
+
+
+def _check(call: Call, request: RuleRequest, replaced: int | None) -> tuple[RuleSet, RuleSet]:
+    """The rules as they are, and as they would be with this one; Problem 422 naming the field that does not fit."""
+    if request.classification is None and request.priority is None:
+        raise _misfit("classification", "a rule gives a classification, a priority, or both")
+    conditions = tuple(Condition(each.field, each.kind, each.pattern) for each in request.conditions)
+    _, rules = call.services.learning.rules.all()
+    others = [each for each in rules if each.id != replaced]
+    old_place = next((each.place for each in rules if each.id == replaced), len(others) + 1)
+    place = min(request.place or old_place, len(others) + 1)
+    try:
+        size = check(conditions)
+        then = [*others[: place - 1], _tried(request, place), *others[place - 1 :]]
+        if size and sum(check(to_rule(each).conditions) for each in then) > MAX_PROGRAMS:
+            raise _misfit("conditions", "the regular expressions of all rules together are too large")
+        return _ready(rules), _ready(then)
+    except RuleError as error:
+        raise _misfit(f"conditions[{error.condition}].pattern", str(error)) from None
+
+
+def _tried(request: RuleRequest, place: int) -> StoredRule:
+    wanted = _wanted(request)
+    return StoredRule(
+        id=TRIED,
+        place=place,
+        name=wanted.name,
+        enabled=wanted.enabled,
+        conditions=wanted.conditions,
+        classification=wanted.classification,
+        priority=wanted.priority,
+        version=0,
+        created_at=0.0,
+        updated_at=0.0,
+    )
+
+
+def _ready(rules: Sequence[StoredRule]) -> RuleSet:
+    found: RuleSet = off_the_hub(RuleSet, [to_rule(each) for each in rules if each.enabled])
+    return found
+
+
+def _misfit(field: str, message: str) -> Problem:
+    return Problem(422, f"{field}: {message}", errors=[{"field": field, "message": message}])
+
+
+def _call_out(call: Call) -> None:
+    call.services.mailboxes.call(CONTROL)

@@ -1,0 +1,275 @@
+"""What goes over the wire, third part: rules, models, reprocessing, review.
+
+As web/schemas.py, whose common types it builds on.
+"""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from web.schemas import (
+    Confidence,
+    Count,
+    Cursor,
+    Decider,
+    EmailId,
+    Filter,
+    Label,
+    Limit,
+    Moment,
+    ResultItem,
+    Search,
+    SourceName,
+    Time,
+)
+
+Priority = Literal["high", "normal", "low"]
+
+# -- rules
+
+
+class RuleCondition(msgspec.Struct, forbid_unknown_fields=True):
+    """A pattern on a field, of which the first 16,384 characters are looked at; upper and lower case are alike.
+
+    `literal`: text within it; `glob` (`*`, `?`, `[abc]`): the whole of it, on the sender also the bare address; `regex`: searched,
+    in RE2's syntax.
+    """
+
+    field: Literal["sender", "subject", "body"]
+    pattern: Annotated[str, Meta(min_length=1, max_length=500, examples=["*@example.com"])]
+    kind: Literal["literal", "glob", "regex"] = "literal"
+
+
+class RuleRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """A rule: all conditions must hold. The first rule with a classification decides that, the first with a priority decides that."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=200, examples=["newsletters"])]
+    conditions: Annotated[list[RuleCondition], Meta(min_length=1, max_length=20)]
+    classification: Label | None = None
+    priority: Priority | None = None
+    enabled: bool = True
+    place: (
+        Annotated[int, Meta(ge=1, description="Where it stands in the order; without it last, or where it was")] | None
+    ) = None
+    version: (
+        Annotated[int, Meta(ge=1, description="The rule's version that you read: 409 if it has another by now")] | None
+    ) = None
+
+
+class RuleItem(msgspec.Struct):
+    """A rule as it is kept; `version` is that of all rules when it was changed last."""
+
+    id: int
+    place: Count
+    name: str
+    enabled: bool
+    conditions: list[RuleCondition]
+    classification: Label | None
+    priority: Priority | None
+    version: int
+    created_at: Time
+    updated_at: Time
+
+
+class RuleList(msgspec.Struct):
+    """All rules in their order."""
+
+    items: list[RuleItem]
+    version: Count
+
+
+class RuleChangeItem(msgspec.Struct):
+    """One change of a rule: the rule as it then was, null when it was deleted."""
+
+    version: int
+    at: Time
+    rule: RuleItem | None
+
+
+class RuleAnswer(RuleItem, kw_only=True):
+    """A rule with what was done to it, newest first."""
+
+    history: list[RuleChangeItem]
+
+
+class RuleTest(msgspec.Struct, forbid_unknown_fields=True):
+    """A rule to be tried on the newest stored emails, as new or in the place of rule `id`."""
+
+    rule: RuleRequest
+    id: int | None = None
+    limit: Annotated[int, Meta(ge=1, le=10_000, description="Emails that are looked at")] = 1_000
+
+
+class LabelChange(msgspec.Struct, rename={"before": "from", "after": "to"}):
+    """How many emails would get another label."""
+
+    before: Label
+    after: Label
+    count: Count
+
+
+class RuleExample(msgspec.Struct):
+    """An email that the rule matches."""
+
+    email_id: EmailId
+    source: str
+    subject: str
+    sender: str
+    classification: Label
+    would_be: Label
+
+
+class RuleTestAnswer(msgspec.Struct):
+    """What the rule would do, with the other rules as they are. `complete`: all stored emails were looked at."""
+
+    scanned: Count
+    matched: Count
+    would_change: Count
+    changes: list[LabelChange]
+    examples: list[RuleExample]
+    complete: bool
+
+
+# -- models
+
+
+class PromoteQuery(msgspec.Struct):
+    """Promote also a model that does worse on the corrections."""
+
+    force: bool = False
+
+
+class Agreement(msgspec.Struct):
+    """How often the shadow said what the live model said, on a sample of live mail."""
+
+    compared: Count
+    agreed: Count
+    share: Confidence | None
+    differences: list[LabelChange]  # from: the live model's, to: the shadow's
+
+
+class CorrectedScore(msgspec.Struct):
+    """How a model does on the newest emails that people corrected."""
+
+    emails: Count
+    right: Count
+    share: Confidence | None
+
+
+class ModelItem(msgspec.Struct):
+    """A model; `figures` were measured when it was made, `corrected` is measured now (for the live one and the shadow)."""
+
+    version: str
+    role: Literal["live", "shadow", "previous"] | None
+    origin: str
+    parent: str | None
+    created_at: Time
+    size_bytes: Count
+    figures: dict[str, Any]
+    corrected: CorrectedScore | None
+
+
+class DifferingEmail(msgspec.Struct):
+    """An email on which the shadow says something else than the model that labelled it."""
+
+    email_id: EmailId
+    source: str
+    subject: str
+    sender: str
+    classification: Label  # as it counts today
+    live: Label
+    shadow: Label
+    shadow_confidence: Confidence
+    at: Time
+
+
+class ModelList(msgspec.Struct):
+    """All models, newest first; which one is live, which runs beside it, and how they compare."""
+
+    live: str
+    shadow: str | None
+    previous: str | None
+    items: list[ModelItem]
+    agreement: Agreement | None
+    differing: list[DifferingEmail]
+
+
+class PromoteAnswer(msgspec.Struct):
+    """Who is live now; every process follows within seconds."""
+
+    live: str
+    previous: str | None
+    shadow: str | None
+
+
+# -- reprocessing
+
+
+class ReprocessFilter(msgspec.Struct, forbid_unknown_fields=True):
+    """Which results: all that fit every condition given."""
+
+    classification: Label | None = None
+    min_confidence: Confidence | None = None
+    max_confidence: Confidence | None = None
+    sender: Filter | None = None
+    source: SourceName | None = None
+    decided_by: Decider | None = None
+    model_version: Annotated[str, Meta(max_length=100)] | None = None
+    rule_id: int | None = None
+    since: Moment | None = None
+    until: Moment | None = None
+    q: Search | None = None
+
+
+class ReprocessRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """Judge stored results once more with today's model and rules; `dry_run` only counts what would change."""
+
+    filter: ReprocessFilter = msgspec.field(default_factory=ReprocessFilter)
+    dry_run: bool = False
+
+
+# -- review
+
+
+class ReviewQuery(msgspec.Struct):
+    """A page of the review queue."""
+
+    source: SourceName | None = None
+    limit: Limit = 20
+    cursor: Cursor | None = None
+    ask_fakemail: Annotated[
+        bool, Meta(description="Ask FakeMail for its opinion on this page's emails where it is not known")
+    ] = False
+
+
+class OtherOpinion(msgspec.Struct):
+    """What somebody else than the live model says."""
+
+    classification: Label
+    confidence: Confidence | None = None
+    rule_id: int | None = None
+
+
+class ReviewItem(msgspec.Struct):
+    """A result for a person to look at. `similar`: other mails that a correction would speak for, 1,000 at the most."""
+
+    result: ResultItem
+    subject: str
+    sender: str
+    model: Label
+    probabilities: dict[Label, Confidence]
+    score: float
+    reasons: list[Literal["uncertain", "shadow", "rule", "fakemail"]]
+    shadow: OtherOpinion | None
+    rule: OtherOpinion | None
+    fakemail: OtherOpinion | None
+    similar: Count
+
+
+class ReviewPage(msgspec.Struct):
+    """Least certain and most contested first; `total` are ranked at present."""
+
+    items: list[ReviewItem]
+    next_cursor: str | None
+    total: Count
