@@ -15,7 +15,7 @@ import requests
 from tests.servers import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-LISTENING = re.compile(r"listening on (http://\S+)")
+LISTENING = re.compile(r'listening on (http://[^\s"]+)')
 
 
 @dataclass
