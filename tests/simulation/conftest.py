@@ -1,0 +1,21 @@
+"""One database in memory for all seeds."""
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from tests.simulation.parts import MemoryDatabase
+
+
+@pytest.fixture(scope="session")
+def database() -> MemoryDatabase:
+    return MemoryDatabase()
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """Thousands of crashes are no news here."""
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)

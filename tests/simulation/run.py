@@ -1,0 +1,127 @@
+"""Seeds in a row: `python -m tests.simulation.run --seeds 20000`. Each seed is a run of its own; one that fails can be had again."""
+
+from gevent import monkey
+
+monkey.patch_all()
+
+import argparse
+import logging
+import random
+import sys
+import time
+from dataclasses import dataclass
+
+from actors.bodies import CLASSIFY, FETCH
+from tests.simulation.parts import Account, MemoryDatabase
+from tests.simulation.scheduling import FAILS, GO, LOST, Clock
+from tests.simulation.world import Imbalance, World, simulated_time
+
+STEPS = 600
+
+
+@dataclass(frozen=True)
+class Weather:
+    """How bad it gets in one seed: chances of a call to fail, of a process to be disturbed at a step, of a loss in Redis."""
+
+    trouble: float
+    disturbance: float
+    loss: float
+    kinds: tuple[str, ...]
+
+
+def run_seed(seed: int, database: MemoryDatabase) -> World:
+    """One seed from beginning to end; raises Imbalance, or whatever else goes wrong."""
+    rng = random.Random(seed)
+    clock = Clock()
+    weather = Weather(
+        rng.choice((0.0, 0.05, 0.2)),
+        rng.choice((0.001, 0.005, 0.02)),
+        rng.choice((0.0, 0.0, 0.0, 0.004)),
+        Account.KINDS[: rng.randint(4, 10)],
+    )
+    with simulated_time(clock):
+        world = World(database, clock, rng, fronts=rng.choice((1, 1, 2)))
+        for _ in range(rng.randint(1, 10)):
+            world.receive(rng.choice(weather.kinds), notified=rng.random() < 0.7, late=rng.uniform(0, 20))
+        for _ in range(rng.randint(100, STEPS)):
+            _step(world, rng, weather)
+        world.finish()
+    return world
+
+
+def _step(world: World, rng: random.Random, weather: Weather) -> None:
+    """One thing happens."""
+    runnable = world.runnable
+    if rng.random() < weather.disturbance:
+        _disturb(world, rng, runnable)
+    if rng.random() < weather.loss:
+        _lose(world, rng)
+    roll = rng.random()
+    if roll < 0.04:
+        world.pass_time(rng.choice((0.1, 1.0, 1.0, 5.0, 35.0)))
+    elif roll < 0.08 and world.waiting:
+        world.restart(rng.choice(sorted(world.waiting)))
+    elif roll < 0.084:
+        world.receive(rng.choice(weather.kinds), notified=rng.random() < 0.5, late=rng.uniform(0, 20))
+    elif roll < 0.09:
+        world.notify(rng.randint(0, world.account.newest))
+    elif world.runnable:
+        _run_on(world, rng, rng.choice(world.runnable), weather.trouble)
+
+
+def _lose(world: World, rng: random.Random) -> None:
+    if rng.random() < 0.5:
+        world.wipe()
+    else:
+        world.lose_lane(rng.choice((FETCH, CLASSIFY)), rng.choice(("normal", "low", "quarantine")))
+
+
+def _run_on(world: World, rng: random.Random, name: str, trouble: float) -> None:
+    """One task goes on for a call or some, with luck to the end of its step."""
+    nth = rng.randrange(64)
+    for _ in range(rng.choice((1, 2, 4, 12))):
+        fate = rng.choice((FAILS, LOST)) if rng.random() < trouble else GO
+        if name not in world.lives or world.resume(name, nth, fate):
+            return
+
+
+def _disturb(world: World, rng: random.Random, runnable: list[str]) -> None:
+    frozen = sorted(world.lives.keys() - set(runnable))
+    what = rng.random()
+    if frozen and what < 0.4:
+        name = rng.choice(frozen)
+        if rng.random() < 0.5:
+            world.thaw(name)
+        else:
+            world.crash(name, blamed=True)  # the launcher has lost patience
+    elif runnable and what < 0.6:
+        world.freeze(rng.choice(runnable))
+    elif runnable and what < 0.9:
+        world.crash(rng.choice(runnable), blamed=rng.random() < 0.5)
+    elif what >= 0.9:
+        world.crash_node()
+
+
+def main() -> int:
+    """Run seeds; the exit code is 1 when one failed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=1000)
+    parser.add_argument("--first", type=int, default=0)
+    args = parser.parse_args()
+    logging.disable(logging.CRITICAL)
+    began, failed = time.monotonic(), []
+    database = MemoryDatabase()
+    emails = 0
+    for seed in range(args.first, args.first + args.seeds):
+        try:
+            emails += len(run_seed(seed, database).account.kinds)
+        except Imbalance as error:
+            failed.append(seed)
+            sys.stdout.write(f"seed {seed}: {error}\n")
+    seconds = time.monotonic() - began
+    sys.stdout.write(f"{args.seeds} seeds, {emails} emails, {len(failed)} failed, {seconds:.0f} s\n")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,157 @@
+"""Tasks that stop before every step that matters, so that a seed decides who goes next and what befalls them.
+
+A task is a plain greenlet; its process's calls to the mailboxes, the database and FakeMail go through `Gate`, which hands
+control back to the scheduler and learns there what becomes of the call. Nothing here waits: time is a number (`Clock`).
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+from greenlet import greenlet
+
+from engine.errors import DependencyTrouble
+
+GO, FAILS, LOST = "go", "fails", "lost"
+"""What becomes of a call: it works; it fails before it has done anything; it is done, and its answer is lost."""
+
+CALL, END = "call", "end"
+"""Where a task stops: before a call, or at the end of a step."""
+
+
+class Clock:
+    """Stands for the module `time` in the modules under simulation."""
+
+    def __init__(self) -> None:
+        self.now = 1_700_000_000.0
+
+    def time(self) -> float:
+        return self.now
+
+    monotonic = perf_counter = time
+
+    def sleep(self, _seconds: float) -> None:
+        """Not in here."""
+
+
+class Killed(BaseException):
+    """The process of this task is dead: nothing that it still tries has an effect."""
+
+
+class Task:
+    """One greenlet of a process: `step` is done again and again. `resume` runs it up to its next call."""
+
+    def __init__(self, life: "Life", step: Callable[[], object]) -> None:
+        self.life = life
+        self._greenlet = greenlet(self._run)
+        self._step = step
+
+    def _run(self, _first: str) -> None:
+        while True:
+            self._step()
+            pause(END)
+
+    def resume(self, fate: str) -> bool:
+        """True when its step has come to its end."""
+        return bool(self._greenlet.switch(fate) == END)
+
+    def drop(self) -> None:
+        if self._greenlet and not self._greenlet.dead and self._greenlet is not gevent.getcurrent():
+            self._greenlet.throw(Killed)
+
+
+class Life:
+    """One incarnation of a process, and the tasks in it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.dead = False
+        self.frozen_since: float | None = None
+        self.tasks: list[Task] = []
+
+    def add(self, step: Callable[[], object]) -> None:
+        self.tasks.append(Task(self, step))
+
+    def kill(self) -> None:
+        """From now on nothing that it does has an effect."""
+        self.dead = True
+        for task in self.tasks:
+            try:
+                task.drop()
+            except Killed:
+                continue
+
+
+def pause(where: str = CALL) -> str:
+    """Give control to the scheduler; what becomes of the next call."""
+    parent = gevent.getcurrent().parent
+    assert parent is not None
+    fate: str = parent.switch(where)
+    return fate
+
+
+class Gate:
+    """Stands before a store, a database or a client for one process: each call is a step, and may go wrong."""
+
+    def __init__(self, inner: Any, life: Life, dependency: str) -> None:
+        self._inner, self._life, self._dependency = inner, life, dependency
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._inner, name)
+        return self._guarded(name, found) if callable(found) else found
+
+    def _guarded(self, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            fate = self._fate()
+            if fate == FAILS:
+                raise DependencyTrouble(f"no {name}", dependency=self._dependency)
+            answer = method(*args, **kwargs)
+            if fate == LOST:
+                raise DependencyTrouble(f"the answer of {name} was lost", dependency=self._dependency)
+            return answer
+
+        return call
+
+    def _fate(self) -> str:
+        if self._life.dead:
+            raise Killed
+        fate = pause()
+        if self._life.dead:
+            raise Killed
+        return fate
+
+
+class Lock:
+    """Stands for a lock between the tasks of one process: who finds it taken looks again at its next turn."""
+
+    def __init__(self) -> None:
+        self._taken = False
+
+    def __enter__(self) -> None:
+        while self._taken:
+            pause(END)
+        self._taken = True
+
+    def __exit__(self, *_: object) -> None:
+        self._taken = False
+
+
+class Bell:
+    """Stands for gevent's Event where a pump, a feeder or an actor waits: the scheduler decides when that is over."""
+
+    def __init__(self) -> None:
+        self._set = False
+
+    def set(self) -> None:
+        self._set = True
+
+    def clear(self) -> None:
+        self._set = False
+
+    def is_set(self) -> bool:
+        return self._set
+
+    def wait(self, _seconds: float | None = None) -> bool:
+        if not self._set:
+            pause(END)
+        return self._set
