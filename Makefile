@@ -9,7 +9,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format check python screenshots clean
+.PHONY: help run test lint format check python chaos drill sweep seeds screenshots clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -45,6 +45,18 @@ $(VENV)/.run: requirements.txt | $(BIN)/python
 $(VENV)/.dev: requirements.txt requirements-dev.txt | $(BIN)/python
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@ $(VENV)/.run
+
+chaos: $(VENV)/.dev ## pull plugs for some minutes: outages, poison, a short drill, a part of the sweep
+	$(BIN)/python -m pytest -m chaos $(ARGS) tests/chaos tests/simulation
+
+drill: $(VENV)/.dev ## the long failure drill: over 1,000 kills under 100,000 emails (about 45 minutes)
+	@$(BIN)/python run.py drill --minutes 45 --pace 2.2 --emails 100000 --poison 6 $(ARGS)
+
+sweep: $(VENV)/.dev ## kill at every failpoint, in every process, at its first and second hit (about 15 minutes)
+	@$(BIN)/python -m tests.chaos.sweep $(ARGS)
+
+seeds: $(VENV)/.dev ## 20,000 seeds of the simulation
+	@$(BIN)/python -m tests.simulation.run --seeds 20000 $(ARGS)
 
 screenshots: $(VENV)/.dev ## the README's pictures, anew
 	$(BIN)/python -m scripts.screenshots
