@@ -45,6 +45,12 @@ def other():
     return trained.file, trained.version
 
 
+def result_of(results, key):
+    found = results.get(key, "main")
+    assert found is not None
+    return found
+
+
 @pytest.fixture
 def rules(database):
     return RuleStore(database)
@@ -168,7 +174,7 @@ def test_a_rule_goes_before_the_model_and_both_are_kept(process, rules, started,
     started(ClassifierActor, context, classifier=deciders, results=results, name="classifier-1", rules=deciders.judge)
     put(MEETING, Email("Other", MEETING.body))
     eventually(lambda: results.get("1-Other", "main"))
-    ruled, other = results.get("0-Lunch", "main"), results.get("1-Other", "main")
+    ruled, other = result_of(results, "0-Lunch"), result_of(results, "1-Other")
     assert (ruled.label, ruled.decided_by, ruled.model_label) == ("promotion", "rule", "meeting")
     assert (other.label, other.decided_by) == ("meeting", "model")
     from storage.statements import execute
@@ -204,7 +210,7 @@ def test_the_shadow_counts_and_names_what_it_says_otherwise(
     assert sum(models.agreement(packaged.version, version).values()) == 2
     (found,) = models.differences(version)
     assert (found.ref, found.live_label, found.shadow_label) == (refs[0], "meeting", "intro")
-    assert results.get("0-Lunch", "main").label == "meeting"
+    assert result_of(results, "0-Lunch").label == "meeting"
 
 
 def test_a_shadow_that_cannot_keep_up_leaves_mail_out(models, packaged):
@@ -235,7 +241,7 @@ def run_task(started, mailboxes, database, context):
             tick=0.02,
         )
         task = tasks.create(KIND, {"filter": {}, "dry_run": False, **params})
-        eventually(lambda: tasks.get(task.id).ended_at, 10.0)
+        eventually(lambda: (found := tasks.get(task.id)) and found.ended_at, 10.0)
         return tasks.get(task.id)
 
     return run
@@ -256,10 +262,10 @@ def test_reprocessing_tells_what_would_change_then_does_it(
     dry = run_task(deciders, dry_run=True)
     assert (dry.state, dry.done, dry.total) == ("done", 3, 3)
     assert dry.counts == {"changed": 1, "meeting_to_promotion": 1}
-    assert results.get("0-Lunch", "main").label == "meeting"
+    assert result_of(results, "0-Lunch").label == "meeting"
     done = run_task(deciders)
     assert (done.state, done.counts) == ("done", {"changed": 1, "meeting_to_promotion": 1})
-    assert [results.get(key, "main").label for key in ("0-Lunch", "1-Lunch", "2-Other")] == [
+    assert [result_of(results, key).label for key in ("0-Lunch", "1-Lunch", "2-Other")] == [
         "promotion",
         "intro",
         "meeting",

@@ -17,6 +17,13 @@ def rule(number, *conditions, classification="meeting", priority=None):
     return Rule(number, tuple(Condition(*each) for each in conditions), classification, priority)
 
 
+def judged(rules, email=EMAIL):
+    """The verdict on an email that some rule matches."""
+    verdict = RuleSet(rules).judge(email)
+    assert verdict is not None
+    return verdict
+
+
 def matches(field, kind, pattern, email=EMAIL):
     check([Condition(field, kind, pattern)])
     return RuleSet([rule(1, (field, kind, pattern))]).judge(email) is not None
@@ -52,7 +59,7 @@ def test_all_conditions_of_a_rule_must_hold():
     both = rule(1, ("subject", "literal", "nvoice"), ("body", "literal", "monday"))
     one = rule(2, ("subject", "literal", "nvoice"), ("body", "literal", "tuesday"))
     twice = rule(3, ("subject", "literal", "nvoice"), ("subject", "literal", "nvoice"))
-    assert RuleSet([one, both, twice]).judge(EMAIL).matched == (1, 3)
+    assert judged([one, both, twice]).matched == (1, 3)
 
 
 def test_the_first_rule_with_a_classification_decides_it_and_likewise_the_priority():
@@ -63,7 +70,7 @@ def test_the_first_rule_with_a_classification_decides_it_and_likewise_the_priori
         rule(3, anything, classification="intro"),
         rule(4, anything, classification="promotion", priority="low"),
     ]
-    verdict = RuleSet(rules).judge(EMAIL)
+    verdict = judged(rules)
     assert (verdict.matched, verdict.classification, verdict.rule_id, verdict.priority) == (
         (2, 3, 4),
         "intro",

@@ -8,6 +8,7 @@ import pytest
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
+from classification import weights
 from fakemail.client import FakeMailClient
 from tests.web.server_clients import serving
 from tests.web.wsgi_client import WsgiClient
@@ -15,6 +16,7 @@ from web.app import ROUTES, Application
 from web.services import SourceConfig
 
 PAGES = {"text/html", "text/plain", "text/css", "text/javascript", "image/svg+xml"}
+RULE = {"name": "r", "conditions": [{"field": "subject", "pattern": "subject"}], "classification": "intro"}
 REQUESTS = {
     "/webhook": {"history_id": 1},
     "/webhook/{source}": {"history_id": 1},
@@ -25,6 +27,10 @@ REQUESTS = {
     "/setup": {"webhook_url": "http://127.0.0.1:9/webhook"},
     "/login": {"token": "x"},
     "/resync": {"from": "beginning"},
+    "/rules": RULE,
+    "/rules/test": {"rule": RULE, "limit": 10},
+    "/rules/{rule_id}": RULE,
+    "/reprocess": {"filter": {"classification": "meeting"}, "dry_run": True},
 }
 QUERIES = {
     "/results": "?limit=1&q=subject&min_confidence=0.1",
@@ -39,6 +45,8 @@ NAMES = {
     "name": "swagger-ui.css",
     "path": "index.html",
     "task_id": "1",
+    "rule_id": "1",
+    "version": weights.load(weights.PACKAGED)[1],
 }
 
 
@@ -52,6 +60,8 @@ def filled(system, index):
     system.process("mail/1", "mail/2")
     system.bury("bad/1", "bad/2", "bad/3")
     system.enter("new/1")
+    system.services.classifier.keep_packaged()
+    system.client.post("/rules", RULE)
     index()
     return system
 
@@ -97,7 +107,9 @@ def of_all(routes, judge):
 
 
 def ask(system, route, letter_id):
-    body = json.dumps(REQUESTS[route.path]).encode() if route.method == "POST" and route.path in REQUESTS else b""
+    body = (
+        json.dumps(REQUESTS[route.path]).encode() if route.method in ("POST", "PUT") and route.path in REQUESTS else b""
+    )
     headers = {"Content-Type": "application/json"} if body else {}
     return system.client.send(route.method, target_of(route, letter_id), body, headers)
 
@@ -166,7 +178,7 @@ def test_changing_routes_are_full_and_reading_ones_are_not():
 
 
 def test_unknown_paths_are_404_problems(system):
-    for target in ("/nothing", "/results/", "/emails//timeline", "/rules", "//", "/results/a/b"):
+    for target in ("/nothing", "/results/", "/emails//timeline", "/rule", "//", "/results/a/b"):
         reply = system.client.get(target)
         assert (reply.status, reply.headers["content-type"]) == (404, "application/problem+json"), target
         assert reply.json["instance"] == target

@@ -1,0 +1,139 @@
+"""Rules over HTTP: kept in their order, refused by field, tried on stored mail, called out to every process."""
+
+import json
+
+import pytest
+
+from engine.control import Control
+from engine.events import Bus
+from tests.actors.conftest import eventually
+
+MEETING_IS_PROMOTION = {
+    "name": "meetings are adverts",
+    "conditions": [{"field": "subject", "pattern": "subject of a"}],
+    "classification": "promotion",
+}
+
+
+def rule(**changes):
+    return {**MEETING_IS_PROMOTION, **changes}
+
+
+def put(system, path, value):
+    return system.client.send("PUT", path, json.dumps(value).encode(), {"Content-Type": "application/json"})
+
+
+def test_a_rule_is_made_read_changed_and_deleted(system):
+    made = system.client.post("/rules", rule(priority="high"))
+    assert (made.status, made.headers["location"]) == (201, f"/rules/{made.json['id']}")
+    assert made.json["conditions"] == [{"field": "subject", "pattern": "subject of a", "kind": "literal"}]
+    path = f"/rules/{made.json['id']}"
+    changed = put(system, path, rule(name="other", enabled=False))
+    assert (changed.json["name"], changed.json["enabled"], changed.json["priority"]) == ("other", False, None)
+    read = system.client.get(path).json
+    assert [each["rule"]["name"] for each in read["history"]] == ["other", "meetings are adverts"]
+    assert system.client.get("/rules").json["version"] == changed.json["version"]
+    assert system.client.delete(path).status == 204
+    assert system.client.get(path).status == system.client.delete(path).status == 404
+    assert system.client.get("/rules").json["items"] == []
+
+
+def test_rules_stand_in_the_order_of_their_places(system):
+    for name in "abc":
+        system.client.post("/rules", rule(name=name))
+    system.client.post("/rules", rule(name="first", place=1))
+    assert [each["name"] for each in system.client.get("/rules").json["items"]] == ["first", "a", "b", "c"]
+
+
+def test_who_changes_an_old_version_is_told(system):
+    made = system.client.post("/rules", rule()).json
+    path, old = f"/rules/{made['id']}", made["version"]
+    assert put(system, path, rule(name="b", version=old)).status == 200
+    assert put(system, path, rule(name="c", version=old)).status == 409
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"classification": None}, "classification"),
+        ({"classification": "spam"}, "classification"),
+        ({"conditions": []}, "conditions"),
+        ({"conditions": [{"field": "headers", "pattern": "x"}]}, "conditions[0].field"),
+        ({"conditions": [{"field": "body", "pattern": ""}]}, "conditions[0].pattern"),
+        (
+            {"conditions": [{"field": "body", "pattern": "x"}, {"field": "body", "kind": "regex", "pattern": "(?=x)"}]},
+            "conditions[1].pattern",
+        ),
+        ({"priority": "urgent"}, "priority"),
+        ({"extra": 1}, ""),
+    ],
+)
+def test_what_does_not_fit_is_refused_by_its_field(system, changes, field):
+    for path, body in (("/rules", rule(**changes)), ("/rules/test", {"rule": rule(**changes)})):
+        refused = system.client.post(path, body)
+        assert refused.status == 422
+        where = refused.json["errors"][0]["field"]
+        assert where.endswith(field) if path == "/rules/test" else where == field
+    assert system.client.get("/rules").json["items"] == []
+
+
+def test_a_test_says_what_would_change_and_changes_nothing(system):
+    system.process("a", "ab", "b")
+    system.client.post("/emails/ab/label", {"classification": "intro"})
+    tried = system.client.post("/rules/test", {"rule": rule()}).json
+    assert (tried["scanned"], tried["matched"], tried["would_change"], tried["complete"]) == (3, 2, 1, True)
+    assert tried["changes"] == [{"from": "meeting", "to": "promotion", "count": 1}]
+    assert [(each["email_id"], each["classification"], each["would_be"]) for each in tried["examples"]] == [
+        ("a", "meeting", "promotion"),
+        ("ab", "intro", "intro"),
+    ]
+    assert system.client.get("/rules").json["items"] == []
+    assert system.client.get("/results/a").json["classification"] == "meeting"
+
+
+def test_a_test_is_bounded_and_says_so(system):
+    system.process("a", "ab", "b")
+    tried = system.client.post("/rules/test", {"rule": rule(), "limit": 2}).json
+    assert (tried["scanned"], tried["matched"], tried["complete"]) == (2, 1, False)
+
+
+def test_a_test_takes_the_other_rules_into_account(system):
+    system.process("a")
+    first = system.client.post("/rules", rule(classification="intro")).json
+    behind = system.client.post("/rules/test", {"rule": rule()}).json
+    assert (behind["matched"], behind["would_change"]) == (1, 0)
+    before = system.client.post("/rules/test", {"rule": rule(place=1)}).json
+    assert before["changes"] == [{"from": "intro", "to": "promotion", "count": 1}]
+    instead = system.client.post("/rules/test", {"rule": rule(), "id": first["id"]}).json
+    assert instead["would_change"] == 1
+    switched_off = system.client.post("/rules/test", {"rule": rule(enabled=False), "id": first["id"]}).json
+    assert switched_off["changes"] == [{"from": "intro", "to": "meeting", "count": 1}]
+    assert system.client.post("/rules/test", {"rule": rule(), "id": 99}).status == 404
+
+
+def test_a_change_is_called_out(system):
+    services = system.services
+    control = Control(services.desired.all, services.mailboxes, bus=Bus(), reread=60.0)
+    services.classifier.start(control)
+    control.start()
+    email = {"subject": "subject of a", "body": "Shall we meet at 10?"}
+    try:
+        assert system.client.post("/classify", email).json["rule"] is None
+        made = system.client.post("/rules", rule(priority="low")).json
+        eventually(lambda: system.client.post("/classify", email).json["rule"])
+        assert system.client.post("/classify", email).json["rule"] == {
+            "matched": [made["id"]],
+            "rule_id": made["id"],
+            "classification": "promotion",
+            "priority": "low",
+        }
+    finally:
+        control.stop()
+        services.classifier.stop()
+
+
+def test_reading_is_enough_to_read_and_not_to_change(system):
+    client = system.with_access(api_token="all", api_token_readonly="look")
+    headers = {"Authorization": "Bearer look"}
+    assert client.send("GET", "/rules", b"", headers).status == 200
+    assert client.send("DELETE", "/rules/1", b"", headers).status == 403
