@@ -68,7 +68,7 @@ SESSIONS_EVERY_S = 2.0
 SOCKETS_AT_ONCE = 50
 SOCKET_PATH = re.compile(r"/ws/emails/[^/]+")
 PARAMETER = re.compile(r"\{(\w+)\}")
-NOTED_OF_SIMULATOR = {"/simulator/reset", "/simulator/faults", "/simulator/subscribe"}
+NOTED_OF_SIMULATOR = {"/simulator/reset", "/simulator/faults"}
 UNRESERVED = re.compile(r"%(2[dDeE]|3[0-9]|4[1-9a-fA-F]|5[0-9aAfF]|6[1-9a-fA-F]|7[0-9aAeE])")
 PREFLIGHT: Headers = (
     ("Access-Control-Allow-Methods", "GET, POST, PUT, DELETE"),

@@ -1,8 +1,5 @@
 """How often one client may ask, told by the bucket alone and through the application."""
 
-import pytest
-
-from tests.web.wsgi_client import WsgiClient
 from web.problems import Problem
 from web.ratelimit import Buckets, RateLimits
 from web.services import Access
@@ -73,16 +70,8 @@ def test_behind_a_trusted_proxy_each_client_has_its_own_and_cannot_invent_others
     assert spoofed == 10
 
 
-@pytest.fixture
-def limited(system):
-    def make(**access) -> WsgiClient:
-        return system.with_access(**access)
-
-    return make
-
-
-def test_a_client_that_asks_too_often_gets_429_and_health_is_always_answered(limited):
-    client = limited(api_rate=1, webhook_rate=1)
+def test_a_client_that_asks_too_often_gets_429_and_health_is_always_answered(system):
+    client = system.with_access(api_rate=1, webhook_rate=1)
     assert [client.get("/stats").status for _ in range(4)] == [200, 200, 429, 429]
     assert client.get("/nothing/here").status == 429
     assert int(client.get("/stats").headers["retry-after"]) >= 1
@@ -92,8 +81,8 @@ def test_a_client_that_asks_too_often_gets_429_and_health_is_always_answered(lim
     assert hooks == [202, 202, 429, 429]
 
 
-def test_wrong_tokens_are_slowed_down_and_the_right_one_is_not(limited):
-    client = limited(api_token="right", login_rate=3)
+def test_wrong_tokens_are_slowed_down_and_the_right_one_is_not(system):
+    client = system.with_access(api_token="right", login_rate=3)
     wrong = [client.get("/stats", Authorization="Bearer wrong").status for _ in range(5)]
     assert wrong == [401, 401, 401, 429, 429]
     assert client.get("/stats", Authorization="Bearer right").status == 200
