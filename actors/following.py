@@ -5,6 +5,7 @@ emails bear none, what `/watch` said before the listing), in the very transactio
 collapse, so every look may happen twice, overlap another, or be cut off anywhere.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -24,13 +25,21 @@ LAST_TRIED = 3
 """So many of the last listed emails are asked for the history id that they bear."""
 
 
+class Ids(Protocol):
+    """A listing, which may be long: it is gone through once or twice, and never held as a whole."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[str]: ...
+
+
 class History(Protocol):
     """What is needed of FakeMail here: fakemail.client.FakeMailClient has it."""
 
     def watch(self) -> int:
         """The newest history id of the account."""
 
-    def list_emails(self, from_history_id: int) -> list[str]:
+    def list_emails(self, from_history_id: int) -> "Ids":
         """Ids after that history id, oldest first."""
 
     def get_email(self, email_id: str) -> RemoteEmail | None:
@@ -85,32 +94,39 @@ class Follower:
                 return False
         except Permanent:
             return False
-        return email_id not in self.client.list_emails(max(source.cursor - 1, 0))
+        return all(listed != email_id for listed in self.client.list_emails(max(source.cursor - 1, 0)))
 
     def _list(self, source: SourceState, look: Look, *, start: int, lane: str) -> SourceState:
         watched = None if self.bears_history else self.client.watch()
         ids = self.client.list_emails(start)
         reach("listing.listed")
-        move = self._move(source, ids, watched)
-        if watched is None and not self.bears_history:
-            return self._list(source, look, start=start, lane=lane)  # now we know: ask /watch first
-        look.listed += len(ids)
-        parts = list(slices(ids, SLICE)) or ([[]] if move else [])
-        for number, part in enumerate(parts, 1):
-            new = self.books.enter(source, part, look, lane=lane, move=move if number == len(parts) else None)
-            reach("listing.entered")
-            self.progress(len(new))
+        before, newest, left = look.listed, deque[str](maxlen=LAST_TRIED), len(ids)
+        look.listed += left
+        for part in slices(ids, SLICE) if left else [[]]:
+            newest.extend(part)
+            left -= len(part)
+            move = None if left else self._move(source, newest, watched)
+            if not left and watched is None and not self.bears_history:
+                look.listed = before
+                return self._list(source, look, start=start, lane=lane)  # now we know: ask /watch first
+            if part or move:
+                self._enter(source, part, look, lane, move)
         return self.source
 
-    def _move(self, source: SourceState, ids: Sequence[str], watched: int | None) -> CursorMove | None:
+    def _enter(self, source: SourceState, ids: Sequence[str], look: Look, lane: str, move: CursorMove | None) -> None:
+        new = self.books.enter(source, ids, look, lane=lane, move=move)
+        reach("listing.entered")
+        self.progress(len(new))
+
+    def _move(self, source: SourceState, ids: Iterable[str], watched: int | None) -> CursorMove | None:
         """Where the cursor goes with these ids; None when it stays where it is."""
         seen, key = self._seen_history(ids) if watched is None else (watched, None)
         if seen is None or seen <= source.cursor:
             return None
         return CursorMove(source.epoch, source.cursor, seen, key)
 
-    def _seen_history(self, ids: Sequence[str]) -> tuple[int | None, str | None]:
-        for email_id in reversed(ids[-LAST_TRIED:]):
+    def _seen_history(self, ids: Iterable[str]) -> tuple[int | None, str | None]:
+        for email_id in reversed(list(ids)):
             try:
                 email = self.client.get_email(email_id)
             except Permanent:

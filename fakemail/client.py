@@ -26,7 +26,8 @@ from fakemail.answers import (
     retry_after,
 )
 from fakemail.breaker import CircuitBreaker, Refused
-from fakemail.listing import read_listing
+from fakemail.listing import Listing, read_listing
+from fakemail.spool import Spool
 from fakemail.transport import Answer, Connections, Patience, TooLarge, TransportError, Unreachable
 
 T = TypeVar("T")
@@ -92,15 +93,23 @@ class FakeMailClient:
         """Have FakeMail notify `webhook_url` from now on."""
         self._call("POST", "/subscribe", lambda body: body and read_object(body), document={"webhook_url": webhook_url})
 
-    def list_emails(self, from_history_id: int) -> list[str]:
+    def list_emails(self, from_history_id: int) -> list[str] | Listing:
         """The ids of the emails after `from_history_id`, oldest first, as listed (an id may be there twice)."""
-        return self._call(
-            "GET",
-            f"/emails?from_history_id={from_history_id}",
-            read_listing,
-            patience=self._limits.listing,
-            max_bytes=self._limits.max_listing_bytes,
-        )
+        request = self._request("GET", f"/emails?from_history_id={from_history_id}")
+        limits = self._limits
+
+        def work() -> list[str] | Listing:
+            try:
+                answer = self._connections.exchange(
+                    request, max_bytes=limits.max_listing_bytes, patience=limits.listing, spooled=True
+                )
+                return read_listing(_body_of(answer))
+            except (Garbled, TransportError) as error:
+                raise _trouble(error) from error
+            except OSError as error:
+                raise DependencyTrouble(f"the listing cannot be kept: {error}", dependency=_NAME) from error
+
+        return self._guarded(work, key=None)
 
     def classify(self, subject: str, body: str) -> tuple[str, float]:
         """FakeMail's own opinion: a label, and a confidence in 0..1."""
@@ -149,7 +158,7 @@ class FakeMailClient:
             if 400 <= answer.status < 500:
                 _raise_for_status(answer)
                 raise Permanent(f"FakeMail refuses this email: status {answer.status}", reason="fetch_failed")
-            return read_email(_body_of(answer), email_id, self._limits.max_body_bytes)
+            return read_email(_plain(answer), email_id, self._limits.max_body_bytes)
         except TooLarge as error:
             raise Permanent(str(error), reason="too_large") from error
         except (Garbled, TransportError) as error:
@@ -162,15 +171,13 @@ class FakeMailClient:
         read: Callable[[bytes | bytearray], T],
         *,
         document: dict[str, str] | None = None,
-        patience: Patience | None = None,
-        max_bytes: int = _SMALL_ANSWER_BYTES,
     ) -> T:
         """One call that is not about one email."""
         request = self._request(method, path, document)
 
         def work() -> T:
             try:
-                return read(_body_of(self._exchange(request, patience or self._limits.call, max_bytes)))
+                return read(_plain(self._exchange(request, self._limits.call, _SMALL_ANSWER_BYTES)))
             except (Garbled, TransportError) as error:
                 raise _trouble(error) from error
 
@@ -221,7 +228,13 @@ def encode_id(email_id: str) -> str:
     return quote(raw, safe="").replace(".", "%2E")
 
 
-def _body_of(answer: Answer) -> bytes | bytearray:
+def _plain(answer: Answer) -> bytes | bytearray:
+    body = _body_of(answer)
+    assert not isinstance(body, Spool)
+    return body
+
+
+def _body_of(answer: Answer) -> bytes | bytearray | Spool:
     """The body of a 2xx answer; the trouble that any other status means."""
     if not 200 <= answer.status < 300:
         _raise_for_status(answer)

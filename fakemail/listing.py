@@ -14,6 +14,7 @@ import gevent
 import msgspec
 
 from fakemail.answers import Bytes, Garbled
+from fakemail.spool import Spool
 
 SMALL_BYTES = 32 * 1024
 _SLICE_CHARACTERS = 32 * 1024
@@ -37,20 +38,36 @@ def breathe() -> None:
     gevent.sleep(1e-6)
 
 
-def read_listing(body: Bytes) -> list[str]:
+class Listing:
+    """The ids of one long answer, in its order, read anew at each iteration: the whole of them is never in memory."""
+
+    def __init__(self, body: Bytes | Spool) -> None:
+        """Check all of it; Garbled when any item of it is no id."""
+        self._body = body
+        self._count = sum(1 for _ in self)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[str]:
+        return map(_id_of, read_items(self._body, ("emails", "email_ids"), bare=True))
+
+
+def read_listing(body: Bytes | Spool) -> list[str] | Listing:
     """The ids in a listing of any known shape, in its order; Garbled when any item of it is none."""
     if len(body) <= SMALL_BYTES:
+        small = body.read(0, SMALL_BYTES) if isinstance(body, Spool) else body
         try:
-            return _decode_ids(body)
+            return _decode_ids(small)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            pass  # another shape, ids with lone surrogates, or garbage: read with care below
-    return [_id_of(item) for item in read_items(body, ("emails", "email_ids"), bare=True)]
+            return list(Listing(small))  # another shape, ids with lone surrogates, or garbage
+    return Listing(body)
 
 
-def read_items(body: Bytes, names: tuple[str, ...], *, bare: bool) -> Iterator[Any]:
+def read_items(body: Bytes | Spool, names: tuple[str, ...], *, bare: bool) -> Iterator[Any]:
     """The items of the list that an object holds under one of `names`, or of a bare list; Garbled for any damage."""
     try:
-        yield from _Reader(body.decode("utf-8", "surrogatepass")).items(names, bare=bare)
+        yield from _Reader(body).items(names, bare=bare)
     except Garbled:
         raise
     except (ValueError, RecursionError) as error:
@@ -58,12 +75,14 @@ def read_items(body: Bytes, names: tuple[str, ...], *, bare: bool) -> Iterator[A
 
 
 class _Reader:
-    """A position in a JSON text."""
+    """A window that moves over a JSON text, and a position in it."""
 
-    def __init__(self, text: str) -> None:
-        self._text = text
+    def __init__(self, body: Bytes | Spool) -> None:
+        self._body = body
+        self._offset = 0
+        self._text = ""
         self._at = 0
-        self._slice_end = _SLICE_CHARACTERS
+        self._passed = 0
 
     def items(self, names: tuple[str, ...], *, bare: bool) -> Iterator[Any]:
         found = False
@@ -91,8 +110,8 @@ class _Reader:
             return
         while True:
             yield self._value()
-            if self._at > self._slice_end:
-                self._slice_end = self._at + _SLICE_CHARACTERS
+            if self._passed > _SLICE_CHARACTERS:
+                self._passed = 0
                 breathe()
             if self._separator("]"):
                 return
@@ -120,14 +139,60 @@ class _Reader:
 
     def _value(self) -> Any:
         self._peek()
-        value, self._at = _read_value(self._text, self._at)
-        return value
+        while True:
+            try:
+                value, end = _read_value(self._text, self._at)
+            except json.JSONDecodeError as error:
+                if not (_may_be_cut(error) and self._more()):
+                    raise
+            else:
+                if end < len(self._text) - _CUT_NUMBER or not self._more():
+                    self._passed += end - self._at
+                    self._at = end
+                    return value
 
     def _peek(self) -> str:
-        match = _space(self._text, self._at)
-        assert match is not None
-        self._at = match.end()
-        return self._text[self._at : self._at + 1]
+        while True:
+            match = _space(self._text, self._at)
+            assert match is not None
+            self._at = match.end()
+            if self._at < len(self._text) or not self._more():
+                return self._text[self._at : self._at + 1]
+
+    def _more(self) -> bool:
+        """Move the window on, by as much as is still to be read in it at least; False at the end of the body."""
+        rest = self._text[self._at :]
+        size = max(_SLICE_CHARACTERS, len(rest))
+        data = self._read(size)
+        whole = data.rstrip(_NOT_ASCII)  # so that no character is cut in two
+        if not whole:
+            whole = data
+        self._offset += len(whole)
+        self._text, self._at = rest + whole.decode("utf-8", "surrogatepass"), 0
+        return bool(whole)
+
+    def _read(self, size: int) -> bytes:
+        """A piece that has an ASCII character in it or is the last one."""
+        while True:
+            data = self._body.read(self._offset, size) if isinstance(self._body, Spool) else self._slice(size)
+            if len(data) < size or data.rstrip(_NOT_ASCII):
+                return data
+            size *= 2
+
+    def _slice(self, size: int) -> bytes:
+        assert not isinstance(self._body, Spool)
+        return bytes(self._body[self._offset : self._offset + size])
+
+
+_CUT_NUMBER = 2
+"""A number that goes on beyond the window ends before `.`, `e` or `e-` as far as can be seen."""
+
+_NOT_ASCII = bytes(range(0x80, 0x100))
+
+
+def _may_be_cut(error: json.JSONDecodeError) -> bool:
+    """The window ends inside the value: it is the end of the text, or a string, that went wrong."""
+    return error.msg.startswith("Unterminated string") or error.pos >= len(error.doc) - 12
 
 
 def _id_of(item: Any) -> str:

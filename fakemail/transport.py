@@ -19,6 +19,8 @@ from gevent import socket as gsocket
 from gevent.ssl import SSLContext
 from geventhttpclient.response import HTTPParseError, HTTPResponseParser
 
+from fakemail.spool import Spool
+
 _MAX_HEAD_BYTES = 64 * 1024
 _IDLE_S = 30.0
 
@@ -57,12 +59,12 @@ class Patience(msgspec.Struct, frozen=True):
 class Answer(HTTPResponseParser):  # type: ignore[misc] # an untyped C class
     """One answer while it is read, and afterwards: `status`, `headers` (names in lower case), `body`."""
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, body: "bytearray | Spool | None" = None) -> None:
         super().__init__()
         self.complete = False
         self.surplus = False
         self.headers: dict[str, str] = {}
-        self.body = bytearray()
+        self.body: bytearray | Spool = bytearray() if body is None else body
         self._max_bytes = max_bytes
         self._field = ""
         self._value = ""
@@ -93,17 +95,18 @@ class Answer(HTTPResponseParser):  # type: ignore[misc] # an untyped C class
         """True when the connection may bear another exchange."""
         return self.complete and not self.surplus and bool(self.should_keep_alive())
 
-    def decoded(self) -> bytearray | bytes:
+    def decoded(self) -> bytearray | bytes | Spool:
         """The body without its content encoding, under the same cap; BrokenAnswer for one that we cannot read."""
         encoding = self.headers.get("content-encoding", "").strip().lower()
         if encoding in ("", "identity"):
             return self.body
         if encoding not in ("gzip", "x-gzip", "deflate"):
             raise BrokenAnswer("a content encoding that we did not ask for")
+        packed = self.body.read(0, len(self.body)) if isinstance(self.body, Spool) else self.body
         inflater = zlib.decompressobj(zlib.MAX_WBITS | 32)
         pool = gevent.get_hub().threadpool  # zlib lets go of the interpreter, so a thread spares the hub
         try:
-            plain: bytes = pool.apply(inflater.decompress, (self.body, self._max_bytes + 1))
+            plain: bytes = pool.apply(inflater.decompress, (packed, self._max_bytes + 1))
         except zlib.error as error:
             raise BrokenAnswer(f"the compressed body is damaged: {error}") from error
         if len(plain) > self._max_bytes:
@@ -144,7 +147,7 @@ class Answer(HTTPResponseParser):  # type: ignore[misc] # an untyped C class
             return
         if len(self.body) + len(data) > self._max_bytes:
             raise TooLarge(f"the answer has more than {self._max_bytes} bytes")
-        self.body += data
+        self.body.extend(data)
 
     def _on_message_complete(self) -> None:
         if self.get_code() < 200:
@@ -178,15 +181,18 @@ class Connections:
         self._idle: list[tuple[gsocket.socket, float]] = []
         self._closed = False
 
-    def exchange(self, request: bytes, *, max_bytes: int, patience: Patience) -> Answer:
-        """Send a whole request (it must be safe to send twice) and read its answer; TransportError otherwise."""
+    def exchange(self, request: bytes, *, max_bytes: int, patience: Patience, spooled: bool = False) -> Answer:
+        """Send a whole request (it must be safe to send twice) and read its answer, into a Spool if it may be long.
+
+        Whatever goes wrong is a TransportError.
+        """
         limit = TimedOut(f"no whole answer within {patience.total_s:g} s")
         with gevent.Timeout(patience.total_s, limit):
             while (sock := self._reuse()) is not None:
-                answer = self._converse(sock, request, max_bytes, patience, fresh=False)
+                answer = self._converse(sock, request, _answer(max_bytes, spooled), patience, fresh=False)
                 if answer is not None:
                     return answer
-            answer = self._converse(self._connect(patience), request, max_bytes, patience, fresh=True)
+            answer = self._converse(self._connect(patience), request, _answer(max_bytes, spooled), patience, fresh=True)
         assert answer is not None
         return answer
 
@@ -244,10 +250,9 @@ class Connections:
         raise failed
 
     def _converse(
-        self, sock: gsocket.socket, request: bytes, max_bytes: int, patience: Patience, *, fresh: bool
+        self, sock: gsocket.socket, request: bytes, answer: Answer, patience: Patience, *, fresh: bool
     ) -> Answer | None:
         """One exchange on one connection; None when a kept one turns out to have been closed by the other side."""
-        answer = Answer(max_bytes)
         begun = keep = False
         try:
             sock.settimeout(patience.read_s)
@@ -272,3 +277,7 @@ class Connections:
                 with contextlib.suppress(OSError):
                     sock.close()
         return answer
+
+
+def _answer(max_bytes: int, spooled: bool) -> Answer:
+    return Answer(max_bytes, Spool() if spooled else None)

@@ -1,4 +1,5 @@
 import json
+import tracemalloc
 from typing import Any
 
 import gevent
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from engine.errors import Permanent
 from fakemail.answers import Garbled, RemoteEmail, read_email, read_history_id, read_opinion, retry_after
 from fakemail.listing import NoList, read_items, read_listing
+from fakemail.spool import Spool
 
 NOW = 1_784_000_000.0
 
@@ -198,8 +200,8 @@ def test_every_shape_of_a_listing_is_read(shape: str, filler: int) -> None:
     expected = ["a", "", ",", '"],["', "é\ud800\x00", "a"] + ["x"] * filler
     plain = ", ".join(json.dumps(item) for item in expected)
     objects = ",".join(json.dumps({"id": item, "history_id": 4, "more": [{}]}) for item in expected)
-    assert read_listing(shape.format(plain).encode()) == expected
-    assert read_listing(shape.format(objects).encode()) == expected
+    assert list(read_listing(shape.format(plain).encode())) == expected
+    assert list(read_listing(shape.format(objects).encode())) == expected
 
 
 def test_the_hub_turns_while_a_long_listing_is_read() -> None:
@@ -265,3 +267,48 @@ def test_an_object_without_the_list_is_told_apart() -> None:
 def test_any_ids_survive_a_listing(ids: list[str], ascii_only: bool) -> None:
     body = json.dumps(ids, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
     assert read_listing(body) == ids
+
+
+@pytest.mark.parametrize("name", ["a", "é", "€", "😀", "\\", '"', "\ud800", "x" * 40_000, "€" * 40_000])
+@pytest.mark.parametrize("ascii_only", [True, False])
+def test_ids_survive_wherever_the_window_cuts_them(name: str, ascii_only: bool) -> None:
+    ids = [f"{number}{name}" for number in range(20 if len(name) > 1 else 20_000)]
+    body = json.dumps({"more": [1.5, -3, True, None], "emails": ids}, ensure_ascii=ascii_only)
+    listing = read_listing(body.encode("utf-8", "surrogatepass"))
+    assert len(listing) == len(ids)
+    assert list(listing) == ids
+    assert list(listing) == ids  # and again
+
+
+@pytest.mark.parametrize("number", ["1", "12345", "-1.5e-7"])
+def test_a_number_at_the_edge_of_the_window_is_read_whole(number: str) -> None:
+    for padding in range(32 * 1024 - 40, 32 * 1024 + 4):
+        body = f'{{"n": {" " * padding}{number}, "emails": ["a"]}}'
+        assert list(read_listing(body.encode())) == ["a"]
+
+
+def test_a_long_listing_is_never_whole_in_memory() -> None:
+    spool = Spool()
+    spool.extend(b"[")
+    for number in range(200_000):
+        spool.extend(b'"mail-%010d",' % number)
+    spool.extend(b'"end"]')
+    tracemalloc.start()
+    listing = read_listing(spool)
+    count = sum(1 for _ in listing)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (count, len(listing)) == (200_001, 200_001)
+    assert peak < 2_000_000
+
+
+def test_a_spool_goes_on_in_a_file_and_gives_every_part_back() -> None:
+    spool, whole = Spool(), b""
+    for size in (0, 1, 1000, 256 * 1024, 7, 100_000):
+        piece = bytes(range(256)) * (size // 256 + 1)
+        spool.extend(piece[:size])
+        whole += piece[:size]
+        assert len(spool) == len(whole)
+        assert spool.read(0, len(whole) + 1) == whole
+    assert spool.read(300_000, 10) == whole[300_000:300_010]
+    assert spool.read(len(whole), 10) == b""
