@@ -51,6 +51,12 @@ COMMANDS = {
         "evaluate_file",
         "add_evaluate_arguments",
     ),
+    "label": Command(
+        "correct an email's label, or take that back", "commands.training", "label", "add_label_arguments"
+    ),
+    "train": Command(
+        "a new model from people's corrections, to run as a shadow", "commands.training", "train", "add_train_arguments"
+    ),
     "dead-letters": Command(
         "list, show, replay or delete what failed for good", "commands.dead_letters", "run", "add_arguments"
     ),

@@ -1,0 +1,95 @@
+"""`run.py train --from-feedback`: a new model from people's corrections, which then runs as a shadow; `run.py label`: a correction by hand.
+
+Training reads the database itself and needs no corpus and no server; running processes follow the desired state that it leaves.
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from classification import weights
+from classification.feedback import Corrected, Trained, retrain
+from classification.records import LABELS, Email
+from commands.client import CommandError, Server
+from settings import Settings
+from storage.corrections import Corrections
+from storage.database import Database
+from storage.model_files import FEEDBACK, ModelStore
+from storage.records import Content
+
+MOST_CORRECTIONS = 5_000
+SAMPLE = 1_000
+DAY_S = 86_400
+
+
+def add_train_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `train`."""
+    parser.add_argument(
+        "--from-feedback",
+        action="store_true",
+        help="learn from the corrections in the database, the shipped model as the prior",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="only print what came of it")
+    parser.add_argument("--json", action="store_true", help="for machines")
+
+
+def train(args: argparse.Namespace, settings: Settings) -> None:
+    """Train a model, keep it in the database, and let it run as the shadow."""
+    if not args.from_feedback:
+        raise CommandError("say --from-feedback; from the corpus, a developer trains with `make train`")
+    path = Path(settings.database.removeprefix("sqlite:///"))
+    if settings.database.startswith("sqlite") and not path.exists():
+        raise CommandError(f"there is no database at {path}: DATA_DIR or DATABASE_URL says where it is")
+    database = Database(settings.database)
+    try:
+        database.migrate()
+        trained = _trained(Corrections(database))
+        if not args.dry_run:
+            _, prior = weights.load(weights.PACKAGED)
+            models = ModelStore(database)
+            models.add(trained.version, trained.file, origin=FEEDBACK, parent=prior, figures=trained.figures)
+            models.set_shadow(trained.version)
+    finally:
+        database.close()
+    print(json.dumps({"version": trained.version, **trained.figures}) if args.json else _text(trained, args))
+
+
+def _trained(corrections: Corrections) -> Trained:
+    given = corrections.newest(MOST_CORRECTIONS)
+    if not given:
+        raise CommandError("nobody has corrected an email yet: there is nothing to learn from")
+    learned = [Corrected(_email(each.content), each.label, int(each.at // DAY_S)) for each in given]
+    return retrain(weights.PACKAGED, learned, [_email(each) for each in corrections.sample(SAMPLE)])
+
+
+def _email(content: Content) -> Email:
+    return Email(content.subject, content.body, content.sender, content.recipient, content.headers)
+
+
+def _text(trained: Trained, args: argparse.Namespace) -> str:
+    lines = [f"model {trained.version}"]
+    lines += [f"  {name.replace('_', ' '):<16} {value}" for name, value in trained.figures.items() if value is not None]
+    if not args.dry_run:
+        lines.append(
+            "it runs as the shadow now; GET /models compares, POST /models/VERSION/promote makes it the live one"
+        )
+    return "\n".join(lines)
+
+
+def add_label_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `label`."""
+    parser.add_argument("email_id", metavar="ID", help="the email, as FakeMail calls it")
+    wanted = parser.add_mutually_exclusive_group(required=True)
+    wanted.add_argument("classification", metavar="CLASS", nargs="?", choices=LABELS, help=", ".join(LABELS))
+    wanted.add_argument("--undo", action="store_true", help="take the correction back")
+    parser.add_argument("--source", help="the FakeMail account, where several know the id")
+
+
+def label(args: argparse.Namespace, settings: Settings) -> None:
+    """Correct an email's label on the running server, or undo that."""
+    server = Server(settings.base_url, settings.api_token)
+    path = f"/emails/{quote(args.email_id, safe='')}/label" + (f"?source={quote(args.source)}" if args.source else "")
+    answer: Any = server.delete(path) if args.undo else server.post(path, {"classification": args.classification})
+    print(f"{args.email_id}: {answer['classification']} (decided by {answer['decided_by']})")
