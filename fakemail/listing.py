@@ -165,11 +165,12 @@ class _Reader:
         size = max(_SLICE_CHARACTERS, len(rest))
         data = self._read(size)
         whole = data.rstrip(_NOT_ASCII)  # so that no character is cut in two
-        if not whole:
-            whole = data
+        if not data:
+            return False
+        whole = whole or data
         self._offset += len(whole)
         self._text, self._at = rest + whole.decode("utf-8", "surrogatepass"), 0
-        return bool(whole)
+        return True
 
     def _read(self, size: int) -> bytes:
         """A piece that has an ASCII character in it or is the last one."""
