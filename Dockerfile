@@ -1,8 +1,8 @@
 # A slim image in two plain steps: build a virtual environment, then copy it beside the program. Runs as an ordinary user.
 FROM python:3.12-slim AS build
 WORKDIR /app
-COPY requirements.txt .
-RUN python -m venv /app/.venv && /app/.venv/bin/pip install --no-cache-dir --disable-pip-version-check -r requirements.txt
+COPY requirements.lock .
+RUN python -m venv /app/.venv && /app/.venv/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements.lock
 
 FROM python:3.12-slim
 RUN useradd --uid 10001 --create-home --home-dir /home/app app && mkdir -p /data && chown app:app /data

@@ -9,7 +9,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format check python chaos drill sweep seeds screenshots clean
+.PHONY: help run test lint format check lock schemathesis fuzz storms python chaos drill sweep seeds screenshots clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -20,9 +20,10 @@ run: $(VENV)/.run ## set up what is missing, then run the whole system
 test: $(VENV)/.dev ## set up what is missing, then run all tests
 	$(BIN)/python -m pytest $(ARGS)
 
-lint: $(VENV)/.dev ## ruff and mypy
+lint: $(VENV)/.dev ## ruff, bandit and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/bandit -q -ll -c pyproject.toml -r engine storage fakemail classification actors web commands settings.py run.py
 	$(BIN)/mypy engine storage fakemail classification actors web commands settings.py run.py tests
 
 format: $(VENV)/.dev ## let ruff format and mend
@@ -31,6 +32,21 @@ format: $(VENV)/.dev ## let ruff format and mend
 
 check: lint test ## what CI asks for
 
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command "make lock"
+
+lock: $(VENV)/.dev ## write the lock files, with hashes, from requirements*.txt
+	$(LOCK) requirements.txt -o requirements.lock
+	$(LOCK) requirements-dev.txt -o requirements-dev.lock
+
+schemathesis: $(VENV)/.dev ## a long run of schemathesis against /openapi.json (EXAMPLES=500)
+	$(BIN)/python -m tests.security.schema $(or $(EXAMPLES),500)
+
+fuzz: $(VENV)/.dev ## a long run of the parsers' fuzzers (RUNS=1000000)
+	$(BIN)/python -m tests.security.fuzz $(or $(RUNS),1000000)
+
+storms: $(VENV)/.dev ## slow sockets, stuck readers, a webhook storm, idle connects, with figures
+	$(BIN)/python -m tests.security.storms
+
 python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: install it (Debian: apt-get install python3 python3-venv)"; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "Python's venv module is needed: install it (Debian: apt-get install python3-venv)"; exit 1; }
@@ -38,12 +54,12 @@ python:
 $(BIN)/python: | python
 	@$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.run: requirements.txt | $(BIN)/python
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+$(VENV)/.run: requirements.lock | $(BIN)/python
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@touch $@
 
-$(VENV)/.dev: requirements.txt requirements-dev.txt | $(BIN)/python
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+$(VENV)/.dev: requirements.lock requirements-dev.lock | $(BIN)/python
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	@touch $@ $(VENV)/.run
 
 chaos: $(VENV)/.dev ## pull plugs for some minutes: outages, poison, a short drill, a part of the sweep
