@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from engine.mailbox import LogEntry
 from storage.keys import unescape_id
 from storage.records import DeadLetter, StoredResult
 
@@ -59,6 +60,11 @@ def timestamp(at: float | None) -> str | None:
 def encode_event(event: str, data: dict[str, Any] | ResultItem, at: float) -> bytes:
     """One event as the log keeps it: JSON of event, data and timestamp."""
     return _encode(Event(event, data, timestamp(at)))
+
+
+def message(entry: LogEntry) -> bytes:
+    """An entry of the event log as the JSON message that /events, the WebSocket and subscribers get."""
+    return b'{"type":"email_event",%s,"seq":%s}' % (entry.data[1:-1], _encode(entry.seq))
 
 
 def result_item(result: StoredResult) -> dict[str, Any]:

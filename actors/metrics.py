@@ -11,6 +11,15 @@ RECONCILED = "reconciled"
 CANARY_AGE = "canary_age"
 """seconds since a canary last came home, round_trip of that one"""
 
+DELIVERED = "subscription_delivered"
+"""outcome of one try to deliver a message to a subscriber"""
+
+DISABLED = "subscription_disabled"
+"""reason for which a subscriber was given up"""
+
+STATES = "subscription_states"
+"""active, failing, disabled: how many subscribers; lag_seconds of the one that is furthest behind"""
+
 METRICS = (
     Row(
         "emailproc_canary_age_seconds",
@@ -40,5 +49,37 @@ METRICS = (
         LOOK,
         labels=("source", "kind"),
         value=value_of("new"),
+    ),
+    Row(
+        "emailproc_subscription_deliveries_total",
+        Counter,
+        "Tries to deliver a message to a subscriber, by outcome",
+        DELIVERED,
+        labels=("outcome",),
+    ),
+    *(
+        Row(
+            "emailproc_subscriptions",
+            Gauge,
+            "Subscribers, by state",
+            STATES,
+            value=value_of(state),
+            fixed={"state": state},
+        )
+        for state in ("active", "failing", "disabled")
+    ),
+    Row(
+        "emailproc_subscription_lag_seconds",
+        Gauge,
+        "How far the subscriber that is furthest behind is behind the event log",
+        STATES,
+        value=value_of("lag_seconds"),
+    ),
+    Row(
+        "emailproc_subscriptions_disabled_total",
+        Counter,
+        "Subscribers given up, by reason",
+        DISABLED,
+        labels=("reason",),
     ),
 )

@@ -19,6 +19,7 @@ from actors.fetcher import Fetcher
 from actors.following import Follower
 from actors.janitor import Janitor
 from actors.lister import Lister
+from actors.subscriber import Subscriber
 from actors.tasks import Job, TaskRunner
 from actors.undertaker import Undertaker
 from commands.stores import Stores
@@ -37,6 +38,7 @@ from fakemail.simulator_http import simulator_app
 from fakemail.unset import NoFakeMail
 from settings import Settings, is_loopback
 from storage.records import SourceState
+from storage.subscriptions import Subscriptions
 from web.app import Application
 from web.live import Hub
 from web.services import Access, Services, SourceConfig
@@ -160,6 +162,19 @@ class Front:
             ChildSpec(
                 "canary",
                 lambda name: Canary.start(context, pulse=self.pulse, name=name),
+                critical=False,
+                essential=False,
+            ),
+            ChildSpec(
+                "subscriber",
+                lambda name: Subscriber.start(
+                    name=name,
+                    subscriptions=Subscriptions(stores.database),
+                    wait_for_news=self.hub.wait_for_news,
+                    resolve=self._egress().resolve,
+                    token=self.token,
+                    **common,
+                ),
                 critical=False,
                 essential=False,
             ),

@@ -7,7 +7,7 @@ today's tables from their models in step 1 and passes quickly through the later 
 from collections.abc import Callable, Sequence
 
 from engine.errors import SettingsError
-from storage import access_tables, learning_tables, search_tables
+from storage import access_tables, learning_tables, search_tables, subscription_tables
 from storage.models import MODELS, MetaRow, TaskRow
 from storage.statements import execute
 
@@ -38,6 +38,7 @@ STEPS: Sequence[Callable[[], None]] = (
     access_tables.create,
     learning_tables.create,
     _pages_by_result,
+    subscription_tables.create,
 )
 """Step n brings the schema to version n, counted from 1."""
 

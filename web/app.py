@@ -34,7 +34,9 @@ from web import (
     schemas,
     schemas_access,
     schemas_learning,
+    schemas_subscriptions,
     schemas_system,
+    subscriptions,
     system,
     tasks,
 )
@@ -93,6 +95,7 @@ def webhook(_call: Call, **_arguments: str) -> None:
 
 
 s, t, a, n = schemas, schemas_system, schemas_access, schemas_learning
+u = schemas_subscriptions
 ROUTES = (
     Route("POST", "/webhook", webhook, "Say that there is news", "webhook", {202: s.WebhookAccepted}, "public", s.WebhookRequest, any_media=True, problems=(401, 404, 429)),
     Route("POST", "/webhook/{source}", webhook, "Say that a source has news", "webhook", {202: s.WebhookAccepted}, "public", s.WebhookRequest, any_media=True, problems=(401, 404, 429)),
@@ -136,6 +139,13 @@ ROUTES = (
     Route("DELETE", "/tasks/{task_id}", tasks.cancel, "Cancel it", "long work", {200: t.TaskItem}, "full", problems=(404, 409)),
     Route("GET", "/events", system.events, "The event log", "events", {200: t.EventPage}, query=t.EventQuery, problems=(410,)),
     Route("GET", "/ws/emails/{client_id}", system.events_socket, "Real-time updates (WebSocket)", "events", {101: None}, problems=(426,)),
+    Route("GET", "/subscriptions", subscriptions.all_subscriptions, "All subscribers", "subscriptions", {200: u.SubscriptionList}),
+    Route("POST", "/subscriptions", subscriptions.subscribe, "Have a URL told", "subscriptions", {201: u.NewSubscription}, "full", u.SubscriptionRequest, problems=(409, 410)),
+    Route("GET", "/subscriptions/{subscription_id}", subscriptions.one_subscription, "One subscriber", "subscriptions", {200: u.SubscriptionItem}, problems=(404,)),
+    Route("GET", "/subscriptions/{subscription_id}/deliveries", subscriptions.deliveries, "What was sent", "subscriptions", {200: u.DeliveryPage}, query=u.DeliveryQuery, problems=(404,)),
+    Route("POST", "/subscriptions/{subscription_id}/test", subscriptions.test_message, "Send a test message", "subscriptions", {200: u.TestAnswer}, "full", problems=(404,)),
+    Route("POST", "/subscriptions/{subscription_id}/enable", subscriptions.enable, "Go on with it", "subscriptions", {200: u.SubscriptionItem}, "full", u.EnableRequest, problems=(404, 410)),
+    Route("DELETE", "/subscriptions/{subscription_id}", subscriptions.unsubscribe, "Forget it", "subscriptions", {204: None}, "full", problems=(404,)),
     Route("GET", "/health", health.health, "Health", "system", {200: t.HealthAnswer, 503: t.HealthAnswer}, "public"),
     Route("GET", "/health/live", health.live, "Does it live", "system", {200: t.StateAnswer}, "public"),
     Route("GET", "/health/ready", health.ready, "Is it ready", "system", {200: t.StateAnswer, 503: t.StateAnswer}, "public"),

@@ -13,7 +13,7 @@ import msgspec
 import orjson
 from gevent.event import Event
 
-from actors.events import DEAD, PROCESS
+from actors.events import DEAD, PROCESS, message
 from engine.failpoints import reach
 from engine.mailbox import LogEntry, MailboxStore
 from web.websocket import LiveSocket, encode_text
@@ -61,11 +61,6 @@ class Client:
     def is_served(self, seq: str, topic: str) -> bool:
         """Whether the live events that this client gets, or got, reach back to this one."""
         return any(each in self.starts and seq >= self.starts[each] for each in (ALL, topic))
-
-
-def message(entry: LogEntry) -> bytes:
-    """An entry of the event log as the JSON message that /events and the WebSocket give."""
-    return b'{"type":"email_event",%s,"seq":%s}' % (entry.data[1:-1], msgspec.json.encode(entry.seq))
 
 
 def topic_of(entry: LogEntry) -> str:

@@ -11,10 +11,10 @@ from typing import Any
 import gevent
 import msgspec
 
-from actors.events import timestamp
+from actors.events import message, timestamp
 from engine.errors import DependencyTrouble
 from engine.mailbox import LogEntry
-from web.live import ALL, TOPICS, Client, Hub, message, topic_of
+from web.live import ALL, TOPICS, Client, Hub, topic_of
 from web.websocket import LiveSocket, encode_text
 
 PAGE = 500

@@ -29,6 +29,7 @@ PATH_TEXTS = {
     "email_id": "The email's id, percent-encoded, a slash too",
     "letter_id": "The dead letter's number",
     "task_id": "The task's number",
+    "subscription_id": "The subscription's number",
     "rule_id": "The rule's number",
     "version": "The model's version",
     "source": "A FakeMail account by its name",
@@ -36,7 +37,7 @@ PATH_TEXTS = {
     "name": "A file's name",
     "path": "A file's path",
 }
-NUMBERS = ("letter_id", "task_id", "rule_id")
+NUMBERS = ("letter_id", "task_id", "rule_id", "subscription_id")
 TITLES = {
     status: HTTPStatus(status).phrase for status in (400, 401, 403, 404, 409, 410, 413, 415, 422, 426, 429, 500, 503)
 }

@@ -10,13 +10,12 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from actors.events import readable_id, timestamp
+from actors.events import message, readable_id, timestamp
 from engine.mailbox import Depth
 from fakemail.egress import EgressRefused
 from web.assets import PAGE_POLICY, folder, html
 from web.dispatch import Answer, Call
 from web.health import overall
-from web.live import message
 from web.problems import Problem
 from web.results import page_answer
 from web.services import NAME, SourceConfig

@@ -24,6 +24,8 @@ REQUESTS = {
     "/emails/{email_id}/label": {"classification": "intro"},
     "/actors/resize": {"workers": 2},
     "/dead-letters/replay": {"reason": "classifier_error", "dry_run": True},
+    "/subscriptions": {"url": "http://127.0.0.1:9/hook"},
+    "/subscriptions/{subscription_id}/enable": {"after": "beginning"},
     "/setup": {"webhook_url": "http://127.0.0.1:9/webhook"},
     "/login": {"token": "x"},
     "/resync": {"from": "beginning"},
@@ -46,6 +48,7 @@ NAMES = {
     "path": "index.html",
     "task_id": "1",
     "rule_id": "1",
+    "subscription_id": "1",
     "version": weights.load(weights.PACKAGED)[1],
 }
 

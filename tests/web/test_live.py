@@ -5,9 +5,10 @@ import time
 
 import pytest
 
+from actors.events import message
 from engine.mailbox import LogEntry, LogRead
 from web import live
-from web.live import Hub, message
+from web.live import Hub
 from web.live_client import answer
 from web.websocket_frames import encode_text
 

@@ -1,0 +1,75 @@
+"""One signed POST of a message to a subscriber: what it looks like, and what its answer means.
+
+Used by actors/subscriber.py and, for test messages, by web/subscriptions.py. Never raises for what the other side does.
+"""
+
+import time
+from urllib.parse import urlsplit
+
+import msgspec
+
+from fakemail.signature import sign
+from fakemail.transport import Connections, Patience, Resolve, TransportError
+
+PATIENCE = Patience(connect_s=5.0, read_s=15.0, total_s=20.0)
+MAX_ANSWER_BYTES = 64 * 1024
+GONE = 410
+LONGEST_WAIT_S = 3600.0
+
+
+class Posted(msgspec.Struct, frozen=True):
+    """How it went. `error` is None when a 2xx came; `status` None when no answer came."""
+
+    at: float
+    duration_ms: float
+    status: int | None
+    error: str | None
+    retry_after: float | None = None
+
+    @property
+    def gone(self) -> bool:
+        """The subscriber wants nothing more: what Standard Webhooks says of a 410."""
+        return self.status == GONE
+
+
+class Poster:
+    """Posts to one URL over kept connections; ValueError for what is no http or https URL. `resolve` says where it may connect to."""
+
+    def __init__(self, url: str, secret: str, resolve: Resolve | None = None) -> None:
+        self._connections = Connections(url, resolve)
+        parts = urlsplit(url)
+        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        self._head = (
+            f"POST {target} HTTP/1.1\r\nHost: {self._connections.host_header}\r\nUser-Agent: email-processor\r\n"
+            "Content-Type: application/json\r\nAccept-Encoding: identity\r\n"
+        )
+        self._secret = secret
+
+    def post(self, webhook_id: str, body: bytes) -> Posted:
+        """Deliver one message; the same id again means the same message again."""
+        at, began = time.time(), time.perf_counter()
+        signature = sign(self._secret, webhook_id, int(at), body)
+        head = (
+            f"{self._head}Content-Length: {len(body)}\r\nwebhook-id: {webhook_id}\r\n"
+            f"webhook-timestamp: {int(at)}\r\nwebhook-signature: {signature}\r\n\r\n"
+        )
+        status = error = retry_after = None
+        try:
+            answer = self._connections.exchange(head.encode() + body, max_bytes=MAX_ANSWER_BYTES, patience=PATIENCE)
+        except TransportError as trouble:
+            error = str(trouble)
+        else:
+            status = answer.status
+            if not 200 <= status < 300:
+                error = f"status {status}"
+                retry_after = _seconds(answer.headers.get("retry-after", ""))
+        return Posted(at, round((time.perf_counter() - began) * 1000, 3), status, error, retry_after)
+
+    def close(self) -> None:
+        """Close what is idle."""
+        self._connections.close()
+
+
+def _seconds(text: str) -> float | None:
+    """A Retry-After in seconds, an hour at most; a date is left alone."""
+    return min(float(text[:9]), LONGEST_WAIT_S) if text.strip().isascii() and text.strip().isdigit() else None

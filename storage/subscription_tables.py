@@ -1,0 +1,57 @@
+"""The tables of outgoing webhooks: who gets the event log's messages, how far each has come, and what was tried; created by migrations.py."""
+
+# ruff: noqa: D106  (Peewee's inner Meta holds options)
+
+from peewee import BigAutoField, BigIntegerField, BooleanField, DoubleField, IntegerField, SmallIntegerField, TextField
+
+from storage.models import Table
+
+
+class SubscriptionRow(Table):
+    """One subscriber. `position` is the seq of the last message that it has, or "" for none; it only moves from where it was seen."""
+
+    id = BigAutoField()
+    url = TextField()
+    secret = TextField()  # in plain text: whoever signs must have it
+    description = TextField()
+    events = TextField()  # JSON: the kinds it wants; none: all
+    backlog = BooleanField()
+    position = TextField()
+    state = TextField()  # active | disabled
+    reason = TextField(null=True)  # why it is disabled
+    failures = IntegerField()  # in a row, of the message after `position`
+    failing_since = DoubleField(null=True)
+    next_attempt_at = DoubleField(null=True)
+    delivered = BigIntegerField()
+    delivered_at = DoubleField(null=True)
+    created_at = DoubleField()
+
+    class Meta:
+        table_name = "subscription"
+
+
+class DeliveryRow(Table):
+    """One try to deliver a message; the newest of each subscription are kept."""
+
+    id = BigAutoField()
+    subscription = BigIntegerField()
+    webhook_id = TextField()
+    event = TextField()
+    seq = TextField(null=True)
+    attempt = IntegerField()
+    at = DoubleField()
+    duration_ms = DoubleField()
+    status = SmallIntegerField(null=True)  # of the answer; none: there was none
+    error = TextField(null=True)
+
+    class Meta:
+        table_name = "delivery"
+
+
+DeliveryRow.add_index(DeliveryRow.index(DeliveryRow.subscription, DeliveryRow.id, name="delivery_subscription"))
+
+
+def create() -> None:
+    """Both tables, where they are not there yet."""
+    SubscriptionRow.create_table()
+    DeliveryRow.create_table()

@@ -1,0 +1,112 @@
+"""What goes over the wire about outgoing webhooks. As web/schemas.py, whose common types it builds on."""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from web.schemas import Cursor, Limit, Time
+
+EventKind = Literal["new", "process", "retry", "dead", "label"]
+Place = Annotated[
+    str,
+    Meta(
+        max_length=64,
+        description="A `seq`: what comes after it. `beginning`: all that the log has",
+        examples=["beginning"],
+    ),
+]
+Url = Annotated[str, Meta(min_length=1, max_length=2048, examples=["https://example.com/hook"])]
+Secret = Annotated[str, Meta(max_length=200, pattern=r"^whsec_[A-Za-z0-9+/]{32,}={0,2}$")]
+
+
+class SubscriptionRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """Who shall be told, of what, and from where on. Without `after`: from now on.
+
+    `backlog`: emails of the first sync too; without it, only where `after` asks for the past.
+    """
+
+    url: Url
+    events: Annotated[list[EventKind], Meta(max_length=5, description="None: all kinds")] = []
+    after: Place | None = None
+    backlog: bool | None = None
+    secret: Secret | None = None
+    description: Annotated[str, Meta(max_length=200)] = ""
+
+
+class EnableRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """Where to go on; without `after`: where it stood."""
+
+    after: Place | None = None
+
+
+class SubscriptionItem(msgspec.Struct):
+    """One subscriber. `after` is the seq up to which it has all; `failures` are in a row."""
+
+    id: int
+    url: str
+    description: str
+    events: list[EventKind]
+    backlog: bool
+    state: Literal["active", "failing", "disabled"]
+    reason: str | None
+    after: str
+    delivered: int
+    last_delivered_at: Time | None
+    failures: int
+    failing_since: Time | None
+    next_attempt_at: Time | None
+    created_at: Time
+
+
+class NewSubscription(SubscriptionItem):
+    """The only answer with the secret in it."""
+
+    secret: str
+
+
+class SubscriptionList(msgspec.Struct):
+    """Oldest first."""
+
+    items: list[SubscriptionItem]
+
+
+class DeliveryQuery(msgspec.Struct):
+    """A page of the tries."""
+
+    failed: Annotated[bool, Meta(description="Only those that failed")] = False
+    limit: Limit = 20
+    cursor: Cursor | None = None
+
+
+class DeliveryItem(msgspec.Struct):
+    """One try. `error` is null when it was taken, `status` when nobody answered."""
+
+    id: int
+    webhook_id: str
+    event: str
+    seq: str | None
+    attempt: int
+    at: Time
+    duration_ms: float
+    status: int | None
+    error: str | None
+
+
+class DeliveryPage(msgspec.Struct):
+    """Newest first; the last 500 of each subscription are kept."""
+
+    items: list[DeliveryItem]
+    next_cursor: str | None
+
+
+class TestAnswer(msgspec.Struct):
+    """How the test message fared."""
+
+    __test__ = False
+
+    webhook_id: str
+    delivered: bool
+    status: int | None
+    error: str | None
+    duration_ms: float

@@ -1,0 +1,182 @@
+"""`/subscriptions`: a URL gets the very messages of the event log, signed, in order, from any place on; actors/subscriber.py delivers.
+
+Handlers of web/app.py's table. URLs go through the egress rules here, and again at each connection.
+"""
+
+import secrets
+import time
+from typing import Any
+
+import msgspec
+
+from actors.events import timestamp
+from actors.posting import Poster
+from fakemail.egress import EgressRefused
+from fakemail.signature import new_secret
+from storage.subscriptions import Delivery, Subscription, Subscriptions, TooManyError
+from web.dispatch import Answer, Call
+from web.problems import Problem
+from web.results import page_answer
+from web.validation import make_cursor, read_cursor
+
+BEGINNING = "beginning"
+FROM_THE_OLDEST = ""
+
+
+def all_subscriptions(call: Call) -> dict[str, Any]:
+    """Who is told, and how far each has come."""
+    return {"items": [_item(each) for each in _store(call).all()]}
+
+
+def subscribe(call: Call) -> Answer:
+    """Tell this URL from now on, or from `after` on. The answer alone has the secret: keep it.
+
+    Each message is POSTed as it stands in `/events`, in order, one after another, signed by Standard Webhooks (`webhook-id`, `webhook-timestamp`,
+    `webhook-signature`). Any 2xx takes it; else it comes again with growing pauses, the same `webhook-id` each time. After a day of
+    failures the subscription is disabled; a 410 does so at once. A message may come twice, and none is left out; where the log does
+    not reach back far enough, a message of type `gap` says so.
+    """
+    asked = call.body
+    _check_url(call, asked.url)
+    made = Subscription(
+        id=0,
+        url=asked.url,
+        secret=asked.secret or new_secret(),
+        description=asked.description,
+        events=tuple(dict.fromkeys(asked.events)),
+        backlog=asked.after is not None if asked.backlog is None else asked.backlog,
+        position=_place(call, asked.after),
+        state="active",
+        reason=None,
+        failures=0,
+        failing_since=None,
+        next_attempt_at=None,
+        delivered=0,
+        delivered_at=None,
+        created_at=time.time(),
+    )
+    try:
+        kept = _store(call).create(made)
+    except TooManyError as error:
+        raise Problem(409, str(error)) from None
+    return Answer({**_item(kept), "secret": kept.secret}, 201, headers=(("Location", f"/subscriptions/{kept.id}"),))
+
+
+def one_subscription(call: Call, subscription_id: str) -> dict[str, Any]:
+    """One of them."""
+    return _item(_found(call, subscription_id))
+
+
+def unsubscribe(call: Call, subscription_id: str) -> Answer:
+    """Tell it nothing more, and forget it."""
+    if not _store(call).delete(_number(subscription_id)):
+        raise Problem(404, "there is no such subscription")
+    return Answer(None, 204)
+
+
+def enable(call: Call, subscription_id: str) -> dict[str, Any]:
+    """Go on with one that was disabled, or try again now; from where it stood, or from `after` on."""
+    found = _found(call, subscription_id)
+    after = None if call.body.after is None else _place(call, call.body.after)
+    enabled = _store(call).enable(found.id, after)
+    if enabled is None:
+        raise Problem(404, "there is no such subscription")
+    return _item(enabled)
+
+
+def test_message(call: Call, subscription_id: str) -> dict[str, Any]:
+    """Send it a message of type `test` now, signed as all are, and tell how that went; its place in the log stays."""
+    found = _found(call, subscription_id)
+    webhook_id = f"test_{secrets.token_hex(12)}"
+    text = {"type": "test", "timestamp": timestamp(time.time()), "data": {"subscription": found.id}}
+    poster = Poster(found.url, found.secret, call.services.egress.resolve)
+    posted = poster.post(webhook_id, msgspec.json.encode(text))
+    poster.close()
+    tried = Delivery(found.id, webhook_id, "test", None, 1, posted.at, posted.duration_ms, posted.status, posted.error)
+    _store(call).note(tried)
+    return {
+        "webhook_id": webhook_id,
+        "delivered": posted.error is None,
+        "status": posted.status,
+        "error": posted.error,
+        "duration_ms": posted.duration_ms,
+    }
+
+
+def deliveries(call: Call, subscription_id: str) -> Answer:
+    """What was sent to it, newest first: each try with its answer."""
+    found, query = _found(call, subscription_id), call.query
+    before = read_cursor("deliveries", query.cursor)
+    items, following = _store(call).deliveries(found.id, before, query.limit, failed=query.failed)
+    shown = [
+        {
+            "id": each.id,
+            "webhook_id": each.webhook_id,
+            "event": each.event,
+            "seq": each.seq,
+            "attempt": each.attempt,
+            "at": timestamp(each.at),
+            "duration_ms": each.duration_ms,
+            "status": each.status,
+            "error": each.error,
+        }
+        for each in items
+    ]
+    return page_answer(call, shown, make_cursor("deliveries", following))
+
+
+def _store(call: Call) -> Subscriptions:
+    return Subscriptions(call.services.database)
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
+
+
+def _found(call: Call, subscription_id: str) -> Subscription:
+    found = _store(call).get(_number(subscription_id))
+    if found is None:
+        raise Problem(404, "there is no such subscription")
+    return found
+
+
+def _check_url(call: Call, url: str) -> None:
+    try:
+        call.services.egress.check(url)
+    except EgressRefused as refused:
+        raise Problem(422, f"url: {refused}", errors=[{"field": "url", "message": str(refused)}]) from None
+
+
+def _place(call: Call, after: str | None) -> str:
+    """Where in the log it begins; Problem 410 for a place that the log does not reach back to."""
+    log = call.services.mailboxes
+    if after is None:
+        return log.log_bounds()[1]
+    if after == BEGINNING:
+        return FROM_THE_OLDEST
+    page = log.read_log(after, count=1)
+    if page.gap:
+        oldest, newest = log.log_bounds()
+        detail = f"the log does not go back to this seq: {page.gap}"
+        raise Problem(410, detail, reason=page.gap, oldest=oldest, newest=newest)
+    return after
+
+
+def _item(each: Subscription) -> dict[str, Any]:
+    failing = each.state == "active" and each.failures > 0
+    return {
+        "id": each.id,
+        "url": each.url,
+        "description": each.description,
+        "events": list(each.events),
+        "backlog": each.backlog,
+        "state": "failing" if failing else each.state,
+        "reason": each.reason,
+        "after": each.position,
+        "delivered": each.delivered,
+        "last_delivered_at": timestamp(each.delivered_at),
+        "failures": each.failures,
+        "failing_since": timestamp(each.failing_since),
+        "next_attempt_at": timestamp(each.next_attempt_at),
+        "created_at": timestamp(each.created_at),
+    }
