@@ -12,7 +12,7 @@ import redis
 from redis.commands.core import Script
 
 from engine.failpoints import reach
-from storage.redis_client import connect, trouble
+from storage.redis_client import Lines, connect, trouble
 from storage.redis_keys import Keys
 
 FOLDER = Path(__file__).parent / "scripts"
@@ -54,6 +54,9 @@ class RedisStore:
         self._client: Any = connect(url, connections=connections)
         self._waiting: Any = connect(url, connections=2 * connections, patience=self.BLOCK_PIECE)
         self._scripts = {name: Script(self._client, text_of(name)) for name in PRELUDES}
+        pool = self._client.connection_pool
+        # A Sentinel's pool looks after its connections itself.
+        self._lines = Lines(pool, connections) if type(pool) is redis.BlockingConnectionPool else None
 
     def close(self) -> None:
         """Close all connections, when no greenlet is in a call any more; the store may be used again."""
@@ -63,9 +66,17 @@ class RedisStore:
     def _run(self, name: str, keys: Sequence[str], args: Sequence[Any]) -> Any:
         reach("before.", name)
         with trouble():
-            answer = self._scripts[name](keys, args)
+            answer = self._evaluate(self._scripts[name], keys, args)
         reach("after.", name)
         return answer
+
+    def _evaluate(self, script: Script, keys: Sequence[str], args: Sequence[Any]) -> Any:
+        if self._lines is None:
+            return script(keys, args)
+        try:
+            return self._lines.call(("EVALSHA", script.sha, len(keys), *keys, *args))
+        except redis.exceptions.NoScriptError:
+            return script(keys, args)
 
     def _call(self, *command: Any) -> Any:
         with trouble():
