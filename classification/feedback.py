@@ -22,12 +22,14 @@ DAY_CAP = 25.0
 """The corrections of one day to one label weigh together no more than so many of them: a busy day must not tilt the model."""
 
 SHARE_LIMIT = 0.1
-"""On the sample no label's share may move by more than this; the change is made smaller until that holds."""
+"""On the sample no label's share may move by more than this, or two emails; the change is made smaller until that holds."""
 
 SHRINK = (1.0, 0.75, 0.5, 0.35, 0.25, 0.15, 0.1, 0.05)
 CERTAINTY = 0.97
 PENALTY = 0.3
-LEAST_ANCHOR = 20.0
+LEAST_ANCHOR, MOST_OF_ONE = 20.0, 0.2
+"""The sample weighs together as much as the corrections, or this; one of its emails no more than a fifth of a correction."""
+
 STEPS, STEP_SIZE = 250, 0.05
 FOLDS = 5
 LEAST_TO_HOLD_OUT = 10
@@ -149,7 +151,7 @@ def _inputs(classifier: Classifier, encoded: Encoded, labels: Ints, trust: Float
         signals=encoded.signals.astype(np.float64),
         log_odds=classifier.log_odds(encoded).astype(np.float64),
         targets=targets,
-        counts=np.concatenate([trust, np.full(rest, min(anchor, 1.0))]),
+        counts=np.concatenate([trust, np.full(rest, min(anchor, MOST_OF_ONE))]),
         used=used,
     )
 
@@ -197,11 +199,12 @@ def _guarded(
     """Make the change smaller until the labels' shares on the sample stay near what they were: (change, strength, share moved)."""
     before = _chances(inputs.log_odds, calibration)[corrected:]
     smaller, strength, moved = change, 0.0, 0.0
+    limit = max(SHARE_LIMIT, 2 / max(len(before), 1))
     for strength in SHRINK:
         smaller = change.times(strength)
         after = _chances(inputs.log_odds + smaller.log_odds(inputs), calibration)[corrected:]
         moved = float(np.abs(after.mean(axis=0) - before.mean(axis=0)).max()) if len(before) else 0.0
-        if moved <= SHARE_LIMIT:
+        if moved <= limit:
             break
     return smaller, strength, moved
 
