@@ -18,7 +18,7 @@ from classification.records import LABELS, UNKNOWN, Classification, Email, Evide
 
 __all__ = ["LABELS", "MIN_CONFIDENCE", "Classification", "Classifier", "Email", "Evidence", "Explanation"]
 
-# Chosen on cross-validation: below it a label is wrong more often than `unknown` is; see docs/model-card.md.
+# Low on purpose: four labels share 1, so few emails lie below; docs/model-card.md says what a higher one costs.
 MIN_CONFIDENCE = 0.35
 _SLICE = 256
 
