@@ -57,7 +57,7 @@ def train(system):
 
 def versions_by_process(system, prefix):
     """Send mail until both worker processes have labelled some: process → versions of the model it used."""
-    found = {}
+    found: dict[str, set[str]] = {}
     deadline = time.monotonic() + 30
     number = 0
     while len(found) < 2:

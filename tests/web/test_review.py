@@ -4,7 +4,8 @@ from dataclasses import replace
 
 from engine.errors import DependencyTrouble
 
-TORN = {"confidence": 0.4, "probabilities": {"meeting": 0.4, "promotion": 0.35, "intro": 0.15, "unknown": 0.1}}
+CHANCES = {"meeting": 0.4, "promotion": 0.35, "intro": 0.15, "unknown": 0.1}
+TORN = {"confidence": 0.4, "probabilities": CHANCES}
 
 
 class Opinionated:
@@ -32,7 +33,7 @@ def ids(page):
 
 def test_the_least_certain_come_first_page_by_page(system, index):
     system.process("a", **TORN)
-    system.process("b", confidence=0.5, probabilities={**TORN["probabilities"], "meeting": 0.5, "promotion": 0.25})
+    system.process("b", confidence=0.5, probabilities={**CHANCES, "meeting": 0.5, "promotion": 0.25})
     system.process("sure")
     index()
     page = system.client.get("/review?limit=1").json
