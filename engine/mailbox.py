@@ -207,4 +207,4 @@ class MailboxStore(Protocol):
         """Calls since `last` (None: from now on) → (new last, topics)."""
 
     def ping(self) -> float:
-        """Round trip in seconds."""
+        """Round trip of a small write in seconds; raises where the store takes none."""

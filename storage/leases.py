@@ -51,7 +51,7 @@ class RedisPresence(RedisStore):
         return entries[-1][0].decode(), list(dict.fromkeys(fields[b"t"].decode() for _, fields in entries))
 
     def ping(self) -> float:
-        """Round trip in seconds."""
+        """Round trip of a small write in seconds: a server that is full or read-only would still answer PING."""
         start = perf_counter()
-        self._call("PING")
+        self._call("SET", self.keys.probe, 1, "EX", 60)
         return perf_counter() - start

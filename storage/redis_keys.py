@@ -12,6 +12,7 @@ All keys of a system share one hash tag, so that a cluster keeps them in one slo
     ep:{NAMESPACE}:processes              hash    process → until when it lives, and what it says of itself
     ep:{NAMESPACE}:lease:NAME             string  the holder's random token
     ep:{NAMESPACE}:calls                  stream  "read again": topics, capped
+    ep:{NAMESPACE}:probe                  string  written to see that writing is possible
 """
 
 import hashlib
@@ -31,6 +32,7 @@ class Keys:
         self.log = (f"{self._root}:log", f"{self._root}:log:meta")
         self.processes = f"{self._root}:processes"
         self.calls = f"{self._root}:calls"
+        self.probe = f"{self._root}:probe"
         self._blocks: dict[str, tuple[str, ...]] = {}
 
     def block(self, mailbox: str) -> tuple[str, ...]:

@@ -368,3 +368,13 @@ def test_whatever_is_killed_and_repeated_each_message_is_handed_on_once(box, see
     told = Counter(entry.data.decode() for entry in box.read_log("", count=500).entries)
     assert done == told == Counter(one.key for lane in LANES for one in letters(15, lane))
     assert all(depth.bytes == 0 for depth in box.depths("fetch").values())
+
+
+def test_a_server_that_takes_no_writes_does_not_pass_for_well(box, redis_client):
+    assert box.ping() > 0
+    redis_client.config_set("maxmemory", "1")
+    try:
+        with pytest.raises(DependencyTrouble, match="OOM|maxmemory"):
+            box.ping()
+    finally:
+        redis_client.config_set("maxmemory", "0")
