@@ -1,7 +1,7 @@
 """Classifies emails and saves the results: the pool's actor. Work first, then one transaction, then acknowledge and tell.
 
 The user's rules are asked beside the model; what both say is kept, and a rule's classification goes first. The first
-slice of each batch is offered to the shadow model.
+emails of each batch are offered to the shadow model.
 """
 
 import time
@@ -21,6 +21,9 @@ from storage.results import ResultStore
 BATCH = 256
 SLICE = 32
 """Emails between two yields to the hub: a few milliseconds of work."""
+
+SAMPLE = 16
+"""Emails of a batch that the shadow is asked about: all of a small one, a sixteenth of a full one, so that a burst costs little more."""
 
 
 Judge = Callable[[Sequence[Readable]], Sequence[Verdict | None]]

@@ -19,7 +19,7 @@ from storage.model_files import ModelStore
 log = logging.getLogger(__name__)
 
 WAITING = 256
-SLICE = 8
+SLICE = 16
 FLUSH_S = 2.0
 
 
