@@ -46,7 +46,7 @@ from web.dispatch import SAFE, Answer, App, Call, Headers, Route, endpoint, raw_
 from web.figures import Figures, queue_of, settled
 from web.health import Health
 from web.live import QUEUE, STATS
-from web.openapi import document
+from web.openapi import NUMBERS, document
 from web.problems import Problem
 from web.server import HardenedServer, serve
 from web.server_body import Environ, StartResponse, cap_by_path
@@ -69,6 +69,8 @@ PUSH_EVERY_S = 1.0
 SESSIONS_EVERY_S = 2.0
 SOCKETS_AT_ONCE = 50
 SOCKET_PATH = re.compile(r"/ws/emails/[^/]+")
+FILTERS = {"path": "rest", **dict.fromkeys(NUMBERS, "number")}
+"""What a path's parameter may be; where it is a number, a word beside it is a path of its own."""
 PARAMETER = re.compile(r"\{(\w+)\}")
 NOTED_OF_SIMULATOR = {"/simulator/reset", "/simulator/faults"}
 UNRESERVED = re.compile(r"%(2[dDeE]|3[0-9]|4[1-9a-fA-F]|5[0-9aAfF]|6[1-9a-fA-F]|7[0-9aAeE])")
@@ -155,7 +157,7 @@ ROUTES = (
     Route("GET", "/docs/{name}", docs.swagger_file, "Files of that page", "system", {200: None}, "page", media="text/css", problems=(404,)),
     Route("GET", "/static/{path}", static_file, "Files of the dashboard", "system", {200: None}, "page", media="text/css", problems=(404,)),
     Route("GET", "/login", login.login_page, "Page to log in", "access", {200: None}, "page", media="text/html"),
-    Route("POST", "/login", login.login, "Begin a session", "access", {200: t.LoginAnswer, 303: None}, "page", any_media=True, problems=(401, 409, 413, 415, 422)),
+    Route("POST", "/login", login.login, "Begin a session", "access", {200: t.LoginAnswer, 303: None}, "page", any_media=True, form=t.LoginRequest, problems=(401, 409, 413, 415, 422)),
     Route("POST", "/logout", login.logout, "End the session", "access", {204: None, 303: None}, "page", query=a.LogoutQuery, any_media=True, problems=(401,)),
     Route("GET", "/actions", actions.all_actions, "Who did what", "access", {200: a.ActionPage}, query=a.ActionQuery),
 )  # fmt: skip
@@ -268,12 +270,11 @@ class Application(App):
     def _register(self) -> bottle.Bottle:
         app = bottle.Bottle()
         app.router.add_filter("segment", lambda _: (r"[^/]+", unquote_segment, None))
+        app.router.add_filter("number", lambda _: (r"[0-9]+", unquote_segment, None))
         app.router.add_filter("rest", lambda _: (r".+", unquote_segment, None))
         app.default_error_handler = self._routing_error
         for route in ROUTES:
-            rule = PARAMETER.sub(
-                lambda match: f"<{match[1]}:{'rest' if match[1] == 'path' else 'segment'}>", route.path
-            )
+            rule = PARAMETER.sub(lambda match: f"<{match[1]}:{FILTERS.get(match[1], 'segment')}>", route.path)
             app.route(rule, route.method, endpoint(route, self), skip=True)
         return app
 

@@ -54,6 +54,7 @@ class Route:
     media: str = JSON_MEDIA
     problems: tuple[int, ...] = ()
     any_media: bool = False  # the handler reads the body itself
+    form: Any = None  # what it finds there, as JSON or as a form
     acts: bool = True  # an unsafe method with `full` access: what was done is written down
 
 

@@ -11,7 +11,7 @@ import msgspec
 from actors.deciding import Score
 from actors.events import readable_id, timestamp
 from actors.reprocessing import KIND as REPROCESS
-from storage.model_files import Difference, ModelInfo, Roles
+from storage.model_files import Difference, ModelInfo
 from storage.reading import EmailFilter
 from web.dispatch import Answer, Call
 from web.problems import Problem
@@ -28,7 +28,7 @@ def all_models(call: Call) -> dict[str, Any]:
     """All models, newest first, with the shadow's agreement on live mail and on the emails that people corrected."""
     learning, deciders = call.services.learning, call.services.classifier
     roles = learning.models.roles()
-    live = roles.live or deciders.packaged.version
+    live = deciders.live(roles)
     by_role = {roles.previous: "previous", roles.shadow: "shadow", live: "live"}
     shadow = roles.shadow
     compared = [deciders.load(version) for version in (live, shadow) if version]
@@ -38,7 +38,11 @@ def all_models(call: Call) -> dict[str, Any]:
         "shadow": shadow,
         "previous": roles.previous,
         "items": [
-            model_item(each, by_role.get(each.version), scores.get(each.version)) for each in learning.models.all()
+            {
+                **model_item(each, by_role.get(each.version), scores.get(each.version)),
+                "usable": deciders.can_use(each),
+            }
+            for each in learning.models.all()
         ],
         "agreement": agreement(learning.models.agreement(live, shadow)) if shadow else None,
         "differing": [_differing(each) for each in learning.models.differences(shadow, DIFFERING)] if shadow else [],
@@ -100,13 +104,15 @@ def promote(call: Call, version: str) -> dict[str, Any]:
     """
     models, packaged = call.services.learning.models, call.services.classifier.packaged.version
     roles = models.roles()
-    live = roles.live or packaged
+    live = call.services.classifier.live(roles)
     forced = call.query.force or (bool(call.raw.strip()) and read_model(call.raw, PromoteQuery).force)
     if version not in {live, roles.previous} and not forced:
         _compare(call, live, version)
     elif call.services.classifier.load(version) is None:
         raise Problem(404, f"there is no model {version[:100]!r} that could be used")
-    return _roles_item(call, models.promote(version, packaged), packaged)
+    roles = models.promote(version, packaged)
+    call.services.mailboxes.call(CONTROL)
+    return {"live": roles.live or packaged, "previous": roles.previous, "shadow": roles.shadow}
 
 
 def _compare(call: Call, live: str, version: str) -> None:
@@ -126,11 +132,6 @@ def _compare(call: Call, live: str, version: str) -> None:
             live=score_item(before),
             candidate=score_item(after),
         )
-
-
-def _roles_item(call: Call, roles: Roles, packaged: str) -> dict[str, Any]:
-    call.services.mailboxes.call(CONTROL)
-    return {"live": roles.live or packaged, "previous": roles.previous, "shadow": roles.shadow}
 
 
 def reprocess(call: Call) -> Answer:

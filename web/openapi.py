@@ -16,6 +16,7 @@ from web.problems import JSON_MEDIA, MEDIA
 from web.schemas import ProblemAnswer
 
 REF = "#/components/schemas/{name}"
+FORM_MEDIA = "application/x-www-form-urlencoded"
 PARAMETER = re.compile(r"\{(\w+)\}")
 ALWAYS = (400, 500, 503)
 BY_ACCESS = {
@@ -39,7 +40,8 @@ PATH_TEXTS = {
 }
 NUMBERS = ("letter_id", "task_id", "rule_id", "subscription_id")
 TITLES = {
-    status: HTTPStatus(status).phrase for status in (400, 401, 403, 404, 409, 410, 413, 415, 422, 426, 429, 500, 503)
+    status: HTTPStatus(status).phrase
+    for status in (400, 401, 403, 404, 409, 410, 413, 414, 415, 422, 426, 429, 500, 503)
 }
 
 
@@ -80,7 +82,7 @@ def document(routes: Sequence[Route], version: str) -> dict[str, Any]:
 def _schemas(routes: Iterable[Route]) -> dict[str, Any]:
     models: dict[Any, None] = {ProblemAnswer: None}
     for route in routes:
-        for model in (route.request, route.query, *route.answers.values()):
+        for model in (route.request, route.form, route.query, *route.answers.values()):
             if model is not None:
                 models[model] = None
     _, schemas = msgspec.json.schema_components(list(models), ref_template=REF)
@@ -100,6 +102,11 @@ def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
     }
     if doc := (route.handler.__doc__ or "").strip():
         operation["description"] = " ".join(doc.split())
+    if route.form is not None:
+        content = {
+            media: schema for kind in (JSON_MEDIA, FORM_MEDIA) for media, schema in _content(route.form, kind).items()
+        }
+        operation["requestBody"] = {"required": True, "content": content}
     if route.request is not None:
         operation["requestBody"] = {"required": True, "content": _content(route.request, JSON_MEDIA)}
     if route.access in ("public", "page"):
@@ -133,7 +140,7 @@ def _query_parameter(name: str, schema: dict[str, Any]) -> dict[str, Any]:
     """One field of a query model; `null`, its way to say absent, is no value that a query could carry."""
     choices = [each for each in schema.get("anyOf", []) if each.get("type") != "null"]
     plain = {**choices[0]} if len(choices) == 1 else {key: value for key, value in schema.items() if key != "default"}
-    parameter: dict[str, Any] = {"name": name, "in": "query", "required": False}
+    parameter: dict[str, Any] = {"name": name, "in": "query", "required": False, "allowEmptyValue": True}
     if "description" in plain:
         parameter["description"] = plain.pop("description")
     if "enum" in plain:
@@ -153,6 +160,8 @@ def _responses(route: Route) -> dict[str, Any]:
             response["content"] = {route.media: {"schema": {"type": "string"}}}
         found[str(status)] = response
     problems = {*ALWAYS, *BY_ACCESS[route.access], *route.problems}
+    if route.query is not None:
+        problems.add(414)
     if route.request is not None:
         problems |= {413} if route.any_media else {413, 415, 422}
     for status in sorted(problems - set(route.answers)):

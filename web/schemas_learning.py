@@ -158,7 +158,10 @@ class CorrectedScore(msgspec.Struct):
 
 
 class ModelItem(msgspec.Struct):
-    """A model; `figures` were measured when it was made, `corrected` is measured now (for the live one and the shadow)."""
+    """A model; `figures` were measured when it was made, `corrected` is measured now (for the live one and the shadow).
+
+    `usable`: this release can run it, since it ships it or ships the one that it was trained from.
+    """
 
     version: str
     role: Literal["live", "shadow", "previous"] | None
@@ -168,6 +171,7 @@ class ModelItem(msgspec.Struct):
     size_bytes: Count
     figures: dict[str, Any]
     corrected: CorrectedScore | None
+    usable: bool
 
 
 class DifferingEmail(msgspec.Struct):

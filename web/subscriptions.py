@@ -12,7 +12,7 @@ import msgspec
 from actors.events import timestamp
 from actors.posting import Poster
 from fakemail.egress import EgressRefused
-from fakemail.signature import new_secret
+from fakemail.signature import keys, new_secret
 from storage.subscriptions import Delivery, Subscription, Subscriptions, TooManyError
 from web.dispatch import Answer, Call
 from web.problems import Problem
@@ -38,6 +38,7 @@ def subscribe(call: Call) -> Answer:
     """
     asked = call.body
     _check_url(call, asked.url)
+    _check_secret(asked.secret)
     made = Subscription(
         id=0,
         url=asked.url,
@@ -138,6 +139,14 @@ def _found(call: Call, subscription_id: str) -> Subscription:
     if found is None:
         raise Problem(404, "there is no such subscription")
     return found
+
+
+def _check_secret(secret: str | None) -> None:
+    try:
+        keys(secret or new_secret())
+    except ValueError as error:
+        message = str(error)
+        raise Problem(422, f"secret: {message}", errors=[{"field": "secret", "message": message}]) from None
 
 
 def _check_url(call: Call, url: str) -> None:

@@ -8,6 +8,7 @@ import base64
 import binascii
 import json
 import re
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import Any, NoReturn, TypeVar
 from urllib.parse import parse_qsl
@@ -21,6 +22,7 @@ T = TypeVar("T")
 MAX_DEPTH = 32
 MAX_DIGITS = 19
 MAX_QUERY_FIELDS = 64
+FIRST_SECOND = -62_135_596_800  # the year 1
 LAST_SECOND = 253_370_764_800  # the year 9999, whose end no calendar arithmetic may pass
 CURSOR = re.compile(r"([a-z]{1,16}):([0-9]{1,18})", re.ASCII)
 DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
@@ -71,10 +73,20 @@ def read_query(query: str, kind: type[T]) -> T:
         twice = next(name for name in names if names.count(name) > 1)
         raise Problem(400, f"{twice}: it stands in the query twice")
     try:
-        return msgspec.convert({name: value for name, value in values.items() if value}, kind, strict=False)
+        read = msgspec.convert({name: value for name, value in values.items() if value}, kind, strict=False)
     except msgspec.ValidationError as error:
         field, message = _explain(error)
         raise Problem(400, f"{field}: {message}" if field else message, errors=[_entry(field, message)]) from None
+    _refuse_null(values, read)
+    return read
+
+
+def _refuse_null(values: Mapping[str, str], read: Any) -> None:
+    """The word "null" is no number and no choice, though msgspec reads it as one that is absent."""
+    for field in msgspec.structs.fields(read):
+        if values.get(field.encode_name, "").lower() == "null" and getattr(read, field.name) is None:
+            message = "must not be null"
+            raise Problem(400, f"{field.encode_name}: {message}", errors=[_entry(field.encode_name, message)])
 
 
 def make_cursor(kind: str, before: int | None) -> str | None:
@@ -104,7 +116,7 @@ def read_time(name: str, text: str | None) -> float | None:
         seconds = _seconds(text)
     except (ValueError, OverflowError):
         seconds = None
-    if seconds is None or not 0 <= seconds < LAST_SECOND:
+    if seconds is None or not FIRST_SECOND <= seconds < LAST_SECOND:
         raise Problem(400, f"{name}: must be a date or a time in ISO 8601, such as 2026-01-31 or 2026-01-31T12:00:00Z")
     return seconds
 
