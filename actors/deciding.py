@@ -23,7 +23,7 @@ from engine.control import Control
 from engine.errors import DependencyTrouble
 from engine.supervision import backoff
 from storage.corrections import Corrections
-from storage.model_files import PACKAGED, ModelStore, Roles
+from storage.model_files import PACKAGED, ModelInfo, ModelStore, Roles
 from storage.records import Content
 from storage.rules import RuleStore, StoredRule
 
@@ -169,9 +169,9 @@ class Deciders:
 
     def _take_roles(self, roles: Roles) -> None:
         live = roles.live or self.packaged.version
-        if live != self.classifier.version and (found := self.load(live)):
-            self.classifier = self._wrap(found)
-            log.info("model %s is live", live)
+        if live != self.classifier.version:
+            self.classifier = self._wrap(self.load(live) or self.packaged)
+            log.info("model %s is live", self.classifier.version)
         if roles.shadow in (None, self.classifier.version):
             self.shadow.use(None)
         elif self.shadow.version != roles.shadow:
@@ -181,14 +181,26 @@ class Deciders:
         """Put the packaged model's file into SQL, so that nodes of another release can follow when it is promoted; whether it is new there."""
         return self._models.add(self.packaged.version, PACKAGED_FILE.read_bytes(), origin=PACKAGED)
 
+    def live(self, roles: Roles) -> str:
+        """The version that is live by these roles: the packaged one while nobody was promoted whom this program can use."""
+        info = self._models.get(roles.live) if roles.live else None
+        return info.version if info and self.can_use(info) else self.packaged.version
+
+    def can_use(self, model: ModelInfo) -> bool:
+        """A model goes with the program that can read what it learned on: the one that ships it, or ships what it was trained from."""
+        return self.packaged.version in (model.version, model.parent)
+
     def load(self, version: str) -> Classifier | None:
-        """Make a model ready, from SQL where it is not the packaged one; None, with a line in the log, where that cannot be."""
+        """Make a model ready, from SQL where it is not in use already; None, with a line in the log, where that cannot be."""
         for known in (self.packaged, self.classifier, self.shadow.classifier):
             if known is not None and known.version == version:
                 return known
-        file = self._models.file(version)
-        if file is None:
+        info, file = self._models.get(version), self._models.file(version)
+        if info is None or file is None:
             log.error("model %s is not in the database", version)
+            return None
+        if not self.can_use(info):
+            log.error("model %s was trained from a model of another release: train again", version)
             return None
         try:
             found: Classifier = off_the_hub(classifier_of, file, self.packaged.min_confidence)

@@ -25,6 +25,7 @@ DIFFERENCES_KEPT = 1_000
 """So many emails on which a shadow differs are remembered."""
 
 PACKAGED, FEEDBACK = "packaged", "feedback"
+COLUMNS = "version, origin, parent, created_at, figures, length(file)"
 
 
 class Roles(msgspec.Struct, frozen=True):
@@ -84,6 +85,10 @@ class ModelStore:
         """Give all models, newest first."""
         return self._db.read(_all)
 
+    def get(self, version: str) -> ModelInfo | None:
+        """Give one model."""
+        return self._db.read(_get, version)
+
     def file(self, version: str) -> bytes | None:
         """Give a model's file."""
         return self._db.read(_file, version)
@@ -133,13 +138,17 @@ def _add(version: str, file: bytes, origin: str, parent: str | None, figures: st
 
 
 def _all() -> list[ModelInfo]:
-    rows = execute(
-        "SELECT version, origin, parent, created_at, figures, length(file) FROM model_file ORDER BY created_at DESC, version"
-    )
-    return [
-        ModelInfo(version, origin, parent, created_at, msgspec.json.decode(figures), size)
-        for version, origin, parent, created_at, figures, size in rows
-    ]
+    return [_info(row) for row in execute(f"SELECT {COLUMNS} FROM model_file ORDER BY created_at DESC, version")]
+
+
+def _get(version: str) -> ModelInfo | None:
+    rows = execute(f"SELECT {COLUMNS} FROM model_file WHERE version = ?", [version])
+    return _info(rows[0]) if rows else None
+
+
+def _info(row: tuple[Any, ...]) -> ModelInfo:
+    version, origin, parent, created_at, figures, size = row
+    return ModelInfo(version, origin, parent, created_at, msgspec.json.decode(figures), size)
 
 
 def _file(version: str) -> bytes | None:

@@ -131,7 +131,7 @@ def test_a_promoted_model_is_live_in_every_process_and_so_is_the_old_one_again(
 ):
     processes = [process(), process()]
     file, version = other
-    models.add(version, file, origin=FEEDBACK)
+    models.add(version, file, origin=FEEDBACK, parent=packaged.version)
     models.promote(version, packaged.version)
     mailboxes.call("control")
     eventually(lambda: [each.version for each in processes] == [version, version])
@@ -141,10 +141,13 @@ def test_a_promoted_model_is_live_in_every_process_and_so_is_the_old_one_again(
     eventually(lambda: [each.classify([MEETING])[0].label for each in processes] == ["meeting", "meeting"])
 
 
-def test_a_model_that_is_broken_or_nowhere_leaves_the_old_one_live(process, models, packaged):
+def test_a_model_that_is_broken_or_nowhere_or_of_another_release_leaves_the_packaged_one_live(
+    process, models, packaged, other
+):
     deciders = process(reread=0.05)
-    models.add("broken", b"no model", origin=FEEDBACK)
-    for version in ("broken", "nowhere"):
+    models.add("broken", b"no model", origin=FEEDBACK, parent=packaged.version)
+    models.add("older", other[0], origin=FEEDBACK, parent="shipped-before")
+    for version in ("broken", "nowhere", "older"):
         models.promote(version, packaged.version)
         gevent.sleep(0.1)
         assert deciders.version == packaged.version
@@ -198,7 +201,7 @@ def test_the_shadow_counts_and_names_what_it_says_otherwise(
     process, models, started, context, database, put, packaged, other
 ):
     file, version = other
-    models.add(version, file, origin=FEEDBACK)
+    models.add(version, file, origin=FEEDBACK, parent=packaged.version)
     models.set_shadow(version)
     deciders, results = process(reread=0.05), ResultStore(database)
     eventually(lambda: deciders.shadow.version == version)

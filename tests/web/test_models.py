@@ -24,7 +24,9 @@ def models(system, other):
     """A system with the packaged model live and another one beside it."""
     file, version = other
     system.services.classifier.keep_packaged()
-    system.services.learning.models.add(version, file, origin=FEEDBACK, figures={"corrections": 3})
+    system.services.learning.models.add(
+        version, file, origin=FEEDBACK, parent=system.services.classifier.version, figures={"corrections": 3}
+    )
     system.services.learning.models.set_shadow(version)
     system.process("a", content=MEETING)
     return system
@@ -91,8 +93,11 @@ def test_a_model_that_is_worse_on_the_corrections_is_refused_unless_forced(model
 
 
 def test_a_model_that_is_not_there_or_broken_cannot_be_promoted(models):
-    models.services.learning.models.add("broken", b"no model", origin=FEEDBACK)
-    for version in ("nothing", "broken"):
+    store, packaged = models.services.learning.models, models.services.classifier.version
+    store.add("broken", b"no model", origin=FEEDBACK, parent=packaged)
+    store.add("older", store.file(packaged), origin=FEEDBACK, parent="shipped-before")
+    assert {each["version"]: each["usable"] for each in models.client.get("/models").json["items"]}["older"] is False
+    for version in ("nothing", "broken", "older"):
         assert models.client.post(f"/models/{version}/promote").status == 404
         assert models.client.post(f"/models/{version}/promote?force=true").status == 404
 
