@@ -45,12 +45,16 @@ class Health:
         }
         self.probes = {name: Probe(check, keep=keep, patience=PATIENCE_S) for name, (check, keep) in checks.items()}
         self.well_since: float | None = time.monotonic()
+        self.waits: dict[str, str] = {}
 
     def components(self) -> dict[str, dict[str, Any]]:
         """Name → status, latency in milliseconds, reason."""
         for probe in self.probes.values():
             probe.start()
         found = {name: _component(*probe.latest()) for name, probe in self.probes.items()}
+        for name, reason in self.waits.items():
+            if name in found and found[name]["status"] == HEALTHY:  # a lock or a full disk stops writers alone
+                found[name] |= {"status": DEGRADED, "reason": reason}
         obstacle = self.services.obstacle()
         if obstacle and found["database"]["status"] == HEALTHY:
             found["database"] |= {"status": DEGRADED, "reason": obstacle}
@@ -84,7 +88,9 @@ class Health:
 
     def _actors(self) -> float:
         began = time.perf_counter()
+        self.waits = {}
         alive = self.services.mailboxes.alive()
+        self.waits = {name: reason for info in alive.values() for name, reason in _waits(info)}
         if not alive:
             raise Unwell("no process has been heard of for 5 seconds", UNHEALTHY)
         failed = [name for info in alive.values() for name in _failed(info)]
@@ -141,6 +147,12 @@ def ready(call: Call) -> Answer:
 
 def _failed(info: Mapping[str, Any]) -> list[str]:
     return [str(actor.get("name")) for actor in info.get("actors", ()) if actor.get("state") == "failed"]
+
+
+def _waits(info: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(dependency, why) of the actors that wait for one; engine/actor.py puts its name before the colon."""
+    reasons = [str(actor.get("reason")) for actor in info.get("actors", ()) if actor.get("state") == "waiting"]
+    return [(name, f"actors wait: {why.strip()[:300]}") for name, _, why in (each.partition(":") for each in reasons)]
 
 
 def _component(seconds: float | None, error: BaseException | None) -> dict[str, Any]:

@@ -374,7 +374,7 @@ def test_a_server_that_takes_no_writes_does_not_pass_for_well(box, redis_client)
     assert box.ping() > 0
     redis_client.config_set("maxmemory", "1")
     try:
-        with pytest.raises(DependencyTrouble, match="OOM"):
+        with pytest.raises(DependencyTrouble, match="maxmemory"):
             box.ping()
     finally:
         redis_client.config_set("maxmemory", "0")

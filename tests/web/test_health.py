@@ -149,3 +149,10 @@ def test_too_little_free_disk_is_degraded_with_its_reason(system):
     system.services.obstacle = lambda: "10 MB are free"
     database = system.client.get("/health").json["components"]["database"]
     assert (database["status"], database["reason"]) == ("degraded", "10 MB are free")
+
+
+def test_what_actors_wait_for_is_not_well_although_it_answers(system):
+    actors = [{"name": "janitor", "state": "waiting", "reason": "database: database is locked"}]
+    system.services.mailboxes.beat("node/front", {**HEARTBEAT, "actors": actors}, ttl=60)
+    database = system.client.get("/health").json["components"]["database"]
+    assert (database["status"], database["reason"]) == ("degraded", "actors wait: database is locked")

@@ -1,0 +1,274 @@
+"""`python -m tests.chaos.scale flushall|restored|firstsync|soak|frozen`: what only shows with many emails, or after a long time.
+
+Each part starts a system of its own, prints its figures as one line of JSON a step, and ends what it started. By command: they take minutes.
+"""
+
+# ruff: noqa: T201  (a command)
+
+import argparse
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import redis
+import requests
+
+from commands.drill.system import System, clean_environ, free_port, system, until
+from commands.venv import ROOT
+
+LAG = re.compile(r"^emailproc_hub_lag_longest_seconds\{.*\} (\S+)", re.MULTILINE)
+REST_S = 20.0
+
+
+class Mill:
+    """A system that follows a FakeMail of made-up emails."""
+
+    def __init__(self, folder: Path, **environ: str) -> None:
+        self.port = free_port()
+        self.mail = self._start_mail()
+        url = f"http://127.0.0.1:{self.port}"
+        defaults = {"PROCESSOR_PROCESSES": "1", "POLL_INTERVAL_S": "1", "LOG_LEVEL": "WARNING"}
+        self.system: System = system(folder / "system", url, **{**defaults, **environ})
+        self.url = url
+        self.session = requests.Session()
+        self.count = 0
+
+    def _start_mail(self) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen([sys.executable, "-m", "tests.chaos.millions", str(self.port)], cwd=ROOT)
+
+    def grow(self, count: int) -> None:
+        """FakeMail receives so many more, and tells us."""
+        self.count += count
+        until("FakeMail", lambda: self._post(f"{self.url}/grow", {"count": count}), 20)
+        self._post(f"{self.system.url}/webhook", {"history_id": self.count})
+
+    def _post(self, url: str, body: dict[str, int]) -> bool:
+        with suppress(requests.RequestException):
+            return self.session.post(url, json=body, timeout=10).ok
+        return False
+
+    def audit(self) -> dict[str, int]:
+        """The books; {} when nobody answers."""
+        return self.system.get("/audit", timeout=30) or {}
+
+    def done(self) -> bool:
+        """Everything has its result."""
+        return self.audit().get("results", 0) >= self.count
+
+    def settle(self, seconds: float) -> float:
+        """Wait for that; how long it took."""
+        began = time.monotonic()
+        until(f"{self.count} results ({self.audit()})", self.done, seconds, pause=0.2)
+        return time.monotonic() - began
+
+    @property
+    def database(self) -> Path:
+        """The database's file."""
+        return Path(self.system.environ["DATA_DIR"]) / "emails.db"
+
+    def box(self) -> "redis.Redis":
+        """The embedded Valkey."""
+        return redis.Redis.from_url(f"unix://{self.system.environ['DATA_DIR']}/valkey/valkey.sock")
+
+    def memory(self) -> dict[str, dict[str, int]]:
+        """Role → RSS now and at its peak, in MiB, and open files."""
+        found = {}
+        for seen in self.system.tree():
+            with suppress(OSError):
+                status = Path(f"/proc/{seen.pid}/status").read_text()
+                sizes = {
+                    name: int(value) for name, value in re.findall(r"^(VmHWM|VmRSS):\s+(\d+) kB", status, re.MULTILINE)
+                }
+                files = len(list(Path(f"/proc/{seen.pid}/fd").iterdir()))
+                found[seen.role] = {"rss": sizes["VmRSS"] // 1024, "peak": sizes["VmHWM"] // 1024, "files": files}
+        return found
+
+    def greenlets(self) -> dict[str, int]:
+        """Role → greenlets that live, as each process says at SIGUSR1."""
+        log = self.system.folder / "serve.log"
+        found = {}
+        for seen in self.system.tree():
+            if seen.role in ("front", "worker"):
+                begun = log.stat().st_size
+                os.kill(seen.pid, signal.SIGUSR1)
+                time.sleep(2.0)
+                found[seen.role] = log.read_text()[begun:].count("+--- <")
+        return found
+
+    def end(self) -> None:
+        """All of it."""
+        self.system.kill_all()
+        self.mail.kill()
+        self.mail.wait()
+
+
+@contextmanager
+def mill(**environ: str) -> Iterator[Mill]:
+    """One that is ready."""
+    folder = Path(tempfile.mkdtemp(prefix="ep-mill-"))
+    made = Mill(folder, **environ)
+    try:
+        made.system.start()
+        made.system.ready()
+        yield made
+    finally:
+        made.end()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def say(step: str, **figures: Any) -> None:
+    """One line."""
+    print(json.dumps({"step": step, **figures}), flush=True)
+
+
+def flushall(count: int = 20_000) -> None:
+    """A Redis that forgets everything under load, beside the same without."""
+    with mill() as running:
+        running.grow(count)
+        say("undisturbed", emails=count, seconds=round(running.settle(600), 1))
+        before = running.count
+        running.grow(count)
+        until("a third of them", lambda: running.audit().get("results", 0) > before + count // 3, 300, pause=0.05)
+        began, audit = time.monotonic(), running.audit()
+        running.box().flushall()
+        running.settle(600)
+        say("flushed", open_then=audit["queued"], whole_after_s=round(time.monotonic() - began, 1), **running.audit())
+
+
+def restored(count: int = 5_000) -> None:
+    """A database from before the last emails, put back as a bare copy, and by `restore`; Redis stays as new as it was."""
+    with mill() as running:
+        running.grow(2_000)
+        running.settle(120)
+        backup = running.system.folder / "before.backup"
+        environ = {**clean_environ(), **running.system.environ}
+        command = [sys.executable, str(ROOT / "run.py")]
+        subprocess.run([*command, "backup", str(backup)], env=environ, check=True, capture_output=True)
+        for way in ("copied", "restored"):
+            running.grow(count)
+            running.settle(240)
+            running.system.stop()
+            if way == "copied":
+                for path in running.database.parent.glob("emails.db*"):
+                    path.unlink()
+                shutil.copy(backup, running.database)
+            else:
+                subprocess.run([*command, "restore", str(backup), "--yes"], env=environ, check=True)
+            began = time.monotonic()
+            running.system.start()
+            running.system.ready()
+            ready, audit = time.monotonic() - began, running.audit()
+            running.settle(240)
+            say(
+                way,
+                ready_s=round(ready, 1),
+                results_then=audit["results"],
+                whole_after_s=round(time.monotonic() - began, 1),
+                **running.audit(),
+            )
+
+
+def firstsync(count: int = 1_000_000) -> None:
+    """So many ids in one listing."""
+    with mill(POLL_INTERVAL_S="30") as running:
+        say("idle", memory=running.memory())
+        began = time.monotonic()
+        running.grow(count)
+        until("the first result", lambda: running.audit().get("results", 0) > 0, 600, pause=0.1)
+        say("first", seconds=round(time.monotonic() - began, 1), memory=running.memory())
+        until("all listed", lambda: running.audit().get("listed", 0) >= count, 3_600, pause=1.0)
+        say("listed", seconds=round(time.monotonic() - began, 1), memory=running.memory(), **running.audit())
+        while not running.done():
+            time.sleep(30)
+            say("at", seconds=round(time.monotonic() - began), memory=running.memory(), **running.audit())
+        say("last", seconds=round(time.monotonic() - began, 1), memory=running.memory(), **running.audit())
+
+
+def soak(few: int = 20_000, many: int = 200_000) -> None:
+    """What is held after few and after many, at rest."""
+    with mill() as running:
+        for target in (few, many):
+            while running.count < target:
+                running.grow(min(5_000, target - running.count))
+                running.settle(600)
+            time.sleep(REST_S)
+            say(
+                "rest",
+                emails=target,
+                memory=running.memory(),
+                greenlets=running.greenlets(),
+                redis_mb=running.box().info("memory")["used_memory"] >> 20,
+            )
+
+
+def frozen(seconds: float = 60.0) -> None:
+    """A FakeMail that accepts and never answers."""
+    with mill(LOG_LEVEL="INFO") as running:
+        running.grow(3_000)
+        running.settle(120)
+        say("before", memory=running.memory())
+        running.grow(500)
+        running.mail.send_signal(signal.SIGSTOP)
+        lags, slowest = [0.0], 0.0
+        statuses: dict[str, int] = {}
+        ends = time.monotonic() + seconds
+        while time.monotonic() < ends:
+            began = time.monotonic()
+            answer = requests.get(f"{running.system.url}/health", timeout=20)
+            status = (
+                f"{answer.status_code} {answer.json()['status']} {answer.json()['components']['fakemail']['status']}"
+            )
+            statuses[status] = statuses.get(status, 0) + 1
+            slowest = max(slowest, time.monotonic() - began)
+            lags += map(float, LAG.findall(requests.get(f"{running.system.url}/metrics", timeout=20).text))
+            time.sleep(0.5)
+        say(
+            "frozen",
+            health=statuses,
+            slowest_health_s=round(slowest, 2),
+            longest_lag_ms=round(max(lags) * 1000),
+            memory=running.memory(),
+        )
+        running.mail.send_signal(signal.SIGCONT)
+        began = time.monotonic()
+        running.settle(120)
+        took = time.monotonic() - began
+        until("health", lambda: (running.system.get("/health") or {}).get("status") == "healthy", 60)
+        say(
+            "thawed",
+            whole_after_s=round(took, 1),
+            healthy_after_s=round(time.monotonic() - began, 1),
+            **running.audit(),
+        )
+
+
+PARTS: dict[str, Callable[..., None]] = {
+    "flushall": flushall,
+    "restored": restored,
+    "firstsync": firstsync,
+    "soak": soak,
+    "frozen": frozen,
+}
+
+
+def main() -> None:
+    """Run one part."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("part", choices=PARTS)
+    parser.add_argument("numbers", nargs="*", type=int, help="how many, if not as usual")
+    args = parser.parse_args()
+    PARTS[args.part](*args.numbers)
+
+
+if __name__ == "__main__":
+    main()
