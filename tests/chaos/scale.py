@@ -163,7 +163,7 @@ def restored(count: int = 5_000) -> None:
                     path.unlink()
                 shutil.copy(backup, running.database)
             else:
-                subprocess.run([*command, "restore", str(backup), "--yes"], env=environ, check=True)
+                subprocess.run([*command, "restore", str(backup)], env=environ, check=True)
             began = time.monotonic()
             running.system.start()
             running.system.ready()
