@@ -157,7 +157,8 @@ def _responses(route: Route) -> dict[str, Any]:
         if model is not None:
             response["content"] = _content(model, route.media)
         elif status == HTTPStatus.OK:
-            response["content"] = {route.media: {"schema": {"type": "string"}}}
+            kind = "object" if route.media == JSON_MEDIA else "string"
+            response["content"] = {route.media: {"schema": {"type": kind}}}
         found[str(status)] = response
     problems = {*ALWAYS, *BY_ACCESS[route.access], *route.problems}
     if route.query is not None:

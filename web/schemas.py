@@ -59,8 +59,8 @@ class ProblemAnswer(msgspec.Struct, rename={"kind": "type"}):
     title: str
     status: int
     detail: str
-    instance: str
     request_id: str
+    instance: str | msgspec.UnsetType = msgspec.UNSET
     errors: list[FieldError] | msgspec.UnsetType = msgspec.UNSET
     dependency: str | msgspec.UnsetType = msgspec.UNSET
     state: str | msgspec.UnsetType = msgspec.UNSET
@@ -160,7 +160,7 @@ class Explanation(msgspec.Struct):
 
 
 class ResultItem(msgspec.Struct):
-    """A result; `confidence` is the probability that this label is right."""
+    """A result; `confidence` is the probability that the model's label is right, `rule_id` the rule that decided, if one did."""
 
     email_id: EmailId
     source: str
@@ -176,6 +176,7 @@ class ResultItem(msgspec.Struct):
     queued_ms: float | None
     total_ms: float | None
     truncated: bool
+    rule_id: int | None = None
 
 
 class ListedResult(ResultItem, kw_only=True):

@@ -296,7 +296,13 @@ def main(argv: Sequence[str]) -> int:
                 text=True,
                 check=False,
             )
-            ok, how = done.returncode == 0, "guided by coverage"
+            found_it = any(
+                sign in done.stderr for sign in ("Uncaught Python exception", "ERROR: libFuzzer", "Traceback")
+            )
+            ok = (
+                f"Done {runs} " in done.stderr and not found_it
+            )  # the exit code is the interpreter's, which may stumble at its end
+            how = "guided by coverage"
             if not ok:
                 sys.stderr.write(done.stderr[-3000:])
         else:

@@ -1,0 +1,81 @@
+"""Schemathesis against a real system's /openapi.json: all checks, examples, edges, random data and sequences of calls.
+
+`python -m tests.security.schema EXAMPLES` runs long with a random seed; test_schema.py runs it bounded, with a fixed one, in CI.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.flow.system import System, mails
+
+HERE = Path(__file__).parent
+PHASES = "examples,coverage,fuzzing"
+
+
+def check(
+    url: str, examples: int, *, seed: int | None = None, phases: str = PHASES, seconds: float = 3600
+) -> tuple[int, str]:
+    """Exit code and report of one run."""
+    command = [
+        Path(sys.executable).with_name("schemathesis"),
+        "--config-file",
+        HERE / "schemathesis.toml",
+        "run",
+        f"{url}/openapi.json",
+    ]
+    options = [
+        "--checks",
+        "all",
+        "--phases",
+        phases,
+        "--max-examples",
+        str(examples),
+        "--continue-on-failure",
+        "--no-color",
+    ]
+    options += ["--warnings", "off", "--workers", "2", "--request-timeout", "20"] + (
+        ["--seed", str(seed)] if seed is not None else []
+    )
+    with tempfile.TemporaryDirectory(prefix="ep-schema-") as folder:  # it leaves its examples where it runs
+        done = subprocess.run(
+            [*map(str, command), *options],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+            env=dict(os.environ),
+        )
+    return done.returncode, done.stdout + done.stderr
+
+
+def filled(system: System) -> System:
+    """With something to find: results, dead letters, odd ids."""
+    odd = [
+        {"id": name, "subject": f"About {name}", "body": "50 % off, today only"} for name in ("1", "a/b", "\u00fc", "'")
+    ]
+    system.send(*mails(20), *odd)
+    system.settle(24)
+    return system
+
+
+def main(argv: list[str]) -> int:
+    """A long run."""
+    with tempfile.TemporaryDirectory(prefix="ep-schema-") as folder:
+        system = filled(System(Path(folder) / "data", {"PROCESSOR_PROCESSES": "0"}).start())
+        try:
+            code, report = check(system.url, int(argv[0]), phases=f"{PHASES},stateful")
+        finally:
+            system.stop()
+    sys.stdout.write(report)
+    if "Traceback" in system.log():
+        sys.stdout.write(f"the server's log has a traceback:\n{system.log()}")
+        return 1
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
