@@ -39,6 +39,7 @@ class ResultItem(msgspec.Struct):
     truncated: bool
     subject: str | msgspec.UnsetType = msgspec.UNSET
     sender: str | msgspec.UnsetType = msgspec.UNSET
+    rule_id: int | None = None
 
 
 class Event(msgspec.Struct):
@@ -92,6 +93,7 @@ def _item(result: StoredResult, subject: str | msgspec.UnsetType, sender: str | 
         result.truncated,
         subject,
         sender,
+        result.rule_id if result.decided_by == "rule" else None,
     )
 
 

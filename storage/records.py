@@ -123,6 +123,7 @@ class StoredResult(msgspec.Struct, frozen=True):
     sender: str
     truncated: bool
     times: dict[str, float] = {}
+    rule_id: int | None = None  # whose classification the rules gave, whoever decided in the end
 
 
 class Attempt(msgspec.Struct, frozen=True):

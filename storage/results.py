@@ -202,6 +202,7 @@ def _stored(fresh: _Fresh, result_id: int) -> StoredResult:
         sender=clean(content.sender),
         truncated=content.truncated,
         times=result.times,
+        rule_id=result.rule_id,
     )
 
 

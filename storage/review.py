@@ -37,7 +37,6 @@ class ReviewItem(msgspec.Struct, frozen=True):
     score: float
     reasons: tuple[str, ...]
     rule_label: str | None
-    rule_id: int | None
     shadow_label: str | None
     shadow_confidence: float | None
     fakemail_label: str | None
@@ -66,7 +65,7 @@ class ReviewStore:
 def _queue(source: str | None, shadow: str | None, start: int, limit: int) -> tuple[list[ReviewItem], int]:
     ours, params = ("", []) if source is None else (" AND source.name = ?", [source])
     rows = execute(
-        f"SELECT {RESULT_COLUMNS}, result.rule_label, result.rule_id, said.shadow_label, said.confidence, opinion.label, "
+        f"SELECT {RESULT_COLUMNS}, result.rule_label, said.shadow_label, said.confidence, opinion.label, "
         f"opinion.confidence FROM ({_candidates()}) AS candidate JOIN result ON result.ref = candidate.ref "
         f"JOIN {RESULT_TABLES.removeprefix('result JOIN ')} "
         "LEFT JOIN shadow_difference AS said ON said.ref = result.ref AND said.shadow = ? "
@@ -88,7 +87,7 @@ def _candidates() -> str:
 
 
 def _item(row: tuple[Any, ...]) -> ReviewItem:
-    *columns, rule, rule_id, shadow, shadow_confidence, opinion, opinion_confidence = row
+    *columns, rule, shadow, shadow_confidence, opinion, opinion_confidence = row
     result = stored_result(tuple(columns))
     others = {"shadow": shadow, "rule": rule, "fakemail": opinion}
     contested = [who for who, label in others.items() if label is not None and LABELS[label] != result.model_label]
@@ -100,7 +99,6 @@ def _item(row: tuple[Any, ...]) -> ReviewItem:
         score=round(unsure + sum(CONTESTED[who] for who in contested), 4),
         reasons=tuple(reasons),
         rule_label=None if rule is None else LABELS[rule],
-        rule_id=rule_id,
         shadow_label=None if shadow is None else LABELS[shadow],
         shadow_confidence=shadow_confidence,
         fakemail_label=None if opinion is None else LABELS[opinion],

@@ -20,7 +20,7 @@ RESULT_COLUMNS = (
     "result.id, result.ref, source.name, book.key, result.label, result.confidence, result.decided_by, "
     "result.model_label, result.probabilities, result.model_version, result.below_threshold, result.runner_up, "
     "result.processed_at, result.processor_id, result.processing_ms, result.queued_ms, result.total_ms, "
-    "content.subject, content.sender, content.truncated, result.times"
+    "content.subject, content.sender, content.truncated, result.times, result.rule_id"
 )
 RESULT_TABLES = (
     "result JOIN book ON book.id = result.ref JOIN source ON source.id = book.source "
@@ -97,6 +97,7 @@ def stored_result(row: tuple[Any, ...]) -> StoredResult:
         sender=row[18] or "",
         truncated=bool(row[19]),
         times=_times.decode(row[20]),
+        rule_id=row[21],
     )
 
 

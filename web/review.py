@@ -50,7 +50,7 @@ def review_item(item: ReviewItem, similar: int) -> dict[str, Any]:
         "score": item.score,
         "reasons": item.reasons,
         "shadow": _opinion(item.shadow_label, item.shadow_confidence),
-        "rule": _opinion(item.rule_label, None, item.rule_id),
+        "rule": _opinion(item.rule_label, None, result.rule_id),
         "fakemail": _opinion(item.fakemail_label, item.fakemail_confidence),
         "similar": similar,
     }

@@ -160,7 +160,7 @@ class Explanation(msgspec.Struct):
 
 
 class ResultItem(msgspec.Struct):
-    """A result; `confidence` is the probability that the model's label is right, `rule_id` the rule that decided, if one did."""
+    """A result; `confidence` is the probability that this label is right, `rule_id` the rule that decided, if one did."""
 
     email_id: EmailId
     source: str

@@ -54,7 +54,7 @@ def test_what_others_contest_rises_and_says_who(reviews, saved, db):
     assert items["shadowed"].reasons == ("uncertain", "shadow", "fakemail")
     assert (items["shadowed"].shadow_label, items["shadowed"].fakemail_label) == ("intro", "promotion")
     assert (items["plain"].reasons, items["plain"].fakemail_label) == (("uncertain",), "meeting")
-    assert (items["ruled"].reasons, items["ruled"].rule_label, items["ruled"].rule_id) == (("rule",), "intro", 3)
+    assert (items["ruled"].reasons, items["ruled"].rule_label, items["ruled"].result.rule_id) == (("rule",), "intro", 3)
     assert keys(reviews.queue(None, None, 0, 10)) == ["shadowed", "plain", "ruled"]
 
 
