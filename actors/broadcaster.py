@@ -24,14 +24,22 @@ class Broadcaster(ServiceActor):
     """Nothing durable is lost with it: a client that missed something asks the log itself, from the last seq that it saw."""
 
     def __init__(
-        self, *, name: str, bus: Bus, store: MailboxStore, publish: Publish, gap: Callable[[str], None]
+        self,
+        *,
+        name: str,
+        bus: Bus,
+        store: MailboxStore,
+        publish: Publish,
+        gap: Callable[[str], None],
+        published: Callable[[], str | None] = lambda: None,
     ) -> None:
         super().__init__(name=name, kind="broadcaster", bus=bus)
-        self.store, self.publish, self.gap = store, publish, gap
+        self.store, self.publish, self.gap, self.published = store, publish, gap, published
         self.last: str | None = None
 
     def on_start(self) -> None:
-        """Begin to read, from now on (a restarted one goes on where it was)."""
+        """Begin to read: after what was `published` last, so that a restarted one goes on where it was, else from now on."""
+        self.last = self.published()
         self.spawn(self._read)
 
     def _read(self) -> None:

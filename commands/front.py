@@ -145,7 +145,13 @@ class Front:
             ),
             ChildSpec(
                 "broadcaster",
-                lambda name: Broadcaster.start(name=name, publish=self.hub.publish, gap=self.hub.gap, **common),
+                lambda name: Broadcaster.start(
+                    name=name,
+                    publish=self.hub.publish,
+                    gap=self.hub.gap,
+                    published=lambda: self.hub.last,
+                    **common,
+                ),
             ),
             ChildSpec(
                 "janitor",
