@@ -61,6 +61,15 @@ COMMANDS = {
         "list, show, replay or delete what failed for good", "commands.dead_letters", "run", "add_arguments"
     ),
     "status": Command("the running system in a few lines", "commands.status", "run", "add_arguments"),
+    "tail": Command("what happens, as it happens", "commands.tail", "run", "add_arguments"),
+    "search": Command("find stored emails", "commands.reading", "search", "add_search_arguments"),
+    "export": Command("write results as NDJSON or CSV", "commands.reading", "export", "add_export_arguments"),
+    "doctor": Command(
+        "look at settings, stores, FakeMail and the server, and say what to do",
+        "commands.doctor",
+        "run",
+        "add_arguments",
+    ),
     "backup": Command(
         "copy the database to a file, while the system runs or not", "commands.backup", "backup", "add_arguments"
     ),
@@ -76,11 +85,15 @@ COMMANDS = {
         "run",
         "add_arguments",
     ),
-    "failpoints": Command("list the points at which a test may kill a process", "commands.failpoints", "run"),
+    "failpoints": Command(
+        "list the points at which a test may kill a process", "commands.failpoints", "run", "add_arguments"
+    ),
     "secret": Command(
         "make a webhook secret, or change it while the system runs", "commands.secret", "run", "add_arguments"
     ),
-    "config": Command("the settings in force and where they came from", "commands.offline", "show_config"),
+    "config": Command(
+        "the settings in force and where they came from", "commands.offline", "show_config", "add_config_arguments"
+    ),
 }
 
 

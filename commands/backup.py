@@ -1,6 +1,7 @@
 """`run.py backup PATH` and `restore PATH`: the books and results as one file. Redis needs no backup: it is filled from the books."""
 
 import argparse
+import json
 from pathlib import Path
 
 from commands.client import CommandError
@@ -13,6 +14,7 @@ from storage.database import Database
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The argument of both commands."""
     parser.add_argument("path", type=Path, metavar="PATH", help="the backup file")
+    parser.add_argument("--json", action="store_true", help="for machines")
 
 
 def backup(args: argparse.Namespace, settings: Settings) -> None:
@@ -27,7 +29,7 @@ def backup(args: argparse.Namespace, settings: Settings) -> None:
         raise CommandError(f"{args.path}: {error.strerror or error}") from None
     finally:
         database.close()
-    print(f"{args.path}: {size:,} bytes")
+    print(json.dumps({"path": str(args.path), "bytes": size}) if args.json else f"{args.path}: {size:,} bytes")
 
 
 def restore(args: argparse.Namespace, settings: Settings) -> None:
@@ -40,6 +42,7 @@ def restore(args: argparse.Namespace, settings: Settings) -> None:
             books_id = copies.restore(settings.database, args.path)
     except OSError as error:
         raise CommandError(f"{args.path}: {error.strerror or error}") from None
-    print(
+    text = (
         f"restored as books {books_id}: the next start feeds again what is open, and lists the history from its cursor"
     )
+    print(json.dumps({"books_id": books_id}) if args.json else text)

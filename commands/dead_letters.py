@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 from commands.client import Server
-from commands.offline import printable
+from commands.terminal import printable
 from settings import Settings
 
 

@@ -1,13 +1,22 @@
 """`run.py failpoints`: the points at which a test may kill a process, and what has happened when each is reached."""
 
 import argparse
+import json
 
 from engine.failpoints import POINTS, VARIABLE
 from settings import Settings
 
 
-def run(_args: argparse.Namespace, _settings: Settings) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    parser.add_argument("--json", action="store_true", help="for machines")
+
+
+def run(args: argparse.Namespace, _settings: Settings) -> None:
     """Print the table."""
+    if args.json:
+        print(json.dumps(POINTS))
+        return
     print(f"armed by {VARIABLE}=ROLE:NAME[:HIT], with ROLE front, worker or all\n")
     for name, text in POINTS.items():
         print(f"{name:<22} {text}")

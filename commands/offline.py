@@ -12,6 +12,7 @@ from classification.mailfiles import iter_messages
 from classification.mime import parse_message
 from classification.model import MIN_CONFIDENCE, Classifier, Email
 from commands.client import CommandError
+from commands.terminal import printable
 from settings import Settings
 
 
@@ -73,8 +74,17 @@ def evaluate_file(args: argparse.Namespace, settings: Settings) -> None:
     print(json.dumps(report.to_dict()) if args.json else report.to_text())
 
 
-def show_config(_args: argparse.Namespace, settings: Settings) -> None:
+def add_config_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `config`."""
+    parser.add_argument("--json", action="store_true", help="for machines")
+
+
+def show_config(args: argparse.Namespace, settings: Settings) -> None:
     """The settings in force and where they came from; secrets are masked."""
+    if args.json:
+        rows = settings.describe()
+        print(json.dumps([{"name": name, "value": value, "from": source} for name, value, source in rows]))
+        return
     for name, value, source in settings.describe():
         print(f"{name:<28} {value:<40} {source}")
 
@@ -83,11 +93,6 @@ def load_classifier(settings: Settings) -> Classifier:
     """The packaged model, with the threshold of the settings."""
     threshold = settings.classifier_min_confidence
     return Classifier.load(min_confidence=MIN_CONFIDENCE if threshold is None else threshold)
-
-
-def printable(text: str) -> str:
-    """Text of strangers, safe on a terminal: control characters and line breaks are shown as spaces."""
-    return "".join(char if char.isprintable() else " " for char in text)
 
 
 def _messages(name: str) -> list[bytes]:

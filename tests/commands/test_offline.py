@@ -131,7 +131,7 @@ def test_evaluate_of_a_file_that_is_not_there_is_one_line(tmp_path):
 
 
 def test_config_shows_every_setting_and_no_secret(capsys):
-    offline.show_config(argparse.Namespace(), Settings(api_token="hunter2", port=8010))
+    offline.show_config(argparse.Namespace(json=False), Settings(api_token="hunter2", port=8010))
     lines = capsys.readouterr().out.splitlines()
     assert any(line.split()[:2] == ["PORT", "8010"] for line in lines)
     assert any(line.split()[:2] == ["API_TOKEN", "********"] for line in lines)

@@ -1,0 +1,254 @@
+"""`run.py doctor`: looks at settings, disk, Redis, database, FakeMail and the running server, and says what to do. Works with the server down."""
+
+import argparse
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from commands.client import CommandError, Server
+from commands.terminal import paint
+from engine.errors import DependencyTrouble, EngineError
+from fakemail.client import FakeMailClient
+from settings import Settings, is_loopback
+from storage.database import Database
+from storage.migrations import STEPS
+from storage.redis_client import check_server, connect
+from storage.statements import execute
+
+MIB = 1024 * 1024
+MARKS = {"ok": ("ok  ", "green"), "note": ("note", "yellow"), "bad": ("bad ", "red")}
+NEARLY_FULL = 0.8
+CHECKED_BYTES = 512 * MIB
+"""A larger file is not read through: that would take minutes."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at. `level`: ok, note (it works), bad; `advice` says what to do."""
+
+    about: str
+    level: str
+    text: str
+    advice: str = ""
+
+
+Findings = Iterator[Finding]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    parser.add_argument("--json", action="store_true", help="for machines")
+
+
+def run(args: argparse.Namespace, settings: Settings) -> int:
+    """Look at everything; exit code 1 when something is bad."""
+    checks: tuple[tuple[str, Callable[[Settings], Findings]], ...] = (
+        ("settings", _settings),
+        ("disk", _disk),
+        ("redis", _redis),
+        ("database", _database),
+        ("fakemail", _fakemail),
+        ("server", _server),
+    )
+    found = [finding for about, check in checks for finding in _looked(about, check, settings)]
+    if args.json:
+        print(json.dumps([asdict(each) for each in found]))
+    else:
+        print("\n".join(_line(each) for each in found))
+    return int(any(each.level == "bad" for each in found))
+
+
+def _looked(about: str, check: Callable[[Settings], Findings], settings: Settings) -> list[Finding]:
+    found: list[Finding] = []
+    try:
+        for each in check(settings):
+            found.append(each)  # noqa: PERF402  (what was found before an error is kept)
+    except (EngineError, CommandError, OSError) as error:
+        found.append(Finding(about, "bad", str(error) or type(error).__name__, ADVICE.get(about, "")))
+    return found
+
+
+ADVICE = {
+    "redis": "start it, or let REDIS_URL name the one that runs; without any of them the embedded Valkey is used",
+    "database": "start it, or look at DATABASE_URL and at the rights of the file",
+    "fakemail": "look at FAKEMAIL_API_URL and FAKEMAIL_API_TOKEN; mail waits at FakeMail meanwhile",
+}
+
+
+def _settings(settings: Settings) -> Findings:
+    set_here = sum(source != "default" for _, _, source in settings.describe())
+    version = ".".join(map(str, sys.version_info[:3]))
+    yield Finding("settings", "ok", f"{set_here} set, the others have their defaults; Python {version}")
+    if not is_loopback(settings.host) and not settings.webhook_secret:
+        yield Finding(
+            "settings", "note", f"HOST={settings.host} without WEBHOOK_SECRET: anybody may send webhooks",
+            "`python run.py secret new` makes one for FakeMail and for us",
+        )  # fmt: skip
+    if not is_loopback(settings.host) and not settings.api_token:
+        yield Finding("settings", "note", "others may reach the API without a token", "set API_TOKEN")
+
+
+def _disk(settings: Settings) -> Findings:
+    folder = settings.data_dir.absolute()
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    if not os.access(there, os.W_OK):
+        yield Finding("disk", "bad", f"{there} cannot be written", "give this user the right, or set another DATA_DIR")
+    free = shutil.disk_usage(there).free // MIB
+    if free < settings.min_free_disk_mb:
+        yield Finding(
+            "disk", "bad", f"{free:,} MB are free where {folder} is, less than MIN_FREE_DISK_MB={settings.min_free_disk_mb}",
+            "make room: nothing is taken until then; `python run.py prune` gives some back",
+        )  # fmt: skip
+    else:
+        yield Finding("disk", "ok", f"{free:,} MB are free where {folder} is")
+
+
+def _redis(settings: Settings) -> Findings:
+    url = settings.redis
+    if url is None:
+        socket = settings.data_dir.resolve() / "valkey" / "valkey.sock"
+        if not socket.exists():
+            yield Finding("redis", "ok", "the embedded Valkey is used; it does not run now, serve starts it")
+            return
+        url = f"unix://{socket}"
+    with closing(connect(url)) as client:
+        try:
+            warnings = check_server(client)
+            memory = client.info("memory")
+        except DependencyTrouble:
+            if settings.redis is None:
+                yield Finding("redis", "ok", "the embedded Valkey is used; it does not run now, serve starts it")
+                return
+            raise
+    for text in warnings:
+        yield Finding("redis", "note", text, "change its configuration; docs/operations.md says what it should have")
+    used, most = int(memory["used_memory"]), int(memory.get("maxmemory", 0))
+    if most and used > NEARLY_FULL * most:
+        yield Finding(
+            "redis", "bad", f"{used // MIB:,} of {most // MIB:,} MB are used", "raise maxmemory, or lower MAILBOX_LIMIT"
+        )
+    else:
+        yield Finding("redis", "ok", f"it answers; {used // MIB:,} MB are used{f' of {most // MIB:,}' if most else ''}")
+
+
+def _database(settings: Settings) -> Findings:
+    file = Path(settings.database.removeprefix("sqlite:///")) if settings.database.startswith("sqlite") else None
+    if file is not None and not file.exists():
+        yield Finding("database", "ok", f"{file} is not there yet: serve makes it")
+        return
+    database = Database(settings.database)
+    try:
+        yield from _opened(database)
+    finally:
+        database.close()
+
+
+def _opened(database: Database) -> Findings:
+    version = database.read(_schema)
+    if version > len(STEPS):
+        yield Finding(
+            "database", "bad", f"its schema is {version}, this program knows {len(STEPS)}",
+            "run the newer program, or restore the backup from before the upgrade",
+        )  # fmt: skip
+        return
+    if version < len(STEPS):
+        yield Finding(
+            "database", "note", f"its schema is {version}, serve will bring it to {len(STEPS)}", "take a backup first"
+        )
+    if database.kind == "sqlite" and database.size_bytes() <= CHECKED_BYTES and (wrong := database.read(_damage)):
+        yield Finding("database", "bad", f"it is damaged: {wrong}", "restore a backup: docs/operations.md")
+        return
+    size = database.size_bytes()
+    emails = database.read(_emails) if version else 0
+    yield Finding("database", "ok", f"{database.kind} answers; {emails:,} emails, {size / MIB:,.1f} MB")
+
+
+def _schema() -> int:
+    try:
+        rows = execute("SELECT value FROM meta WHERE name = 'schema_version'")
+    except Exception as error:
+        if "meta" in str(error):
+            return 0
+        raise
+    return int(rows[0][0]) if rows else 0
+
+
+def _damage() -> str:
+    """What SQLite finds wrong with its pages; it reads all of them."""
+    found = str(execute("PRAGMA quick_check(1)")[0][0])
+    return "" if found == "ok" else found
+
+
+def _emails() -> int:
+    return int(execute("SELECT COALESCE(SUM(listed), 0) FROM source")[0][0])
+
+
+def _fakemail(settings: Settings) -> Findings:
+    if settings.fakemail_api_url is None:
+        yield Finding("fakemail", "ok", "FAKEMAIL_API_URL is not set: our own simulator plays FakeMail")
+        return
+    client = FakeMailClient(settings.fakemail_api_url, settings.fakemail_api_token)
+    yield Finding("fakemail", "ok", f"{settings.fakemail_api_url} answers; its history is at {client.watch()}")
+    if settings.webhook_url is None and not is_loopback_url(settings.fakemail_api_url):
+        yield Finding(
+            "fakemail", "note", "WEBHOOK_URL is not set: FakeMail is told a loopback address, where it will not find us",
+            "set WEBHOOK_URL to where FakeMail reaches /webhook; until then polls find the mail",
+        )  # fmt: skip
+
+
+def is_loopback_url(url: str) -> bool:
+    """Whether a URL's host is this machine."""
+    host = url.partition("://")[2].partition("/")[0].rpartition("@")[2]
+    return is_loopback(host.rpartition(":")[0].strip("[]") or host)
+
+
+def _server(settings: Settings) -> Findings:
+    server = Server(settings.base_url, settings.api_token, timeout=10)
+    try:
+        health = server.request("GET", "/health").json()
+    except CommandError:
+        yield Finding(
+            "server", "note", f"nothing answers at {settings.base_url}", "if it should run: `python run.py serve`"
+        )
+        return
+    except ValueError:
+        yield Finding("server", "bad", f"{settings.base_url} is another server", "set BASE_URL")
+        return
+    for name, part in health.get("components", {}).items():
+        if part["status"] != "healthy":
+            yield Finding(
+                "server", "bad", f"{name} is {part['status']}: {part.get('reason')}", "docs/operations.md, Is it well"
+            )
+    yield from _figures(server, health)
+
+
+def _figures(server: Server, health: dict[str, Any]) -> Findings:
+    audit, stats = server.get("/audit"), server.get("/stats")
+    if audit["unaccounted"]:
+        yield Finding("server", "bad", f"{audit['unaccounted']} emails are unaccounted", "docs/runbook.md, unaccounted")
+    if stats["dead_letters"]:
+        yield Finding(
+            "server",
+            "note",
+            f"{stats['dead_letters']:,} dead letters",
+            "`python run.py dead-letters groups` shows them by cause",
+        )
+    if server.get("/actors")["paused"]:
+        yield Finding("server", "note", "it is paused", "POST /actors/resume, or the dashboard")
+    yield Finding(
+        "server",
+        "ok",
+        f"{health['status']}; {audit['listed']:,} listed, {audit['results']:,} results, {stats['queue_depth']:,} waiting",
+    )
+
+
+def _line(each: Finding) -> str:
+    mark, colour = MARKS[each.level]
+    advice = f"\n{'':<17}→ {each.advice}" if each.advice else ""
+    return f"{paint(mark, colour)}  {each.about:<10} {each.text}{advice}"

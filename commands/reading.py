@@ -1,0 +1,135 @@
+"""`run.py search QUERY` and `run.py export`: what is stored, found again, or taken elsewhere as NDJSON or CSV."""
+
+import argparse
+import csv
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, TextIO
+from urllib.parse import quote
+
+from tqdm import tqdm
+
+from commands.client import CommandError, Server
+from commands.terminal import label, paint, printable, say
+from settings import Settings
+
+PAGE = 100
+COLUMNS = (
+    "email_id", "source", "classification", "confidence", "decided_by", "model_version", "below_threshold", "runner_up",
+    "processed_at", "processor_id", "processing_time_ms", "queued_ms", "total_ms", "truncated", "sender", "subject",
+)  # fmt: skip
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+FILTERS = ("q", "classification", "source", "sender", "since", "until")
+
+
+def add_search_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `search`."""
+    parser.add_argument(
+        "query", nargs="+", metavar="QUERY", help='words, "phrases", -not, from:, subject:, class:, before:, after:'
+    )
+    parser.add_argument("--limit", type=int, default=20, help="how many (default %(default)s)")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+
+
+def search(args: argparse.Namespace, settings: Settings) -> None:
+    """Print what matches, newest first."""
+    server = Server(settings.base_url, settings.api_token)
+    count = 0
+    for item in _items(server, "/emails", {"q": " ".join(args.query)}, args.limit):
+        print(json.dumps(item, ensure_ascii=False) if args.json else _line(item))
+        count += 1
+    if not count:
+        say("nothing matches")
+
+
+def add_export_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `export`."""
+    parser.add_argument("--format", choices=("ndjson", "csv"), default="ndjson", help="(default %(default)s)")
+    parser.add_argument(
+        "--json", action="store_const", dest="format", const="ndjson", help="the same as --format ndjson"
+    )
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE", help="to this file, with a progress bar; else to standard output"
+    )
+    parser.add_argument(
+        "--content", action="store_true", help="with the emails' bodies (NDJSON only; one more call for each)"
+    )
+    parser.add_argument("--limit", type=int, help="so many at most")
+    for name in FILTERS:
+        parser.add_argument(f"--{name}", help="as in GET /results")
+
+
+def export(args: argparse.Namespace, settings: Settings) -> None:
+    """Write all results that match, newest first."""
+    if args.content and args.format == "csv":
+        raise CommandError("--content goes with --format ndjson")
+    server = Server(settings.base_url, settings.api_token)
+    wanted = {name: getattr(args, name) for name in FILTERS if getattr(args, name)}
+    items = _items(server, "/results", wanted, args.limit)
+    if args.content:
+        items = (_with_content(server, item) for item in items)
+    with ExitStack() as stack:
+        stream = sys.stdout if args.output is None else stack.enter_context(_opened(args.output))
+        count = _write(tqdm(items, unit="result", disable=args.output is None or None), stream, args.format)
+    if args.output is not None:
+        say(f"{args.output}: {count} results")
+
+
+def _items(server: Server, path: str, wanted: dict[str, Any], limit: int | None) -> Iterator[dict[str, Any]]:
+    """The items of a list, over its pages."""
+    cursor, left = None, limit
+    while left is None or left > 0:
+        size = PAGE if left is None else min(PAGE, left)
+        page = server.get(path, limit=size, **wanted, **({"cursor": cursor} if cursor else {}))
+        yield from page["items"]
+        left = None if left is None else left - len(page["items"])
+        cursor = page["next_cursor"]
+        if not cursor:
+            return
+
+
+def _with_content(server: Server, item: dict[str, Any]) -> dict[str, Any]:
+    path = f"/results/{quote(item['email_id'], safe='')}"
+    answer: dict[str, Any] = server.get(path, source=item["source"], include_content="true")
+    return {**item, "body": answer.get("body")}
+
+
+def _write(items: Any, stream: TextIO, format_: str) -> int:
+    count = 0
+    table = csv.writer(stream, lineterminator="\r\n") if format_ == "csv" else None
+    if table:
+        table.writerow(COLUMNS)
+    for item in items:
+        count += 1
+        if table:
+            table.writerow([_cell(item.get(name)) for name in COLUMNS])
+        else:
+            stream.write(json.dumps(item, ensure_ascii=False) + "\n")
+    return count
+
+
+def _cell(value: Any) -> Any:
+    """What a spreadsheet would take for a formula is marked as text: a subject is a stranger's."""
+    if not isinstance(value, str):
+        return value
+    return f"'{value}" if value.lstrip(" ").startswith(FORMULA) else value
+
+
+def _opened(path: Path) -> TextIO:
+    try:
+        return path.open("w", encoding="utf-8", newline="")
+    except OSError as error:
+        raise CommandError(f"{path}: {error.strerror or error}") from None
+
+
+def _line(item: dict[str, Any]) -> str:
+    result = item.get("result") or {}
+    sure = f"{result['confidence']:.2f}" if result else "    "
+    state = "" if item["state"] == "processed" else paint(f" [{item['state']}]", "yellow")
+    who = printable(item.get("sender") or "")[:30]
+    text = printable(item.get("subject") or item["email_id"])
+    at = paint(item["listed_at"][:16].replace("T", " "), "grey")
+    return f"{at}  {label(result.get('classification'))} {sure}  {who:<30}  {text}{state}"

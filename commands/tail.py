@@ -1,0 +1,121 @@
+"""`run.py tail`: what happens, as it happens, over the WebSocket; when the connection ends it goes on where it was, without a gap."""
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import websocket
+
+from commands.client import CommandError
+from commands.terminal import label, paint, printable, say
+from engine.supervision import backoff
+from settings import Settings
+
+KINDS = ("new", "process", "retry", "dead", "label")
+SILENCE_S = 20.0
+"""After so long without a word the connection is asked for one; after as long again it is given up."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    parser.add_argument("--json", action="store_true", help="the messages as they come, one a line")
+    parser.add_argument("--event", choices=KINDS, action="append", help="only events of this kind (may be given again)")
+    parser.add_argument("--since", metavar="SEQ", help="first what came after this seq")
+    parser.add_argument("-n", "--count", type=int, metavar="N", help="end after N events")
+
+
+def run(args: argparse.Namespace, settings: Settings) -> None:
+    """Print events until Ctrl-C, or until there were enough."""
+    left = args.count
+    for message in messages(settings.base_url, settings.api_token, args.since):
+        if message.get("type") != "email_event":
+            _aside(message)
+        elif message["event"] in (args.event or KINDS):
+            print(json.dumps(message, ensure_ascii=False) if args.json else line(message), flush=True)
+            left = None if left is None else left - 1
+        if left is not None and left <= 0:
+            return
+
+
+def messages(base_url: str, token: str | None, since: str | None = None) -> Iterator[dict[str, Any]]:
+    """All messages, over as many connections as it takes; CommandError where the server will never let us in."""
+    last, failures = since, 0
+    while True:
+        try:
+            for message in _connection(base_url, token, last):
+                failures = 0
+                last = message.get("seq") or message.get("to") or last
+                yield message
+        except (websocket.WebSocketException, OSError) as error:
+            failures += 1
+            if failures == 1:
+                say(f"run.py: no connection to {base_url} ({error.__class__.__name__}): trying again")
+        time.sleep(backoff(failures or 1, base=0.2, cap=5.0))
+
+
+def _connection(base_url: str, token: str | None, last: str | None) -> Iterator[dict[str, Any]]:
+    """The messages of one connection, until it ends."""
+    headers = [f"Authorization: Bearer {token}"] if token else []
+    try:
+        socket = websocket.create_connection(_address(base_url), header=headers, timeout=SILENCE_S, http_no_proxy=["*"])
+    except websocket.WebSocketBadStatusException as refused:
+        if refused.status_code in (401, 403, 404):
+            raise CommandError(f"{base_url} answers {refused.status_code}: do BASE_URL and API_TOKEN fit it") from None
+        raise
+    try:
+        if last is not None:
+            socket.send(json.dumps({"command": "subscribe", "topic": "email:all", "since": last}))
+        yield from _received(socket)
+    finally:
+        socket.close(timeout=1)
+        socket.shutdown()  # close alone leaves the descriptor open where the other side was first
+
+
+def _received(socket: Any) -> Iterator[dict[str, Any]]:
+    asked = False
+    while True:
+        try:
+            text = socket.recv()
+        except websocket.WebSocketTimeoutException:
+            if asked:
+                raise
+            socket.send(json.dumps({"command": "ping"}))
+            asked = True
+            continue
+        asked = False
+        if not text:
+            return
+        yield json.loads(text)
+
+
+def _address(base_url: str) -> str:
+    parts = urlsplit(base_url)
+    scheme = "wss" if parts.scheme == "https" else "ws"
+    return urlunsplit((scheme, parts.netloc, f"{parts.path.rstrip('/')}/ws/emails/run.py-tail", "", ""))
+
+
+def _aside(message: dict[str, Any]) -> None:
+    """What is no event, and yet must be known: events that are lost to us."""
+    if message.get("type") == "gap":
+        say(f"run.py: events are missing here: {message.get('reason')}")
+    elif message.get("type") == "dropped":
+        say(f"run.py: too slow: {message.get('count')} events were left out")
+
+
+def line(message: dict[str, Any]) -> str:
+    """One event, for people."""
+    data, at = message["data"], str(message.get("timestamp") or "")[11:19]
+    match message["event"]:
+        case "process" | "label":
+            kind = paint("corrected ", "magenta") if message["event"] == "label" else ""
+            text = f"{kind}{label(data['classification'])} {data['confidence']:.2f}  {printable(data.get('subject') or data['email_id'])}"
+        case "new":
+            text = f"{paint('new', 'blue'):<10} {data['count']} listed"
+        case "retry":
+            text = f"{paint('retry', 'yellow')} {printable(data['email_id'])}  {data['reason']}: {printable(data['error'])}"
+        case _:
+            text = f"{paint('dead', 'red')} {printable(data['email_id'])}  {data.get('reason')}: {printable(str(data.get('error')))}"
+    return f"{paint(at, 'grey')}  {text}"

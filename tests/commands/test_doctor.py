@@ -1,0 +1,116 @@
+"""`run.py doctor`: real stores, running or not; what is wrong is named, with what to do about it."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from commands import doctor
+from settings import Settings
+from storage.database import Database
+from storage.statements import execute
+from tests.commands.http_server import SmallServer
+
+AWAY = "http://127.0.0.1:1"
+
+
+@pytest.fixture
+def look(tmp_path: Path, capsys):
+    """Run it; (exit code, findings)."""
+
+    def run(**given: Any) -> tuple[int, list[dict[str, str]]]:
+        settings = Settings(**{"data_dir": tmp_path, "base_url": AWAY, **given})
+        code = doctor.run(argparse.Namespace(json=True), settings)
+        return code, json.loads(capsys.readouterr().out)
+
+    return run
+
+
+def about(found: list[dict[str, str]], name: str) -> dict[str, str]:
+    return next(each for each in found if each["about"] == name)
+
+
+def test_a_fresh_machine_is_well_with_everything_down(look):
+    code, found = look()
+    assert code == 0
+    assert [each["level"] for each in found] == ["ok", "ok", "ok", "ok", "ok", "note"]
+    assert "nothing answers" in about(found, "server")["text"]
+
+
+def test_stores_that_run_are_asked(look, valkey_url, tmp_path):
+    database = Database(f"sqlite:///{tmp_path}/emails.db")
+    database.migrate()
+    database.close()
+    code, found = look(redis_url=valkey_url)
+    assert code == 0
+    assert "append-only" in next(each["text"] for each in found if each["about"] == "redis")
+    assert "0 emails" in about(found, "database")["text"]
+
+
+def test_what_is_away_is_bad_and_says_what_to_do(look):
+    code, found = look(redis_url="redis://127.0.0.1:1/0", fakemail_api_url=AWAY)
+    assert code == 1
+    for name in ("redis", "fakemail"):
+        assert about(found, name)["level"] == "bad"
+        assert about(found, name)["advice"]
+
+
+def test_a_newer_or_damaged_database_is_bad(look, tmp_path):
+    path = tmp_path / "emails.db"
+    database = Database(f"sqlite:///{path}")
+    database.migrate()
+    database.write(execute, "UPDATE meta SET value = '9999' WHERE name = 'schema_version'")
+    database.close()
+    assert "schema is 9999" in about(look()[1], "database")["text"]
+    path.write_bytes(b"SQLite format 3\x00" + b"\xff" * 5000)
+    code, found = look()
+    assert (code, about(found, "database")["level"]) == (1, "bad")
+
+
+def test_too_little_disk_is_bad(look):
+    code, found = look(min_free_disk_mb=10**6)
+    assert (code, about(found, "disk")["level"]) == (1, "bad")
+
+
+def test_an_open_door_is_noted(look):
+    _, found = look(host="0.0.0.0", allow_anonymous=True)
+    notes = [each["text"] for each in found if each["about"] == "settings" and each["level"] == "note"]
+    assert len(notes) == 2
+
+
+def test_a_running_server_tells_what_is_wrong(look, small_server: SmallServer):
+    small_server.answers |= {
+        ("GET", "/health"): (200, {"status": "degraded", "components": {"redis": {"status": "healthy"}, "fakemail": {"status": "unhealthy", "reason": "away"}}}),
+        ("GET", "/audit"): (200, {"listed": 5, "results": 3, "unaccounted": 1}),
+        ("GET", "/stats"): (200, {"dead_letters": 1, "queue_depth": 0}),
+        ("GET", "/actors"): (200, {"paused": True}),
+    }  # fmt: skip
+    code, found = look(base_url=small_server.url)
+    assert code == 1
+    texts = " ".join(each["text"] for each in found if each["about"] == "server")
+    for word in ("fakemail is unhealthy: away", "1 emails are unaccounted", "1 dead letters", "paused"):
+        assert word in texts
+
+
+def test_people_get_lines_without_colours_in_a_pipe(tmp_path, capsys):
+    doctor.run(argparse.Namespace(json=False), Settings(data_dir=tmp_path, base_url=AWAY))
+    out = capsys.readouterr().out
+    assert "ok    disk" in out
+    assert "→ if it should run" in out
+    assert "\x1b" not in out
+
+
+def test_colours_come_on_a_terminal_only(monkeypatch):
+    from commands.terminal import paint
+
+    class Terminal:
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    assert paint("x", "red", Terminal()) == "\x1b[31mx\x1b[0m"
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert paint("x", "red", Terminal()) == "x"

@@ -1,0 +1,89 @@
+"""`run.py search` and `export`: pages are walked to their end, nothing in a CSV is a formula."""
+
+import argparse
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+import pytest
+
+from commands import reading
+from commands.client import CommandError
+from settings import Settings
+from tests.commands.http_server import SmallServer
+
+
+def item(number: int, **changes: Any) -> dict[str, Any]:
+    return {"email_id": f"mail-{number}", "source": "main", "classification": "intro", "confidence": 0.8,
+            "subject": f"subject {number}", "sender": "a@b.example", **changes}  # fmt: skip
+
+
+@pytest.fixture
+def server(small_server: SmallServer) -> SmallServer:
+    small_server.answers["GET", "/results"] = (200, {"items": [item(1), item(2)], "next_cursor": None})
+    return small_server
+
+
+def export(server: SmallServer, *words: str) -> None:
+    parser = argparse.ArgumentParser()
+    reading.add_export_arguments(parser)
+    reading.export(parser.parse_args(words), Settings(base_url=server.url))
+
+
+def test_results_are_lines_of_json(server, capsys):
+    export(server, "--classification", "intro", "--q", "from:b")
+    assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == [item(1), item(2)]
+    assert parse_qs(server.asked[-1].query) == {"limit": ["100"], "classification": ["intro"], "q": ["from:b"]}
+
+
+def test_all_pages_are_walked_up_to_the_limit(server, capsys, monkeypatch):
+    monkeypatch.setattr(reading, "PAGE", 2)
+    server.answers["GET", "/results"] = (200, {"items": [item(1), item(2)], "next_cursor": "more"})
+    export(server, "--limit", "4")
+    assert len(capsys.readouterr().out.splitlines()) == 4
+    assert [parse_qs(asked.query).get("cursor") for asked in server.asked] == [None, ["more"]]
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "  ="])
+def test_a_subject_is_no_formula(server, tmp_path, start, capsys):
+    evil = f'{start}HYPERLINK("http://evil.example"),"x"\n2'
+    server.answers["GET", "/results"] = (200, {"items": [item(1, subject=evil)], "next_cursor": None})
+    file = tmp_path / "out.csv"
+    export(server, "--format", "csv", "--output", str(file))
+    [row] = csv.DictReader(io.StringIO(file.read_bytes().decode(), newline=""))
+    assert row["subject"] == "'" + evil
+    assert row["confidence"] == "0.8"
+    assert "1 results" in capsys.readouterr().err
+
+
+def test_content_is_fetched_for_each(server, capsys):
+    server.answers["GET", "/results"] = (200, {"items": [item(1)], "next_cursor": None})
+    server.answers["GET", "/results/mail-1"] = (200, {**item(1), "body": "text"})
+    export(server, "--content")
+    assert json.loads(capsys.readouterr().out)["body"] == "text"
+
+
+def test_a_table_has_no_bodies(server):
+    with pytest.raises(CommandError, match="ndjson"):
+        export(server, "--content", "--format", "csv")
+
+
+def test_a_file_that_cannot_be_written_is_one_line(server, tmp_path: Path):
+    with pytest.raises(CommandError, match="No such file"):
+        export(server, "--output", str(tmp_path / "no" / "file"))
+
+
+def test_what_is_found_is_safe_on_a_terminal(small_server, capsys):
+    found = {"email_id": "a", "state": "dead", "listed_at": "2026-01-31T12:00:00.000Z", "subject": "Hi\x1b[31m", "sender": None,
+             "result": None}  # fmt: skip
+    small_server.answers["GET", "/emails"] = (200, {"items": [found], "next_cursor": None})
+    parser = argparse.ArgumentParser()
+    reading.add_search_arguments(parser)
+    reading.search(parser.parse_args(["from:a", "-draft"][:1]), Settings(base_url=small_server.url))
+    assert "Hi [31m [dead]" in capsys.readouterr().out
+    small_server.answers["GET", "/emails"] = (200, {"items": [], "next_cursor": None})
+    reading.search(parser.parse_args(["nothing", "--json"]), Settings(base_url=small_server.url))
+    assert capsys.readouterr() == ("", "nothing matches\n")

@@ -1,0 +1,104 @@
+"""`run.py tail` against a real WebSocket server: lines for people, JSON for machines, and on where it was after a connection ended."""
+
+import argparse
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from commands import tail
+from commands.client import CommandError
+from settings import Settings
+from tests.web.server_clients import serving
+from web.websocket import LiveSocket
+
+
+def event(number: int, kind: str = "process", **data: Any) -> dict[str, Any]:
+    given = {
+        "email_id": f"mail-{number}",
+        "classification": "meeting",
+        "confidence": 0.9,
+        "subject": "Hi\x1b[31m",
+        **data,
+    }
+    return {
+        "type": "email_event",
+        "event": kind,
+        "data": given,
+        "timestamp": "2026-01-31T12:00:00.000Z",
+        "seq": f"s{number}",
+    }
+
+
+class Server:
+    """Sends what is in `rounds`, one list a connection, then hangs up; notes what it was asked."""
+
+    def __init__(self, *rounds: list[dict[str, Any]]) -> None:
+        self.rounds = list(rounds)
+        self.asked: list[Any] = []
+
+    def __call__(self, socket: LiveSocket) -> None:
+        if self.asked or len(self.rounds) < 2:
+            text = socket.receive() if self.asked else None
+            self.asked.append(json.loads(text) if text else None)
+        else:
+            self.asked.append(None)
+        for message in self.rounds.pop(0):
+            socket.send(json.dumps(message))
+
+
+@pytest.fixture
+def follow(capsys) -> Callable[..., str]:
+    def run(server: Server, *words: str, **options: Any) -> str:
+        parser = argparse.ArgumentParser()
+        tail.add_arguments(parser)
+        with serving(on_websocket=server, **options) as listening:
+            url = f"http://127.0.0.1:{listening.server_port}"
+            tail.run(parser.parse_args(words), Settings(base_url=url, api_token="secret"))
+        captured = capsys.readouterr()
+        return str(captured.out + captured.err)
+
+    return run
+
+
+def test_events_are_lines_that_are_safe_on_a_terminal(follow):
+    told = [
+        event(1),
+        event(2, "new", count=3),
+        event(3, "retry", reason="gone", error="404"),
+        event(4, "dead", reason="gone"),
+    ]
+    out = follow(Server(told), "-n", "4")
+    assert "12:00:00  meeting    0.90  Hi [31m" in out
+    assert "\x1b" not in out
+    assert "3 listed" in out
+    assert "dead mail-4  gone" in out
+
+
+def test_machines_get_the_messages_as_they_come(follow):
+    out = follow(Server([event(1), event(2, "label")]), "--json", "--event", "label", "-n", "1")
+    assert json.loads(out) == event(2, "label")
+
+
+def test_after_a_lost_connection_it_goes_on_after_the_last_event(follow):
+    server = Server([event(1)], [event(2)])
+    out = follow(server, "-n", "2")
+    assert out.count("meeting") == 2
+    assert server.asked == [None, {"command": "subscribe", "topic": "email:all", "since": "s1"}]
+
+
+def test_what_is_lost_is_said(follow):
+    lost = [{"type": "gap", "from": "a", "to": "b", "reason": "trimmed"}, {"type": "dropped", "count": 7}]
+    out = follow(Server([*lost, event(1)]), "-n", "1")
+    assert "events are missing here: trimmed" in out
+    assert "7 events were left out" in out
+
+
+def test_a_refusal_ends_it_with_one_line(follow):
+    with pytest.raises(CommandError, match="answers 401"):
+        follow(Server([]), authorize_websocket=lambda environ: (401, "no"))
+
+
+def test_a_correction_is_marked():
+    assert "corrected meeting" in tail.line(event(1, "label"))
