@@ -99,7 +99,7 @@ def _differing(each: Difference) -> dict[str, Any]:
 def promote(call: Call, version: str) -> dict[str, Any]:
     """Make a model the live one, on every node and without a restart; the one that was live before it rolls back to.
 
-    409 where it does worse on the corrections than the live one, unless `force` is true (in the query or a JSON body). Going back to the
+    409 where it does worse on the corrections than the live one, or did worse on those held out when it was trained, unless `force` is true (in the query or a JSON body). Going back to the
     model that was live before is never refused.
     """
     models, packaged = call.services.learning.models, call.services.classifier.packaged.version
@@ -124,6 +124,14 @@ def _compare(call: Call, live: str, version: str) -> None:
     if ours is None:
         return
     before, after = deciders.score(ours, corrections), deciders.score(other, corrections)
+    info = call.services.learning.models.get(version)
+    held_out, prior = (info.figures.get(name) for name in ("right_held_out", "right_before")) if info else (None, None)
+    if held_out is not None and prior is not None and held_out < prior:
+        raise Problem(
+            409,
+            f"when it was trained, models that had not seen a correction were right about {held_out:.0%} of them, the one before "
+            f"about {prior:.0%}; force=true promotes it all the same",
+        )
     if after.right < before.right:
         raise Problem(
             409,

@@ -1,4 +1,4 @@
-"""From end to end, with two worker processes: a correction stays, moves the next model, and that is promoted and rolled back."""
+"""From end to end, in two processes and on two nodes: a correction stays, moves the next model, which is promoted and rolled back."""
 
 import json
 import subprocess
@@ -17,13 +17,47 @@ INTRO = [
 ]
 
 
-@pytest.fixture(scope="module")
-def learning(short_tmp):
-    running = System(short_tmp / "learning", {"POLL_INTERVAL_S": "0.5", "PROCESSOR_PROCESSES": "2"}).start()
+ONE_NODE, TWO_NODES = "one node", "two nodes"
+
+
+@pytest.fixture(scope="module", params=[ONE_NODE, pytest.param(TWO_NODES, marks=pytest.mark.postgres)])
+def learning(request, short_tmp):
+    """Two worker processes: of one node on SQLite, or of two nodes that share PostgreSQL and Redis."""
+    shared = {} if request.param == ONE_NODE else shared_stores(request)
+    processes = {"PROCESSOR_PROCESSES": "1" if shared else "2"}
+    running = System(
+        short_tmp / request.param.replace(" ", "-"), {"POLL_INTERVAL_S": "0.5", **processes, **shared}
+    ).start()
+    second = start_worker(running) if shared else None
     running.send(*INTRO)
     running.settle(len(INTRO))
     yield running
+    if second:
+        second.terminate()
+        assert second.wait(20) == 0
     running.stop()
+
+
+def shared_stores(request):
+    """The environment of nodes that share their stores."""
+    import psycopg
+
+    url = request.getfixturevalue("postgres").url
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE learning")
+    return {
+        "DATABASE_URL": url.replace("/postgres?", "/learning?"),
+        "REDIS_URL": request.getfixturevalue("valkey_url"),
+        "NODE_NAME": "first",
+    }
+
+
+def start_worker(system):
+    """A second node, which only works."""
+    folder = system.folder.with_name("second")
+    env = {**system.environ("0"), "DATA_DIR": str(folder), "NODE_NAME": "second"}
+    with folder.with_suffix(".log").open("ab") as log:
+        return subprocess.Popen([sys.executable, "run.py", "worker"], cwd=ROOT, env=env, stdout=log, stderr=log)
 
 
 def task(system, path, body):
@@ -66,7 +100,7 @@ def versions_by_process(system, prefix):
         ids = system.send(*({"id": f"{prefix}-{number}-{n}", "subject": f"Plan {n}", "body": TEXT} for n in range(6)))
         for email_id in ids:
             result = system.get(f"/results/{email_id}", wait=10)
-            found.setdefault(result["processor_id"].split("/")[1], set()).add(result["model_version"])
+            found.setdefault(result["processor_id"].rpartition("/")[0], set()).add(result["model_version"])
     return found
 
 
@@ -114,6 +148,8 @@ def test_a_correction_stays_moves_the_next_model_and_that_goes_live_and_back_eve
 
     # it goes live in every process without a restart, and the old one comes back
     wait_for_all(learning, packaged, "before")
+    nodes = {process.split("/")[0] for process in versions_by_process(learning, "nodes")}
+    assert len(nodes) == (2 if "REDIS_URL" in learning.env else 1)
     assert learning.post(f"/models/{version}/promote", {})["live"] == version
     wait_for_all(learning, version, "promoted")
     dry = task(learning, "/reprocess", {"filter": {"model_version": packaged}, "dry_run": True})

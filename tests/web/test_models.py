@@ -92,6 +92,16 @@ def test_a_model_that_is_worse_on_the_corrections_is_refused_unless_forced(model
     assert models.client.post(f"/models/{version}/promote{query}", body).json["live"] == version
 
 
+def test_a_model_that_was_worse_on_what_it_had_not_seen_is_refused_too(models, other):
+    file, _ = other
+    figures = {"right_held_out": 0.6, "right_before": 0.7}
+    packaged = models.services.classifier.version
+    models.services.learning.models.add("unseen", file, origin=FEEDBACK, parent=packaged, figures=figures)
+    refused = models.client.post("/models/unseen/promote")
+    assert (refused.status, "60%" in refused.json["detail"]) == (409, True)
+    assert models.client.post("/models/unseen/promote?force=true").status == 200
+
+
 def test_a_model_that_is_not_there_or_broken_cannot_be_promoted(models):
     store, packaged = models.services.learning.models, models.services.classifier.version
     store.add("broken", b"no model", origin=FEEDBACK, parent=packaged)
