@@ -2,11 +2,22 @@
 
 import argparse
 import json
+import sys
+import time
 from typing import Any
 
-from commands.client import Server
+from commands.client import CommandError, Server
 from commands.terminal import printable
 from settings import Settings
+
+TASK_PAUSE_S = 1.0
+FILTERS = {
+    "reason": "only of this reason",
+    "source": "only of this source",
+    "email_id": "only of this email",
+    "since": "only those that died then or later (ISO 8601)",
+    "until": "only those that died before",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -14,14 +25,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="for machines")
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     listing = actions.add_parser("list", help="newest first")
-    listing.add_argument("--reason", help="only of this reason")
+    _add_filters(listing)
     listing.add_argument("--limit", type=int, default=20, help="how many (default %(default)s)")
     actions.add_parser("groups", help="by cause")
     for name, text in (("show", "one, with every attempt"), ("replay", "try it again"), ("delete", "discard it")):
         actions.add_parser(name, help=text).add_argument("id", type=int)
     bulk = actions.add_parser("replay-all", help="try all of a filter again")
-    bulk.add_argument("--reason", help="only of this reason")
+    _add_filters(bulk)
     bulk.add_argument("--dry-run", action="store_true", help="only say how many")
+    bulk.add_argument("--per-second", type=int, help="how fast more than 500 may go (default 100)")
+
+
+def _add_filters(parser: argparse.ArgumentParser) -> None:
+    for name, text in FILTERS.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", help=text)
 
 
 def run(args: argparse.Namespace, settings: Settings) -> None:
@@ -32,7 +49,7 @@ def run(args: argparse.Namespace, settings: Settings) -> None:
 
 
 def _ask(server: Server, args: argparse.Namespace) -> Any:
-    only = {"reason": args.reason} if getattr(args, "reason", None) else {}
+    only = {name: value for name in FILTERS if (value := getattr(args, name, None))}
     match args.action:
         case "list":
             return server.get("/dead-letters", limit=args.limit, **only)
@@ -45,7 +62,20 @@ def _ask(server: Server, args: argparse.Namespace) -> Any:
         case "delete":
             return server.delete(f"/dead-letters/{args.id}")
         case _:
-            return server.post("/dead-letters/replay", {**only, "dry_run": args.dry_run})
+            pace = {"per_second": args.per_second} if args.per_second else {}
+            answer = server.post("/dead-letters/replay", {**only, **pace, "dry_run": args.dry_run})
+            return _ended(server, answer) if "state" in answer else answer
+
+
+def _ended(server: Server, task: Any) -> Any:
+    """Many are replayed by a task: wait for it, and say how far it is."""
+    while task["state"] in ("queued", "running"):
+        print(f"{task['done']} of {task['total'] or '?'}", file=sys.stderr)
+        time.sleep(TASK_PAUSE_S)
+        task = server.get(f"/tasks/{task['id']}")
+    if task["state"] != "done":
+        raise CommandError(f"the replay {task['state']}: {task['error'] or 'somebody ended it'}")
+    return {"matched": task["total"], "replayed": task["counts"].get("replayed", 0), "dry_run": False}
 
 
 def _text(answer: Any) -> str:

@@ -64,6 +64,10 @@ class DeadLetters:
         """Give the letters that stand by cause, most frequent first."""
         return self._db.read(_groups)
 
+    def lives(self, ref: int) -> list[DeadLetter]:
+        """Give all letters of one email, first to last: each replay that failed again left one more."""
+        return self._db.read(_lives, ref)
+
     def attempts_of(self, ref: int, generation: int) -> list[Attempt]:
         """Give the failed tries of one life of an email, first to last."""
         return self._db.read(_attempts_of, ref, generation)
@@ -204,12 +208,17 @@ def _newest() -> int:
 
 def _groups() -> list[DeadLetterGroup]:
     rows = execute(
-        "SELECT grouped.reason, newest.error, grouped.number, grouped.oldest, grouped.newest FROM "
+        "SELECT grouped.reason, newest.error, grouped.number, grouped.oldest, grouped.newest, newest.id FROM "
         "(SELECT reason, COUNT(*) AS number, MIN(dead_at) AS oldest, MAX(dead_at) AS newest, MAX(id) AS last "
         "FROM dead_letter WHERE state = 0 GROUP BY reason) AS grouped "
         "JOIN dead_letter AS newest ON newest.id = grouped.last ORDER BY grouped.number DESC, grouped.reason",
     )
     return [DeadLetterGroup(*row) for row in rows]
+
+
+def _lives(ref: int) -> list[DeadLetter]:
+    sql = f"SELECT {LETTER_COLUMNS} FROM {LETTER_TABLES} WHERE dead_letter.ref = ? ORDER BY dead_letter.generation"
+    return [dead_letter(row) for row in execute(sql, [ref])]
 
 
 def _attempts_of(ref: int, generation: int) -> list[Attempt]:

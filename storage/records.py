@@ -183,6 +183,7 @@ class DeadLetterGroup(msgspec.Struct, frozen=True):
     count: int
     oldest: float
     newest: float
+    example: int  # the newest one's id
 
 
 class BookRow(msgspec.Struct, frozen=True):

@@ -37,6 +37,7 @@ def groups(call: Call) -> dict[str, Any]:
                 "count": each.count,
                 "first_dead_at": timestamp(each.oldest),
                 "last_dead_at": timestamp(each.newest),
+                "example": each.example,
             }
             for each in call.services.dead_letters.groups()
         ]
@@ -44,7 +45,7 @@ def groups(call: Call) -> dict[str, Any]:
 
 
 def one_letter(call: Call, letter_id: str) -> dict[str, Any]:
-    """A dead letter with each of its attempts and what is kept of the email."""
+    """A dead letter with each of its attempts, its earlier lives, and what is kept of the email."""
     letter = _letter(call, letter_id)
     content = call.services.results.content(letter.ref)
     tries = [
@@ -61,6 +62,11 @@ def one_letter(call: Call, letter_id: str) -> dict[str, Any]:
         **dead_letter_item(letter),
         "state": letter.state,
         "tries": tries,
+        "lives": [
+            {"id": each.id, "state": each.state, "reason": each.reason, "error": each.error, "attempts": each.attempts}
+            | {"dead_at": timestamp(each.dead_at)}
+            for each in call.services.dead_letters.lives(letter.ref)
+        ],
         "subject": content.subject if content else None,
         "body": content.body if content else None,
         "sender": content.sender if content else None,

@@ -208,11 +208,23 @@ class AttemptItem(msgspec.Struct):
     processor_id: str | None = None
 
 
+class LifeItem(msgspec.Struct):
+    """One time that the email failed for good."""
+
+    id: int
+    state: str
+    reason: Reason
+    error: str
+    attempts: Count
+    dead_at: Time
+
+
 class DeadLetterAnswer(DeadLetterItem, kw_only=True):
-    """A dead letter with its state, each of its attempts and what is kept of the email."""
+    """A dead letter with its state, each of its attempts, every time the email died, and what is kept of it."""
 
     state: str
     tries: list[AttemptItem]
+    lives: list[LifeItem]
     subject: str | None
     body: str | None
     sender: str | None

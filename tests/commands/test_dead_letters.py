@@ -6,6 +6,7 @@ import json
 import pytest
 
 from commands import dead_letters
+from commands.client import CommandError
 from settings import Settings
 from tests.commands.http_server import Answer, Asked, SmallServer
 
@@ -66,3 +67,29 @@ def test_many_are_replayed_by_reason_and_counted_first(small_server):
 def test_everything_is_there_for_machines(small_server, capsys):
     call(small_server, "--json", "list")
     assert json.loads(capsys.readouterr().out) == {"items": [LETTER], "next_cursor": None}
+
+
+def test_every_filter_of_the_interface_is_there(small_server):
+    words = ["--source", "main", "--email-id", "a/1", "--since", "2026-01-01", "--until", "2026-02-01"]
+    wanted = {"source": "main", "email_id": "a/1", "since": "2026-01-01", "until": "2026-02-01"}
+    assert call(small_server, "replay-all", *words, "--per-second", "5").json == {
+        **wanted,
+        "per_second": 5,
+        "dry_run": False,
+    }
+    assert min(call(small_server, "list", *words).query.split("&")) == "email_id=a%2F1"
+
+
+@pytest.mark.parametrize("state", ["done", "failed"])
+def test_a_large_replay_is_waited_for(small_server, capsys, monkeypatch, state):
+    monkeypatch.setattr(dead_letters, "TASK_PAUSE_S", 0.01)
+    task: dict[str, object] = {"id": 9, "done": 0, "total": None, "counts": {}, "error": "no"}
+    monkeypatch.setitem(ANSWERS, ("POST", "/dead-letters/replay"), (202, {**task, "state": "queued"}))
+    ended = {**task, "state": state, "done": 700, "total": 700, "counts": {"replayed": 699}}
+    monkeypatch.setitem(ANSWERS, ("GET", "/tasks/9"), (200, ended))
+    if state == "failed":
+        with pytest.raises(CommandError, match="failed: no"):
+            call(small_server, "replay-all")
+    else:
+        call(small_server, "replay-all")
+        assert json.loads(capsys.readouterr().out)["replayed"] == 699

@@ -4,6 +4,7 @@ Each fault comes the way that the real one would: out of a tick, out of `on_star
 supervisor must see it, start the actor again, say so in /actors, and leave the others alone; what it cannot mend ends the process.
 """
 
+import logging
 import time
 from types import SimpleNamespace
 
@@ -11,8 +12,9 @@ import gevent
 import pytest
 from gevent.event import Event
 
-from commands import process
+from commands import process, serve
 from commands.drill.system import free_port
+from engine import logs
 from engine.actor import Tick
 from engine.errors import DependencyTrouble
 from engine.supervision import Budget
@@ -41,18 +43,18 @@ class Whole:
 
     def __init__(self, valkey_url, folder):
         self.port, self.stop, self.crashes = free_port(), Event(), []
-        self.environ = {process.NODE: f"n{self.port}", process.PROCESS: "all", process.REDIS: valkey_url}
+        self.environ = {serve.NODE: f"n{self.port}", serve.PROCESS: "all", serve.REDIS: valkey_url}
         self.settings = Settings.from_env({"DATA_DIR": str(folder), "PORT": str(self.port), "POLL_INTERVAL_S": "0.2"})
 
     def start(self, monkeypatch):
-        for name, value in {**self.environ, process.TOKEN: "token"}.items():
+        for name, value in {**self.environ, serve.TOKEN: "token"}.items():
             monkeypatch.setenv(name, value)
         nothing = SimpleNamespace(start=lambda: None, stop=lambda: None)
         monkeypatch.setattr(process, "HubWatch", lambda *_, **__: nothing)
-        monkeypatch.setattr(process.logs, "setup", lambda *_, **__: None)
+        monkeypatch.setattr(logs, "setup", lambda *_, **__: None)
         monkeypatch.setattr(process, "dump_on_signal", lambda: None)
         monkeypatch.setattr(process, "_stop_signal", lambda **_: self.stop)
-        monkeypatch.setattr(process.logging, "shutdown", lambda: None)
+        monkeypatch.setattr(logging, "shutdown", lambda: None)
         monkeypatch.setattr(process, "Supervisor", SimpleNamespace(start=self._supervise))
         self.greenlet = gevent.spawn(process.run, process.ALL, self.settings)
         eventually(lambda: hasattr(self, "supervisor") and self.supervisor.ready(), 30)
@@ -63,7 +65,9 @@ class Whole:
 
     @property
     def children(self):
-        return self.supervisor._actor_weakref().children
+        actor = self.supervisor._actor_weakref()
+        assert actor is not None
+        return actor.children
 
     def ref(self, name):
         return self.children[name].ref
@@ -219,7 +223,12 @@ def test_a_restarted_broadcaster_misses_no_event(whole):
     got = []
     real = whole.ref("broadcaster")._actor_weakref().published.__closure__[0].cell_contents.hub
     publish = real.publish
-    real.publish = lambda entries: (got.extend(entries), publish(entries))
+
+    def keep(entries):
+        got.extend(entries)
+        publish(entries)
+
+    real.publish = keep
     whole.inject("broadcaster", raising(ValueError("planted")))
     eventually(lambda: whole.running("broadcaster", 1), 10)
     first = encode_event("new", {"count": 0}, 0.0)

@@ -78,3 +78,21 @@ def test_discarding_gives_the_email_up(system):
     assert system.client.delete(f"/dead-letters/{letter.id}").status == 409
     audit = system.client.get("/audit").json
     assert (audit["discarded"], audit["listed"]) == (1, 1)
+
+
+def test_every_time_that_an_email_died_is_told(system):
+    [letter] = system.bury("a")
+    system.client.post(f"/dead-letters/{letter.id}/replay")
+    again = burial(letter.ref, "a", generation=1, reason="gone")
+    [second] = system.services.dead_letters.bury([again])
+    lives = system.client.get(f"/dead-letters/{second.id}").json["lives"]
+    assert [(each["id"], each["state"], each["reason"]) for each in lives] == [
+        (letter.id, "replayed", "classifier_error"),
+        (second.id, "dead", "gone"),
+    ]
+
+
+def test_a_group_names_an_example(system):
+    letters = system.bury("a", "b")
+    [group] = system.client.get("/dead-letters/groups").json["items"]
+    assert group["example"] == letters[-1].id

@@ -164,7 +164,7 @@ class DeadPage {
     const what = filter.reason ? `“${REASONS[filter.reason]}”` : "all causes";
     if (!(await ask(`Replay ${count(counted.matched)} ${counted.matched === 1 ? "email" : "emails"}?`, `Dead letters of ${what} go through fetching and classifying again, each with fresh attempts.`, "Replay"))) return;
     const answer = await attempt(() => post("/dead-letters/replay", { ...filter, dry_run: false }));
-    if (answer) toast(`${count(answer.replayed)} emails are on their way again`);
+    if (answer) toast(answer.kind ? `A task sends ${count(counted.matched)} emails on their way again, a few at a time` : `${count(answer.replayed)} emails are on their way again`);
     this.#load();
   }
 
