@@ -6,7 +6,7 @@ positions is filled again from the books.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from gevent.event import Event
 
@@ -15,11 +15,14 @@ from actors.events import new_event
 from engine.actor import ServiceActor, Tick
 from engine.events import FEED, Bus
 from engine.failpoints import reach
-from engine.mailbox import LANES, Envelope, MailboxStore, Room
+from engine.mailbox import LANES, Depth, Envelope, MailboxStore, Room
 from storage.books import Books
 from storage.records import OpenRow, SourceState
 
 BATCH = 1_000
+FULL_S = 0.05
+"""While rows wait for room in the mailbox, it is looked at again so soon: a first sync goes as fast as its mail is fetched."""
+
 LOW_SHARE = 10
 """The low lane gets one part in so many of the mailbox, so that a first sync leaves room for live mail."""
 
@@ -32,6 +35,7 @@ class Feeder(ServiceActor):
     ) -> None:
         super().__init__(name=name, kind="feeder", bus=bus)
         self.store, self.books, self.room, self.bell, self.tick = store, books, room, bell, tick
+        self._short_of_room = False
 
     def on_start(self) -> None:
         """Begin to tick and to listen for the bell."""
@@ -40,7 +44,7 @@ class Feeder(ServiceActor):
 
     def _answer_the_bell(self) -> None:
         while True:
-            self.bell.wait()
+            self.bell.wait(FULL_S if self._short_of_room else None)
             self.bell.clear()
             turn = Tick(self.feed, Event())
             self.actor_ref.tell(turn)
@@ -49,24 +53,30 @@ class Feeder(ServiceActor):
     def feed(self) -> int:
         """Feed all sources until there is nothing left or no room; returns how many rows went in."""
         total = 0
-        while True:
-            fed = sum(self._feed_lane(source, lane) for source in self.books.sources() for lane in LANES)
-            total += fed
-            self.count(fed)
+        more = True
+        while more:
+            self._short_of_room = more = False
+            waiting = self.store.depths(FETCH)
+            for source in self.books.sources():
+                for lane in LANES:
+                    fed, wanted = self._feed_lane(source, lane, waiting)
+                    more = more or (fed > 0 and fed == wanted)
+                    total += fed
+                    self.count(fed)
             self.breathe()
-            if not fed:
-                return total
+        return total
 
-    def _feed_lane(self, source: SourceState, lane: str) -> int:
-        """One batch of one lane, so that sources and lanes take turns."""
-        room = self._room(lane)
-        if room <= 0:
-            return 0
+    def _feed_lane(self, source: SourceState, lane: str, waiting: Mapping[str, Depth]) -> tuple[int, int]:
+        """One batch of one lane, so that sources and lanes take turns; (how many went in, how many might have)."""
+        room = min(self._room(lane, waiting), BATCH)
         position = f"{source.name}:{lane}"
         after = self.store.position(position)
-        rows = self.books.open_rows(source.id, lane, after, min(room, BATCH))
+        rows = self.books.open_rows(source.id, lane, after, max(room, 1))
         if not rows:
-            return 0
+            return 0, room
+        if room <= 0:
+            self._short_of_room = True
+            return 0, room
         now = time.time()
         envelopes = [_envelope(source, lane, row, now) for row in rows]
         events = _new_events(source, rows, now)
@@ -75,20 +85,19 @@ class Feeder(ServiceActor):
             FETCH, envelopes, position=position, expected=after, to=rows[-1].feed_seq, events=events
         )
         if not moved:
-            return 0  # another feeder was first
+            return 0, room  # another feeder was first
         reach("feed.fed")
         self.bus.emit(FEED, source=source.name, lane=lane, count=len(rows))
-        return len(rows)
+        return len(rows), room
 
-    def _room(self, lane: str) -> int:
-        depths = self.store.depths(FETCH)
-        waiting = sum(depth.messages for depth in depths.values())
-        if sum(depth.bytes for depth in depths.values()) >= self.room.bytes:
+    def _room(self, lane: str, waiting: Mapping[str, Depth]) -> int:
+        messages = sum(depth.messages for depth in waiting.values())
+        if sum(depth.bytes for depth in waiting.values()) >= self.room.bytes:
             return 0
         if lane == "low":
-            own = depths["low"].messages if "low" in depths else 0
-            return min(self.room.messages // LOW_SHARE - own, self.room.messages - waiting)
-        return self.room.messages - waiting
+            own = waiting["low"].messages if "low" in waiting else 0
+            return min(self.room.messages // LOW_SHARE - own, self.room.messages - messages)
+        return self.room.messages - messages
 
 
 def _envelope(source: SourceState, lane: str, row: OpenRow, now: float) -> Envelope:

@@ -17,13 +17,16 @@ from engine.supervision import backoff
 from engine.work import Work
 
 AHEAD = 2
-"""Batches in hand at most: one being handled and one ahead."""
+"""Batches in hand at most: one being handled and, while they are big, one ahead."""
 
 REREAD_S = 30.0
 """What is in our hands is read again so often, in case an answer was lost without anybody noticing."""
 
 IDLE_S = 0.05
 """The pause after an empty answer that came at once (no room downstream, another's turn)."""
+
+REST, REST_S = 4.0, 0.025
+"""After a small batch, messages gather for so many times as long as it took, at most REST_S: many small batches cost more than the work."""
 
 MAX_RETRY_AFTER = 300.0
 BACKOFF_CAP = 2.0
@@ -76,6 +79,8 @@ class Pump:
         self._ready = False
         self._reread = True
         self._reread_at = 0.0
+        self._plenty = True  # the last batch was a big one, so there will be more
+        self._handed_at = self._rest_until = 0.0
         self._moved = Event()
 
     # -- called by the actor ---------------------------------------------------------------------------------------------
@@ -83,6 +88,9 @@ class Pump:
     def finished(self, work: Work) -> None:
         """It has left our hands well: whatever trouble there was is over."""
         self.in_hand.remove(work)
+        if not self._plenty:
+            now = time.monotonic()
+            self._rest_until = now + min((now - self._handed_at) * REST, REST_S)
         self._no_trouble()
         self._moved.set()
 
@@ -127,13 +135,16 @@ class Pump:
             self._leave_to_others()
         elif self._reread or time.monotonic() >= self._reread_at:
             self._take_up_own()
+        elif self._rest_until > time.monotonic():
+            self.host.stop_asked.wait(self._rest_until - time.monotonic())
         elif self._has_room():
             self._take()
         else:
             self._wait(1.0)
 
     def _has_room(self) -> bool:
-        return len(self.in_hand) < AHEAD and not any(work.quarantined for work in self.in_hand)
+        ahead = AHEAD if self._plenty else 1
+        return len(self.in_hand) < ahead and not any(work.quarantined for work in self.in_hand)
 
     def _take(self) -> None:
         began, intake = time.monotonic(), self.intake
@@ -148,6 +159,7 @@ class Pump:
         if not self.in_hand:
             self._no_trouble()
         if batch:
+            self._plenty = 2 * len(batch) >= intake.count or 2 * sum(each.size for each in batch) >= intake.max_bytes
             self._hand_over(batch)
         elif time.monotonic() - began < IDLE_S:
             self.host.stop_asked.wait(IDLE_S)
@@ -191,6 +203,7 @@ class Pump:
 
     def _hand_over(self, batch: list[Delivery]) -> None:
         work = Work(batch)
+        self._handed_at = time.monotonic()
         self.in_hand.append(work)
         self.host.accept(work)
 
