@@ -327,8 +327,8 @@ class Application(App):
 
         def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
             present = {name.lower() for name, _ in headers}
-            missing = [each for each in DEFAULTS if each[0].lower() not in present]
-            return start_response(status, [*headers, *extra, *missing], exc_info)
+            missing = [each for each in (*extra, *DEFAULTS) if each[0].lower() not in present]
+            return start_response(status, [*headers, *missing], exc_info)
 
         return start
 

@@ -5,6 +5,7 @@ Wrong tokens are slowed down by web/auth.py. The form answers with redirects, so
 
 import logging
 import time
+from dataclasses import replace
 from urllib.parse import parse_qs
 
 from actors.events import timestamp
@@ -25,7 +26,13 @@ FAILED = Folded(logging.getLogger("emailproc.web.login"), 1.0)
 
 def login_page(_call: Call) -> Answer:
     """The page that asks for a token."""
-    return page("login.html")
+    return _page("login.html")
+
+
+def _page(name: str, status: int = 200) -> Answer:
+    """The form; under `no-referrer` a browser would send it with `Origin: null`, which is what another site's page sends."""
+    answer = page(name, status=status)
+    return replace(answer, headers=(*answer.headers, ("Referrer-Policy", "same-origin")))
 
 
 def login(call: Call) -> Answer:
@@ -38,7 +45,7 @@ def login(call: Call) -> Answer:
     role = _checked(call, token)
     if role is None:
         if form:
-            return page("login-failed.html", status=401)
+            return _page("login-failed.html", status=401)
         raise Problem(401, "this is not a token of ours", headers=CHALLENGE)
     session, cookie = gate.sessions.open(role, secure=_secure(call))
     call.app.actions.write(call.environ, "/login", {}, 200, role, name_of(session))

@@ -1,0 +1,199 @@
+"""Getting in and out in a real browser: login, logout, expiry, the read-only token, and pages of other sites that try."""
+
+import http.server
+import json
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.browser.driving import Page, Server, free_port, wait_for
+
+pytestmark = pytest.mark.browser
+
+FULL, READ = "browser-full-token", "browser-read-token"
+
+OTHER_SITE = """<!doctype html><title>Another site</title><script>
+window.outcomes = {};
+const target = "http://%(host)s:%(port)d";
+async function attempt(name, path, options) {
+  try {
+    const response = await fetch(target + path, { credentials: "include", ...options });
+    outcomes[name] = response.type === "opaque" ? "opaque" : response.status;
+  } catch (error) { outcomes[name] = "blocked"; }
+}
+function socket() {
+  return new Promise((resolve) => {
+    const ws = new WebSocket(target.replace("http", "ws") + "/ws/emails/evil");
+    ws.onopen = () => { outcomes.socket = "open"; resolve(); };
+    ws.onerror = () => { outcomes.socket = "refused"; resolve(); };
+  });
+}
+(async () => {
+  await attempt("read", "/stats");
+  await attempt("pause", "/actors/pause", { method: "POST", mode: "no-cors" });
+  await attempt("json", "/actors/pause", { method: "POST", headers: { "Content-Type": "application/json" }, body: "{}" });
+  await attempt("login", "/login", { method: "POST", mode: "no-cors", headers: { "Content-Type": "application/x-www-form-urlencoded" }, body: "token=x" });
+  await socket();
+  window.done = true;
+})();
+</script>"""
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server with both tokens, whose sessions last long enough for a test."""
+    server = Server(tmp_path_factory.mktemp("guarded"), API_TOKEN=FULL, API_TOKEN_READONLY=READ)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def visitor(browser: Page, guarded: Server) -> Iterator[Page]:
+    """The browser on that server, with no cookie."""
+    browser.base = guarded.base
+    browser.size(1440)
+    browser.driver.execute_cdp_cmd("Network.clearBrowserCookies", {})
+    yield browser
+    browser.driver.execute_cdp_cmd("Network.clearBrowserCookies", {})
+
+
+def login(page: Page, token: str) -> None:
+    page.driver.get(f"{page.base}/login")
+    page.until("return document.querySelector('#token') !== null")
+    page.js("document.querySelector('#token').value = arguments[0]; document.querySelector('form').submit()", token)
+
+
+def live(page: Page) -> None:
+    page.until("return document.getElementById('link')?.dataset.state === 'live'", "the live connection")
+
+
+def paused(server: Server) -> bool:
+    return bool(server.ask("GET", "/actors")["paused"])
+
+
+def outcome(page: Page, method: str, path: str) -> int:
+    script = "const done = arguments[2]; fetch(arguments[1], {method: arguments[0]}).then((r) => done(r.status), () => done(0))"
+    return int(page.driver.execute_async_script(script, method, path))
+
+
+def test_a_stranger_is_led_to_the_login_and_the_right_token_to_the_dashboard(visitor: Page) -> None:
+    visitor.driver.get(f"{visitor.base}/")
+    visitor.until("return location.pathname === '/login'", "the login page")
+    login(visitor, "wrong")
+    visitor.sees("not the token")
+    login(visitor, FULL)
+    live(visitor)
+    assert visitor.faults() == []
+    assert visitor.js("return document.cookie") == ""
+
+
+def test_logging_out_ends_the_session_here_and_for_a_copy_of_its_cookie(visitor: Page, guarded: Server) -> None:
+    login(visitor, FULL)
+    live(visitor)
+    [cookie] = [each for each in visitor.driver.get_cookies() if each["name"] == "emailproc_session"]
+    assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Strict")
+    assert outcome(visitor, "POST", "/logout") == 204
+    assert outcome(visitor, "GET", "/stats") == 401
+    visitor.until("return document.getElementById('link')?.dataset.state !== 'live'", "the end of the live connection")
+    visitor.driver.get(f"{visitor.base}/login")
+    visitor.driver.add_cookie({"name": cookie["name"], "value": cookie["value"], "path": "/"})
+    assert outcome(visitor, "GET", "/stats") == 401
+    assert guarded.ask("GET", "/stats")["uptime_seconds"] > 0
+
+
+def test_a_session_ends_with_its_time_also_for_a_page_that_is_open(browser: Page, tmp_path: Path) -> None:
+    server = Server(tmp_path, API_TOKEN=FULL, SESSION_S="4")
+    server.start()
+    try:
+        browser.base = server.base
+        browser.driver.execute_cdp_cmd("Network.clearBrowserCookies", {})
+        login(browser, FULL)
+        live(browser)
+        began = time.monotonic()
+        browser.until(
+            "return document.getElementById('link')?.dataset.state !== 'live'", "the end of the live connection"
+        )
+        wait_for(lambda: outcome(browser, "GET", "/stats") == 401, "the session's end")
+        assert time.monotonic() - began < 10
+    finally:
+        server.stop()
+
+
+def test_the_read_only_token_shows_everything_and_changes_nothing(visitor: Page, guarded: Server) -> None:
+    login(visitor, READ)
+    live(visitor)
+    statuses = {
+        path: outcome(visitor, "GET", path)
+        for path in ("/stats", "/emails", "/actors", "/actions", "/metrics", "/dead-letters")
+    }
+    assert set(statuses.values()) == {200}
+    refused = [
+        outcome(visitor, "POST", path)
+        for path in ("/actors/pause", "/dead-letters/replay", "/setup", "/simulator/reset")
+    ]
+    assert refused == [403] * 4
+    assert outcome(visitor, "DELETE", "/dead-letters/1") == 403
+    assert not paused(guarded)
+
+
+@pytest.fixture
+def other_site(guarded: Server) -> Iterator[int]:
+    """Another server on this machine, that is another origin, whose page tries everything on ours; its port."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            host = "127.0.0.1" if self.path == "/" else self.path.strip("/")
+            body = (OTHER_SITE % {"host": host, "port": guarded.port}).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_args: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", free_port()), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield server.server_port
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize("name", ["127.0.0.1", "localhost"])
+def test_a_page_of_another_origin_can_neither_read_nor_act_nor_listen(
+    visitor: Page, guarded: Server, other_site: int, name: str
+) -> None:
+    """From the same host on another port (same site, so the cookie would go along) and from another site."""
+    login(visitor, FULL)
+    live(visitor)
+    before = len(guarded.ask("GET", "/actions")["items"])
+    visitor.driver.get(f"http://{name}:{other_site}/")
+    visitor.until("return window.done === true", "the attempts")
+    outcomes = visitor.js("return window.outcomes")
+    assert outcomes["read"] == "blocked", outcomes
+    assert outcomes["json"] == "blocked", outcomes
+    assert outcomes["socket"] == "refused", outcomes
+    assert not paused(guarded)
+    assert len(guarded.ask("GET", "/actions")["items"]) == before
+    visitor.driver.get(f"{visitor.base}/")
+    live(visitor)
+
+
+def test_without_a_token_another_sites_page_and_a_rebound_name_get_nothing(
+    browser: Page, server: Server, other_site: int
+) -> None:
+    """DNS rebinding: a name that points here is not loopback, whatever it resolves to."""
+    browser.driver.get(f"http://127.0.0.1:{other_site}/")
+    script = """const done = arguments[1]; fetch(arguments[0] + "/stats").then((r) => done("read " + r.status), () => done("blocked"))"""
+    assert browser.driver.execute_async_script(script, server.base) == "blocked"
+    browser.driver.execute_cdp_cmd("Network.setExtraHTTPHeaders", {"headers": {"X-Forwarded-For": "203.0.113.1"}})
+    try:
+        browser.driver.get(f"{server.base}/stats")
+        assert json.loads(browser.text("body"))["status"] == 403
+    finally:
+        browser.driver.execute_cdp_cmd("Network.setExtraHTTPHeaders", {"headers": {}})
