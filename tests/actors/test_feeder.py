@@ -98,3 +98,18 @@ def test_a_wiped_redis_is_filled_again_from_the_books(feeder, enter, mailboxes, 
     redis_client.flushall()
     feeder.set()
     eventually(lambda: depth(mailboxes) == 20)
+
+
+def test_bytes_count_too(started, mailboxes, books, enter):
+    bell, room = Event(), Room(100_000, bytes=2_000)
+    started(Feeder, name="feeder", bus=Bus(), store=mailboxes, books=books, room=room, bell=bell, tick=0.02)
+    for part in range(20):  # a batch of them may pass the limit, the next one finds no room
+        enter(10, prefix=f"long-{part}-{'x' * 100}-")
+        bell.set()
+        eventually(lambda: mailboxes.depths(FETCH)["normal"].bytes >= 2_000 or not bell.is_set())
+    eventually(lambda: mailboxes.depths(FETCH)["normal"].bytes >= 2_000)
+    first = depth(mailboxes)
+    enter(50, prefix="late")
+    bell.set()
+    eventually(lambda: not bell.is_set())
+    assert depth(mailboxes) == first < 250
