@@ -70,6 +70,9 @@ COMMANDS = {
         "run",
         "add_arguments",
     ),
+    "prune": Command(
+        "forget what is kept long enough, and give the room back", "commands.prune", "run", "add_arguments"
+    ),
     "backup": Command(
         "copy the database to a file, while the system runs or not", "commands.backup", "backup", "add_arguments"
     ),

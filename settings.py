@@ -197,6 +197,15 @@ class Settings:
     classifier_min_confidence: float | None = setting(
         None, _float(0, 1), "below it the label is unknown; none: the model's own"
     )
+    keep_bodies_days: float = setting(
+        365.0, _float(0, 36_500), "how long emails' bodies and headers are kept; 0: for ever"
+    )
+    keep_contents_days: float = setting(0.0, _float(0, 36_500), "how long the rest of an email's text is kept")
+    keep_attempts_days: float = setting(30.0, _float(0, 36_500), "how long failed tries are kept")
+    keep_dead_letters_days: float = setting(90.0, _float(0, 36_500), "how long settled dead letters are kept")
+    keep_notifications_days: float = setting(7.0, _float(0, 36_500), "how long notifications are kept")
+    keep_events_days: float = setting(7.0, _float(0, 36_500), "how long the event log reaches back at most")
+    keep_minutes_days: float = setting(30.0, _float(0, 36_500), "how long counts by the minute are kept")
     log_level: str = setting("INFO", _choice("DEBUG", "INFO", "WARNING", "ERROR"), "how much is logged")
     log_format: str = setting("console", _choice("console", "json"), "how it is written")
     node_name: str | None = setting(None, str, "this node's name in processor_id; none: the host's name")

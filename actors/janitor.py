@@ -12,13 +12,13 @@ from gevent.event import Event
 
 from actors.bodies import CLASSIFY, FETCH, look_mailbox
 from actors.metrics import RECONCILED
+from actors.pruning import EVERY_S, Pruning
 from engine.actor import ServiceActor
 from engine.events import Bus
 from engine.failpoints import reach
 from engine.lanes import process_of
 from engine.mailbox import DEAD, LANES, MailboxStore
 from storage.books import Books
-from storage.notifications import Notifications
 from storage.records import SourceState
 from storage.search import Search
 
@@ -29,7 +29,6 @@ SUSPECT_AGE = 60.0
 """Rows fed longer ago than this and still open are looked for in the mailboxes."""
 SUSPECT_BATCH = 2_000
 INDEX_BATCH = 128
-NOTIFICATION_AGE = 7 * 86_400.0
 
 RESTART_S = 60.0
 """A process that is silent while others of its node live has a launcher: that one ends it if it hangs, starts it again, and
@@ -49,15 +48,15 @@ class Janitor(ServiceActor):
         bus: Bus,
         store: MailboxStore,
         books: Books,
-        notifications: Notifications,
         search: Search,
         bell: Event,
+        pruning: Pruning | None = None,
         suspect_age: float = SUSPECT_AGE,
         restart: float = RESTART_S,
         node_lost: float = NODE_LOST_S,
     ) -> None:
         super().__init__(name=name, kind="janitor", bus=bus)
-        self.store, self.books, self.notifications, self.search = store, books, notifications, search
+        self.store, self.books, self.search, self.pruning = store, books, search, pruning
         self.bell, self.suspect_age = bell, suspect_age
         self.restart, self.node_lost = restart, node_lost
         self.silent_since: dict[str, float] = {}
@@ -74,6 +73,7 @@ class Janitor(ServiceActor):
             (min(60.0, self.suspect_age), self.reconcile),
             (min(5.0, self.suspect_age / 2), self.note_positions),
             (3600.0, self.prune),
+            (EVERY_S, self.forget),
         )
         for seconds, duty in duties:
             self.every(seconds, duty)
@@ -183,9 +183,13 @@ class Janitor(ServiceActor):
         return found
 
     def prune(self) -> None:
-        """What is kept for a time only."""
-        self.notifications.prune(time.time() - NOTIFICATION_AGE)
+        """What only the last hour needs."""
         self.books.prune(time.time())
+
+    def forget(self) -> None:
+        """What is kept for some days only, by the settings."""
+        if self.pruning is not None:
+            self.pruning.turn(self.breathe)
 
 
 def _node_of(process: str) -> str:

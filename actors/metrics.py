@@ -11,6 +11,9 @@ RECONCILED = "reconciled"
 CANARY_AGE = "canary_age"
 """seconds since a canary last came home, round_trip of that one"""
 
+PRUNED = "pruned"
+"""kind, count: what the janitor forgot since it was kept long enough"""
+
 DELIVERED = "subscription_delivered"
 """outcome of one try to deliver a message to a subscriber"""
 
@@ -81,5 +84,13 @@ METRICS = (
         "Subscribers given up, by reason",
         DISABLED,
         labels=("reason",),
+    ),
+    Row(
+        "emailproc_pruned_total",
+        Counter,
+        "What was forgotten by the settings KEEP_*, by kind",
+        PRUNED,
+        labels=("kind",),
+        value=value_of("count"),
     ),
 )

@@ -19,9 +19,11 @@ from actors.fetcher import Fetcher
 from actors.following import Follower
 from actors.janitor import Janitor
 from actors.lister import Lister
+from actors.pruning import Pruning
 from actors.subscriber import Subscriber
 from actors.tasks import Job, TaskRunner
 from actors.undertaker import Undertaker
+from commands.prune import keep_of
 from commands.stores import Stores
 from commands.version import VERSION
 from engine import logs
@@ -38,6 +40,7 @@ from fakemail.simulator_http import simulator_app
 from fakemail.unset import NoFakeMail
 from settings import Settings, is_loopback
 from storage.records import SourceState
+from storage.retention import Retention
 from storage.subscriptions import Subscriptions
 from web.app import Application
 from web.live import Hub
@@ -158,9 +161,9 @@ class Front:
                 lambda name: Janitor.start(
                     name=name,
                     books=stores.books,
-                    notifications=stores.notifications,
                     search=stores.search,
                     bell=bell,
+                    pruning=Pruning(Retention(stores.database), stores.mailboxes, keep_of(self.settings), context.bus),
                     **common,
                 ),
             ),

@@ -78,6 +78,17 @@ class Database:
         if self.kind == "sqlite":
             self._writing.run(lambda: execute("PRAGMA wal_checkpoint(TRUNCATE)"), transaction=False)
 
+    def give_back(self, pages: int) -> int:
+        """Give so many free pages of SQLite's file back to the disk; how many are still free. 0 on PostgreSQL, which sees to itself."""
+        if self.kind != "sqlite":
+            return 0
+        return self._writing.run(lambda: _give_back(pages), transaction=False)
+
+    def vacuum(self) -> None:
+        """Write SQLite's file anew, without free pages, and so that it can give room back from now on; nobody else may use it meanwhile."""
+        if self.kind == "sqlite":
+            self._writing.run(_vacuum, transaction=False)
+
     def close(self) -> None:
         """Close all connections; calls in flight end first."""
         self._reading.close()
@@ -177,6 +188,20 @@ class _Connections:
         if database is not None:
             with suppress(*DRIVER_ERRORS):
                 database.connection().close()
+
+
+def _give_back(pages: int) -> int:
+    free = int(execute("PRAGMA freelist_count")[0][0])
+    if free:
+        execute(f"PRAGMA incremental_vacuum({int(pages)})")
+        free = int(execute("PRAGMA freelist_count")[0][0])
+    return free
+
+
+def _vacuum() -> None:
+    execute("PRAGMA auto_vacuum = 2")
+    execute("VACUUM")
+    execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 @dataclass(frozen=True)

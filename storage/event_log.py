@@ -53,6 +53,10 @@ class RedisEventLog(RedisStore):
             page = self._read(page.last, count)
         return page
 
+    def forget_events(self, before: float, limit: int) -> int:
+        """Forget up to `limit` entries that were told before a time (seconds since the epoch); how many. The newest one stays."""
+        return int(self._run("forget_log", self.keys.log, [*self.log_args(), max(0, int(before * 1000)), limit]))
+
     def log_bounds(self) -> tuple[str, str]:
         """The oldest and the newest seq; the same place, with no event at it, when the log is empty."""
         log, oldest, newest, events = self._run("log_bounds", self.keys.log, self.log_args())

@@ -30,6 +30,7 @@ PRELUDES = {
     "tell": (LOG,),
     "read_log": (LOG,),
     "log_bounds": (LOG,),
+    "forget_log": (LOG,),
     "beat": (),
     "alive": (),
     "lease": (),

@@ -371,3 +371,20 @@ class LoginAnswer(msgspec.Struct):
     status: Literal["ok"]
     role: Literal["full", "read"]
     expires_at: Time
+
+
+class EraseRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """Whose emails shall go: an address, as it stands alone or within `Name <address>`, in any case."""
+
+    sender: Annotated[str, Meta(min_length=3, max_length=512, examples=["anna@example.com"])]
+    dry_run: bool = False
+
+
+class EraseAnswer(msgspec.Struct):
+    """What went. `complete` false: ask again. `waiting`: open emails, whose senders nobody knows yet."""
+
+    matched: Count
+    erased: Count
+    dry_run: bool
+    complete: bool
+    waiting: Count

@@ -10,7 +10,6 @@ from actors.feeder import Feeder
 from actors.janitor import Janitor
 from engine.events import Bus
 from engine.mailbox import Envelope, Room
-from storage.notifications import Notifications
 from storage.records import Attempt, Look
 from storage.search import Search
 from tests.actors.conftest import eventually
@@ -27,7 +26,6 @@ def janitor(started, mailboxes, books, database):
             bus=Bus(),
             store=mailboxes,
             books=books,
-            notifications=Notifications(database),
             search=Search(database),
             bell=bell,
             suspect_age=suspect_age,

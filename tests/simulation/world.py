@@ -165,7 +165,6 @@ class World:
         janitor = Janitor(
             name="janitor",
             books=books,
-            notifications=Notifications(database),
             search=None,  # type: ignore[arg-type]  # the full text is nobody's business here
             bell=bell,  # type: ignore[arg-type]
             suspect_age=SUSPECT_AGE,

@@ -28,6 +28,7 @@ REQUESTS = {
     "/subscriptions/{subscription_id}/enable": {"after": "beginning"},
     "/setup": {"webhook_url": "http://127.0.0.1:9/webhook"},
     "/login": {"token": "x"},
+    "/erase": {"sender": "nobody@example.com", "dry_run": True},
     "/resync": {"from": "beginning"},
     "/rules": RULE,
     "/rules/test": {"rule": RULE, "limit": 10},

@@ -1,0 +1,63 @@
+"""What the janitor forgets, by the settings KEEP_*: a few slices a turn, so that nothing waits for it; free pages go back to the disk."""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from actors.metrics import PRUNED
+from engine.events import Bus
+from storage.retention import KINDS, Keep, Retention
+
+log = logging.getLogger(__name__)
+
+EVERY_S = 60.0
+SLICES_A_TURN = 40
+EVENTS_A_SLICE = 50
+
+
+class Log(Protocol):
+    """The event log, as far as it is pruned (storage/event_log.py)."""
+
+    def forget_events(self, before: float, limit: int) -> int:
+        """Forget what was told before a time; how many entries."""
+
+
+class Pruning:
+    """One for each front; turns of several nodes do no harm."""
+
+    def __init__(self, retention: Retention, events: Log, keep: Keep, bus: Bus) -> None:
+        self.retention, self.events, self.keep, self.bus = retention, events, keep, bus
+
+    def turn(self, breathe: Callable[[], None]) -> dict[str, int]:
+        """Forget what is due now; kind → how much."""
+        due = self.keep.before(time.time())
+        forgotten = {kind: self._slices(kind, before, breathe) for kind, before in due.items() if kind in KINDS}
+        if "events" in due:
+            forgotten["events"] = self._events(due["events"], breathe)
+        self.retention.give_back()
+        for kind, count in forgotten.items():
+            if count:
+                self.bus.emit(PRUNED, kind=kind, count=count)
+                log.info("pruned %d of %s", count, kind)
+        return forgotten
+
+    def _slices(self, kind: str, before: float, breathe: Callable[[], None]) -> int:
+        count = 0
+        for _ in range(SLICES_A_TURN):
+            done = self.retention.slice(kind, before)
+            count += done.forgotten
+            breathe()
+            if not done.more:
+                break
+        return count
+
+    def _events(self, before: float, breathe: Callable[[], None]) -> int:
+        count = 0
+        for _ in range(SLICES_A_TURN):
+            gone = self.events.forget_events(before, EVENTS_A_SLICE)
+            count += gone
+            breathe()
+            if gone < EVENTS_A_SLICE:
+                break
+        return count

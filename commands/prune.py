@@ -1,0 +1,92 @@
+"""`run.py prune`: forgets now what the settings KEEP_* say is old, and gives the room back; the running system does so by itself."""
+
+import argparse
+import json
+import time
+
+from commands.client import CommandError
+from commands.terminal import say
+from engine.locking import locked
+from settings import Settings
+from storage.database import Database
+from storage.retention import KINDS, Keep, Retention
+
+MIB = 1024 * 1024
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    parser.add_argument("--dry-run", action="store_true", help="only count")
+    parser.add_argument(
+        "--vacuum",
+        action="store_true",
+        help="rewrite a whole SQLite file, while the system is stopped, so that it gives room back",
+    )
+    parser.add_argument("--json", action="store_true", help="for machines")
+
+
+def keep_of(settings: Settings) -> Keep:
+    """The settings, as the stores want them."""
+    return Keep(
+        bodies=settings.keep_bodies_days,
+        contents=settings.keep_contents_days,
+        attempts=settings.keep_attempts_days,
+        dead_letters=settings.keep_dead_letters_days,
+        notifications=settings.keep_notifications_days,
+        events=settings.keep_events_days,
+        minutes=settings.keep_minutes_days,
+    )
+
+
+def run(args: argparse.Namespace, settings: Settings) -> None:
+    """Count or forget, and say how much."""
+    database = Database(settings.database)
+    if database.kind == "sqlite" and not database.size_bytes():
+        raise CommandError("there is no database yet: DATA_DIR or DATABASE_URL says where it is")
+    try:
+        before = database.size_bytes()
+        forgotten = _forget(Retention(database), keep_of(settings), dry_run=args.dry_run)
+        if not args.dry_run:
+            _give_back(database, settings, whole=args.vacuum)
+        after = database.size_bytes()
+    finally:
+        database.close()
+    if args.json:
+        print(
+            json.dumps({"dry_run": args.dry_run, "forgotten": forgotten, "bytes_before": before, "bytes_after": after})
+        )
+        return
+    for kind, count in forgotten.items():
+        print(f"{kind:<14} {count:>10,} {'would be ' if args.dry_run else ''}forgotten")
+    print(f"database       {before / MIB:>10,.1f} MB" + ("" if args.dry_run else f", now {after / MIB:,.1f} MB"))
+
+
+def _forget(retention: Retention, keep: Keep, *, dry_run: bool) -> dict[str, int]:
+    due = {kind: before for kind, before in keep.before(time.time()).items() if kind in KINDS}
+    if dry_run:
+        return {kind: retention.count(kind, before) for kind, before in due.items()}
+    return {kind: _all(retention, kind, before) for kind, before in due.items()}
+
+
+def _all(retention: Retention, kind: str, before: float) -> int:
+    count, more = 0, True
+    while more:
+        done = retention.slice(kind, before)
+        count, more = count + done.forgotten, done.more
+    return count
+
+
+def _give_back(database: Database, settings: Settings, *, whole: bool) -> None:
+    if whole:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        with locked(settings.data_dir / "lock", 0.5):
+            database.vacuum()
+        return
+    left = database.give_back(2_000)
+    while left and (now := database.give_back(2_000)) < left:
+        left = now
+    if left:
+        say(
+            f"{left:,} free pages stay in the file: it is from before room was given back; stop the system and use --vacuum"
+        )
+    database.checkpoint()

@@ -1,0 +1,187 @@
+"""What is kept for a time only, forgotten in small slices: texts of emails, failed tries, settled dead letters, notifications, minutes.
+
+The janitor calls `slice` (actors/pruning.py), `run.py prune` too. Rows of the books and results stay, so the books balance whatever is
+forgotten here. Each slice is one short transaction and safe to repeat, on several nodes at once.
+"""
+
+# ruff: noqa: S608  (what is put into statements is constants of ours; values are parameters)
+
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from storage.counters import MINUTE
+from storage.database import Database
+from storage.statements import batch, execute, is_postgres
+
+DAY = 86_400.0
+SLICE = 500
+
+
+class Slice(msgspec.Struct, frozen=True):
+    """What one slice did: rows forgotten, and whether there may be more."""
+
+    forgotten: int
+    more: bool
+
+
+class Keep(msgspec.Struct, frozen=True):
+    """For how many days; 0: for ever."""
+
+    bodies: float = 0
+    contents: float = 0
+    attempts: float = 0
+    dead_letters: float = 0
+    notifications: float = 0
+    events: float = 0
+    minutes: float = 0
+
+    def before(self, now: float) -> dict[str, float]:
+        """Kind → the time before which it is forgotten, for those that are not kept for ever."""
+        return {name: now - days * DAY for name, days in msgspec.structs.asdict(self).items() if days}
+
+
+class Retention:
+    """Forgets what is old in one database. The kinds are KINDS."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def slice(self, kind: str, before: float, limit: int = SLICE) -> Slice:
+        """Forget up to `limit` of a kind from before a time."""
+        return self._db.write(KINDS[kind].forget, before, limit)
+
+    def count(self, kind: str, before: float) -> int:
+        """How many `slice`, called again and again, would forget. Reads a whole table: for people who ask, not for loops."""
+        return self._db.read(KINDS[kind].count, before)
+
+    def give_back(self, pages: int = 2_000) -> int:
+        """Give free pages of SQLite's file back to the disk; how many are still free. PostgreSQL sees to itself."""
+        return self._db.give_back(pages)
+
+
+class Kind(msgspec.Struct, frozen=True):
+    """How a kind is forgotten and counted."""
+
+    forget: Callable[[float, int], Slice]
+    count: Callable[[float], int]
+
+
+# -- texts of emails: a mark says up to which ref they are gone ----------------------------------------------------------
+
+
+def _bodies(before: float, limit: int) -> Slice:
+    return _walk("bodies", before, limit, _empty)
+
+
+def _contents(before: float, limit: int) -> Slice:
+    return _walk("contents", before, limit, _drop)
+
+
+def _walk(kind: str, before: float, limit: int, forget: Callable[[int, int], int]) -> Slice:
+    """Go on from the mark, by ref, up to the first email that is too young or still open: what is open has its text yet to come."""
+    mark = _mark(kind)
+    rows = execute("SELECT id, listed_at, state FROM book WHERE id > ? ORDER BY id LIMIT ?", [mark, limit])
+    old = 0
+    while old < len(rows) and rows[old][1] < before and rows[old][2] != 0:
+        old += 1
+    if not old:
+        return Slice(0, more=False)
+    last = int(rows[old - 1][0])
+    forgotten = forget(mark, last)
+    execute(
+        "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        [f"forgotten:{kind}", str(last)],
+    )
+    return Slice(forgotten, more=old == limit)
+
+
+def _mark(kind: str) -> int:
+    rows = execute("SELECT value FROM meta WHERE name = ?", [f"forgotten:{kind}"])
+    return int(rows[0][0]) if rows else 0
+
+
+def _empty(after: int, last: int) -> int:
+    sql = "UPDATE content SET body = '', headers = '{}' WHERE ref > ? AND ref <= ? AND (body <> '' OR headers <> '{}') RETURNING ref"
+    return len(execute(sql, [after, last]))
+
+
+def _drop(after: int, last: int) -> int:
+    rows = execute("DELETE FROM content WHERE ref > ? AND ref <= ? RETURNING ref", [after, last])
+    forget_words([ref for (ref,) in rows])
+    return len(rows)
+
+
+def forget_words(refs: Sequence[int]) -> None:
+    """Take emails out of the full-text index, and out of the queue for it."""
+    table, params = batch({"ref": "bigint"}, [(ref,) for ref in refs])
+    column = "ref" if is_postgres() else "rowid"
+    execute(f"DELETE FROM search WHERE {column} IN (SELECT batch.ref FROM {table})", params)
+    execute(f"DELETE FROM unindexed WHERE ref IN (SELECT batch.ref FROM {table})", params)
+
+
+def _count_bodies(before: float) -> int:
+    return _count_texts("bodies", before, " AND (body <> '' OR headers <> '{}')")
+
+
+def _count_contents(before: float) -> int:
+    return _count_texts("contents", before, "")
+
+
+def _count_texts(kind: str, before: float, wanted: str) -> int:
+    sql = (
+        "SELECT COUNT(*) FROM content JOIN book ON book.id = content.ref "
+        f"WHERE book.id > ? AND book.listed_at < ? AND book.state <> 0{wanted}"
+    )
+    return int(execute(sql, [_mark(kind), before])[0][0])
+
+
+# -- rows with a time of their own ---------------------------------------------------------------------------------------
+
+
+def _oldest(table: str, at: str, condition: str = "1 = 1") -> Kind:
+    """Rows that rise in time as they rise in id: the oldest go, up to the first that is too young."""
+
+    def forget(before: float, limit: int) -> Slice:
+        rows = execute(f"SELECT id, {at} FROM {table} WHERE {condition} ORDER BY id LIMIT ?", [limit])
+        ids = [(row_id,) for row_id, moment in rows if moment < before]
+        chosen, params = batch({"id": "bigint"}, ids)
+        execute(f"DELETE FROM {table} WHERE id IN (SELECT batch.id FROM {chosen})", params)
+        return Slice(len(ids), more=len(ids) == limit)
+
+    def count(before: float) -> int:
+        return int(execute(f"SELECT COUNT(*) FROM {table} WHERE {condition} AND {at} < ?", [before])[0][0])
+
+    return Kind(forget, count)
+
+
+def _letters(before: float, limit: int) -> Slice:
+    """Replayed and discarded ones; those that stand wait for somebody, however long."""
+    slices = [_oldest("dead_letter", "dead_at", f"state = {state}").forget(before, limit) for state in (1, 2)]
+    return Slice(sum(each.forgotten for each in slices), more=any(each.more for each in slices))
+
+
+def _minutes(before: float, _limit: int) -> Slice:
+    """Counts by the minute; those by the hour stay."""
+    rows = execute(
+        "DELETE FROM bucket WHERE step = ? AND name = 'emails' AND start < ? AND start IN (SELECT start FROM bucket "
+        "WHERE step = ? AND name = 'emails' AND start < ? ORDER BY start LIMIT ?) RETURNING start",
+        [MINUTE, int(before), MINUTE, int(before), SLICE],
+    )
+    return Slice(len(rows), more=len(rows) >= SLICE)
+
+
+def _count_minutes(before: float) -> int:
+    sql = "SELECT COUNT(*) FROM bucket WHERE step = ? AND name = 'emails' AND start < ?"
+    return int(execute(sql, [MINUTE, int(before)])[0][0])
+
+
+KINDS: Mapping[str, Kind] = {
+    "bodies": Kind(_bodies, _count_bodies),
+    "contents": Kind(_contents, _count_contents),
+    "attempts": _oldest("attempt", "at"),
+    "dead_letters": Kind(_letters, _oldest("dead_letter", "dead_at", "state <> 0").count),
+    "notifications": _oldest("notification", "received_at"),
+    "minutes": Kind(_minutes, _count_minutes),
+}
+"""What SQL holds; `events` are Redis', which the janitor alone trims."""

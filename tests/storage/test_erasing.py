@@ -1,0 +1,97 @@
+"""Erasing a sender: whatever the state, everything that was said goes, the books balance, and nothing comes back."""
+
+import pytest
+
+from storage.books import Books
+from storage.dead_letters import DeadLetters
+from storage.erasing import Erasing
+from storage.reading import EmailFilter, Reader
+from storage.records import Content
+from storage.results import ResultStore
+from storage.search import Search
+from storage.statements import execute
+from storage.stats import stats
+from tests.storage.books_fixtures import attempt, burial, enter, result
+
+ANNA, BOB = "Anna <anna@example.org>", "bob@example.org"
+
+
+def content(sender: str) -> Content:
+    return Content(subject="secret plans", body="of anna", sender=sender)
+
+
+@pytest.fixture
+def books(db) -> Books:
+    return Books(db)
+
+
+@pytest.fixture
+def erasing(db) -> Erasing:
+    return Erasing(db)
+
+
+@pytest.fixture
+def refs(db, books) -> dict[str, int]:
+    """One of Anna's in each state that can have a text, and one of Bob's."""
+    keys = ("result", "bob", "dead", "discarded", "replayed", "indexed")
+    refs = dict(zip(keys, enter(books, keys), strict=True))
+    store, letters = ResultStore(db), DeadLetters(db)
+    store.save(
+        [result(refs["result"], "result", content=content(ANNA)), result(refs["bob"], "bob", content=content(BOB))],
+        shard="t",
+    )
+    store.save([result(refs["indexed"], "indexed", content=content("ANNA@example.org"))], shard="t")
+    while Search(db).index():
+        pass
+    dead = [burial(refs[key], key, content=content(ANNA), error="of anna") for key in ("dead", "discarded", "replayed")]
+    made = letters.bury(dead)
+    letters.discard(made[1].id)
+    letters.replay([made[2].id])
+    books.postpone([attempt(refs["replayed"], "replayed", generation=1, error="of anna")])
+    return refs
+
+
+def test_the_address_finds_them_in_any_case_indexed_or_not_and_nobody_elses(erasing, refs):
+    assert erasing.find("Anna@Example.org") == sorted(ref for key, ref in refs.items() if key != "bob")
+    assert erasing.find("nna@example.org") == []
+    assert erasing.find("example.org") == []
+    assert erasing.find("anna@example.org", limit=2) == sorted(refs.values())[0:3:2][:2]
+
+
+def test_all_that_was_said_is_gone(db, erasing, refs):
+    found = erasing.find("anna@example.org")
+    assert erasing.erase(found) == 5
+    ours = ", ".join(map(str, found))
+    for table in ("result", "content", "attempt", "dead_letter", "unindexed"):
+        assert db.read(execute, f'SELECT COUNT(*) FROM "{table}" WHERE ref IN ({ours})') == [(0,)], table
+    assert db.read(execute, f"SELECT DISTINCT state, last_error FROM book WHERE id IN ({ours})") == [(4, None)]
+    assert [each.key for each in Reader(db).emails(EmailFilter(q="secret")).items] == ["bob"]
+    assert erasing.find("anna@example.org") == []
+
+
+def test_the_books_and_the_figures_balance(db, books, erasing, refs):
+    erasing.erase(erasing.find("anna@example.org"))
+    audit, told = books.audit(), db.read(stats, 0.0)
+    assert (audit.listed, audit.results, audit.erased) == (6, 1, 5)
+    assert audit.listed == audit.results + audit.queued + audit.retrying + audit.dead + audit.discarded + audit.erased
+    assert told.total_emails_processed == audit.results
+    assert (told.dead_letters, told.retrying, told.queued) == (0, 0, 0)
+    assert told.avg_processing_time_ms == pytest.approx(0.1)
+
+
+def test_erasing_twice_is_erasing_once(books, erasing, refs):
+    found = erasing.find("anna@example.org")
+    erasing.erase(found)
+    assert erasing.erase(found) == 0
+    assert books.audit().erased == 5
+
+
+def test_the_next_listing_brings_nothing_back_and_what_is_in_hand_is_not_stored(db, books, erasing, refs):
+    erasing.erase(erasing.find("anna@example.org"))
+    assert enter(books, list(refs)) == []
+    [late] = ResultStore(db).save(
+        [result(refs["replayed"], "replayed", generation=1, content=content(ANNA))], shard="t"
+    )
+    assert late is None
+    assert DeadLetters(db).bury([burial(refs["replayed"], "replayed", generation=1, content=content(ANNA))]) == [None]
+    assert db.read(execute, "SELECT COUNT(*) FROM content") == [(1,)]

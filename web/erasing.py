@@ -1,0 +1,55 @@
+"""`POST /erase`: what is stored of a sender goes, for good; web/app.py's table names it. It may be asked again until `complete`."""
+
+import time
+from typing import Any
+
+import gevent
+
+from storage.erasing import SLICE, Erasing, has_tokens
+from web.dispatch import Call
+from web.problems import Problem
+
+LONGEST_S = 10.0
+
+
+def erase(call: Call) -> dict[str, Any]:
+    """Erase the emails of one sender, in any state: text, result, dead letters, failed tries, words of the search. It cannot be undone.
+
+    `dry_run` only counts. The ids stay in the books as `erased`, so that the next listing brings nothing back and the books balance.
+    Emails that wait (`waiting`) are not known by sender yet: ask again when they are processed. Events already told and backups keep
+    what they have until they are forgotten themselves.
+    """
+    sender: str = call.body.sender.strip()
+    if not has_tokens(sender):
+        raise Problem(
+            422, "sender: it must be an address", errors=[{"field": "sender", "message": "it must be an address"}]
+        )
+    store = Erasing(call.services.database, shard=f"{call.services.node}/erasing")
+    matched, erased, complete = _walk(store, sender, dry_run=call.body.dry_run)
+    if erased:
+        role, who = call.app.gate.caller(call.environ)
+        call.app.actions.write(call.environ, call.route.path, {"emails": erased}, 200, role or "", who)
+    return {
+        "matched": matched,
+        "erased": erased,
+        "dry_run": call.body.dry_run,
+        "complete": complete,
+        "waiting": store.open(),
+    }
+
+
+def _walk(store: Erasing, sender: str, *, dry_run: bool) -> tuple[int, int, bool]:
+    """Slice by slice, for as long as a request may last."""
+    matched = erased = after = 0
+    deadline = time.monotonic() + LONGEST_S
+    while refs := store.find(sender, after):
+        matched += len(refs)
+        if not dry_run:
+            erased += store.erase(refs)
+        after = refs[-1]
+        if len(refs) < SLICE:
+            break
+        if time.monotonic() > deadline:
+            return matched, erased, False
+        gevent.sleep(0)
+    return matched, erased, True
