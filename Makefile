@@ -9,7 +9,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format check lock schemathesis fuzz storms python chaos drill sweep seeds screenshots clean
+.PHONY: help run test lint format check lock schemathesis fuzz storms python chaos drill sweep seeds train screenshots clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -73,6 +73,12 @@ sweep: $(VENV)/.dev ## kill at every failpoint, in every process, at its first a
 
 seeds: $(VENV)/.dev ## 20,000 seeds of the simulation
 	@$(BIN)/python -m tests.simulation.run --seeds 20000 $(ARGS)
+
+train: ## build the model file anew from the corpus (CORPUS=../shared/corpus), in a virtual environment of its own
+	@test -d "$(CORPUS)" || { echo "no corpus at $(CORPUS): say CORPUS=FOLDER"; exit 1; }
+	@test -x .venv-train/bin/python || $(PYTHON) -m venv .venv-train
+	@.venv-train/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-train.txt
+	.venv-train/bin/python -m classification.training --corpus $(CORPUS)
 
 screenshots: $(VENV)/.dev ## the README's pictures, anew
 	$(BIN)/python -m scripts.screenshots
