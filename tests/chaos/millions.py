@@ -1,4 +1,4 @@
-"""`python -m tests.chaos.millions PORT`: a FakeMail with as many emails as wanted, made up when they are asked for.
+"""`python -m tests.chaos.millions PORT [COUNT]`: a FakeMail with as many emails as wanted, made up when they are asked for.
 
 For the scale script: it keeps nothing, so that a million emails cost it nothing, and streams a listing of any length. `POST /grow`
 with {"count": N} receives N more emails and notifies nobody. A process of its own.
@@ -105,4 +105,5 @@ async def serve(port: int) -> None:
 
 
 if __name__ == "__main__":
+    FakeMail.newest = int(sys.argv[2]) if sys.argv[2:] else 0
     asyncio.run(serve(int(sys.argv[1])))

@@ -1,4 +1,4 @@
-"""`python -m tests.chaos.scale flushall|restored|firstsync|soak|frozen`: what only shows with many emails, or after a long time.
+"""`python -m tests.chaos.scale flushall|restored|firstsync|soak|frozen|disk|away`: what only shows with many emails, or after a long time.
 
 Each part starts a system of its own, prints its figures as one line of JSON a step, and ends what it started. By command: they take minutes.
 """
@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,25 +35,32 @@ class Mill:
     """A system that follows a FakeMail of made-up emails."""
 
     def __init__(self, folder: Path, **environ: str) -> None:
-        self.port = free_port()
-        self.mail = self._start_mail()
+        self.port, self.count = free_port(), 0
+        self.mail = self.start_mail()
         url = f"http://127.0.0.1:{self.port}"
         defaults = {"PROCESSOR_PROCESSES": "1", "POLL_INTERVAL_S": "1", "LOG_LEVEL": "WARNING"}
         self.system: System = system(folder / "system", url, **{**defaults, **environ})
         self.url = url
         self.session = requests.Session()
-        self.count = 0
 
-    def _start_mail(self) -> "subprocess.Popen[bytes]":
-        return subprocess.Popen([sys.executable, "-m", "tests.chaos.millions", str(self.port)], cwd=ROOT)
+    def start_mail(self) -> "subprocess.Popen[bytes]":
+        """FakeMail, with as many emails as it has received."""
+        command = [sys.executable, "-m", "tests.chaos.millions", str(self.port), str(self.count)]
+        return subprocess.Popen(command, cwd=ROOT)
+
+    def stop_mail(self) -> None:
+        """FakeMail is gone."""
+        self.mail.kill()
+        self.mail.wait()
 
     def grow(self, count: int) -> None:
         """FakeMail receives so many more, and tells us."""
         self.count += count
-        until("FakeMail", lambda: self._post(f"{self.url}/grow", {"count": count}), 20)
-        self._post(f"{self.system.url}/webhook", {"history_id": self.count})
+        until("FakeMail", lambda: self.post(f"{self.url}/grow", {"count": count}), 20)
+        self.post(f"{self.system.url}/webhook", {"history_id": self.count})
 
-    def _post(self, url: str, body: dict[str, int]) -> bool:
+    def post(self, url: str, body: dict[str, int]) -> bool:
+        """Whether it was taken."""
         with suppress(requests.RequestException):
             return self.session.post(url, json=body, timeout=10).ok
         return False
@@ -108,14 +116,13 @@ class Mill:
     def end(self) -> None:
         """All of it."""
         self.system.kill_all()
-        self.mail.kill()
-        self.mail.wait()
+        self.stop_mail()
 
 
 @contextmanager
-def mill(**environ: str) -> Iterator[Mill]:
+def mill(within: Path | None = None, **environ: str) -> Iterator[Mill]:
     """One that is ready."""
-    folder = Path(tempfile.mkdtemp(prefix="ep-mill-"))
+    folder = Path(tempfile.mkdtemp(prefix="ep-mill-", dir=within))
     made = Mill(folder, **environ)
     try:
         made.system.start()
@@ -252,7 +259,85 @@ def frozen(seconds: float = 60.0) -> None:
         )
 
 
+def away(seconds: int = 600, count: int = 5_000) -> None:
+    """FakeMail is down, and comes back with mail that it told nobody of."""
+    with mill(POLL_INTERVAL_S="30") as running:
+        running.grow(1_000)
+        running.settle(120)
+        running.grow(200)  # these are under way when it goes
+        running.stop_mail()
+        running.count += count
+        ends, statuses = time.monotonic() + seconds, set()
+        while time.monotonic() < ends:
+            statuses.add(_status(running))
+            time.sleep(2.0)
+        say("away", seconds=seconds, health=sorted(statuses), memory=running.memory(), **running.audit())
+        running.mail = running.start_mail()
+        until("FakeMail", lambda: running.post(f"{running.url}/watch", {}), 20)
+        began = time.monotonic()
+        running.settle(240)
+        took = time.monotonic() - began
+        until("healthy", lambda: _status(running) == "healthy", 60)
+        stats = running.system.get("/stats")
+        say(
+            "back",
+            whole_after_s=round(took, 1),
+            healthy_after_s=round(time.monotonic() - began, 1),
+            retries=stats["retry_count"],
+            **running.audit(),
+        )
+
+
+def disk(count: int = 20_000) -> None:
+    """A data folder on a small disk: it stops in time, and with MIN_FREE_DISK_MB=0 at the last byte; both go on when there is room."""
+    for minimum, filled in (("20", 30), ("0", 56)):
+        with small_disk(80) as folder, mill(folder, MIN_FREE_DISK_MB=minimum) as running:
+            ballast = folder / "ballast"
+            ballast.write_bytes(bytes(filled << 20))
+            running.grow(count)
+            until("little room", partial(_less_than, folder, max(1, int(minimum))), 300)
+            time.sleep(8)
+            health = requests.get(f"{running.system.url}/health", timeout=10).json()
+            wrong = {name: each["reason"] for name, each in health["components"].items() if each["status"] != "healthy"}
+            free = shutil.disk_usage(folder).free >> 20
+            hook = requests.post(f"{running.system.url}/webhook", json={"history_id": 1}, timeout=10).status_code
+            say("full", minimum_mb=minimum, status=health["status"], reasons=wrong, free_mb=free, webhook=hook)
+            running.count = running.audit().get("listed", 0) or running.count
+            ballast.unlink()
+            began = time.monotonic()
+            subprocess.run(["mount", "-o", "remount,size=400m", str(folder)], check=True)
+            until("healthy", lambda: _status(running) == "healthy", 60)
+            healthy = time.monotonic() - began
+            running.count = count
+            running.settle(240)
+            say("roomy", minimum_mb=minimum, healthy_after_s=round(healthy, 1), **running.audit())
+
+
+def _less_than(folder: Path, megabytes: int) -> bool:
+    return shutil.disk_usage(folder).free >> 20 < megabytes
+
+
+def _status(running: Mill) -> str:
+    with suppress(requests.RequestException, ValueError):
+        return str(requests.get(f"{running.system.url}/health", timeout=10).json()["status"])
+    return "silent"
+
+
+@contextmanager
+def small_disk(megabytes: int) -> Iterator[Path]:
+    """A disk of so many MB; needs root."""
+    folder = Path(tempfile.mkdtemp(prefix="ep-disk-"))
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)], check=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+        folder.rmdir()
+
+
 PARTS: dict[str, Callable[..., None]] = {
+    "away": away,
+    "disk": disk,
     "flushall": flushall,
     "restored": restored,
     "firstsync": firstsync,
