@@ -139,13 +139,13 @@ def test_sqlite_gives_room_back(db, books, retention):
     if db.kind != "sqlite":
         assert retention.give_back() == 0
         return
-    refs = enter(books, [f"mail-{number}" for number in range(200)])
-    text = Content(subject="s", body="x" * 20_000, sender="a@example.org")
+    refs = enter(books, [f"mail-{number}" for number in range(2_000)])
+    text = Content(subject="s", body="x" * 1_900, sender="a@example.org")
     ResultStore(db).save([result(ref, f"mail-{n}", content=text) for n, ref in enumerate(refs)], shard="t")
     db.checkpoint()
     before = db.size_bytes()
     db.write(execute, f"UPDATE book SET listed_at = {OLD}")
-    assert everything(retention, "bodies", OLD + 1, limit=100) == 200
+    assert everything(retention, "bodies", OLD + 1, limit=500) == 2_000
     while retention.give_back(500):
         pass
     db.checkpoint()
