@@ -123,9 +123,9 @@ def test_a_long_body_is_cut_at_whole_characters():
     ],
 )
 def test_broken_and_hostile_messages_are_read_as_far_as_they_go(raw):
-    started = time.perf_counter()
+    started = time.thread_time()
     parsed = parse_message(raw, LIMIT)
-    assert time.perf_counter() - started < 2
+    assert time.thread_time() - started < 2
     assert len(parsed.body.encode("utf-8", "replace")) <= LIMIT
 
 
