@@ -95,43 +95,51 @@ class ResultStore:
 def _save(given: Sequence[NewResult], shard: str) -> list[StoredResult | None]:
     ordered = sorted(given, key=attrgetter("ref"))
     closed = _close(ordered)
-    fresh = [_Fresh(each, *closed[each.ref], *_waited(each)) for each in _first_of_each(ordered, closed)]
+    fresh = [_Fresh(each, *closed[each.ref, each.attempts], *_waited(each)) for each in _first_of_each(ordered, closed)]
     ids = _insert(fresh)
     _count(fresh, shard)
-    stored = {(each.result.ref, each.result.generation): _stored(each, ids[each.result.ref]) for each in fresh}
+    stored = {_life(each.result): _stored(each, ids[each.result.ref]) for each in fresh}
     if len(stored) < len(given):
-        stored |= _saved_before([each for each in ordered if (each.ref, each.generation) not in stored])
-    return [stored.get((each.ref, each.generation)) for each in given]
+        stored |= _saved_before([each for each in ordered if _life(each) not in stored])
+    return [stored.get(_life(each)) for each in given]
 
 
-def _close(results: Sequence[NewResult]) -> dict[int, tuple[int, bool]]:
-    """Take open rows to `result`, each under its guard: ref → (source id, was waiting for a retry).
+def _life(result: NewResult) -> tuple[int, int, int]:
+    """What its delivery was about: the row, and which life and which try of it."""
+    return result.ref, result.generation, result.attempts
 
-    A due time stays where it is, so that the row still tells who was waiting.
+
+def _close(results: Sequence[NewResult]) -> dict[tuple[int, int], tuple[int, bool]]:
+    """Take open rows to `result`, each under its guard: (ref, attempts) → (source id, was waiting for a retry).
+
+    A due time stays where it is, so that the row still tells who was waiting. The attempts are part of the guard: an older
+    delivery whose failure is in the books already leaves the row to the newer one, or both would tell of it.
     """
-    guards = [(each.ref, each.generation, each.key) for each in results]
+    guards = [(each.ref, each.generation, each.attempts, each.key) for each in results]
     if not is_postgres():
         rows = execute_values(
             "UPDATE book SET state = 1 FROM batch WHERE book.id = batch.ref AND book.generation = batch.generation "
-            "AND book.key = batch.key AND book.state = 0 RETURNING book.id, book.source, next_attempt_at IS NOT NULL",
-            ("ref", "generation", "key"),
+            "AND book.attempts = batch.attempts AND book.key = batch.key AND book.state = 0 "
+            "RETURNING book.id, book.attempts, book.source, next_attempt_at IS NOT NULL",
+            ("ref", "generation", "attempts", "key"),
             guards,
         )
     else:
-        table, params = batch({"ref": "bigint", "generation": "int", "key": "text"}, guards)
+        table, params = batch({"ref": "bigint", "generation": "int", "attempts": "int", "key": "text"}, guards)
         rows = execute(
             f"UPDATE book SET state = 1 FROM {table} WHERE book.id = batch.ref AND book.generation = batch.generation "
-            "AND book.key = batch.key AND book.state = 0 RETURNING book.id, source, next_attempt_at IS NOT NULL",
+            "AND book.attempts = batch.attempts AND book.key = batch.key AND book.state = 0 "
+            "RETURNING book.id, book.attempts, source, next_attempt_at IS NOT NULL",
             params,
         )
-    return {ref: (source, bool(waiting)) for ref, source, waiting in rows}
+    return {(ref, attempts): (source, bool(waiting)) for ref, attempts, source, waiting in rows}
 
 
-def _first_of_each(results: Sequence[NewResult], closed: Container[int]) -> Iterable[NewResult]:
+def _first_of_each(results: Sequence[NewResult], closed: Container[tuple[int, int]]) -> Iterable[NewResult]:
     """Give the results that closed a row: where a batch holds an email twice, the first one did."""
     firsts: dict[int, NewResult] = {}
     for each in results:
-        if each.ref in closed:
+        if (each.ref, each.attempts) in closed:
             firsts.setdefault(each.ref, each)
     return firsts.values()
 
@@ -223,17 +231,19 @@ def _count(fresh: Sequence[_Fresh], shard: str) -> None:
     moves.apply(shard)
 
 
-def _saved_before(results: Sequence[NewResult]) -> dict[tuple[int, int], StoredResult]:
+def _saved_before(results: Sequence[NewResult]) -> dict[tuple[int, int, int], StoredResult]:
     """Find results that an earlier commit of ours stored: the row is closed, in this very generation."""
-    table, params = batch({"ref": "bigint", "generation": "int"}, [(each.ref, each.generation) for each in results])
+    guards = [_life(each) for each in results]
+    table, params = batch({"ref": "bigint", "generation": "int", "attempts": "int"}, guards)
     keys = {each.ref: each.key for each in results}
     rows = execute(
-        f"SELECT {RESULT_COLUMNS}, book.generation FROM {RESULT_TABLES} "
-        f"JOIN {table} ON batch.ref = book.id AND batch.generation = book.generation WHERE +book.state = 1",
+        f"SELECT {RESULT_COLUMNS}, book.generation, book.attempts FROM {RESULT_TABLES} "
+        f"JOIN {table} ON batch.ref = book.id AND batch.generation = book.generation "
+        "AND batch.attempts = book.attempts WHERE +book.state = 1",
         params,
     )
-    found = [(stored_result(row[:-1]), row[-1]) for row in rows]
-    return {(each.ref, generation): each for each, generation in found if keys[each.ref] == each.key}
+    found = [(stored_result(row[:-2]), *row[-2:]) for row in rows]
+    return {(each.ref, *life): each for each, *life in found if keys[each.ref] == each.key}
 
 
 def _get(key: str, source: str) -> StoredResult | None:

@@ -46,6 +46,15 @@ def test_an_email_twice_in_one_batch_is_stored_once(books, store):
     assert books.audit().results == 1
 
 
+def test_an_older_delivery_leaves_the_row_to_the_one_that_comes_after_its_retry(books, store):
+    (ref,) = enter(books, ["a"])
+    books.postpone([attempt(ref, "a")])  # and then the process died: its message is delivered once more
+    assert store.save([result(ref, "a")], shard="w1") == [None]
+    (saved,) = store.save([result(ref, "a", attempts=1)], shard="w1")
+    assert saved is not None
+    assert store.save([result(ref, "a"), result(ref, "a", attempts=1)], shard="w1") == [None, saved]
+
+
 def test_what_is_not_open_in_this_generation_is_not_saved(books, store):
     (ref,) = enter(books, ["a"])
     wrong = [result(ref, "a", generation=1), result(ref, "b"), result(ref + 7, "a")]
