@@ -73,6 +73,7 @@ class Faults:
         code = self.system.ended()
         if code is not None:
             self.complaints.append(f"the launcher ended by itself with code {code}")
+            time.sleep(0.5)
             self.system.start()
 
     def end_all(self) -> None:
@@ -130,20 +131,17 @@ class Faults:
         return bool(pids) and self._freeze(pids[0], self.rng.uniform(2, 7))
 
     def _freeze(self, pid: int, seconds: float) -> bool:
-        def thaw() -> None:
-            if any(seen.pid == pid for seen in self.system.tree()):  # it may have ended, and its number be another's
-                processes.send(pid, signal.SIGCONT)
-
-        if not processes.send(pid, signal.SIGSTOP):
+        frozen = processes.Held(pid)
+        if not frozen.send(signal.SIGSTOP):
             return False
-        self._for(seconds, thaw)
+        self._for(seconds, lambda: frozen.send(signal.SIGCONT))
         return True
 
     # -- the system as a whole, its stores, FakeMail -----------------------------------------------------------------------
 
     def _restart(self) -> bool:
-        if self.system.ended() is not None:
-            return False
+        if self.system.ended() is not None or not self.system.tree():
+            return False  # it has only begun to start: SIGTERM ends it as any program
         began = time.monotonic()
         code = self.system.stop(STOP_LIMIT_S + 5)
         took = time.monotonic() - began

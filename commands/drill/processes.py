@@ -56,6 +56,33 @@ def send(pid: int, number: signal.Signals) -> bool:
     return True
 
 
+class Held:
+    """One process, whatever becomes of its number: also when its launcher is gone, and never another one."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self._parent = _parent_of(pid)
+        try:
+            self._fd: int | None = os.pidfd_open(pid)
+        except (AttributeError, OSError):  # not on this system
+            self._fd = None
+
+    def send(self, number: signal.Signals) -> bool:
+        """Signal it; False when it has ended."""
+        try:
+            if self._fd is not None:
+                signal.pidfd_send_signal(self._fd, number)
+                return True
+        except ProcessLookupError:
+            return False
+        return _parent_of(self.pid) == self._parent and send(self.pid, number)
+
+
+def _parent_of(pid: int) -> int | None:
+    everything = _from_proc() if (PROC / "self/stat").exists() else _from_ps()
+    return next((seen.parent for seen in everything if seen.pid == pid), None)
+
+
 def _from_proc() -> list[Seen]:
     found = []
     for folder in PROC.iterdir():

@@ -1,5 +1,6 @@
 """The drill's report, for people."""
 
+from collections import Counter
 from pathlib import Path
 
 from commands.drill.plan import FAULTS
@@ -23,11 +24,15 @@ def text_of(verdict: Verdict, seed: int, folder: Path | None) -> str:
         f"  recovery     {_times(verdict.recovery_s)} from a kill to the next processed email",
         f"               {_times(verdict.new_mail_s)} from a kill to the first result of mail that came after it",
         f"  drained      {verdict.drain_s:.1f} s after the last fault",
-        *(f"  PROBLEM      {problem}" for problem in verdict.problems),
+        *(f"  PROBLEM      {problem}{_times_over(count)}" for problem, count in Counter(verdict.problems).items()),
     ]
     if folder is not None:
         lines.append(f"  kept         {folder}")
     return "\n".join(lines)
+
+
+def _times_over(count: int) -> str:
+    return f" ({count} times)" if count > 1 else ""
 
 
 def _ids(ids: list[str]) -> str:
