@@ -64,7 +64,7 @@ class Rig:
         """Have FakeMail receive emails, all of them poison of a kind where one is named; their ids."""
         made = [self._email(poison) for _ in range(count)]
         answer = requests.post(f"{self.mail.url}/simulator/send_batch", json={"emails": made}, timeout=30)
-        answer.raise_for_status()
+        assert answer.ok, f"{answer.status_code} {answer.text}"
         body = answer.json()
         ids = [str(each) for each in body["email_ids"]]
         self.ledger.enter(Accepted(tuple(ids), body["history_id"]), set(ids) if poison else set())
