@@ -1,5 +1,7 @@
 """The metrics that know of email, beside the engine's own table (engine/metrics.py), and the events that feed them."""
 
+from collections.abc import Mapping
+
 from prometheus_client import Counter, Gauge
 
 from engine.events import LOOK
@@ -10,6 +12,12 @@ RECONCILED = "reconciled"
 
 CANARY_AGE = "canary_age"
 """seconds since a canary last came home, round_trip of that one"""
+
+MEASURED = "measured_"
+"""Followed by what was measured (actors/gauges.py): its fields are figures as they are now"""
+
+PROCESS_STARTED = "process_started"
+"""restarts: how often the launcher has started this process again"""
 
 PRUNED = "pruned"
 """kind, count: what the janitor forgot since it was kept long enough"""
@@ -23,7 +31,48 @@ DISABLED = "subscription_disabled"
 STATES = "subscription_states"
 """active, failing, disabled: how many subscribers; lag_seconds of the one that is furthest behind"""
 
+
+def _measured(name: str, text: str, what: str, fields: Mapping[str, str]) -> tuple[Row, ...]:
+    """Rows of one gauge: field of the event → value of the label `state`; a single "" means that there is no label."""
+    return tuple(
+        Row(name, Gauge, text, MEASURED + what, value=value_of(field), fixed={"state": state} if state else {})
+        for field, state in fields.items()
+    )
+
+
 METRICS = (
+    *_measured(
+        "emailproc_emails",
+        "Emails that want attention, by state",
+        "books",
+        {"queued": "queued", "retrying": "retrying", "dead_letters": "dead"},
+    ),
+    *_measured(
+        "emailproc_oldest_queued_age_seconds", "How long the oldest message has waited", "queue", {"oldest_age": ""}
+    ),
+    *_measured(
+        "emailproc_leaders_missing",
+        "Duties that one node should lead, and none does",
+        "leases",
+        {"leaders_missing": ""},
+    ),
+    *_measured("emailproc_redis_memory_bytes", "What Redis uses", "redis", {"redis_used": ""}),
+    *_measured("emailproc_redis_memory_limit_bytes", "What Redis may use; 0: all", "redis", {"redis_limit": ""}),
+    *_measured("emailproc_disk_free_bytes", "What is free where our data are", "disk", {"disk_free": ""}),
+    *_measured(
+        "emailproc_fakemail_breaker_open",
+        "1 while calls to FakeMail are held back since they fail",
+        "fakemail",
+        {"breaker_open": ""},
+    ),
+    *_measured("emailproc_database_bytes", "The database on disk", "database", {"database_bytes": ""}),
+    Row(
+        "emailproc_process_restarts",
+        Gauge,
+        "How often the launcher has started this process again",
+        PROCESS_STARTED,
+        value=value_of("restarts"),
+    ),
     Row(
         "emailproc_canary_age_seconds",
         Gauge,

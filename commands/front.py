@@ -1,10 +1,12 @@
 """The front of a node: the web, the simulator where there is none outside, and the actors around the classifiers."""
 
 import logging
+import time
 from base64 import b64decode
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from gevent.event import Event
@@ -17,6 +19,7 @@ from actors.deciding import Deciders
 from actors.feeder import Feeder
 from actors.fetcher import Fetcher
 from actors.following import Follower
+from actors.gauges import Gauges
 from actors.janitor import Janitor
 from actors.lister import Lister
 from actors.pruning import Pruning
@@ -174,6 +177,7 @@ class Front:
                 critical=False,
                 essential=False,
             ),
+            ChildSpec("gauges", self._gauges, critical=False, essential=False),
             ChildSpec(
                 "subscriber",
                 lambda name: Subscriber.start(
@@ -195,6 +199,22 @@ class Front:
                 critical=False,
             ),
         ]
+
+    def _gauges(self, name: str) -> Any:
+        stores = self.stores
+        return Gauges.start(
+            name=name,
+            bus=self.context.bus,
+            store=stores.mailboxes,
+            stats=stores.results.stats,
+            database_bytes=stores.database.size_bytes,
+            breaker_open=self._breaker_open,
+            leases=(f"lister:{SOURCE}", "tasks"),
+            folder=self.settings.data_dir if self.settings.data_dir.exists() else Path.cwd(),
+        )
+
+    def _breaker_open(self) -> bool:
+        return isinstance(self.client, FakeMailClient) and self.client.breaker.state(time.monotonic()) != "closed"
 
     def _jobs(self) -> dict[str, Job]:
         """What long work there is, by the kind of its tasks."""

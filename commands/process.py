@@ -30,7 +30,7 @@ from actors.classifier import ClassifierActor
 from actors.deciding import Deciders
 from actors.disk import MIB, DiskWatch
 from actors.heart import Heart
-from actors.metrics import METRICS
+from actors.metrics import METRICS, PROCESS_STARTED
 from commands.drill import poison
 from commands.front import Front, open_source
 from commands.offline import load_classifier
@@ -62,6 +62,7 @@ def run(role: str, settings: Settings) -> None:
     failpoints.arm(os.environ.get(failpoints.VARIABLE), role, settings.data_dir)
     bus = Bus()
     metrics = Metrics(bus, METRICS)
+    bus.emit(PROCESS_STARTED, restarts=CHILD.restarts)
     watch = HubWatch(bus, heartbeat=CHILD.heartbeat)
     watch.start()
     dump_on_signal()

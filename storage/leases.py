@@ -30,6 +30,15 @@ class RedisPresence(RedisStore):
         """Take or renew a lease for `ttl` seconds; False while another token holds it."""
         return bool(self._run("lease", [self.keys.lease(name)], [token, int(ttl * 1000)]))
 
+    def held(self, name: str) -> bool:
+        """Whether anybody holds this lease."""
+        return bool(self._call("EXISTS", self.keys.lease(name)))
+
+    def memory(self) -> tuple[int, int]:
+        """Bytes that the server uses, and those that it may use (0: no limit)."""
+        found = self._call("INFO", "memory")
+        return int(found["used_memory"]), int(found.get("maxmemory", 0))
+
     def give_up(self, name: str, token: str) -> None:
         """Give the lease back; one that has passed to somebody else stays with them."""
         self._run("give_up", [self.keys.lease(name)], [token])

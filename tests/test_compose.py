@@ -78,8 +78,12 @@ def test_the_scale_profile_adds_postgres_and_worker_nodes():
 
 
 def test_ports_are_published_on_loopback_only():
-    ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
-    assert ports == ["127.0.0.1:8005:8005"]
+    ports = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
+    assert ports == {
+        "app": ["127.0.0.1:8005:8005"],
+        "prometheus": ["127.0.0.1:9090:9090"],
+        "grafana": ["127.0.0.1:3000:3000"],
+    }
 
 
 def test_nobody_is_let_in_anonymously_without_a_comment_that_says_what_to_do_first():
@@ -118,7 +122,36 @@ def test_what_is_needed_first_is_waited_for():
 
 def test_every_named_volume_is_declared_and_used():
     used = {volume.split(":")[0] for service in SERVICES.values() for volume in service.get("volumes", [])}
-    assert used == set(COMPOSE["volumes"])
+    assert {name for name in used if not name.startswith("./")} == set(COMPOSE["volumes"])
+
+
+def test_the_observe_profile_adds_prometheus_and_grafana_with_the_files_of_deploy():
+    assert {name for name, service in SERVICES.items() if service.get("profiles") == ["observe"]} == {
+        "prometheus",
+        "grafana",
+    }
+    mounts = [volume for name in ("prometheus", "grafana") for volume in SERVICES[name]["volumes"]]
+    folders = [volume.split(":") for volume in mounts if volume.startswith("./")]
+    assert {mode for _, _, mode in folders} == {"ro"}
+    assert all((ROOT / folder).is_dir() for folder, _, _ in folders)
+
+
+def test_prometheus_bears_the_token_that_the_processes_want():
+    default = {environment(name)["METRICS_TOKEN"] for name in ("app", "worker", "prometheus")}
+    assert len(default) == 1
+    assert all(environment(name, METRICS_TOKEN="mine")["METRICS_TOKEN"] == "mine" for name in ("app", "prometheus"))
+    script = SERVICES["prometheus"]["entrypoint"][2]
+    file = re.search(r"> (\S+)", script)
+    config = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text())
+    assert file
+    assert {job["authorization"]["credentials_file"] for job in config["scrape_configs"]} == {file[1]}
+    targets = {
+        target
+        for job in config["scrape_configs"]
+        for each in job.get("static_configs", [])
+        for target in each["targets"]
+    }
+    assert targets == {"app:8005"}
 
 
 def test_the_environment_names_settings_that_exist():

@@ -1,0 +1,105 @@
+"""Measures every few seconds what alerts ask for and nobody counts: queue, dead letters, leases, the breaker, Redis, disk, database.
+
+One for each front. Each figure is taken by itself, so what is away leaves out its own figures and no others. What is measured goes out as
+an event (actors/metrics.py makes gauges of it); /stats shows the same to people.
+"""
+
+import logging
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Protocol
+
+from actors.bodies import CLASSIFY, FETCH
+from actors.metrics import MEASURED
+from engine.actor import ServiceActor
+from engine.errors import DependencyTrouble
+from engine.events import Bus
+from engine.mailbox import Depth
+from storage.records import Stats
+
+log = logging.getLogger(__name__)
+
+EVERY_S = 5.0
+
+Measure = Callable[[], Mapping[str, float]]
+
+
+class Store(Protocol):
+    """What is asked of the mailboxes (storage/redis_mailbox.py)."""
+
+    def depths(self, mailbox: str) -> dict[str, Depth]:
+        """Lane → what waits there."""
+
+    def held(self, lease: str) -> bool:
+        """Whether anybody holds this lease."""
+
+    def memory(self) -> tuple[int, int]:
+        """Bytes that are used, and bytes that may be used (0: no limit)."""
+
+
+class Gauges(ServiceActor):
+    """`leases` are those that somebody should hold, `folder` is where our data are; `breaker_open`: calls to FakeMail are held back."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        bus: Bus,
+        store: Store,
+        stats: Callable[[float], Stats],
+        database_bytes: Callable[[], int],
+        breaker_open: Callable[[], bool],
+        leases: tuple[str, ...],
+        folder: Path,
+        every: float = EVERY_S,
+    ) -> None:
+        super().__init__(name=name, kind="gauges", bus=bus)
+        self.store, self.stats, self.database_bytes = store, stats, database_bytes
+        self.breaker_open, self.leases, self.folder, self.every_s = breaker_open, leases, folder, every
+
+    def on_start(self) -> None:
+        """Begin to measure."""
+        self.every(self.every_s, self.measure)
+
+    def measure(self) -> None:
+        """Everything once."""
+        measures: dict[str, Measure] = {
+            "books": self._books,
+            "queue": self._queue,
+            "leases": self._leases,
+            "redis": self._redis,
+            "disk": self._disk,
+            "fakemail": self._fakemail,
+            "database": self._database,
+        }
+        for what, measure in measures.items():
+            try:
+                self.bus.emit(MEASURED + what, **measure())
+            except (DependencyTrouble, OSError) as trouble:
+                log.debug("not measured: %s", trouble)
+
+    def _books(self) -> dict[str, float]:
+        found = self.stats(time.time())
+        return {"queued": found.queued, "retrying": found.retrying, "dead_letters": found.dead_letters}
+
+    def _queue(self) -> dict[str, float]:
+        depths = [depth for name in (FETCH, CLASSIFY) for depth in self.store.depths(name).values()]
+        return {"oldest_age": max((depth.oldest_age for depth in depths if depth.messages), default=0.0)}
+
+    def _leases(self) -> dict[str, float]:
+        return {"leaders_missing": sum(not self.store.held(lease) for lease in self.leases)}
+
+    def _redis(self) -> dict[str, float]:
+        used, most = self.store.memory()
+        return {"redis_used": used, "redis_limit": most}
+
+    def _disk(self) -> dict[str, float]:
+        return {"disk_free": shutil.disk_usage(self.folder).free}
+
+    def _fakemail(self) -> dict[str, float]:
+        return {"breaker_open": float(self.breaker_open())}
+
+    def _database(self) -> dict[str, float]:
+        return {"database_bytes": self.database_bytes()}

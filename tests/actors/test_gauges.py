@@ -1,0 +1,57 @@
+"""What alerts ask for is measured by itself: one figure that cannot be had leaves out no other."""
+
+import time
+
+import pytest
+
+from actors.gauges import Gauges
+from actors.metrics import METRICS
+from engine.errors import DependencyTrouble
+from engine.events import Bus
+from engine.mailbox import Envelope
+from engine.metrics import Metrics
+from storage.results import ResultStore
+from tests.actors.conftest import eventually
+from tests.storage.books_fixtures import enter
+
+
+@pytest.fixture
+def metrics(started, mailboxes, database, tmp_path):
+    def start(**changes):
+        bus = Bus()
+        options = {
+            "name": "gauges", "bus": bus, "store": mailboxes, "stats": ResultStore(database).stats, "folder": tmp_path,
+            "database_bytes": database.size_bytes, "breaker_open": lambda: True, "leases": ("lister:main", "tasks"), "every": 0.02,
+        }  # fmt: skip
+        found = Metrics(bus, METRICS)
+        started(Gauges, **{**options, **changes})
+        return lambda: found.render().decode()
+
+    return start
+
+
+def test_everything_is_measured(metrics, mailboxes, books):
+    enter(books, ["a", "b"], source=books.source("main"))
+    mailboxes.put("fetch", [Envelope("main", "a", ref=1)])
+    mailboxes.lease("tasks", "somebody", ttl=60)
+    time.sleep(0.01)
+    text = metrics()
+    for line in (
+        'emailproc_emails{state="queued"} 2.0',
+        "emailproc_leaders_missing 1.0",
+        "emailproc_fakemail_breaker_open 1.0",
+    ):
+        eventually(lambda line=line: line in text())
+    eventually(lambda: "emailproc_database_bytes" in text())
+    values = dict(line.rsplit(" ", 1) for line in text().splitlines() if not line.startswith("#"))
+    for name in ("oldest_queued_age_seconds", "redis_memory_bytes", "disk_free_bytes", "database_bytes"):
+        assert float(values[f"emailproc_{name}"]) > 0, name
+
+
+def test_what_is_away_leaves_out_its_own_figures_only(metrics):
+    def away(_now):
+        raise DependencyTrouble("away", dependency="database")
+
+    text = metrics(stats=away)
+    eventually(lambda: "emailproc_leaders_missing 2.0" in text())
+    assert 'emailproc_emails{state="queued"} 0.0' in text() or 'state="queued"' not in text()
