@@ -34,7 +34,7 @@ class FetchBody(msgspec.Struct, frozen=True, omit_defaults=True):
     first_missing_at: float | None = None
 
 
-class ClassifyBody(Content, frozen=True, omit_defaults=True):
+class ClassifyBody(Content, frozen=True, omit_defaults=True, gc=False):
     """The whole (cut) email: a worker elsewhere needs nothing else."""
 
 

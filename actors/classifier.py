@@ -18,7 +18,9 @@ from engine.mailbox_actor import Context, MailboxActor, Outcome
 from storage.records import Content, NewResult
 from storage.results import ResultStore
 
-BATCH = 256
+BATCH = 448
+"""Whole blocks of rows for the database, and no more than one settling script takes."""
+
 SLICE = 32
 """Emails between two yields to the hub: a few milliseconds of work."""
 

@@ -38,6 +38,7 @@ from commands.serve import NODE, PROCESS, REDIS, TOKEN
 from commands.stores import Patience, Stores, books_were_copied, open_stores
 from commands.version import VERSION
 from engine import failpoints, logs
+from engine.collector import spare_collector
 from engine.control import Control
 from engine.errors import SettingsError
 from engine.events import Bus
@@ -140,6 +141,7 @@ def run(role: str, settings: Settings) -> None:
     if front:
         room.enter(front.application)
         gevent.signal_handler(signal.SIGHUP, front.reload)
+    spare_collector()
     log.info("%s is up", process)
 
     stop.wait()

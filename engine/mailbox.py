@@ -26,6 +26,7 @@ DEAD = "dead"
 class Envelope(
     msgspec.Struct,
     frozen=True,
+    gc=False,  # nothing that passes through a mailbox is ever part of a cycle
     omit_defaults=True,
     rename={
         "source": "s",
@@ -56,7 +57,7 @@ class Envelope(
     version: int = 1
 
 
-class Delivery(msgspec.Struct, frozen=True):
+class Delivery(msgspec.Struct, frozen=True, gc=False):
     """An envelope in the hands of one consumer, until it is settled or its owner dies."""
 
     mailbox: str
@@ -68,7 +69,7 @@ class Delivery(msgspec.Struct, frozen=True):
     lone_deaths: int = 0  # of those, while it was delivered alone
 
 
-class Verdict(msgspec.Struct, frozen=True):
+class Verdict(msgspec.Struct, frozen=True, gc=False):
     """What becomes of one delivery: acknowledged, perhaps handed on, perhaps told to the event log. All or nothing."""
 
     delivery: Delivery

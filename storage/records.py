@@ -64,7 +64,7 @@ class OpenRow(msgspec.Struct, frozen=True):
     first_missing_at: float | None
 
 
-class Content(msgspec.Struct, frozen=True):
+class Content(msgspec.Struct, frozen=True, gc=False):
     """What an email says, cut to MAX_BODY_BYTES (`truncated`)."""
 
     subject: str = ""
@@ -76,7 +76,7 @@ class Content(msgspec.Struct, frozen=True):
     truncated: bool = False
 
 
-class NewResult(msgspec.Struct, frozen=True):
+class NewResult(msgspec.Struct, frozen=True, gc=False):
     """A classified email on its way into the books."""
 
     source: str
@@ -99,7 +99,7 @@ class NewResult(msgspec.Struct, frozen=True):
     times: dict[str, float] = {}  # notified, listed, fed, fetched, taken, classified
 
 
-class StoredResult(msgspec.Struct, frozen=True):
+class StoredResult(msgspec.Struct, frozen=True, gc=False):
     """A result as everybody sees it; `label` is the effective one (person, else rule, else model)."""
 
     id: int  # order of storing
