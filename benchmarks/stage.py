@@ -13,7 +13,6 @@ monkey.patch_all()
 
 import sys
 import time
-from collections.abc import Sequence
 from typing import Any
 
 import gevent
@@ -24,8 +23,10 @@ from actors.bodies import CLASSIFY, ClassifyBody, encode
 from actors.classifier import ClassifierActor
 from actors.ledger import SqlLedger
 from benchmarks import work
+from benchmarks.frozen import Frozen
 from benchmarks.rig import Meter, say
-from classification.model import Classification, Classifier, Email
+from classification.model import Classifier
+from engine.collector import spare_collector
 from engine.events import BATCH_SETTLED, HUB_LAG, Bus
 from engine.hub import HubWatch
 from engine.mailbox import Envelope
@@ -33,27 +34,12 @@ from engine.mailbox_actor import Context
 from engine.metrics import Metrics
 from storage.books import Books
 from storage.database import Database
-from storage.records import LABELS, Look
+from storage.records import Look
 from storage.redis_mailbox import RedisMailboxes
 from storage.results import ResultStore
 
 WORKERS = 3
 SLICE = 1000
-
-
-class Frozen:
-    """The frozen work function with the classifier's face."""
-
-    version = "frozen"
-
-    def classify(self, emails: Sequence[Email]) -> list[Classification]:
-        """Label a batch."""
-        return [self._one(*work.classify(each.subject, each.body)) for each in emails]
-
-    def _one(self, label: str, confidence: float) -> Classification:
-        rest = (1 - confidence) / 3
-        chances = {each: confidence if each == label else rest for each in LABELS}
-        return Classification(label, confidence, chances, self.version, False, "unknown", ())
 
 
 class Stage:
@@ -132,6 +118,7 @@ def main(path: str, url: str, count: int, kind: str, workers: int = WORKERS) -> 
     classifier = classifier_of(kind)
     watch = HubWatch(stage.bus)
     watch.start()
+    spare_collector()
     meter = Meter(redis.Redis.from_url(url))
     stage.work(classifier, count, workers)
     figures = meter.read(count, ended=stage.ended)

@@ -1,0 +1,77 @@
+"""(h) Growth: the same throughput and the same answers with 10^4, 10^5 and 10^6 emails already stored.
+
+Run as a child for the stage and the filling: `python -m benchmarks.growth FOLDER REDIS_URL SIZE N`. Rows are stored by the product's own
+stores (enter, save, index), only without the work; then N more go through the real stage.
+"""
+
+# ruff: noqa: E402  (gevent patches before anything else is imported)
+
+from gevent import monkey
+
+monkey.patch_all()
+
+import sys
+import time
+
+import redis
+
+from benchmarks import work
+from benchmarks.frozen import Frozen
+from benchmarks.rig import Meter, say
+from benchmarks.stage import Stage
+from storage.records import LABELS, Content, Look, NewResult
+from storage.search import Search
+
+SLICE = 2000
+
+
+def fill(stage: Stage, size: int) -> None:
+    """Store `size` emails with results, and index them."""
+    source = stage.books.open_source("main", "http://bench")
+    for start in range(0, size, SLICE):
+        emails = [work.email(number + 50_000_000) for number in range(start, min(start + SLICE, size))]
+        by_key = {each["id"]: each for each in emails}
+        rows = stage.books.enter(source, list(by_key), Look("poll", time.time()), lane="low")
+        stage.results.save([_result(ref, by_key[key]) for ref, key in rows], shard="fill")
+    search = Search(stage.database)
+    while search.index(SLICE):
+        pass
+
+
+def _result(ref: int, email: dict[str, str]) -> NewResult:
+    now = time.time()
+    label = LABELS[ref % 4]
+    return NewResult(
+        source="main",
+        key=email["id"],
+        ref=ref,
+        generation=0,
+        attempts=0,
+        content=Content(subject=email["subject"], body=email["body"], sender=email["sender"]),
+        label=label,
+        confidence=0.5 + ref % 50 / 100,
+        probabilities=dict.fromkeys(LABELS, 0.25),
+        model_version="frozen",
+        processor_id="fill",
+        processing_ms=0.06,
+        processed_at=now,
+        times={"listed": now, "fed": now, "fetched": now},
+    )
+
+
+def main(path: str, url: str, size: int, count: int) -> None:
+    """Fill, then time the stage on top."""
+    stage = Stage(path, url, "worker-1")
+    began = time.perf_counter()
+    fill(stage, size)
+    filled = time.perf_counter() - began
+    stage.database.checkpoint()
+    stage.fill(count)
+    meter = Meter(redis.Redis.from_url(url))
+    stage.work(Frozen(), count)
+    figures = meter.read(count, ended=stage.ended)
+    say({**figures, "stored": size, "fill_s": filled, "database_mib": stage.database.size_bytes() / 2**20})
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))

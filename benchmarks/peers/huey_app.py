@@ -1,0 +1,21 @@
+"""Huey on Redis. It acknowledges before the work (a popped task dies with its worker): there is no other way with it."""
+
+from typing import Any
+
+from huey import RedisHuey
+
+from benchmarks.peers import job
+
+huey = RedisHuey("bench", url=job.REDIS, results=False)
+
+
+@huey.task()
+def process(item: dict[str, Any]) -> None:
+    """The work."""
+    job.process(item)
+
+
+def enqueue(count: int) -> None:
+    """Put `count` emails into the queue."""
+    for each in job.emails(count):
+        process(each)

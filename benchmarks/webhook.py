@@ -1,0 +1,47 @@
+"""(e) Webhook accepts a second and their latency: the running system's `/webhook` against the bare handler, each on one core.
+
+The system's FakeMail has an empty account, so what is measured is the door: checked, durable in Redis, answered. The client is on
+the other core.
+"""
+
+import sys
+
+from benchmarks.rig import OTHER, Figures, child, cpu_seconds, end, folder, spawn, valkey, wait_for
+from benchmarks.system import fakemail, free_port, system
+
+CONNECTIONS = 16
+
+
+def bare(seconds: float) -> Figures:
+    """The bare handler."""
+    with folder() as path, valkey(path) as url:
+        port = free_port()
+        process = spawn([sys.executable, "-m", "benchmarks.bare", str(port), url])
+        try:
+            wait_for(lambda: _listens(port), "the bare handler")
+            began = cpu_seconds(process.pid)
+            figures = _post(f"http://127.0.0.1:{port}/", seconds)
+            return {**figures, "cpu_us": (cpu_seconds(process.pid) - began) / figures["requests"] * 1e6}
+        finally:
+            end(process)
+
+
+def ours(seconds: float) -> Figures:
+    """The front's `/webhook`."""
+    # Its own limit of notifications a second is what this would measure otherwise.
+    with folder() as path, fakemail(path) as account, system(path, fakemail_url=account.url) as running:
+        pid = running.processes()["front"]
+        began = cpu_seconds(pid)
+        figures = _post(f"{running.url}/webhook", seconds)
+        return {**figures, "cpu_us": (cpu_seconds(pid) - began) / figures["requests"] * 1e6}
+
+
+def _post(url: str, seconds: float) -> Figures:
+    return child("benchmarks.poster", url, seconds, CONNECTIONS, core=OTHER)
+
+
+def _listens(port: int) -> bool:
+    import socket
+
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

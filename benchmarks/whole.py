@@ -1,0 +1,34 @@
+"""(c) The whole way: FakeMail on the other core; all of ours on one. List, fetch each over HTTP, classify, store, acknowledge, tell."""
+
+import time
+
+from benchmarks.rig import Figures, folder
+from benchmarks.system import fakemail, since, system
+
+WARM = 0.05
+
+
+def run(count: int, *, frozen: bool, processes: int = 1, core: int | None = 0, **settings: str) -> Figures:
+    """`count` emails that the account lists when the system starts; timed from the first rows to the last one."""
+    pin = {} if core is not None else {"core": None}
+    with folder() as path, fakemail(path) as account:
+        account.send(count)
+        options = {"PROCESSOR_PROCESSES": str(processes), **settings}
+        with system(path, fakemail_url=account.url, frozen=frozen, **pin, **options) as ours:
+            ours.wait_stored(max(1, int(count * WARM)))
+            first, began, before = ours.stored(), time.perf_counter(), ours.resources()
+            ours.wait_stored(count)
+            seconds = time.perf_counter() - began
+            after = ours.resources()
+            time.sleep(1.2)  # the last second's lags are in the next heartbeat
+            audit, lag = ours.balanced(), ours.hub_lag()
+        done = count - first
+        return {
+            "emails": done,
+            "seconds": seconds,
+            "per_s": done / seconds,
+            "results": audit["results"],
+            "lag_p999_ms": 1000 * max(lag.values(), default=0.0),
+            "lag": lag,
+            "stages": since(before, after, done),
+        }
