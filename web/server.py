@@ -32,6 +32,7 @@ log = logging.getLogger("emailproc.web.server")
 BACKLOG = 1024
 OUT_OF_DESCRIPTORS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 GONE_BEFORE_ACCEPT = {errno.ECONNABORTED, errno.EPROTO, errno.EPERM}
+USER_TIMEOUT: int | None = getattr(std_socket, "TCP_USER_TIMEOUT", None)
 ACCEPT_PAUSE_S = 0.1
 WARN_EVERY_S = 10.0
 RESERVED_PATH = "/health"
@@ -77,6 +78,9 @@ class HardenedServer(WSGIServer):
             accepted = super().do_read()
             if accepted is not None:
                 accepted[0].setsockopt(std_socket.IPPROTO_TCP, std_socket.TCP_NODELAY, 1)
+                if USER_TIMEOUT is not None:  # the kernel drops what nobody takes, also after we have hung up
+                    milliseconds = int(self.limits.write_seconds * 1000)
+                    accepted[0].setsockopt(std_socket.IPPROTO_TCP, USER_TIMEOUT, milliseconds)
             return accepted
         except OSError as error:
             if error.errno in OUT_OF_DESCRIPTORS:

@@ -1,0 +1,332 @@
+"""Storms against a real system on this machine: slow sockets, stuck WebSocket readers, a flood of webhooks, idle connects.
+
+`python -m tests.security.storms [NAME...]` runs them whole and prints a table; test_storms.py runs small ones in CI. Each measures
+good traffic from another process (probe.py) before and meanwhile, the memory of the front, and how long the bad ones stayed.
+"""
+
+# ruff: noqa: E402  (gevent patches before anything else is imported)
+
+from gevent import monkey
+
+monkey.patch_all()
+
+import base64
+import contextlib
+import json
+import os
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import gevent
+import psutil
+from gevent import socket as gsocket
+
+from tests.flow.system import ROOT, System, mails
+
+TOKEN = "storm-token"
+SETTINGS = {"API_TOKEN": TOKEN, "TRUSTED_PROXIES": "127.0.0.1"}
+AUTH = f"Authorization: Bearer {TOKEN}\r\n"
+RESET = struct.pack("ii", 1, 0)
+LATER_S = 20.0
+
+
+@dataclass
+class Outcome:
+    """What one storm did. Latencies in milliseconds, memory in MiB, times in seconds."""
+
+    name: str
+    before: dict[str, Any] = field(default_factory=dict)
+    during: dict[str, Any] = field(default_factory=dict)
+    grown_mib: float = 0.0
+    closed_s: float = 0.0
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    def row(self) -> str:
+        """A line of the table."""
+        figures = f"p99 {self.before['p99']} -> {self.during['p99']} ms, failed {self.during['failed'] or 0}"
+        return f"{self.name:<16} {figures}, +{self.grown_mib:.1f} MiB, all closed after {self.closed_s:.1f} s, {json.dumps(self.notes)}"
+
+
+class Stage:
+    """A running system to be stormed."""
+
+    def __init__(self, system: System) -> None:
+        self.system = system
+        self.address = ("127.0.0.1", int(system.url.rsplit(":", 1)[1]))
+        assert system.process is not None
+        processes = psutil.Process(system.process.pid).children(recursive=True)
+        self.front = next(
+            each
+            for each in processes
+            if "commands.process" in each.cmdline() and each.cmdline()[-1] in ("front", "all")
+        )
+
+    def rss_mib(self) -> float:
+        return float(self.front.memory_info().rss) / 2**20
+
+    def probe(self, seconds: float, rate: float) -> "subprocess.Popen[bytes]":
+        command = [sys.executable, "-m", "tests.security.probe", self.system.url, TOKEN, str(seconds), str(rate)]
+        return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE)
+
+    def connect(self, *, source: str = "127.0.0.1", receive_buffer: int = 0) -> gsocket.socket:
+        sock = gsocket.socket()
+        if receive_buffer:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        sock.bind((source, 0))
+        sock.settimeout(15)
+        sock.connect(self.address)
+        return sock
+
+    def measure(
+        self, name: str, storm: Callable[["Stage", Outcome], None], seconds: float, rate: float = 50.0
+    ) -> Outcome:
+        """The probe alone, then the probe while `storm` runs."""
+        outcome = Outcome(name)
+        outcome.before = finished(self.probe(seconds, rate))
+        memory = self.rss_mib()
+        probe = self.probe(seconds, rate)
+        gevent.sleep(1.0)
+        storm(self, outcome)
+        outcome.during = finished(probe)
+        gevent.sleep(2.0)
+        outcome.grown_mib = self.rss_mib() - memory
+        return outcome
+
+
+def finished(probe: "subprocess.Popen[bytes]") -> dict[str, Any]:
+    out, _ = probe.communicate()
+    return dict(json.loads(out))
+
+
+def until_closed(stage: Stage, sockets: list[gsocket.socket], began: float) -> float:
+    """Seconds until neither the server nor the kernel for it holds anything of these; LATER_S at most.
+
+    Seen from the server's side: a client whose window is shut ignores even a reset.
+    """
+    theirs = {sock.getsockname()[1] for sock in sockets}
+    while held(stage.address[1]) & theirs and time.monotonic() - began < LATER_S:
+        gevent.sleep(0.2)
+    return time.monotonic() - began
+
+
+def held(port: int) -> set[int]:
+    """The remote ports of the connections of a local port that are open, or have unsent data (established, FIN-WAIT-1, CLOSE-WAIT)."""
+    found = set()
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        _, local, remote, state, *_ = line.split()
+        if int(local.rpartition(":")[2], 16) == port and state in {"01", "04", "08"}:
+            found.add(int(remote.rpartition(":")[2], 16))
+    return found
+
+
+# -- the storms
+
+
+def slow_sockets(count: int) -> Callable[[Stage, Outcome], None]:
+    """A third sends its head a byte at a time, a third its body, a third asks for much and does not read."""
+
+    def run(stage: Stage, outcome: Outcome) -> None:
+        began = time.monotonic()
+        heads = [stage.connect() for _ in range(count // 3)]
+        bodies = [stage.connect() for _ in range(count // 3)]
+        readers = [stage.connect(receive_buffer=2048) for _ in range(count - 2 * (count // 3))]
+        for sock in bodies:
+            sock.sendall(
+                f"POST /classify HTTP/1.1\r\nHost: x\r\n{AUTH}Content-Type: application/json\r\nContent-Length: 60000\r\n\r\n".encode()
+            )
+        for sock in readers:
+            sock.sendall(f"GET /openapi.json HTTP/1.1\r\nHost: x\r\n{AUTH}\r\n".encode() * 4)
+        trickles = [gevent.spawn(trickle, sock, b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 100) for sock in heads]
+        trickles += [gevent.spawn(trickle, sock, b"{" * 100) for sock in bodies]
+        outcome.closed_s = until_closed(stage, [*heads, *bodies, *readers], began)
+        gevent.killall(trickles)
+        outcome.notes["sockets"] = count
+        close(*heads, *bodies, *readers)
+
+    return run
+
+
+def trickle(sock: gsocket.socket, data: bytes) -> None:
+    with contextlib.suppress(OSError):
+        for number in range(len(data)):
+            sock.send(data[number : number + 1])
+            gevent.sleep(0.5)
+
+
+def stuck_readers(count: int, emails: int) -> Callable[[Stage, Outcome], None]:
+    """WebSockets that never read, while events flow; beside them one that does, and misses nothing."""
+
+    def run(stage: Stage, outcome: Outcome) -> None:
+        good = handshake(stage)
+        stuck = [handshake(stage, receive_buffer=2048) for _ in range(count)]
+        began = time.monotonic()
+        seen = Counter[str]()
+        reader = gevent.spawn(listen, good, seen)
+        for batch in range(10):
+            post(
+                stage,
+                "/simulator/send_batch",
+                {"emails": big(mails(emails // 10, f"ws-{time.monotonic_ns()}-{batch}"))},
+            )
+            gevent.sleep(0.2)
+        outcome.closed_s = until_closed(stage, stuck, began)
+        deadline = time.monotonic() + 30
+        while seen["process"] < emails and time.monotonic() < deadline:
+            gevent.sleep(0.1)
+        reader.kill()
+        outcome.notes.update(
+            readers=count, events_to_the_good_one=seen["process"], of=emails, lost_by_it=seen["dropped"]
+        )
+        close(good, *stuck)
+
+    return run
+
+
+def big(emails: list[dict[str, str]]) -> list[dict[str, str]]:
+    """With subjects long enough to fill buffers."""
+    return [{**each, "subject": each["subject"] + " " + "s" * 800} for each in emails]
+
+
+def handshake(stage: Stage, receive_buffer: int = 0) -> gsocket.socket:
+    sock = stage.connect(receive_buffer=receive_buffer)
+    key = base64.b64encode(os.urandom(16)).decode()
+    upgrade = f"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n"
+    sock.sendall(f"GET /ws/emails/storm HTTP/1.1\r\nHost: x\r\n{AUTH}{upgrade}\r\n".encode())
+    answer = b""
+    while not answer.endswith(b"\r\n\r\n"):
+        answer += sock.recv(1)
+    assert b" 101 " in answer, answer
+    return sock
+
+
+def listen(sock: gsocket.socket, seen: Counter[str]) -> None:
+    """Read frames, count what they tell."""
+    sock.settimeout(None)
+    stream = sock.makefile("rb")
+    while len(head := stream.read(2)) == 2:
+        size = head[1]
+        if size >= 126:
+            size = int.from_bytes(stream.read(2 if size == 126 else 8), "big")
+        payload = stream.read(size)
+        if head[0] & 0xF == 9:
+            sock.sendall(b"\x8a\x80\0\0\0\0")
+        elif head[0] & 0xF == 1:
+            message = json.loads(payload)
+            seen[message.get("event") or message["type"]] += (
+                message.get("count", 1) if message["type"] == "dropped" else 1
+            )
+
+
+def webhook_storm(rate: float, seconds: float) -> Callable[[Stage, Outcome], None]:
+    """So many webhooks a second from one address, over 32 kept connections."""
+
+    def run(stage: Stage, outcome: Outcome) -> None:
+        statuses = Counter[str]()
+        began = time.monotonic()
+        workers = [gevent.spawn(flood, stage, statuses, rate / 32, seconds, part) for part in range(32)]
+        gevent.joinall(workers)
+        took = time.monotonic() - began
+        outcome.notes.update(asked_a_second=rate, sent_a_second=round(sum(statuses.values()) / took), **statuses)
+
+    return run
+
+
+def flood(stage: Stage, statuses: Counter[str], rate: float, seconds: float, part: int) -> None:
+    sock = stage.connect()
+    stream = sock.makefile("rb")
+    began, number = time.monotonic(), 0
+    while (now := time.monotonic()) - began < seconds:
+        body = b'{"history_id":%d}' % number
+        head = f"POST /webhook HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 203.0.113.9\r\nwebhook-id: s{part}-{number}\r\nContent-Length: {len(body)}\r\n\r\n"
+        sock.sendall(head.encode() + body)
+        status, length = stream.readline().split()[1].decode(), 0
+        while (line := stream.readline()) != b"\r\n":
+            if line.lower().startswith(b"content-length:"):
+                length = int(line.split(b":")[1])
+        stream.read(length)
+        statuses[status] += 1
+        number += 1
+        gevent.sleep(max(0.0, began + number / rate - now))
+    close(sock)
+
+
+def idle_connects(count: int, together: int) -> Callable[[Stage, Outcome], None]:
+    """So many connections that say nothing, `together` of them open at a time, from many addresses of loopback."""
+
+    def run(stage: Stage, outcome: Outcome) -> None:
+        began = time.monotonic()
+        open_ones: list[gsocket.socket] = []
+        failed = 0
+        for number in range(count):
+            try:
+                open_ones.append(stage.connect(source=f"127.{number % 100 + 1}.{number // 100 % 100}.9"))
+            except OSError:
+                failed += 1
+            if len(open_ones) > together:
+                close(open_ones.pop(0))
+            if number % 20 == 0:
+                gevent.sleep(0.002)
+        outcome.notes.update(connects=count, a_second=round(count / (time.monotonic() - began)), not_connected=failed)
+        outcome.closed_s = until_closed(stage, open_ones, time.monotonic())
+        close(*open_ones)
+
+    return run
+
+
+def close(*sockets: gsocket.socket) -> None:
+    for sock in sockets:
+        sock.close()
+
+
+def post(stage: Stage, path: str, body: Any) -> None:
+    answer = stage.system.request("POST", path, json=body, headers={"Authorization": f"Bearer {TOKEN}"})
+    assert answer.ok, answer.text
+
+
+STORMS: dict[str, tuple[Callable[[Stage, Outcome], None], float]] = {
+    "slow sockets": (slow_sockets(300), 20.0),
+    "stuck readers": (stuck_readers(500, 3000), 25.0),
+    "webhook storm": (webhook_storm(1000.0, 25.0), 28.0),
+    "idle connects": (idle_connects(100_000, 3000), 60.0),
+}
+"""Name → what it does, and for how many seconds good traffic is measured. The storm is 20 times the probe's 50 a second."""
+
+
+@contextlib.contextmanager
+def stage() -> Iterator[Stage]:
+    """A fresh system."""
+    with tempfile.TemporaryDirectory(prefix="ep-storm-") as folder:
+        system = System(Path(folder) / "data", dict(SETTINGS)).start()
+        try:
+            yield Stage(system)
+        finally:
+            system.stop()
+
+
+def main(names: list[str]) -> int:
+    """Run them; 1 when a figure is over its limit."""
+    bad = 0
+    for name in names or list(STORMS):
+        storm, seconds = STORMS[name]
+        with stage() as here:
+            outcome = here.measure(name, storm, seconds)
+        over = outcome.during["p99"] > max(2 * outcome.before["p99"], outcome.before["p99"] + 10)
+        over = over or outcome.grown_mib > 64 or outcome.closed_s > 15 or bool(outcome.during["failed"])
+        bad += over
+        sys.stdout.write(f"{'OVER ' if over else 'ok   '}{outcome.row()}\n")
+        sys.stdout.flush()
+    return int(bool(bad))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
