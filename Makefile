@@ -72,7 +72,7 @@ sweep: $(VENV)/.dev ## kill at every failpoint, in every process, at its first a
 	@$(BIN)/python -m tests.chaos.sweep $(ARGS)
 
 seeds: $(VENV)/.dev ## 20,000 seeds of the simulation
-	@$(BIN)/python -m tests.simulation.run --seeds 20000 $(ARGS)
+	@$(BIN)/python -m tests.simulation.run --seeds 20000 --jobs $(shell nproc 2>/dev/null || echo 2) $(ARGS)
 
 train: ## build the model file anew from the corpus (CORPUS=../shared/corpus), in a virtual environment of its own
 	@test -d "$(CORPUS)" || { echo "no corpus at $(CORPUS): say CORPUS=FOLDER"; exit 1; }
