@@ -211,6 +211,20 @@ def test_a_deleted_subscription_is_told_nothing_more(mailboxes, receiver, subscr
     assert receiver.received == []
 
 
+def test_one_that_follows_a_deleted_one_is_served_and_not_mistaken_for_it(
+    mailboxes, receiver, subscribe, start, subscriptions
+):
+    with Receiver() as former:
+        place = mailboxes.log_bounds()[1]
+        made = subscribe(url=former.url, position=place)
+        leader = start(tick=0.2)
+        eventually(leader.proxy().running_for.get)
+        subscriptions.delete(made.id)
+        subscribe(position=place)
+        mailboxes.tell([event(1)])
+        eventually(lambda: len(receiver.taken) == 1)
+
+
 def test_emails_of_the_first_sync_come_only_where_they_are_asked_for(
     mailboxes, receiver, subscribe, start, books: Books
 ):

@@ -76,6 +76,12 @@ def test_deliveries_go_with_their_subscription(store):
     assert store.deliveries(made.id) == ([], None)
 
 
+def test_a_number_is_never_given_twice(store):
+    first = store.create(subscription())
+    store.delete(first.id)
+    assert store.create(subscription()).id == first.id + 1
+
+
 def test_the_log_is_read_in_pages(store):
     made = store.create(subscription())
     for number in range(5):
