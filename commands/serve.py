@@ -22,8 +22,9 @@ NODE, TOKEN, REDIS, PROCESS = "EMAILPROC_NODE", "EMAILPROC_TOKEN", "EMAILPROC_RE
 """What the launcher tells its children, beside their settings (see commands/process.py)."""
 
 
-ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-"""A batch's arithmetic is too small to share out; idle pools of threads would only cost memory in every process."""
+ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
+"""A batch's arithmetic is too small to share out; idle pools of threads would only cost memory in every process, and so would
+an arena of memory for each thread that waits for the database."""
 
 
 def serve(_args: argparse.Namespace, settings: Settings) -> int:

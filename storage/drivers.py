@@ -66,9 +66,12 @@ class SqliteDriver:
         ("synchronous", "full"),  # a commit is on disk before its message is acknowledged
         ("wal_autocheckpoint", 4000),
         ("journal_size_limit", 64 * 1024 * 1024),
-        ("cache_size", -16000),
+        ("cache_size", -8000),
         ("temp_store", "memory"),
     )
+
+    READER = (("query_only", 1), ("cache_size", -2000))
+    """Four readers a process: what they read again and again is in the system's cache anyhow."""
 
     NEW = (("auto_vacuum", 2),)
     """For a new file: incremental, so that what retention frees can be given back. On an old one it would want the lock."""
@@ -81,7 +84,7 @@ class SqliteDriver:
     def peewee(self, *, readonly: bool) -> Any:
         """Make a Peewee database; a reader's connection refuses to write."""
         new = not self.path.exists() or self.path.stat().st_size == 0
-        pragmas = (*(self.NEW if new else ()), *self.PRAGMAS, *((("query_only", 1),) if readonly else ()))
+        pragmas = (*(self.NEW if new else ()), *self.PRAGMAS, *(self.READER if readonly else ()))
         return APSWDatabase(str(self.path), pragmas=pragmas, timeout=LOCK_WAIT, autoconnect=False, thread_safe=False)
 
     def begin(self, *, readonly: bool) -> str:
