@@ -90,11 +90,15 @@ class Stage:
         return sock
 
     def measure(
-        self, name: str, storm: Callable[["Stage", Outcome], None], seconds: float, rate: float = 50.0
+        self, name: str, storm: Storm, seconds: float, rate: float = 50.0, *, calm: Storm | None = None
     ) -> Outcome:
-        """The probe alone, then the probe while `storm` runs."""
+        """The probe alone (beside `calm`: what the storm does, without those who do harm), then the probe while `storm` runs."""
         outcome = Outcome(name)
-        outcome.before = finished(self.probe(seconds, rate))
+        probe = self.probe(seconds, rate)
+        if calm is not None:
+            gevent.sleep(1.0)
+            calm(self, Outcome(name))
+        outcome.before = finished(probe)
         memory = self.rss_mib()
         probe = self.probe(seconds, rate)
         gevent.sleep(1.0)
