@@ -4,19 +4,23 @@ The user's rules are asked beside the model; what both say is kept, and a rule's
 emails of each batch are offered to the shadow model.
 """
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from actors.bodies import CLASSIFY, ClassifyBody, decode
-from actors.events import process_event
+from actors.events import process_event, readable_id
 from classification.model import Classification, Email
 from classification.rules import Readable, Verdict
 from engine.failpoints import reach
+from engine.logs import Folded
 from engine.mailbox import Delivery
 from engine.mailbox_actor import Context, MailboxActor, Outcome
 from storage.records import Content, NewResult
 from storage.results import ResultStore
+
+log = logging.getLogger(__name__)
 
 BATCH = 448
 """Whole blocks of rows for the database, and no more than one settling script takes."""
@@ -62,6 +66,7 @@ class ClassifierActor(MailboxActor):
         super().__init__(context, name=name, kind="classifier", mailbox=CLASSIFY, count=BATCH)
         self.classifier, self.results, self.rules, self.offer = classifier, results, rules, offer
         self.processor_id = f"{context.process}/{name}"
+        self.told = Folded(log)
 
     def handle(self, batch: Sequence[Delivery]) -> Outcome:
         """A batch of emails → one transaction of results → their `process` events."""
@@ -77,6 +82,8 @@ class ClassifierActor(MailboxActor):
         outcome = Outcome()
         for delivery, result in zip(batch, saved, strict=True):
             outcome.done(delivery, *([process_event(result)] if result else []))
+            if result:
+                self.told.info("Processed", extra={"source": result.source, "email_id": readable_id(result.key)})
         return outcome
 
     def _classify(self, deliveries: Sequence[Delivery], taken: float, *, offered: bool) -> list[NewResult]:

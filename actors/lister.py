@@ -13,10 +13,12 @@ import gevent
 from gevent.event import Event
 
 from actors.bodies import LookBody, decode, look_mailbox
+from actors.events import readable_id
 from actors.following import Follower
 from engine.errors import DependencyTrouble, StaleError
 from engine.events import LOOK
 from engine.failpoints import reach
+from engine.logs import Folded
 from engine.mailbox import Delivery
 from engine.mailbox_actor import Context, MailboxActor, Outcome
 from engine.supervision import backoff
@@ -55,6 +57,7 @@ class Lister(MailboxActor):
         follower.progress = self._progress
         self.subscribe, self.poll_interval, self.start_from = subscribe, poll_interval, start_from
         self.bell = bell
+        self.listed = Folded(log)
         self.token = token
         self.leads = False
         self.subscribed = False
@@ -169,9 +172,19 @@ class Lister(MailboxActor):
         except StaleError:
             run(look)
         seconds = time.monotonic() - began
+        if look.new:
+            self._log(look)
         self.bus.emit(
             LOOK, source=self.follower.name, kind=look.kind, listed=look.listed, new=look.new, seconds=seconds
         )
+
+    def _log(self, look: Look) -> None:
+        """The line that leads from a notification's history id to its emails."""
+        ids = " ".join(readable_id(key) for key in look.keys)
+        extra = {"source": self.follower.name, "look": look.id, "count": look.new, "email_ids": ids}
+        if look.history_id is not None:
+            extra["history_id"] = look.history_id
+        self.listed.info("Listed new emails", extra=extra)
 
     def _progress(self, new: int) -> None:
         """After each slice: feeding begins at once, and a long listing is no hang."""

@@ -24,7 +24,9 @@ import msgspec
 
 from engine.log_writer import LogWriter
 
-CONTEXT_IDS = ("request_id", "source", "email_id", "history_id", "look", "mailbox", "actor", "count")
+CONTEXT_IDS = (
+    "request_id", "webhook_id", "source", "email_id", "email_ids", "history_id", "look", "mailbox", "actor", "count",
+)  # fmt: skip
 """Ids that a line may bear, by `extra={...}` or by log_context(...): they lead from a notification to its results."""
 
 QUEUE_LINES = 10_000

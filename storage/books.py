@@ -17,6 +17,9 @@ from storage.records import Attempt, Audit, BookRow, CursorMove, Look, OpenRow, 
 from storage.rows import BOOK_COLUMNS, BOOK_TABLES, book_row
 from storage.statements import execute
 
+NAMED = 20
+"""So many of a look's new emails are named in the log."""
+
 
 class Books:
     """The books of one database. `shard` names who moves counters: give each process its own."""
@@ -73,6 +76,7 @@ class Books:
             sources.enter, source.id, unknown, look, lane=lane, move=move, also=also, shard=self._shard
         )
         look.new += len(new)
+        look.keys += [key for _, key in new[: max(0, NAMED - len(look.keys))]]
         return new
 
     def _unknown(self, source_id: int, ids: Sequence[str]) -> list[str]:

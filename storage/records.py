@@ -40,6 +40,7 @@ class Look(msgspec.Struct):
     id: int = 0
     listed: int = 0
     new: int = 0
+    keys: list[str] = []  # of the first that were new, for the log
 
 
 class CursorMove(msgspec.Struct, frozen=True):

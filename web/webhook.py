@@ -79,6 +79,8 @@ class Webhook:
         self.services.mailboxes.put(look_mailbox(source.name), [envelope], once=webhook_id)
         reach("webhook.put")
         ids = {"source": source.name, "history_id": history_id, "request_id": request_id(environ)}
+        if webhook_id:
+            ids["webhook_id"] = webhook_id
         self.received.info("Received webhook", extra=ids)
         return history_id
 

@@ -128,3 +128,11 @@ def test_an_email_that_was_erased_or_replayed_meanwhile_is_dropped_silently(clas
     eventually(lambda: mailboxes.depths(CLASSIFY)["normal"].messages == 0)
     assert len(told(mailboxes, start)) == 1
     assert books.audit().results == 1
+
+
+def test_the_log_names_what_was_processed(classifier, put, caplog):
+    caplog.set_level("INFO")
+    put("a")
+    eventually(lambda: any(record.message == "Processed" for record in caplog.records))
+    line = next(record for record in caplog.records if record.message == "Processed")
+    assert (line.source, line.email_id) == ("main", "0-a")

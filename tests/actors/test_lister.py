@@ -126,3 +126,16 @@ def test_only_the_holder_of_the_lease_looks(start, account, mailboxes):
     assert not account.listings
     mailboxes.give_up("lister:main", "another")
     eventually(lambda: account.listings)
+
+
+def test_the_log_leads_from_a_notification_to_its_emails(start, account, mailboxes, books, caplog):
+    caplog.set_level("INFO")
+    start()
+    eventually(lambda: account.listings)
+    account.receive("a/1", "b")
+    notify(mailboxes, 2)
+    eventually(lambda: listed(books) == 2)
+    eventually(lambda: any(record.message == "Listed new emails" for record in caplog.records))
+    line = next(record for record in caplog.records if record.message == "Listed new emails")
+    assert (line.source, line.history_id, line.count, line.email_ids) == ("main", 2, 2, "a/1 b")
+    assert line.look > 0
