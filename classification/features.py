@@ -75,11 +75,14 @@ class Phrase:
 
 
 class TokenHashes(dict[str, int]):
-    """Token to 32-bit hash; numbers are folded to their shape. A bounded memory of what was seen."""
+    """Token to 32-bit hash; numbers are folded to their shape. A bounded memory of the words that were seen.
+
+    Numbers, addresses and links are not kept: nearly each is a new one, and would take a word's place for ever.
+    """
 
     def __missing__(self, token: str) -> int:
         value = zlib.crc32(fold(token).encode("utf-8", "surrogatepass"))
-        if len(self) < _CACHE_LIMIT:
+        if len(self) < _CACHE_LIMIT and not (token[:1].isdigit() or "@" in token or "/" in token):
             self[token] = value
         return value
 
