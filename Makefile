@@ -9,7 +9,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format check lock schemathesis fuzz storms python chaos drill sweep seeds train screenshots clean
+.PHONY: help run test lint format check lock schemathesis fuzz storms python chaos drill sweep seeds train screenshots bench load clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -82,6 +82,20 @@ train: ## build the model file anew from the corpus (CORPUS=../shared/corpus), i
 
 screenshots: $(VENV)/.dev ## the README's pictures, anew
 	$(BIN)/python -m scripts.screenshots
+
+load: $(VENV)/.dev ## locust's scenarios against the running server at BASE_URL; fails on its own limits (ARGS="--scenario mixed --seconds 60")
+	@$(BIN)/python -m tests.load.run $(ARGS)
+
+bench: $(VENV)/.dev .venv-bench/.made .venv-bench-arq/.made ## all benchmarks → benchmarks/RESULTS.md, about an hour on two quiet cores (ARGS="--only e,f --quick")
+	$(BIN)/python -m benchmarks.run $(ARGS)
+
+.venv-bench/.made: benchmarks/requirements.txt | python
+	@$(PYTHON) -m venv .venv-bench && .venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+.venv-bench-arq/.made: benchmarks/requirements-arq.txt | python
+	@$(PYTHON) -m venv .venv-bench-arq && .venv-bench-arq/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
 
 clean: ## remove the virtual environment and caches; the data stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

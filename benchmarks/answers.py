@@ -14,7 +14,8 @@ QUERIES = {
     "/emails": "/emails?limit=20",
     "/results": "/results?limit=20",
     "/emails?q= (one word)": "/emails?q=thursday",
-    "/emails?q= (phrase, from, class)": "/emails?q=" + urllib.parse.quote('"meeting agenda" from:user7@example.org class:meeting'),
+    "/emails?q= (phrase, from, class)": "/emails?q="
+    + urllib.parse.quote('"meeting agenda" from:user7@example.org class:meeting'),
     "/emails?q= (nothing found)": "/emails?q=zyzzyva",
     "/emails?classification=": "/emails?classification=meeting",
     "/results/{id}": "/results/bench-50000007",

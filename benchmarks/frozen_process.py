@@ -19,5 +19,5 @@ def frozen(_settings: Any) -> Any:
 
 
 if __name__ == "__main__":
-    process.load_classifier = frozen
+    vars(process)["load_classifier"] = frozen
     sys.exit(process.main(sys.argv[1:]))

@@ -80,7 +80,15 @@ def main(fakemail: str, system: str, rate: int, seconds: float) -> None:
     _settle(trial)
     listener.kill()
     shares = {f"{name}_ms": value * 1000 for name, value in percentiles(trial.took or [0.0]).items()}
-    say({"rate": rate, "emails": len(trial.took), "missing": len(trial.sent), **shares, "sender_late_ms": trial.late * 1000})
+    say(
+        {
+            "rate": rate,
+            "emails": len(trial.took),
+            "missing": len(trial.sent),
+            **shares,
+            "sender_late_ms": trial.late * 1000,
+        }
+    )
 
 
 def _settle(trial: Trial) -> None:

@@ -20,8 +20,10 @@ WORKERS = {
     "Huey": ("huey_app", ("huey_consumer", "benchmarks.peers.huey_app.huey", "-w", "1", "-q")),
     "Taskiq": (
         "taskiq_app",
-        ("taskiq", "worker", "benchmarks.peers.taskiq_app:broker", "--workers", "1", "--ack-type", "when_executed")
-        + ("--log-level", "ERROR"),
+        (
+            *("taskiq", "worker", "benchmarks.peers.taskiq_app:broker", "--workers", "1"),
+            *("--ack-type", "when_executed", "--log-level", "ERROR"),
+        ),
     ),
     "arq": ("arq_app", ("arq", "benchmarks.peers.arq_app.WorkerSettings")),
 }

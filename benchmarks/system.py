@@ -133,7 +133,8 @@ class System:
         """The audit; AssertionError when the books do not balance."""
         audit: dict[str, int] = self.get("/audit")
         parts = ("results", "queued", "retrying", "dead", "discarded", "erased")
-        assert audit["listed"] == sum(audit[part] for part in parts) and audit["unaccounted"] == 0, audit
+        assert audit["listed"] == sum(audit[part] for part in parts), audit
+        assert audit["unaccounted"] == 0, audit
         return audit
 
     def hub_lag(self) -> Figures:

@@ -4,6 +4,7 @@ The system's FakeMail has an empty account, so what is measured is the door: che
 the other core.
 """
 
+import socket
 import sys
 
 from benchmarks.rig import OTHER, Figures, child, cpu_seconds, end, folder, spawn, valkey, wait_for
@@ -41,7 +42,5 @@ def _post(url: str, seconds: float) -> Figures:
 
 
 def _listens(port: int) -> bool:
-    import socket
-
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0

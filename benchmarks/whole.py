@@ -2,19 +2,18 @@
 
 import time
 
-from benchmarks.rig import Figures, folder
+from benchmarks.rig import OURS, Figures, folder
 from benchmarks.system import fakemail, since, system
 
 WARM = 0.05
 
 
-def run(count: int, *, frozen: bool, processes: int = 1, core: int | None = 0, **settings: str) -> Figures:
+def run(count: int, *, frozen: bool, processes: int = 1) -> Figures:
     """`count` emails that the account lists when the system starts; timed from the first rows to the last one."""
-    pin = {} if core is not None else {"core": None}
     with folder() as path, fakemail(path) as account:
         account.send(count)
-        options = {"PROCESSOR_PROCESSES": str(processes), **settings}
-        with system(path, fakemail_url=account.url, frozen=frozen, **pin, **options) as ours:
+        number = str(processes)
+        with system(path, fakemail_url=account.url, core=OURS, frozen=frozen, PROCESSOR_PROCESSES=number) as ours:
             ours.wait_stored(max(1, int(count * WARM)))
             first, began, before = ours.stored(), time.perf_counter(), ours.resources()
             ours.wait_stored(count)

@@ -6,19 +6,72 @@ whoever changes it makes new figures incomparable with old ones.
 
 import random
 import re
+from itertools import pairwise
 
 LABELS = ("meeting", "promotion", "intro", "unknown")
 WORD = re.compile(r"[a-z]+")
 
-VOCABULARY = (
-    "meeting calendar agenda schedule thursday invite zoom sync offer discount sale coupon subscribe shop price deal "
-    "hello introduce name joined team glad pleasure background report build server release branch review commit please "
-    "thanks regards the and for with this that from your have will been about would there which their when what could"
-).split()
+VOCABULARY = [
+    "meeting",
+    "calendar",
+    "agenda",
+    "schedule",
+    "thursday",
+    "invite",
+    "zoom",
+    "sync",
+    "offer",
+    "discount",
+    "sale",
+    "coupon",
+    "subscribe",
+    "shop",
+    "price",
+    "deal",
+    "hello",
+    "introduce",
+    "name",
+    "joined",
+    "team",
+    "glad",
+    "pleasure",
+    "background",
+    "report",
+    "build",
+    "server",
+    "release",
+    "branch",
+    "review",
+    "commit",
+    "please",
+    "thanks",
+    "regards",
+    "the",
+    "and",
+    "for",
+    "with",
+    "this",
+    "that",
+    "from",
+    "your",
+    "have",
+    "will",
+    "been",
+    "about",
+    "would",
+    "there",
+    "which",
+    "their",
+    "when",
+    "what",
+    "could",
+]
 SUBJECT_WORDS, BODY_WORDS = 6, 150
 
-WEIGHTS = {word: tuple(((at * 7 + label * 13) % 17 - 8) / 8 for label in range(4)) for at, word in enumerate(VOCABULARY)}
-PAIRS = {first + second for first, second in zip(VOCABULARY, VOCABULARY[1:], strict=False)}
+WEIGHTS = {
+    word: tuple(((at * 7 + label * 13) % 17 - 8) / 8 for label in range(4)) for at, word in enumerate(VOCABULARY)
+}
+PAIRS = {first + second for first, second in pairwise(VOCABULARY)}
 
 
 def email(number: int) -> dict[str, str]:

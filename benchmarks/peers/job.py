@@ -16,7 +16,9 @@ CREATE TABLE result (
   label TEXT, confidence REAL, processed_at REAL
 )
 """
-INSERT = "INSERT INTO result (email_id, subject, body, sender, label, confidence, processed_at) VALUES (?, ?, ?, ?, ?, ?, ?)"
+INSERT = (
+    "INSERT INTO result (email_id, subject, body, sender, label, confidence, processed_at) VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
 
 _local = threading.local()
 

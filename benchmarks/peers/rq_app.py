@@ -1,6 +1,5 @@
 """RQ: a process of its own for each job, which is its default and what isolates and recovers; no result kept."""
 
-
 from redis import Redis
 from rq import Queue
 

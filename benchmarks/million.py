@@ -1,0 +1,29 @@
+"""(k) A million emails the whole way in one run, on all cores: time, peak memory of every process, books balanced."""
+
+import time
+
+from benchmarks.rig import Figures, folder
+from benchmarks.system import fakemail, since, system
+
+
+def run(quick: bool) -> Figures:
+    """The account lists them all when the system starts."""
+    count = 10_000 if quick else 1_000_000
+    with folder() as path, fakemail(path, core=None) as account:
+        account.send(count)
+        with system(path, fakemail_url=account.url, core=None) as ours:
+            began, before = time.perf_counter(), ours.resources()
+            ours.wait_stored(count, patience=300.0, every=0.5)
+            seconds = time.perf_counter() - began
+            after = ours.resources()
+            time.sleep(1.2)
+            audit, lag = ours.balanced(), ours.hub_lag()
+            assert audit["results"] == count, audit
+    return {
+        "emails": count,
+        "seconds": seconds,
+        "per_s": count / seconds,
+        "audit": audit,
+        "lag": lag,
+        "stages": since(before, after, count),
+    }

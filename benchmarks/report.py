@@ -1,0 +1,192 @@
+"""Writes RESULTS.md from results.json: tables in the order of the letters, ratios first, targets beside them."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.rig import spread
+
+RESULTS = Path(__file__).with_name("RESULTS.md")
+
+INTRODUCTION = """\
+# Benchmark results
+
+Written by `make bench` (`python -m benchmarks.run`); change the programs, not this file. What was learned from it stands in
+[docs/performance.md](../docs/performance.md). **Ratios within a run are the figures**: contestants take turns, so that a noisy moment
+hits them all; the absolute ones are one small shared machine's. Medians, with the least and the greatest in brackets.
+
+One piece of work for everybody: take a 1 KB email from Valkey (append-only, everysec), label it with a frozen function of some 50 µs,
+commit its row to SQLite (write-ahead log, every commit flushed), acknowledge after the commit. All of a contestant, Valkey included, is pinned
+to one core; FakeMail and clients are on the other. Files lie in memory (`/dev/shm`): on a disk whose flush takes 5 ms, whoever commits
+each message does 200 a second at the most, and a batch pays once.
+"""
+
+
+def write(results: dict[str, Any]) -> None:
+    """The whole file."""
+    parts = [INTRODUCTION]
+    for name, section in SECTIONS.items():
+        if name in results:
+            found = results[name]
+            parts.append("\n".join(section(found)))
+            quick = ", a quick run: not to be quoted" if found["quick"] else ""
+            parts.append(
+                f"*{found['machine']}; commit {found['commit']}, {found['at']}, took {found['took_s']} s{quick}*\n"
+            )
+    RESULTS.write_text("\n".join(parts))
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """A Markdown table."""
+    return ["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows)] + [""]
+
+
+def _range(values: Sequence[float], digits: int = 0) -> str:
+    found = spread(values)
+    return f"{found['median']:,.{digits}f} ({found['min']:,.{digits}f} to {found['max']:,.{digits}f})"
+
+
+def _throughput(found: dict[str, Any]) -> Iterator[str]:
+    rows = []
+    for name, runs in found["runs"].items():
+        ratio = found["ratios"][name]
+        rows.append(
+            [
+                name,
+                f"{ratio['median']:.2f} ({ratio['min']:.2f} to {ratio['max']:.2f})",
+                _range([run["per_s"] for run in runs]),
+            ]
+        )
+    yield from table(["", "relative to the loop", "emails a second"], rows)
+
+
+def abcd(found: dict[str, Any]) -> Iterator[str]:
+    """(a) to (d), and the budget (g)."""
+    yield "## (a) the loop, (b) our stage, (c) the whole way, (d) the peers: the frozen work function\n"
+    yield from _throughput(found)
+    ratio = {name: each["median"] for name, each in found["ratios"].items()}
+    goals = [["(b) the stage ÷ the loop", "≥ 0.75", f"{ratio['stage']:.2f}"]]
+    goals.append(
+        ["(c) the whole way ÷ the loop", "≥ 0.30", f"{max(ratio[name] for name in ratio if 'whole' in name):.2f}"]
+    )
+    for peer, goal in (("Dramatiq", "≥ 2.3"), ("Celery", "≥ 9")):
+        if peer in ratio:
+            goals.append([f"(b) the stage ÷ {peer}", goal, f"{ratio['stage'] / ratio[peer]:.1f}"])
+    worst = max(run["lag_p999_ms"] for name, runs in found["runs"].items() if "whole" in name for run in runs)
+    goals.append(["the hub's lag during (c), p99.9 (upper end of its bucket)", "≤ 50 ms", f"{worst:.0f} ms"])
+    yield from table(["", "goal", "measured"], goals)
+    yield "### (g) CPU and memory an email, by process\n"
+    rows = []
+    for name in ("loop", "stage"):
+        last = found["runs"][name][-1]
+        rows.append([name, "itself", f"{last['cpu_us']:.0f}", ""])
+        rows.append([name, "Valkey", f"{last['valkey_us']:.0f}", ""])
+    for name, runs in found["runs"].items():
+        for process, use in runs[-1].get("stages", {}).items():
+            rows.append([name, process, f"{use['cpu_us']:.0f}", f"{use['peak_mib']:.0f}"])
+    yield from table(["", "process", "CPU, µs an email", "peak resident, MiB"], rows)
+    yield "![throughput](../docs/images/bench-throughput.png)\n"
+
+
+def model(found: dict[str, Any]) -> Iterator[str]:
+    """The product's own model."""
+    yield "## The same with the product's own model\n"
+    yield from _throughput(found)
+
+
+def doors(found: dict[str, Any]) -> Iterator[str]:
+    """(e)."""
+    yield "## (e) the webhook against a bare handler (pywsgi with TCP_NODELAY, one Redis SET, no checks)\n"
+    rows = []
+    for name, runs in found["runs"].items():
+        ratio = found["ratios"][name]
+        columns = [_range([run[key] for run in runs], 1) for key in ("p50_ms", "p99_ms", "cpu_us")]
+        rows.append(
+            [
+                name,
+                f"{ratio['median']:.2f} ({ratio['min']:.2f} to {ratio['max']:.2f})",
+                _range([run["per_s"] for run in runs]),
+                *columns,
+            ]
+        )
+    yield from table(["", "relative (goal ≥ 0.6)", "accepts a second", "p50, ms", "p99, ms", "CPU, µs"], rows)
+
+
+def latencies(found: dict[str, Any]) -> Iterator[str]:
+    """(f)."""
+    yield "## (f) from a new email at FakeMail to its WebSocket event\n"
+    yield "Goals: p99 ≤ 50 ms at 100 a second, ≤ 250 ms at 1,000. FakeMail's own commit and notification are in the figure.\n"
+    rows = [
+        [
+            name,
+            f"{run['rate']:,}",
+            *(f"{run[key]:,.1f}" for key in ("p50_ms", "p99_ms", "p99.9_ms", "max_ms")),
+            str(run["missing"]),
+        ]
+        for name in ("alone", "while a first sync runs")
+        for run in found[name]
+    ]
+    yield from table(["", "emails a second", "p50, ms", "p99, ms", "p99.9, ms", "longest, ms", "missing"], rows)
+    yield "![latency](../docs/images/bench-latency.png)\n"
+
+
+def growth(found: dict[str, Any]) -> Iterator[str]:
+    """(h)."""
+    sizes = found["sizes"]
+    yield "## (h) growth: what is stored already\n"
+    yield "Goals: throughput at 10^6 ≥ 0.9 of that at 10^4, `/stats` flat, `q=` under 100 ms. Indexed before; nothing else runs.\n"
+    rows = [["stage, emails a second", *(f"{each['per_s']:,.0f}" for each in sizes)]]
+    rows.append(["stage, CPU µs an email", *(f"{each['cpu_us'] + each['valkey_us']:.0f}" for each in sizes)])
+    rows.append(["database, MiB", *(f"{each['database_mib']:,.0f}" for each in sizes)])
+    for query in sizes[0]["answers"]:
+        answers = [each["answers"][query] for each in sizes]
+        rows.append(
+            [f"`{query}`, ms", *(f"{each['median_ms']:.1f} (longest {each['max_ms']:.1f})" for each in answers)]
+        )
+    yield from table(["", *(f"{each['stored']:,} stored" for each in sizes)], rows)
+
+
+def fans(found: dict[str, Any]) -> Iterator[str]:
+    """(i)."""
+    yield "## (i) WebSocket fan-out at 100 emails a second, one client stuck\n"
+    yield "Goal: everybody else's p99 under 1 s with 1,000 clients.\n"
+    rows = [
+        [
+            f"{run['clients']:,}",
+            *(
+                f"{run[key]:,.0f}"
+                for key in ("p50_ms", "p99_ms", "max_ms", "events", "kib_a_client", "kib_a_client_later")
+            ),
+        ]
+        for run in found["clients"]
+    ]
+    yield from table(
+        ["clients", "p50, ms", "p99, ms", "longest, ms", "events to each", "KiB a client", "KiB after the run"], rows
+    )
+
+
+def two_workers(found: dict[str, Any]) -> Iterator[str]:
+    """(j)."""
+    ratio = found["ratios"]["2"]
+    yield "## (j) two worker processes against one, on the processing stage\n"
+    yield f"{ratio['median']:.2f} ({ratio['min']:.2f} to {ratio['max']:.2f}) times as fast; goal ≥ 1.7. One core each, Valkey wherever there is room.\n"
+
+
+def million(found: dict[str, Any]) -> Iterator[str]:
+    """(k)."""
+    yield "## (k) a million emails the whole way\n"
+    yield f"{found['emails']:,} emails in {found['seconds']:,.0f} s ({found['per_s']:,.0f} a second), FakeMail on the same two cores. Books: {found['audit']}.\n"
+    rows = [[name, f"{use['cpu_us']:.0f}", f"{use['peak_mib']:.0f}"] for name, use in found["stages"].items()]
+    yield from table(["process", "CPU, µs an email", "peak resident, MiB"], rows)
+
+
+SECTIONS = {
+    "abcd": abcd,
+    "m": model,
+    "e": doors,
+    "f": latencies,
+    "h": growth,
+    "i": fans,
+    "j": two_workers,
+    "k": million,
+}

@@ -1,0 +1,147 @@
+"""`make bench`, or `python -m benchmarks.run [--only a,b,e] [--quick]`: runs the benchmarks and writes RESULTS.md, results.json and the pictures.
+
+Each letter is one benchmark of RESULTS.md. Rounds of contestants are interleaved; figures of a partial run replace those of the same
+letters and leave the others. `--quick` is for trying things: few emails, few rounds, nothing to be quoted.
+"""
+
+import argparse
+import json
+import subprocess
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from benchmarks import answers, fanout, latency, million, peers_run, webhook, whole, workers
+from benchmarks.report import write
+from benchmarks.rig import Figures, child, folder, machine, ratios, rounds, valkey
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "results.json"
+
+Contestants = dict[str, Callable[[], Figures]]
+
+
+def stage(module: str, count: int, kind: str, *extra: object) -> Figures:
+    """One run of the loop or of the stage on fresh stores."""
+    with folder() as path, valkey(path) as url:
+        return child(module, path, url, count, kind, *extra)
+
+
+def throughput(count: int, turns: int, kind: str, *, peers: bool, share: float) -> Figures:
+    """(a), (b), (c) and (d) on one core, with one work function, in the same rounds."""
+    contestants: Contestants = {
+        "loop": partial(stage, "benchmarks.loop", count, kind),
+        "stage": partial(stage, "benchmarks.stage", count, kind),
+        "whole way, 1 worker process": partial(whole.run, count, frozen=kind == "frozen", processes=1),
+        "whole way, all in one process": partial(whole.run, count, frozen=kind == "frozen", processes=0),
+    }
+    if peers and peers_run.installed():
+        contestants |= {name: partial(peers_run.run, name, share=share) for name in peers_run.WORKERS}
+    runs = rounds(contestants, turns)
+    return {"runs": runs, "ratios": ratios(runs, "loop")}
+
+
+def abcd(quick: bool) -> Figures:
+    """The frozen work function, peers included."""
+    return throughput(4_000 if quick else 30_000, 1 if quick else 5, "frozen", peers=True, share=0.1 if quick else 1.0)
+
+
+def model(quick: bool) -> Figures:
+    """The same with the product's own model."""
+    return throughput(4_000 if quick else 30_000, 1 if quick else 3, "model", peers=False, share=0.0)
+
+
+def doors(quick: bool) -> Figures:
+    """(e)."""
+    seconds = 2.0 if quick else 8.0
+    runs = rounds({"bare": partial(webhook.bare, seconds), "ours": partial(webhook.ours, seconds)}, 1 if quick else 5)
+    return {"runs": runs, "ratios": ratios(runs, "bare")}
+
+
+def latencies(quick: bool) -> Figures:
+    """(f)."""
+    seconds, backlog = (3.0, 2_000) if quick else (20.0, 20_000)
+    return {
+        "alone": latency.run(seconds),
+        "while a first sync runs": latency.run(5.0, backlog=backlog, rates=(10, 100)),
+    }
+
+
+def growth(quick: bool) -> Figures:
+    """(h)."""
+    sizes = (1_000, 10_000) if quick else (10_000, 100_000, 1_000_000)
+    return {"sizes": [answers.run(size, 2_000 if quick else 20_000) for size in sizes]}
+
+
+def fans(quick: bool) -> Figures:
+    """(i)."""
+    return {"clients": [fanout.run(count, 4.0 if quick else 15.0) for count in (1, 100, 1_000)]}
+
+
+def two_workers(quick: bool) -> Figures:
+    """(j): two processes on the stage."""
+    count = 4_000 if quick else 20_000
+    runs = rounds({"1": partial(workers.run, 1, count), "2": partial(workers.run, 2, 2 * count)}, 1 if quick else 5)
+    return {"runs": runs, "ratios": ratios(runs, "1")}
+
+
+BENCHMARKS: dict[str, Callable[[bool], Figures]] = {
+    "abcd": abcd,
+    "m": model,
+    "e": doors,
+    "f": latencies,
+    "h": growth,
+    "i": fans,
+    "j": two_workers,
+    "k": million.run,
+}
+LETTERS = {"a": "abcd", "b": "abcd", "c": "abcd", "d": "abcd", "g": "abcd"}
+
+
+def main() -> None:
+    """Run what is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--only", default=",".join(BENCHMARKS), help="letters, separated by commas (default %(default)s)"
+    )
+    parser.add_argument("--quick", action="store_true", help="small and short, to see that it works")
+    args = parser.parse_args()
+    wanted = dict.fromkeys(LETTERS.get(letter, letter) for letter in args.only.split(","))
+    results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    for name in wanted:
+        print(f"== {name}", flush=True)
+        began = time.time()
+        figures = BENCHMARKS[name](args.quick)
+        results[name] = {
+            "machine": machine(),
+            "commit": _commit(),
+            "at": time.strftime("%Y-%m-%d", time.gmtime()),
+            "took_s": round(time.time() - began),
+            "quick": args.quick,
+            **figures,
+        }
+        if not args.quick:
+            RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    if not args.quick:
+        write(results)
+        _draw()
+
+
+def _draw() -> None:
+    """The pictures, where the benchmarks' own environment has matplotlib."""
+    python = peers_run.VENV / "bin" / "python"
+    if python.exists():
+        subprocess.run([python, "-m", "benchmarks.charts"], cwd=HERE.parent, check=True)
+
+
+def _commit() -> str:
+    done = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=HERE, capture_output=True, text=True, check=False
+    )
+    return done.stdout.strip() or "unknown"
+
+
+if __name__ == "__main__":
+    main()

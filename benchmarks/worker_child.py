@@ -1,0 +1,35 @@
+"""A worker process of (j): `python -m benchmarks.worker_child FOLDER REDIS_URL NAME`. It says when it is ready, and begins at a line on its input.
+
+As NAME `filler:N` it fills the mailbox with N emails instead.
+"""
+
+# ruff: noqa: E402  (gevent patches before anything else is imported)
+
+from gevent import monkey
+
+monkey.patch_all()
+
+import sys
+
+from benchmarks.frozen import Frozen
+from benchmarks.rig import say
+from benchmarks.stage import Stage
+from engine.collector import spare_collector
+
+
+def main(path: str, url: str, name: str) -> None:
+    """Fill, or work until the mailbox is empty."""
+    stage = Stage(path, url, name.partition(":")[0])
+    if name.startswith("filler:"):
+        stage.fill(int(name.partition(":")[2]))
+        say({"filled": True})
+        return
+    spare_collector()
+    print("ready", flush=True)
+    sys.stdin.readline()
+    stage.work(Frozen(), None)
+    say({"done": stage.done})
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:4])

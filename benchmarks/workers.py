@@ -1,0 +1,52 @@
+"""(j) Two worker processes against one on the processing stage: one core for each, Valkey and SQLite shared."""
+
+import json
+import subprocess
+import sys
+import time
+from typing import Any
+
+from benchmarks.rig import CORES, Figures, child, end, folder, spawn, valkey
+
+CHILD = "benchmarks.worker_child"
+
+
+def run(processes: int, count: int) -> Figures:
+    """`count` emails through so many worker processes, each on a core of its own as far as there are cores."""
+    with folder() as path, valkey(path, core=None) as url:
+        child(CHILD, path, url, f"filler:{count}")
+        workers = [_start(str(path), url, number) for number in range(processes)]
+        try:
+            for worker in workers:
+                _line(worker)
+            began = time.perf_counter()
+            for worker in workers:
+                _go(worker)
+            done = sum(json.loads(_line(worker))["done"] for worker in workers)
+            seconds = time.perf_counter() - began
+        finally:
+            for worker in workers:
+                end(worker)
+    if done != count:
+        raise RuntimeError(f"{done} of {count} emails were settled")
+    return {"emails": count, "seconds": seconds, "per_s": count / seconds}
+
+
+def _start(path: str, url: str, number: int) -> "subprocess.Popen[Any]":
+    argv = [sys.executable, "-m", CHILD, path, url, f"worker-{number}"]
+    core = CORES[number % len(CORES)]
+    return spawn(argv, core=core, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def _go(worker: "subprocess.Popen[Any]") -> None:
+    assert worker.stdin is not None
+    worker.stdin.write("go\n")
+    worker.stdin.flush()
+
+
+def _line(worker: "subprocess.Popen[Any]") -> str:
+    assert worker.stdout is not None
+    line: str = worker.stdout.readline()
+    if not line:
+        raise RuntimeError("a worker ended early")
+    return line
