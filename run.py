@@ -60,6 +60,7 @@ COMMANDS = {
     "dead-letters": Command(
         "list, show, replay or delete what failed for good", "commands.dead_letters", "run", "add_arguments"
     ),
+    "rules": Command("list, try, add, change or delete your own rules", "commands.rules", "run", "add_arguments"),
     "status": Command("the running system in a few lines", "commands.status", "run", "add_arguments"),
     "tail": Command("what happens, as it happens", "commands.tail", "run", "add_arguments"),
     "search": Command("find stored emails", "commands.reading", "search", "add_search_arguments"),

@@ -34,6 +34,10 @@ class Server:
         """POST a JSON body, answer as JSON."""
         return self._json("POST", path, json={} if body is None else body, params=params)
 
+    def put(self, path: str, body: Any) -> Any:
+        """PUT a JSON body, answer as JSON."""
+        return self._json("PUT", path, json=body)
+
     def delete(self, path: str) -> Any:
         """DELETE, as JSON."""
         return self._json("DELETE", path)

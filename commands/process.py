@@ -62,8 +62,7 @@ def run(role: str, settings: Settings) -> None:
     logs.setup(settings.log_level, settings.log_format, process.rsplit("/", 1)[-1], hidden=settings.secrets())
     failpoints.arm(os.environ.get(failpoints.VARIABLE), role, settings.data_dir)
     bus = Bus()
-    metrics = Metrics(bus, METRICS)
-    bus.emit(PROCESS_STARTED, restarts=CHILD.restarts)
+    metrics = _metrics(bus)
     watch = HubWatch(bus, heartbeat=CHILD.heartbeat)
     watch.start()
     dump_on_signal()
@@ -155,6 +154,12 @@ def run(role: str, settings: Settings) -> None:
     _close(stores, deciders)
     log.info("%s stopped", process)
     logging.shutdown()
+
+
+def _metrics(bus: Bus) -> Metrics:
+    metrics = Metrics(bus, METRICS)
+    bus.emit(PROCESS_STARTED, restarts=CHILD.restarts)
+    return metrics
 
 
 def _opened(role: str, settings: Settings, process: str, patience: Patience) -> Stores:

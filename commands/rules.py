@@ -1,0 +1,75 @@
+"""`run.py rules list|show|test|add|change|delete`: a user's own rules, as JSON files; a rule is tried on stored mail before it is in force."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from commands.client import CommandError, Server
+from commands.terminal import printable
+from settings import Settings
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The sub-commands."""
+    parser.add_argument("--json", action="store_true", help="for machines")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    actions.add_parser("list", help="all, in their order")
+    actions.add_parser("show", help="one, with what was done to it").add_argument("id", type=int)
+    actions.add_parser("delete", help="delete one").add_argument("id", type=int)
+    for name, text in (("test", "what a rule would change in stored mail"), ("add", "add a rule")):
+        _file(actions.add_parser(name, help=text))
+    change = actions.add_parser("change", help="put a rule in the place of one")
+    change.add_argument("id", type=int)
+    _file(change)
+
+
+def _file(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE.json", help="as in POST /rules; - reads standard input")
+
+
+def run(args: argparse.Namespace, settings: Settings) -> None:
+    """Do it over REST and print the answer."""
+    answer = _ask(Server(settings.base_url, settings.api_token), args)
+    print(json.dumps(answer, ensure_ascii=False) if args.json else _text(answer))
+
+
+def _ask(server: Server, args: argparse.Namespace) -> Any:
+    match args.action:
+        case "list":
+            return server.get("/rules")
+        case "show":
+            return server.get(f"/rules/{args.id}")
+        case "delete":
+            return server.delete(f"/rules/{args.id}")
+        case "test":
+            return server.post("/rules/test", {"rule": _rule(args.file)})
+        case "add":
+            return server.post("/rules", _rule(args.file))
+        case _:
+            return server.put(f"/rules/{args.id}", _rule(args.file))
+
+
+def _rule(name: str) -> Any:
+    try:
+        text = sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
+        return json.loads(text)
+    except OSError as error:
+        raise CommandError(f"{name}: {error.strerror or error}") from None
+    except ValueError as error:
+        raise CommandError(f"{name}: no JSON: {error}") from None
+
+
+def _text(answer: Any) -> str:
+    if answer is None:
+        return "done"
+    if "items" not in answer:
+        return json.dumps(answer, indent=2, ensure_ascii=False)
+    return "\n".join(_line(each) for each in answer["items"]) or "no rules"
+
+
+def _line(rule: dict[str, Any]) -> str:
+    does = ", ".join(str(rule[name]) for name in ("classification", "priority") if rule.get(name))
+    state = "" if rule["enabled"] else "  (off)"
+    return f"{rule['place']:>3}  {rule['id']:<5} {printable(rule['name']):<30}  {does}{state}"
