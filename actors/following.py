@@ -63,11 +63,18 @@ class Follower:
         return self.books.source(self.name)
 
     def look(self, look: Look, *, lane: str = "normal") -> SourceState:
-        """What a notification asks for: list from the cursor. An announcement below the cursor may mean a reset."""
+        """What a notification asks for: list from the cursor. Then see whether that still belongs to this account.
+
+        An announcement below the cursor may mean a reset; one that has caught up with it looks like any other, but then the
+        email that set the cursor is gone. That is asked last, so that new mail need not wait for it.
+        """
         source = self.source
         if look.history_id is not None and look.history_id < source.cursor:
             source = self._after_a_reset(source, self.client.watch())
-        return self._list(source, look, start=source.cursor, lane=lane)
+        listed = self._list(source, look, start=source.cursor, lane=lane)
+        if self._vanished(source):
+            return self._list(self.books.reset(listed), look, start=0, lane=lane)
+        return listed
 
     def poll(self, look: Look, *, lane: str = "normal") -> SourceState:
         """The look that needs no notification: from the floor, so that what became visible late is found."""
@@ -77,9 +84,9 @@ class Follower:
         source = self._list(source, look, start=source.floor, lane=lane)
         return self.books.finish_poll(source, began=look.began, overlap=self.overlap)
 
-    def skip_to_now(self) -> SourceState:
-        """START_FROM=now: what the account holds today is left alone."""
-        return self.books.skip_to(self.source, self.client.watch())
+    def skip_to_now(self, mark: str | None = None) -> SourceState:
+        """START_FROM=now: what the account holds today is left alone. `mark` is set in the same step: it happens once."""
+        return self.books.skip_to(self.source, self.client.watch(), mark=mark)
 
     def _after_a_reset(self, source: SourceState, watched: int) -> SourceState:
         return self.books.reset(source) if watched < source.cursor else source

@@ -157,11 +157,11 @@ class Lister(MailboxActor):
         if self.desired.get(flag):
             return
         if self.start_from == "now":
-            self.follower.skip_to_now()
-        else:
-            look = Look("start", time.time())
-            self._follow(look, partial(self.follower.poll, lane="low"))
-            log.info("first look at source %s: %d emails listed", name, look.listed)
+            self.follower.skip_to_now(mark=flag)
+            return
+        look = Look("start", time.time())
+        self._follow(look, partial(self.follower.poll, lane="low"))
+        log.info("first look at source %s: %d emails listed", name, look.listed)
         self.desired.set(flag, True)
 
     def _follow(self, look: Look, run: Callable[[Look], object]) -> None:

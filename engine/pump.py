@@ -95,8 +95,9 @@ class Pump:
         self._moved.set()
 
     def dropped(self, work: Work, trouble: DependencyTrouble) -> None:
-        """It was given back to the mailbox in a trouble that goes on."""
-        self.in_hand.remove(work)
+        """It was given back to the mailbox in a trouble that goes on; what is left of a finished batch is in hand no more."""
+        if work in self.in_hand:
+            self.in_hand.remove(work)
         self._back_off(trouble)
         self._moved.set()
 

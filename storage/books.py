@@ -92,9 +92,12 @@ class Books:
         """The account began again: a new epoch, cursor and floor at 0. StaleError when the epoch is another one."""
         return self._db.write(sources.reset, source)
 
-    def skip_to(self, source: SourceState, history_id: int) -> SourceState:
-        """Leave alone what the account holds up to a history id (START_FROM=now). StaleError when the cursor moved."""
-        return self._db.write(sources.skip_to, source, history_id)
+    def skip_to(self, source: SourceState, history_id: int, *, mark: str | None = None) -> SourceState:
+        """Leave alone what the account holds up to a history id (START_FROM=now). StaleError when the cursor moved.
+
+        `mark` names desired state that is set to true with it, so that a second skip cannot pass over what came since.
+        """
+        return self._db.write(sources.skip_to, source, history_id, mark)
 
     # -- feeding ---------------------------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ import msgspec
 from engine.errors import SettingsError, StaleError
 from engine.mailbox import LANES
 from storage.counters import Moves
+from storage.desired import put
 from storage.feeding import draw
 from storage.keys import MAX_KEY_BYTES, email_key, escape_id, is_hashed
 from storage.models import Book, DeadLetter, LookRow
@@ -196,7 +197,7 @@ def reset(source: SourceState) -> SourceState:
     return state
 
 
-def skip_to(source: SourceState, history_id: int) -> SourceState:
+def skip_to(source: SourceState, history_id: int, mark: str | None = None) -> SourceState:
     """Leave alone what the account holds up to `history_id`: neither cursor nor floor will ask for it again."""
     execute(
         "UPDATE source SET cursor = ?, cursor_key = NULL, floor = ?, recent = ? "
@@ -206,6 +207,8 @@ def skip_to(source: SourceState, history_id: int) -> SourceState:
     state = find(source.name)
     if (state.epoch, state.cursor) != (source.epoch, history_id):
         raise StaleError(f"source {source.name} has moved on to {state.cursor} of epoch {state.epoch}")
+    if mark is not None:
+        put(mark, True)
     return state
 
 

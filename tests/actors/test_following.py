@@ -122,6 +122,18 @@ def test_a_reset_that_has_grown_past_the_cursor_is_seen_because_its_email_is_gon
     assert (books.source("main").epoch, known(books)) == (1, 5)
 
 
+@pytest.mark.parametrize("count", [2, 3])
+def test_a_reset_that_has_caught_up_with_the_cursor_is_seen_by_the_next_look_without_a_poll(
+    follower, account, books, count
+):
+    account.receive("old1", "old2")
+    follower.look(notified(2))
+    account.reset()
+    account.receive(*(f"new{number}" for number in range(count)))
+    source = follower.look(notified(count))
+    assert (source.epoch, source.cursor, known(books)) == (1, count, 2 + count)
+
+
 def test_a_false_alarm_costs_one_listing_and_no_email(follower, account, books):
     account.receive("a", "b")
     follower.poll(polled())

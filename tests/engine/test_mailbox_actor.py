@@ -488,6 +488,19 @@ def test_a_quarantined_message_goes_back_while_its_dependency_is_away(bench):
     assert told(bench.store) == {"done a": 1}
 
 
+def test_a_quarantined_message_that_shall_be_tried_again_goes_back_as_well(bench):
+    bench.store.put("work", letters("a"))
+    bench.store.take("work", "n/p/worker", count=1, max_bytes=1 << 20, block=0)
+    bench.store.release("work", "n/p/worker", crashed=True)
+    left = [DOWN, DOWN]
+    ref = bench.start({"a": lambda outcome, it: outcome.again(it, left.pop()) if left else done(outcome, it)})
+    until(lambda: not left)
+    bench.drained()
+    assert told(bench.store) == {"done a": 1}
+    assert ref.describe().state == "running"
+    assert ref.describe().failures == 0
+
+
 def test_a_quarantined_message_in_a_predecessors_hand_is_not_blamed_for_a_kill_of_everything(bench):
     bench.store.put("work", letters("a"))
     for crashed in (True, None):
