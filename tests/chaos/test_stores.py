@@ -14,7 +14,7 @@ pytestmark = pytest.mark.chaos
 
 FLUSHED = 2_000
 REFED_S = 240.0
-"""Rows are suspects a minute after they were fed, and looked at once a minute."""
+"""Rows are suspects a minute after they were fed, and looked at once a minute: two minutes, on a machine that is not busy."""
 
 
 @pytest.fixture
@@ -41,8 +41,8 @@ def test_a_flushed_redis_under_load_is_made_whole_from_the_books(make_rig, clien
     bench.balance(events=False)
 
 
-def test_a_deleted_stream_is_found_by_reconciling_whatever_dies_meanwhile(make_rig, client):
-    bench = make_rig(**{VARIABLE: "front:refeed.before,front:refeed.committed"}).start()
+def test_a_deleted_stream_is_found_by_reconciling_though_the_front_dies_at_it(make_rig, client):
+    bench = make_rig(**{VARIABLE: "front:refeed.committed"}).start()
     bench.system.signal_roles(signal.SIGSTOP, "worker")
     bench.send(100)
     box = client(bench)
@@ -55,7 +55,7 @@ def test_a_deleted_stream_is_found_by_reconciling_whatever_dies_meanwhile(make_r
     bench.system.signal_roles(signal.SIGCONT, "worker")
     bench.settled(REFED_S)
     bench.balance(events=False)
-    assert (bench.data / "failpoint-front-refeed.before-1").exists()
+    assert (bench.data / "failpoint-front-refeed.committed-1").exists()
 
 
 def test_a_database_from_before_is_made_whole_from_fakemails_history(make_rig):
