@@ -146,6 +146,19 @@ def test_the_commands_that_read_work_against_it(system, words):
     assert "\x1b" not in done.stdout
 
 
+def test_what_the_alerts_ask_for_is_measured(system):
+    wanted = ("emailproc_emails", "emailproc_oldest_queued_age_seconds", "emailproc_redis_memory_bytes", "emailproc_disk_free_bytes",
+              "emailproc_database_bytes", "emailproc_fakemail_breaker_open", "emailproc_process_restarts", "emailproc_unaccounted_emails",
+              "emailproc_canary_age_seconds", "emailproc_subscriptions")  # fmt: skip
+
+    def all_there() -> bool:
+        text = system.request("GET", "/metrics").text
+        led = 'emailproc_leaders_missing{process="front"} 0.0' in text
+        return led and all(f"\n{name}{{" in text for name in wanted)
+
+    wait_until(all_there, "all metrics of the alerts", SECONDS)
+
+
 def test_an_export_is_a_table(system, tmp_path):
     file = tmp_path / "out.csv"
     done = system.script("run.py", "export", "--format", "csv", "--output", str(file))

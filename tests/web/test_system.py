@@ -124,3 +124,10 @@ def test_the_websockets_path_asks_for_an_upgrade(system):
         system.app.authorize({"RAW_URI": "/ws/emails/me", "PATH_INFO": "/ws/emails/me", "HTTP_HOST": "evil.example"})[0]
         == 403
     )
+
+
+def test_prometheus_reads_the_metrics_by_its_own_token_under_any_name(system):
+    client = system.with_access(metrics_token="scrape", allow_anonymous=True)
+    asked = {"Host": "app:8005", "Authorization": "Bearer scrape"}
+    assert client.get("/metrics", **asked).status == 200
+    assert client.get("/stats", **asked).status in (401, 403)
