@@ -70,7 +70,7 @@ class SqliteDriver:
         ("temp_store", "memory"),
     )
 
-    READER = (("query_only", 1), ("cache_size", -2000))
+    READER = (("query_only", 1), ("cache_size", -1000))
     """Four readers a process: what they read again and again is in the system's cache anyhow."""
 
     NEW = (("auto_vacuum", 2),)
