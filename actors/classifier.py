@@ -28,9 +28,6 @@ BATCH = 448
 SLICE = 32
 """Emails between two yields to the hub: a few milliseconds of work."""
 
-SAMPLE = 16
-"""Emails of a batch that the shadow is asked about: all of a small one, a sixteenth of a full one, so that a burst costs little more."""
-
 
 Judge = Callable[[Sequence[Readable]], Sequence[Verdict | None]]
 Offer = Callable[[Sequence[int], Sequence[Email], Sequence[Classification]], None]
@@ -94,9 +91,7 @@ class ClassifierActor(MailboxActor):
             for content in contents
         ]
         found, verdicts = self.classifier.classify(emails), self.rules(emails)
-        if (
-            offered
-        ):  # all of a small batch, an eighth of a full one: a burst costs the shadow's work for an eighth at the most
+        if offered:  # all of a small batch, a small part of a full one: a burst costs little more for the shadow
             self.offer([delivery.envelope.ref for delivery in deliveries], emails, found)
         each_ms, now = (time.perf_counter() - began) * 1000 / len(deliveries), time.time()
         stamps = {"taken": taken, "classified": now}

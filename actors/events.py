@@ -75,16 +75,20 @@ def result_item(result: StoredResult) -> dict[str, Any]:
 
 
 def _item(result: StoredResult, subject: str | msgspec.UnsetType, sender: str | msgspec.UnsetType) -> ResultItem:
-    """By position, in the order of the fields: this is made for every email that is processed."""
+    """By position, in the order of the fields: this is made for every email that is processed.
+
+    What a person or a rule decided is no guess: the model's confidence was for its own label, and is told by `explain`.
+    """
+    guessed = result.decided_by == "model"
     return ResultItem(
         readable_id(result.key),
         result.source,
         result.label,
-        round(result.confidence, 4),
+        round(result.confidence, 4) if guessed else 1.0,
         result.decided_by,
         result.model_version,
-        result.below_threshold,
-        result.runner_up or None,
+        guessed and result.below_threshold,
+        (result.runner_up or None) if guessed else None,
         timestamp(result.processed_at),
         result.processor_id,
         _ms(result.processing_ms),

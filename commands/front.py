@@ -1,6 +1,7 @@
 """The front of a node: the web, the simulator where there is none outside, and the actors around the classifiers."""
 
 import logging
+import signal
 import time
 from base64 import b64decode
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import gevent
 from gevent.event import Event
 
 from actors import replaying, reprocessing, resync
@@ -126,6 +128,7 @@ class Front:
         )
         self.client = self._client()
         self.application = Application(self._services())
+        gevent.signal_handler(signal.SIGHUP, self.reload)
 
     def specs(self) -> list[ChildSpec]:
         """The actors, in start order."""

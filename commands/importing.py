@@ -97,6 +97,7 @@ def _report(server: Server, before: dict[str, int], sent: Sent) -> None:
     results, dead = after["results"] - before["results"], after["dead"] - before["dead"]
     listed = after["listed"] - before["listed"]
     print(f"{listed} new in the books: {results} results, {dead} dead letters; unaccounted {after['unaccounted']}")
+    print("all results in the books, by class:")
     for label, number in server.get("/stats")["emails_by_classification"].items():
         print(f"  {label:<10} {number}")
 

@@ -139,7 +139,6 @@ def run(role: str, settings: Settings) -> None:
     control.start()
     if front:
         room.enter(front.application)
-        gevent.signal_handler(signal.SIGHUP, front.reload)
     spare_collector()
     log.info("%s is up", process)
 

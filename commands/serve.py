@@ -33,10 +33,10 @@ def serve(_args: argparse.Namespace, settings: Settings) -> int:
     logs.setup(settings.log_level, settings.log_format, "launcher", hidden=settings.secrets())
     _make_folder(settings.data_dir)
     name, token = _identity(settings)
+    own = {"PORT": str(settings.port or _free_port(settings.host)), NODE: name, TOKEN: token}
     workers = settings.worker_processes
     children = [_child("front" if workers else "all", "front"), *_workers(workers)]
     embedded = None if settings.redis else EmbeddedValkey(settings.data_dir)
-    own = {"PORT": str(settings.port or _free_port(settings.host)), NODE: name, TOKEN: token}
 
     def environ() -> dict[str, str]:
         return {**ONE_THREAD, **os.environ, **own, REDIS: embedded.url if embedded else settings.redis or ""}
