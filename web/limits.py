@@ -39,7 +39,7 @@ class Limits:
     message_bytes: int = 4096
     message_fragments: int = 64
     outbox_frames: int = 256
-    outbox_bytes: int = 1 << 20
+    outbox_bytes: int = 1 << 18
     send_buffer_bytes: int = 16384  # of the kernel, for each WebSocket: a stuck reader is noticed after so much
     ping_seconds: float = 20.0
     missed_pings: int = 2

@@ -20,7 +20,7 @@ from web.websocket import LiveSocket, encode_text
 
 RING_EVENTS = 4_096
 RING_BYTES = 16 * 1024 * 1024
-PIECE_BYTES = 256 * 1024
+PIECE_BYTES = 64 * 1024
 """As much as a client that lags is given at once; then its outbox is asked again."""
 
 ALL, STATS, QUEUE = "email:all", "stats", "queue"

@@ -43,7 +43,7 @@ class Rule:
     per: float
 
 
-RULES = {"webhook": Rule(500, 1), "api": Rule(100, 1), "login": Rule(30, 60)}
+RULES = {"webhook": Rule(200, 1), "api": Rule(100, 1), "login": Rule(30, 60)}
 
 
 class RateLimits:

@@ -9,6 +9,6 @@ pytestmark = pytest.mark.slow
 
 def test_every_operation_does_as_the_description_says(start):
     system = filled(start())
-    code, report = check(system.url, 10, seed=1, seconds=300)
+    code, report = check(system.url, 4, seed=1, seconds=300)
     assert code == 0, report[-20_000:]
     assert "Traceback" not in system.log()

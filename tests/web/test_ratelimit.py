@@ -49,7 +49,7 @@ def refused(limits: RateLimits, kind: str, times: int, **environ: str) -> int:
 
 def test_by_default_others_are_limited_and_this_machine_is_not():
     limits = RateLimits(Access())
-    assert 900 < refused(limits, "webhook", 2000) <= 1000
+    assert 1500 < refused(limits, "webhook", 2000) <= 1600
     assert refused(limits, "webhook", 2000, REMOTE_ADDR="127.0.0.1") == 0
     assert 100 < refused(limits, "api", 400) <= 200
     assert refused(limits, "login", 100) == 70
