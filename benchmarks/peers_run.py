@@ -7,9 +7,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import redis
 
 from benchmarks.loop import SCHEMA
-from benchmarks.rig import OTHER, OURS, ROOT, Figures, end, folder, spawn, valkey, wait_for
+from benchmarks.rig import OTHER, OURS, ROOT, Figures, end, folder, session_cpu, spawn, valkey, valkey_seconds, wait_for
 
 VENV, VENV_ARQ = ROOT / ".venv-bench", ROOT / ".venv-bench-arq"
 
@@ -53,17 +56,17 @@ def run(name: str, *, share: float = 1.0) -> Figures:
         if fill.wait(600):
             raise RuntimeError(f"{name}: enqueueing failed")
         argv = [str(programs / command[0]), *(part.format(redis=url) for part in command[1:])]
-        with _running(argv, environ, path):
-            return _watch(name, rows, count)
+        with _running(argv, environ, path) as session:
+            return _watch(name, rows, count, session, redis.Redis.from_url(url))
 
 
 @contextmanager
-def _running(argv: list[str], environ: dict[str, str], path: Path) -> Iterator[None]:
+def _running(argv: list[str], environ: dict[str, str], path: Path) -> Iterator[int]:
     log = path / "worker.log"
     with log.open("wb") as out:
         process = spawn(argv, core=OURS, environ=environ, stdout=out, stderr=subprocess.STDOUT, start_new_session=True)
         try:
-            yield
+            yield process.pid
         except TimeoutError:
             print(log.read_text()[-2000:])
             raise
@@ -72,13 +75,14 @@ def _running(argv: list[str], environ: dict[str, str], path: Path) -> Iterator[N
             os.system(f"kill -9 -{process.pid} 2>/dev/null")  # what is left of its own session
 
 
-def _watch(name: str, rows: sqlite3.Connection, count: int) -> Figures:
+def _watch(name: str, rows: sqlite3.Connection, count: int, session: int, client: Any) -> Figures:
     def stored() -> int:
         return int(rows.execute("SELECT coalesce(max(id), 0) FROM result").fetchone()[0])
 
     warm = count // 20
     wait_for(lambda: stored() >= warm, f"{name}'s first rows", 30)
     began, first = time.perf_counter(), stored()
+    own, valkey_cpu = session_cpu(session), valkey_seconds(client)
     last, moved = first, began
     while (now := stored()) < count:
         if now > last:
@@ -87,4 +91,11 @@ def _watch(name: str, rows: sqlite3.Connection, count: int) -> Figures:
             raise TimeoutError(f"{name} stands still at {now} of {count}")
         time.sleep(0.005)
     seconds = time.perf_counter() - began
-    return {"emails": count - first, "seconds": seconds, "per_s": (count - first) / seconds}
+    done = count - first
+    return {
+        "emails": done,
+        "seconds": seconds,
+        "per_s": done / seconds,
+        "cpu_us": (session_cpu(session) - own) / done * 1e6,
+        "valkey_us": (valkey_seconds(client) - valkey_cpu) / done * 1e6,
+    }

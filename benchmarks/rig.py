@@ -166,7 +166,7 @@ class Meter:
 
     def __init__(self, client: Any) -> None:
         self._client = client
-        self._began = (time.perf_counter(), time.process_time(), self._valkey())
+        self._began = (time.perf_counter(), time.process_time(), valkey_seconds(self._client))
 
     def read(self, count: int, *, ended: float | None = None) -> Figures:
         """What `count` emails took: seconds and emails a second, microseconds of CPU for each."""
@@ -177,12 +177,14 @@ class Meter:
             "seconds": seconds,
             "per_s": count / seconds,
             "cpu_us": (time.process_time() - own) / count * 1e6,
-            "valkey_us": (self._valkey() - valkey_cpu) / count * 1e6,
+            "valkey_us": (valkey_seconds(self._client) - valkey_cpu) / count * 1e6,
         }
 
-    def _valkey(self) -> float:
-        info = self._client.info("cpu")
-        return float(info["used_cpu_sys"]) + float(info["used_cpu_user"])
+
+def valkey_seconds(client: Any) -> float:
+    """CPU time of a Valkey so far, as it says itself."""
+    info = client.info("cpu")
+    return float(info["used_cpu_sys"]) + float(info["used_cpu_user"])
 
 
 def memory_kib(pid: int, field: str = "VmHWM") -> int:
@@ -197,3 +199,16 @@ def cpu_seconds(pid: int) -> float:
     """CPU time of a process so far."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def session_cpu(session: int) -> float:
+    """CPU time of all processes of a session so far, with that of their children that have ended."""
+    ticks = 0
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (entry / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[3]) == session:
+            ticks += sum(map(int, fields[11:15]))
+    return ticks / os.sysconf("SC_CLK_TCK")

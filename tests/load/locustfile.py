@@ -5,7 +5,8 @@ the web page of locust. A run fails by its own limits, stated in LIMITS_MS and E
 """
 
 # ruff: noqa: T201  (it speaks to a terminal)
-# mypy: disable-error-code="untyped-decorator"  (locust's)
+# locust's decorators have no types:
+# mypy: disable-error-code="untyped-decorator"
 
 import os
 import random
