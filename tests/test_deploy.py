@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 import yaml
+from prometheus_client import Histogram
 
 from actors.metrics import METRICS
-from engine.metrics import ENGINE_METRICS, Histogram
+from engine.metrics import ENGINE_METRICS
 from tests.conftest import missing
 
 DEPLOY = Path(__file__).resolve().parent.parent / "deploy"

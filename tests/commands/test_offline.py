@@ -11,6 +11,7 @@ import pytest
 from classification.model import LABELS
 from commands import offline
 from commands.client import CommandError
+from commands.terminal import printable
 from settings import Settings
 
 MEETING = b"From: a@example.org\nSubject: Sync on Thursday at 10?\n\nCan we meet on Thursday at 10:30? I will send a calendar invite.\n"
@@ -72,7 +73,7 @@ def test_what_strangers_wrote_cannot_speak_to_the_terminal(tmp_path, capsys):
 
 
 def test_printable_keeps_letters_of_all_alphabets():
-    assert offline.printable("Grüße 你好\x1b[31m\r\n\u202e!") == "Grüße 你好 [31m   !"
+    assert printable("Grüße 你好\x1b[31m\r\n\u202e!") == "Grüße 你好 [31m   !"
 
 
 def test_a_threshold_of_the_settings_is_heeded(mail, capsys):

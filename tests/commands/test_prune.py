@@ -2,6 +2,8 @@
 
 import argparse
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,12 +18,12 @@ from tests.storage.books_fixtures import enter, result
 
 
 @pytest.fixture
-def settings(tmp_path) -> Settings:
+def settings(tmp_path: Path) -> Settings:
     return Settings(data_dir=tmp_path, keep_bodies_days=1.0)
 
 
 @pytest.fixture
-def filled(settings) -> Settings:
+def filled(settings: Settings) -> Settings:
     database = Database(settings.database)
     database.migrate()
     refs = enter(Books(database), ["a", "b"])
@@ -31,7 +33,7 @@ def filled(settings) -> Settings:
     return settings
 
 
-def call(settings: Settings, capsys, **options: bool) -> dict:
+def call(settings: Settings, capsys: pytest.CaptureFixture[str], **options: bool) -> Any:
     args = argparse.Namespace(**{"dry_run": False, "vacuum": False, "json": True, **options})
     prune.run(args, settings)
     return json.loads(capsys.readouterr().out)

@@ -89,7 +89,10 @@ def test_after_a_lost_connection_it_goes_on_after_the_last_event(follow):
 
 
 def test_what_is_lost_is_said(follow):
-    lost = [{"type": "gap", "from": "a", "to": "b", "reason": "trimmed"}, {"type": "dropped", "count": 7}]
+    lost: list[dict[str, Any]] = [
+        {"type": "gap", "from": "a", "to": "b", "reason": "trimmed"},
+        {"type": "dropped", "count": 7},
+    ]
     out = follow(Server([*lost, event(1)]), "-n", "1")
     assert "events are missing here: trimmed" in out
     assert "7 events were left out" in out

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -84,7 +85,7 @@ def test_the_python_of_the_tasks_runs_from_top_to_bottom(system, tmp_path):
 def test_the_check_of_a_signature_in_the_documents_is_right():
     from fakemail.signature import new_secret, sign
 
-    scope: dict = {}
+    scope: dict[str, Any] = {}
     [code] = [block for task in TASKS for block in blocks(task, "python") if "def is_ours" in block]
     exec(code.partition("made = ")[0], scope)
     secret, now = new_secret(), int(scope["time"].time())

@@ -44,7 +44,7 @@ def refs(db, books) -> dict[str, int]:
     while Search(db).index():
         pass
     dead = [burial(refs[key], key, content=content(ANNA), error="of anna") for key in ("dead", "discarded", "replayed")]
-    made = letters.bury(dead)
+    made = [letter for letter in letters.bury(dead) if letter]
     letters.discard(made[1].id)
     letters.replay([made[2].id])
     books.postpone([attempt(refs["replayed"], "replayed", generation=1, error="of anna")])
