@@ -1,0 +1,70 @@
+"""A small simulation of worker processes, to be held against (j) and used by docs/scaling.md: `python -m benchmarks.capacity`.
+
+Each of a process's three actors takes a batch, computes on the process's core (one for each as far as there are cores), holds the database's write lock for the batch, and has it
+settled by the one Valkey thread. Costs are microseconds of CPU an email, measured by the stage: what is not in it (disk, network) is zero.
+"""
+
+import argparse
+import heapq
+from dataclasses import dataclass
+
+BATCH, ACTORS = 448, 3
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Microseconds of CPU an email: the worker's own, of that within the write lock, and Valkey's."""
+
+    worker: float = 100.0
+    lock: float = 18.0
+    valkey: float = 15.0
+
+
+TAKE, COMPUTE, SAVE, SETTLE = range(4)
+
+
+def simulate(workers: int, cores: int, costs: Costs, *, batches: int = 4_000) -> float:
+    """Emails a second that so many worker processes do; Valkey runs on whichever core is free next, as the kernel would let it."""
+    seconds = [BATCH * us / 1e6 for us in (costs.valkey / 2, costs.worker - costs.lock, costs.lock, costs.valkey / 2)]
+    core_free = [0.0] * cores
+    shared_free = {TAKE: 0.0, SAVE: 0.0}  # Valkey, the write lock
+    events = [(0.0, actor, TAKE) for actor in range(ACTORS * workers)]
+    settled = 0
+    while True:
+        now, actor, step = heapq.heappop(events)
+        own = actor // ACTORS % cores
+        core = own if step in (COMPUTE, SAVE) else min(range(cores), key=core_free.__getitem__)
+        shared = {TAKE: TAKE, SETTLE: TAKE, SAVE: SAVE}.get(step)
+        begin = max(now, core_free[core], shared_free[shared] if shared is not None else 0.0)
+        if begin > now:  # try again then: in order of time, so that nobody reserves a future that others could use
+            heapq.heappush(events, (begin, actor, step))
+            continue
+        end = core_free[core] = now + seconds[step]
+        if shared is not None:
+            shared_free[shared] = end
+        settled += step == SETTLE
+        if settled == batches:
+            return batches * BATCH / end
+        heapq.heappush(events, (end, actor, (step + 1) % 4))
+
+
+def main() -> None:
+    """A table of processes and cores."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--worker", type=float, default=Costs.worker)
+    parser.add_argument("--lock", type=float, default=Costs.lock)
+    parser.add_argument("--valkey", type=float, default=Costs.valkey)
+    args = parser.parse_args()
+    costs = Costs(args.worker, args.lock, args.valkey)
+    one = simulate(1, 2, costs)
+    for cores in (2, 4, 8, 16):
+        for workers in (1, 2, 4, 8, 16):
+            if workers <= cores:
+                rate = simulate(workers, cores, costs)
+                print(
+                    f"{cores:>3} cores  {workers:>3} processes  {rate:>9,.0f} emails a second  {rate / one:5.2f} x one"
+                )
+
+
+if __name__ == "__main__":
+    main()
