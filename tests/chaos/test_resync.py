@@ -3,6 +3,7 @@
 import signal
 import time
 from contextlib import suppress
+from typing import Any
 
 import pytest
 import requests
@@ -24,7 +25,7 @@ def test_a_resync_survives_kills_and_recovers_each_email_once(make_rig):
     answer = requests.post(f"{bench.system.url}/resync", json={"from": "beginning"}, timeout=10)
     assert answer.status_code == 202
     where = answer.headers["Location"]
-    task = {}
+    task: dict[str, Any] = {}
 
     def ended():
         with suppress(requests.RequestException, ValueError):

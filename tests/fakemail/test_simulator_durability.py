@@ -50,6 +50,6 @@ def test_every_email_that_was_answered_for_is_there_after_a_kill(tmp_path: Path,
         groups = {one.rpartition("-")[0] for one in listed}
         whole = {f"{group}-{part}" for group in groups for part in range(1 + int(group.partition("-")[2]) % 3)}
         assert whole == set(listed)
-        assert all(client.get_emails(listed))
+        assert all(client.get_emails(list(listed)))
         client.close()
     simulator.close()

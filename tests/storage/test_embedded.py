@@ -91,7 +91,8 @@ def test_killing_it_loses_nothing_that_was_acknowledged(make):
 
 
 def test_one_that_is_killed_while_it_starts_is_started_again(make, monkeypatch):
-    server, killed_ones = make(), []
+    server = make()
+    killed_ones: list[int] = []
     wait = server._wait_until_it_answers
 
     def killed_at_first(process, patience):

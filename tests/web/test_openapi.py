@@ -23,7 +23,9 @@ def test_every_route_is_in_it_with_its_problems(described):
         operation = described["paths"][route.path][route.method.lower()]
         assert operation["summary"] == route.summary
         assert "500" in operation["responses"]
-        assert ("401" in operation["responses"]) is (route.access in ("read", "full", "metrics") or 401 in route.problems)
+        assert ("401" in operation["responses"]) is (
+            route.access in ("read", "full", "metrics") or 401 in route.problems
+        )
 
 
 def test_operation_ids_are_unique(described):
