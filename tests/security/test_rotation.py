@@ -37,17 +37,19 @@ class Sender:
     def __init__(self, url: str, secret: str) -> None:
         self.url, self.secret = url, secret
         self.statuses: Counter[int] = Counter()
+        self.stopping = False
         self.greenlets = [gevent.spawn(self.run, part) for part in range(4)]
 
     def run(self, part: int) -> None:
         with requests.Session() as session:
             number = part
-            while True:
+            while not self.stopping:
                 self.statuses[deliver(session, self.url, self.secret, number)] += 1
                 number += 4
 
     def stop(self) -> None:
-        gevent.killall(self.greenlets)
+        self.stopping = True
+        gevent.joinall(self.greenlets, raise_error=True)
 
 
 def rotate(system: System, file: Path, *more: str) -> None:
