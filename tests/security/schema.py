@@ -65,8 +65,9 @@ def filled(system: System) -> System:
 def main(argv: list[str]) -> int:
     """A long run."""
     with tempfile.TemporaryDirectory(prefix="ep-schema-") as folder:
-        system = filled(System(Path(folder) / "data", {"PROCESSOR_PROCESSES": "0"}).start())
+        system = System(Path(folder) / "data", {"PROCESSOR_PROCESSES": "0"})
         try:
+            filled(system.start())
             code, report = check(system.url, int(argv[0]), phases=f"{PHASES},stateful")
         finally:
             system.stop()

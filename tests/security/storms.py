@@ -313,9 +313,9 @@ STORMS: dict[str, tuple[Storm, float, Storm | None]] = {
 def stage() -> Iterator[Stage]:
     """A fresh system."""
     with tempfile.TemporaryDirectory(prefix="ep-storm-") as folder:
-        system = System(Path(folder) / "data", dict(SETTINGS)).start()
+        system = System(Path(folder) / "data", dict(SETTINGS))
         try:
-            yield Stage(system)
+            yield Stage(system.start())
         finally:
             system.stop()
 
