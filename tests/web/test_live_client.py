@@ -76,9 +76,18 @@ def test_a_client_resumes_from_its_cursor_without_gap_or_repetition(system, serv
     tell(system, "b", "c")
     with Events(served, "/ws/emails/me") as client:
         client.command(command="subscribe", topic="email:all", since=seq)
-        client.next(lambda message: message["type"] == "subscription")
+        got = []
+
+        def answered(message):
+            if numbered(message):
+                got.append(message["data"]["email_ids"][0])
+            return message["type"] == "subscription"
+
+        client.next(answered)
         tell(system, "d")  # before the answer it would have come live, ahead of what is played again
-        assert [client.next(numbered)["data"]["email_ids"][0] for _ in range(3)] == ["b", "c", "d"]
+        while len(got) < 3:
+            got.append(client.next(numbered)["data"]["email_ids"][0])
+        assert got == ["b", "c", "d"]
 
 
 def test_a_cursor_of_another_log_says_gap(system, served):
