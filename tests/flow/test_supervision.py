@@ -25,6 +25,7 @@ from tests.actors.conftest import eventually
 ACTORS = [
     "heart",
     "disk",
+    "gauges",
     "undertaker",
     "fetcher",
     "feeder",
