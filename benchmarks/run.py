@@ -45,7 +45,7 @@ def throughput(count: int, turns: int, kind: str, *, peers: bool, share: float) 
 
 def abcd(quick: bool) -> Figures:
     """The frozen work function, peers included."""
-    return throughput(4_000 if quick else 30_000, 1 if quick else 5, "frozen", peers=True, share=0.1 if quick else 1.0)
+    return throughput(4_000 if quick else 30_000, 1 if quick else 3, "frozen", peers=True, share=0.1 if quick else 1.0)
 
 
 def model(quick: bool) -> Figures:
