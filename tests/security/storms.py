@@ -37,6 +37,7 @@ SETTINGS = {"API_TOKEN": TOKEN, "TRUSTED_PROXIES": "127.0.0.1"}
 AUTH = f"Authorization: Bearer {TOKEN}\r\n"
 RESET = struct.pack("ii", 1, 0)
 LATER_S = 20.0
+CONNECTS_A_SECOND = 2000.0
 
 Storm = Callable[["Stage", "Outcome"], None]
 
@@ -119,19 +120,20 @@ def until_closed(stage: Stage, sockets: list[gsocket.socket], began: float) -> f
 
     Seen from the server's side: a client whose window is shut ignores even a reset.
     """
-    theirs = {sock.getsockname()[1] for sock in sockets}
+    theirs = {sock.getsockname()[:2] for sock in sockets}
     while held(stage.address[1]) & theirs and time.monotonic() - began < LATER_S:
         gevent.sleep(0.2)
     return time.monotonic() - began
 
 
-def held(port: int) -> set[int]:
-    """The remote ports of the connections of a local port that are open, or have unsent data (established, FIN-WAIT-1, CLOSE-WAIT)."""
+def held(port: int) -> set[tuple[str, int]]:
+    """The clients of a local port whose connections are open, or have unsent data (established, FIN-WAIT-1, CLOSE-WAIT)."""
     found = set()
     for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
         _, local, remote, state, *_ = line.split()
         if int(local.rpartition(":")[2], 16) == port and state in {"01", "04", "08"}:
-            found.add(int(remote.rpartition(":")[2], 16))
+            address, _, number = remote.partition(":")
+            found.add((socket.inet_ntoa(bytes.fromhex(address)[::-1]), int(number, 16)))
     return found
 
 
@@ -249,6 +251,7 @@ def webhook_storm(rate: float, seconds: float) -> Storm:
 
 
 def flood(stage: Stage, statuses: Counter[str], rate: float, seconds: float, part: int) -> None:
+    gevent.sleep(part / 32 / rate)  # not all at the same moment
     sock = stage.connect()
     stream = sock.makefile("rb")
     began, number = time.monotonic(), 0
@@ -281,8 +284,7 @@ def idle_connects(count: int, together: int) -> Storm:
                 failed += 1
             if len(open_ones) > together:
                 close(open_ones.pop(0))
-            if number % 20 == 0:
-                gevent.sleep(0.002)
+            gevent.sleep(max(0.0, began + number / CONNECTS_A_SECOND - time.monotonic()))
         outcome.notes.update(connects=count, a_second=round(count / (time.monotonic() - began)), not_connected=failed)
         outcome.closed_s = until_closed(stage, open_ones, time.monotonic())
         close(*open_ones)
