@@ -114,6 +114,7 @@ class ClassifierActor(MailboxActor):
             key=envelope.key,
             ref=envelope.ref,
             generation=envelope.generation,
+            seq=envelope.seq,
             attempts=envelope.attempts,
             content=content,
             label=found.label,

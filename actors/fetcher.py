@@ -176,6 +176,7 @@ def _classify_envelope(envelope: Envelope, email: RemoteEmail, at: float, lane: 
         envelope.key,
         ref=envelope.ref,
         generation=envelope.generation,
+        seq=envelope.seq,
         attempts=envelope.attempts,
         lane=lane or email.priority or (envelope.lane if envelope.lane in LANES else "normal"),
         times={**envelope.times, "fetched": at},

@@ -23,6 +23,7 @@ class SqlLedger:
                 key=each.delivery.envelope.key,
                 ref=each.delivery.envelope.ref,
                 generation=each.delivery.envelope.generation,
+                seq=each.delivery.envelope.seq,
                 attempts=each.delivery.envelope.attempts,
                 reason=each.reason,
                 error=each.error,

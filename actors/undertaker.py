@@ -39,6 +39,7 @@ def _burial(delivery: Delivery) -> Burial:
         key=envelope.key,
         ref=envelope.ref,
         generation=envelope.generation,
+        seq=envelope.seq,
         attempts=obituary.attempts,
         reason=obituary.reason,
         error=obituary.error,

@@ -38,10 +38,13 @@ class Envelope(
         "body": "b",
         "version": "v",
         "attempts": "a",
+        "seq": "q",
     },
 ):
     """One message. `(source, key)` names what it is about, `generation` which life of it, `ref` its row in the books.
 
+    `seq` is the number under which it was fed: a row that was opened anew has another one, and leaves older messages behind (0: of
+    an older version, any number is right).
     `attempts` counts the tries already spent on this life; `times` holds when each stage began or ended (name → seconds since the epoch); `body` is the mailbox's own payload,
     encoded by its sender. Unknown fields of newer versions are ignored when it is read.
     """
@@ -55,6 +58,7 @@ class Envelope(
     times: dict[str, float] = {}
     body: bytes = b""
     version: int = 1
+    seq: int = 0
 
 
 class Delivery(msgspec.Struct, frozen=True, gc=False):

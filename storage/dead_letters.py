@@ -21,7 +21,7 @@ from storage.retries import MAX_ERROR
 from storage.rows import LETTER_COLUMNS, LETTER_FIELDS, LETTER_TABLES, dead_letter
 from storage.statements import batch, clean, encode_json, execute, for_update, insert
 
-_Held = dict[int, tuple[int, int, str, int, float, float | None]]
+_Held = dict[int, tuple[int, int, str, int, float, float | None, int]]
 
 
 class DeadLetters:
@@ -96,18 +96,24 @@ def _bury(burials: Sequence[Burial], shard: str) -> list[DeadLetter | None]:
     held = _hold(burials)
     fresh: dict[int, Burial] = {}
     for each in sorted(burials, key=lambda burial: burial.ref):
-        if each.ref in held and held[each.ref][:3] == (0, each.generation, each.key):
+        if _is_current(each, held) and held[each.ref][0] == 0:
             fresh.setdefault(each.ref, each)
     _write(list(fresh.values()), held, shard)
-    letters = _letters_of(burials)
-    return [letters.get((each.ref, each.generation, each.key)) for each in burials]
+    letters = _letters_of([each for each in burials if _is_current(each, held)])
+    return [letters.get((each.ref, each.generation, each.key)) if _is_current(each, held) else None for each in burials]
+
+
+def _is_current(burial: Burial, held: _Held) -> bool:
+    """Whether its message is the newest of its row: an older one leaves it to that one, or both would tell of it."""
+    row = held.get(burial.ref)
+    return row is not None and row[1:3] == (burial.generation, burial.key) and burial.seq in (0, row[6])
 
 
 def _hold(burials: Sequence[Burial]) -> _Held:
     """Read the rows as they are and, on PostgreSQL, lock them in the order of their refs."""
     table, params = batch({"ref": "bigint"}, [(ref,) for ref in sorted({each.ref for each in burials})])
     rows = execute(
-        "SELECT id, state, generation, key, source, listed_at, next_attempt_at FROM book "
+        "SELECT id, state, generation, key, source, listed_at, next_attempt_at, feed_seq FROM book "
         f"WHERE id IN (SELECT ref FROM {table}) ORDER BY id {for_update()}",
         params,
     )
@@ -135,7 +141,7 @@ def _write(burials: Sequence[Burial], held: _Held, shard: str) -> None:
 
 
 def _values(burial: Burial, held: tuple[Any, ...]) -> tuple[Any, ...]:
-    _, _, _, source, listed_at, _ = held
+    _, _, _, source, listed_at, *_ = held
     return (
         burial.ref,
         burial.generation,
@@ -153,6 +159,8 @@ def _values(burial: Burial, held: tuple[Any, ...]) -> tuple[Any, ...]:
 
 def _letters_of(burials: Sequence[Burial]) -> dict[tuple[int, int, str], DeadLetter]:
     """Find the letters of rows that are dead in the generation of their burial, ours or an earlier commit's."""
+    if not burials:
+        return {}
     keys = [(each.ref, each.generation) for each in burials]
     table, params = batch({"ref": "bigint", "generation": "int"}, keys)
     rows = execute(

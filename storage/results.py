@@ -6,7 +6,7 @@ and writes contents, results and counters for exactly those; told twice it reads
 
 # ruff: noqa: S608  (what is put into statements is constants of ours; values are parameters)
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -47,12 +47,31 @@ RESULT_FIELDS = (
 MODEL, RULE = DECIDERS.index("model"), DECIDERS.index("rule")
 
 
+class _Place(NamedTuple):
+    """Where a row of the books stands: which life of it, the tries spent on that, the number it was last fed under."""
+
+    generation: int
+    attempts: int
+    seq: int
+
+    def is_of(self, result: NewResult) -> bool:
+        """Whether this result's message is the newest of its row: an older one leaves it to that one, or both would tell of it."""
+        return (result.generation, result.attempts) == self[:2] and result.seq in (0, self.seq)
+
+
+class _Closed(NamedTuple):
+    """A row that was closed in this transaction."""
+
+    place: _Place
+    source: int
+    waiting: bool  # for a retry
+
+
 class _Fresh(NamedTuple):
     """A result that closed its row in this transaction."""
 
     result: NewResult
-    source: int
-    waiting: bool  # for a retry
+    closed: _Closed
     queued_ms: float | None
     total_ms: float | None
 
@@ -95,51 +114,45 @@ class ResultStore:
 def _save(given: Sequence[NewResult], shard: str) -> list[StoredResult | None]:
     ordered = sorted(given, key=attrgetter("ref"))
     closed = _close(ordered)
-    fresh = [_Fresh(each, *closed[each.ref, each.attempts], *_waited(each)) for each in _first_of_each(ordered, closed)]
+    fresh = [_Fresh(each, closed[each.ref], *_waited(each)) for each in _first_of_each(ordered, closed)]
     ids = _insert(fresh)
     _count(fresh, shard)
-    stored = {_life(each.result): _stored(each, ids[each.result.ref]) for each in fresh}
+    stored = {each.result.ref: (each.closed.place, _stored(each, ids[each.result.ref])) for each in fresh}
     if len(stored) < len(given):
-        stored |= _saved_before([each for each in ordered if _life(each) not in stored])
-    return [stored.get(_life(each)) for each in given]
+        stored |= _saved_before([each for each in ordered if each.ref not in stored])
+    return [_answer(each, stored) for each in given]
 
 
-def _life(result: NewResult) -> tuple[int, int, int]:
-    """What its delivery was about: the row, and which life and which try of it."""
-    return result.ref, result.generation, result.attempts
+def _answer(result: NewResult, stored: Mapping[int, tuple[_Place, StoredResult]]) -> StoredResult | None:
+    place, found = stored.get(result.ref, (None, None))
+    return (
+        found if place is not None and found is not None and place.is_of(result) and found.key == result.key else None
+    )
 
 
-def _close(results: Sequence[NewResult]) -> dict[tuple[int, int], tuple[int, bool]]:
-    """Take open rows to `result`, each under its guard: (ref, attempts) → (source id, was waiting for a retry).
-
-    A due time stays where it is, so that the row still tells who was waiting. The attempts are part of the guard: an older
-    delivery whose failure is in the books already leaves the row to the newer one, or both would tell of it.
-    """
-    guards = [(each.ref, each.generation, each.attempts, each.key) for each in results]
+def _close(results: Sequence[NewResult]) -> dict[int, _Closed]:
+    """Take open rows to `result`, each under its guard. A due time stays where it is, so that the row tells who was waiting."""
+    guards = [(each.ref, each.generation, each.attempts, each.seq, each.key) for each in results]
+    guard = (
+        "book.id = batch.ref AND book.generation = batch.generation AND book.attempts = batch.attempts "
+        "AND (batch.seq = 0 OR book.feed_seq = batch.seq) AND book.key = batch.key AND book.state = 0"
+    )
+    given = "RETURNING book.id, book.generation, book.attempts, book.feed_seq, book.source, next_attempt_at IS NOT NULL"
     if not is_postgres():
-        rows = execute_values(
-            "UPDATE book SET state = 1 FROM batch WHERE book.id = batch.ref AND book.generation = batch.generation "
-            "AND book.attempts = batch.attempts AND book.key = batch.key AND book.state = 0 "
-            "RETURNING book.id, book.attempts, book.source, next_attempt_at IS NOT NULL",
-            ("ref", "generation", "attempts", "key"),
-            guards,
-        )
+        columns = ("ref", "generation", "attempts", "seq", "key")
+        rows = execute_values(f"UPDATE book SET state = 1 FROM batch WHERE {guard} {given}", columns, guards)
     else:
-        table, params = batch({"ref": "bigint", "generation": "int", "attempts": "int", "key": "text"}, guards)
-        rows = execute(
-            f"UPDATE book SET state = 1 FROM {table} WHERE book.id = batch.ref AND book.generation = batch.generation "
-            "AND book.attempts = batch.attempts AND book.key = batch.key AND book.state = 0 "
-            "RETURNING book.id, book.attempts, source, next_attempt_at IS NOT NULL",
-            params,
-        )
-    return {(ref, attempts): (source, bool(waiting)) for ref, attempts, source, waiting in rows}
+        types = {"ref": "bigint", "generation": "int", "attempts": "int", "seq": "bigint", "key": "text"}
+        table, params = batch(types, guards)
+        rows = execute(f"UPDATE book SET state = 1 FROM {table} WHERE {guard} {given}", params)
+    return {ref: _Closed(_Place(*place), source, bool(waiting)) for ref, *place, source, waiting in rows}
 
 
-def _first_of_each(results: Sequence[NewResult], closed: Container[tuple[int, int]]) -> Iterable[NewResult]:
+def _first_of_each(results: Sequence[NewResult], closed: Mapping[int, _Closed]) -> Iterable[NewResult]:
     """Give the results that closed a row: where a batch holds an email twice, the first one did."""
     firsts: dict[int, NewResult] = {}
     for each in results:
-        if (each.ref, each.attempts) in closed:
+        if each.ref in closed and closed[each.ref].place.is_of(each):
             firsts.setdefault(each.ref, each)
     return firsts.values()
 
@@ -165,7 +178,7 @@ def _values(fresh: _Fresh) -> tuple[Any, ...]:
     rule = None if result.rule_label is None else NUMBER[result.rule_label]
     return (
         result.ref,
-        fresh.source,
+        fresh.closed.source,
         NUMBER[result.label] if rule is None else rule,
         MODEL if rule is None else RULE,
         NUMBER[result.label],
@@ -224,26 +237,23 @@ def _count(fresh: Sequence[_Fresh], shard: str) -> None:
     totals = ((each.result.processed_at, each.total_ms) for each in fresh if each.total_ms is not None)
     moves.observe("total", totals)
     moves.add("processing_ms", sum(each.processing_ms for each in results))
-    moves.add("retrying", -sum(each.waiting for each in fresh))
+    moves.add("retrying", -sum(each.closed.waiting for each in fresh))
     moves.least(min(each.processing_ms for each in results))
     moves.greatest("max_processing_ms", max(each.processing_ms for each in results))
     moves.greatest("last_processed_at", max(each.processed_at for each in results))
     moves.apply(shard)
 
 
-def _saved_before(results: Sequence[NewResult]) -> dict[tuple[int, int, int], StoredResult]:
-    """Find results that an earlier commit of ours stored: the row is closed, in this very generation."""
-    guards = [_life(each) for each in results]
-    table, params = batch({"ref": "bigint", "generation": "int", "attempts": "int"}, guards)
-    keys = {each.ref: each.key for each in results}
+def _saved_before(results: Sequence[NewResult]) -> dict[int, tuple[_Place, StoredResult]]:
+    """Find results that an earlier commit of ours may have stored: the row is closed, in this very generation."""
+    table, params = batch({"ref": "bigint", "generation": "int"}, [(each.ref, each.generation) for each in results])
     rows = execute(
-        f"SELECT {RESULT_COLUMNS}, book.generation, book.attempts FROM {RESULT_TABLES} "
-        f"JOIN {table} ON batch.ref = book.id AND batch.generation = book.generation "
-        "AND batch.attempts = book.attempts WHERE +book.state = 1",
+        f"SELECT book.generation, book.attempts, book.feed_seq, {RESULT_COLUMNS} FROM {RESULT_TABLES} "
+        f"JOIN {table} ON batch.ref = book.id AND batch.generation = book.generation WHERE +book.state = 1",
         params,
     )
-    found = [(stored_result(row[:-2]), *row[-2:]) for row in rows]
-    return {(each.ref, *life): each for each, *life in found if keys[each.ref] == each.key}
+    found = [(_Place(*row[:3]), stored_result(row[3:])) for row in rows]
+    return {each.ref: (place, each) for place, each in found}
 
 
 def _get(key: str, source: str) -> StoredResult | None:

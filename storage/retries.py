@@ -17,7 +17,7 @@ from storage.statements import batch, clean, execute, execute_many, for_update, 
 MAX_ERROR = 2000
 """Characters of an error that are kept."""
 
-_Held = dict[int, tuple[int, str, int, int, float | None]]
+_Held = dict[int, tuple[int, str, int, int, float | None, int]]
 
 
 def postpone(attempts: Sequence[Attempt], shard: str) -> list[float | None]:
@@ -40,7 +40,7 @@ def _hold(attempts: Sequence[Attempt]) -> _Held:
     """Read the rows as they are and, on PostgreSQL, lock them in the order of their refs."""
     table, params = batch({"ref": "bigint"}, [(ref,) for ref in sorted({attempt.ref for attempt in attempts})])
     rows = execute(
-        f"SELECT id, state, key, generation, attempts, next_attempt_at FROM book "
+        f"SELECT id, state, key, generation, attempts, next_attempt_at, feed_seq FROM book "
         f"WHERE id IN (SELECT ref FROM {table}) ORDER BY id {for_update()}",
         params,
     )
@@ -49,7 +49,8 @@ def _hold(attempts: Sequence[Attempt]) -> _Held:
 
 def _guard(attempt: Attempt, held: _Held) -> bool:
     expected = (0, attempt.key, attempt.generation, attempt.attempts)
-    return attempt.ref in held and held[attempt.ref][:4] == expected
+    row = held.get(attempt.ref)
+    return row is not None and row[:4] == expected and attempt.seq in (0, row[5])
 
 
 def _told_before(attempts: Sequence[Attempt]) -> dict[tuple[int, int, int], float]:

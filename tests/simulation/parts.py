@@ -65,15 +65,17 @@ class MemoryDatabase:
 
 
 class Account:
-    """A FakeMail account. `kinds`: id → what becomes of it (see `KINDS`); an email may be listed later than it is announced."""
+    """A FakeMail account. `kinds`: id → what becomes of it (see `KINDS`); an email may be listed later than it is announced (`late`),
+    or be had later than it is listed (`slow`)."""
 
-    KINDS = ("plain", "plain", "plain", "plain", "raises", "flaky", "kills", "gone", "invalid", "late")
+    KINDS = ("plain", "plain", "plain", "plain", "raises", "flaky", "kills", "gone", "invalid", "late", "slow")
     DEAD = ("raises", "kills", "gone", "invalid")
 
     def __init__(self, clock: Any) -> None:
         self.clock = clock
         self.kinds: dict[str, str] = {}
         self.seen_from: dict[str, float] = {}
+        self.there_from: dict[str, float] = {}
         self.history: dict[str, int] = {}
 
     def receive(self, kind: str, late: float = 0.0) -> None:
@@ -81,6 +83,10 @@ class Account:
         self.kinds[email_id] = kind
         self.history[email_id] = len(self.kinds) * 2
         self.seen_from[email_id] = self.clock.now + (late if kind == "late" else 0.0)
+        self.there_from[email_id] = self.clock.now + (late / 2 if kind == "slow" else 0.0)
+
+    def _from(self, email_id: str) -> float:
+        return max(self.seen_from[email_id], self.there_from[email_id])
 
     @property
     def newest(self) -> int:
@@ -97,7 +103,7 @@ class Account:
         return [each for each, at in self.history.items() if at > from_history_id and self.seen_from[each] <= now]
 
     def get_email(self, email_id: str) -> RemoteEmail | None:
-        if self.kinds.get(email_id, "gone") == "gone" or self.seen_from[email_id] > self.clock.now:
+        if self.kinds.get(email_id, "gone") == "gone" or self._from(email_id) > self.clock.now:
             return None
         if self.kinds[email_id] == "invalid":
             raise Permanent("no email at all", reason="invalid_email")

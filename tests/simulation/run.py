@@ -18,7 +18,7 @@ from tests.simulation.parts import Account, MemoryDatabase
 from tests.simulation.scheduling import FAILS, GO, LOST, Clock
 from tests.simulation.world import Imbalance, World, simulated_time
 
-STEPS = 600
+STEPS = 500
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def run_seed(seed: int, database: MemoryDatabase) -> World:
         rng.choice((0.0, 0.05, 0.2)),
         rng.choice((0.001, 0.005, 0.02)),
         rng.choice((0.0, 0.0, 0.0, 0.004)),
-        Account.KINDS[: rng.randint(4, 10)],
+        Account.KINDS[: rng.randint(4, 11)],
     )
     with simulated_time(clock):
         world = World(database, clock, rng, fronts=rng.choice((1, 1, 2)))

@@ -39,6 +39,17 @@ def test_a_burial_keeps_reason_tries_and_content(books, letters, store):
     assert books.row(ref).next_attempt_at is None
 
 
+def test_an_email_that_was_opened_anew_is_buried_by_its_newest_message_alone(books, letters):
+    (ref,) = enter(books, ["a"])
+    older = books.newest_seq(books.source("main").id)
+    books.refeed([(ref, 0)])
+    newer = books.newest_seq(books.source("main").id)
+    assert letters.bury([burial(ref, "a", seq=older)]) == [None]
+    (letter,) = letters.bury([burial(ref, "a", seq=newer)])
+    assert letter is not None
+    assert letters.bury([burial(ref, "a", seq=older), burial(ref, "a", seq=newer)]) == [None, letter]
+
+
 def test_a_burial_told_twice_answers_with_the_same_letter(books, letters, store):
     (ref,) = enter(books, ["a"])
     first = letters.bury([burial(ref, "a"), burial(ref, "a", error="again")])

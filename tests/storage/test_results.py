@@ -55,6 +55,18 @@ def test_an_older_delivery_leaves_the_row_to_the_one_that_comes_after_its_retry(
     assert store.save([result(ref, "a"), result(ref, "a", attempts=1)], shard="w1") == [None, saved]
 
 
+def test_an_email_that_was_opened_anew_is_told_of_by_its_newest_message_alone(books, store):
+    (ref,) = enter(books, ["a"])
+    older = books.newest_seq(books.source("main").id)
+    books.refeed([(ref, 0)])
+    newer = books.newest_seq(books.source("main").id)
+    assert store.save([result(ref, "a", seq=older)], shard="w1") == [None]
+    first = store.save([result(ref, "a", seq=older), result(ref, "a", seq=newer)], shard="w1")
+    assert first[0] is None
+    assert store.save([result(ref, "a", seq=older), result(ref, "a", seq=newer)], shard="w1") == first
+    assert store.save([result(ref, "a")], shard="w1") == [first[1]], "a message of an older version names no number"
+
+
 def test_what_is_not_open_in_this_generation_is_not_saved(books, store):
     (ref,) = enter(books, ["a"])
     wrong = [result(ref, "a", generation=1), result(ref, "b"), result(ref + 7, "a")]
