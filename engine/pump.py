@@ -25,8 +25,8 @@ REREAD_S = 30.0
 IDLE_S = 0.05
 """The pause after an empty answer that came at once (no room downstream, another's turn)."""
 
-REST, REST_S = 4.0, 0.025
-"""After a small batch, messages gather for so many times as long as it took, at most REST_S: many small batches cost more than the work."""
+REST, REST_S = 1.5, 0.012
+"""After a small batch, messages gather REST times as long as it took, at most REST_S seconds: many small batches cost more than the work."""
 
 MAX_RETRY_AFTER = 300.0
 BACKOFF_CAP = 2.0
