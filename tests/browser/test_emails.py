@@ -38,6 +38,7 @@ def test_the_address_holds_the_filter(page: Page) -> None:
 def test_a_search_finds_by_words_and_survives_a_reload(page: Page, server: Server) -> None:
     email_id = server.send("The quokka has landed", "Nothing else.")
     server.processed(email_id)
+    wait_for(lambda: bool(server.ask("GET", "/emails?q=quokka")["items"]), "the index of the new email")
     page.open("now")
     page.press("/", *"quokka", "Enter")
     page.until("return location.hash.startsWith('#/emails?') && location.hash.includes('q=quokka')")
