@@ -1,4 +1,4 @@
-"""Values that many ask for at once: made once, kept for a moment, and never waited for by more than one maker.
+"""Values that many ask for at once: made once for all who wait, and never by more than one maker at a time.
 
 Used by /stats, /health and the live hub's pushes, so that a hundred dashboards cost what one does.
 """
@@ -13,22 +13,26 @@ from gevent.lock import BoundedSemaphore
 T = TypeVar("T")
 
 
-class Cached(Generic[T]):
-    """`get` gives the value, at most `seconds` old; its maker's errors go to whoever asked first, the next one tries again."""
+class Shared(Generic[T]):
+    """`get` gives a value whose making began after it was asked for, shared by all who wait for the next one.
 
-    def __init__(self, seconds: float, make: Callable[[], T]) -> None:
-        self._seconds = seconds
+    So nobody reads what is older than their question, and a crowd costs two makings, not one each.
+    """
+
+    def __init__(self, make: Callable[[], T]) -> None:
         self._make = make
         self._lock = BoundedSemaphore()
-        self._made_at = float("-inf")
+        self._began_at = float("-inf")
         self._value: T | None = None
 
     def get(self) -> T:
-        """The value; made now when the last one is too old."""
+        """The value. A maker's error goes to whoever made it; the next one tries again."""
+        asked_at = time.monotonic()
         with self._lock:
-            if time.monotonic() - self._made_at >= self._seconds or self._value is None:
+            if self._value is None or self._began_at < asked_at:
+                began_at = time.monotonic()
                 self._value = self._make()
-                self._made_at = time.monotonic()
+                self._began_at = began_at
             return self._value
 
 

@@ -1,7 +1,7 @@
 """`/stats` and `/stats/timeseries`: the figures of all nodes together, from SQL, the mailboxes and the processes' heartbeats.
 
-Cached for a quarter of a second, so that many readers cost one query; the same figures go to WebSocket clients. The cost does
-not grow with the number of emails: counters are summed, mailboxes tell their depths.
+Readers who come together share one query, and nobody gets what is older than their question; the same figures go to WebSocket
+clients. The cost does not grow with the number of emails: counters are summed, mailboxes tell their depths.
 """
 
 import time
@@ -13,14 +13,13 @@ from actors.bodies import CLASSIFY, FETCH
 from actors.events import timestamp
 from engine.mailbox import LANES, Depth
 from storage.records import LABELS
-from web.cached import Cached
+from web.cached import Shared
 from web.dispatch import Call
 from web.problems import Problem
 from web.schemas_system import TimeseriesQuery
 from web.services import Services
 from web.validation import read_time
 
-KEEP_S = 0.25
 STEPS = {"minute": 60, "hour": 3600}
 MOST_BUCKETS = 3_000
 DEFAULT_SPAN_S = {"minute": 3600.0, "hour": 86_400.0}
@@ -32,11 +31,11 @@ Depths = Mapping[str, Mapping[str, Depth]]
 
 
 class Figures:
-    """The newest figures, made at most four times a second."""
+    """The newest figures, made once for all who wait for them."""
 
     def __init__(self, services: Services) -> None:
         self.services = services
-        self._stats = Cached(KEEP_S, self._make)
+        self._stats = Shared(self._make)
 
     def stats(self) -> dict[str, Any]:
         """The figures as /stats answers them; raises DependencyTrouble."""

@@ -1,11 +1,12 @@
 """The figures: one snapshot of SQL, mailboxes and heartbeats, made once for many readers; and their course over time."""
 
 import gevent
+import gevent.event
 import pytest
 
 from engine.canary import canary
 from engine.mailbox import Depth, Envelope
-from web.cached import Cached
+from web.cached import Shared
 from web.figures import by_priority, oldest_age, queue_of, settled
 
 
@@ -94,10 +95,38 @@ def test_a_maker_that_fails_is_asked_again():
             raise answer
         return answer
 
-    cached = Cached(60, make)
+    shared = Shared(make)
     with pytest.raises(ValueError):
-        cached.get()
-    assert [cached.get(), cached.get()] == [7, 7]
+        shared.get()
+    assert shared.get() == 7
+
+
+def test_nobody_gets_a_value_older_than_their_question():
+    made = []
+    first_is_made, go_on = gevent.event.Event(), gevent.event.Event()
+
+    def make():
+        made.append(len(made))
+        if len(made) == 1:
+            first_is_made.set()
+            go_on.wait(5)
+        return made[-1]
+
+    shared = Shared(make)
+    early = gevent.spawn(shared.get)
+    assert first_is_made.wait(5)
+    late = [gevent.spawn(shared.get) for _ in range(20)]
+    gevent.idle()
+    go_on.set()
+    assert early.get(timeout=5) == 0
+    assert {each.get(timeout=5) for each in late} == {1}
+    assert shared.get() == 2
+
+
+def test_the_figures_know_a_result_the_moment_it_is_there(system):
+    for count in range(1, 4):
+        system.process(f"id-{count}")
+        assert system.client.get("/stats").json["total_emails_processed"] == count
 
 
 def test_figures_that_change_by_themselves_are_no_news(system):
