@@ -16,6 +16,10 @@ import { startTheme } from "./theme.js";
 const ICONS = {
   now: "M1.5 9h3l2-5.5 3 9 2-5.5h3",
   emails: "M1.5 3.5h13v9h-13zM1.5 4.5 8 9l6.5-4.5",
+  review: "M1.5 8S4 3.5 8 3.5 14.5 8 14.5 8 12 12.5 8 12.5 1.5 8 1.5 8zM8 6a2 2 0 1 0 0 4 2 2 0 0 0 0-4z",
+  rules: "M2 4h2M7 4h7M2 8h2M7 8h7M2 12h2M7 12h4",
+  models: "M8 1.8 14 5 8 8.2 2 5zM2 8l6 3.2L14 8M2 11l6 3.2L14 11",
+  subscriptions: "M2 8.5 14 2.5l-3.5 11-3-4.5zM7.5 9 14 2.5",
   actors: "M8 2v3.5M8 5.5H3.5V9M8 5.5h4.5V9M2 9h3v4H2zM11 9h3v4h-3zM6.5 9h3v4h-3zM8 5.5V9",
   dead: "M2 10.5 4 3h8l2 7.5v2.5H2zM2 10.5h3.5l1 1.5h3l1-1.5H14M6.2 5.2l3.6 3.6M9.8 5.2 6.2 8.8",
   books: "M8 3.5C6.5 2.5 4 2.3 1.8 2.5v10C4 12.3 6.5 12.5 8 13.5c1.5-1 4-1.2 6.2-1v-10C12 2.3 9.5 2.5 8 3.5zM8 3.5v10",
@@ -26,14 +30,23 @@ const PAGES = [
   ["Mail", [
     ["now", "Now", "n", () => import("./pages/now.js")],
     ["emails", "Emails", "e", () => import("./pages/emails.js")],
+    ["review", "Review", "r", () => import("./pages/review.js")],
+  ]],
+  ["Judgement", [
+    ["rules", "Rules", "l", () => import("./pages/rules.js")],
+    ["models", "Models", "m", () => import("./pages/models.js")],
   ]],
   ["Machine", [
     ["actors", "Actors", "a", () => import("./pages/actors.js")],
     ["dead", "Dead letters", "d", () => import("./pages/dead.js")],
     ["books", "Books", "b", () => import("./pages/books.js")],
   ]],
-  ["Try it", [["simulator", "Simulator", "s", () => import("./pages/simulator.js")]]],
+  ["Outside", [
+    ["subscriptions", "Webhooks", "w", () => import("./pages/subscriptions.js")],
+    ["simulator", "Simulator", "s", () => import("./pages/simulator.js")],
+  ]],
 ];
+const RETURN = "return-to";
 const FLAT = PAGES.flatMap(([, pages]) => pages);
 
 const main = document.getElementById("main");
@@ -65,8 +78,10 @@ async function showRoute() {
   main.scrollTop = 0;
   document.title = `${page[1]} · Email processor`;
   for (const link of document.querySelectorAll("[data-page]")) {
-    if (link.dataset.page === name) link.setAttribute("aria-current", "page");
-    else link.removeAttribute("aria-current");
+    if (link.dataset.page === name) {
+      link.setAttribute("aria-current", "page");
+      link.scrollIntoView({ block: "nearest", inline: "nearest" });
+    } else link.removeAttribute("aria-current");
   }
   try {
     const { show } = await page[3]();
@@ -82,8 +97,10 @@ function showConnection({ state, retryAt }) {
   const words = { live: "Live", connecting: "Connecting", waiting: "Reconnecting" };
   setText(document.getElementById("link-text"), words[state]);
   link.title = state === "waiting" ? `Next try at ${new Date(retryAt).toLocaleTimeString()}` : "";
-  if (state === "live") banner("offline", null);
-  else if (state === "waiting") banner("offline", h("div", { class: "banner trouble", role: "alert" }, h("span", null, h("strong", null, "Connection lost."), " What you see may be old; it goes on from where it stopped as soon as the server answers."), button("Try now", () => live.reconnect(), "small")));
+  if (state === "live") {
+    banner("offline", null);
+    banner("signed-out", null);
+  } else if (state === "waiting" && !document.querySelector('[data-banner="signed-out"]')) banner("offline", h("div", { class: "banner trouble", role: "alert" }, h("span", null, h("strong", null, "Connection lost."), " What you see may be old; it goes on from where it stopped as soon as the server answers."), button("Try now", () => live.reconnect(), "small")));
 }
 
 /** Put a banner under the top bar, or take it away (`node` null). The same one twice changes nothing. */
@@ -109,7 +126,10 @@ function showBadges(stats) {
   setText(document.querySelector('[data-badge="emails"]'), short(stats.total_emails_processed));
 }
 
+/** Say so and lead to the login, which leads back to this very place. */
 function signedOut() {
+  sessionStorage.setItem(RETURN, location.hash);
+  banner("offline", null);
   if (!open.name || !shared.stats) location.assign("/login");
   else banner("signed-out", h("div", { class: "banner trouble", role: "alert" }, h("span", null, h("strong", null, "You are signed out."), " Sign in to see what happens now."), h("a", { class: "button small", href: "/login" }, "Sign in")));
 }
@@ -132,7 +152,14 @@ function startKeys() {
   });
 }
 
+function comeBack() {
+  const place = sessionStorage.getItem(RETURN);
+  sessionStorage.removeItem(RETURN);
+  if (place && !location.hash) history.replaceState(null, "", place);
+}
+
 async function start() {
+  comeBack();
   buildRail();
   startTheme(document.getElementById("theme"));
   startKeys();

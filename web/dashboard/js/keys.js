@@ -13,7 +13,7 @@ class Keys {
   #prefix = "";
   #timer = 0;
 
-  /** Keys that work everywhere: [key, words, action]; "g n" means g, then n. */
+  /** Keys that work everywhere: [key, words, action]; "g n" means g, then n; without words: not in the list. */
   general(list) {
     this.#general = list;
     addEventListener("keydown", (event) => this.#onKey(event));
@@ -47,7 +47,7 @@ class Keys {
   help() {
     const dialog = h("dialog", { class: "ask help", "aria-labelledby": "help-title" });
     const rows = (list) =>
-      h("dl", { class: "keys" }, list.map(([key, words]) => h("div", null, h("dt", null, keycaps(key)), h("dd", null, words))));
+      h("dl", { class: "keys" }, list.filter(([, words]) => words).map(([key, words]) => h("div", null, h("dt", null, keycaps(key)), h("dd", null, words))));
     const toggle = h("input", { type: "checkbox", checked: this.on, on: { change: () => this.#switch(toggle.checked) } });
     fill(
       dialog,

@@ -1,0 +1,45 @@
+/**
+ * Judging stored mail again with today's rules and model: counted first, then asked, then done as a task whose progress
+ * is told. Used by the pages of rules and models.
+ */
+
+import { get, post, url } from "../api.js";
+import { h, setText } from "../dom.js";
+import { count, percent } from "../format.js";
+import { ask, attempt, toast } from "../parts.js";
+
+const EVERY = 400;
+
+export async function reprocess(signal) {
+  const counted = await watched("Counting what would change", true, signal);
+  if (!counted) return;
+  const changed = counted.counts?.changed ?? 0;
+  if (!changed) return void toast("Nothing would change");
+  const words = `Of ${count(counted.done)} stored emails, ${count(changed)} would get another class. What people have corrected stays.`;
+  if (!(await ask(`Change ${count(changed)} ${changed === 1 ? "email" : "emails"}?`, words, "Judge again"))) return;
+  const done = await watched("Judging again", false, signal);
+  if (done) toast(`${count(done.counts?.changed ?? 0)} emails changed`);
+}
+
+/** Begin the task and tell how far it is; the task when it is done. */
+async function watched(title, dry, signal) {
+  let task = await attempt(() => post("/reprocess", { dry_run: dry }));
+  if (!task) return undefined;
+  const words = h("span", null, title);
+  const note = h("div", { class: "toast", role: "status" }, words);
+  document.getElementById("toasts").append(note);
+  try {
+    while (!signal.aborted && ["queued", "running"].includes(task.state)) {
+      await new Promise((resolve) => setTimeout(resolve, EVERY));
+      task = await get(url(["tasks", task.id]), { signal });
+      setText(words, task.total ? `${title}: ${percent(task.done / task.total)}` : title);
+    }
+  } catch (error) {
+    if (!signal.aborted) toast(error.message, { kind: "trouble" });
+    return undefined;
+  } finally {
+    note.remove();
+  }
+  if (task.state !== "done") toast(task.error ?? `The task is ${task.state}`, { kind: "trouble" });
+  return task.state === "done" && !signal.aborted ? task : undefined;
+}
