@@ -194,6 +194,8 @@ class Folded:
 
     def info(self, message: str, *args: object, extra: dict[str, Any] | None = None) -> None:
         """Log it, or count it."""
+        if not self.logger.isEnabledFor(logging.INFO):
+            return
         now = time.monotonic()
         if now >= self._until:
             self._until, self._shown = now + self.window, 0

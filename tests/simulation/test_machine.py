@@ -81,8 +81,11 @@ class Machine(RuleBasedStateMachine):
 
     def teardown(self):
         if hasattr(self, "world"):
-            with simulated_time(self.clock):
-                self.world.finish()
+            try:
+                with simulated_time(self.clock):
+                    self.world.finish()
+            finally:
+                self.world.end()
 
 
 Machine.TestCase.settings = settings(

@@ -297,6 +297,11 @@ class World:
         self.lossy = True
         self.store.delete(mailbox, lane)
 
+    def end(self) -> None:
+        """Everything dies: a task that waits inside its step would never be collected, nor would the world that it holds."""
+        for life in self.lives.values():
+            life.kill()
+
     @property
     def runnable(self) -> list[str]:
         return [name for name, life in self.lives.items() if life.frozen_since is None]
