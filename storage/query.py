@@ -17,6 +17,7 @@ MAX_TERMS = 32
 """So many terms of a query are heeded."""
 
 _WORD = re.compile(r"[^\W_]+")
+_ASCII = {code: " " for code in range(128) if not chr(code).isalnum()}
 _TERM = re.compile(r'(?P<minus>-?)(?:(?P<field>[a-z]+):)?(?:"(?P<phrase>[^"]*)"?|(?P<word>\S+))', re.IGNORECASE)
 _BOUND = re.compile(r"(<=|>=|<|>)?(\d*\.?\d+)\Z")
 
@@ -51,10 +52,10 @@ class Query(msgspec.Struct, frozen=True):
 
 def tokens(text: str) -> list[str]:
     """Text as the index sees it: letters and digits without their accents, in lower case."""
-    folded = text.casefold()
-    if not folded.isascii():
-        plain = unicodedata.normalize("NFKD", folded).casefold()
-        folded = "".join(char for char in plain if not unicodedata.combining(char))
+    if text.isascii():  # the same by a table, at a third of the cost
+        return text.lower().translate(_ASCII).split()
+    plain = unicodedata.normalize("NFKD", text.casefold()).casefold()
+    folded = "".join(char for char in plain if not unicodedata.combining(char))
     return _WORD.findall(folded)
 
 

@@ -7,7 +7,7 @@ no writer can forget it. Text is cut into tokens by storage/query.py before eith
 # ruff: noqa: S608  (what is put into statements is constants of ours; values are parameters)
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from storage.database import Database
@@ -18,13 +18,16 @@ MAX_CHARS = 32 * 1024
 """So much of a body is indexed."""
 
 MAX_TOKENS = 4_000
+PART_CHARS = 1_000_000
+"""One transaction indexes about so much: large ones leave FTS5 less to merge, but others wait for them."""
+
 RARE = 1_000
 MAX_TOKEN = 64
 LAG_LIMIT = 100_000
 """A larger lag is told as this."""
 
-Document = tuple[int, list[str], list[str], list[str]]
-"""ref, and the tokens of subject, body and sender."""
+Document = tuple[int, str, str, str]
+"""ref, and the tokens of subject, body and sender, with spaces between."""
 
 FIELDS = "ABC"
 """How a tsvector marks the fields subject, body and sender."""
@@ -39,11 +42,11 @@ class Search:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    def index(self, limit: int = 128) -> int:
-        """Index up to `limit` emails that wait for it; how many were waiting in this slice."""
+    def index(self, limit: int = 512) -> int:
+        """Index up to `limit` emails that wait for it, in transactions of PART_CHARS; how many were waiting in this slice."""
         documents = self._db.read(_waiting, limit)
-        if documents:
-            self._db.write(_store, documents)
+        for part in _parts(documents):
+            self._db.write(_store, part)
         return len(documents)
 
     def lag(self) -> int:
@@ -124,7 +127,9 @@ def _expression(terms: Sequence[tuple[tuple[str, ...], str]]) -> str:
     )
 
 
-def _cut(phrase: Sequence[str]) -> list[str]:
+def _cut(phrase: Sequence[str]) -> Sequence[str]:
+    if max(map(len, phrase), default=0) <= MAX_TOKEN:
+        return phrase
     return [token[:MAX_TOKEN] for token in phrase]
 
 
@@ -133,11 +138,25 @@ def _waiting(limit: int) -> list[Document]:
         "SELECT unindexed.ref, subject, substr(body, 1, ?), sender FROM unindexed LEFT JOIN content ON content.ref = unindexed.ref ORDER BY unindexed.ref LIMIT ?",
         [MAX_CHARS, limit],
     )
-    return [(ref, _tokens(subject), _tokens(body), _tokens(sender)) for ref, subject, body, sender in rows]
+    return [(ref, _words(subject), _words(body), _words(sender)) for ref, subject, body, sender in rows]
 
 
-def _tokens(text: str | None) -> list[str]:
-    return _cut(tokens(text or "")[:MAX_TOKENS])
+def _words(text: str | None) -> str:
+    """Join at once: lists of all these small strings would cost more than to make them."""
+    return " ".join(_cut(tokens(text or "")[:MAX_TOKENS]))
+
+
+def _parts(documents: Sequence[Document]) -> Iterator[list[Document]]:
+    part: list[Document] = []
+    size = 0
+    for document in documents:
+        part.append(document)
+        size += len(document[2])
+        if size >= PART_CHARS:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
 
 
 def _store(documents: Sequence[Document]) -> None:
@@ -160,16 +179,16 @@ def _write(documents: Sequence[Document]) -> None:
     else:
         execute_many(
             "INSERT OR REPLACE INTO search (rowid, subject, body, sender) VALUES (?, ?, ?, ?)",
-            [(ref, *(" ".join(field) for field in fields)) for ref, *fields in documents],
+            documents,
         )
 
 
-def _vector(fields: Sequence[list[str]]) -> str:
+def _vector(fields: Sequence[str]) -> str:
     """Write a document in a tsvector's own text form, as in 'token':3A,9B for each token."""
     places: dict[str, list[str]] = defaultdict(list)
     position = 0
     for mark, field in zip(FIELDS, fields, strict=True):
-        for token in field:
+        for token in field.split():
             position += 1
             places[token].append(f"{position}{mark}")
         position += GAP
