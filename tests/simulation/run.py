@@ -133,7 +133,9 @@ def main() -> int:
             sys.stdout.write(f"seed {seed}: {error}\n")
     seconds = time.monotonic() - began
     cpu = time.process_time()
-    sys.stdout.write(f"{args.seeds} seeds, {emails} emails, {len(failed)} failed, {seconds:.0f} s, {cpu:.0f} s of CPU\n")
+    sys.stdout.write(
+        f"{args.seeds} seeds, {emails} emails, {len(failed)} failed, {seconds:.0f} s, {cpu:.0f} s of CPU\n"
+    )
     return 1 if failed else 0
 
 
