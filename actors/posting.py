@@ -4,6 +4,7 @@ Used by actors/subscriber.py and, for test messages, by web/subscriptions.py. Ne
 """
 
 import time
+from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
 import msgspec
@@ -33,9 +34,12 @@ class Posted(msgspec.Struct, frozen=True):
 
 
 class Poster:
-    """Posts to one URL over kept connections; ValueError for what is no http or https URL. `resolve` says where it may connect to."""
+    """Posts to one URL over kept connections; ValueError for what is no http or https URL. `resolve` says where it may connect to.
 
-    def __init__(self, url: str, secret: str, resolve: Resolve | None = None) -> None:
+    `secrets(now)` gives those that sign: the header has a signature of each, and the other side takes the one that it knows.
+    """
+
+    def __init__(self, url: str, secrets: Callable[[float], Sequence[str]], resolve: Resolve | None = None) -> None:
         self._connections = Connections(url, resolve)
         parts = urlsplit(url)
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -43,12 +47,12 @@ class Poster:
             f"POST {target} HTTP/1.1\r\nHost: {self._connections.host_header}\r\nUser-Agent: email-processor\r\n"
             "Content-Type: application/json\r\nAccept-Encoding: identity\r\n"
         )
-        self._secret = secret
+        self._secrets = secrets
 
     def post(self, webhook_id: str, body: bytes) -> Posted:
         """Deliver one message; the same id again means the same message again."""
         at, began = time.time(), time.perf_counter()
-        signature = sign(self._secret, webhook_id, int(at), body)
+        signature = " ".join(sign(secret, webhook_id, int(at), body) for secret in self._secrets(at))
         head = (
             f"{self._head}Content-Length: {len(body)}\r\nwebhook-id: {webhook_id}\r\n"
             f"webhook-timestamp: {int(at)}\r\nwebhook-signature: {signature}\r\n\r\n"

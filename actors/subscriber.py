@@ -66,6 +66,7 @@ class Subscriber(ServiceActor):
         self.resolve, self.token, self.tick = resolve, token, tick
         self.first_wait, self.disable_after = first_wait, disable_after
         self.running_for: dict[int, gevent.Greenlet[..., None]] = {}
+        self.known: dict[int, Subscription] = {}
 
     def on_start(self) -> None:
         """Begin to look who wants to be told."""
@@ -79,6 +80,7 @@ class Subscriber(ServiceActor):
     def look(self) -> None:
         """Lead what is active and led by nobody, leave what is not."""
         found = {each.id: each for each in self.subscriptions.all()}
+        self.known = found
         self._tell(list(found.values()))
         active = {key for key, each in found.items() if each.state == "active"}
         for subscription_id in [key for key in self.running_for if key not in active]:
@@ -140,12 +142,16 @@ class Course:
 
     def run(self) -> None:
         """Until it is disabled or somebody else's, which is a StaleError."""
-        poster = Poster(self.state.url, self.state.secret, self.leader.resolve)
+        poster = Poster(self.state.url, self._secrets, self.leader.resolve)
         try:
             while True:
                 self._page(poster)
         finally:
             poster.close()
+
+    def _secrets(self, now: float) -> Sequence[str]:
+        """As the leader last saw them: a secret may be replaced while this course runs."""
+        return self.leader.known.get(self.state.id, self.state).secrets(now)
 
     def _page(self, poster: Poster) -> None:
         page = self.leader.store.read_log(self.at, count=PAGE)

@@ -39,6 +39,7 @@ STEPS: Sequence[Callable[[], None]] = (
     learning_tables.create,
     _pages_by_result,
     subscription_tables.create,
+    subscription_tables.add_old_secret,
 )
 """Step n brings the schema to version n, counted from 1."""
 

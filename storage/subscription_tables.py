@@ -5,6 +5,7 @@
 from peewee import BigAutoField, BigIntegerField, BooleanField, DoubleField, IntegerField, SmallIntegerField, TextField
 
 from storage.models import Table
+from storage.statements import execute, is_postgres
 
 
 class SubscriptionRow(Table):
@@ -25,6 +26,8 @@ class SubscriptionRow(Table):
     delivered = BigIntegerField()
     delivered_at = DoubleField(null=True)
     created_at = DoubleField()
+    old_secret = TextField(null=True)  # signs beside the new one, until:
+    old_secret_until = DoubleField(null=True)
 
     class Meta:
         table_name = "subscription"
@@ -55,3 +58,12 @@ def create() -> None:
     """Both tables, where they are not there yet."""
     SubscriptionRow.create_table()
     DeliveryRow.create_table()
+
+
+def add_old_secret() -> None:
+    """The columns of a secret that is being replaced, where they are not there yet."""
+    there = () if is_postgres() else [row[1] for row in execute("PRAGMA table_info(subscription)")]
+    maybe = "IF NOT EXISTS " if is_postgres() else ""
+    for column, kind in (("old_secret", "TEXT"), ("old_secret_until", "DOUBLE PRECISION")):
+        if column not in there:
+            execute(f"ALTER TABLE subscription ADD COLUMN {maybe}{column} {kind}")

@@ -23,7 +23,7 @@ MAX_ERROR = 300
 
 FIELDS = (
     "url", "secret", "description", "events", "backlog", "position", "state", "reason", "failures", "failing_since",
-    "next_attempt_at", "delivered", "delivered_at", "created_at",
+    "next_attempt_at", "delivered", "delivered_at", "created_at", "old_secret", "old_secret_until",
 )  # fmt: skip
 DELIVERY_FIELDS = ("subscription", "webhook_id", "event", "seq", "attempt", "at", "duration_ms", "status", "error")
 
@@ -46,6 +46,13 @@ class Subscription(msgspec.Struct, frozen=True):
     delivered: int
     delivered_at: float | None
     created_at: float
+    old_secret: str | None = None
+    old_secret_until: float | None = None
+
+    def secrets(self, now: float) -> tuple[str, ...]:
+        """Those that sign at this moment: its own, and while it is being replaced the old one too."""
+        old = self.old_secret if now < (self.old_secret_until or 0.0) else None
+        return (self.secret, old) if old else (self.secret,)
 
 
 class Delivery(msgspec.Struct, frozen=True):
@@ -101,6 +108,10 @@ class Subscriptions:
     def enable(self, subscription_id: int, position: str | None = None) -> Subscription | None:
         """Go on with one that was disabled (or wait no longer with the next try), from where it stood unless `position` says otherwise."""
         return self._db.write(_enable, subscription_id, position)
+
+    def rotate(self, subscription_id: int, secret: str, until: float) -> Subscription | None:
+        """Sign with this secret from now on, and with the one before it as well until then; None when there is none."""
+        return self._db.write(_rotate, subscription_id, secret, until)
 
     def advance(self, subscription: Subscription, to: str, taken: Sequence[Delivery]) -> Subscription:
         """The subscriber has all up to `to`; StaleError when it was moved, disabled or deleted meanwhile."""
@@ -164,6 +175,14 @@ def _enable(subscription_id: int, position: str | None) -> Subscription | None:
         "UPDATE subscription SET state = 'active', reason = NULL, failures = 0, failing_since = NULL, "
         "next_attempt_at = NULL, position = COALESCE(?, position) WHERE id = ?",
         [position, subscription_id],
+    )
+    return _get(subscription_id)
+
+
+def _rotate(subscription_id: int, secret: str, until: float) -> Subscription | None:
+    execute(
+        "UPDATE subscription SET old_secret = secret, old_secret_until = ?, secret = ? WHERE id = ?",
+        [until, secret, subscription_id],
     )
     return _get(subscription_id)
 

@@ -148,6 +148,7 @@ ROUTES = (
     Route("GET", "/subscriptions/{subscription_id}", subscriptions.one_subscription, "One subscriber", "subscriptions", {200: u.SubscriptionItem}, problems=(404,)),
     Route("GET", "/subscriptions/{subscription_id}/deliveries", subscriptions.deliveries, "What was sent", "subscriptions", {200: u.DeliveryPage}, query=u.DeliveryQuery, problems=(404,)),
     Route("POST", "/subscriptions/{subscription_id}/test", subscriptions.test_message, "Send a test message", "subscriptions", {200: u.TestAnswer}, "full", problems=(404,)),
+    Route("POST", "/subscriptions/{subscription_id}/rotate", subscriptions.rotate, "Give it a new secret", "subscriptions", {200: u.NewSubscription}, "full", u.RotateRequest, problems=(404,)),
     Route("POST", "/subscriptions/{subscription_id}/enable", subscriptions.enable, "Go on with it", "subscriptions", {200: u.SubscriptionItem}, "full", u.EnableRequest, problems=(404, 410)),
     Route("DELETE", "/subscriptions/{subscription_id}", subscriptions.unsubscribe, "Forget it", "subscriptions", {204: None}, "full", problems=(404,)),
     Route("GET", "/health", health.health, "Health", "system", {200: t.HealthAnswer, 503: t.HealthAnswer}, "public"),

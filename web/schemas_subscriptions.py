@@ -40,6 +40,13 @@ class EnableRequest(msgspec.Struct, forbid_unknown_fields=True):
     after: Place | None = None
 
 
+class RotateRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """A new secret, made here unless one is given; and for how long the old one signs too."""
+
+    secret: Secret | None = None
+    grace_s: Annotated[int, Meta(ge=0, le=30 * 86_400, description="Seconds")] = 86_400
+
+
 class SubscriptionItem(msgspec.Struct):
     """One subscriber. `after` is the seq up to which it has all; `failures` are in a row."""
 
@@ -57,6 +64,7 @@ class SubscriptionItem(msgspec.Struct):
     failing_since: Time | None
     next_attempt_at: Time | None
     created_at: Time
+    old_secret_until: Time | None
 
 
 class NewSubscription(SubscriptionItem):

@@ -85,12 +85,25 @@ def enable(call: Call, subscription_id: str) -> dict[str, Any]:
     return _item(enabled)
 
 
+def rotate(call: Call, subscription_id: str) -> dict[str, Any]:
+    """Give it a new secret, which this answer alone shows. For `grace_s` each message is signed with the old one as well.
+
+    The header `webhook-signature` then has two signatures with a space between them; a receiver takes a message when one of them fits.
+    """
+    _check_secret(call.body.secret)
+    secret, until = call.body.secret or new_secret(), time.time() + call.body.grace_s
+    rotated = _store(call).rotate(_found(call, subscription_id).id, secret, until)
+    if rotated is None:
+        raise Problem(404, "there is no such subscription")
+    return {**_item(rotated), "secret": secret}
+
+
 def test_message(call: Call, subscription_id: str) -> dict[str, Any]:
     """Send it a message of type `test` now, signed as all are, and tell how that went; its place in the log stays."""
     found = _found(call, subscription_id)
     webhook_id = f"test_{secrets.token_hex(12)}"
     text = {"type": "test", "timestamp": timestamp(time.time()), "data": {"subscription": found.id}}
-    poster = Poster(found.url, found.secret, call.services.egress.resolve)
+    poster = Poster(found.url, found.secrets, call.services.egress.resolve)
     posted = poster.post(webhook_id, msgspec.json.encode(text))
     poster.close()
     tried = Delivery(found.id, webhook_id, "test", None, 1, posted.at, posted.duration_ms, posted.status, posted.error)
@@ -188,4 +201,5 @@ def _item(each: Subscription) -> dict[str, Any]:
         "failing_since": timestamp(each.failing_since),
         "next_attempt_at": timestamp(each.next_attempt_at),
         "created_at": timestamp(each.created_at),
+        "old_secret_until": timestamp(each.old_secret_until) if len(each.secrets(time.time())) > 1 else None,
     }

@@ -11,7 +11,7 @@ from actors.events import encode_event, message, new_event
 from actors.subscriber import Course, Subscriber
 from engine.events import Bus
 from fakemail.egress import Egress
-from fakemail.signature import new_secret, verify
+from fakemail.signature import SignatureError, new_secret, verify
 from storage.books import Books
 from storage.database import Database
 from storage.records import Look
@@ -271,3 +271,33 @@ def test_the_log_of_deliveries_is_bounded(subscribe, subscriptions, mailboxes, r
     start()
     eventually(lambda: subscriptions.get(made.id).delivered == 100)
     assert len(subscriptions.deliveries(made.id, limit=100)[0]) == 10
+
+
+def test_while_a_secret_is_replaced_both_the_old_and_the_new_one_fit(
+    mailboxes, receiver, subscribe, start, subscriptions
+):
+    made, newer = subscribe(), new_secret()
+    start()
+    mailboxes.tell([event(1)])
+    eventually(lambda: len(receiver.taken) == 1)
+    subscriptions.rotate(made.id, newer, time.time() + 60)
+    eventually(lambda: _fits(newer, _next(mailboxes, receiver)))
+    assert _fits(SECRET, receiver.taken[-1])
+    subscriptions.rotate(made.id, newer, time.time())
+    eventually(lambda: not _fits(SECRET, _next(mailboxes, receiver)))
+    assert _fits(newer, receiver.taken[-1])
+
+
+def _next(mailboxes: RedisMailboxes, receiver: Receiver) -> Received:
+    before = len(receiver.taken)
+    mailboxes.tell([event(before + 1)])
+    eventually(lambda: len(receiver.taken) > before)
+    return receiver.taken[-1]
+
+
+def _fits(secret: str, request: Received) -> bool:
+    try:
+        verify(secret, request.headers, request.body, time.time())
+    except SignatureError:
+        return False
+    return True

@@ -8,6 +8,8 @@ import pytest
 from engine.errors import StaleError
 from storage.books import Books
 from storage.records import Look
+from storage.statements import execute
+from storage.subscription_tables import add_old_secret
 from storage.subscriptions import Delivery, Failure, Subscription, Subscriptions
 from tests.storage.books_fixtures import URL
 
@@ -102,3 +104,21 @@ def test_emails_of_the_first_look_are_told_apart(db, store):
         ("main", "a"), ("main", odd),
     }  # fmt: skip
     assert store.of_first_sync([]) == set()
+
+
+def test_a_replaced_secret_signs_beside_the_new_one_until_its_time_is_over(store):
+    made = store.create(subscription())
+    rotated = store.rotate(made.id, "new", 50.0)
+    assert rotated.secrets(49.0) == ("new", "s")
+    assert store.get(made.id).secrets(50.0) == ("new",)
+    assert store.rotate(made.id, "newest", 90.0).secrets(49.0) == ("newest", "new")
+    assert store.rotate(made.id + 1, "new", 50.0) is None
+
+
+def test_the_columns_of_an_old_secret_are_added_to_tables_from_before_them(db, store):
+    for column in ("old_secret", "old_secret_until"):
+        db.write(execute, f"ALTER TABLE subscription DROP COLUMN {column}")
+    db.write(add_old_secret)
+    db.write(add_old_secret)
+    made = store.create(subscription())
+    assert store.rotate(made.id, "new", 50.0).secrets(1.0) == ("new", "s")

@@ -89,3 +89,24 @@ def test_there_is_a_limit(system, receiver, monkeypatch):
     monkeypatch.setattr("storage.subscriptions.MOST", 1)
     assert system.client.post("/subscriptions", {"url": receiver.url}).status == 201
     assert system.client.post("/subscriptions", {"url": receiver.url}).status == 409
+
+
+def test_a_new_secret_is_shown_once_and_the_old_one_signs_for_a_day_too(system, made, receiver):
+    path = f"/subscriptions/{made['id']}"
+    rotated = system.client.post(f"{path}/rotate", {}).json
+    assert rotated["secret"] not in ("", made["secret"])
+    shown = system.client.get(path).json
+    assert "secret" not in shown
+    assert shown["old_secret_until"] == rotated["old_secret_until"] is not None
+    assert system.client.post(f"{path}/test", {}).json["delivered"]
+    for secret in (made["secret"], rotated["secret"]):
+        verify(secret, receiver.taken[-1].headers, receiver.taken[-1].body, time.time())
+    system.client.post(f"{path}/rotate", {"grace_s": 0})
+    assert system.client.get(path).json["old_secret_until"] is None
+
+
+def test_a_secret_of_ones_own_is_checked_before_it_replaces_another(system, made):
+    path = f"/subscriptions/{made['id']}/rotate"
+    assert system.client.post(path, {"secret": "short"}).status == 422
+    assert system.client.post(path, {"grace_s": -1}).status == 422
+    assert system.client.post("/subscriptions/999/rotate", {}).status == 404
