@@ -3,13 +3,18 @@
 Every trouble is a CommandError: one line on the command line, exit code 1.
 """
 
+import sys
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import requests
+from tqdm import tqdm
 
 T = TypeVar("T")
+
+AWAY = (502, 503, 504)
+PAUSE = 0.5
 
 
 class CommandError(Exception):
@@ -21,6 +26,8 @@ class Server:
 
     def __init__(self, base_url: str, token: str | None = None, timeout: float = 30.0) -> None:
         self.base_url, self.timeout = base_url.rstrip("/"), timeout
+        self.patience = 0.0
+        """How many seconds a request goes on while the server is away: for requests that may be made twice."""
         self.session = requests.Session()
         self.session.trust_env = False  # 500 µs a call instead of 730, and no proxy surprises
         if token:
@@ -43,13 +50,26 @@ class Server:
         return self._json("DELETE", path)
 
     def request(self, method: str, path: str, **options: Any) -> requests.Response:
-        """Any request; only a server that cannot be reached is an error here."""
+        """Any request; only a server that cannot be reached, for as long as `patience` says, is an error here."""
+        end, told = time.monotonic() + self.patience, False
+        while True:
+            answer = self._try(method, path, **options)
+            away = not isinstance(answer, requests.Response) or answer.status_code in AWAY
+            if not away or time.monotonic() >= end:
+                break
+            if not told:
+                told = True
+                tqdm.write(f"{self.base_url} is away: waiting for it", file=sys.stderr)
+            time.sleep(PAUSE)
+        if isinstance(answer, requests.Response):
+            return answer
+        raise CommandError(f"no answer from {self.base_url} ({_cause(answer)}): is it running? BASE_URL says where")
+
+    def _try(self, method: str, path: str, **options: Any) -> requests.Response | requests.RequestException:
         try:
             return self.session.request(method, self.base_url + path, timeout=self.timeout, **options)
         except requests.RequestException as error:
-            raise CommandError(
-                f"no answer from {self.base_url} ({_cause(error)}): is it running? BASE_URL says where"
-            ) from None
+            return error
 
     def _json(self, method: str, path: str, **options: Any) -> Any:
         answer = self.request(method, path, **options)

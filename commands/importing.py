@@ -1,6 +1,7 @@
 """`run.py import PATH`: real mail (mbox, Maildir, .eml files) through the simulator and all the way, with a progress bar.
 
-An email's id is the hash of its raw message, so importing the same mail again changes nothing. No message stops the run.
+An email's id is the hash of its raw message, so importing the same mail again changes nothing. No message
+stops the run, nor does a server that is killed and started again meanwhile.
 """
 
 import argparse
@@ -34,6 +35,7 @@ def run(args: argparse.Namespace, settings: Settings) -> None:
     simulator = find_simulator(server)
     paths = [path for path in args.path if _exists(path)]
     before = books(server)
+    server.patience = simulator.patience = PATIENCE  # the same email sent twice changes nothing
     sent = _send_all(simulator, paths, settings.max_body_bytes)
     print(f"{sent.read} messages read, {len(sent.ids)} different ones sent")
     if not args.no_wait:

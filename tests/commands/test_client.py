@@ -2,9 +2,11 @@
 
 import socket
 
+import gevent
 import pytest
 import requests
 
+from commands import client
 from commands.client import CommandError, Server, problem, wait_for
 
 
@@ -86,3 +88,26 @@ def test_waiting_in_vain_says_what_did_not_happen():
 
 def test_zero_is_a_value():
     assert wait_for("a number", lambda: 0, seconds=1) == 0
+
+
+def test_a_patient_server_waits_while_it_is_away_and_says_so_once(small_server, capsys, monkeypatch):
+    monkeypatch.setattr(client, "PAUSE", 0.01)
+    small_server.answers["GET", "/audit"] = (503, {"title": "Service Unavailable"})
+    server = Server(small_server.url)
+    server.patience = 5
+    asking = gevent.spawn(server.get, "/audit")
+    while len(small_server.asked) < 3:
+        gevent.sleep(0.01)
+    small_server.answers["GET", "/audit"] = (200, {"listed": 1})
+    assert asking.get(timeout=5) == {"listed": 1}
+    assert capsys.readouterr().err.count("is away: waiting for it") == 1
+
+
+def test_patience_ends(capsys):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        server = Server(f"http://127.0.0.1:{probe.getsockname()[1]}")
+        server.patience = 0.6
+        with pytest.raises(CommandError, match="refused"):
+            server.get("/audit")
+    assert "waiting for it" in capsys.readouterr().err
