@@ -5,6 +5,7 @@ stops the run, nor does a server that is killed and started again meanwhile.
 """
 
 import argparse
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "path", type=Path, nargs="+", help="an mbox file, a Maildir, a folder of .eml files, or one of them"
     )
     parser.add_argument("--no-wait", action="store_true", help="send only, do not wait for the results")
+    parser.add_argument("--json", action="store_true", help="for machines; the bars go to standard error")
 
 
 def run(args: argparse.Namespace, settings: Settings) -> None:
@@ -37,9 +39,15 @@ def run(args: argparse.Namespace, settings: Settings) -> None:
     before = books(server)
     server.patience = simulator.patience = PATIENCE  # the same email sent twice changes nothing
     sent = _send_all(simulator, paths, settings.max_body_bytes)
-    print(f"{sent.read} messages read, {len(sent.ids)} different ones sent")
+    told: dict[str, Any] = {"read": sent.read, "sent": len(sent.ids)}
+    if not args.json:
+        print(f"{sent.read} messages read, {len(sent.ids)} different ones sent")
     if not args.no_wait:
-        _report(server, before, sent)
+        told |= _outcome(server, before, sent)
+    if args.json:
+        print(json.dumps(told))
+    elif not args.no_wait:
+        _report(told)
 
 
 class Sent:
@@ -93,14 +101,22 @@ def _email(raw: bytes, max_body_bytes: int) -> dict[str, Any]:
     }
 
 
-def _report(server: Server, before: dict[str, int], sent: Sent) -> None:
+def _outcome(server: Server, before: dict[str, int], sent: Sent) -> dict[str, Any]:
+    """Wait until all of it has come to an end, and say to which."""
     with tqdm(total=len(sent.ids), unit="email", desc="done") as bar:
         after = wait_settled(server, sent.last, seconds=PATIENCE, tell=lambda now: advance(bar, before, now))
-    results, dead = after["results"] - before["results"], after["dead"] - before["dead"]
-    listed = after["listed"] - before["listed"]
-    print(f"{listed} new in the books: {results} results, {dead} dead letters; unaccounted {after['unaccounted']}")
+    new = {name: after[name] - before[name] for name in ("listed", "results", "dead")}
+    classes = server.get("/stats")["emails_by_classification"]
+    return {**new, "unaccounted": after["unaccounted"], "emails_by_classification": classes}
+
+
+def _report(told: dict[str, Any]) -> None:
+    print(
+        f"{told['listed']} new in the books: {told['results']} results, {told['dead']} dead letters; "
+        f"unaccounted {told['unaccounted']}"
+    )
     print("all results in the books, by class:")
-    for label, number in server.get("/stats")["emails_by_classification"].items():
+    for label, number in told["emails_by_classification"].items():
         print(f"  {label:<10} {number}")
 
 

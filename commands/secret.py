@@ -5,8 +5,10 @@ running system reads the file again at SIGHUP, which --reload sends to its launc
 """
 
 import argparse
+import json
 import os
 import signal
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -22,7 +24,7 @@ VARIABLE = "WEBHOOK_SECRET"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What to do."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    actions.add_parser("new", help="print a new secret")
+    new = actions.add_parser("new", help="print a new secret")
     rotate = actions.add_parser("rotate", help="a new secret beside the present one; with --finish the old one goes")
     rotate.add_argument("--finish", action="store_true", help="keep the newest secret alone")
     rotate.add_argument(
@@ -31,12 +33,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     rotate.add_argument(
         "--reload", action="store_true", help="then have the system that runs on DATA_DIR read it again"
     )
+    for action in (new, rotate):
+        action.add_argument("--json", action="store_true", help="for machines")
 
 
 def run(args: argparse.Namespace, settings: Settings) -> None:
     """Do it."""
     if args.action == "new":
-        print(new_secret())
+        made = new_secret()
+        print(json.dumps({"secret": made}) if args.json else made)
         return
     named = os.environ.get(f"{VARIABLE}_FILE", "").strip()
     path = args.file or (Path(named) if named else None)
@@ -44,6 +49,9 @@ def run(args: argparse.Namespace, settings: Settings) -> None:
     wanted = present[:1] if args.finish else (new_secret(), *present[:1])
     if not wanted:
         raise CommandError(f"there is no secret yet: set {VARIABLE}, or begin with `run.py secret rotate`")
+    if args.json:
+        _rotate_for_machines(args, path, wanted, settings)
+        return
     if path is None:
         print(f"{VARIABLE}={' '.join(wanted)!r}")
         print("# set this and restart; with the value in a file (WEBHOOK_SECRET_FILE) no restart is needed")
@@ -54,6 +62,21 @@ def run(args: argparse.Namespace, settings: Settings) -> None:
         print(f"process {_reload(settings.data_dir / 'lock')} reads it again")
     if not args.finish:
         print("now give FakeMail the new one, then `run.py secret rotate --finish`")
+
+
+def _rotate_for_machines(
+    args: argparse.Namespace, path: Path | None, wanted: Sequence[str], settings: Settings
+) -> None:
+    """The secrets themselves are told only where no file keeps them."""
+    told: dict[str, object] = {"secrets": len(wanted)}
+    if path is None:
+        told["value"] = " ".join(wanted)
+    else:
+        _write(path, " ".join(wanted) + "\n")
+        told["file"] = str(path)
+        if args.reload:
+            told["reloaded"] = _reload(settings.data_dir / "lock")
+    print(json.dumps(told))
 
 
 def _present(path: Path | None, settings: Settings) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ from web.problems import Problem
 from web.schemas import PageQuery
 from web.validation import make_cursor, read_cursor, read_time
 
+LONGEST_WAIT_S = 30.0
 LOOK_AGAIN_S = 1.0
 OVER = ("dead", "discarded")
 
@@ -48,7 +49,7 @@ def _wait(call: Call, email_id: str) -> tuple[BookRow | None, StoredResult | Non
     name = readable_id(shown_key(email_id))
     event = call.services.hub.watch(name)
     try:
-        return _look_until(call, email_id, event, time.monotonic() + call.query.wait)
+        return _look_until(call, email_id, event, time.monotonic() + min(call.query.wait, LONGEST_WAIT_S))
     finally:
         call.services.hub.unwatch(name, event)
 

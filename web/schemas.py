@@ -28,7 +28,10 @@ Count = Annotated[int, Meta(ge=0)]
 HistoryId = Annotated[int, Meta(ge=0, le=2**63 - 1, examples=[42])]
 EmailId = Annotated[str, Meta(description="As FakeMail gave it", examples=["email-0001"])]
 Wait = Annotated[
-    float, Meta(ge=0, le=30, description="Hold the answer up to this many seconds until there is a result")
+    float,
+    Meta(
+        ge=0, description="Hold the answer up to this many seconds until there is a result; 30 at most, more means 30"
+    ),
 ]
 Limit = Annotated[int, Meta(ge=1, le=100, description="Items on a page")]
 Cursor = Annotated[str, Meta(min_length=1, max_length=200, description="`next_cursor` of the page before")]

@@ -1,6 +1,7 @@
 """`run.py import`: batches bounded by number and by bytes, ids by content, no message stops it."""
 
 import argparse
+import json
 import mailbox
 from email.message import EmailMessage
 from pathlib import Path
@@ -108,17 +109,20 @@ def test_the_same_mail_again_changes_nothing_at_the_simulator(tmp_path, small_se
     small_server.mounted["/simulator/"] = simulator_app(simulator)
     small_server.answers["GET", "/audit"] = (200, dict.fromkeys(("listed", "results", "dead"), 0))
     folder = folder_of(tmp_path / "mail", [raw(n) for n in range(4)] + [raw(0)])
-    args = argparse.Namespace(path=[folder], no_wait=True)
+    args = argparse.Namespace(path=[folder], no_wait=True, json=False)
     settings = Settings(base_url=small_server.url)
     for _ in range(2):
         importing.run(args, settings)
         assert simulator.status()["email_count"] == 4
         assert "5 messages read, 4 different ones sent" in capsys.readouterr().out
+    args.json = True
+    importing.run(args, settings)
+    assert json.loads(capsys.readouterr().out) == {"read": 5, "sent": 4}
     simulator.close()
 
 
 def test_without_a_simulator_it_says_that_there_is_no_way_to_send(tmp_path, small_server, monkeypatch):
     monkeypatch.delenv("FAKEMAIL_API_URL", raising=False)
-    args = argparse.Namespace(path=[folder_of(tmp_path / "mail", [raw(1)])], no_wait=True)
+    args = argparse.Namespace(path=[folder_of(tmp_path / "mail", [raw(1)])], no_wait=True, json=False)
     with pytest.raises(CommandError, match="has no simulator"):
         importing.run(args, Settings(base_url=small_server.url))

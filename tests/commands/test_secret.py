@@ -1,6 +1,7 @@
 """Making and rotating webhook secrets from the command line."""
 
 import argparse
+import json
 import os
 import signal
 
@@ -81,3 +82,17 @@ def test_the_running_system_is_told(tmp_path):
     finally:
         signal.signal(signal.SIGHUP, before)
     assert os.getpid() > 1
+
+
+def test_for_machines_a_secret_is_told_only_where_no_file_keeps_it(tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("WEBHOOK_SECRET_FILE", raising=False)
+    file = tmp_path / "secret"
+
+    def told(*argv: str, **settings: object) -> dict[str, object]:
+        run(*argv, "--json", **settings)
+        return dict(json.loads(capsys.readouterr().out))
+
+    assert keys(str(told("new")["secret"]))
+    assert told("rotate", "--file", str(file)) == {"secrets": 1, "file": str(file)}
+    assert told("rotate", "--file", str(file)) == {"secrets": 2, "file": str(file)}
+    assert str(told("rotate", webhook_secret=("present",))["value"]).endswith(" present")

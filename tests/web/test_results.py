@@ -7,6 +7,7 @@ import pytest
 
 from engine.mailbox import LogEntry
 from tests.storage.books_fixtures import attempt, result
+from web import results
 from web.validation import make_cursor
 
 
@@ -143,7 +144,14 @@ def test_waiting_ends_when_the_time_is_over_or_the_email_is_dead(system):
     began = time.monotonic()
     assert system.client.get("/results/b?wait=10").json["state"] == "dead"
     assert time.monotonic() - began < 5
-    assert system.client.get("/results/b?wait=31").status == 400
+
+
+def test_who_would_wait_longer_than_30_seconds_waits_30(system, monkeypatch):
+    monkeypatch.setattr(results, "LONGEST_WAIT_S", 0.05)
+    for wait in ("31", "86400", "1e300"):
+        assert system.client.get(f"/results/nobody?wait={wait}").status == 404
+    for wait in ("-1", "nan", "soon"):
+        assert system.client.get(f"/results/nobody?wait={wait}").status == 400
 
 
 def test_the_list_is_newest_first_and_pages_without_gap_or_repetition(system):
