@@ -105,9 +105,10 @@ class _Connections:
     def __init__(self, driver: Driver, threads: int, *, readonly: bool) -> None:
         self._driver = driver
         self._readonly = readonly
-        self._opened: dict[int, Any] = {}  # native thread → Peewee database
+        self._opened: dict[int, tuple[Any, object]] = {}  # native thread → Peewee database, and where it leads
         self._pool = ThreadPool(threads)
         self._owner = threading.get_native_id()
+        self._known = False  # whether there has been a connection
 
     def run(self, job: Callable[[], T], *, transaction: bool = True) -> T:
         """Run `job` on a thread of the pool; another native thread than the owner's runs it itself."""
@@ -122,7 +123,7 @@ class _Connections:
         """End the threads and close the connections."""
         if threading.get_native_id() == self._owner:
             self._pool.kill()
-        for database in list(self._opened.values()):
+        for database, _ in list(self._opened.values()):
             database.connection().close()
         self._opened.clear()
 
@@ -169,11 +170,20 @@ class _Connections:
             current.enter(None)
 
     def _connected(self) -> Any:
-        database = self._opened.get(threading.get_native_id())
-        if database is None:
-            database = self._driver.peewee(readonly=self._readonly)
-            database.connect()
-            self._opened[threading.get_native_id()] = database
+        """This thread's connection, to what stands in its place now: no write goes to a file that was deleted or replaced."""
+        place = self._driver.place()
+        database, led_to = self._opened.get(threading.get_native_id(), (None, None))
+        if database is not None and led_to == place:
+            return database
+        self._throw_away()
+        if place is None and self._known:
+            raise DependencyTrouble(
+                "its file is gone: put it back, or start again with a new one", dependency="database"
+            )
+        database = self._driver.peewee(readonly=self._readonly)
+        database.connect()
+        self._opened[threading.get_native_id()] = database, self._driver.place()
+        self._known = True
         return database
 
     def _roll_back(self) -> None:
@@ -184,7 +194,7 @@ class _Connections:
 
     def _throw_away(self) -> None:
         """Forget this thread's connection: after an error its state is not worth knowing."""
-        database = self._opened.pop(threading.get_native_id(), None)
+        database, _ = self._opened.pop(threading.get_native_id(), (None, None))
         if database is not None:
             with suppress(*DRIVER_ERRORS):
                 database.connection().close()

@@ -38,6 +38,9 @@ class Driver(Protocol):
     def peewee(self, *, readonly: bool) -> Any:
         """Make a Peewee database for one thread, not connected yet."""
 
+    def place(self) -> object:
+        """What a connection that is opened now leads to, to be compared; None when there is nothing."""
+
     def begin(self, *, readonly: bool) -> str:
         """Give the statement that begins a transaction: a snapshot, or one that may write."""
 
@@ -86,6 +89,14 @@ class SqliteDriver:
         new = not self.path.exists() or self.path.stat().st_size == 0
         pragmas = (*(self.NEW if new else ()), *self.PRAGMAS, *(self.READER if readonly else ()))
         return APSWDatabase(str(self.path), pragmas=pragmas, timeout=LOCK_WAIT, autoconnect=False, thread_safe=False)
+
+    def place(self) -> tuple[int, int] | None:
+        """The file itself, whatever its name: one that was deleted or moved goes on to be written by whoever has it open."""
+        try:
+            found = self.path.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
 
     def begin(self, *, readonly: bool) -> str:
         """Writers take the lock at once, so that a transaction never fails half-way for want of it."""
@@ -182,6 +193,10 @@ class PostgresDriver:
             options=f"{ours} {self._given.get('options', '')}",
             **params,
         )
+
+    def place(self) -> str:
+        """The server sees to its files."""
+        return self.url
 
     def begin(self, *, readonly: bool) -> str:
         """Writers guard each change themselves; readers see one snapshot."""

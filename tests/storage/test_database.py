@@ -205,6 +205,64 @@ def test_a_file_that_is_no_database_is_trouble(tmp_path):
     db.close()
 
 
+def test_a_file_that_is_moved_away_while_open_is_trouble_until_it_is_back_and_no_empty_one_takes_its_place(sqlite):
+    path = sqlite.driver.path
+    sqlite.write(put, "a")
+    assert sqlite.read(names) == ["a"]
+    path.rename(path.with_name("elsewhere.db"))
+    for door, job in ((sqlite.read, names), (sqlite.write, lambda: put("b"))):
+        with pytest.raises(DependencyTrouble, match="its file is gone"):
+            door(job)
+    assert not path.exists()
+    path.with_name("elsewhere.db").rename(path)
+    sqlite.write(put, "c")
+    assert sqlite.read(names) == ["a", "c"]
+
+
+def test_a_file_that_is_put_in_the_place_of_another_is_the_one_that_is_used(sqlite, tmp_path):
+    sqlite.write(put, "a")
+    (tmp_path / "other").mkdir()
+    other = open_database(f"sqlite:///{tmp_path}/other/emails.db")
+    other.write(put, "b")
+    other.close()
+    for file in tmp_path.glob("emails.db*"):
+        file.unlink()
+    (tmp_path / "other/emails.db").rename(sqlite.driver.path)
+    assert sqlite.read(names) == ["b"]
+    sqlite.write(put, "c")
+    assert sqlite.read(names) == ["b", "c"]
+
+
+def test_a_reader_that_stays_open_lets_the_log_grow_by_what_is_written_and_its_end_lets_it_shrink(sqlite):
+    """As ten minutes of writing under an open SELECT: what counts is how much is written meanwhile, 80 MB here."""
+    sqlite.write(put, "a")
+    log = sqlite.driver.path.with_name("emails.db-wal")
+    foreign = apsw.Connection(str(sqlite.driver.path))
+    foreign.execute("BEGIN")
+    assert foreign.execute("SELECT COUNT(*) FROM desired").get == 1
+    for nth in range(80):
+        sqlite.write(put, f"big-{nth}", "x" * 1_000_000)
+    assert 80_000_000 < log.stat().st_size < 90_000_000
+    assert foreign.execute("SELECT COUNT(*) FROM desired").get == 1
+    foreign.close()
+    sqlite.write(put, "b")
+    sqlite.write(put, "c")
+    assert log.stat().st_size <= 64 * 1024 * 1024
+    sqlite.checkpoint()
+    assert log.stat().st_size == 0
+    assert len(sqlite.read(names)) == 83
+
+
+def test_without_a_reader_that_stays_the_log_is_bounded(sqlite):
+    log = sqlite.driver.path.with_name("emails.db-wal")
+    largest = 0
+    for nth in range(80):
+        sqlite.write(put, f"big-{nth}", "x" * 1_000_000)
+        assert len(sqlite.read(names)) == nth + 1
+        largest = max(largest, log.stat().st_size)
+    assert largest < 20 * 1024 * 1024
+
+
 def test_sqlite_is_new_enough_for_several_writers_and_syncs_each_commit(sqlite):
     assert tuple(map(int, apsw.sqlite_lib_version().split("."))) >= (3, 51, 3)
     assert sqlite.write(execute, "PRAGMA synchronous") == [(2,)]
