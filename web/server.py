@@ -29,9 +29,10 @@ __all__ = ["HardenedServer", "serve"]
 
 log = logging.getLogger("emailproc.web.server")
 
-BACKLOG = 1024
+BACKLOG = 4096
 OUT_OF_DESCRIPTORS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 GONE_BEFORE_ACCEPT = {errno.ECONNABORTED, errno.EPROTO, errno.EPERM}
+DEFER_ACCEPT: int | None = getattr(std_socket, "TCP_DEFER_ACCEPT", None)
 USER_TIMEOUT: int | None = getattr(std_socket, "TCP_USER_TIMEOUT", None)
 ACCEPT_PAUSE_S = 0.1
 WARN_EVERY_S = 10.0
@@ -160,7 +161,7 @@ def serve(
         log.warning("Few open files allowed: %d connections, %d WebSockets", limits.connections, limits.websockets)
     guarded = BodyBudget(app, limits.body_bytes if body_cap is None else body_cap, limits.all_bodies_bytes)
     server = HardenedServer(
-        listen(host, port),
+        listen(host, port, limits.deferred_seconds),
         host,
         guarded,
         limits,
@@ -172,14 +173,19 @@ def serve(
     return server
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket, of IPv4 where a name has both; raises SettingsError in one line."""
+def listen(host: str, port: int, deferred_seconds: int = 0) -> socket.socket:
+    """A listening socket, of IPv4 where a name has both; raises SettingsError in one line.
+
+    Where the system can (Linux), a connection is handed to us with its first byte, or after `deferred_seconds`.
+    """
     sock = None
     try:
         found = socket.getaddrinfo(host or None, port, type=std_socket.SOCK_STREAM, flags=std_socket.AI_PASSIVE)
         family, kind, protocol, _, address = min(found, key=lambda entry: entry[0] != std_socket.AF_INET)
         sock = socket.socket(family, kind, protocol)
         sock.setsockopt(std_socket.SOL_SOCKET, std_socket.SO_REUSEADDR, 1)
+        if DEFER_ACCEPT is not None:
+            sock.setsockopt(std_socket.IPPROTO_TCP, DEFER_ACCEPT, deferred_seconds)
         sock.bind(address)
         sock.listen(BACKLOG)
     except OSError as error:

@@ -8,9 +8,10 @@ import struct
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
+from web.limits import Limits
 from web.server import HardenedServer, serve
 from web.websocket import LiveSocket
 
@@ -39,9 +40,11 @@ def echo(environ: dict[str, Any], start_response: Any) -> list[bytes]:
 
 
 @contextmanager
-def serving(app: Any = echo, limits: Any = None, **options: Any) -> Iterator[HardenedServer]:
-    """A server on a free port, stopped at the end."""
-    server = serve(app, "127.0.0.1", 0, limits, **options)
+def serving(
+    app: Any = echo, limits: Limits | None = None, *, deferred: int = 0, **options: Any
+) -> Iterator[HardenedServer]:
+    """A server on a free port, stopped at the end; the kernel keeps silent connections from it for `deferred` seconds."""
+    server = serve(app, "127.0.0.1", 0, replace(limits or Limits(), deferred_seconds=deferred), **options)
     try:
         yield server
     finally:

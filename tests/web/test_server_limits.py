@@ -56,6 +56,16 @@ def test_a_silent_connection_is_closed(server):
         assert time.monotonic() - began < 1
 
 
+@pytest.mark.skipif(not hasattr(socket, "TCP_DEFER_ACCEPT"), reason="the kernel is not Linux")
+def test_a_connection_that_says_nothing_stays_with_the_kernel_and_one_that_speaks_late_is_served():
+    with serving(deferred=3) as server:
+        silent = RawClient(server)
+        assert ask(server, get()).status == 200
+        wait_until(lambda: server.door.count[Place.MAIN] == 0)
+        assert silent.send(get()).answer().status == 200
+        silent.close()
+
+
 def test_an_idle_keep_alive_is_closed(server):
     with RawClient(server) as client:
         client.send(get()).answer()
