@@ -17,11 +17,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from engine.errors import SettingsError
+from settings_sources import MAIN, SourceSetting, parse_sources
 
 Parser = Callable[[str], Any]
 DATA = Path("data")
 WHOLE = re.compile(r"-?[0-9]{1,18}")
 PASSWORD = re.compile(r"//[^/@\s]*@")
+MOST_SOURCES = 100
 TRUE, FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 
 
@@ -117,6 +119,10 @@ def _token(text: str) -> str:
     return text
 
 
+def _sources(text: str) -> tuple[SourceSetting, ...]:
+    return parse_sources(text, url=_url("http", "https"), token=_token, secrets=_signing_secrets)
+
+
 def _processes(text: str) -> int:
     return -1 if text.lower() == "auto" else int(_int(0, 64)(text))
 
@@ -158,6 +164,9 @@ class Settings:
     data_dir: Path = setting(DATA, Path, "the embedded stores' data; locked while in use")  # noqa: RUF009  (a Path is immutable)
     fakemail_api_url: str | None = setting(None, _url("http", "https"), "the mailbox service; none: our own simulator")
     fakemail_api_token: str | None = setting(None, str, "the bearer token of our calls to it", secret=True)
+    fakemail_sources: tuple[SourceSetting, ...] = setting(
+        (), _sources, "further accounts: name → url, token, webhook_secret; JSON, or a JSON file", secret=True
+    )
     webhook_url: str | None = setting(None, _url("http", "https"), "what we subscribe with; none: our own /webhook")
     processor_worker_count: int = setting(3, _int(1, 64), "classifier actors in a process")
     processor_processes: int = setting(
@@ -238,11 +247,27 @@ class Settings:
             )
         if self.api_token_readonly and not self.api_token:
             raise SettingsError("API_TOKEN_READONLY needs API_TOKEN beside it")
+        self._check_sources()
+
+    def _check_sources(self) -> None:
+        """Each account once: under two names its mail would be processed twice."""
+        if self.fakemail_api_url and any(each.name == MAIN for each in self.fakemail_sources):
+            raise SettingsError(
+                "FAKEMAIL_SOURCES: source main is FAKEMAIL_API_URL already: give it one of the two ways"
+            )
+        if len(self.fakemail_sources) > MOST_SOURCES:
+            raise SettingsError(f"FAKEMAIL_SOURCES: {len(self.fakemail_sources)} sources are more than {MOST_SOURCES}")
+        seen = {(self.fakemail_api_url, self.fakemail_api_token): MAIN}
+        for each in self.fakemail_sources:
+            other = seen.setdefault((each.url, each.token), each.name)
+            if other != each.name:
+                raise SettingsError(f"FAKEMAIL_SOURCES: sources {other} and {each.name} are the same account")
 
     @property
     def with_simulator(self) -> bool:
         """Whether /simulator is served."""
-        return self.fakemail_api_url is None if self.simulator_enabled is None else self.simulator_enabled
+        outside = self.fakemail_api_url or self.fakemail_sources
+        return not outside if self.simulator_enabled is None else self.simulator_enabled
 
     @property
     def redis(self) -> str | None:
@@ -265,7 +290,7 @@ class Settings:
         for each in fields(self):
             value = getattr(self, each.name)
             if each.metadata["variable"].secret and value:
-                texts = value if isinstance(value, tuple) else (str(value),)
+                texts = _texts(value)
                 found += [urlsplit(text).password or "" if "://" in text else text for text in texts]
         return [text for text in found if text]
 
@@ -282,7 +307,9 @@ class Settings:
             name, value = each.name.upper(), getattr(self, each.name)
             came = "environment" if environ.get(name) else "file" if environ.get(f"{name}_FILE") else "default"
             shown = (
-                "********"
+                " ".join(f"{source.name}={without_password(source.url)}" for source in value)
+                if each.name == "fakemail_sources"
+                else "********"
                 if each.metadata["variable"].secret and value
                 else " ".join(value)
                 if isinstance(value, tuple)
@@ -295,6 +322,13 @@ class Settings:
 def without_password(text: str) -> str:
     """A URL as it may be shown: what stands before an @ in it is left out."""
     return PASSWORD.sub("//********@", text)
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    """The secret words of a setting."""
+    if not isinstance(value, tuple):
+        return (str(value),)
+    return tuple(text for each in value for text in (each.secrets() if isinstance(each, SourceSetting) else (each,)))
 
 
 def is_loopback(host: str) -> bool:

@@ -1,6 +1,7 @@
 """What the envelopes of each mailbox carry, and the names of the mailboxes.
 
-The way of one email: look.<source> (a hint) → fetch (an id) → classify (the whole, cut email); `dead` takes what failed.
+The way of one email: look.<source> (a hint) → fetch (an id) → classify (the whole, cut email); `dead` takes what failed. Each source has
+its own `fetch`, so that a slow one holds up nobody else's mail.
 Everything rides in msgpack; unknown fields of newer versions are ignored.
 """
 
@@ -9,6 +10,9 @@ from typing import Any, TypeVar, cast
 import msgspec
 
 from storage.records import Content
+
+MAIN = "main"
+"""The source of whoever names none."""
 
 FETCH = "fetch"
 CLASSIFY = "classify"
@@ -19,6 +23,11 @@ T = TypeVar("T")
 def look_mailbox(source: str) -> str:
     """The mailbox of hints to look at a source's history; read by the source's leader."""
     return f"look.{source}"
+
+
+def fetch_mailbox(source: str) -> str:
+    """The mailbox of ids to be fetched from a source: `fetch` of main, `fetch.<source>` of the others."""
+    return FETCH if source == MAIN else f"{FETCH}.{source}"
 
 
 class LookBody(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -18,12 +18,14 @@ TICK_S = 1.0
 
 
 class Canary(MailboxActor):
-    """`every` is how often one is sung, in seconds."""
+    """`every` is how often one is sung, in seconds; `first` is the mailbox into which it is put."""
 
-    def __init__(self, context: Context, *, pulse: Pulse, name: str, every: float = EVERY_S) -> None:
+    def __init__(
+        self, context: Context, *, pulse: Pulse, name: str, every: float = EVERY_S, first: str = FETCH
+    ) -> None:
         node = context.process.rsplit("/", 1)[0]
         super().__init__(context, name=name, mailbox=f"canary.{node}", count=16)
-        self.pulse, self.every_s = pulse, every
+        self.pulse, self.every_s, self.first = pulse, every, first
         self.sung_at = float("-inf")
 
     def on_start(self) -> None:
@@ -46,7 +48,7 @@ class Canary(MailboxActor):
         if self.context.control.paused:
             self.pulse.rest()
         elif now - self.sung_at >= self.every_s:
-            self.context.store.put(FETCH, [canary(secrets.token_hex(8), (CLASSIFY, self.mailbox))])
+            self.context.store.put(self.first, [canary(secrets.token_hex(8), (CLASSIFY, self.mailbox))])
             self.sung_at = now
             self.pulse.sing(now)
         age = self.pulse.age(now)

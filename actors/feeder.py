@@ -6,11 +6,11 @@ positions is filled again from the books.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from gevent.event import Event
 
-from actors.bodies import FETCH, FetchBody, encode
+from actors.bodies import FetchBody, encode, fetch_mailbox
 from actors.events import new_event
 from engine.actor import ServiceActor, Tick
 from engine.events import FEED, Bus
@@ -28,13 +28,26 @@ LOW_SHARE = 10
 
 
 class Feeder(ServiceActor):
-    """Feeds when its bell rings (the lister, the janitor), and each `tick` seconds in case another node opened rows."""
+    """Feeds when its bell rings (the lister, the janitor), and each `tick` seconds in case another node opened rows.
+
+    `served` are the sources that somebody fetches from (none given: all); what is open of others waits in the books.
+    """
 
     def __init__(
-        self, *, name: str, bus: Bus, store: MailboxStore, books: Books, room: Room, bell: Event, tick: float = 0.5
+        self,
+        *,
+        name: str,
+        bus: Bus,
+        store: MailboxStore,
+        books: Books,
+        room: Room,
+        bell: Event,
+        tick: float = 0.5,
+        served: Collection[str] | None = None,
     ) -> None:
         super().__init__(name=name, kind="feeder", bus=bus)
         self.store, self.books, self.room, self.bell, self.tick = store, books, room, bell, tick
+        self.served = served
         self._short_of_room = False
 
     def on_start(self) -> None:
@@ -56,8 +69,8 @@ class Feeder(ServiceActor):
         more = True
         while more:
             self._short_of_room = more = False
-            waiting = self.store.depths(FETCH)
-            for source in self.books.sources():
+            for source in self._sources():
+                waiting = self.store.depths(fetch_mailbox(source.name))
                 for lane in LANES:
                     fed, wanted = self._feed_lane(source, lane, waiting)
                     more = more or (fed > 0 and fed == wanted)
@@ -65,6 +78,9 @@ class Feeder(ServiceActor):
                     self.count(fed)
             self.breathe()
         return total
+
+    def _sources(self) -> list[SourceState]:
+        return [each for each in self.books.sources() if self.served is None or each.name in self.served]
 
     def _feed_lane(self, source: SourceState, lane: str, waiting: Mapping[str, Depth]) -> tuple[int, int]:
         """One batch of one lane, so that sources and lanes take turns; (how many went in, how many might have)."""
@@ -82,7 +98,12 @@ class Feeder(ServiceActor):
         events = _new_events(source, rows, now)
         reach("feed.read")
         moved = self.store.feed(
-            FETCH, envelopes, position=position, expected=after, to=rows[-1].feed_seq, events=events
+            fetch_mailbox(source.name),
+            envelopes,
+            position=position,
+            expected=after,
+            to=rows[-1].feed_seq,
+            events=events,
         )
         if not moved:
             return 0, room  # another feeder was first

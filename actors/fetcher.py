@@ -63,7 +63,7 @@ class Fetches(Protocol):
 
 
 class Fetcher(MailboxActor):
-    """One for each process that fetches; a batch becomes one call per email, 16 at a time, over kept connections."""
+    """One for each source and process that fetches; a batch becomes one call per email, 16 at a time, over kept connections."""
 
     error_reason = timeout_reason = "fetch_failed"
 
@@ -76,8 +76,9 @@ class Fetcher(MailboxActor):
         patience: float = PATIENCE,
         lanes: Lanes = lambda emails: [None] * len(emails),
         name: str = "fetcher",
+        mailbox: str = FETCH,
     ) -> None:
-        super().__init__(context, name=name, mailbox=FETCH, count=128, into=(CLASSIFY,))
+        super().__init__(context, name=name, mailbox=mailbox, kind="fetcher", count=128, into=(CLASSIFY,))
         self.clients, self.gone_after, self.lanes = clients, gone_after, lanes
         self.sick = SickList(patience)
 

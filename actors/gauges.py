@@ -53,11 +53,13 @@ class Gauges(ServiceActor):
         breaker_open: Callable[[], bool],
         leases: tuple[str, ...],
         folder: Path,
+        mailboxes: tuple[str, ...] = (FETCH, CLASSIFY),
         every: float = EVERY_S,
     ) -> None:
         super().__init__(name=name, kind="gauges", bus=bus)
         self.store, self.stats, self.database_bytes = store, stats, database_bytes
         self.breaker_open, self.leases, self.folder, self.every_s = breaker_open, leases, folder, every
+        self.mailboxes = mailboxes
 
     def on_start(self) -> None:
         """Begin to measure."""
@@ -85,7 +87,7 @@ class Gauges(ServiceActor):
         return {"queued": found.queued, "retrying": found.retrying, "dead_letters": found.dead_letters}
 
     def _queue(self) -> dict[str, float]:
-        depths = [depth for name in (FETCH, CLASSIFY) for depth in self.store.depths(name).values()]
+        depths = [depth for name in self.mailboxes for depth in self.store.depths(name).values()]
         return {"oldest_age": max((depth.oldest_age for depth in depths if depth.messages), default=0.0)}
 
     def _leases(self) -> dict[str, float]:

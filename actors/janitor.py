@@ -6,11 +6,12 @@ truth: what they say is open and no mailbox holds is given a new feed_seq, and t
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from gevent.event import Event
 
-from actors.bodies import CLASSIFY, FETCH, look_mailbox
+from actors.bodies import CLASSIFY, FETCH, fetch_mailbox, look_mailbox
 from actors.metrics import RECONCILED
 from actors.pruning import EVERY_S, Pruning
 from engine.actor import ServiceActor
@@ -116,7 +117,12 @@ class Janitor(ServiceActor):
 
     def mailboxes(self) -> list[str]:
         """All mailboxes of the system."""
-        return [FETCH, CLASSIFY, DEAD, *(look_mailbox(source.name) for source in self.books.sources())]
+        names = [source.name for source in self.books.sources()]
+        return [*self._carriers(names), *(look_mailbox(name) for name in names)]
+
+    def _carriers(self, sources: Sequence[str]) -> list[str]:
+        """The mailboxes that carry emails, in the direction in which they flow."""
+        return [*dict.fromkeys([FETCH, *map(fetch_mailbox, sources)]), CLASSIFY, DEAD]
 
     def index(self) -> None:
         """Full text catches up in small slices; more of them while there is much to do."""
@@ -151,15 +157,17 @@ class Janitor(ServiceActor):
         """Open rows, fed over a minute ago, waiting for no retry: any that no mailbox holds is unaccounted, and is fed again."""
         old = self._positions_before(time.monotonic() - self.suspect_age)
         suspects = self._suspects(old)
-        missing: set[tuple[int, int]] = set()
+        missing: dict[tuple[int, int], str] = {}
         if suspects:
+            names = [source.name for source in self.books.sources()]
             held = {
                 (ref, generation)
-                for mailbox in (FETCH, CLASSIFY, DEAD)
+                for mailbox in self._carriers(names)
                 for _, ref, generation in self.store.refs(mailbox)
             }
-            missing = (suspects - held) & self._suspects(old)
-        self.books.set_unaccounted(len(missing), time.time())
+            still = self._suspects(old)
+            missing = {each: source for each, source in suspects.items() if each not in held and each in still}
+        self.books.set_unaccounted(Counter(missing.values()), time.time())
         self.bus.emit(RECONCILED, suspects=len(suspects), unaccounted=len(missing))
         if missing:
             log.error("%d emails were in no mailbox: fed again from the books", len(missing))
@@ -172,13 +180,14 @@ class Janitor(ServiceActor):
         older = [positions for at, positions in self.positions if at <= moment]
         return older[-1] if older else {}
 
-    def _suspects(self, positions: dict[str, int]) -> set[tuple[int, int]]:
-        found: set[tuple[int, int]] = set()
+    def _suspects(self, positions: dict[str, int]) -> dict[tuple[int, int], str]:
+        """(ref, generation) → source."""
+        found: dict[tuple[int, int], str] = {}
         for source in self.books.sources():
             for lane in LANES:
                 after, up_to = 0, positions.get(f"{source.name}:{lane}", 0)
                 while up_to and (page := self.books.suspects(source.id, lane, up_to, after, SUSPECT_BATCH)):
-                    found.update(page)
+                    found.update(dict.fromkeys(page, source.name))
                     after = page[-1][0]
         return found
 

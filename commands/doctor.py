@@ -15,7 +15,8 @@ from commands.client import CommandError, Server
 from commands.terminal import paint
 from engine.errors import DependencyTrouble, EngineError
 from fakemail.client import FakeMailClient
-from settings import Settings, is_loopback
+from settings import Settings, is_loopback, without_password
+from settings_sources import MAIN
 from storage.database import Database
 from storage.migrations import STEPS
 from storage.redis_client import check_server, connect
@@ -190,16 +191,28 @@ def _emails() -> int:
 
 
 def _fakemail(settings: Settings) -> Findings:
-    if settings.fakemail_api_url is None:
+    found = [(each.name, each.url, each.token) for each in settings.fakemail_sources]
+    if settings.fakemail_api_url is not None:
+        found.insert(0, (MAIN, settings.fakemail_api_url, settings.fakemail_api_token))
+    if not found:
         yield Finding("fakemail", "ok", "FAKEMAIL_API_URL is not set: our own simulator plays FakeMail")
-        return
-    client = FakeMailClient(settings.fakemail_api_url, settings.fakemail_api_token)
-    yield Finding("fakemail", "ok", f"{settings.fakemail_api_url} answers; its history is at {client.watch()}")
-    if settings.webhook_url is None and not is_loopback_url(settings.fakemail_api_url):
+    for name, url, token in found:
+        yield _account(name, url, token, alone=len(found) == 1)
+    if settings.webhook_url is None and not all(is_loopback_url(url) for _, url, _ in found):
         yield Finding(
             "fakemail", "note", "WEBHOOK_URL is not set: FakeMail is told a loopback address, where it will not find us",
             "set WEBHOOK_URL to where FakeMail reaches /webhook; until then polls find the mail",
         )  # fmt: skip
+
+
+def _account(name: str, url: str, token: str | None, *, alone: bool) -> Finding:
+    """One account: where several are asked, one that is away must not hide the others."""
+    who = without_password(url) if alone else f"source {name}, {without_password(url)},"
+    try:
+        return Finding("fakemail", "ok", f"{who} answers; its history is at {FakeMailClient(url, token).watch()}")
+    except (EngineError, OSError) as error:
+        text = str(error) if alone else f"source {name}: {error}"
+        return Finding("fakemail", "bad", text or type(error).__name__, ADVICE["fakemail"])
 
 
 def is_loopback_url(url: str) -> bool:

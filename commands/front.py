@@ -2,11 +2,11 @@
 
 import logging
 import signal
-import time
 from base64 import b64decode
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import gevent
 from gevent.event import Event
 
 from actors import replaying, reprocessing, resync
-from actors.bodies import CLASSIFY, FETCH, look_mailbox
+from actors.bodies import CLASSIFY, fetch_mailbox, look_mailbox
 from actors.broadcaster import Broadcaster
 from actors.canary import Canary
 from actors.deciding import Deciders
@@ -28,6 +28,7 @@ from actors.pruning import Pruning
 from actors.subscriber import Subscriber
 from actors.tasks import Job, TaskRunner
 from actors.undertaker import Undertaker
+from commands.accounts import accounts, credentials, names
 from commands.prune import keep_of
 from commands.stores import Stores
 from commands.version import VERSION
@@ -38,32 +39,27 @@ from engine.mailbox import DEAD
 from engine.mailbox_actor import Context
 from engine.metrics import Metrics, render_union
 from engine.supervision import ChildSpec
-from fakemail.client import FakeMailClient, Limits
 from fakemail.egress import Egress
 from fakemail.simulator import open_simulator
 from fakemail.simulator_http import simulator_app
-from fakemail.unset import NoFakeMail
 from settings import Settings, is_loopback
-from storage.records import SourceState
+from settings_sources import MAIN
 from storage.retention import Retention
 from storage.subscriptions import Subscriptions
 from web.app import Application
 from web.live import Hub
-from web.services import Access, Services, SourceConfig
+from web.services import Access, Services
 
 log = logging.getLogger(__name__)
 
-SOURCE = "main"
-OWN_SIMULATOR = "simulator:"
-"""What a source is bound to when our own simulator plays FakeMail: its port may change."""
-
-
-def open_source(stores: Stores, settings: Settings) -> SourceState:
-    """Find or make the source; SettingsError when these books belong to another account."""
-    return stores.books.open_source(SOURCE, settings.fakemail_api_url or OWN_SIMULATOR)
-
-
-RELOADED = ("webhook_secret", "api_token", "api_token_readonly", "metrics_token", "fakemail_api_token")
+RELOADED = (
+    "webhook_secret",
+    "api_token",
+    "api_token_readonly",
+    "metrics_token",
+    "fakemail_api_token",
+    "fakemail_sources",
+)
 """What SIGHUP reads again; all else wants a restart."""
 
 
@@ -86,10 +82,14 @@ def access_of(settings: Settings) -> Access:
 
 def warn_if_open(settings: Settings) -> None:
     """Loudly, what a stranger could do."""
-    if not is_loopback(settings.host) and not settings.webhook_secret:
+    open_ones = [
+        name for name, (_, secrets) in credentials(settings).items() if name in names(settings) and not secrets
+    ]
+    if not is_loopback(settings.host) and open_ones:
         log.warning(
-            "WEBHOOK_SECRET IS NOT SET and HOST=%s is reached from elsewhere: anybody may send webhooks. "
+            "WEBHOOK_SECRET IS NOT SET (source %s) and HOST=%s is reached from elsewhere: anybody may send webhooks. "
             "`python run.py secret new` makes a secret for FakeMail and for us",
+            ", ".join(open_ones),
             settings.host,
         )
     if not is_loopback(settings.host) and not settings.api_token:
@@ -100,7 +100,7 @@ def warn_if_open(settings: Settings) -> None:
 
 
 class Front:
-    """Made before the supervisor, when its source is open (`open_source`); `specs` are its actors, `application` is its web."""
+    """Made before the supervisor, when its sources are open (`open_sources`); `specs` are its actors, `application` is its web."""
 
     def __init__(
         self,
@@ -126,7 +126,8 @@ class Front:
             if settings.with_simulator
             else None
         )
-        self.client = self._client()
+        self.accounts = accounts(settings, self.own_url)
+        self.clients = {name: account.client for name, account in self.accounts.items()}
         self.application = Application(self._services())
         gevent.signal_handler(signal.SIGHUP, self.reload)
 
@@ -138,19 +139,12 @@ class Front:
             ChildSpec(
                 "undertaker", lambda name: Undertaker.start(context, dead_letters=stores.dead_letters, name=name)
             ),
-            ChildSpec(
-                "fetcher",
-                lambda name: Fetcher.start(
-                    context,
-                    clients={SOURCE: self.client},
-                    gone_after=self.settings.gone_after_s,
-                    lanes=self.deciders.lanes,
-                    name=name,
-                ),
-            ),
+            *(ChildSpec(_child("fetcher", source), partial(self._fetcher, source)) for source in self.accounts),
             ChildSpec(
                 "feeder",
-                lambda name: Feeder.start(name=name, books=stores.books, room=stores.room, bell=bell, **common),
+                lambda name: Feeder.start(
+                    name=name, books=stores.books, room=stores.room, bell=bell, served=set(self.accounts), **common
+                ),
             ),
             ChildSpec(
                 "broadcaster",
@@ -173,10 +167,10 @@ class Front:
                     **common,
                 ),
             ),
-            ChildSpec("lister", self._lister),
+            *(ChildSpec(_child("lister", source), partial(self._lister, source)) for source in self.accounts),
             ChildSpec(
                 "canary",
-                lambda name: Canary.start(context, pulse=self.pulse, name=name),
+                lambda name: Canary.start(context, pulse=self.pulse, name=name, first=self._fetch_mailboxes()[0]),
                 critical=False,
                 essential=False,
             ),
@@ -211,34 +205,46 @@ class Front:
             store=stores.mailboxes,
             stats=stores.results.stats,
             database_bytes=stores.database.size_bytes,
-            breaker_open=self._breaker_open,
-            leases=(f"lister:{SOURCE}", "tasks"),
+            breaker_open=lambda: any(account.is_held_back for account in self.accounts.values()),
+            leases=(*(f"lister:{source}" for source in self.accounts), "tasks"),
+            mailboxes=(*self._fetch_mailboxes(), CLASSIFY),
             folder=self.settings.data_dir if self.settings.data_dir.exists() else Path.cwd(),
         )
 
-    def _breaker_open(self) -> bool:
-        return isinstance(self.client, FakeMailClient) and self.client.breaker.state(time.monotonic()) != "closed"
+    def _fetch_mailboxes(self) -> tuple[str, ...]:
+        return tuple(map(fetch_mailbox, self.accounts))
 
     def _jobs(self) -> dict[str, Job]:
         """What long work there is, by the kind of its tasks."""
         stores, bell = self.stores, self.bell
         return {
-            resync.KIND: resync.resync(clients={SOURCE: self.client}, books=stores.books, bell=bell),
+            resync.KIND: resync.resync(clients=self.clients, books=stores.books, bell=bell),
             replaying.KIND: replaying.replay(letters=stores.dead_letters, bell=bell),
             reprocessing.KIND: reprocessing.reprocess(
                 reprocessing=stores.learning.reprocessing, deciders=self.deciders, mailboxes=stores.mailboxes
             ),
         }
 
-    def _lister(self, name: str) -> Any:
-        follower = Follower(SOURCE, self.client, self.stores.books, self.settings.history_overlap_s)
+    def _fetcher(self, source: str, name: str) -> Any:
+        return Fetcher.start(
+            self.context,
+            clients=self.clients,
+            gone_after=self.settings.gone_after_s,
+            lanes=self.deciders.lanes,
+            name=name,
+            mailbox=fetch_mailbox(source),
+        )
+
+    def _lister(self, source: str, name: str) -> Any:
+        account = self.accounts[source]
+        follower = Follower(source, account.client, self.stores.books, self.settings.history_overlap_s)
         return Lister.start(
             self.context,
             follower=follower,
             notifications=self.stores.notifications,
             desired=self.stores.desired,
             bell=self.bell,
-            subscribe=self._subscribe,
+            subscribe=account.subscriber(self.stores.desired),
             poll_interval=self.settings.poll_interval_s,
             start_from=self.settings.start_from,
             token=self.token,
@@ -252,14 +258,18 @@ class Front:
         except SettingsError as error:
             log.error("the secrets stay as they are: %s", error)  # noqa: TRY400  (the line says all)
             return
+        followed = [(each.name, each.url) for each in self.settings.fakemail_sources]
         self.settings = replace(self.settings, **{name: getattr(settings, name) for name in RELOADED})
         logs.hide(*settings.secrets())
-        secrets = " ".join(settings.webhook_secret)
-        self.application.use(access_of(self.settings), secrets)
+        found = credentials(self.settings)
+        for account in self.accounts.values():
+            if account.name in found:
+                account.use(*found[account.name])
+        self.application.use(access_of(self.settings), {name: each.secrets for name, each in self.accounts.items()})
         if self.simulator is not None:
-            self.simulator.sign_with(secrets or None)
-        if isinstance(self.client, FakeMailClient):
-            self.client.use_token(self._token())
+            self.simulator.sign_with(" ".join(settings.webhook_secret) or None)
+        if [(each.name, each.url) for each in settings.fakemail_sources] != followed:
+            log.warning("FAKEMAIL_SOURCES names other sources or URLs than are followed: that wants a restart")
         log.info("the secrets were read again")
 
     # -- the web ---------------------------------------------------------------------------------------------------------
@@ -271,7 +281,7 @@ class Front:
 
     def _services(self) -> Services:
         settings, stores = self.settings, self.stores
-        secrets = " ".join(settings.webhook_secret)
+        looks = map(look_mailbox, self.accounts)
         return Services(
             version=VERSION,
             node=self.context.process.rsplit("/", 1)[0],
@@ -285,12 +295,12 @@ class Front:
             desired=stores.desired,
             tasks=stores.tasks,
             reader=stores.reader,
-            sources={SOURCE: SourceConfig(SOURCE, self.fakemail_url or "", self.client, secrets)},
+            sources={name: account.config() for name, account in self.accounts.items()},
             learning=stores.learning,
             classifier=self.deciders,
             hub=self.hub,
             metrics=self._metrics,
-            mailbox_names=(look_mailbox(SOURCE), FETCH, CLASSIFY, DEAD),
+            mailbox_names=(*looks, *self._fetch_mailboxes(), CLASSIFY, DEAD),
             default_workers=settings.processor_worker_count,
             simulator=simulator_app(self.simulator) if self.simulator is not None else None,
             egress=self._egress(),
@@ -309,7 +319,7 @@ class Front:
                     snapshots[process.rsplit("/", 1)[-1]] = b64decode(info["metrics"])
         return render_union({**snapshots, own: self.metrics.snapshot()})
 
-    # -- FakeMail --------------------------------------------------------------------------------------------------------
+    # -- addresses -------------------------------------------------------------------------------------------------------
 
     @property
     def own_url(self) -> str:
@@ -320,31 +330,15 @@ class Front:
         local = f"[{local}]" if ":" in local else local
         return f"http://{local}:{self.settings.port}"
 
-    @property
-    def fakemail_url(self) -> str | None:
-        """FakeMail's base URL; None when there is none at all."""
-        own = f"{self.own_url}/simulator" if self.settings.with_simulator else None
-        return self.settings.fakemail_api_url or own
-
-    def _client(self) -> FakeMailClient | NoFakeMail:
-        if self.fakemail_url is None:
-            return NoFakeMail()
-        return FakeMailClient(
-            self.fakemail_url, self._token(), limits=Limits(max_body_bytes=self.settings.max_body_bytes)
-        )
-
-    def _token(self) -> str | None:
-        """What FakeMail, or our own simulator behind our own door, wants to see."""
-        return self.settings.fakemail_api_token if self.settings.fakemail_api_url else self.settings.api_token
-
     def _egress(self) -> Egress:
         """Which URLs of the API may be called: public ones, what EGRESS_ALLOW opens, our own, and those of the settings."""
         settings = self.settings
         own = [self.own_url, *(f"http://{host}:{settings.port}" for host in ("localhost", "127.0.0.1", "[::1]"))]
-        named = [url for url in (settings.webhook_url, settings.fakemail_api_url) if url]
+        sources = [url for each in settings.fakemail_sources for url in (each.url, each.webhook_url)]
+        named = [url for url in (settings.webhook_url, settings.fakemail_api_url, *sources) if url]
         return Egress(settings.egress_allow, loopback=is_loopback(settings.host), trusted=[*own, *named])
 
-    def _subscribe(self) -> None:
-        """With the URL of the last /setup, else of WEBHOOK_URL, else our own."""
-        setup = self.stores.desired.get("setup") or {}
-        self.client.subscribe(setup.get("webhook_url") or self.settings.webhook_url or f"{self.own_url}/webhook")
+
+def _child(kind: str, source: str) -> str:
+    """The name of a source's actor; those of `main` bear their kind's alone."""
+    return kind if source == MAIN else f"{kind}-{source}"

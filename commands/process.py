@@ -31,8 +31,9 @@ from actors.deciding import Deciders
 from actors.disk import MIB, DiskWatch
 from actors.heart import Heart
 from actors.metrics import METRICS, PROCESS_STARTED
+from commands.accounts import open_sources
 from commands.drill import poison
-from commands.front import Front, open_source
+from commands.front import Front
 from commands.offline import load_classifier
 from commands.serve import NODE, PROCESS, REDIS, TOKEN
 from commands.stores import Patience, Stores, books_were_copied, open_stores
@@ -93,7 +94,7 @@ def run(role: str, settings: Settings) -> None:
 
     front = None
     if role != WORKER:
-        patience.until(lambda: (open_source(stores, settings), deciders.keep_packaged()))
+        patience.until(lambda: (open_sources(stores.books, settings), deciders.keep_packaged()))
         front = Front(
             settings,
             context,

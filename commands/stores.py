@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from gevent.event import Event
 
-from actors.bodies import CLASSIFY, FETCH
+from actors.bodies import CLASSIFY, FETCH, fetch_mailbox
 from actors.ledger import SqlLedger
 from engine.errors import DependencyTrouble
 from engine.mailbox import LANES, Room
@@ -94,7 +94,8 @@ def open_stores(settings: Settings, redis_url: str, process: str, patience: Pati
     books = Books(database, shard=process)
     room = Room(settings.mailbox_limit, MAILBOX_BYTES)
     books_id = patience.until(books.books_id)
-    mailboxes = RedisMailboxes(redis_url, namespace=books_id, rooms={FETCH: room, CLASSIFY: room})
+    carriers = (FETCH, *(fetch_mailbox(each.name) for each in settings.fakemail_sources), CLASSIFY)
+    mailboxes = RedisMailboxes(redis_url, namespace=books_id, rooms=dict.fromkeys(carriers, room))
     return Stores(
         database=database,
         books_id=books_id,

@@ -65,12 +65,13 @@ class FakeMailClient:
         *,
         limits: Limits | None = None,
         breaker: CircuitBreaker | None = None,
+        setting: str = "FAKEMAIL_API_URL",
     ) -> None:
-        """Raise SettingsError for a URL or a token that cannot be used."""
+        """Raise SettingsError, which names `setting`, for a URL or a token that cannot be used."""
         try:
             self._connections = Connections(base_url)
         except ValueError as error:
-            raise SettingsError(f"FAKEMAIL_API_URL: {error}") from error
+            raise SettingsError(f"{setting}: {error}") from error
         self._path = quote(urlsplit(base_url).path.rstrip("/"), safe="/%")
         self._limits = limits or Limits()
         self._slots = BoundedSemaphore(self._limits.concurrency)

@@ -8,14 +8,16 @@ retries.py hold what happens in it) and safe to repeat after DependencyTrouble. 
 
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
 
 from storage import counters, feeding, retries, sources
 from storage.database import Database
 from storage.keys import email_key
 from storage.records import Attempt, Audit, BookRow, CursorMove, Look, OpenRow, SourceState
 from storage.rows import BOOK_COLUMNS, BOOK_TABLES, book_row
-from storage.statements import execute
+from storage.statements import encode_json, execute
 
 NAMED = 20
 """So many of a look's new emails are named in the log."""
@@ -131,14 +133,13 @@ class Books:
 
     # -- accounts --------------------------------------------------------------------------------------------------------
 
-    def audit(self) -> Audit:
-        """Count the books in one snapshot."""
-        return self._db.read(_audit)
+    def audit(self, source: str | None = None) -> Audit:
+        """Count the books in one snapshot, or those of one source; LookupError where there is none of that name."""
+        return self._db.read(_audit, None if source is None else self.source(source).id)
 
-    def set_unaccounted(self, count: int, now: float) -> None:
-        """Keep what the last check found in no mailbox."""
-        self._db.write(_set_meta, "unaccounted", str(count))
-        self._db.write(_set_meta, "unaccounted_at", repr(now))
+    def set_unaccounted(self, counts: Mapping[str, int], now: float) -> None:
+        """Keep what the last check found in no mailbox, by source."""
+        self._db.write(_set_unaccounted, dict(counts), now)
 
     def prune(self, now: float) -> int:
         """Forget what only the last minutes need: histograms over an hour old; how many rows."""
@@ -179,10 +180,30 @@ def _draw_books_id() -> str:
     return _meta("books_id") or drawn
 
 
-def _audit() -> Audit:
-    states = dict(execute("SELECT state, COUNT(*) FROM book GROUP BY state"))
-    retrying = execute("SELECT COUNT(*) FROM book WHERE state = 0 AND next_attempt_at IS NOT NULL")[0][0]
-    listed = execute("SELECT COALESCE(SUM(listed), 0) FROM source")[0][0]
+def _set_unaccounted(counts: dict[str, int], now: float) -> None:
+    _set_meta("unaccounted", str(sum(counts.values())))
+    _set_meta("unaccounted_at", repr(now))
+    _set_meta("unaccounted_by_source", encode_json(counts).decode())
+
+
+def _unaccounted(source_id: int | None) -> int:
+    if source_id is None:
+        return int(_meta("unaccounted") or 0)
+    ((name,),) = execute("SELECT name FROM source WHERE id = ?", [source_id])
+    counts: dict[str, int] = msgspec.json.decode(_meta("unaccounted_by_source") or "{}")
+    return counts.get(name, 0)
+
+
+def _audit(source_id: int | None) -> Audit:
+    """Of all sources by an index over the states; of one by its own entries in the books, which takes a look at each."""
+    of_source, whose = ("WHERE source = ?", [source_id]) if source_id is not None else ("", [])
+    and_source = "AND source = ?" if source_id is not None else ""
+    states = dict(execute(f"SELECT state, COUNT(*) FROM book {of_source} GROUP BY state", whose))
+    retrying = execute(
+        f"SELECT COUNT(*) FROM book WHERE state = 0 AND next_attempt_at IS NOT NULL {and_source}", whose
+    )[0][0]
+    of_row = "WHERE id = ?" if source_id is not None else ""
+    listed = execute(f"SELECT COALESCE(SUM(listed), 0) FROM source {of_row}", whose)[0][0]
     opened, results, dead, discarded, erased = (int(states.get(state, 0)) for state in range(5))
     return Audit(
         listed=int(listed),
@@ -192,7 +213,7 @@ def _audit() -> Audit:
         dead=dead,
         discarded=discarded,
         erased=erased,
-        unaccounted=int(_meta("unaccounted") or 0),
+        unaccounted=_unaccounted(source_id),
         as_of=time.time(),
     )
 

@@ -42,8 +42,9 @@ def open_source(name: str, url: str) -> SourceState:
     )
     state = find(name)
     if state.url != url:
+        setting = "FAKEMAIL_API_URL" if name == "main" else "FAKEMAIL_SOURCES"
         raise SettingsError(
-            f"FAKEMAIL_API_URL: source {name} of this database belongs to {state.url}, not to {url}: "
+            f"{setting}: source {name} of this database belongs to {state.url}, not to {url}: "
             "set that URL again, or go on with another DATA_DIR (or DATABASE_URL)"
         )
     return state

@@ -37,7 +37,7 @@ OLDEST_SYNTAX = (3, 7)
 def modules() -> list[Path]:
     """Every module of the program, the commands' start files included."""
     rooms = [path for room in RANKS for path in sorted((ROOT / room).rglob("*.py"))]
-    return [ROOT / "run.py", ROOT / "settings.py", *(ROOT / name for name in SCRIPTS), *rooms]
+    return [ROOT / "run.py", ROOT / "settings.py", ROOT / "settings_sources.py", *(ROOT / name for name in SCRIPTS), *rooms]
 
 
 def room_of(path: Path) -> str:
@@ -64,9 +64,9 @@ def imports(path: Path) -> Iterator[tuple[int, str]]:
 def breaks_direction(room: str, imported: str) -> bool:
     """Whether a module of `room` may not import this one."""
     other = imported.split(".", maxsplit=1)[0]
-    if other == "settings":
+    if other.startswith("settings"):
         return room not in KNOWS_SETTINGS
-    if room == "settings":
+    if room.startswith("settings"):
         return other in RANKS and imported != "engine.errors"
     if other not in RANKS or other == room:
         return other == ""  # relative: nobody sees at a glance where it leads

@@ -5,7 +5,7 @@ commands/front.py builds `Application(services)` and calls `serve`, which puts i
 
 import logging
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -103,7 +103,7 @@ ROUTES = (
     Route("POST", "/webhook", webhook, "Say that there is news", "webhook", {202: s.WebhookAccepted}, "public", s.WebhookRequest, any_media=True, problems=(401, 404, 429)),
     Route("POST", "/webhook/{source}", webhook, "Say that a source has news", "webhook", {202: s.WebhookAccepted}, "public", s.WebhookRequest, any_media=True, problems=(401, 404, 429)),
     Route("GET", "/notifications", system.notifications, "Webhooks that were accepted", "webhook", {200: s.NotificationPage}, query=s.NotificationQuery),
-    Route("POST", "/setup", system.setup, "Watch and subscribe at FakeMail", "webhook", {200: s.SetupAnswer}, "full", s.SetupRequest, s.SourceQuery, problems=(404,)),
+    Route("POST", "/setup", system.setup, "Watch and subscribe at FakeMail", "webhook", {200: s.SetupAnswer}, "full", s.SetupRequest, s.SourceQuery, problems=(404, 409)),
     Route("GET", "/results", results.all_results, "All results", "results", {200: s.ResultPage}, query=s.PageQuery),
     Route("GET", "/results/{email_id}", results.one_result, "One email's result", "results", {200: s.ResultAnswer}, query=s.ResultQuery, problems=(404, 409)),
     Route("POST", "/classify", results.classify, "Classify without storing", "results", {200: s.ClassifyAnswer}, "full", s.ClassifyRequest, acts=False),
@@ -124,7 +124,7 @@ ROUTES = (
     Route("GET", "/review", review.review, "What a person should look at", "rules and models", {200: n.ReviewPage}, query=n.ReviewQuery),
     Route("GET", "/stats", figures.stats, "Figures", "figures", {200: t.Stats}),
     Route("GET", "/stats/timeseries", figures.timeseries, "Figures over time", "figures", {200: t.Timeseries}, query=t.TimeseriesQuery),
-    Route("GET", "/audit", system.audit, "The books", "figures", {200: t.AuditAnswer}),
+    Route("GET", "/audit", system.audit, "The books", "figures", {200: t.AuditAnswer}, query=s.SourceQuery, problems=(404,)),
     Route("GET", "/metrics", system.metrics, "Metrics for Prometheus", "figures", {200: None}, "metrics", media=system.METRICS_MEDIA),
     Route("GET", "/actors", system.actors, "Supervision tree", "actors", {200: t.ActorsAnswer}),
     Route("POST", "/actors/pause", system.pause, "Pause all nodes", "actors", {200: t.ControlAnswer}, "full"),
@@ -137,7 +137,7 @@ ROUTES = (
     Route("DELETE", "/dead-letters/{letter_id}", dead_letters.discard, "Discard one", "dead letters", {204: None}, "full", problems=(404, 409)),
     Route("POST", "/dead-letters/{letter_id}/replay", dead_letters.replay_one, "Replay one", "dead letters", {200: t.ReplayAnswer}, "full", problems=(404, 409)),
     Route("POST", "/erase", erasing.erase, "Erase a sender", "emails", {200: t.EraseAnswer}, "full", t.EraseRequest, acts=False),
-    Route("POST", "/resync", tasks.resync, "List the history again", "long work", {202: t.TaskItem}, "full", t.ResyncRequest, s.SourceQuery, problems=(404,)),
+    Route("POST", "/resync", tasks.resync, "List the history again", "long work", {202: t.TaskItem}, "full", t.ResyncRequest, s.SourceQuery, problems=(404, 409)),
     Route("GET", "/tasks", tasks.all_tasks, "All long work", "long work", {200: t.TaskPage}, query=t.TaskQuery),
     Route("GET", "/tasks/{task_id}", tasks.one_task, "How far it is", "long work", {200: t.TaskItem}, problems=(404,)),
     Route("DELETE", "/tasks/{task_id}", tasks.cancel, "Cancel it", "long work", {200: t.TaskItem}, "full", problems=(404, 409)),
@@ -206,11 +206,11 @@ class Application(App):
         gevent.spawn(self.push, server)
         return server
 
-    def use(self, access: Access, secrets: str) -> None:
-        """Other tokens and webhook secrets from now on."""
+    def use(self, access: Access, secrets: Mapping[str, str]) -> None:
+        """Other tokens, and other webhook secrets of each source, from now on."""
         self.services.access = access
         self.services.sources = {
-            name: replace(source, secrets=secrets) for name, source in self.services.sources.items()
+            name: replace(source, secrets=secrets[name]) for name, source in self.services.sources.items()
         }
         self.gate.use(access)
 

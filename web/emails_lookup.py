@@ -6,13 +6,13 @@ Used by the handlers of /results/{id} and /emails/{id}. Relies on the books, whi
 import time
 from typing import Any
 
+from actors.bodies import MAIN
 from actors.events import readable_id, timestamp
 from storage.keys import shown_key
 from storage.records import BookRow
 from web.dispatch import Call
 from web.problems import Problem, retry_after
 
-MAIN = "main"
 QUEUED_RETRY_S = 1.0
 WHY = {
     "queued": "it waits for its turn",

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from actors.bodies import CLASSIFY, FETCH
+from actors.bodies import CLASSIFY, fetch_mailbox
 from actors.events import timestamp
 from engine.mailbox import LANES, Depth
 from storage.records import LABELS
@@ -44,7 +44,7 @@ class Figures:
     def _make(self) -> dict[str, Any]:
         services = self.services
         stored = services.results.stats(time.time())
-        depths = {name: services.mailboxes.depths(name) for name in (FETCH, CLASSIFY)}
+        depths = {name: services.mailboxes.depths(name) for name in (*map(fetch_mailbox, services.sources), CLASSIFY)}
         workers = _workers(services.mailboxes.alive())
         known = {name: at for name, at in stored.last_history_id.items() if at}
         return {

@@ -7,6 +7,7 @@ canary comes through the mailboxes (connected, but not consuming), that is unhea
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -21,6 +22,7 @@ KEEP_S, KEEP_FAKEMAIL_S = 0.5, 5.0
 PATIENCE_S = 1.5
 HEALTHY, DEGRADED, UNHEALTHY = "healthy", "degraded", "unhealthy"
 CANARY_LATE_S = 30.0
+COMPONENTS = ("redis", "database", "fakemail", "actors")
 VITAL = ("redis", "actors")
 
 
@@ -40,7 +42,7 @@ class Health:
         checks: dict[str, tuple[Callable[[], float], float]] = {
             "redis": (services.mailboxes.ping, KEEP_S),
             "database": (services.database.ping, KEEP_S),
-            "fakemail": (self._fakemail, KEEP_FAKEMAIL_S),
+            **{_of(name): (partial(self._account, name), KEEP_FAKEMAIL_S) for name in services.sources},
             "actors": (self._actors, KEEP_S),
         }
         self.probes = {name: Probe(check, keep=keep, patience=PATIENCE_S) for name, (check, keep) in checks.items()}
@@ -51,7 +53,9 @@ class Health:
         """Name → status, latency in milliseconds, reason."""
         for probe in self.probes.values():
             probe.start()
-        found = {name: _component(*probe.latest()) for name, probe in self.probes.items()}
+        each = {name: _component(*probe.latest()) for name, probe in self.probes.items()}
+        accounts = {name: each[_of(name)] for name in self.services.sources}
+        found = {name: accounts_together(accounts) if name == "fakemail" else each[name] for name in COMPONENTS}
         for name, reason in self.waits.items():
             if name in found and found[name]["status"] == HEALTHY:  # a lock or a full disk stops writers alone
                 found[name] |= {"status": DEGRADED, "reason": reason}
@@ -79,11 +83,10 @@ class Health:
         _, error = self.probes["redis"].latest()
         return None if error is None else _reason(error)
 
-    def _fakemail(self) -> float:
-        """Ask each account where it stands, as every look does."""
+    def _account(self, name: str) -> float:
+        """Ask an account where it stands, as every look does."""
         began = time.perf_counter()
-        for source in self.services.sources.values():
-            source.client.watch()
+        self.services.sources[name].client.watch()
         return time.perf_counter() - began
 
     def _actors(self) -> float:
@@ -99,6 +102,23 @@ class Health:
         if not sum(int(info.get("workers") or 0) for info in alive.values()):
             raise Unwell("no classifier is running")
         return time.perf_counter() - began
+
+
+def accounts_together(accounts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The component `fakemail`: of one account as it is; of several, unhealthy where all are away, degraded where some are."""
+    if len(accounts) == 1:
+        return dict(next(iter(accounts.values())))
+    away = [name for name, each in accounts.items() if each["status"] != HEALTHY]
+    latencies = [each["latency_ms"] for each in accounts.values() if each["latency_ms"] is not None]
+    together: dict[str, Any] = {"status": HEALTHY, "latency_ms": max(latencies, default=None)}
+    if away:
+        reason = "; ".join(f"{name}: {accounts[name]['reason']}" for name in away)
+        together |= {"status": UNHEALTHY if len(away) == len(accounts) else DEGRADED, "reason": reason[:300]}
+    return {**together, "sources": {name: dict(each) for name, each in accounts.items()}}
+
+
+def _of(source: str) -> str:
+    return f"fakemail:{source}"
 
 
 def overall(components: Mapping[str, Mapping[str, Any]]) -> str:

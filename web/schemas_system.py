@@ -141,12 +141,21 @@ class ControlAnswer(msgspec.Struct):
     workers: int | None
 
 
-class Component(msgspec.Struct):
-    """One part of the system; `reason` says what is wrong with it."""
+class SourceComponent(msgspec.Struct):
+    """One FakeMail account."""
 
     status: Status
     latency_ms: float | None = None
     reason: str | None = None
+
+
+class Component(msgspec.Struct):
+    """One part of the system; `reason` says what is wrong with it. `sources`: of `fakemail`, where there are several."""
+
+    status: Status
+    latency_ms: float | None = None
+    reason: str | None = None
+    sources: dict[str, SourceComponent] | msgspec.UnsetType = msgspec.UNSET
 
 
 class HealthAnswer(msgspec.Struct):

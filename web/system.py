@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from actors.bodies import MAIN
 from actors.events import message, readable_id, timestamp
 from engine.mailbox import Depth
 from fakemail.egress import EgressRefused
@@ -48,8 +49,11 @@ def metrics(call: Call) -> Answer:
 
 
 def audit(call: Call) -> dict[str, Any]:
-    """The books in one snapshot; `unaccounted` must be 0."""
-    found = call.services.books.audit()
+    """The books in one snapshot, or with `source` those of one account; `unaccounted` must be 0."""
+    try:
+        found = call.services.books.audit(call.query.source)
+    except LookupError:
+        raise _no_source(call, call.query.source) from None
     return {
         "listed": found.listed,
         "results": found.results,
@@ -156,32 +160,48 @@ def _control(call: Call) -> dict[str, Any]:
 def setup(call: Call) -> dict[str, Any]:
     """Have FakeMail watch the account and notify this URL from now on; kept across restarts."""
     source = the_source(call, call.query.source)
-    url = _webhook_url(call)
+    url = _webhook_url(call, source.name)
     history_id = source.client.watch()
     source.client.subscribe(url)
-    call.services.desired.set("setup", {"webhook_url": url, "source": source.name})
+    call.services.desired.set(setup_name(source.name), {"webhook_url": url, "source": source.name})
     return {"status": "ok", "source": source.name, "webhook_url": url, "history_id": history_id}
 
 
-def _webhook_url(call: Call) -> str:
-    """A URL that may be called; one without a path means its /webhook."""
+def setup_name(source: str) -> str:
+    """Under which desired state the /setup of a source is kept."""
+    return "setup" if source == MAIN else f"setup:{source}"
+
+
+def _webhook_url(call: Call, source: str) -> str:
+    """A URL that may be called; one without a path means its /webhook, and /webhook of a source that is not `main` its own."""
     text: str = call.body.webhook_url
     try:
         call.services.egress.check(text)
     except EgressRefused as refused:
         wrong = {"field": "webhook_url", "message": str(refused)}
         raise Problem(422, f"webhook_url: {refused}", errors=[wrong]) from None
-    return text if urlsplit(text).path not in ("", "/") else text.rstrip("/") + "/webhook"
+    if urlsplit(text).path in ("", "/"):
+        text = text.rstrip("/") + "/webhook"
+    bare = urlsplit(text).path.rstrip("/") == "/webhook" and not urlsplit(text).query
+    return f"{text.rstrip('/')}/{source}" if bare and source != MAIN else text
 
 
 def the_source(call: Call, name: str | None) -> SourceConfig:
     """The source that is named, else `main`, else the only one; Problem 404 or 409."""
     sources = call.services.sources
     if name is None:
-        name = "main" if "main" in sources or len(sources) != 1 else next(iter(sources))
+        if MAIN not in sources and len(sources) > 1:
+            raise Problem(
+                409, f"say which source with ?source= ({', '.join(sorted(sources))})", sources=sorted(sources)
+            )
+        name = MAIN if MAIN in sources else next(iter(sources))
     if name not in sources:
-        raise Problem(404, f"there is no source {name[:100]!r}", sources=sorted(sources))
+        raise _no_source(call, name)
     return sources[name]
+
+
+def _no_source(call: Call, name: str) -> Problem:
+    return Problem(404, f"there is no source {name[:100]!r}", sources=sorted(call.services.sources))
 
 
 def notifications(call: Call) -> Answer:

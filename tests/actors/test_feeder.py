@@ -6,7 +6,7 @@ import time
 import pytest
 from gevent.event import Event
 
-from actors.bodies import FETCH, FetchBody, decode
+from actors.bodies import FETCH, FetchBody, decode, fetch_mailbox
 from actors.feeder import Feeder
 from engine.events import Bus
 from engine.mailbox import Room
@@ -113,3 +113,55 @@ def test_bytes_count_too(started, mailboxes, books, enter):
     bell.set()
     eventually(lambda: not bell.is_set())
     assert depth(mailboxes) == first < 250
+
+
+def test_a_first_sync_of_100_000_does_not_hold_up_the_live_mail_of_another_source(started, mailboxes, books):
+    noisy, quiet = books.open_source("noisy", "http://noisy"), books.open_source("quiet", "http://quiet")
+    for lane in ("low", "normal"):
+        for start in range(0, 50_000, 2_000):
+            ids = [f"{lane}{number}" for number in range(start, start + 2_000)]
+            books.enter(noisy, ids, Look("start", time.time()), lane=lane)
+    mailboxes.rooms.update(dict.fromkeys(("fetch.noisy", "fetch.quiet"), Room(100)))
+    bell = Event()
+    started(Feeder, name="feeder", bus=Bus(), store=mailboxes, books=books, room=Room(100), bell=bell, tick=60.0)
+    bell.set()
+    eventually(lambda: mailboxes.depths(fetch_mailbox("noisy"))["normal"].messages > 0)
+    books.enter(quiet, ["live"], Look("notification", time.time(), notified_at=time.time()), lane="normal")
+    bell.set()
+    eventually(lambda: mailboxes.depths(fetch_mailbox("quiet"))["normal"].messages == 1, seconds=1.0)
+    assert sum(each.messages for each in mailboxes.depths(fetch_mailbox("noisy")).values()) <= 110
+
+
+def test_sources_take_turns_batch_by_batch(started, mailboxes, books):
+    one, two = books.open_source("one", "http://one"), books.open_source("two", "http://two")
+    fed = []
+    feed = mailboxes.feed
+
+    def note(mailbox, envelopes, **options):
+        fed.append((mailbox, len(envelopes)))
+        return feed(mailbox, envelopes, **options)
+
+    mailboxes.feed = note
+    for source in (one, two):
+        for start in (0, 2_000):
+            ids = [str(number) for number in range(start, start + 2_000)]
+            books.enter(source, ids, Look("poll", time.time()), lane="normal")
+    bell = Event()
+    started(Feeder, name="feeder", bus=Bus(), store=mailboxes, books=books, room=Room(10_000), bell=bell, tick=60.0)
+    bell.set()
+    eventually(lambda: sum(count for _, count in fed) == 8_000)
+    assert [mailbox for mailbox, _ in fed] == ["fetch.one", "fetch.two"] * 4
+
+
+def test_what_is_open_of_a_source_that_nobody_serves_waits_in_the_books(started, enter, mailboxes, books):
+    books.enter(books.open_source("former", "http://former"), ["old"], Look("poll", time.time()), lane="normal")
+    enter(1)
+    bell = Event()
+    started(
+        Feeder, name="feeder", bus=Bus(), store=mailboxes, books=books, room=Room(100), bell=bell, tick=60.0,
+        served={"main"},
+    )  # fmt: skip
+    bell.set()
+    eventually(lambda: depth(mailboxes) == 1)
+    assert mailboxes.depths(fetch_mailbox("former"))["normal"].messages == 0
+    assert books.audit("former").queued == 1

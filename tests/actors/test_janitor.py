@@ -96,9 +96,9 @@ def test_open_rows_that_no_mailbox_holds_are_unaccounted_and_fed_again(janitor, 
     seen = []
     set_unaccounted = books.set_unaccounted
 
-    def note(count, now):
-        set_unaccounted(count, now)
-        seen.append(count)
+    def note(counts, now):
+        set_unaccounted(counts, now)
+        seen.append(sum(counts.values()))
 
     books.set_unaccounted = note
     janitor(suspect_age=0.3)
@@ -116,8 +116,8 @@ def test_what_is_in_hand_is_not_unaccounted(janitor, books, mailboxes):
     mailboxes.take(FETCH, "node/alive/f", count=1, max_bytes=10**6, block=0)
     seen = []
 
-    def note(count, _now):
-        seen.append(count)
+    def note(counts, _now):
+        seen.append(sum(counts.values()))
 
     books.set_unaccounted = note
     janitor(suspect_age=0.2)

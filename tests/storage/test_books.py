@@ -202,8 +202,21 @@ def test_suspects_are_open_fed_and_not_waiting_and_can_be_fed_again(books):
 
 
 def test_what_was_unaccounted_stays_in_the_audit(books):
-    books.set_unaccounted(3, 1.0)
+    books.set_unaccounted({"main": 3}, 1.0)
     assert books.audit().unaccounted == 3
+
+
+def test_each_source_has_books_of_its_own(books):
+    other = books.open_source("other", URL)
+    enter(books, ["a", "b"])
+    enter(books, ["a"], source=other)
+    books.set_unaccounted({"other": 1}, 1.0)
+    main, second, both = books.audit("main"), books.audit("other"), books.audit()
+    assert (main.listed, main.queued, main.unaccounted) == (2, 2, 0)
+    assert (second.listed, second.queued, second.unaccounted) == (1, 1, 1)
+    assert (both.listed, both.queued, both.unaccounted) == (3, 3, 1)
+    with pytest.raises(LookupError):
+        books.audit("nobody")
 
 
 def test_the_same_id_of_two_sources_is_two_emails(books):

@@ -17,11 +17,14 @@ from web.services import SourceConfig
 class Account:
     """A FakeMail that is there."""
 
+    def __init__(self):
+        self.told = []
+
     def watch(self):
         return 1
 
     def subscribe(self, webhook_url):
-        """As asked."""
+        self.told.append(webhook_url)
 
     def classify(self, subject, body):
         return "unknown", 0.5
@@ -130,7 +133,7 @@ def test_connected_but_not_consuming_is_unhealthy(system, monkeypatch):
     now = time.monotonic()
     system.services.pulse.waiting_since = now - 100
     monkeypatch.setattr(system.app.health, "well_since", now - 100)
-    for name in ("redis", "database", "fakemail", "actors"):
+    for name in ("redis", "database", "fakemail:main", "actors"):
         monkeypatch.setattr(system.app.health.probes[name], "latest", lambda: (0.001, None))
     reply = system.client.get("/health")
     assert (reply.status, reply.json["components"]["actors"]["status"]) == (503, "unhealthy")
@@ -143,7 +146,7 @@ def test_a_canary_is_not_missed_while_a_dependency_is_away_or_just_back(system, 
     system.services.pulse.waiting_since = time.monotonic() - 100
     monkeypatch.setattr(system.app.health, "well_since", time.monotonic() - 100)
     assert system.client.get("/health").json["components"]["fakemail"]["status"] == "unhealthy"
-    for name in ("redis", "database", "fakemail", "actors"):
+    for name in ("redis", "database", "fakemail:main", "actors"):
         monkeypatch.setattr(system.app.health.probes[name], "latest", lambda: (0.001, None))
     assert system.client.get("/health").json["status"] == "healthy"
 
@@ -159,3 +162,31 @@ def test_what_actors_wait_for_is_not_well_although_it_answers(system):
     system.services.mailboxes.beat("node/front", {**HEARTBEAT, "actors": actors}, ttl=60)
     database = system.client.get("/health").json["components"]["database"]
     assert (database["status"], database["reason"]) == ("degraded", "actors wait: database is locked")
+
+
+def test_of_several_accounts_the_one_that_is_away_is_named(system):
+    absent = Account()
+    absent.watch = away
+    system.services.sources = {name: SourceConfig(name, "x", Account()) for name in ("main", "sales", "support")}
+    system.services.sources["sales"] = SourceConfig("sales", "x", absent)
+    client = WsgiClient(Application(system.services))
+    body = client.get("/health").json
+    found = body["components"]["fakemail"]
+    assert (body["status"], found["status"]) == ("degraded", "degraded")
+    assert found["reason"] == "sales: connection refused"
+    assert {name: each["status"] for name, each in found["sources"].items()} == {
+        "main": "healthy",
+        "sales": "unhealthy",
+        "support": "healthy",
+    }
+
+
+def test_an_account_that_hangs_does_not_hide_how_the_others_are(system):
+    hanging = Account()
+    hanging.watch = hang
+    system.services.sources = {"main": SourceConfig("main", "x", Account()), "b": SourceConfig("b", "x", hanging)}
+    client = WsgiClient(Application(system.services))
+    began = time.monotonic()
+    sources = client.get("/health").json["components"]["fakemail"]["sources"]
+    assert time.monotonic() - began < PATIENCE_S + 0.7
+    assert [sources[name]["status"] for name in ("main", "b")] == ["healthy", "unhealthy"]

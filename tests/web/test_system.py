@@ -7,7 +7,11 @@ import pytest
 
 from actors.events import encode_event
 from storage.records import Look, Notification
+from tests.web.test_health import Account
 from tests.web.test_results import publish
+from tests.web.wsgi_client import WsgiClient
+from web.app import Application
+from web.services import SourceConfig
 
 
 def test_actors_shows_the_tree_of_every_node(system):
@@ -55,6 +59,41 @@ def test_the_audit_is_balanced(system):
     )
     assert audit["unaccounted"] == 0
     assert audit["as_of"].endswith("Z")
+
+
+def with_sources(system, **clients):
+    """A client of the same system with other sources, all in the books."""
+    for name in clients:
+        system.services.books.open_source(name, f"http://{name}" if name != "main" else "http://127.0.0.1:1")
+    system.services.sources = {name: SourceConfig(name, "x", client) for name, client in clients.items()}
+    return WsgiClient(Application(system.services))
+
+
+def test_each_source_has_an_audit_of_its_own(system):
+    client = with_sources(system, main=Account(), sales=Account())
+    system.enter("a", "b")
+    system.enter("a", source=system.services.books.source("sales"))
+    assert [client.get(f"/audit{query}").json["listed"] for query in ("", "?source=main", "?source=sales")] == [3, 2, 1]
+    assert client.get("/audit?source=nobody").status == 404
+
+
+def test_setup_subscribes_one_source_at_its_own_webhook(system):
+    client = with_sources(system, main=Account(), sales=Account())
+    reply = client.post("/setup?source=sales", {"webhook_url": "http://127.0.0.1:8005/webhook"})
+    assert reply.json["webhook_url"] == "http://127.0.0.1:8005/webhook/sales"
+    assert system.services.sources["sales"].client.told == ["http://127.0.0.1:8005/webhook/sales"]
+    assert system.services.sources["main"].client.told == []
+    assert system.services.desired.get("setup:sales")["webhook_url"] == "http://127.0.0.1:8005/webhook/sales"
+    assert client.post("/setup", {"webhook_url": "http://127.0.0.1:8005"}).json["source"] == "main"
+
+
+def test_where_none_is_called_main_a_source_must_be_named(system):
+    client = with_sources(system, sales=Account(), support=Account())
+    for call in (("/setup", {"webhook_url": "http://127.0.0.1"}), ("/resync", {"from": "beginning"})):
+        reply = client.post(*call)
+        assert (reply.status, reply.json["sources"]) == (409, ["sales", "support"])
+    assert client.post("/resync?source=support", {"from": 0}).json["params"] == {"source": "support", "from": 0}
+    assert client.post("/resync?source=main", {"from": 0}).status == 404
 
 
 def test_notifications_say_what_they_led_to(system):

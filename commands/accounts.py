@@ -1,0 +1,129 @@
+"""The FakeMail accounts that a front follows: each source with its client, its secrets and the URL by which it notifies us.
+
+Made by commands/front.py from the settings. FAKEMAIL_API_URL (else our own simulator) is the source `main`, FAKEMAIL_SOURCES names others.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fakemail.client import FakeMailClient, Limits
+from fakemail.unset import NoFakeMail
+from settings import Settings
+from settings_sources import MAIN, SourceSetting
+from storage.books import Books
+from storage.desired import Desired
+from storage.records import SourceState
+from web.services import SourceConfig
+from web.system import setup_name
+
+log = logging.getLogger(__name__)
+
+OWN_SIMULATOR = "simulator:"
+"""What a source is bound to when our own simulator plays FakeMail: its port may change."""
+
+
+@dataclass
+class Account:
+    """One source. `url` None: there is no FakeMail at all."""
+
+    name: str
+    url: str | None
+    client: FakeMailClient | NoFakeMail
+    secrets: str  # space-separated; none: signatures are not asked for
+    webhook_url: str
+
+    def use(self, token: str | None, secrets: str) -> None:
+        """Another token and other webhook secrets from now on."""
+        self.secrets = secrets
+        if isinstance(self.client, FakeMailClient):
+            self.client.use_token(token)
+
+    def subscriber(self, desired: Desired) -> Callable[[], None]:
+        """What subscribes with the URL of this source's last /setup, else with the one of the settings."""
+
+        def subscribe() -> None:
+            setup = desired.get(setup_name(self.name)) or {}
+            self.client.subscribe(setup.get("webhook_url") or self.webhook_url)
+
+        return subscribe
+
+    def config(self) -> SourceConfig:
+        """What the web knows of it."""
+        return SourceConfig(self.name, self.url or "", self.client, self.secrets)
+
+    @property
+    def is_held_back(self) -> bool:
+        """Calls are not made just now, since they fail."""
+        return isinstance(self.client, FakeMailClient) and self.client.breaker.state(time.monotonic()) != "closed"
+
+
+def names(settings: Settings) -> tuple[str, ...]:
+    """The sources that are configured here, `main` first; where nothing is, `main` is our own simulator, or nobody."""
+    found = tuple(each.name for each in settings.fakemail_sources)
+    return found if found and not settings.fakemail_api_url else (MAIN, *found)
+
+
+def open_sources(books: Books, settings: Settings) -> tuple[SourceState, ...]:
+    """Find or make the rows of all sources; SettingsError where one belongs to another account."""
+    further = {each.name: each.url for each in settings.fakemail_sources}
+    return tuple(
+        books.open_source(name, further.get(name) or settings.fakemail_api_url or OWN_SIMULATOR)
+        for name in names(settings)
+    )
+
+
+def accounts(settings: Settings, own_url: str) -> dict[str, Account]:
+    """All accounts; `own_url` is where this process is reached from this machine."""
+    further = {each.name: each for each in settings.fakemail_sources}
+    return {
+        name: _further(further[name], settings, own_url) if name in further else _main(settings, own_url)
+        for name in names(settings)
+    }
+
+
+def credentials(settings: Settings) -> dict[str, tuple[str | None, str]]:
+    """Name → token and webhook secrets, as SIGHUP reads them again."""
+    found: dict[str, tuple[str | None, str]] = {
+        each.name: (each.token, _secrets(settings, each)) for each in settings.fakemail_sources
+    }
+    return {MAIN: (_main_token(settings), " ".join(settings.webhook_secret)), **found}
+
+
+def _main(settings: Settings, own_url: str) -> Account:
+    own = f"{own_url}/simulator" if settings.with_simulator else None
+    url = settings.fakemail_api_url or own
+    client = (
+        FakeMailClient(url, _main_token(settings), limits=Limits(max_body_bytes=settings.max_body_bytes))
+        if url
+        else NoFakeMail()
+    )
+    return Account(MAIN, url, client, " ".join(settings.webhook_secret), _webhook_base(settings, own_url))
+
+
+def _main_token(settings: Settings) -> str | None:
+    """What FakeMail, or our own simulator behind our own door, wants to see."""
+    return settings.fakemail_api_token if settings.fakemail_api_url else settings.api_token
+
+
+def _further(source: SourceSetting, settings: Settings, own_url: str) -> Account:
+    limits = Limits(max_body_bytes=settings.max_body_bytes)
+    client = FakeMailClient(
+        source.url, source.token, limits=limits, setting=f"FAKEMAIL_SOURCES: source {source.name}: url"
+    )
+    webhook_url = source.webhook_url or _beside(_webhook_base(settings, own_url), source.name)
+    return Account(source.name, source.url, client, _secrets(settings, source), webhook_url)
+
+
+def _secrets(settings: Settings, source: SourceSetting) -> str:
+    """Its own, else those of WEBHOOK_SECRET: no source is open because it was forgotten."""
+    return " ".join(source.webhook_secret or settings.webhook_secret)
+
+
+def _webhook_base(settings: Settings, own_url: str) -> str:
+    return settings.webhook_url or f"{own_url}/webhook"
+
+
+def _beside(webhook: str, name: str) -> str:
+    return webhook if name == MAIN else f"{webhook.rstrip('/')}/{name}"

@@ -1,0 +1,117 @@
+"""FAKEMAIL_SOURCES: several FakeMail accounts, as JSON or as the path of a JSON file: name → url, token, webhook_secret.
+
+Read by settings.py alone. Whatever is wrong is one line that names the source and the field, and never shows a secret.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.errors import SettingsError
+
+MAIN = "main"
+"""The source of FAKEMAIL_API_URL, and of whoever names none."""
+
+NAME = re.compile(r"[a-z0-9_-]{1,32}")
+FIELDS = ("url", "token", "token_file", "webhook_secret", "webhook_secret_file", "webhook_url")
+
+Check = Callable[[str], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSetting:
+    """One account. `webhook_url` is where this source shall notify us; none: /webhook/NAME beside WEBHOOK_URL."""
+
+    name: str
+    url: str
+    token: str | None = None
+    webhook_secret: tuple[str, ...] = ()
+    webhook_url: str | None = None
+
+    def secrets(self) -> tuple[str, ...]:
+        """What must never be shown."""
+        return (*([self.token] if self.token else []), *self.webhook_secret)
+
+
+def parse_sources(text: str, *, url: Check, token: Check, secrets: Check) -> tuple[SourceSetting, ...]:
+    """The accounts in their order; the checks are those of the settings for one account. SettingsError with one line."""
+    inline = text.startswith("{")
+    folder = Path.cwd() if inline else Path(text).parent
+    checks = {"url": url, "token": token, "webhook_secret": secrets, "webhook_url": url}
+    found = _document(text if inline else _file(text))
+    return tuple(_source(name, fields, folder, checks) for name, fields in found.items())
+
+
+def _file(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or type(error).__name__
+        raise SettingsError(
+            f"FAKEMAIL_SOURCES must be JSON or the path of a JSON file, which cannot be read ({reason})"
+        ) from None
+
+
+def _document(text: str) -> dict[str, Any]:
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        names = [name for name, _ in pairs]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise SettingsError(f"FAKEMAIL_SOURCES names {twice[0][:40]!r} twice")
+        return dict(pairs)
+
+    try:
+        found = json.loads(text, object_pairs_hook=unique)
+    except ValueError as error:
+        place = f" (line {error.lineno}, column {error.colno})" if isinstance(error, json.JSONDecodeError) else ""
+        raise SettingsError(f"FAKEMAIL_SOURCES is no JSON{place}") from None
+    if not isinstance(found, dict) or not found:
+        raise SettingsError(
+            'FAKEMAIL_SOURCES must be an object with at least one source: {"sales": {"url": "https://…"}}'
+        )
+    return found
+
+
+def _source(name: str, fields: Any, folder: Path, checks: Mapping[str, Check]) -> SourceSetting:
+    if not NAME.fullmatch(name):
+        raise SettingsError(f"FAKEMAIL_SOURCES: {name[:40]!r} is no name: 1 to 32 of a-z, 0-9, _ and -")
+    if not isinstance(fields, dict):
+        raise _wrong(name, "", 'must be an object such as {"url": "https://…"}')
+    if unknown := sorted(set(fields) - set(FIELDS)):
+        raise _wrong(name, unknown[0][:40], f"is unknown; there are {', '.join(FIELDS)}")
+    values = {field: _value(name, field, fields, folder, check) for field, check in checks.items()}
+    if not values["url"]:
+        raise _wrong(name, "url", "is missing")
+    return SourceSetting(name, values["url"], values["token"], values["webhook_secret"] or (), values["webhook_url"])
+
+
+def _value(name: str, field: str, fields: Mapping[str, Any], folder: Path, check: Check) -> Any:
+    """A field, or what its file says, checked; None where there is none, or an empty one."""
+    path = fields.get(f"{field}_file")
+    if path is not None and fields.get(field) is not None:
+        raise _wrong(name, field, f"is given twice: here and as {field}_file")
+    value = fields.get(field) if path is None else _secret_file(name, field, path, folder)
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str):
+        raise _wrong(name, field, "must be a string")
+    try:
+        return check(value.strip())
+    except ValueError as error:
+        raise _wrong(name, field, str(error)) from None
+
+
+def _secret_file(name: str, field: str, path: Any, folder: Path) -> str:
+    if not isinstance(path, str):
+        raise _wrong(name, f"{field}_file", "must be a path")
+    try:
+        return (folder / path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        raise _wrong(name, f"{field}_file", f"cannot be read ({type(error).__name__})") from None
+
+
+def _wrong(name: str, field: str, text: str) -> SettingsError:
+    return SettingsError(f"FAKEMAIL_SOURCES: source {name}: {f'{field} ' if field else ''}{text}")
