@@ -7,7 +7,9 @@ All calls share one circuit breaker, and the pause that a 429 asks for.
 
 import json
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import zip_longest
 from typing import NoReturn, TypeVar
 from urllib.parse import quote, urlsplit
 
@@ -27,6 +29,7 @@ from fakemail.answers import (
 )
 from fakemail.breaker import CircuitBreaker, Refused
 from fakemail.listing import Listing, read_listing
+from fakemail.pipeline import NotPlain, Pipelining
 from fakemail.spool import Spool
 from fakemail.transport import Answer, Connections, Patience, TooLarge, TransportError, Unreachable
 
@@ -75,6 +78,7 @@ class FakeMailClient:
         self._path = quote(urlsplit(base_url).path.rstrip("/"), safe="/%")
         self._limits = limits or Limits()
         self._slots = BoundedSemaphore(self._limits.concurrency)
+        self._pipelining = Pipelining()
         self.breaker = breaker or CircuitBreaker()
         self.use_token(token)
 
@@ -130,16 +134,18 @@ class FakeMailClient:
     def get_emails(self, email_ids: Sequence[str]) -> list[RemoteEmail | Exception | None]:
         """All of them, a few at a time, in the order asked; what `get_email` would raise stands in its place."""
         results: list[RemoteEmail | Exception | None] = [None] * len(email_ids)
-        todo = iter(enumerate(email_ids))
+        todo = deque(range(len(email_ids)))
+        connections = self._pipelining.connections(self._limits.concurrency)
 
         def work() -> None:
-            for place, email_id in todo:
-                try:
-                    results[place] = self.get_email(email_id)
-                except Exception as error:  # noqa: BLE001 - it is handed over as this id's result
-                    results[place] = error
+            while todo:
+                share = min(len(todo), self._pipelining.share(len(email_ids), connections))
+                places = [todo.popleft() for _ in range(share)]
+                together = self._get_together([email_ids[place] for place in places])
+                for place, email in zip_longest(places, together):
+                    results[place] = email or self._tried(email_ids[place])
 
-        workers = [gevent.spawn(work) for _ in range(min(self._limits.concurrency, len(email_ids)))]
+        workers = [gevent.spawn(work) for _ in range(min(connections, len(email_ids)))]
         try:
             gevent.joinall(workers, raise_error=True)
         finally:
@@ -149,6 +155,34 @@ class FakeMailClient:
     def close(self) -> None:
         """Close the idle connections."""
         self._connections.close()
+
+    def _get_together(self, email_ids: Sequence[str]) -> list[RemoteEmail | None]:
+        """These emails in one go, as far as they come well; where there is None, or no more, they must be asked for alone."""
+        emails: list[RemoteEmail | None] = []
+        if len(email_ids) == 1 or not all(email_ids) or self.breaker.state(time.monotonic()) != "closed":
+            return emails
+
+        def take(body: bytes | None) -> None:
+            try:
+                email_id = email_ids[len(emails)]
+                emails.append(None if body is None else read_email(body, email_id, self._limits.max_body_bytes))
+            except (Garbled, Permanent, IndexError) as error:
+                raise NotPlain from error
+
+        requests = [self._request("GET", "/email/" + encode_id(email_id)) for email_id in email_ids]
+        limit = self._limits.max_email_bytes
+        if self._slots.acquire(blocking=False):
+            try:
+                self._connections.ask_together(lambda sock: self._pipelining.ask(sock, requests, take, limit))
+            finally:
+                self._slots.release()
+        return emails
+
+    def _tried(self, email_id: str) -> RemoteEmail | Exception | None:
+        try:
+            return self.get_email(email_id)
+        except Exception as error:  # noqa: BLE001 - it is handed over as this id's result
+            return error
 
     def _get_email(self, email_id: str) -> RemoteEmail | None:
         request = self._request("GET", "/email/" + encode_id(email_id))

@@ -196,6 +196,17 @@ class Connections:
         assert answer is not None
         return answer
 
+    def ask_together(self, ask: Callable[[gsocket.socket], bool]) -> None:
+        """Have `ask` use an idle connection, if there is one, in its own way; it says whether that is fit for more."""
+        sock = self._reuse()
+        if sock is None:
+            return
+        keep = False
+        try:
+            keep = ask(sock)
+        finally:
+            self._put_away(sock, keep=keep)
+
     def close(self) -> None:
         """Close what is idle, now and from now on."""
         self._closed = True
@@ -271,12 +282,15 @@ class Connections:
                 return None
             raise BrokenAnswer(f"the connection broke: {error}") from error
         finally:
-            if keep and not self._closed:
-                self._keep(sock)
-            else:
-                with contextlib.suppress(OSError):
-                    sock.close()
+            self._put_away(sock, keep=keep)
         return answer
+
+    def _put_away(self, sock: gsocket.socket, *, keep: bool) -> None:
+        if keep and not self._closed:
+            self._keep(sock)
+        else:
+            with contextlib.suppress(OSError):
+                sock.close()
 
 
 def _answer(max_bytes: int, spooled: bool) -> Answer:
