@@ -21,6 +21,9 @@ from benchmarks.work import email
 
 SEND = 2000
 
+Buckets = dict[str, dict[float, float]]
+"""Process → upper end of a histogram's bucket → how many were in it or below."""
+
 
 def free_port() -> int:
     """One that nobody listens on."""
@@ -137,10 +140,10 @@ class System:
         assert audit["unaccounted"] == 0, audit
         return audit
 
-    def hub_lag(self) -> Figures:
-        """Process → under how many seconds 99.9 % of the hub's turns were late (a histogram's bucket), from /metrics."""
+    def hub_lags(self) -> Buckets:
+        """How late the hub's turns were so far, from /metrics."""
         with urllib.request.urlopen(f"{self.url}/metrics", timeout=10) as answer:
-            return _quantiles(answer.read().decode(), "emailproc_hub_lag_seconds_bucket", 0.999)
+            return _buckets(answer.read().decode(), "emailproc_hub_lag_seconds_bucket")
 
 
 def _name(pid: int, taken: Mapping[str, int]) -> str:
@@ -152,18 +155,24 @@ def _name(pid: int, taken: Mapping[str, int]) -> str:
     return name if name not in taken else f"{name}-{pid}"
 
 
-def _quantiles(text: str, metric: str, share: float) -> Figures:
-    buckets: dict[str, list[tuple[float, float]]] = {}
+def _buckets(text: str, metric: str) -> Buckets:
+    buckets: Buckets = {}
     for line in text.splitlines():
         if line.startswith(metric):
             labels, _, value = line.partition("}")
             fields = dict(part.split("=", 1) for part in labels.partition("{")[2].split(","))
-            bound = fields["le"].strip('"')
-            buckets.setdefault(fields.get("process", '""').strip('"'), []).append((float(bound), float(value)))
+            bound = float(fields["le"].strip('"'))
+            buckets.setdefault(fields.get("process", '""').strip('"'), {})[bound] = float(value)
+    return buckets
+
+
+def late(before: Buckets, after: Buckets, share: float = 0.999) -> Figures:
+    """Process → under how many seconds (a bucket's upper end) this share of the hub's turns between the two were late."""
     found = {}
-    for process, counts in buckets.items():
-        total = max(count for _, count in counts)
-        found[process] = min((bound for bound, count in counts if total and count >= share * total), default=0.0)
+    for process, counts in after.items():
+        since = {bound: count - before.get(process, {}).get(bound, 0.0) for bound, count in counts.items()}
+        total = max(since.values())
+        found[process] = min((bound for bound, count in since.items() if total and count >= share * total), default=0.0)
     return found
 
 
