@@ -13,7 +13,7 @@ from engine.mailbox_actor import Context, MailboxActor, Outcome
 from fakemail.answers import RemoteEmail
 from storage.keys import unescape_id
 
-MISSING_PAUSE = 1.0
+MISSING_PAUSE, LONGEST_MISSING_PAUSE = 1.0, 600.0
 """An email that is not there yet is asked for again after this many seconds, then at growing intervals."""
 
 
@@ -140,7 +140,7 @@ class Fetcher(MailboxActor):
             outcome.bury(delivery, "gone", f"FakeMail has answered 404 for {at - since:.0f} s")
             return
         waited = 0.0 if since is None else at - since
-        pause = min(max(MISSING_PAUSE, waited / 2), max(self.gone_after - waited, 0.1))
+        pause = min(max(MISSING_PAUSE, waited / 2), LONGEST_MISSING_PAUSE, max(self.gone_after - waited, 0.1))
         outcome.retry(delivery, "gone", "FakeMail answers 404", delay=pause, spend=False, missing=True)
 
 

@@ -67,9 +67,8 @@ def _workers(count: int) -> list[ChildProcess]:
 
 
 def _child(role: str, name: str) -> ChildProcess:
-    return ChildProcess(
-        name, [sys.executable, "-m", "commands.process", role], {PROCESS: name, "PYTHONPATH": str(ROOT)}
-    )
+    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    return ChildProcess(name, [sys.executable, "-m", "commands.process", role], {PROCESS: name, "PYTHONPATH": path})
 
 
 def _make_folder(folder: Path) -> None:

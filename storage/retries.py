@@ -17,6 +17,9 @@ from storage.statements import batch, clean, execute, execute_many, for_update, 
 MAX_ERROR = 2000
 """Characters of an error that are kept."""
 
+LONGEST_WAIT_S = 900.0
+"""Nobody waits longer for a next try: pauses end at 60 s, those after a 404 at ten minutes (actors/fetcher.py)."""
+
 _Held = dict[int, tuple[int, str, int, int, float | None, int]]
 
 
@@ -101,19 +104,16 @@ def _enter(attempts: Sequence[Attempt], held: _Held, shard: str) -> None:
 
 def reopen_due(now: float, limit: int, shard: str) -> int:
     """Open rows whose time has come get a new number and wait no longer; how many."""
-    due = execute(
-        "SELECT id, source FROM book WHERE state = 0 AND next_attempt_at IS NOT NULL "
-        "AND next_attempt_at <= ? ORDER BY next_attempt_at LIMIT ?",
-        [now, limit],
-    )
+    due = _due(now, limit)
     if not due:
         return 0
     numbers = draw_for([(ref, source) for ref, source in sorted(due)])
     table, params = batch({"ref": "bigint", "seq": "bigint"}, sorted(numbers.items()))
     moved = execute(
         f"UPDATE book SET next_attempt_at = NULL, feed_seq = batch.seq FROM {table} "
-        "WHERE book.id = batch.ref AND +book.state = 0 AND +book.next_attempt_at <= ? RETURNING book.id",
-        [*params, now],
+        "WHERE book.id = batch.ref AND +book.state = 0 AND (+book.next_attempt_at <= ? OR +book.next_attempt_at > ?) "
+        "RETURNING book.id",
+        [*params, now, now + LONGEST_WAIT_S],
     )
     moves = Moves()
     moves.add("retrying", -len(moved))
@@ -123,5 +123,12 @@ def reopen_due(now: float, limit: int, shard: str) -> int:
 
 def any_due(now: float) -> bool:
     """Say whether there is anything to reopen, without a write."""
-    sql = "SELECT 1 FROM book WHERE state = 0 AND next_attempt_at IS NOT NULL AND next_attempt_at <= ? LIMIT 1"
-    return bool(execute(sql, [now]))
+    return bool(_due(now, 1))
+
+
+def _due(now: float, limit: int) -> Sequence[tuple[int, int]]:
+    """(id, source) of rows whose time has come, or lies so far ahead that the clock must have been set back meanwhile."""
+    sql = "SELECT id, source FROM book WHERE state = 0 AND next_attempt_at IS NOT NULL AND next_attempt_at"
+    return execute(f"{sql} <= ? ORDER BY next_attempt_at LIMIT ?", [now, limit]) or execute(
+        f"{sql} > ? LIMIT ?", [now + LONGEST_WAIT_S, limit]
+    )

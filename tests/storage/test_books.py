@@ -6,6 +6,7 @@ from engine.errors import SettingsError, StaleError
 from storage.books import Books
 from storage.keys import email_key
 from storage.records import Audit, CursorMove, Look
+from storage.retries import LONGEST_WAIT_S
 from tests.storage.books_fixtures import URL, attempt, enter
 
 
@@ -162,6 +163,14 @@ def test_a_postponed_row_waits_and_comes_back_with_a_new_number(books):
     assert books.due(200.0, 10) == 1
     (row,) = books.open_rows(source.id, "normal", seq, 9)
     assert row.attempts == 1
+    assert balanced(books).retrying == 0
+
+
+def test_a_row_that_would_wait_for_hours_because_the_clock_was_set_back_comes_back_at_once(books):
+    (ref,) = enter(books, ["a"])
+    books.postpone([attempt(ref, "a", at=4000.0, next_at=4001.0)])
+    assert books.due(4001.0 - LONGEST_WAIT_S, 10) == 0
+    assert books.due(400.0, 10) == 1
     assert balanced(books).retrying == 0
 
 
