@@ -211,14 +211,15 @@ class Server:
         self.process.wait(20)
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
-        """One request; JSON in and out."""
+        """One request; JSON in and out (None for an empty answer)."""
         headers = {"Content-Type": "application/json"} | (
             {"Authorization": f"Bearer {self.token}"} if self.token else {}
         )
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.base + path, data, headers, method=method)
         with urllib.request.urlopen(request, timeout=20) as answer:
-            return json.load(answer)
+            text = answer.read()
+        return json.loads(text) if text else None
 
     def send(self, subject: str, body: str = "A line.", **more: str) -> str:
         """One email at the simulator; its id."""

@@ -8,7 +8,7 @@ import { fill, h, setText } from "../dom.js";
 import { count, when } from "../format.js";
 import { keys } from "../keys.js";
 import { ask, attempt, button, chip, emptyState, failed, label, loading, toast } from "../parts.js";
-import { change, path } from "../route.js";
+import { change, current, path } from "../route.js";
 import { reprocess } from "./reprocess.js";
 import { KINDS, RuleForm, wire } from "./rule_form.js";
 
@@ -112,6 +112,7 @@ class RulesPage {
     await this.load();
     this.#open = null;
     change({ id: rule.id, sender: "", classification: "" }, { replace: true });
+    this.update(current().params); // the form begins anew, from the version that was saved
     toast(`${before ? "Saved" : "Made"}. New mail follows it within seconds; stored mail stays as it is until it is judged again.`);
   }
 
