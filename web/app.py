@@ -51,6 +51,7 @@ from web.openapi import NUMBERS, document
 from web.problems import Problem
 from web.server import HardenedServer, serve
 from web.server_body import Environ, StartResponse, cap_by_path
+from web.server_problems import Refusal
 from web.services import Access, Services
 from web.webhook import Webhook
 from web.websocket import LiveSocket
@@ -81,7 +82,8 @@ PREFLIGHT: Headers = (
     ("Access-Control-Max-Age", "600"),
 )
 KIB, MIB = 1024, 1024 * 1024
-BODY_CAP = cap_by_path(64 * KIB, {"/classify": 4 * MIB, "/dead-letters": MIB, "/simulator": 64 * MIB})
+SMALL_BODY = 64 * KIB
+BODY_CAP = cap_by_path(SMALL_BODY, {"/classify": 4 * MIB, "/dead-letters": MIB, "/simulator": 64 * MIB})
 
 
 def openapi(call: Call) -> Answer:
@@ -201,10 +203,20 @@ class Application(App):
     def serve(self, host: str, port: int) -> HardenedServer:
         """Listen, and push figures to the WebSocket clients; SettingsError when the address cannot be had."""
         server = serve(
-            self, host, port, body_cap=BODY_CAP, authorize_websocket=self.authorize, on_websocket=self.on_websocket
+            self, host, port, body_cap=self.body_cap, authorize_websocket=self.authorize, on_websocket=self.on_websocket
         )
         gevent.spawn(self.push, server)
         return server
+
+    def body_cap(self, environ: Environ) -> int:
+        """How large a body may be; raises Refusal, before any of it is read, for a large one of somebody who may not ask at all."""
+        cap = BODY_CAP(environ)
+        if min(cap, int(environ.get("CONTENT_LENGTH", cap))) > SMALL_BODY:
+            try:
+                self.gate.identify(environ, "read")
+            except Problem as problem:
+                raise Refusal(problem.status, problem.detail, problem.headers) from None
+        return cap
 
     def use(self, access: Access, secrets: Mapping[str, str]) -> None:
         """Other tokens, and other webhook secrets of each source, from now on."""

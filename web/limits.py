@@ -22,7 +22,8 @@ class Limits:
     header_bytes: int = 32768
     header_count: int = 100
     body_bytes: int = 1 << 20
-    all_bodies_bytes: int = 256 << 20  # of all requests in hand together
+    all_bodies_bytes: int = 256 << 20  # of all requests in hand together, but for the small ones
+    small_body_bytes: int = 64 << 10  # such a body is never refused for the sake of others; places bound their number
     deferred_seconds: int = 3  # who connects and says nothing stays with the kernel for so long, and costs us nothing
     header_seconds: float = 7.0
     idle_seconds: float = 10.0  # keep-alive: until the first byte of the next request

@@ -159,7 +159,7 @@ def serve(
     limits = fit_descriptors(wanted)
     if limits != wanted:
         log.warning("Few open files allowed: %d connections, %d WebSockets", limits.connections, limits.websockets)
-    guarded = BodyBudget(app, limits.body_bytes if body_cap is None else body_cap, limits.all_bodies_bytes)
+    guarded = BodyBudget(app, limits.body_bytes if body_cap is None else body_cap, limits)
     server = HardenedServer(
         listen(host, port, limits.deferred_seconds),
         host,

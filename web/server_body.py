@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, BinaryIO
 
+from web.limits import Limits
 from web.server_problems import Refusal, problem_body, problem_headers, status_line
 
 Environ = dict[str, Any]
@@ -112,13 +113,14 @@ def cap_by_path(default: int, table: Mapping[str, int]) -> Callable[[Environ], i
 class BodyBudget:
     """WSGI middleware: the application gets a whole body of at most `cap` bytes, or is not called at all.
 
-    All bodies in hand together stay below `all_bytes`; beyond it the answer is 503.
+    Bodies in hand together stay below `limits.all_bodies_bytes`, small ones not counted; beyond it the answer is 503. A cap
+    that is a function may raise Refusal: then nothing of the body is read.
     """
 
-    def __init__(self, app: WsgiApp, cap: BodyCap, all_bytes: int) -> None:
+    def __init__(self, app: WsgiApp, cap: BodyCap, limits: Limits) -> None:
         self.app = app
         self.cap = cap
-        self.all_bytes = all_bytes
+        self.limits = limits
         self.in_hand = 0
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -143,7 +145,9 @@ class BodyBudget:
     def _reserve(self, wanted: int, cap: int) -> int:
         if wanted > cap:
             raise Refusal(413, f"the body is larger than {cap} bytes")
-        if self.in_hand + wanted > self.all_bytes and self.in_hand:
+        if wanted <= self.limits.small_body_bytes:
+            return 0
+        if self.in_hand + wanted > self.limits.all_bodies_bytes and self.in_hand:
             raise Refusal(503, "too many large requests are in hand", (("Retry-After", "1"),))
         self.in_hand += wanted
         return wanted

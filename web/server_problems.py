@@ -40,7 +40,7 @@ def problem_headers(refusal: Refusal, body: bytes) -> list[Header]:
     """The headers of a refusal that ends the connection."""
     headers = [("Content-Type", "application/problem+json"), ("Content-Length", str(len(body)))]
     headers += [("Cache-Control", "no-store"), ("Connection", "close"), *refusal.headers]
-    if refusal.status == HTTPStatus.UNAUTHORIZED:
+    if refusal.status == HTTPStatus.UNAUTHORIZED and not refusal.headers:
         headers.append(("WWW-Authenticate", "Bearer"))
     return headers
 

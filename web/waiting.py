@@ -11,7 +11,7 @@ from typing import Any
 import gevent
 import msgspec
 
-from web.app import API_POLICY, BODY_CAP, COMMON, Application
+from web.app import API_POLICY, COMMON, SMALL_BODY, Application
 from web.dispatch import raw_path, request_id
 from web.health import DEGRADED, HEALTHY, UNHEALTHY, overall
 from web.problems import JSON_MEDIA, MEDIA, RETRY_AFTER_S, Problem, retry_after
@@ -34,7 +34,7 @@ class WaitingRoom:
     def open(self, host: str, port: int) -> HardenedServer:
         """Listen; SettingsError when the address cannot be had."""
         self.server = serve(
-            self, host, port, body_cap=BODY_CAP, authorize_websocket=self.authorize, on_websocket=self.on_websocket
+            self, host, port, body_cap=self.body_cap, authorize_websocket=self.authorize, on_websocket=self.on_websocket
         )
         return self.server
 
@@ -51,6 +51,10 @@ class WaitingRoom:
         plain = [("Content-Type", media), ("Content-Length", str(len(body))), ("Cache-Control", "no-store")]
         start_response(status_line(status), [*plain, ("Content-Security-Policy", API_POLICY), *COMMON, *headers])
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
+
+    def body_cap(self, environ: Environ) -> int:
+        """How large a body may be."""
+        return SMALL_BODY if self.application is None else self.application.body_cap(environ)
 
     def authorize(self, environ: Environ) -> tuple[int, str] | None:
         """Before a WebSocket's handshake."""

@@ -10,10 +10,11 @@ import pytest
 from gevent.event import Event
 
 from engine.errors import SettingsError
-from tests.web.server_clients import RawClient, ask, echo, get, serving
+from tests.web.server_clients import RawClient, ask, echo, get, serving, wait_until
 from web.limits import Limits
 from web.server import serve
 from web.server_body import cap_by_path
+from web.server_problems import Refusal
 
 
 @pytest.fixture(scope="module")
@@ -215,7 +216,7 @@ def test_large_bodies_in_hand_together_are_bounded():
         leave.wait(5)
         return echo(environ, start_response)
 
-    with serving(app, Limits(all_bodies_bytes=1000)) as server, RawClient(server) as first:
+    with serving(app, Limits(all_bodies_bytes=1000, small_body_bytes=100)) as server, RawClient(server) as first:
         first.send(post("/", 800))
         assert entered.wait(5)
         answer = ask(server, post("/", 800))
@@ -223,6 +224,24 @@ def test_large_bodies_in_hand_together_are_bounded():
         leave.set()
         assert first.answer().status == 200
         assert ask(server, post("/", 800)).status == 200
+
+
+def test_small_bodies_are_taken_whatever_large_ones_are_on_their_way():
+    with serving(limits=Limits(all_bodies_bytes=1000, small_body_bytes=100)) as server, RawClient(server) as slow:
+        slow.send(post("/", 1000)[:-999])
+        chunked = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n"
+        wait_until(lambda: ask(server, post("/", 101)).status == 503)
+        assert ask(server, post("/", 100)).status == 200
+        assert ask(server, chunked).status == 503
+
+
+def test_a_cap_that_refuses_does_so_before_the_body_is_read():
+    def cap(_environ):
+        raise Refusal(401, "who are you", (("WWW-Authenticate", "Bearer"),))
+
+    with serving(body_cap=cap) as server, RawClient(server) as client:
+        answer = client.send(post("/", 1000)[:-999]).answer()
+    assert (answer.status, answer.headers["www-authenticate"]) == (401, "Bearer")
 
 
 # starting and stopping

@@ -55,3 +55,7 @@ def test_nothing_else_is_told_to_anybody(room, waits):
 def test_the_application_takes_over_when_it_enters(room, system):
     room.application = system.app
     assert WsgiClient(room).get("/stats").status == 200
+
+
+def test_until_it_enters_no_large_body_is_read(room):
+    assert room.body_cap({"PATH_INFO": "/simulator/send_batch", "CONTENT_LENGTH": "70000"}) == 64 * 1024
