@@ -1,0 +1,95 @@
+"""Outgoing webhooks on their page: made, the secret shown once, tested, followed, given a new secret, deleted."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.actors.receiver import Receiver
+from tests.browser.driving import Page, Server, wait_for
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def receiver(server: Server) -> Iterator[Receiver]:
+    """Somebody who listens; and a server that tells nobody, before and afterwards."""
+    forget_all(server)
+    with Receiver() as listening:
+        yield listening
+    forget_all(server)
+
+
+def forget_all(server: Server) -> None:
+    for each in server.ask("GET", "/subscriptions")["items"]:
+        server.ask("DELETE", f"/subscriptions/{each['id']}")
+
+
+def make(page: Page, url: str) -> str:
+    """Fill the form; the secret that is shown."""
+    page.until("return document.querySelector('#hook-url') !== null")
+    page.js("document.querySelector('#hook-url').value = arguments[0]", url)
+    page.click(".rule-form .button.solid", "Make it")
+    secret = page.until("return document.querySelector('dialog [data-secret]')?.textContent", "the secret")
+    page.click("dialog .button.solid", "I have it")
+    return str(secret)
+
+
+def test_a_webhook_is_made_tested_followed_and_deleted(page: Page, server: Server, receiver: Receiver) -> None:
+    page.open("subscriptions")
+    page.sees("Nobody is told yet", "main")
+    page.press("n")
+    secret = make(page, receiver.url)
+    assert secret.startswith("whsec_")
+    page.until("return document.querySelector('.hooks [aria-current]') !== null")
+    assert secret not in page.js("return document.documentElement.innerHTML")
+    page.click(".letter .button.solid", "Send a test message")
+    page.sees("Taken with 204", ".toasts")
+    page.sees("test", ".letter tbody")
+    server.processed(server.send("For the webhook"))
+    page.sees("process", ".letter tbody")
+    page.sees("1 delivered", ".hooks")
+    page.click(".letter .button.danger", "Delete")
+    page.click("dialog .button.danger", "Delete")
+    page.sees("Nobody is told yet", "main")
+
+
+def test_the_log_shows_what_was_refused_and_that_it_comes_again(page: Page, server: Server, receiver: Receiver) -> None:
+    receiver.answer = lambda _: 500
+    server.ask("POST", "/subscriptions", {"url": receiver.url, "events": ["process"]})
+    server.processed(server.send("Refused at first"))
+    page.open("subscriptions")
+    page.sees("failing", ".hooks")
+    page.click(".hooks a")
+    page.sees("status 500", ".letter tbody")
+    page.sees("does not take messages", ".hook-state")
+    receiver.answer = lambda _: 204
+    page.click(".letter .button", "Go on")
+    page.sees("active", ".hooks")
+    page.sees("204", ".letter tbody")
+
+
+def test_a_new_secret_is_shown_once_and_the_old_one_goes_on_for_a_while(
+    page: Page, server: Server, receiver: Receiver
+) -> None:
+    made = server.ask("POST", "/subscriptions", {"url": receiver.url})
+    page.open(f"subscriptions?id={made['id']}")
+    page.click(".letter .button", "New secret")
+    page.click("dialog .button.solid", "Make one")
+    secret = page.until("return document.querySelector('dialog [data-secret]')?.textContent")
+    assert secret != made["secret"]
+    page.click("dialog .button.solid", "I have it")
+    page.sees("Old secret valid until", ".hook-state")
+    page.click(".letter .button.solid", "Send a test message")
+    page.sees("Taken", ".toasts")
+    wait_for(lambda: bool(receiver.taken), "the test message")
+    assert len(receiver.taken[-1].headers["webhook-signature"].split()) == 2
+
+
+def test_a_url_that_may_not_be_called_is_said_at_the_url(page: Page, receiver: Receiver) -> None:
+    page.open("subscriptions?id=new")
+    page.until("return document.querySelector('#hook-url') !== null")
+    page.js("document.querySelector('#hook-url').value = 'ftp://example.com/'")
+    page.click(".rule-form .button.solid", "Make it")
+    page.until("return document.querySelector('#hook-url[aria-invalid]') !== null")
+    assert page.text(".rule-form .field-error")
+    assert receiver.received == []
