@@ -83,6 +83,9 @@ COMMANDS = {
         "restore",
         "add_arguments",
     ),
+    "migrate-store": Command(
+        "move a SQLite history into PostgreSQL, while the system is stopped", "commands.moving", "run", "add_arguments"
+    ),
     "drill": Command(
         "pull every plug by a seeded plan, and show that nothing is lost or counted twice",
         "commands.drill.command",

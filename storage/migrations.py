@@ -44,8 +44,12 @@ STEPS: Sequence[Callable[[], None]] = (
 """Step n brings the schema to version n, counted from 1."""
 
 
-def migrate(kind: str) -> int:
-    """Apply what is missing, inside one write transaction; the version reached."""
+FILLING = "filling"
+"""In meta while `run.py migrate-store` is not done with a database (storage/moving.py): nobody else may use it then."""
+
+
+def migrate(kind: str, *, filling: bool = False) -> int:
+    """Apply what is missing, inside one write transaction; the version reached. `filling`: by whoever fills it from another database."""
     if kind == "postgresql":
         execute("SELECT pg_advisory_xact_lock(?)", [ADVISORY_LOCK])
         execute("SET LOCAL statement_timeout = 0")  # a new index on a large table takes as long as it takes
@@ -56,6 +60,10 @@ def migrate(kind: str) -> int:
         raise SettingsError(
             f"DATABASE_URL: the database has schema {version} and this program knows {len(STEPS)}: "
             "run the newer program, or restore a backup made before the upgrade"
+        )
+    if not filling and execute("SELECT 1 FROM meta WHERE name = ?", [FILLING]):
+        raise SettingsError(
+            "DATABASE_URL: this database is half filled by `run.py migrate-store`: say that again until it is done"
         )
     for step in STEPS[version:]:
         step()

@@ -37,7 +37,13 @@ OLDEST_SYNTAX = (3, 7)
 def modules() -> list[Path]:
     """Every module of the program, the commands' start files included."""
     rooms = [path for room in RANKS for path in sorted((ROOT / room).rglob("*.py"))]
-    return [ROOT / "run.py", ROOT / "settings.py", ROOT / "settings_sources.py", *(ROOT / name for name in SCRIPTS), *rooms]
+    return [
+        ROOT / "run.py",
+        ROOT / "settings.py",
+        ROOT / "settings_sources.py",
+        *(ROOT / name for name in SCRIPTS),
+        *rooms,
+    ]
 
 
 def room_of(path: Path) -> str:

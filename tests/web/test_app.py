@@ -234,7 +234,7 @@ def test_wrong_fields_are_422_and_named(system):
 
 
 def test_a_fault_of_ours_is_500_without_its_text(system, monkeypatch, caplog):
-    def audit():
+    def audit(_source):
         raise RuntimeError("secret detail")
 
     monkeypatch.setattr(system.services.books, "audit", audit)

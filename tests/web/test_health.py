@@ -30,6 +30,17 @@ class Account:
         return "unknown", 0.5
 
 
+class Doing(Account):
+    """One that does something else when it is asked where it stands."""
+
+    def __init__(self, watched):
+        super().__init__()
+        self.watched = watched
+
+    def watch(self):
+        return self.watched()
+
+
 @pytest.fixture
 def well(system):
     system.services.sources = {"main": SourceConfig("main", "x", Account())}
@@ -165,10 +176,8 @@ def test_what_actors_wait_for_is_not_well_although_it_answers(system):
 
 
 def test_of_several_accounts_the_one_that_is_away_is_named(system):
-    absent = Account()
-    absent.watch = away
     system.services.sources = {name: SourceConfig(name, "x", Account()) for name in ("main", "sales", "support")}
-    system.services.sources["sales"] = SourceConfig("sales", "x", absent)
+    system.services.sources["sales"] = SourceConfig("sales", "x", Doing(away))
     client = WsgiClient(Application(system.services))
     body = client.get("/health").json
     found = body["components"]["fakemail"]
@@ -182,9 +191,7 @@ def test_of_several_accounts_the_one_that_is_away_is_named(system):
 
 
 def test_an_account_that_hangs_does_not_hide_how_the_others_are(system):
-    hanging = Account()
-    hanging.watch = hang
-    system.services.sources = {"main": SourceConfig("main", "x", Account()), "b": SourceConfig("b", "x", hanging)}
+    system.services.sources = {"main": SourceConfig("main", "x", Account()), "b": SourceConfig("b", "x", Doing(hang))}
     client = WsgiClient(Application(system.services))
     began = time.monotonic()
     sources = client.get("/health").json["components"]["fakemail"]["sources"]

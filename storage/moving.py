@@ -1,0 +1,265 @@
+"""Moving a SQLite database into PostgreSQL: table by table in batches, each with its place in one transaction, so that a kill costs nothing.
+
+Called by the command `migrate-store`, while nobody uses either database. The target bears a mark until all is there and checked; while it
+does, no server starts on it (migrations.py). The name of the books moves with the data, and what stays behind gets another one.
+"""
+
+# ruff: noqa: S608  (what is put into statements is names of our own tables; values are parameters)
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from engine.errors import SettingsError
+from storage import migrations
+from storage.books import Books
+from storage.database import Database
+from storage.drivers import SqliteDriver
+from storage.migrations import FILLING, STEPS
+from storage.models import current
+from storage.statements import clean, encode_json, execute
+
+KEPT_APART = {"meta", "search", "unindexed"}
+"""The full text is indexed anew: the triggers of PostgreSQL queue each content as it comes in. `meta` comes last."""
+
+BATCH_BYTES = 4 * 1024 * 1024
+MOST_ROWS = 5_000
+
+Convert = Callable[[Any], Any]
+
+
+class Mark(msgspec.Struct):
+    """How far it is, kept in the target's meta table."""
+
+    books_id: str
+    source: tuple[int, int]  # size and time of change of the SQLite file: another one is copied from the beginning
+    places: dict[str, int] = {}  # table → the last rowid that is there
+
+
+@dataclass(frozen=True, slots=True)
+class TableCount:
+    """How many rows a table has on both sides."""
+
+    table: str
+    source: int
+    target: int
+
+
+class Move:
+    """One move. Use its methods in their order: `prepare`, `copy`, `check`, `finish`; any of them may be killed and begun again."""
+
+    def __init__(self, source: Database, target: Database) -> None:
+        self.source, self.target = source, target
+        self.books_id = ""
+        self.mark = Mark("", (0, 0))
+        self.tables: list[str] = []
+        self.restarted = False  # an unfinished copy of something else was thrown away
+
+    # -- beginning -------------------------------------------------------------------------------------------------------
+
+    def prepare(self) -> bool:
+        """Look at both sides and mark the target; False when all is there already and only `finish` is left.
+
+        SettingsError, in one line, for a target that is not empty.
+        """
+        if _schema(self.source) < len(STEPS):
+            self.source.migrate()
+        self.source.checkpoint()
+        self.books_id = Books(self.source).books_id()
+        self.source.checkpoint()
+        self.tables = _tables(self.source)
+        found = self.target.write(_looked_at, self.target.kind, self.tables)
+        if isinstance(found, str):
+            if found == self.books_id:
+                return False
+            raise SettingsError(
+                f"the target holds books of its own ({found}): take an empty database, such as a new one by createdb"
+            )
+        wanted = Mark(self.books_id, _fingerprint(self.source))
+        if found is not None and (found.books_id, found.source) == (wanted.books_id, wanted.source):
+            self.mark = found
+            return True
+        self.restarted = found is not None
+        self.mark = wanted
+        self.target.write(_begin, wanted, self.tables)
+        return True
+
+    def total(self) -> int:
+        """Rows of all tables."""
+        return sum(self.source.read(_count, table) for table in self.tables)
+
+    def done(self) -> int:
+        """Rows that were there before."""
+        return sum(self.target.read(_count, table) for table in self.mark.places)
+
+    # -- copying ---------------------------------------------------------------------------------------------------------
+
+    def copy(self) -> Iterator[tuple[str, int]]:
+        """Copy what is missing; yields the table and the number of rows of each batch, which is there for good."""
+        for table in self.tables:
+            columns = self.source.read(_columns, table)
+            kinds = self.target.read(_kinds, table)
+            if missing := sorted(set(columns) - set(kinds)):
+                raise SettingsError(
+                    f"table {table} of the source has columns that are unknown here: {', '.join(missing)}"
+                )
+            converts = [_convert(kinds[column]) for column in columns]
+            limit = 100
+            while batch := self.source.read(_batch, table, columns, self.mark.places.get(table, -(2**63)), limit):
+                rows, size = batch
+                places = {**self.mark.places, table: int(rows[-1][0])}
+                self.target.write(
+                    _store, table, columns, converts, rows, msgspec.structs.replace(self.mark, places=places)
+                )
+                self.mark.places = places
+                yield table, len(rows)
+                limit = min(MOST_ROWS, limit * 2) if size < BATCH_BYTES // 2 else max(10, limit // 2)
+
+    # -- the end ---------------------------------------------------------------------------------------------------------
+
+    def check(self) -> list[TableCount]:
+        """Both sides of each table; SettingsError where they differ, or where the audits do."""
+        counts = [
+            TableCount(table, self.source.read(_count, table), self.target.read(_count, table)) for table in self.tables
+        ]
+        wrong = [each for each in counts if each.source != each.target]
+        if wrong:
+            told = ", ".join(f"{each.table} {each.source} and {each.target}" for each in wrong)
+            raise SettingsError(f"the counts differ: {told}: was the source in use? Say it again")
+        ours, theirs = (
+            msgspec.structs.replace(Books(each).audit(), as_of=0.0, unaccounted=0) for each in self._sides()
+        )
+        if ours != theirs:
+            raise SettingsError(f"the audits differ: {ours} and {theirs}")
+        return counts
+
+    def _sides(self) -> tuple[Database, Database]:
+        return self.source, self.target
+
+    def finish(self) -> None:
+        """The name goes over with the last facts and the mark goes away, in one transaction; then the source is called otherwise."""
+        facts = [row for row in self.source.read(execute, "SELECT name, value FROM meta") if row[0] != "schema_version"]
+        self.target.write(_finish, facts, self.books_id)
+        Books(self.source).renew_books_id(instead_of=self.books_id)
+        self.source.checkpoint()
+
+
+# -- the source
+
+
+def _schema(database: Database) -> int:
+    def version() -> int:
+        if not execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'"):
+            return 0
+        rows = execute("SELECT value FROM meta WHERE name = 'schema_version'")
+        return int(rows[0][0]) if rows else 0
+
+    return database.read(version)
+
+
+def _fingerprint(source: Database) -> tuple[int, int]:
+    """The file as it is once its log is folded in: whatever is written later shows in it."""
+    assert isinstance(source.driver, SqliteDriver)
+    found = source.driver.path.stat()
+    return found.st_size, found.st_mtime_ns
+
+
+def _tables(source: Database) -> list[str]:
+    names = source.read(execute, "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY rowid")
+    return [name for (name,) in names if name not in KEPT_APART and not name.startswith(("sqlite_", "search_"))]
+
+
+def _columns(table: str) -> list[str]:
+    return [str(row[1]) for row in execute(f'PRAGMA table_info("{table}")')]
+
+
+def _batch(table: str, columns: list[str], after: int, limit: int) -> tuple[list[tuple[Any, ...]], int] | None:
+    """Rows after a place, each with its rowid before it, and about how large they are; None at the end."""
+    names = ", ".join(f'"{column}"' for column in columns)
+    rows = execute(f'SELECT rowid, {names} FROM "{table}" WHERE rowid > ? ORDER BY rowid LIMIT ?', [after, limit])
+    if not rows:
+        return None
+    return rows, sum(len(value) for row in rows for value in row if isinstance(value, str | bytes))
+
+
+def _count(table: str) -> int:
+    return int(execute(f'SELECT COUNT(*) FROM "{table}"')[0][0])
+
+
+# -- the target
+
+
+def _looked_at(kind: str, tables: list[str]) -> Mark | str | None:
+    """The mark of an unfinished move, or the name of the books that are there, or None: it is empty. Its schema is there then."""
+    migrations.migrate(kind, filling=True)
+    facts = dict(execute("SELECT name, value FROM meta"))
+    if FILLING in facts:
+        return msgspec.json.decode(facts[FILLING], type=Mark)
+    if "books_id" in facts:
+        return str(facts["books_id"])
+    if any(execute(f'SELECT 1 FROM "{table}" LIMIT 1') for table in tables):
+        return "without a name"
+    return None
+
+
+def _begin(mark: Mark, tables: list[str]) -> None:
+    names = ", ".join(f'"{table}"' for table in (*tables, "search", "unindexed"))
+    execute(f"TRUNCATE {names}")
+    _set(FILLING, encode_json(mark).decode())
+
+
+def _kinds(table: str) -> dict[str, str]:
+    sql = "SELECT column_name, data_type FROM information_schema.columns WHERE table_schema = current_schema() AND table_name = ?"
+    return dict(execute(sql, [table]))
+
+
+def _convert(kind: str) -> Convert | None:
+    """What SQLite keeps otherwise than PostgreSQL takes it."""
+    if kind == "boolean":
+        return lambda value: None if value is None else bool(value)
+    if kind in ("smallint", "integer", "bigint"):
+        return lambda value: None if value is None else int(value)
+    return clean_text if kind == "text" else None
+
+
+def clean_text(value: Any) -> Any:
+    """Text as PostgreSQL can hold it."""
+    return clean(value) if isinstance(value, str) else value
+
+
+def _store(
+    table: str, columns: list[str], converts: list[Convert | None], rows: list[tuple[Any, ...]], mark: Mark
+) -> None:
+    """A batch and its place. COPY, and no upsert: what is there already lies before the place, which moves with it."""
+    names = ", ".join(f'"{column}"' for column in columns)
+    with current.cursor().copy(f'COPY "{table}" ({names}) FROM STDIN') as copy:
+        for row in rows:
+            copy.write_row(
+                [value if convert is None else convert(value) for convert, value in zip(converts, row[1:], strict=True)]
+            )
+    _set(FILLING, encode_json(mark).decode())
+
+
+def _finish(facts: list[tuple[str, str]], books_id: str) -> None:
+    for name, value in facts:
+        _set(name, value)
+    _set("books_id", books_id)
+    execute("DELETE FROM meta WHERE name = ?", [FILLING])
+    owned = execute(
+        "SELECT table_name, column_name, pg_get_serial_sequence(quote_ident(table_name), column_name) "
+        "FROM information_schema.columns WHERE table_schema = current_schema() AND column_default LIKE ?",
+        ["nextval%"],
+    )
+    for table, column, sequence in owned:
+        execute(
+            f'SELECT setval(\'{sequence}\', COALESCE(MAX("{column}"), 1), MAX("{column}") IS NOT NULL) FROM "{table}"'
+        )
+
+
+def _set(name: str, value: str) -> None:
+    execute(
+        "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        [name, value],
+    )
