@@ -108,3 +108,15 @@ def test_a_locked_database_stops_no_webhook_and_spends_no_attempt(make_rig):
     bench.settled()
     bench.balance()
     assert bench.evidence.rows("SELECT COUNT(*) FROM attempt")[0][0] == 0
+
+
+def test_a_database_file_that_is_moved_away_is_missed_and_taken_up_again_when_it_is_back(make_rig):
+    bench = make_rig().start()
+    path = bench.evidence.path
+    elsewhere = path.with_name("elsewhere.db")
+
+    def back():
+        assert not path.exists(), "an empty database was put in its place"
+        elsewhere.rename(path)
+
+    assert outage(bench, lambda: path.rename(elsewhere), back, "database") < BACK_S
