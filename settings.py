@@ -86,6 +86,14 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(text.replace(",", " ").split())
 
 
+def _origins(text: str) -> tuple[str, ...]:
+    """What a browser sends as Origin: scheme, host, port if not the usual one, and nothing behind it; no wildcard."""
+    for entry in _words(text):
+        if not re.fullmatch(r"https?://[^/\s*?#@]+/?", entry):
+            raise ValueError("must be origins such as https://app.example")
+    return _words(text)
+
+
 def _networks(text: str) -> tuple[str, ...]:
     """Addresses and networks, checked; a proxy's name could be anybody's tomorrow."""
     for entry in _words(text):
@@ -197,7 +205,7 @@ class Settings:
     allow_anonymous: bool = setting(False, _bool, "listen beyond loopback without a token")
     allowed_hosts: tuple[str, ...] = setting((), _words, "Host names accepted beside loopback ones")
     trusted_proxies: tuple[str, ...] = setting((), _networks, "addresses whose X-Forwarded-* are believed")
-    cors_origins: tuple[str, ...] = setting((), _words, "origins that browsers may call from")
+    cors_origins: tuple[str, ...] = setting((), _origins, "origins that browsers may call from")
     egress_allow: tuple[str, ...] = setting((), _words, "internal hosts that URLs from the API may name")
     webhook_rate_limit: float | None = setting(None, _float(0, 1e6), "webhooks a second from one address")
     api_rate_limit: float | None = setting(None, _float(0, 1e6), "other calls a second from one address")
