@@ -95,10 +95,13 @@ def _enter(attempts: Sequence[Attempt], held: _Held, shard: str) -> None:
             if each.spend
         ],
     )
+    begin_to_wait = [
+        each for each in attempts if held[each.ref][4] is None
+    ]  # the others were told before: a lost answer
     moves = Moves()
-    moves.add("retries", len(attempts))
+    moves.add("retries", len(begin_to_wait))
     moves.add("errors", sum(each.spend for each in attempts))
-    moves.add("retrying", sum(held[each.ref][4] is None for each in attempts))
+    moves.add("retrying", len(begin_to_wait))
     moves.apply(shard)
 
 

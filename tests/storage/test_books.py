@@ -4,6 +4,7 @@ import pytest
 
 from engine.errors import SettingsError, StaleError
 from storage.books import Books
+from storage.counters import totals
 from storage.keys import email_key
 from storage.records import Audit, CursorMove, Look
 from storage.retries import LONGEST_WAIT_S
@@ -198,6 +199,14 @@ def test_an_email_that_is_missing_spends_nothing_and_remembers_since_when(books)
         books.due(at + 2, 10)
     (row,) = books.open_rows(source.id, "normal", 0, 9)
     assert (row.attempts, row.first_missing_at) == (0, 100.0)
+
+
+def test_an_unspent_try_told_twice_counts_once(books, db):
+    (ref,) = enter(books, ["a"])
+    for at in (100.0, 101.0):
+        assert books.postpone([attempt(ref, "a", at=at, next_at=at + 1, spend=False, missing=True)]) == [at + 1]
+    assert db.read(totals)["retries", ""] == 1
+    assert balanced(books).retrying == 1
 
 
 def test_suspects_are_open_fed_and_not_waiting_and_can_be_fed_again(books):
