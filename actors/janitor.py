@@ -36,7 +36,11 @@ RESTART_S = 60.0
 blames what it held. Until then that stays where it is, or a message under which processes hang would never be blamed."""
 
 NODE_LOST_S = 20.0
-"""The same where nothing is heard of the whole node: longer than a hung process takes to be noticed and to start again."""
+"""The same where nothing is heard of the whole node, and its launcher is of an older program that gives no signs of life: longer than a hung
+process takes to be noticed and to start again."""
+
+NODE_ENDED_S = 0.5
+"""The same where its launcher gave signs and is silent too, for the five seconds that a sign lasts: nobody will come back there."""
 
 
 class Janitor(ServiceActor):
@@ -55,11 +59,12 @@ class Janitor(ServiceActor):
         suspect_age: float = SUSPECT_AGE,
         restart: float = RESTART_S,
         node_lost: float = NODE_LOST_S,
+        node_ended: float = NODE_ENDED_S,
     ) -> None:
         super().__init__(name=name, kind="janitor", bus=bus)
         self.store, self.books, self.search, self.pruning = store, books, search, pruning
         self.bell, self.suspect_age = bell, suspect_age
-        self.restart, self.node_lost = restart, node_lost
+        self.restart, self.node_lost, self.node_ended = restart, node_lost, node_ended
         self.silent_since: dict[str, float] = {}
         self.positions: list[tuple[float, dict[str, int]]] = []
         self.books_id = ""
@@ -69,7 +74,7 @@ class Janitor(ServiceActor):
         self.books_id = self.books.books_id()
         duties: Sequence[tuple[float, Callable[[], None]]] = (
             (0.25, self.reopen_due),
-            (1.0, self.release_the_dead),
+            (0.5, self.release_the_dead),
             (0.5, self.index),
             (min(60.0, self.suspect_age), self.reconcile),
             (min(5.0, self.suspect_age / 2), self.note_positions),
@@ -101,13 +106,18 @@ class Janitor(ServiceActor):
     def _gone(self, processes: set[str]) -> set[str]:
         """Of these, the ones that have been silent for longer than their launchers need to start them again."""
         alive, now = self.store.alive().keys(), time.monotonic()
-        nodes = {_node_of(process) for process in alive}
         self.silent_since = {each: self.silent_since.get(each, now) for each in processes - alive}
+        nodes = {_node_of(process) for process in alive}
+        launchers = self.store.launchers(sorted({_node_of(each) for each in self.silent_since} - nodes))
         return {
             each
             for each, since in self.silent_since.items()
-            if now - since >= (self.restart if _node_of(each) in nodes else self.node_lost)
+            if now - since >= self._patience(True if (node := _node_of(each)) in nodes else launchers.get(node))
         }
+
+    def _patience(self, launcher: bool | None) -> float:
+        """How long a process may be silent whose launcher lives, has ended, or (None) is not known to."""
+        return self.node_lost if launcher is None else self.restart if launcher else self.node_ended
 
     def _release(self, mailbox: str, consumer: str) -> None:
         released = self.store.release(mailbox, consumer, crashed=False)

@@ -9,7 +9,9 @@ import secrets
 import socket
 import sys
 import tempfile
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Any
 
 from commands.venv import ROOT
 from engine import logs
@@ -17,6 +19,7 @@ from engine.errors import SettingsError
 from engine.launcher import ChildProcess, Launcher
 from settings import Settings
 from storage.embedded import EmbeddedValkey
+from storage.launcher_sign import LauncherSign
 
 NODE, TOKEN, REDIS, PROCESS = "EMAILPROC_NODE", "EMAILPROC_TOKEN", "EMAILPROC_REDIS_URL", "EMAILPROC_PROCESS"
 """What the launcher tells its children, beside their settings (see commands/process.py)."""
@@ -41,9 +44,10 @@ def serve(_args: argparse.Namespace, settings: Settings) -> int:
     def environ() -> dict[str, str]:
         return {**ONE_THREAD, **os.environ, **own, REDIS: embedded.url if embedded else settings.redis or ""}
 
-    return Launcher(
-        children, lock=settings.data_dir / "lock", environ=environ, services=[embedded] if embedded else []
-    ).run()
+    with _sign(settings.redis, settings.node_name or name):
+        return Launcher(
+            children, lock=settings.data_dir / "lock", environ=environ, services=[embedded] if embedded else []
+        ).run()
 
 
 def worker(_args: argparse.Namespace, settings: Settings) -> int:
@@ -55,11 +59,19 @@ def worker(_args: argparse.Namespace, settings: Settings) -> int:
         )
     logs.setup(settings.log_level, settings.log_format, "launcher", hidden=settings.secrets())
     own = {NODE: f"{settings.node}-{secrets.token_hex(2)}", TOKEN: secrets.token_hex(16), REDIS: redis}
-    with tempfile.TemporaryDirectory(
-        prefix="email-processor-"
-    ) as folder:  # a node without data of its own locks nothing
+    with (
+        _sign(redis, own[NODE]),
+        tempfile.TemporaryDirectory(
+            prefix="email-processor-"
+        ) as folder,  # a node without data of its own locks nothing
+    ):
         children = _workers(max(1, settings.worker_processes))
         return Launcher(children, lock=Path(folder) / "lock", environ=lambda: {**ONE_THREAD, **os.environ, **own}).run()
+
+
+def _sign(redis: str | None, node: str) -> AbstractContextManager[Any]:
+    """Where other nodes may share our Redis, they hear that this launcher lives; the embedded one is nobody else's."""
+    return LauncherSign(redis, node) if redis else nullcontext()
 
 
 def _workers(count: int) -> list[ChildProcess]:

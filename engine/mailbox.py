@@ -23,6 +23,10 @@ DEAD = "dead"
 """The mailbox of the undertaker: a buried message is forwarded to it, and its actor writes the dead letter."""
 
 
+VERSION = 1
+"""Of envelopes and what they carry. A newer program that means something else by them counts up; new optional fields need not."""
+
+
 class Envelope(
     msgspec.Struct,
     frozen=True,
@@ -46,7 +50,7 @@ class Envelope(
     `seq` is the number under which it was fed: a row that was opened anew has another one, and leaves older messages behind (0: of
     an older version, any number is right).
     `attempts` counts the tries already spent on this life; `times` holds when each stage began or ended (name → seconds since the epoch); `body` is the mailbox's own payload,
-    encoded by its sender. Unknown fields of newer versions are ignored when it is read.
+    encoded by its sender. Unknown fields are ignored when it is read; one of a newer `version` is left to newer workers.
     """
 
     source: str
@@ -57,7 +61,7 @@ class Envelope(
     lane: str = "normal"
     times: dict[str, float] = {}
     body: bytes = b""
-    version: int = 1
+    version: int = VERSION
     seq: int = 0
 
 
@@ -198,6 +202,9 @@ class MailboxStore(Protocol):
 
     def alive(self) -> dict[str, dict[str, Any]]:
         """Processes heard of within their ttl → their info."""
+
+    def launchers(self, nodes: Sequence[str]) -> dict[str, bool]:
+        """Node → whether its launcher lives; those whose launcher gives no signs are left out."""
 
     def lease(self, name: str, token: str, *, ttl: float) -> bool:
         """Take or renew the lease `name` with this random token; False while somebody else holds it."""

@@ -65,6 +65,10 @@ class MemoryLog:
         """Processes heard of within their ttl → their info."""
         return {name: info for name, (until, info) in self._processes.items() if until > self._clock()}
 
+    def launchers(self, nodes: Sequence[str]) -> dict[str, bool]:  # noqa: ARG002  (the contract's signature)
+        """No launcher gives signs here."""
+        return {}
+
     def lease(self, name: str, token: str, *, ttl: float) -> bool:
         """Take or renew a lease; False while somebody else holds it."""
         holder, until = self._leases.get(name, (token, 0.0))

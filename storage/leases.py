@@ -5,10 +5,11 @@ clock alone, so nodes need not agree on the time.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from time import perf_counter
 from typing import Any
 
+from storage.redis_keys import launcher_keys
 from storage.redis_scripts import RedisStore
 
 CALLS_KEPT = 1000
@@ -25,6 +26,15 @@ class RedisPresence(RedisStore):
         """Processes heard of within their ttl → their info, in one round trip."""
         flat = iter(self._run("alive", [self.keys.processes], []))
         return {name.decode(): json.loads(info) for name, info in zip(flat, flat, strict=True)}
+
+    def launchers(self, nodes: Sequence[str]) -> dict[str, bool]:
+        """Node → whether its launcher lives; those whose launcher gives no signs (an older one's) are left out."""
+        found = {}
+        for node in nodes:
+            alive, known = self._call("MGET", *launcher_keys(node))
+            if alive is not None or known is not None:
+                found[node] = alive is not None
+        return found
 
     def lease(self, name: str, token: str, *, ttl: float) -> bool:
         """Take or renew a lease for `ttl` seconds; False while another token holds it."""

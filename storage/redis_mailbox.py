@@ -5,6 +5,7 @@ and the signs of life are the base classes in event_log.py and leases.py. Relies
 getting a new id whenever they change hands, which makes every late acknowledgement void.
 """
 
+import logging
 import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +14,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from engine.lanes import TURN_S, process_of, quotas
-from engine.mailbox import LANES, Delivery, Depth, Envelope, Room, Verdict
+from engine.logs import Folded
+from engine.mailbox import LANES, QUARANTINE, VERSION, Delivery, Depth, Envelope, Room, Verdict
 from storage.event_log import RedisEventLog
 from storage.leases import RedisPresence
 from storage.redis_keys import ALL_LANES, GROUP
@@ -22,10 +24,13 @@ ONCE_MS = 15 * 60 * 1000
 FULL_POLL = 0.05  # seconds between two looks while there is no room downstream, or a message has to be alone
 SLICE = 500  # messages a script appends, settles or lists at most: a few milliseconds of the server's time
 RELEASE_SLICE = 200
+LEFT_S = 0.2  # a pause after messages that only newer workers understand, so that older ones do not pass them round and round
 LANE_NUMBER = {lane: number for number, lane in enumerate(ALL_LANES, 1)}
 BLOCK_SIZE = len(ALL_LANES) + 1
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Envelope).decode
@@ -39,6 +44,13 @@ class _Ref(msgspec.Struct, rename={"source": "s", "ref": "r", "generation": "g"}
     generation: int = 0
 
 
+class _Version(msgspec.Struct, rename={"version": "v"}):
+    """The part of an Envelope by which one is known that a newer program wrote."""
+
+    version: int = VERSION
+
+
+_decode_version = msgspec.msgpack.Decoder(_Version).decode
 _decode_ref = msgspec.msgpack.Decoder(_Ref).decode
 
 
@@ -56,6 +68,7 @@ class RedisMailboxes(RedisEventLog, RedisPresence):
         self.rooms = dict(rooms)
         self.turn = turn
         self.dropped = 0
+        self._left = Folded(log, 60.0, first=1)
         self._turns: dict[str, int] = {}
 
     def put(self, mailbox: str, envelopes: Sequence[Envelope], *, once: str | None = None) -> bool:
@@ -226,22 +239,50 @@ class RedisMailboxes(RedisEventLog, RedisPresence):
                 start = f"({page[-1][0].decode()}"
 
     def _deliveries(self, mailbox: str, flat: Sequence[Any], deaths: int = 0, lone_deaths: int = 0) -> list[Delivery]:
-        """Records of the scripts' flat replies; what cannot be read was not written by us, and leaves the mailbox."""
-        found = []
+        """Records of the scripts' flat replies; what cannot be read was not written by us, and leaves the mailbox.
+
+        What a newer program wrote goes back to its lane: while two versions run side by side, its workers take it.
+        """
+        found, left = [], 0
         triples = iter(flat)
         for number, entry, packed in zip(triples, triples, triples, strict=True):
-            try:
-                envelope = _decode(packed)
-            except msgspec.MsgspecError:
-                self._drop(mailbox, number, entry, len(packed))
+            envelope = _read(packed)
+            if envelope is None or envelope.version > VERSION:
+                if _version_of(packed) > VERSION:
+                    left += self._leave(mailbox, number, entry, packed)
+                else:
+                    self._drop(mailbox, number, entry, len(packed))
                 continue
             lane = ALL_LANES[number - 1]
             found.append(Delivery(mailbox, lane, entry.decode(), envelope, len(packed), deaths, lone_deaths))
+        if left:
+            self._left.info("Messages of a newer version are left to newer workers", extra={"mailbox": mailbox})
+            time.sleep(LEFT_S)
         return found
+
+    def _leave(self, mailbox: str, number: int, entry: bytes, packed: bytes) -> int:
+        """To the end of its lane, as it came; out of quarantine, whose marks are ours, it goes among the others."""
+        keys = [*self.keys.log, *self.keys.block(mailbox)]
+        lane = number if ALL_LANES[number - 1] != QUARANTINE else LANE_NUMBER["normal"]
+        return int(sum(self._run("settle", keys, [*self.log_args(), number, entry, len(packed), lane, 0, packed])))
 
     def _drop(self, mailbox: str, number: int, entry: bytes, size: int) -> None:
         keys = [*self.keys.log, *self.keys.block(mailbox)]
         self.dropped += sum(self._run("settle", keys, [*self.log_args(), number, entry, size, 0, 0]))
+
+
+def _read(packed: bytes) -> Envelope | None:
+    try:
+        return _decode(packed)
+    except msgspec.MsgspecError:
+        return None
+
+
+def _version_of(packed: bytes) -> int:
+    try:
+        return _decode_version(packed).version
+    except msgspec.MsgspecError:
+        return 0
 
 
 class _Codes(dict[tuple[str, str], int]):

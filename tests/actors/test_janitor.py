@@ -10,6 +10,7 @@ from actors.feeder import Feeder
 from actors.janitor import Janitor
 from engine.events import Bus
 from engine.mailbox import Envelope, Room
+from storage.launcher_sign import LauncherSign
 from storage.records import Attempt, Look
 from storage.search import Search
 from tests.actors.conftest import eventually
@@ -86,6 +87,36 @@ def test_what_a_silent_process_held_waits_for_its_launcher_which_may_have_to_bla
     assert mailboxes.release(CLASSIFY, "node/hung/c", crashed=True) == 1
     (again,) = mailboxes.take(CLASSIFY, "node/hung/c", count=5, max_bytes=10**6, block=1)
     assert (again.lane, again.deaths) == ("quarantine", 1)
+
+
+def held_by(mailboxes, node):
+    """A message in the hands of a process of a node of which nothing is heard."""
+    mailboxes.put(CLASSIFY, [Envelope("main", "a", ref=1)])
+    mailboxes.beat("other/front", {}, ttl=60)
+    mailboxes.take(CLASSIFY, f"{node}/worker-1/c", count=1, max_bytes=10**6, block=0)
+
+
+def test_what_a_node_held_whose_launcher_ended_too_is_given_back_at_once(janitor, mailboxes, valkey_url):
+    held_by(mailboxes, "lost")
+    with LauncherSign(valkey_url, "lost", every=0.05):
+        eventually(lambda: mailboxes.launchers(["lost"]) == {"lost": True})
+    assert mailboxes.launchers(["lost", "older"]) == {"lost": False}
+    began = time.monotonic()
+    janitor()
+    eventually(lambda: mailboxes.consumers(CLASSIFY) == {}, seconds=3.0)
+    assert time.monotonic() - began < 2.5
+    (again,) = mailboxes.take(CLASSIFY, "other/front/d", count=5, max_bytes=10**6, block=1)
+    assert (again.lane, again.deaths) == ("normal", 0)
+
+
+def test_as_long_as_the_launcher_lives_what_its_silent_processes_held_is_its_to_blame(janitor, mailboxes, valkey_url):
+    held_by(mailboxes, "hung")
+    with LauncherSign(valkey_url, "hung", every=0.05):
+        eventually(lambda: mailboxes.launchers(["hung"]) == {"hung": True})
+        janitor(node_lost=0.1)
+        time.sleep(1.5)
+        assert mailboxes.consumers(CLASSIFY) == {"hung/worker-1/c": 1}
+    eventually(lambda: mailboxes.consumers(CLASSIFY) == {}, seconds=3.0)
 
 
 def test_open_rows_that_no_mailbox_holds_are_unaccounted_and_fed_again(janitor, books, mailboxes, redis_client):

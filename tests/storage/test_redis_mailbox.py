@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Any
 
 import gevent
+import msgspec
 import pytest
 from gevent.event import Event
 from gevent.socket import AF_UNIX, SHUT_RDWR, SOCK_STREAM, socket
@@ -378,3 +379,48 @@ def test_a_server_that_takes_no_writes_does_not_pass_for_well(box, redis_client)
             box.ping()
     finally:
         redis_client.config_set("maxmemory", "0")
+
+
+def packed(**fields):
+    return msgspec.msgpack.encode({"s": "main", "k": "a", "r": 7, **fields})
+
+
+def put_raw(redis_client, entry, lane="normal"):
+    redis_client.xadd(f"{ROOT}:mb:fetch:{lane}", {"e": entry})
+
+
+def test_fields_that_a_newer_program_added_are_ignored(box, redis_client):
+    box.put("fetch", [])
+    put_raw(redis_client, packed(colour="blue", nested={"x": [1]}))
+    (taken,) = take(box)
+    assert (taken.envelope.key, taken.envelope.ref) == ("a", 7)
+    assert box.settle([Verdict(taken)]) == [True]
+
+
+@pytest.mark.parametrize("change", [{"v": 2}, {"v": 2, "r": "another kind of ref"}], ids=["readable", "unreadable"])
+def test_a_message_of_a_newer_version_is_left_to_newer_workers(box, redis_client, change):
+    box.put("fetch", letters(1))
+    put_raw(redis_client, packed(**change))
+    (ours,) = take(box)
+    assert ours.envelope.key == "normal0"
+    assert box.settle([Verdict(ours)]) == [True]
+    assert take(box) == []
+    assert box.dropped == 0
+    assert (box.depths("fetch")["normal"].messages, box.depths("fetch")["normal"].in_hand) == (1, 0)
+    ((_, fields),) = redis_client.xrange(f"{ROOT}:mb:fetch:normal")
+    assert fields[b"e"] == packed(**change), "as it came"
+
+
+def test_a_newer_message_that_an_older_worker_held_when_it_died_is_left_too(box, redis_client):
+    put_raw(redis_client, packed(v=2))
+    redis_client.xgroup_create(f"{ROOT}:mb:fetch:normal", "g", "0")
+    redis_client.xreadgroup("g", ANNA, {f"{ROOT}:mb:fetch:normal": ">"})
+    assert box.pending("fetch", ANNA, count=10) == []
+    assert box.consumers("fetch")[ANNA] == 0
+    assert box.depths("fetch")["normal"].messages == 1
+
+
+def test_what_nobody_of_ours_wrote_leaves_the_mailbox(box, redis_client):
+    put_raw(redis_client, b"\xff\x00 no envelope")
+    assert take(box) == []
+    assert (box.dropped, box.depths("fetch")["normal"].messages) == (1, 0)
