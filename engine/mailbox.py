@@ -103,8 +103,7 @@ class Room:
     bytes: int = 256 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class LogEntry:
+class LogEntry(msgspec.Struct, frozen=True, gc=False):
     """One event of the log. `seq` is opaque and rises; `data` is the encoded event."""
 
     seq: str

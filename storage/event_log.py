@@ -67,14 +67,20 @@ class RedisEventLog(RedisStore):
         log, entry, passed, gap, *pages = self._run("read_log", self.keys.log, [*self.log_args(), count, *place])
         entries = []
         for entry_id, skipped, *events in pages:
-            entries += [LogEntry(_seq(log, entry_id, skipped + nth), data) for nth, data in enumerate(events, 1)]
+            begin = _entry(log, entry_id)
+            entries += [LogEntry(f"{begin}{nth:03d}", data) for nth, data in enumerate(events, skipped + 1)]
         last = entries[-1].seq if entries else _seq(log, entry, passed)
         return LogRead(entries, last, gap.decode() or None)
 
 
 def _seq(log: bytes, entry: bytes, nth: int) -> str:
+    return f"{_entry(log, entry)}{nth:03d}"
+
+
+def _entry(log: bytes, entry: bytes) -> str:
+    """What all events of an entry have in common."""
     milliseconds, _, number = entry.decode().partition("-")
-    return f"{log.decode()}-{int(milliseconds):013d}-{int(number):06d}-{nth:03d}"
+    return f"{log.decode()}-{int(milliseconds):013d}-{int(number):06d}-"
 
 
 def _place(seq: str) -> tuple[str, str, int]:

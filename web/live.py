@@ -7,7 +7,6 @@ and what leaves the ring before it could take it is counted and told. A `seq` ri
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import msgspec
 import orjson
@@ -29,13 +28,23 @@ ENDS = ("email:" + PROCESS, "email:" + DEAD)
 PREFIX = b'{"event":"'
 
 
-@dataclass(frozen=True, slots=True)
 class Framed:
-    """One event of the log as it goes over the wire."""
+    """One event of the log as it goes over the wire; its frame is made for the first client that gets it, and is then everybody's."""
 
-    seq: str
-    topic: str
-    frame: bytes
+    __slots__ = ("_entry", "_frame", "seq", "size", "topic")
+
+    def __init__(self, entry: LogEntry) -> None:
+        self.seq, self.topic = entry.seq, topic_of(entry)
+        self.size = len(entry.data)  # the frame has some sixty bytes more
+        self._entry: LogEntry | None = entry
+        self._frame = b""
+
+    @property
+    def frame(self) -> bytes:
+        """The message, framed."""
+        if self._entry is not None:
+            self._frame, self._entry = encode_text(message(self._entry)), None
+        return self._frame
 
 
 class Client:
@@ -87,13 +96,13 @@ class Hub:
     # -- the broadcaster's side
 
     def publish(self, entries: Sequence[LogEntry]) -> None:
-        """New entries of the log, in their order: frame each once, give every client its share."""
+        """New entries of the log, in their order: give every client its share."""
         if self._gap is not None:
             self._tell_gap(entries[0].seq)
         for entry in entries:
-            event = Framed(entry.seq, topic_of(entry), encode_text(message(entry)))
+            event = Framed(entry)
             self._ring.append(event)
-            self._ring_bytes += len(event.frame)
+            self._ring_bytes += event.size
             self.count += 1
             if self._waiting and event.topic in ENDS:
                 self._wake(entry)
@@ -235,7 +244,7 @@ class Hub:
         gone: list[Framed] = []
         while len(self._ring) > RING_EVENTS or (self._ring_bytes > RING_BYTES and len(self._ring) > 1):
             gone.append(self._ring.popleft())
-            self._ring_bytes -= len(gone[-1].frame)
+            self._ring_bytes -= gone[-1].size
         for client in self.clients if gone else ():
             if client.cursor < first + len(gone):
                 missed = gone[client.cursor - first :]
