@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
+from gevent.lock import BoundedSemaphore
 
 from engine.lanes import TURN_S, process_of, quotas
 from engine.logs import Folded
@@ -70,6 +71,7 @@ class RedisMailboxes(RedisEventLog, RedisPresence):
         self.dropped = 0
         self._left = Folded(log, 60.0, first=1)
         self._turns: dict[str, int] = {}
+        self._waiters: dict[str, BoundedSemaphore] = {}
 
     def put(self, mailbox: str, envelopes: Sequence[Envelope], *, once: str | None = None) -> bool:
         """Append durably. Without `once` in slices, so a lost reply may leave a part of them: repeating makes duplicates."""
@@ -98,8 +100,8 @@ class RedisMailboxes(RedisEventLog, RedisPresence):
             elif found or left <= 0:
                 return found
             elif state == b"empty":
-                found = self._wait_for_one(mailbox, consumer, min(left, self.BLOCK_PIECE))
-                if len(found) >= count:
+                state, found = self._wait_for_some(mailbox, consumer, count, max_bytes, into, deadline)
+                if found and state != b"alone":
                     return found
             else:
                 time.sleep(min(left, FULL_POLL))
@@ -125,6 +127,26 @@ class RedisMailboxes(RedisEventLog, RedisPresence):
         state, *flat = self._run("take", keys, args)
         deaths = map(int, flat[:2]) if state == b"lone" else ()
         return state, self._deliveries(mailbox, flat[2:] if deaths else flat, *deaths)
+
+    def _wait_for_some(
+        self, mailbox: str, consumer: str, count: int, max_bytes: int, into: Sequence[str], deadline: float
+    ) -> tuple[bytes, list[Delivery]]:
+        """Wait for the first message, and take what came with it.
+
+        One at a time waits here: each who waits is given one message, which would make batches of one of what one could take.
+        """
+        place = self._waiters.setdefault(mailbox, BoundedSemaphore())
+        if not place.acquire(timeout=max(0.0, deadline - time.monotonic())):
+            return b"empty", []
+        try:
+            left = min(deadline - time.monotonic(), self.BLOCK_PIECE)
+            found = self._wait_for_one(mailbox, consumer, left) if left > 0 else []
+            if not 0 < len(found) < count:
+                return b"empty", found
+            state, more = self._take_now(mailbox, consumer, count - len(found), max_bytes, into)
+            return state, found + more
+        finally:
+            place.release()
 
     def _wait_for_one(self, mailbox: str, consumer: str, seconds: float) -> list[Delivery]:
         """Wait at the server for the first message: the one of all waiting consumers that it wakes gets it."""

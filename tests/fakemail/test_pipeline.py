@@ -190,7 +190,7 @@ def test_a_caller_who_gives_up_leaves_no_connection_half_read(client_of: ClientO
     with answering(server.converse) as url:
         client = client_of(url)
         fetch(client)
-        server.reply = lambda sock, ids: gevent.sleep(1)  # type: ignore[method-assign]  # noqa: ARG005  (the trick)
+        server.reply = lambda sock, ids: gevent.sleep(1)  # type: ignore[method-assign]  # the trick
         with pytest.raises(gevent.Timeout), gevent.Timeout(0.02):
             client.get_emails(IDS)
         gevent.sleep(0)

@@ -118,12 +118,20 @@ def test_a_waiting_consumer_wakes_at_once_and_takes_what_came_along(box):
     assert time.monotonic() - start < 1
 
 
-def test_of_many_waiting_consumers_one_gets_the_message(box):
-    sleepers = [gevent.spawn(take, box, f"n1/w{number}/0", block=0.5) for number in range(5)]
-    wait_until(lambda: blocked(box) == 5, "five blocked readers")
-    box.put("fetch", letters(1))
+def test_of_a_pool_one_waits_and_takes_all_that_came(box):
+    sleepers = [gevent.spawn(take, box, f"n1/w1/{number}", block=0.5) for number in range(5)]
+    wait_until(lambda: blocked(box) == 1, "one blocked reader")
+    box.put("fetch", letters(20))
     gevent.joinall(sleepers, timeout=5)
-    assert sorted(len(sleeper.get()) for sleeper in sleepers) == [0, 0, 0, 0, 1]
+    assert sorted(len(sleeper.get()) for sleeper in sleepers) == [0, 0, 0, 0, 20]
+
+
+def test_when_the_one_that_waits_is_killed_another_takes_its_place(box):
+    sleepers = [gevent.spawn(take, box, f"n1/w1/{number}", block=5) for number in range(2)]
+    wait_until(lambda: blocked(box) == 1, "one blocked reader")
+    sleepers[0].kill()
+    box.put("fetch", letters(1))
+    assert len(sleepers[1].get(timeout=5)) == 1
 
 
 def test_waiting_ends_in_time(box):
