@@ -1,0 +1,111 @@
+"""Nodes on one Redis and one PostgreSQL: `serve` and `worker` programs beside a rig, and what a node holds in its hands."""
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+
+from actors.bodies import CLASSIFY, FETCH
+from commands.drill import processes
+from commands.drill.system import Program, System, system, until
+from storage.redis_mailbox import RedisMailboxes
+from tests.chaos.rig import FAST, Rig
+
+
+class Worker(System):
+    """A node that only works."""
+
+    def __init__(self, folder: Path, stores: dict[str, str], **environ: str) -> None:
+        super().__init__(["worker"], folder, {**FAST, "LOG_LEVEL": "WARNING", **stores, **environ})
+
+
+def serve(bench: Rig, folder: Path, stores: dict[str, str], **environ: str) -> System:
+    """A second `serve` on the rig's FakeMail."""
+    return system(folder, bench.mail.url, **{**FAST, **stores, **environ})
+
+
+class Store:
+    """What stands in the shared stores: who holds what, who leads, what is done."""
+
+    def __init__(self, stores: dict[str, str]) -> None:
+        self.database = psycopg.connect(stores["DATABASE_URL"], autocommit=True)
+        self.box = RedisMailboxes(
+            stores["REDIS_URL"], namespace=self.one("SELECT value FROM meta WHERE name = 'books_id'"), rooms={}
+        )
+
+    def one(self, sql: str, *params: object) -> str:
+        row = self.database.execute(sql, params).fetchone()
+        return str(row[0]) if row else ""
+
+    def node_of(self, program: System) -> str:
+        """The name of a node, by the process ids that its processes tell."""
+        pids = {seen.pid for seen in program.tree()}
+        names = {str(info["node"]) for info in self.box.alive().values() if info.get("pid") in pids}
+        return names.pop() if names else ""
+
+    def held(self, node: str) -> dict[str, list[int]]:
+        """Consumer → refs in its hands, of one node."""
+        found = {}
+        for mailbox in (FETCH, CLASSIFY):
+            for consumer, count in self.box.consumers(mailbox).items():
+                if consumer.startswith(f"{node}/") and count:
+                    found[consumer] = [each.envelope.ref for each in self.box.pending(mailbox, consumer, count=1_000)]
+        return found
+
+    def done(self, refs: list[int]) -> bool:
+        """Whether each of these has a result."""
+        return self.one("SELECT COUNT(*) FROM result WHERE ref = ANY(%s)", refs) == str(len(refs))
+
+    def leader(self) -> str:
+        """The token that leads the source."""
+        return (self.box._client.get(self.box.keys.lease("lister:main")) or b"").decode()
+
+    def close(self) -> None:
+        self.box.close()
+        self.database.close()
+
+
+def token_of(program: System) -> str:
+    """The token of a `serve` node's leases, as it stands beside its data."""
+    return (Path(program.environ["DATA_DIR"]) / "node").read_text().split()[1]
+
+
+@contextmanager
+def load(bench: Rig, *, batch: int = 40, every: float = 0.2) -> Iterator[None]:
+    """Mail comes in steadily while the block runs."""
+    stop = threading.Event()
+
+    def send() -> None:
+        while not stop.wait(every):
+            bench.send(batch)
+
+    sender = threading.Thread(target=send, daemon=True)
+    sender.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        sender.join(30)
+
+
+def seconds_until(what: str, holds, since: float, most: float) -> float:
+    """How long after `since` (monotonic) it came to hold."""
+    until(what, holds, most)
+    return time.monotonic() - since
+
+
+def end(*programs: Program) -> None:
+    """End whatever still runs."""
+    for program in programs:
+        with contextlib.suppress(Exception):
+            if isinstance(program, System):
+                program.kill_all()
+            else:
+                program.kill()
+
+
+__all__ = ["Store", "Worker", "end", "load", "processes", "seconds_until", "serve", "token_of"]
