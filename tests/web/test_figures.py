@@ -102,7 +102,7 @@ def test_a_maker_that_fails_is_asked_again():
 
 
 def test_nobody_gets_a_value_older_than_their_question():
-    made = []
+    made: list[int] = []
     first_is_made, go_on = gevent.event.Event(), gevent.event.Event()
 
     def make():
