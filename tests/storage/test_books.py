@@ -191,6 +191,16 @@ def test_an_old_generation_or_another_email_cannot_postpone(books):
     assert books.row(ref).attempts == 0
 
 
+def test_an_email_that_was_opened_anew_is_postponed_by_its_newest_message_alone(books):
+    (ref,) = enter(books, ["a"])
+    older = books.newest_seq(books.source("main").id)
+    books.refeed([(ref, 0)])
+    newer = books.newest_seq(books.source("main").id)
+    assert books.postpone([attempt(ref, "a", seq=older)]) == [None]
+    told = attempt(ref, "a", seq=newer)
+    assert books.postpone([told]) == [told.next_at]
+
+
 def test_an_email_that_is_missing_spends_nothing_and_remembers_since_when(books):
     (ref,) = enter(books, ["a"])
     source = books.source("main")

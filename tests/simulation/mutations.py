@@ -1,0 +1,239 @@
+"""Guards taken out one at a time: `python -m tests.simulation.mutations` prints which seed of the simulation misses each first.
+
+Each mutation gets pytest's `monkeypatch` and changes one thing of the real code. test_mutations.py asks for a seed within its budget; what
+the simulation cannot meet (it replays no dead letter) is asked of the stores' own tests in tests/storage/test_guards.py.
+"""
+
+from gevent import monkey
+
+monkey.patch_all()
+
+import logging
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import apsw
+import peewee
+import pytest
+
+import storage.dead_letters
+import storage.results
+import storage.retries
+from actors.classifier import ClassifierActor
+from actors.following import Follower
+from engine.mailbox import Verdict
+from engine.memory_mailbox import MemoryMailboxes
+from tests.simulation.parts import MemoryDatabase
+from tests.simulation.run import run_seed
+from tests.simulation.world import Imbalance
+
+NOTICED = (Imbalance, peewee.PeeweeException, apsw.Error, KeyError)
+"""What a seed raises that finds something wrong."""
+
+Mutation = Callable[[pytest.MonkeyPatch], None]
+
+
+def acknowledge_before_the_commit(patch: pytest.MonkeyPatch) -> None:
+    """A classifier settles its batch, then saves it."""
+    handle = ClassifierActor.handle
+
+    def hasty(self: Any, batch: Any) -> Any:
+        self.context.store.settle([Verdict(delivery) for delivery in batch])
+        return handle(self, batch)
+
+    patch.setattr(ClassifierActor, "handle", hasty)
+
+
+def move_the_cursor_outside_of_the_transaction(patch: pytest.MonkeyPatch) -> None:
+    """The cursor is moved in a transaction of its own, before the emails are entered."""
+    listing = Follower._list
+
+    def hasty(self: Any, source: Any, look: Any, *, start: Any, lane: Any) -> Any:
+        move = self._move(source, self.client.list_emails(start), None)
+        if move is not None:
+            self.books.enter(source, [], look, lane=lane, move=move)
+        return listing(self, self.source, look, start=start, lane=lane)
+
+    patch.setattr(Follower, "_list", hasty)
+
+
+def settle_what_is_no_longer_ours(patch: pytest.MonkeyPatch) -> None:
+    """Settling hands on and tells also for a message that somebody else has by now."""
+    settle = MemoryMailboxes.settle
+
+    def careless(self: Any, verdicts: Any) -> Any:
+        ours = settle(self, verdicts)
+        for verdict, mine in zip(verdicts, ours, strict=True):
+            if not mine:
+                self.tell(verdict.events)
+                if verdict.forward:
+                    self.put(verdict.forward[0], [verdict.forward[1]])
+        return ours
+
+    patch.setattr(MemoryMailboxes, "settle", careless)
+
+
+def settle_without_telling(patch: pytest.MonkeyPatch) -> None:
+    """Events are told beside the settling, not in it."""
+    settle = MemoryMailboxes.settle
+
+    def beside(self: Any, verdicts: Any) -> Any:
+        return settle(self, [Verdict(each.delivery, each.forward) for each in verdicts])
+
+    patch.setattr(MemoryMailboxes, "settle", beside)
+
+
+def settle_without_handing_on(patch: pytest.MonkeyPatch) -> None:
+    """What goes on to the next mailbox is lost in between."""
+    settle = MemoryMailboxes.settle
+
+    def beside(self: Any, verdicts: Any) -> Any:
+        return settle(self, [Verdict(each.delivery, None, each.events) for each in verdicts])
+
+    patch.setattr(MemoryMailboxes, "settle", beside)
+
+
+def release_with_the_old_entry_still_good(patch: pytest.MonkeyPatch) -> None:
+    """A late acknowledgement would then take what another works on."""
+    patch.setattr(MemoryMailboxes, "release", _release_in_place)
+
+
+def _release_in_place(self: Any, mailbox: str, consumer: str, *, crashed: bool) -> int:
+    given = 0
+    for lane in ("high", "normal", "low", "quarantine"):
+        for entry in self._lane(mailbox, lane).values():
+            if entry.holder == consumer:
+                entry.holder, given = None, given + 1
+    return given
+
+
+def feed_without_its_position(patch: pytest.MonkeyPatch) -> None:
+    """A feeder hands over whatever the position says."""
+    feed = MemoryMailboxes.feed
+
+    def careless(
+        self: Any, mailbox: str, envelopes: Any, *, position: str, expected: int, to: int, events: Any = ()
+    ) -> bool:
+        return feed(self, mailbox, envelopes, position=position, expected=self.position(position), to=to, events=events)
+
+    patch.setattr(MemoryMailboxes, "feed", careless)
+
+
+def save_whatever_the_state(patch: pytest.MonkeyPatch) -> None:
+    """A result is saved into a row that is not open."""
+    without(patch, "AND book.state = 0")
+
+
+def save_whatever_the_attempts(patch: pytest.MonkeyPatch) -> None:
+    """A result of an earlier try closes the row under the retry."""
+    without(patch, "AND book.attempts = batch.attempts")
+    patch.setattr(storage.results._Place, "is_of", lambda place, result: result.generation == place.generation)
+
+
+def save_whatever_the_number(patch: pytest.MonkeyPatch) -> None:
+    """Any message of an email may close its row, not the newest alone."""
+    without(patch, "AND (batch.seq = 0 OR book.feed_seq = batch.seq)")
+    patch.setattr(
+        storage.results._Place,
+        "is_of",
+        lambda place, result: (result.generation, result.attempts) == (place.generation, place.attempts),
+    )
+
+
+def without(patch: pytest.MonkeyPatch, guard: str) -> None:
+    """Save without this part of its guard."""
+    execute = vars(storage.results)["execute_values"]
+    patch.setattr(storage.results, "execute_values", lambda sql, *rest: execute(_cut(sql, guard), *rest))
+
+
+def _cut(sql: str, guard: str) -> str:
+    assert guard in sql or not sql.startswith("UPDATE book"), f"{guard} is no longer in {sql}"
+    return sql.replace(guard, "")
+
+
+def postpone_whatever_the_state(patch: pytest.MonkeyPatch) -> None:
+    """A failed try is entered for a row that is closed, or was postponed already."""
+    patch.setattr(storage.retries, "_guard", lambda attempt, held: attempt.ref in held)
+
+
+def postpone_whatever_the_number(patch: pytest.MonkeyPatch) -> None:
+    """Any message of an email may postpone it, not the newest alone."""
+
+    def guard(attempt: Any, held: Any) -> bool:
+        row = held.get(attempt.ref)
+        return row is not None and row[:4] == (0, attempt.key, attempt.generation, attempt.attempts)
+
+    patch.setattr(storage.retries, "_guard", guard)
+
+
+def bury_whatever_the_state(patch: pytest.MonkeyPatch) -> None:
+    """A dead letter is written for a row that is closed."""
+    hold = storage.dead_letters._hold
+    patch.setattr(
+        storage.dead_letters, "_hold", lambda burials: {ref: (0, *rest[1:]) for ref, rest in hold(burials).items()}
+    )
+
+
+def bury_whatever_the_number(patch: pytest.MonkeyPatch) -> None:
+    """Any message of an email may bury it, not the newest alone."""
+
+    def current(burial: Any, held: Any) -> bool:
+        row = held.get(burial.ref)
+        return row is not None and row[1:3] == (burial.generation, burial.key)
+
+    patch.setattr(storage.dead_letters, "_is_current", current)
+
+
+SEEN: tuple[Mutation, ...] = (
+    acknowledge_before_the_commit,
+    move_the_cursor_outside_of_the_transaction,
+    settle_what_is_no_longer_ours,
+    settle_without_telling,
+    settle_without_handing_on,
+    release_with_the_old_entry_still_good,
+    feed_without_its_position,
+    save_whatever_the_state,
+    postpone_whatever_the_state,
+)
+"""Those that the simulation misses within some hundred seeds."""
+
+RARE: tuple[Mutation, ...] = (
+    save_whatever_the_attempts,
+    save_whatever_the_number,
+    postpone_whatever_the_number,
+    bury_whatever_the_state,
+    bury_whatever_the_number,
+)
+"""Those behind which another guard stands, or whose moment comes in few of thousands: the stores' own tests miss them at once."""
+
+
+def main(limit: int = 5000) -> int:
+    """The table; 1 when no seed has missed one of SEEN."""
+    logging.disable(logging.CRITICAL)
+    database, code = MemoryDatabase(), 0
+    for mutation in SEEN + RARE:
+        began = time.process_time()
+        with pytest.MonkeyPatch.context() as patch:
+            mutation(patch)
+            found = first_to_notice(database, limit)
+        code |= found is None and mutation in SEEN
+        seed, text = found or ("none", f"of {limit} seeds")
+        sys.stdout.write(f"| {mutation.__name__} | {seed} | {text} | {time.process_time() - began:.1f} s |\n")
+        sys.stdout.flush()
+    return code
+
+
+def first_to_notice(database: MemoryDatabase, limit: int) -> tuple[int, str] | None:
+    """The first seed that finds something wrong, and what."""
+    for seed in range(limit):
+        try:
+            run_seed(seed, database)
+        except NOTICED as error:
+            return seed, f"{type(error).__name__}: {error}"[:140]
+    return None
+
+
+if __name__ == "__main__":
+    sys.exit(main(*map(int, sys.argv[1:])))
