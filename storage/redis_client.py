@@ -1,7 +1,8 @@
 """Clients of Redis: connecting by URL, and telling what its errors mean. Called by the stores beside it, by run.py and by /health.
 
 Relies on redis-py with hiredis. Nothing is retried in here: a repeated write is the caller's decision, who knows whether it
-may happen twice; each error that leaves is a DependencyTrouble, or a SettingsError where an operator has to act.
+may happen twice; each error that leaves is a DependencyTrouble, or a SettingsError where an operator has to act. The launcher, which
+has no gevent, connects by this too.
 """
 
 import re
@@ -13,8 +14,6 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import redis
-from gevent.lock import BoundedSemaphore
-from hiredis import pack_command
 from redis._parsers.hiredis import _HiredisParser
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -43,46 +42,6 @@ class QuickParser(_HiredisParser):
         except OSError:
             return True
         return bool(super().can_read(0))
-
-
-class Lines:
-    """Connections for the hot path: a call costs a sixth of redis-py's own `execute_command` (12 µs, not 70). No retries either.
-
-    Made from a client's pool, which closes them with its own. Any number of greenlets; one that is killed within a call loses
-    its connection with it.
-    """
-
-    def __init__(self, pool: "redis.BlockingConnectionPool", connections: int) -> None:
-        self._pool: Any = pool  # redis-py leaves make_connection without types
-        self._places = BoundedSemaphore(connections)
-        self._idle: list[Any] = []
-
-    def call(self, command: tuple[Any, ...]) -> Any:
-        """One command, its reply as it came; raises what redis-py would."""
-        if not self._places.acquire(timeout=TIMEOUT):
-            raise redis.ConnectionError("all connections are in use")
-        try:
-            line = self._idle.pop() if self._idle else self._pool.make_connection()
-            try:
-                return self._exchange(line, pack_command(command))
-            finally:
-                self._idle.append(line)
-        finally:
-            self._places.release()
-
-    def _exchange(self, line: Any, packed: bytes) -> Any:
-        try:
-            line.connect()
-            if line.can_read():  # what nobody asked for: it was closed, or left in the middle of something
-                line.disconnect()
-                line.connect()
-            line.send_packed_command([packed], check_health=False)
-            return line.read_response()
-        except redis.ResponseError:
-            raise
-        except BaseException:
-            line.disconnect()
-            raise
 
 
 @contextmanager

@@ -12,8 +12,9 @@ import redis
 from redis.commands.core import Script
 
 from engine.failpoints import reach
-from storage.redis_client import Lines, connect, trouble
+from storage.redis_client import connect, trouble
 from storage.redis_keys import Keys
+from storage.redis_lines import Lines
 
 FOLDER = Path(__file__).parent / "scripts"
 LOG, MAILBOX = "log", "mailbox"
