@@ -18,12 +18,16 @@ class CorpusError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """One email with its true label, how sure its reader was (3 clear, 2 likely, 1 a toss-up), and where it is from."""
+    """One email with its true label, how sure its reader was (3 clear, 2 likely, 1 a toss-up), and where it is from.
+
+    `second` is the label that the reader would have given else; empty when there is none.
+    """
 
     email: Email
     label: str
     sure: int
     source: str
+    second: str = ""
 
 
 def read_lines(source: Path | Iterable[str]) -> Iterator[Labelled]:
@@ -70,6 +74,7 @@ def labelled(record: Mapping[str, Any]) -> Labelled:
         label=record.get("label", "unknown"),
         sure=sure if sure in (1, 2, 3) else 3,
         source=str(record.get("source") or ""),
+        second=record["second"] if record.get("second") in LABELS else "",
     )
 
 

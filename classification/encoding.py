@@ -3,6 +3,7 @@
 Called by model.py (with the model's keys) and by training.py (with the keys it is about to choose).
 """
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,9 @@ _SLOTS = 1 << 20
 _MASK = np.uint32(_SLOTS - 1)
 
 Floats = NDArray[np.float32]
+
+# By how many phrases of a group an email has: the value of the group's signal.
+_GROWTH = np.minimum(np.log1p(np.arange(13)) / 2.5, 1.0).astype(np.float32)
 
 
 def _lexicon_groups() -> dict[int, int]:
@@ -46,12 +50,13 @@ class Vocabulary:
         self._slots[self._keys[: self._none] & _MASK] = np.arange(self._none, dtype=np.int32)
         self.kept = self._slots[keys & _MASK] == np.arange(self.size)
         self.groups = np.array([groups.get(key, -1) for key in self._keys.tolist()], dtype=np.int64)
+        self.groups[self._none] = -1
 
     def find(self, keys: Keys) -> tuple[Ints, Ints]:
         """Return the places of the known ones among `keys`, and their numbers."""
         numbers = self._slots[keys & _MASK]
-        places = np.flatnonzero((self._keys[numbers] == keys) & (numbers != self._none))
-        return places, numbers[places].astype(np.int64)
+        places = np.flatnonzero(self._keys[numbers] == keys)
+        return places, numbers[places]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +76,28 @@ def encode(emails: Sequence[Email], vocabulary: Vocabulary) -> Encoded:
     found = occurrences(texts)
     places, numbers = vocabulary.find(found.keys)
     rows = found.rows[places]
-    plain = [signals.structural(email, read) for email, read in zip(emails, texts, strict=True)]
-    dense = np.concatenate([np.array(plain), _lexicon_counts(rows, vocabulary.groups[numbers], len(emails))], axis=1)
-    learned = numbers < vocabulary.size
-    pairs, counts = np.unique(rows[learned] * _SLOTS + numbers[learned], return_counts=True)
-    flags = [tuple(read.flags) for read in texts]
-    return Encoded(pairs // _SLOTS, pairs % _SLOTS, counts, dense.astype(np.float32), flags)
+    plain = array("d")
+    for email, each in zip(emails, texts, strict=True):
+        plain.extend(signals.structural(email, each))
+    dense = np.empty((len(emails), len(signals.NAMES)), dtype=np.float32)
+    dense[:, : len(signals.STRUCTURAL)] = np.frombuffer(plain).reshape(len(emails), -1)
+    dense[:, len(signals.STRUCTURAL) :] = _lexicon_counts(rows, vocabulary.groups[numbers], len(emails))
+    pairs, counts = _counted((rows * _SLOTS + numbers)[numbers < vocabulary.size])
+    return Encoded(pairs // _SLOTS, pairs % _SLOTS, counts, dense, [tuple(each.flags) for each in texts])
 
 
-def _lexicon_counts(rows: Ints, groups: Ints, size: int) -> NDArray[np.float64]:
-    hit = groups >= 0
+def _counted(values: Ints) -> tuple[Ints, Ints]:
+    """Return the distinct values, ascending, and how often each stands there; `values` is sorted on the way."""
+    values.sort()
+    new = np.empty(len(values) + 1, dtype=bool)
+    new[:1] = new[-1:] = True
+    np.not_equal(values[1:], values[:-1], out=new[1:-1])
+    starts = np.flatnonzero(new)
+    return values[starts[:-1]], starts[1:] - starts[:-1]
+
+
+def _lexicon_counts(rows: Ints, groups: Ints, size: int) -> Floats:
     width = len(LEXICON)
-    counts = np.bincount(rows[hit] * width + groups[hit], minlength=size * width).reshape(size, width)
-    return np.asarray(np.minimum(np.log1p(counts) / 2.5, 1.0))
+    places = (rows * width + groups)[groups >= 0]
+    counts = np.bincount(places, minlength=size * width).reshape(size, width)
+    return _GROWTH[np.minimum(counts, len(_GROWTH) - 1)]

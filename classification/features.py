@@ -20,12 +20,14 @@ MAX_OWN_TOKENS = 800
 MAX_TOKEN = 40
 HEAD_TOKENS = 40
 _CACHE_LIMIT = 60_000
+_SHORT = 5
 
 # Characters that may stand inside a token; everything else parts tokens, and the signs are tokens of their own.
 _SIGNS = "!?$%"
+_MORE_SIGNS = "£€"
 _INSIDE = "abcdefghijklmnopqrstuvwxyz0123456789':./@-"
-_SPACED = str.maketrans({chr(code): " " for code in range(128) if chr(code) not in _INSIDE + _SIGNS})
-_TOKENS = re.compile(r"[^\W_'](?:[^\W_]|['\:./@-])*|[!?$%€£]")
+_SPACED = bytes(code if code >= 128 or chr(code) in _INSIDE + _SIGNS else 32 for code in range(256))
+_ODD = re.compile(r"[^\x00-\x7f]")
 _TIME = re.compile(r"\d{1,2}[:.]\d\d(?:[ap]m)?|\d{1,2}[ap]m")
 _DATE = re.compile(r"\d{1,4}[/-]\d{1,2}(?:[/-]\d{1,4})?")
 _KINDS = {
@@ -39,16 +41,16 @@ _KINDS = {
 }
 _FOLDED = {word: kind for kind, words in _KINDS.items() for word in words.split()}
 _BREAK = zlib.crc32(b"\x00break")
+_BREAKS = (_BREAK, _BREAK)
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 _SECOND = np.uint64(0xC2B2AE3D27D4EB4F)
 _THIRD = np.uint64(0x165667B19E3779F9)
 # Where a token stands: subject and own words are read as one text, then the opening and the subject once more for themselves.
 BLOCKS = ("own", "head", "subject")
 _OWN, _HEAD, _SUBJECT = range(len(BLOCKS))
-_MOST_WORDS = (3, 2, 2)
-_SALTS = np.array(
-    [[zlib.crc32(f"{block}{size}".encode()) << 8 for block in BLOCKS] for size in (1, 2, 3)], dtype=np.uint64
-)
+MOST_WORDS = 3
+_SALTS = np.array([zlib.crc32(block.encode()) << 8 for block in BLOCKS], dtype=np.uint64)
+_MANY_SALTS = np.resize(_SALTS, 1_000)
 
 Ints = NDArray[np.int64]
 Keys = NDArray[np.uint32]
@@ -56,10 +58,9 @@ Keys = NDArray[np.uint32]
 
 @dataclass(frozen=True, slots=True)
 class Occurrences:
-    """Feature occurrences of a batch: which email (row), which key, and the block that the key belongs to."""
+    """Feature occurrences of a batch: which email (row) and which key; `blocks_of` has the block of each."""
 
     rows: Ints
-    blocks: Ints
     keys: Keys
 
 
@@ -77,12 +78,16 @@ class Phrase:
 class TokenHashes(dict[str, int]):
     """Token to 32-bit hash; numbers are folded to their shape. A bounded memory of the words that were seen.
 
-    Numbers, addresses and links are not kept: nearly each is a new one, and would take a word's place for ever.
+    Long numbers, addresses and links are not kept: nearly each is a new one, and would take a word's place for ever.
     """
 
     def __missing__(self, token: str) -> int:
         value = zlib.crc32(fold(token).encode("utf-8", "surrogatepass"))
-        if len(self) < _CACHE_LIMIT and not (token[:1].isdigit() or "@" in token or "/" in token):
+        if len(token) <= _SHORT or (
+            len(token) <= MAX_TOKEN and not (token[:1].isdigit() or "@" in token or "/" in token)
+        ):
+            if len(self) >= _CACHE_LIMIT:
+                self.clear()
             self[token] = value
         return value
 
@@ -132,16 +137,61 @@ def tokens(text: str, limit: int) -> list[str]:
     """Split text into lower-cased words, numbers and telling signs, at most `limit` of them."""
     text = text.lower()
     if not text.isascii():
-        return _TOKENS.findall(text)[:limit]
+        text = _spaced(text)
     for sign in _SIGNS:
         if sign in text:
             text = text.replace(sign, f" {sign} ")
     # Several times as fast as a regular expression: translate and split run in C over the whole text.
-    return text.translate(_SPACED).split()[:limit]
+    found = text.encode("utf-8", "replace").translate(_SPACED).decode().split()
+    return found if len(found) <= limit else found[:limit]
+
+
+def _spaced(text: str) -> str:
+    """Put spaces for the characters beyond ASCII that are no letters or digits, and around signs of money."""
+    for character in set(_ODD.findall(text)):
+        if character in _MORE_SIGNS:
+            text = text.replace(character, f" {character} ")
+        elif not character.isalnum():
+            text = text.replace(character, " ")
+    return text
 
 
 def occurrences(texts: Sequence[Text]) -> Occurrences:
-    """Return every feature occurrence of a batch: words and phrases of one to three words, by block."""
+    """Return every feature occurrence of a batch: words and phrases of one to three words, by block.
+
+    The emails stand one after the other with two breaks between, so that what is found in one never depends on the next.
+    """
+    flat, lengths = _stream(texts)
+    hashes = np.frombuffer(array("Q", flat), dtype=np.uint64) + np.repeat(_salts(len(texts)), lengths)
+    size = len(flat) - len(_BREAKS)
+    words = np.empty((MOST_WORDS, size), dtype=np.uint64)
+    words[0] = hashes[:size]
+    following = hashes[1:] * _THIRD
+    np.add(words[0] * _SECOND, following[:size], out=words[1])
+    np.add(words[1] * _SECOND, following[1:], out=words[2])
+    if len(texts) == 1:
+        rows = np.zeros(size * MOST_WORDS, dtype=np.int64)
+    else:
+        each = np.array(lengths[:-1]).reshape(-1, len(BLOCKS)).sum(axis=1)
+        rows = np.tile(np.repeat(np.arange(len(texts)), each), MOST_WORDS)
+    return Occurrences(rows, _mixed(words.ravel()))
+
+
+def blocks_of(texts: Sequence[Text]) -> Ints:
+    """Return the block (its number in BLOCKS) of each of the `occurrences` of a batch."""
+    _, lengths = _stream(texts)
+    return np.tile(np.repeat(np.arange(len(lengths) - 1) % len(BLOCKS), lengths[:-1]), MOST_WORDS)
+
+
+def long_phrases(texts: Sequence[Text]) -> Keys:
+    """Return the keys of the phrases of three words outside of the own words, which are not worth learning."""
+    chosen = blocks_of(texts) != _OWN
+    chosen[: len(chosen) // MOST_WORDS * (MOST_WORDS - 1)] = False
+    return np.unique(occurrences(texts).keys[chosen])
+
+
+def _stream(texts: Sequence[Text]) -> tuple[list[int], list[int]]:
+    """Return the token hashes of a batch, and how many of them are in each block of each email and in the end mark."""
     flat: list[int] = []
     lengths: list[int] = []
     look = _HASHES.__getitem__
@@ -149,25 +199,17 @@ def occurrences(texts: Sequence[Text]) -> Occurrences:
         subject = list(map(look, tokens(text.subject, MAX_SUBJECT_TOKENS)))
         own = list(map(look, tokens(text.own, MAX_OWN_TOKENS)))
         head = own[:HEAD_TOKENS]
-        flat += [_BREAK, *subject, _BREAK, *own, _BREAK, *head, *subject]
-        lengths += (len(subject) + len(own) + 3, len(head), len(subject))
-    segments = np.repeat(np.arange(len(lengths)), lengths)
-    return _phrases(np.frombuffer(array("Q", flat), dtype=np.uint64), segments)
+        flat += [*_BREAKS, *subject, _BREAK, *own, _BREAK, *head, _BREAK, *subject]
+        lengths += (len(subject) + len(own) + 4, len(head) + 1, len(subject))
+    flat += _BREAKS
+    lengths.append(len(_BREAKS))
+    return flat, lengths
 
 
-def _phrases(hashes: NDArray[np.uint64], segments: Ints) -> Occurrences:
-    """Combine neighbouring token hashes of the same segment (an email's block) into keys of one, two and three words."""
-    blocks = segments % len(BLOCKS)
-    pair = hashes[:-1] * _SECOND + hashes[1:] * _THIRD
-    triple = pair[:-1] * _SECOND + hashes[2:] * _THIRD
-    same = segments[:-1] == segments[1:]
-    pairs = np.flatnonzero(same)
-    triples = np.flatnonzero(same[:-1] & same[1:] & (blocks[:-2] == _OWN))
-    places = np.concatenate([segments, segments[pairs], segments[triples]])
-    salted = np.concatenate(
-        [hashes + _SALTS[0][blocks], pair[pairs] + _SALTS[1][blocks[pairs]], triple[triples] + _SALTS[2][_OWN]]
-    )
-    return Occurrences(places // len(BLOCKS), places % len(BLOCKS), _mixed(salted))
+def _salts(emails: int) -> NDArray[np.uint64]:
+    """Return what makes the hashes of each block its own: for each block of each email, and for the end mark."""
+    wanted = emails * len(BLOCKS) + 1
+    return _MANY_SALTS[:wanted] if wanted <= len(_MANY_SALTS) else np.resize(_SALTS, wanted)
 
 
 def _mixed(values: NDArray[np.uint64]) -> Keys:
@@ -186,10 +228,11 @@ def phrase_key(phrase: str) -> int:
 
 
 def _combined_key(values: list[int], block: int) -> int:
-    combined = np.array(values[:1], dtype=np.uint64)
-    for value in values[1:]:
-        combined = combined * _SECOND + np.array([value], dtype=np.uint64) * _THIRD
-    return int(_mixed(combined + _SALTS[len(values) - 1][block])[0])
+    salted = np.array(values, dtype=np.uint64) + _SALTS[block]
+    combined = salted[:1]
+    for place in range(1, len(salted)):
+        combined = combined * _SECOND + salted[place : place + 1] * _THIRD
+    return int(_mixed(combined)[0])
 
 
 def phrases(text: Text) -> list[Phrase]:
@@ -205,7 +248,7 @@ def phrases(text: Text) -> list[Phrase]:
 
 def _phrases_of(places: list[tuple[str, int]], field: str, block: int) -> list[Phrase]:
     found: list[Phrase] = []
-    for size in range(1, _MOST_WORDS[block] + 1):
+    for size in range(1, MOST_WORDS + 1):
         for at in range(len(places) - size + 1):
             chosen = places[at : at + size]
             key = _combined_key([_HASHES[word] for word, _ in chosen], block)

@@ -21,32 +21,29 @@ _MARKER = re.compile(
 )
 _WROTE = re.compile(r"[ \t>*|]{0,20}(?:On [^\n]{4,120}\n?[^\n]{0,120}|[^\n]{2,80})\bwrote ?:?[ \t]*(?:\n|$)")
 _STARTS = (
-    ("Original Message", _MARKER),
-    ("Original Appointment", _MARKER),
+    ("Original ", _MARKER),
     ("orwarded ", _MARKER),
     ("wrote", _WROTE),
-    ("From:", _HEADER_BLOCK),
-    ("From :", _HEADER_BLOCK),
+    ("From", _HEADER_BLOCK),
     ("FROM:", _HEADER_BLOCK),
     ("To:", _SHORT_BLOCK),
 )
-# What begins the part of a mail that nobody writes by hand; it has to stand at the start of a line, or nearly.
+# What begins the part of a mail that nobody writes by hand, and how it may go on; it has to stand at the start of a
+# line, or nearly.
 _TAILS = (
-    "Disclaimer:",
-    "The information in this",
-    "The information contained in",
-    "Confidentiality Note",
-    "CONFIDENTIALITY NOTICE",
-    "This e-mail is Unclassified",
-    "This email is UNCLASSIFIED",
-    "This message has been scanned",
-    "Sent from my",
-    "Sent via",
-    "-- \n",
-    "____________________",
+    ("Disclaimer:", ("",)),
+    ("The information ", ("in this", "contained in")),
+    ("Confidentiality Note", ("",)),
+    ("CONFIDENTIALITY NOTICE", ("",)),
+    ("This e", ("-mail is Unclassified", "mail is UNCLASSIFIED")),
+    ("This message has", (" been scanned",)),
+    ("Sent ", ("from my", "via")),
+    ("-- \n", ("",)),
+    ("____________________", ("",)),
 )
 _ATTRIBUTION_END = re.compile(r"(?:wrote|writes|said|schrieb|écrit|says)\s?:?[ \t]*$|:[ \t]*$")
-_LOTUS_MARKS = ("/HOU/", "/NA/", "/SFO/", "@ENRON", "@EES", "@ECT", "@Enron")
+_LOTUS_MARKS = ("/HOU/", "/NA/", "/SFO/", "@E")
+_LOTUS_MARK = re.compile(r"/HOU/|/NA/|/SFO/|@ENRON|@EES|@ECT|@Enron")
 _LOTUS_REST = re.compile(r"[ \t]*(?:\d\d/\d\d/\d{2,4})?[ \t]*(?:\d\d:\d\d )?(?:[AP]M)?[ \t-]*(?:Sent by:.{0,80})?$")
 
 
@@ -64,13 +61,14 @@ def split_quotes(text: str) -> tuple[str, str]:
         place = own.find(word, 0, cut)
         if place >= 0:
             cut = min(cut, _find_start(own, word, pattern, place))
-    for tail in _TAILS:
+    for tail, rests in _TAILS:
         place = own.find(tail, 0, cut)
-        if place >= 0 and place - (own.rfind("\n", 0, place) + 1) <= 4:
-            cut = place
+        if place >= 0:
+            cut = _find_tail(own, cut, place, tail, rests)
     own, quoted = own[:cut], quoted + own[cut:]
-    if "@E" in own or "/HOU/" in own or "/NA/" in own or "/SFO/" in own:
-        own = _without_lotus_lines(own)
+    for mark in _LOTUS_MARKS:
+        if mark in own:
+            return _without_lotus_lines(own), quoted
     return own, quoted
 
 
@@ -86,6 +84,17 @@ def _find_start(text: str, word: str, pattern: re.Pattern[str], place: int) -> i
             return line
         place = text.find(word, place + 1)
     return len(text)
+
+
+def _find_tail(text: str, cut: int, place: int, tail: str, rests: tuple[str, ...]) -> int:
+    """Return where the first tail begins that stands at the start of a line, else `cut`."""
+    for _ in range(_MOST_TRIES):
+        if place < 0:
+            break
+        if text.startswith(rests, place + len(tail)) and place - (text.rfind("\n", 0, place) + 1) <= 4:
+            return place
+        place = text.find(tail, place + 1, cut)
+    return cut
 
 
 def _split_marked(text: str) -> tuple[str, str]:
@@ -119,5 +128,5 @@ def _without_lotus_lines(own: str) -> str:
     return "\n".join(
         line
         for line in own.split("\n")
-        if not any(mark in line for mark in _LOTUS_MARKS) and (not line.strip() or not _LOTUS_REST.match(line))
+        if not _LOTUS_MARK.search(line) and (not line or line.isspace() or not _LOTUS_REST.match(line))
     )

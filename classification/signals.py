@@ -58,6 +58,9 @@ FIELDS = {
     "subject length": "subject",
 }
 
+_NO_HEADERS = (False,) * 11
+_VERY_SHORT = 15
+_GROWTH = [math.log1p(count) / 3 for count in range(20)]
 _NO_CAPITALS = bytes(code for code in range(256) if not 65 <= code <= 90)
 _NO_DIGITS = bytes(code for code in range(256) if not 48 <= code <= 57)
 _REPLY = re.compile(r"\s*(?:re|aw|sv|antw)\s*(?:\[\d+\])?:", re.IGNORECASE)
@@ -82,72 +85,71 @@ _BULK_MAILER = re.compile(
 
 
 def structural(email: Email, text: Text) -> list[float]:
-    """Return the values of STRUCTURAL for one email, each about 0..1."""
+    """Return the values of STRUCTURAL for one email, each about 0..1 (a mark that is there or not: a bool)."""
     own, subject = text.own, text.subject
-    words = own.count(" ") + own.count("\n") + 1
-    links = own.count("http") + own.count("www.")
+    plain = own.encode("ascii", "ignore")
+    count = plain.count
+    lines = count(b"\n") + 1
+    words = count(b" ") + lines
+    links = count(b"http") + count(b"www.")
+    money = count(b"$") if len(plain) == len(own) else count(b"$") + own.count("£") + own.count("€")
+    letters = len(plain) or 1
+    marked = ":" in subject
     return [
-        *_from_headers(email),
-        float(_REPLY.match(subject) is not None),
-        float(_FORWARD.match(subject) is not None),
-        float(_LIST_TAG.match(subject) is not None),
-        float(_CALENDAR_SUBJECT.match(subject) is not None),
-        float(bool(text.quoted)),
-        float(text.forward),
-        _grow(own.count("!") + subject.count("!")),
-        _grow(own.count("?") + subject.count("?")),
-        _grow(own.count("$") + own.count("£") + own.count("€") + 2 * subject.count("$")),
-        _grow(own.count("%") + 2 * subject.count("%")),
+        *(_from_headers(email) if email.headers else _NO_HEADERS),
+        _ROLE.match(email.sender.rpartition("<")[2].partition("@")[0]) is not None,
+        marked and _REPLY.match(subject) is not None,
+        marked and _FORWARD.match(subject) is not None,
+        "[" in subject and _LIST_TAG.match(subject) is not None,
+        marked and _CALENDAR_SUBJECT.match(subject) is not None,
+        bool(text.quoted),
+        text.forward,
+        _grow(count(b"!") + subject.count("!")),
+        _grow(count(b"?") + subject.count("?")),
+        _grow(money + 2 * subject.count("$")),
+        _grow(count(b"%") + 2 * subject.count("%")),
         _grow(links),
         min(1.0, 10 * links / words),
-        *_shape(own, subject, words),
-        float(_GREETING.match(own) is not None),
-    ]
-
-
-def _shape(own: str, subject: str, words: int) -> list[float]:
-    head = own[:2_000].encode("ascii", "ignore")
-    letters = len(head) or 1
-    capitals = len(head.translate(None, _NO_CAPITALS)) / letters
-    return [
-        min(1.0, 3 * capitals) + float(subject.isupper()),
-        min(1.0, 5 * len(head.translate(None, _NO_DIGITS)) / letters),
+        min(1.0, 3 * len(plain.translate(None, _NO_CAPITALS)) / letters) + subject.isupper(),
+        min(1.0, 5 * len(plain.translate(None, _NO_DIGITS)) / letters),
         min(1.0, math.log1p(words) / 8),
-        float(words < 15),
-        min(1.0, 10 * (own.count("\n") + 1) / (words + 10)),
+        words < _VERY_SHORT,
+        min(1.0, 10 * lines / (words + 10)),
         min(1.0, len(subject) / 80),
+        _GREETING.match(own) is not None,
     ]
 
 
-def _from_headers(email: Email) -> list[float]:
-    given = {name.lower(): value for name, value in email.headers.items()} if email.headers else {}
+def _from_headers(email: Email) -> Sequence[float]:
+    given = {name.lower(): value for name, value in email.headers.items()}
     precedence = _first(given, "precedence").lower()
     method = _first(given, "x-calendar-method")
+    content_type = _first(given, "content-type").lower()
     listed = "list-id" in given or "list-post" in given or precedence == "list"
     reply_to = _first(given, "reply-to")
-    local = email.sender.rpartition("<")[2].partition("@")[0]
-    return [
-        float(bool(method) or "text/calendar" in _first(given, "content-type")),
-        float(method.upper() in {"REQUEST", "CANCEL", "REPLY", "COUNTER"}),
-        float(bool(given)),
-        float("list-unsubscribe" in given and not listed),
-        float(listed),
-        float(precedence in {"bulk", "junk"}),
-        float("auto-submitted" in given and _first(given, "auto-submitted").lower() != "no"),
-        float("in-reply-to" in given or "in-reply-to present" in given or "references" in given),
-        float(bool(reply_to) and reply_to.rpartition("<")[2].strip("> ") not in email.sender),
-        float(_BULK_MAILER.search(_first(given, "x-mailer")) is not None),
-        float(_first(given, "content-type").lower().startswith("text/html")),
-        float(_ROLE.match(local) is not None),
-    ]
+    return (
+        bool(method) or "text/calendar" in content_type,
+        method.upper() in {"REQUEST", "CANCEL", "REPLY", "COUNTER"},
+        True,
+        "list-unsubscribe" in given and not listed,
+        listed,
+        precedence in {"bulk", "junk"},
+        "auto-submitted" in given and _first(given, "auto-submitted").lower() != "no",
+        "in-reply-to" in given or "in-reply-to present" in given or "references" in given,
+        bool(reply_to) and reply_to.rpartition("<")[2].strip("> ") not in email.sender,
+        "x-mailer" in given and _BULK_MAILER.search(_first(given, "x-mailer")) is not None,
+        content_type.startswith("text/html"),
+    )
 
 
 def _first(given: Mapping[str, str | Sequence[str]], name: str) -> str:
-    value = given.get(name, "")
+    value = given.get(name)
+    if not value:
+        return ""
     if isinstance(value, str):
         return value[:500]
-    return str(value[0])[:500] if isinstance(value, (list, tuple)) and value else str(value)[:500]
+    return str(value[0])[:500] if isinstance(value, (list, tuple)) else str(value)[:500]
 
 
 def _grow(count: int) -> float:
-    return min(1.0, math.log1p(count) / 3)
+    return _GROWTH[count] if count < len(_GROWTH) else 1.0

@@ -26,6 +26,18 @@ _IMAGE = re.compile(r"<img\b[^<>]{0,1000}?\balt\s{0,3}=\s{0,3}[\"']([^\"'<>]{1,3
 _ANY_TAG = re.compile(r"<(?:!--|[a-z/!])[^<>]{0,5000}>", re.IGNORECASE)
 _HIDDEN = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 _CONTROLS = ("\x00", "\x01", "\x02", "\x07", "\x08", "\x1b", "\x7f")
+# The commonest characters beyond ASCII that word processors write; most texts are plain ASCII without them.
+_TYPOGRAPHY = (
+    ("\u2019", "'"),
+    ("\u2018", "'"),
+    ("\u00a0", " "),
+    ("\u201c", '"'),
+    ("\u201d", '"'),
+    ("\u2013", "-"),
+    ("\u2014", " - "),
+    ("\u2026", "..."),
+    ("\u2022", " "),
+)
 _CONTROL_TABLE = dict.fromkeys((*range(9), 11, *range(14, 32), 127), " ")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -56,14 +68,16 @@ def read(subject: str, body: str) -> Text:
     if quoted and _adds_nothing(own, clean_subject):
         quoted, forward = _FORWARD_HEADER.sub("", quoted), True
         own, quoted = split_quotes(quoted)
-    if not own.strip() and not clean_subject.strip():
+    if (not own or own.isspace()) and not clean_subject.strip():
         flags.append("empty")
-    return Text(clean_subject, own[:MAX_OWN], quoted, forward, list(dict.fromkeys(flags)))
+    return Text(clean_subject, own[:MAX_OWN], quoted, forward, list(dict.fromkeys(flags)) if flags else flags)
 
 
 def _adds_nothing(own: str, subject: str) -> bool:
     """Whether the own words are none, or a mere "FYI, see below" under a subject that says forward."""
     if len(own) > 400:
+        return False
+    if sum(map(str.isalpha, own[: 3 * _SHORT])) >= _SHORT:
         return False
     letters = sum(map(str.isalpha, own))
     return letters < 3 or (letters < _SHORT and subject.lower().startswith(_FORWARD_SUBJECTS))
@@ -84,9 +98,16 @@ def plain(body: str, flags: list[str]) -> str:
 
 def tidy(text: str, flags: list[str]) -> str:
     """Remove invisible and control characters and fold compatibility forms (full-width letters, ligatures)."""
-    if any(character in text for character in _CONTROLS):
-        text = text.translate(_CONTROL_TABLE)
-        flags.append("control_characters")
+    for character in _CONTROLS:
+        if character in text:
+            text = text.translate(_CONTROL_TABLE)
+            flags.append("control_characters")
+            break
+    if text.isascii():
+        return text
+    for character, plain_one in _TYPOGRAPHY:
+        if character in text:
+            text = text.replace(character, plain_one)
     if text.isascii():
         return text
     if _SURROGATE.search(text):
@@ -95,7 +116,7 @@ def tidy(text: str, flags: list[str]) -> str:
     if _HIDDEN.search(text):
         text = _HIDDEN.sub("", text)
         flags.append("hidden_characters")
-    return unicodedata.normalize("NFKC", text).replace("\u2019", "'")
+    return unicodedata.normalize("NFKC", text)
 
 
 def html_to_text(source: str) -> str:

@@ -19,17 +19,19 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-not-found,unu
 
 from classification import corpus, signals, weights, wordvectors
 from classification.encoding import Encoded, Vocabulary, encode
-from classification.features import BLOCKS, occurrences
+from classification.features import BLOCKS, blocks_of, long_phrases, occurrences
 from classification.grouping import groups
 from classification.records import LABELS
 from classification.text import read
 
 SURE_WEIGHT = {3: 1.0, 2: 0.7, 1: 0.4}
+# How much of an email's weight goes to its reader's second choice.
+SECOND_SHARE = {3: 0.0, 2: 0.15, 1: 0.4}
 # A phrase has to stand in this many emails to be learned; a word that the language model knows in fewer.
 MIN_DOCUMENTS = 15
 MIN_DOCUMENTS_KNOWN = 4
 VECTOR_SCALE = 0.5
-STRENGTH = 10.0
+STRENGTH = 6.0
 SIGNAL_SCALE = 0.7
 BLOCK_SCALE = np.array([1.0, 1.0, 0.7])
 FOLDS = 5
@@ -53,16 +55,18 @@ class Features:
 
 def choose(items: Sequence[corpus.Labelled]) -> Features:
     """Choose the features that stand in enough of the emails."""
-    found = occurrences([read(item.email.subject, item.email.body) for item in items])
+    texts = [read(item.email.subject, item.email.body) for item in items]
+    found = occurrences(texts)
     pairs = np.unique(found.rows.astype(np.uint64) << np.uint64(32) | found.keys.astype(np.uint64))
     keys, counts = np.unique((pairs & np.uint64(0xFFFFFFFF)).astype(np.uint32), return_counts=True)
     blocks = np.zeros(len(keys), dtype=np.uint8)
-    blocks[np.searchsorted(keys, found.keys)] = found.blocks
+    blocks[np.searchsorted(keys, found.keys)] = blocks_of(texts)
     known = wordvectors.vectors_by_key()
     least = np.array(
         [MIN_DOCUMENTS_KNOWN if any(key in rows for rows, _ in known) else MIN_DOCUMENTS for key in keys.tolist()]
     )
-    kept = counts >= least
+    # What an empty email has are the marks between two texts, which say nothing.
+    kept = (counts >= least) & ~np.isin(keys, occurrences([read("", "")]).keys) & ~np.isin(keys, long_phrases(texts))
     kept[kept] = Vocabulary(keys[kept]).kept
     idf = np.log((1 + len(items)) / (1 + counts[kept])) + 1
     return Features(keys[kept], blocks[kept], idf.astype(np.float16), _vectors(keys[kept], known))
@@ -91,11 +95,16 @@ def matrix(encoded: Encoded, features: Features) -> sparse.csr_matrix:
 
 
 def answers(items: Sequence[corpus.Labelled]) -> tuple[NDArray[np.int64], Floats]:
-    """Return the true labels by number, and how much each email counts."""
-    return (
-        np.array([LABELS.index(item.label) for item in items]),
-        np.array([SURE_WEIGHT[item.sure] for item in items]),
-    )
+    """Return the true labels by number, and how much each email counts towards each label (E x 4)."""
+    labels = np.array([LABELS.index(item.label) for item in items])
+    trust = np.zeros((len(items), len(LABELS)))
+    for row, item in enumerate(items):
+        weight = SURE_WEIGHT[item.sure]
+        second = weight * SECOND_SHARE[item.sure] if item.second and item.second != item.label else 0.0
+        trust[row, labels[row]] = weight - second
+        if second:
+            trust[row, LABELS.index(item.second)] = second
+    return labels, trust
 
 
 def fit(items: Sequence[corpus.Labelled], written: Sequence[corpus.Labelled]) -> weights.Weights:
@@ -103,7 +112,7 @@ def fit(items: Sequence[corpus.Labelled], written: Sequence[corpus.Labelled]) ->
     everything = [*items, *written]
     features = choose(everything)
     inputs = matrix(encode([item.email for item in everything], Vocabulary(features.keys)), features)
-    model = regression(inputs, *answers(everything))
+    model = regression(inputs, answers(everything)[1])
     words, on_signals, on_vectors = np.split(
         model.coef_.T, [len(features.keys), len(features.keys) + len(signals.NAMES)]
     )
@@ -120,9 +129,10 @@ def fit(items: Sequence[corpus.Labelled], written: Sequence[corpus.Labelled]) ->
     )
 
 
-def regression(inputs: sparse.csr_matrix, labels: NDArray[np.int64], trust: Floats) -> LogisticRegression:
-    """Fit the linear model on weighted emails."""
-    return LogisticRegression(C=STRENGTH, max_iter=500).fit(inputs, labels, sample_weight=trust)
+def regression(inputs: sparse.csr_matrix, trust: Floats) -> LogisticRegression:
+    """Fit the linear model on weighted emails; one of two possible labels stands there twice, with a part of the weight each."""
+    rows, labels = np.nonzero(trust)
+    return LogisticRegression(C=STRENGTH, max_iter=500).fit(inputs[rows], labels, sample_weight=trust[rows, labels])
 
 
 def _held_out(
@@ -135,7 +145,7 @@ def _held_out(
     extra = np.arange(len(items), len(labels))
     for train, test in splitter.split(log_odds, labels[: len(items)], groups(items)):
         chosen = np.concatenate([train, extra])
-        log_odds[test] = regression(inputs[chosen], labels[chosen], trust[chosen]).decision_function(inputs[test])
+        log_odds[test] = regression(inputs[chosen], trust[chosen]).decision_function(inputs[test])
     return log_odds, labels[: len(items)]
 
 

@@ -84,7 +84,7 @@ def predict(
     extra = np.arange(setup.real, len(setup.items)) if written else np.array([], dtype=np.int64)
     for train, test in folds:
         chosen = np.concatenate([train, extra])
-        model = fit(inputs[chosen], setup.labels[chosen], setup.trust[chosen])
+        model = fit(inputs[chosen], setup.trust[chosen])
         log_odds[test] = model.decision_function(inputs[test])
     chances = np.zeros_like(log_odds)
     for number, (_, test) in enumerate(folds):
@@ -129,8 +129,8 @@ def with_intervals(
     }
 
 
-def baseline_inputs(setup: Setup, *, own_only: bool) -> sparse.csr_matrix:
-    """Return the common TF-IDF of words (1-2) and characters (3-5), of whole mails or of own words only."""
+def baseline_inputs(setup: Setup, *, own_only: bool) -> dict[str, sparse.csr_matrix]:
+    """Return the common TF-IDF by name (words 1-2, characters 3-5, both), of whole mails or of own words only."""
     texts = []
     for item in setup.items:
         email = item.email
@@ -138,11 +138,16 @@ def baseline_inputs(setup: Setup, *, own_only: bool) -> sparse.csr_matrix:
         texts.append(f"{email.subject}\n{cut.own if cut else email.body}")
     words = TfidfVectorizer(sublinear_tf=True, min_df=2, ngram_range=(1, 2), dtype=np.float32)
     letters = TfidfVectorizer(sublinear_tf=True, min_df=2, ngram_range=(3, 5), analyzer="char_wb", dtype=np.float32)
-    return sparse.hstack([words.fit_transform(texts), letters.fit_transform(texts)]).tocsr()
+    by_words, by_letters = words.fit_transform(texts), letters.fit_transform(texts)
+    return {
+        "words": by_words.tocsr(),
+        "characters": by_letters.tocsr(),
+        "both": sparse.hstack([by_words, by_letters]).tocsr(),
+    }
 
 
-def _baseline_fit(inputs: sparse.csr_matrix, labels: NDArray[np.int64], trust: Floats) -> LogisticRegression:
-    return LogisticRegression(C=10, max_iter=300).fit(inputs, labels, sample_weight=trust)
+def _baseline_fit(inputs: sparse.csr_matrix, trust: Floats) -> LogisticRegression:
+    return LogisticRegression(C=10, max_iter=300).fit(inputs, trust.argmax(axis=1), sample_weight=trust.sum(axis=1))
 
 
 def model_parts(setup: Setup) -> dict[str, sparse.csr_matrix]:
@@ -186,7 +191,7 @@ def rows(folder: Path) -> Iterable[tuple[str, dict[str, Any]]]:
     parts = model_parts(setup)
     chances = predict(setup, parts["whole"], folds, calibrated=True)
     yield "CV model", with_intervals(labels, *decide(chances))
-    sure = setup.trust[: setup.real] == 1
+    sure = setup.trust[: setup.real].max(axis=1) == 1
     yield "CV model, clear mails only", with_intervals(labels[sure], *(part[sure] for part in decide(chances)))
     chances = predict(setup, parts["whole"], by_source, calibrated=True)
     yield "LOSO model", with_intervals(labels[tested], *(part[tested] for part in decide(chances)))
@@ -198,12 +203,13 @@ def rows(folder: Path) -> Iterable[tuple[str, dict[str, Any]]]:
         yield f"ablation {name}", figures(labels, decide(predict(setup, inputs, folds))[0])
     lists = np.array([LABELS.index(WordLists().label(item.email)) for item in setup.items[: setup.real]])
     yield "CV word lists", with_intervals(labels, lists)
-    for name, own_only, written in (("whole text", False, False), ("own words, written mail", True, True)):
-        inputs = baseline_inputs(setup, own_only=own_only)
-        chances = predict(setup, inputs, folds, fit=_baseline_fit, written=written)
-        yield f"CV TF-IDF + LR, {name}", with_intervals(labels, chances.argmax(axis=1), chances.max(axis=1))
-    chances = predict(setup, inputs, by_source, fit=_baseline_fit)
-    yield "LOSO TF-IDF + LR, own words, written mail", with_intervals(labels[tested], chances[tested].argmax(axis=1))
+    for name, inputs in baseline_inputs(setup, own_only=True).items():
+        chances = predict(setup, inputs, folds, fit=_baseline_fit)
+        yield f"CV TF-IDF + LR, {name}", with_intervals(labels, *decide(chances))
+        chances = predict(setup, inputs, by_source, fit=_baseline_fit)
+        yield f"LOSO TF-IDF + LR, {name}", with_intervals(labels[tested], *(part[tested] for part in decide(chances)))
+    chances = predict(setup, baseline_inputs(setup, own_only=False)["both"], folds, fit=_baseline_fit, written=False)
+    yield "CV TF-IDF + LR, both, whole text, without written mail", with_intervals(labels, *decide(chances))
 
 
 def main() -> None:
