@@ -196,9 +196,9 @@ def _unaccounted(source_id: int | None) -> int:
 
 def _audit(source_id: int | None) -> Audit:
     """Of all sources by an index over the states; of one by its own entries in the books, which takes a look at each."""
-    of_source, whose = ("WHERE source = ?", [source_id]) if source_id is not None else ("", [])
+    of_source, whose = ("WHERE source = ? ", [source_id]) if source_id is not None else ("", [])
     and_source = "AND source = ?" if source_id is not None else ""
-    states = dict(execute(f"SELECT state, COUNT(*) FROM book {of_source} GROUP BY state", whose))
+    states = dict(execute(f"SELECT state, COUNT(*) FROM book {of_source}GROUP BY state", whose))
     retrying = execute(
         f"SELECT COUNT(*) FROM book WHERE state = 0 AND next_attempt_at IS NOT NULL {and_source}", whose
     )[0][0]

@@ -26,6 +26,7 @@ REQUESTS = {
     "/dead-letters/replay": {"reason": "classifier_error", "dry_run": True},
     "/subscriptions": {"url": "http://127.0.0.1:9/hook"},
     "/subscriptions/{subscription_id}/enable": {"after": "beginning"},
+    "/subscriptions/{subscription_id}/rotate": {},
     "/setup": {"webhook_url": "http://127.0.0.1:9/webhook"},
     "/login": {"token": "x"},
     "/erase": {"sender": "nobody@example.com", "dry_run": True},
