@@ -15,6 +15,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,11 @@ from tests.browser.driving import ROOT, Page, Server, chromium, wait_for
 SYNTHETIC = ROOT / "classification" / "synthetic" / "corpus.jsonl"
 EMAILS = 4_000
 DAY, LABELS = 86_400, ("meeting", "promotion", "intro", "unknown")
+RULES: tuple[tuple[str, str, str, str, dict[str, str]], ...] = (
+    ("Newsletters", "sender", "*@newsletter.example", "glob", {"classification": "promotion"}),
+    ("Invitations first", "subject", r"\binvit(e|ation)\b", "regex", {"priority": "high"}),
+    ("Board meetings", "subject", "board meeting", "literal", {"classification": "meeting", "priority": "high"}),
+)
 WIDE, NARROW = (1280, 800), (390, 844)
 
 
@@ -41,7 +47,8 @@ def main() -> None:
             server.stop()
             _spread_over_a_day(Path(folder) / "data" / "emails.db", dice)
             server.start()
-            with _trickle(server, mail, dice), chromium() as page:
+            with _receiver() as url, _trickle(server, mail, dice), chromium() as page:
+                _set_up(server, url)
                 page.base = server.base
                 _pictures(page, out)
         finally:
@@ -63,6 +70,35 @@ def _fill(server: Server, mail: list[dict[str, Any]]) -> None:
     for number in range(3):  # ids that no mailbox can hold: dead letters with their reason
         server.send("Too long an id", id=f"{number}" * 700)
     wait_for(lambda: _settled(server.ask("GET", "/audit")), "all emails processed", 120)
+
+
+@contextlib.contextmanager
+def _receiver() -> Iterator[str]:
+    """A program of somebody's own that is told of results; its URL."""
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_args: Any) -> None:
+            """Nothing."""
+
+    receiver = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
+    threading.Thread(target=receiver.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{receiver.server_port}/emails"
+    receiver.shutdown()
+
+
+def _set_up(server: Server, url: str) -> None:
+    """Rules, a webhook and a correction, as somebody would have made them."""
+    for name, field, pattern, kind, answer in RULES:
+        conditions = [{"field": field, "pattern": pattern, "kind": kind}]
+        server.ask("POST", "/rules", {"name": name, "conditions": conditions, **answer})
+    server.ask("POST", "/subscriptions", {"url": url, "events": ["process", "dead"]})
+    first = server.ask("GET", "/review?limit=1")["items"][0]["result"]["email_id"]
+    server.ask("POST", f"/emails/{first}/label", {"classification": "intro"})
 
 
 def _settled(audit: dict[str, int]) -> bool:
@@ -130,11 +166,17 @@ def _pictures(page: Page, out: Path) -> None:
             ("dead", "Not a readable email"),
             ("books", "Balanced"),
             ("simulator", "Send a burst"),
+            ("review", "Skip"),
+            ("rules", "Newsletters"),
+            ("models", "Versions"),
+            ("subscriptions", "process"),
         ):
             page.go(route)
             page.sees(what, "main")
-            if route == "dead":
+            if route in {"dead", "review", "rules"}:
                 page.press("j")
+            if route == "subscriptions":
+                page.click("main a.mono", "emails")
             _settle_and_shoot(page, out / f"{route}-{theme}.png")
         page.size(*NARROW)
         for route in ("now", "emails"):
