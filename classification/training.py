@@ -5,9 +5,10 @@ that `python run.py evaluate` on it is honest.
 """
 
 import argparse
+import gzip
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,9 @@ SIGNAL_SCALE = 0.7
 BLOCK_SCALE = np.array([1.0, 1.0, 0.7])
 FOLDS = 5
 SYNTHETIC = Path(__file__).parent / "synthetic"
+# Mails of unlabelled.jsonl.gz that language models read for this project count less than those of the corpus.
+READINGS = Path(__file__).parent / "labels" / "readings.jsonl"
+READING_WEIGHT = 0.3
 
 Floats = NDArray[np.float64]
 
@@ -107,12 +111,24 @@ def answers(items: Sequence[corpus.Labelled]) -> tuple[NDArray[np.int64], Floats
     return labels, trust
 
 
-def fit(items: Sequence[corpus.Labelled], written: Sequence[corpus.Labelled]) -> weights.Weights:
-    """Learn all weights from real mail and from mail that was written for training."""
-    everything = [*items, *written]
+def together(
+    items: Sequence[corpus.Labelled], written: Sequence[corpus.Labelled], further: Sequence[corpus.Labelled]
+) -> tuple[list[corpus.Labelled], NDArray[np.int64], Floats]:
+    """Return real mail, written mail and further readings in this order, with their labels and weights."""
+    everything = [*items, *written, *further]
+    labels, trust = answers(everything)
+    trust[len(items) + len(written) :] *= READING_WEIGHT
+    return everything, labels, trust
+
+
+def fit(
+    items: Sequence[corpus.Labelled], written: Sequence[corpus.Labelled], further: Sequence[corpus.Labelled]
+) -> weights.Weights:
+    """Learn all weights from real mail, from mail that was written for training, and from further readings."""
+    everything, _, trust = together(items, written, further)
     features = choose(everything)
     inputs = matrix(encode([item.email for item in everything], Vocabulary(features.keys)), features)
-    model = regression(inputs, answers(everything)[1])
+    model = regression(inputs, trust)
     words, on_signals, on_vectors = np.split(
         model.coef_.T, [len(features.keys), len(features.keys) + len(signals.NAMES)]
     )
@@ -125,7 +141,7 @@ def fit(items: Sequence[corpus.Labelled], written: Sequence[corpus.Labelled]) ->
         table=table.astype(np.float16),
         signals=(on_signals * SIGNAL_SCALE).astype(np.float32),
         bias=model.intercept_.astype(np.float32),
-        calibration=calibrate(*_held_out(inputs, items, written)).astype(np.float32),
+        calibration=calibrate(*_held_out(inputs, items, written, further)).astype(np.float32),
     )
 
 
@@ -136,17 +152,34 @@ def regression(inputs: sparse.csr_matrix, trust: Floats) -> LogisticRegression:
 
 
 def _held_out(
-    inputs: sparse.csr_matrix, items: Sequence[corpus.Labelled], written: Sequence[corpus.Labelled]
+    inputs: sparse.csr_matrix,
+    items: Sequence[corpus.Labelled],
+    written: Sequence[corpus.Labelled],
+    further: Sequence[corpus.Labelled],
 ) -> tuple[Floats, NDArray[np.int64]]:
     """Return log-odds of each real email from a model that saw neither its sender nor its thread, and its label."""
-    labels, trust = answers([*items, *written])
+    _, labels, trust = together(items, written, further)
+    owners = further_groups(items, further)
     log_odds = np.zeros((len(items), len(LABELS)))
     splitter = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
-    extra = np.arange(len(items), len(labels))
+    extra = np.arange(len(items), len(items) + len(written))
     for train, test in splitter.split(log_odds, labels[: len(items)], groups(items)):
-        chosen = np.concatenate([train, extra])
+        chosen = np.concatenate([train, extra, len(items) + len(written) + apart(owners, test)])
         log_odds[test] = regression(inputs[chosen], trust[chosen]).decision_function(inputs[test])
     return log_odds, labels[: len(items)]
+
+
+def further_groups(
+    items: Sequence[corpus.Labelled], further: Sequence[corpus.Labelled]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the groups of real mail and of further readings, made together; sources go by the first part of their name."""
+    grouped = groups([replace(item, source=item.source.partition("/")[0]) for item in [*items, *further]])
+    return grouped[: len(items)], grouped[len(items) :]
+
+
+def apart(owners: tuple[NDArray[np.int64], NDArray[np.int64]], test: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the numbers of the further readings that share no sender and no thread with the tested real mail."""
+    return np.flatnonzero(~np.isin(owners[1], owners[0][test]))
 
 
 def calibrate(log_odds: Floats, labels: NDArray[np.int64]) -> Floats:
@@ -166,8 +199,16 @@ def synthetic() -> list[corpus.Labelled]:
     return [item for path in sorted(SYNTHETIC.glob("*.jsonl")) for item in corpus.read_lines(path)]
 
 
+def readings(folder: Path) -> list[corpus.Labelled]:
+    """Return the mails of unlabelled.jsonl.gz that were read for this project, with their labels, in the order of that file."""
+    labels = {entry["id"]: entry for entry in map(json.loads, READINGS.read_text(encoding="utf-8").splitlines())}
+    with gzip.open(folder / "unlabelled.jsonl.gz", "rt", encoding="utf-8", errors="surrogateescape") as lines:
+        mails = [record for record in map(json.loads, lines) if record["id"] in labels]
+    return [corpus.labelled({**record, **labels[record["id"]]}) for record in mails]
+
+
 def main() -> None:
-    """Train on train.jsonl and the synthetic mails, and write the packaged model file."""
+    """Train on train.jsonl, the synthetic mails and the further readings, and write the packaged model file."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--corpus", type=Path, required=True, help="the folder with train.jsonl")
     parser.add_argument("--output", type=Path, default=weights.PACKAGED)
@@ -175,7 +216,7 @@ def main() -> None:
     items = list(corpus.read_lines(given.corpus / "train.jsonl"))
     with threadpool_limits(1):
         # Sums in another order differ in the last digit; one thread keeps the file the same to the byte.
-        weights.save(fit(items, synthetic()), given.output)
+        weights.save(fit(items, synthetic(), readings(given.corpus)), given.output)
     print(json.dumps({"file": str(given.output), "bytes": given.output.stat().st_size}))  # noqa: T201 (a command's answer)
 
 

@@ -38,13 +38,23 @@ Split = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """Real mail (first `real` rows), written mail after it, and what each row's label and weight are."""
+    """Real mail (first `real` rows), `written` mail, further readings, and what each row's label and weight are."""
 
     items: list[corpus.Labelled]
     real: int
+    written: int
     labels: NDArray[np.int64]
     trust: Floats
     grouped: NDArray[np.int64]
+    owners: tuple[NDArray[np.int64], NDArray[np.int64]]
+
+    def further(self, test: NDArray[np.int64], left_out: str) -> NDArray[np.int64]:
+        """Return the rows of further readings that share no sender, thread or left-out source with the tested mail."""
+        first = self.real + self.written
+        numbers = first + training.apart(self.owners, test)
+        return np.array(
+            [row for row in numbers if self.items[row].source.partition("/")[0] != left_out], dtype=np.int64
+        )
 
     def random_folds(self, seed: int = 1) -> list[Split]:
         """Return folds of the real mail that keep groups whole."""
@@ -60,11 +70,12 @@ class Setup:
 
 
 def prepare(folder: Path) -> Setup:
-    """Read train, dev and written mail."""
+    """Read train, dev, written mail and further readings."""
     real = [item for name in ("train.jsonl", "dev.jsonl") for item in corpus.read_lines(folder / name)]
-    items = real + training.synthetic()
-    labels, trust = training.answers(items)
-    return Setup(items, len(real), labels, trust, groups(real))
+    written, further = training.synthetic(), training.readings(folder)
+    items, labels, trust = training.together(real, written, further)
+    owners = training.further_groups(real, further)
+    return Setup(items, len(real), len(written), labels, trust, groups(real), owners)
 
 
 def predict(
@@ -74,6 +85,7 @@ def predict(
     *,
     fit: Callable[..., LogisticRegression] = training.regression,
     written: bool = True,
+    further: bool = True,
     calibrated: bool = False,
 ) -> Floats:
     """Return held-out probabilities for the real mail that the folds test (rows of others stay 0).
@@ -81,9 +93,11 @@ def predict(
     With `calibrated`, those of each fold are calibrated on the held-out ones of all other folds.
     """
     log_odds = np.zeros((setup.real, len(LABELS)))
-    extra = np.arange(setup.real, len(setup.items)) if written else np.array([], dtype=np.int64)
+    extra = np.arange(setup.real, setup.real + setup.written if written else setup.real)
     for train, test in folds:
         chosen = np.concatenate([train, extra])
+        if further:
+            chosen = np.concatenate([chosen, setup.further(test, _left_out(setup, train, test))])
         model = fit(inputs[chosen], setup.trust[chosen])
         log_odds[test] = model.decision_function(inputs[test])
     chances = np.zeros_like(log_odds)
@@ -96,6 +110,14 @@ def predict(
         raised = np.exp(logits - logits.max(axis=1, keepdims=True))
         chances[test] = raised / raised.sum(axis=1, keepdims=True)
     return chances
+
+
+def _left_out(setup: Setup, train: NDArray[np.int64], test: NDArray[np.int64]) -> str:
+    """Return the first part of the name of the source that a fold leaves out, or "" where the fold is of all sources."""
+    tested: set[str] = {setup.items[row].source for row in test}
+    if len(tested) == 1 and not any(setup.items[row].source in tested for row in train):
+        return tested.pop().partition("/")[0]
+    return ""
 
 
 def figures(labels: NDArray[np.int64], said: NDArray[np.int64], confidence: Floats | None = None) -> dict[str, float]:
@@ -199,17 +221,20 @@ def rows(folder: Path) -> Iterable[tuple[str, dict[str, Any]]]:
         "CV model without written mail",
         figures(labels, decide(predict(setup, parts["whole"], folds, written=False))[0]),
     )
+    for name, split, at in (("CV", folds, np.arange(setup.real)), ("LOSO", by_source, tested)):
+        said, confidence = decide(predict(setup, parts["whole"], split, further=False, calibrated=True))
+        yield f"{name} model without further readings", with_intervals(labels[at], said[at], confidence[at])
     for name, inputs in parts.items():
         yield f"ablation {name}", figures(labels, decide(predict(setup, inputs, folds))[0])
     lists = np.array([LABELS.index(WordLists().label(item.email)) for item in setup.items[: setup.real]])
     yield "CV word lists", with_intervals(labels, lists)
     for name, inputs in baseline_inputs(setup, own_only=True).items():
-        chances = predict(setup, inputs, folds, fit=_baseline_fit)
-        yield f"CV TF-IDF + LR, {name}", with_intervals(labels, *decide(chances))
-        chances = predict(setup, inputs, by_source, fit=_baseline_fit)
-        yield f"LOSO TF-IDF + LR, {name}", with_intervals(labels[tested], *(part[tested] for part in decide(chances)))
-    chances = predict(setup, baseline_inputs(setup, own_only=False)["both"], folds, fit=_baseline_fit, written=False)
-    yield "CV TF-IDF + LR, both, whole text, without written mail", with_intervals(labels, *decide(chances))
+        for further in (False, True):
+            data = "with further readings" if further else "without further readings"
+            chances = predict(setup, inputs, folds, fit=_baseline_fit, further=further)
+            yield f"CV TF-IDF + LR, {name}, {data}", with_intervals(labels, *decide(chances))
+            chances = predict(setup, inputs, by_source, fit=_baseline_fit, further=further)
+            yield f"LOSO TF-IDF + LR, {name}, {data}", figures(labels[tested], decide(chances)[0][tested])
 
 
 def main() -> None:
