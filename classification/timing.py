@@ -1,6 +1,6 @@
 """How long the classifier takes beside the plainest reading of the same text: `python -m classification.timing FILE.jsonl`.
 
-Development only. The yardstick of issue 4: find the words by a regular expression and look each up in a dict. Both are
+Development only. The yardstick: find the words by a regular expression and look each up in a dict. Both are
 measured in turns by CPU time in one process, after a warm-up on other mail if a second file is given.
 """
 
