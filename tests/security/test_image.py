@@ -97,7 +97,7 @@ def python_for_all() -> str:
     base = sys.base_prefix
     if not base.startswith("/root/"):
         return ":"
-    return f"mount -t tmpfs -o mode=755 tmpfs /mnt/root && mkdir -p /mnt{base} && mount --bind {base} /mnt{base}"
+    return f"umask 022 && mount -t tmpfs -o mode=755 tmpfs /mnt/root && mkdir -p /mnt{base} && mount --bind {base} /mnt{base}"
 
 
 def children(pid: int) -> list[int]:
