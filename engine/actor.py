@@ -23,14 +23,12 @@ from engine.card import ActorInfo, Card
 from engine.errors import DependencyTrouble, EngineError
 from engine.events import DEPENDENCY_BACK, DEPENDENCY_LOST, Bus
 from engine.inbox import Inbox
+from engine.turns import breathe
 
 log = logging.getLogger(__name__)
 
 if type(ActorRegistry._actor_refs_lock).__module__ == "_thread":  # noqa: SLF001  (the one lock that pykka makes at import)
     raise RuntimeError("call gevent.monkey.patch_all() before pykka is imported: actors run on greenlets here")
-
-A_TURN = 1e-6
-"""As long as the hub needs to look at timers and sockets. With sleep(0) it may go round ready greenlets fifty times before it does."""
 
 A = TypeVar("A", bound="ServiceActor")
 
@@ -156,7 +154,7 @@ class ServiceActor(pykka.ThreadingActor):
         """Let others run, and say that this piece of work goes on: it is not hung."""
         if self.card.busy_at is not None:
             self.card.busy_at = time.monotonic()
-        gevent.sleep(A_TURN)
+        breathe()
 
     def pause(self, seconds: float) -> bool:
         """Wait inside a piece of work, not counted as busy; True when it was cut short since the actor shall stop."""

@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-import gevent
 import msgspec
 
+from engine.turns import breathe
 from fakemail.answers import Bytes, Garbled
 from fakemail.spool import Spool
 
@@ -31,11 +31,6 @@ def _refuse_constant(name: str) -> Any:
 
 
 _read_value = json.JSONDecoder(parse_constant=_refuse_constant).raw_decode
-
-
-def breathe() -> None:
-    """Let the hub turn: unlike sleep(0), which may go round ready greenlets fifty times before it looks at a socket."""
-    gevent.sleep(1e-6)
 
 
 class Listing:

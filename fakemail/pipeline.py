@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 import gevent
 from gevent import socket as gsocket
 
+from engine.turns import breathe
+
 DEPTH = 32
 """Requests at once on one connection."""
 
@@ -71,6 +73,7 @@ class Pipelining:
                     for body in answers.feed(data):
                         take(body)
                         left -= 1
+                    breathe()  # or the limit would never come while a server goes on sending
             good = left != len(requests) - 1 and not answers.surplus
         except NotPlain:
             good = False

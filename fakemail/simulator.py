@@ -17,9 +17,9 @@ from gevent.event import AsyncResult, Event
 from gevent.lock import BoundedSemaphore
 from gevent.threadpool import ThreadPool
 
+from engine.turns import breathe
 from fakemail.egress import Egress
 from fakemail.faults import NONE, Faults
-from fakemail.listing import breathe
 from fakemail.notifier import Notifier
 from fakemail.simulator_requests import NewEmail, write
 from fakemail.simulator_store import Appended, NewRow, SimulatorStore

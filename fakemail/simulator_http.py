@@ -13,8 +13,8 @@ from urllib.parse import parse_qs
 
 import apsw
 
+from engine.turns import breathe
 from fakemail.faults import GARBAGE, NONE, Faults
-from fakemail.listing import breathe
 from fakemail.opinion import opinion
 from fakemail.simulator import Simulator
 from fakemail.simulator_requests import BadRequest, Content, Subscription, read, read_batch, read_new_email, write

@@ -19,9 +19,13 @@ from gevent import socket as gsocket
 from gevent.ssl import SSLContext
 from geventhttpclient.response import HTTPParseError, HTTPResponseParser
 
+from engine.turns import breathe
 from fakemail.spool import Spool
 
-_MAX_HEAD_BYTES = 64 * 1024
+_MAX_FRAMING_BYTES = 64 * 1024
+_MAX_FRAMING_SHARE = 8
+"""What is not body (heads, interim answers, the frames of chunks, trailers) may be so much, and so many times as much as the body."""
+
 _IDLE_S = 30.0
 
 Resolve = Callable[[str, int], Sequence[tuple[int, tuple[Any, ...]]]]
@@ -69,7 +73,8 @@ class Answer(HTTPResponseParser):  # type: ignore[misc] # an untyped C class
         self._field = ""
         self._value = ""
         self._in_value = False
-        self._head_bytes: int | None = 0
+        self._received = 0
+        self._in_head = True
 
     @property
     def status(self) -> int:
@@ -84,12 +89,13 @@ class Answer(HTTPResponseParser):  # type: ignore[misc] # an untyped C class
             if not self.complete:
                 raise BrokenAnswer(f"not an HTTP answer: {error}") from error
             self.surplus = True
-        if self._head_bytes is not None:
-            self._head_bytes += len(data)
-            if self._head_bytes > _MAX_HEAD_BYTES:
-                raise TooLarge("the head of the answer does not end")
-        if not data and not self.complete:
+        self._received += len(data)
+        if self.complete:
+            return
+        if not data:
             raise BrokenAnswer("the connection ended before the answer")
+        if self._received - len(self.body) > _MAX_FRAMING_BYTES + _MAX_FRAMING_SHARE * len(self.body):
+            raise TooLarge("there is no end of heads and frames around the body")
 
     def reusable(self) -> bool:
         """True when the connection may bear another exchange."""
@@ -127,17 +133,19 @@ class Answer(HTTPResponseParser):  # type: ignore[misc] # an untyped C class
     def _on_header_field(self, text: str) -> None:
         if self._in_value:
             self._flush()
-        self._field += text
+        if self._in_head:  # a trailer says nothing that we would want to know
+            self._field += text
 
     def _on_header_value(self, text: str) -> None:
         self._in_value = True
-        self._value += text
+        if self._in_head:
+            self._value += text
 
     def _on_headers_complete(self) -> None:
         if self.surplus:
             return
         self._flush()
-        self._head_bytes = None
+        self._in_head = False
         length = self.headers.get("content-length", "")
         if length.isdecimal() and int(length[:20]) > self._max_bytes:
             raise TooLarge(f"the answer says that it has {length[:20]} bytes, more than {self._max_bytes}")
@@ -152,7 +160,7 @@ class Answer(HTTPResponseParser):  # type: ignore[misc] # an untyped C class
     def _on_message_complete(self) -> None:
         if self.get_code() < 200:
             self.headers.clear()
-            self._head_bytes = 0
+            self._in_head = True
         else:
             self.complete = True
 
@@ -269,6 +277,8 @@ class Connections:
             sock.settimeout(patience.read_s)
             sock.sendall(request)
             while not answer.complete:
+                if begun:
+                    breathe()  # a server that never stops sending would never make us wait, and no time-out would come
                 data = sock.recv(65536)
                 if not data and not begun and not fresh:
                     return None

@@ -9,11 +9,11 @@ import io
 import time
 from typing import Any
 
-import gevent
 from gevent import socket
 
+from engine.turns import breathe
+
 TURNS = 16
-A_TURN = 1e-6  # with sleep(0) the hub may go round ready greenlets fifty times before it looks at a socket
 Buffer = bytes | bytearray | memoryview
 
 
@@ -35,7 +35,7 @@ class TimedReader(io.RawIOBase):
         """Let others run now and then: a client whose bytes are always there already would never make us wait."""
         self._turns += 1
         if self._turns % TURNS == 0:
-            gevent.sleep(A_TURN)
+            breathe()
 
     def readable(self) -> bool:
         """Always: the reader lives as long as its connection."""

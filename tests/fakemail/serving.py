@@ -1,6 +1,8 @@
 """Real HTTP servers for the tests of this room: plain pywsgi, or a raw socket that answers with any bytes."""
 
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -47,3 +49,35 @@ def answering(converse: Callable[[socket.socket, bytes], None]) -> Iterator[str]
     finally:
         server.stop(timeout=0)
         gevent.sleep(0)
+
+
+FLOOD = """
+import socket, sys
+listener = socket.create_server(("127.0.0.1", 0))
+print(listener.getsockname()[1], flush=True)
+start, again = (text.encode("latin-1").decode("unicode_escape").encode("latin-1") for text in sys.argv[1:])
+while True:
+    sock, _ = listener.accept()
+    try:
+        sock.recv(65536)
+        sock.sendall(start)
+        while True:
+            sock.sendall(again * (60000 // len(again)))
+    except OSError:
+        sock.close()
+"""
+
+
+@contextmanager
+def flooding(start: bytes, again: bytes) -> Iterator[str]:
+    """The base URL of a server in a process of its own that sends `start` and then `again` for as long as anybody listens.
+
+    Of its own, since a server on our hub would have to wait for it, and so let others have their turn.
+    """
+    words = [text.decode("latin-1").encode("unicode_escape").decode() for text in (start, again)]
+    with subprocess.Popen([sys.executable, "-c", FLOOD, *words], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        try:
+            yield f"http://127.0.0.1:{int(process.stdout.readline())}"
+        finally:
+            process.kill()

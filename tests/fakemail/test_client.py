@@ -15,7 +15,7 @@ from engine.errors import DependencyTrouble, EngineError, MessageTrouble, Perman
 from fakemail.breaker import CircuitBreaker
 from fakemail.client import FakeMailClient, Limits, encode_id
 from fakemail.transport import Patience
-from tests.fakemail.serving import answering, serving
+from tests.fakemail.serving import answering, flooding, serving
 
 QUICK = Patience(connect_s=0.2, read_s=0.2, total_s=0.4)
 LIMITS = Limits(max_body_bytes=100, max_email_bytes=5000, max_listing_bytes=5000)
@@ -319,6 +319,43 @@ def test_a_server_that_takes_its_time_is_cut_at_the_deadline(
         with pytest.raises(DependencyTrouble):
             call(client_of(url, limits=HURRIED))
         assert time.monotonic() - start < 2
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+FLOODS = {
+    "interim": (b"", b"HTTP/1.1 100 Continue\r\nX: aaaa\r\n\r\n"),
+    "status": (b"HTTP/1.1 200 ", b"a"),
+    "head": (b"HTTP/1.1 200 OK\r\n", b"X: aaaa\r\n"),
+    "trailers": (CHUNKED + b"0\r\n", b"X: aaaa\r\n"),
+    "one trailer": (CHUNKED + b"0\r\nX: ", b"a"),
+    "chunk extensions": (CHUNKED, b"1;" + b"e" * 2000 + b"\r\nx\r\n"),
+    "chunks of a byte": (CHUNKED, b"1\r\nx\r\n"),
+    "zeros": (CHUNKED + b"0", b"0"),
+}
+
+
+@pytest.mark.parametrize("call", [get, listing])
+@pytest.mark.parametrize("flood", FLOODS.values(), ids=FLOODS)
+def test_a_server_that_never_stops_sending_is_cut_and_others_have_their_turn_meanwhile(
+    call: Callable[[FakeMailClient], Any], flood: tuple[bytes, bytes]
+) -> None:
+    lags = []
+
+    def tick() -> None:
+        while True:
+            before = time.monotonic()
+            gevent.sleep(0.005)
+            lags.append(time.monotonic() - before)
+
+    ticking = gevent.spawn(tick)
+    limits = Limits(call=QUICK, listing=QUICK, max_email_bytes=1 << 30, max_listing_bytes=1 << 30)
+    with flooding(*flood) as url:
+        start = time.monotonic()
+        with pytest.raises(EngineError):
+            call(client_of(url, limits=limits))
+        assert time.monotonic() - start < 2
+    ticking.kill()
+    assert max(lags, default=0.0) < 0.3
 
 
 def test_after_a_deadline_all_slots_are_free_again() -> None:
