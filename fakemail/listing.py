@@ -18,6 +18,9 @@ from fakemail.spool import Spool
 
 SMALL_BYTES = 32 * 1024
 _SLICE_CHARACTERS = 32 * 1024
+_MAX_ITEM_CHARACTERS = 1024 * 1024
+"""An id, or an object with one, is far shorter. A longer item is damage or malice, and is not decoded: that would hold up the hub."""
+
 _space = re.compile(r"[ \t\n\r]*").match
 _decode_ids = msgspec.json.Decoder(list[str]).decode
 
@@ -45,7 +48,8 @@ class Listing:
         return self._count
 
     def __iter__(self) -> Iterator[str]:
-        return map(_id_of, read_items(self._body, ("emails", "email_ids"), bare=True))
+        items = read_items(self._body, ("emails", "email_ids"), bare=True, longest=_MAX_ITEM_CHARACTERS)
+        return map(_id_of, items)
 
 
 def read_listing(body: Bytes | Spool) -> list[str] | Listing:
@@ -59,10 +63,13 @@ def read_listing(body: Bytes | Spool) -> list[str] | Listing:
     return Listing(body)
 
 
-def read_items(body: Bytes | Spool, names: tuple[str, ...], *, bare: bool) -> Iterator[Any]:
-    """The items of the list that an object holds under one of `names`, or of a bare list; Garbled for any damage."""
+def read_items(body: Bytes | Spool, names: tuple[str, ...], *, bare: bool, longest: int | None = None) -> Iterator[Any]:
+    """The items of the list that an object holds under one of `names`, or of a bare list; Garbled for any damage.
+
+    So it is for a value of more than `longest` characters, anywhere outside of the list or in it.
+    """
     try:
-        yield from _Reader(body).items(names, bare=bare)
+        yield from _Reader(body, longest).items(names, bare=bare)
     except Garbled:
         raise
     except (ValueError, RecursionError) as error:
@@ -72,8 +79,9 @@ def read_items(body: Bytes | Spool, names: tuple[str, ...], *, bare: bool) -> It
 class _Reader:
     """A window that moves over a JSON text, and a position in it."""
 
-    def __init__(self, body: Bytes | Spool) -> None:
+    def __init__(self, body: Bytes | Spool, longest: int | None) -> None:
         self._body = body
+        self._longest = longest
         self._offset = 0
         self._text = ""
         self._at = 0
@@ -156,7 +164,9 @@ class _Reader:
 
     def _more(self) -> bool:
         """Move the window on, by as much as is still to be read in it at least; False at the end of the body."""
+        breathe()
         rest = self._text[self._at :]
+        self._check_length(len(rest))
         size = max(_SLICE_CHARACTERS, len(rest))
         data = self._read(size)
         whole = data.rstrip(_NOT_ASCII)  # so that no character is cut in two
@@ -173,7 +183,12 @@ class _Reader:
             data = self._body.read(self._offset, size) if isinstance(self._body, Spool) else self._slice(size)
             if len(data) < size or data.rstrip(_NOT_ASCII):
                 return data
+            self._check_length(size // 4)  # all of it is one value, and no character has more bytes
             size *= 2
+
+    def _check_length(self, characters: int) -> None:
+        if self._longest is not None and characters > self._longest:
+            raise Garbled(f"a value in it has more than {self._longest} characters")
 
     def _slice(self, size: int) -> bytes:
         assert not isinstance(self._body, Spool)

@@ -220,6 +220,32 @@ def test_the_hub_turns_while_a_long_listing_is_read() -> None:
     assert turns > len(body) / (64 * 1024)
 
 
+M = 1 << 20
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"[[" + b"0," * (2 * M) + b"0]]",
+        b'["' + b"a" * (4 * M) + b'"]',
+        b'["' + b"a" * (4 * M),
+        b'["' + b"\xc3\xa9" * (4 * M) + b'"]',
+        b'{"x":[' + b"0," * (2 * M) + b'0],"emails":[]}',
+        b'[{"id":"a","x":{' + b'"a":0,' * (M // 2) + b'"b":1}}]',
+        b"[" + b"1" * (4 * M) + b"]",
+        b"[" * (4 * M),
+    ],
+    ids=lambda text: repr(text[:12]),
+)
+def test_one_long_value_in_a_listing_is_refused_before_it_is_decoded(text: bytes) -> None:
+    with pytest.raises(Garbled, match="more than 1048576 characters|RecursionError|ValueError"):
+        read_listing(text)
+
+
+def test_any_space_in_a_listing_is_passed_over() -> None:
+    assert list(read_listing(b'["a",' + b" " * (4 * M) + b'"b"]')) == ["a", "b"]
+
+
 def test_an_empty_listing_is_a_listing() -> None:
     assert read_listing(b"[]") == read_listing(b'{"emails": [ ]}') == []
 
