@@ -108,11 +108,12 @@ class Janitor(ServiceActor):
         alive, now = self.store.alive().keys(), time.monotonic()
         self.silent_since = {each: self.silent_since.get(each, now) for each in processes - alive}
         nodes = {_node_of(process) for process in alive}
-        launchers = self.store.launchers(sorted({_node_of(each) for each in self.silent_since} - nodes))
+        silent_nodes = sorted({_node_of(each) for each in self.silent_since} - nodes)
+        launchers = {**dict.fromkeys(nodes, True), **self.store.launchers(silent_nodes)}
         return {
             each
             for each, since in self.silent_since.items()
-            if now - since >= self._patience(True if (node := _node_of(each)) in nodes else launchers.get(node))
+            if now - since >= self._patience(launchers.get(_node_of(each)))
         }
 
     def _patience(self, launcher: bool | None) -> float:

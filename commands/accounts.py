@@ -85,10 +85,9 @@ def accounts(settings: Settings, own_url: str) -> dict[str, Account]:
 
 def credentials(settings: Settings) -> dict[str, tuple[str | None, str]]:
     """Name → token and webhook secrets, as SIGHUP reads them again."""
-    found: dict[str, tuple[str | None, str]] = {
-        each.name: (each.token, _secrets(settings, each)) for each in settings.fakemail_sources
-    }
-    return {MAIN: (_main_token(settings), " ".join(settings.webhook_secret)), **found}
+    main = (_main_token(settings), " ".join(settings.webhook_secret))
+    further = {each.name: (each.token, _secrets(settings, each)) for each in settings.fakemail_sources}
+    return {name: further.get(name, main) for name in names(settings)}
 
 
 def _main(settings: Settings, own_url: str) -> Account:

@@ -28,7 +28,7 @@ from actors.pruning import Pruning
 from actors.subscriber import Subscriber
 from actors.tasks import Job, TaskRunner
 from actors.undertaker import Undertaker
-from commands.accounts import accounts, credentials, names
+from commands.accounts import accounts, credentials
 from commands.prune import keep_of
 from commands.stores import Stores
 from commands.version import VERSION
@@ -82,9 +82,7 @@ def access_of(settings: Settings) -> Access:
 
 def warn_if_open(settings: Settings) -> None:
     """Loudly, what a stranger could do."""
-    open_ones = [
-        name for name, (_, secrets) in credentials(settings).items() if name in names(settings) and not secrets
-    ]
+    open_ones = [name for name, (_, secrets) in credentials(settings).items() if not secrets]
     if not is_loopback(settings.host) and open_ones:
         log.warning(
             "WEBHOOK_SECRET IS NOT SET (source %s) and HOST=%s is reached from elsewhere: anybody may send webhooks. "

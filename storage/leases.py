@@ -29,12 +29,11 @@ class RedisPresence(RedisStore):
 
     def launchers(self, nodes: Sequence[str]) -> dict[str, bool]:
         """Node → whether its launcher lives; those whose launcher gives no signs (an older one's) are left out."""
-        found = {}
-        for node in nodes:
-            alive, known = self._call("MGET", *launcher_keys(node))
-            if alive is not None or known is not None:
-                found[node] = alive is not None
-        return found
+        if not nodes:
+            return {}
+        replies = iter(self._call("MGET", *(key for node in nodes for key in launcher_keys(node))))
+        signs = zip(nodes, replies, replies, strict=True)
+        return {node: alive is not None for node, alive, known in signs if alive is not None or known is not None}
 
     def lease(self, name: str, token: str, *, ttl: float) -> bool:
         """Take or renew a lease for `ttl` seconds; False while another token holds it."""

@@ -124,10 +124,10 @@ def _save(given: Sequence[NewResult], shard: str) -> list[StoredResult | None]:
 
 
 def _answer(result: NewResult, stored: Mapping[int, tuple[_Place, StoredResult]]) -> StoredResult | None:
-    place, found = stored.get(result.ref, (None, None))
-    return (
-        found if place is not None and found is not None and place.is_of(result) and found.key == result.key else None
-    )
+    if result.ref not in stored:
+        return None
+    place, found = stored[result.ref]
+    return found if place.is_of(result) and found.key == result.key else None
 
 
 def _close(results: Sequence[NewResult]) -> dict[int, _Closed]:
