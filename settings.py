@@ -314,22 +314,24 @@ class Settings:
         for each in fields(self):
             name, value = each.name.upper(), getattr(self, each.name)
             came = "environment" if environ.get(name) else "file" if environ.get(f"{name}_FILE") else "default"
-            shown = (
-                " ".join(f"{source.name}={without_password(source.url)}" for source in value)
-                if each.name == "fakemail_sources"
-                else "********"
-                if each.metadata["variable"].secret and value
-                else " ".join(value)
-                if isinstance(value, tuple)
-                else without_password(str(value))
-            )
-            rows.append((name, "" if value is None else shown, came))
+            rows.append((name, _shown(value, secret=each.metadata["variable"].secret), came))
         return rows
 
 
 def without_password(text: str) -> str:
     """A URL as it may be shown: what stands before an @ in it is left out."""
     return PASSWORD.sub("//********@", text)
+
+
+def _shown(value: Any, *, secret: bool) -> str:
+    """A setting as anybody may see it."""
+    if value is None:
+        return ""
+    if isinstance(value, tuple) and value and isinstance(value[0], SourceSetting):
+        return " ".join(f"{source.name}={without_password(source.url)}" for source in value)
+    if secret and value:
+        return "********"
+    return " ".join(value) if isinstance(value, tuple) else without_password(str(value))
 
 
 def _texts(value: Any) -> tuple[str, ...]:

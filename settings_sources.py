@@ -13,7 +13,7 @@ from typing import Any
 from engine.errors import SettingsError
 
 MAIN = "main"
-"""The source of FAKEMAIL_API_URL, and of whoever names none."""
+"""The source of FAKEMAIL_API_URL: engine.mailbox.MAIN, which the settings, who know none of the rooms, cannot ask."""
 
 NAME = re.compile(r"[a-z0-9_-]{1,32}")
 FIELDS = ("url", "token", "token_file", "webhook_secret", "webhook_secret_file", "webhook_url")

@@ -9,10 +9,8 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 
+from engine.mailbox import MAIN
 from storage.records import Content
-
-MAIN = "main"
-"""The source of whoever names none."""
 
 FETCH = "fetch"
 CLASSIFY = "classify"

@@ -8,10 +8,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from engine.mailbox import MAIN
 from fakemail.client import FakeMailClient, Limits
 from fakemail.unset import NoFakeMail
 from settings import Settings
-from settings_sources import MAIN, SourceSetting
+from settings_sources import SourceSetting
 from storage.books import Books
 from storage.desired import Desired
 from storage.records import SourceState

@@ -14,9 +14,9 @@ from typing import Any
 from commands.client import CommandError, Server
 from commands.terminal import paint
 from engine.errors import DependencyTrouble, EngineError
+from engine.mailbox import MAIN
 from fakemail.client import FakeMailClient
 from settings import Settings, is_loopback, without_password
-from settings_sources import MAIN
 from storage.database import Database
 from storage.migrations import STEPS
 from storage.redis_client import check_server, connect

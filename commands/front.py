@@ -35,7 +35,7 @@ from commands.version import VERSION
 from engine import logs
 from engine.canary import Pulse
 from engine.errors import DependencyTrouble, SettingsError
-from engine.mailbox import DEAD
+from engine.mailbox import DEAD, MAIN
 from engine.mailbox_actor import Context
 from engine.metrics import Metrics, render_union
 from engine.supervision import ChildSpec
@@ -43,7 +43,6 @@ from fakemail.egress import Egress
 from fakemail.simulator import open_simulator
 from fakemail.simulator_http import simulator_app
 from settings import Settings, is_loopback
-from settings_sources import MAIN
 from storage.retention import Retention
 from storage.subscriptions import Subscriptions
 from web.app import Application

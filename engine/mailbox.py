@@ -19,6 +19,9 @@ LANE_WEIGHTS = {"high": 16, "normal": 4, "low": 1}
 QUARANTINE = "quarantine"
 """A fourth lane for messages whose process died under them: delivered alone, marked before they are handed out."""
 
+MAIN = "main"
+"""The source of whoever names none."""
+
 DEAD = "dead"
 """The mailbox of the undertaker: a buried message is forwarded to it, and its actor writes the dead letter."""
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from engine.errors import SettingsError, StaleError
-from engine.mailbox import LANES
+from engine.mailbox import LANES, MAIN
 from storage.counters import Moves
 from storage.desired import put
 from storage.feeding import draw
@@ -42,7 +42,7 @@ def open_source(name: str, url: str) -> SourceState:
     )
     state = find(name)
     if state.url != url:
-        setting = "FAKEMAIL_API_URL" if name == "main" else "FAKEMAIL_SOURCES"
+        setting = "FAKEMAIL_API_URL" if name == MAIN else "FAKEMAIL_SOURCES"
         raise SettingsError(
             f"{setting}: source {name} of this database belongs to {state.url}, not to {url}: "
             "set that URL again, or go on with another DATA_DIR (or DATABASE_URL)"

@@ -4,7 +4,9 @@ import json
 
 import pytest
 
+import settings_sources
 from engine.errors import SettingsError
+from engine.mailbox import MAIN
 from settings import Settings
 from settings_sources import SourceSetting
 
@@ -87,3 +89,7 @@ def test_main_stands_in_one_of_the_two_ways():
         {"main": {"url": "http://a"}}, FAKEMAIL_API_URL="http://b"
     )
     assert "sources main and b are the same account" in refusal({"b": {"url": "http://a"}}, FAKEMAIL_API_URL="http://a")
+
+
+def test_the_settings_mean_the_same_source_as_all_others():
+    assert settings_sources.MAIN == MAIN

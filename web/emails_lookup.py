@@ -6,8 +6,8 @@ Used by the handlers of /results/{id} and /emails/{id}. Relies on the books, whi
 import time
 from typing import Any
 
-from actors.bodies import MAIN
 from actors.events import readable_id, timestamp
+from engine.mailbox import MAIN
 from storage.keys import shown_key
 from storage.records import BookRow
 from web.dispatch import Call

@@ -11,7 +11,7 @@ from typing import Any
 
 from actors.bodies import CLASSIFY, fetch_mailbox
 from actors.events import timestamp
-from engine.mailbox import LANES, Depth
+from engine.mailbox import LANES, MAIN, Depth
 from storage.records import LABELS
 from web.cached import Shared
 from web.dispatch import Call
@@ -64,7 +64,7 @@ class Figures:
             "queue_depth_by_priority": by_priority(stored.queued + stored.retrying, depths),
             "oldest_queued_age_seconds": oldest_age(depths) if stored.queued + stored.retrying else None,
             "emails_per_minute": round(stored.emails_per_minute, 2),
-            "last_history_id": known.get("main", next(iter(known.values()), None)),
+            "last_history_id": known.get(MAIN, next(iter(known.values()), None)),
             "last_history_ids": known,
             "last_processed_at": timestamp(stored.last_processed_at),
             **workers,

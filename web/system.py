@@ -10,9 +10,8 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from actors.bodies import MAIN
 from actors.events import message, readable_id, timestamp
-from engine.mailbox import Depth
+from engine.mailbox import MAIN, Depth
 from fakemail.egress import EgressRefused
 from web.assets import PAGE_POLICY, folder, html
 from web.dispatch import Answer, Call

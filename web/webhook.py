@@ -15,7 +15,7 @@ import gevent
 from actors.bodies import LookBody, encode, look_mailbox
 from engine.failpoints import reach
 from engine.logs import Folded
-from engine.mailbox import Envelope
+from engine.mailbox import MAIN, Envelope
 from fakemail.signature import SignatureError, verify
 from web.dispatch import raw_path, request_id
 from web.problems import MEDIA, Problem, from_error
@@ -47,7 +47,7 @@ class Webhook:
         self.headers = [("Content-Type", "application/json"), *headers]
         self.received = Folded(log, 1.0)
         names = list(services.sources)
-        self.default = "main" if "main" in names or len(names) != 1 else names[0]
+        self.default = MAIN if MAIN in names or len(names) != 1 else names[0]
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> list[bytes]:
         """Serve one POST."""
