@@ -3,6 +3,7 @@
 A process that is not heard of within the time to live counts as gone, and the janitors give back what it held.
 """
 
+import itertools
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +18,9 @@ from engine.mailbox import MailboxStore
 log = logging.getLogger(__name__)
 
 BEAT_S = 1.0
+FIRST_BEATS, FIRST_BEAT_S = 20, 0.1
+"""At the start, while the other actors are still coming up, what was said a second ago is no longer true."""
+
 TTL_S = 5.0
 
 
@@ -34,7 +38,7 @@ class Heart(ServiceActor):
         self.spawn(self._beat)
 
     def _beat(self) -> None:
-        while True:
+        for number in itertools.count():
             try:
                 self.store.beat(self.process, self.describe_process(), ttl=TTL_S)
             except DependencyTrouble as trouble:
@@ -42,4 +46,4 @@ class Heart(ServiceActor):
             else:
                 self.running()
                 self.count(1)
-            gevent.sleep(BEAT_S)
+            gevent.sleep(FIRST_BEAT_S if number < FIRST_BEATS else BEAT_S)

@@ -5,6 +5,7 @@ import time
 import msgspec
 import pytest
 
+import actors.heart
 from actors.bodies import ClassifyBody, encode
 from actors.broadcaster import Broadcaster
 from actors.events import encode_event
@@ -71,3 +72,12 @@ def test_the_heart_says_that_the_process_lives(started, mailboxes):
     describe = lambda: {"node": "node", "role": "front"}  # noqa: E731
     started(Heart, name="heart", bus=Bus(), store=mailboxes, process="node/front", describe=describe)
     eventually(lambda: mailboxes.alive().get("node/front") == {"node": "node", "role": "front"})
+
+
+def test_what_comes_up_after_the_first_beat_does_not_wait_for_the_slow_ones(started, mailboxes, monkeypatch):
+    monkeypatch.setattr(actors.heart, "BEAT_S", 3600.0)
+    workers = 0
+    started(Heart, name="heart", bus=Bus(), store=mailboxes, process="node/w", describe=lambda: {"workers": workers})
+    eventually(lambda: mailboxes.alive().get("node/w") == {"workers": 0})
+    workers = 3
+    eventually(lambda: mailboxes.alive().get("node/w") == {"workers": 3})
