@@ -255,6 +255,10 @@ class Settings:
             )
         if self.api_token_readonly and not self.api_token:
             raise SettingsError("API_TOKEN_READONLY needs API_TOKEN beside it")
+        if self.api_token and self.api_token == self.api_token_readonly:
+            raise SettingsError(
+                "API_TOKEN_READONLY is the same as API_TOKEN: whoever may only read could do everything"
+            )
         self._check_sources()
 
     def _check_sources(self) -> None:

@@ -222,6 +222,7 @@ def test_loopback_needs_no_token(host):
 def test_a_token_that_only_reads_needs_one_that_may_write():
     assert refusal(API_TOKEN_READONLY="r").startswith("API_TOKEN_READONLY needs API_TOKEN")
     assert Settings.from_env({"API_TOKEN_READONLY": "r", "API_TOKEN": "w"}).api_token_readonly == "r"
+    assert refusal(API_TOKEN_READONLY="w", API_TOKEN="w").startswith("API_TOKEN_READONLY is the same as API_TOKEN")
 
 
 @pytest.mark.parametrize(

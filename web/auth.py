@@ -16,7 +16,8 @@ from web.services import Access
 from web.sessions import Ended, Session, Sessions
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-FORWARDED = ("HTTP_FORWARDED", "HTTP_X_FORWARDED_")
+FORWARDED = ("HTTP_FORWARDED", "HTTP_X_FORWARDED", "HTTP_X_REAL_IP", "HTTP_VIA")
+"""By what a proxy or tunnel gives itself away. One that adds none of these and rewrites Host cannot be told from this machine's own user."""
 FREE_TRIES = 5
 SLOWEST_S = 30.0
 REMEMBERED = 10_000

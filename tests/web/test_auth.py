@@ -50,7 +50,10 @@ def test_without_a_token_only_loopback_names_may_ask(host, expected):
     assert status(OPEN, environ(HOST=host), "public") == 200
 
 
-@pytest.mark.parametrize("header", ["FORWARDED", "X_FORWARDED_FOR", "X_FORWARDED_HOST", "X_FORWARDED_PROTO"])
+@pytest.mark.parametrize(
+    "header",
+    ["FORWARDED", "X_FORWARDED", "X_FORWARDED_FOR", "X_FORWARDED_HOST", "X_FORWARDED_PROTO", "X_REAL_IP", "VIA"],
+)
 def test_without_a_token_what_came_through_a_proxy_reaches_public_routes_alone(header):
     assert status(OPEN, environ(**{header: "1.2.3.4"}), "read") == 403
     assert status(OPEN, environ(**{header: "1.2.3.4"}), "page") == 403
