@@ -28,6 +28,7 @@ from actors.pruning import Pruning
 from actors.subscriber import Subscriber
 from actors.tasks import Job, TaskRunner
 from actors.undertaker import Undertaker
+from commands.access import access_of, warn_if_open
 from commands.accounts import accounts, credentials
 from commands.prune import keep_of
 from commands.stores import Stores
@@ -47,7 +48,7 @@ from storage.retention import Retention
 from storage.subscriptions import Subscriptions
 from web.app import Application
 from web.live import Hub
-from web.services import Access, Services
+from web.services import Services
 
 log = logging.getLogger(__name__)
 
@@ -60,40 +61,6 @@ RELOADED = (
     "fakemail_sources",
 )
 """What SIGHUP reads again; all else wants a restart."""
-
-
-def access_of(settings: Settings) -> Access:
-    """The settings that say who gets in."""
-    return Access(
-        api_token=settings.api_token,
-        api_token_readonly=settings.api_token_readonly,
-        allow_anonymous=settings.allow_anonymous,
-        allowed_hosts=settings.allowed_hosts,
-        cors_origins=settings.cors_origins,
-        trusted_proxies=settings.trusted_proxies,
-        metrics_token=settings.metrics_token,
-        session_s=settings.session_s,
-        webhook_rate=settings.webhook_rate_limit,
-        api_rate=settings.api_rate_limit,
-        login_rate=settings.login_rate_limit,
-    )
-
-
-def warn_if_open(settings: Settings) -> None:
-    """Loudly, what a stranger could do."""
-    open_ones = [name for name, (_, secrets) in credentials(settings).items() if not secrets]
-    if not is_loopback(settings.host) and open_ones:
-        log.warning(
-            "WEBHOOK_SECRET IS NOT SET (source %s) and HOST=%s is reached from elsewhere: anybody may send webhooks. "
-            "`python run.py secret new` makes a secret for FakeMail and for us",
-            ", ".join(open_ones),
-            settings.host,
-        )
-    if not is_loopback(settings.host) and not settings.api_token:
-        log.warning(
-            "API_TOKEN IS NOT SET and ALLOW_ANONYMOUS is: whoever reaches HOST=%s by a loopback name may do all",
-            settings.host,
-        )
 
 
 class Front:
@@ -130,40 +97,15 @@ class Front:
 
     def specs(self) -> list[ChildSpec]:
         """The actors, in start order."""
-        context, stores, bell = self.context, self.stores, self.bell
-        common: dict[str, Any] = {"bus": context.bus, "store": stores.mailboxes}
+        context, stores = self.context, self.stores
         return [
             ChildSpec(
                 "undertaker", lambda name: Undertaker.start(context, dead_letters=stores.dead_letters, name=name)
             ),
             *(ChildSpec(_child("fetcher", source), partial(self._fetcher, source)) for source in self.accounts),
-            ChildSpec(
-                "feeder",
-                lambda name: Feeder.start(
-                    name=name, books=stores.books, room=stores.room, bell=bell, served=set(self.accounts), **common
-                ),
-            ),
-            ChildSpec(
-                "broadcaster",
-                lambda name: Broadcaster.start(
-                    name=name,
-                    publish=self.hub.publish,
-                    gap=self.hub.gap,
-                    published=lambda: self.hub.last,
-                    **common,
-                ),
-            ),
-            ChildSpec(
-                "janitor",
-                lambda name: Janitor.start(
-                    name=name,
-                    books=stores.books,
-                    search=stores.search,
-                    bell=bell,
-                    pruning=Pruning(Retention(stores.database), stores.mailboxes, keep_of(self.settings), context.bus),
-                    **common,
-                ),
-            ),
+            ChildSpec("feeder", self._feeder),
+            ChildSpec("broadcaster", self._broadcaster),
+            ChildSpec("janitor", self._janitor),
             *(ChildSpec(_child("lister", source), partial(self._lister, source)) for source in self.accounts),
             ChildSpec(
                 "canary",
@@ -172,27 +114,56 @@ class Front:
                 essential=False,
             ),
             ChildSpec("gauges", self._gauges, critical=False, essential=False),
-            ChildSpec(
-                "subscriber",
-                lambda name: Subscriber.start(
-                    name=name,
-                    subscriptions=Subscriptions(stores.database),
-                    wait_for_news=self.hub.wait_for_news,
-                    resolve=self._egress().resolve,
-                    token=self.token,
-                    **common,
-                ),
-                critical=False,
-                essential=False,
-            ),
-            ChildSpec(
-                "tasks",
-                lambda name: TaskRunner.start(
-                    name=name, tasks=stores.tasks, jobs=self._jobs(), token=self.token, **common
-                ),
-                critical=False,
-            ),
+            ChildSpec("subscriber", self._subscriber, critical=False, essential=False),
+            ChildSpec("tasks", self._tasks, critical=False),
         ]
+
+    @property
+    def _common(self) -> dict[str, Any]:
+        return {"bus": self.context.bus, "store": self.stores.mailboxes}
+
+    def _feeder(self, name: str) -> Any:
+        return Feeder.start(
+            name=name,
+            books=self.stores.books,
+            room=self.stores.room,
+            bell=self.bell,
+            served=set(self.accounts),
+            **self._common,
+        )
+
+    def _broadcaster(self, name: str) -> Any:
+        return Broadcaster.start(
+            name=name,
+            publish=self.hub.publish,
+            gap=self.hub.gap,
+            published=lambda: self.hub.last,
+            **self._common,
+        )
+
+    def _janitor(self, name: str) -> Any:
+        stores = self.stores
+        return Janitor.start(
+            name=name,
+            books=stores.books,
+            search=stores.search,
+            bell=self.bell,
+            pruning=Pruning(Retention(stores.database), stores.mailboxes, keep_of(self.settings), self.context.bus),
+            **self._common,
+        )
+
+    def _subscriber(self, name: str) -> Any:
+        return Subscriber.start(
+            name=name,
+            subscriptions=Subscriptions(self.stores.database),
+            wait_for_news=self.hub.wait_for_news,
+            resolve=self._egress().resolve,
+            token=self.token,
+            **self._common,
+        )
+
+    def _tasks(self, name: str) -> Any:
+        return TaskRunner.start(name=name, tasks=self.stores.tasks, jobs=self._jobs(), token=self.token, **self._common)
 
     def _gauges(self, name: str) -> Any:
         stores = self.stores

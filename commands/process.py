@@ -77,15 +77,7 @@ def run(role: str, settings: Settings) -> None:
     stores = _opened(role, settings, process, patience)
     deciders = _deciders(settings, stores, process)
     control = Control(lambda: _desired(stores), stores.mailboxes, bus=bus)
-    context = Context(
-        store=stores.mailboxes,
-        process=process,
-        ledger=stores.ledger,
-        bus=bus,
-        control=control,
-        policy=RetryPolicy(settings.processor_max_retries, settings.processor_retry_delay_ms / 1000),
-        after_crash=CHILD.after_crash,
-    )
+    context = _context(settings, stores, process, control, bus)
 
     def unready() -> str | None:
         if stop.is_set():
@@ -105,18 +97,6 @@ def run(role: str, settings: Settings) -> None:
             ready=unready,
             obstacle=lambda: control.obstacle,
         )
-    pool = ChildSpec(
-        "classifier",
-        lambda name: ClassifierActor.start(
-            context,
-            classifier=deciders,
-            results=stores.results,
-            name=name,
-            rules=deciders.judge,
-            offer=deciders.shadow.offer,
-        ),
-        count=0 if role == FRONT else settings.processor_worker_count,
-    )
 
     def describe() -> dict[str, Any]:
         return _describe(role, process, supervisor.tree(), metrics)
@@ -129,7 +109,7 @@ def run(role: str, settings: Settings) -> None:
         heart,
         *_disk_watch(settings, control, bus),
         *(front.specs() if front else []),
-        *([] if role == FRONT else [pool]),
+        *([] if role == FRONT else [_pool(settings, context, stores, deciders)]),
     ]
     supervisor = Supervisor.start(name="supervisor", specs=specs, escalate=crash, bus=bus)
     if role != FRONT:
@@ -154,6 +134,34 @@ def run(role: str, settings: Settings) -> None:
     _close(stores, deciders)
     log.info("%s stopped", process)
     logging.shutdown()
+
+
+def _context(settings: Settings, stores: Stores, process: str, control: Control, bus: Bus) -> Context:
+    return Context(
+        store=stores.mailboxes,
+        process=process,
+        ledger=stores.ledger,
+        bus=bus,
+        control=control,
+        policy=RetryPolicy(settings.processor_max_retries, settings.processor_retry_delay_ms / 1000),
+        after_crash=CHILD.after_crash,
+    )
+
+
+def _pool(settings: Settings, context: Context, stores: Stores, deciders: Deciders) -> ChildSpec:
+    """The classifiers."""
+    return ChildSpec(
+        "classifier",
+        lambda name: ClassifierActor.start(
+            context,
+            classifier=deciders,
+            results=stores.results,
+            name=name,
+            rules=deciders.judge,
+            offer=deciders.shadow.offer,
+        ),
+        count=settings.processor_worker_count,
+    )
 
 
 def _metrics(bus: Bus) -> Metrics:

@@ -1,0 +1,43 @@
+"""Who gets in, by the settings; and what is said at the start when that is anybody. Called by commands/front.py."""
+
+import logging
+
+from commands.accounts import credentials
+from settings import Settings, is_loopback
+from web.services import Access
+
+log = logging.getLogger(__name__)
+
+
+def access_of(settings: Settings) -> Access:
+    """The settings that say who gets in."""
+    return Access(
+        api_token=settings.api_token,
+        api_token_readonly=settings.api_token_readonly,
+        allow_anonymous=settings.allow_anonymous,
+        allowed_hosts=settings.allowed_hosts,
+        cors_origins=settings.cors_origins,
+        trusted_proxies=settings.trusted_proxies,
+        metrics_token=settings.metrics_token,
+        session_s=settings.session_s,
+        webhook_rate=settings.webhook_rate_limit,
+        api_rate=settings.api_rate_limit,
+        login_rate=settings.login_rate_limit,
+    )
+
+
+def warn_if_open(settings: Settings) -> None:
+    """Loudly, what a stranger could do."""
+    open_ones = [name for name, (_, secrets) in credentials(settings).items() if not secrets]
+    if not is_loopback(settings.host) and open_ones:
+        log.warning(
+            "WEBHOOK_SECRET IS NOT SET (source %s) and HOST=%s is reached from elsewhere: anybody may send webhooks. "
+            "`python run.py secret new` makes a secret for FakeMail and for us",
+            ", ".join(open_ones),
+            settings.host,
+        )
+    if not is_loopback(settings.host) and not settings.api_token:
+        log.warning(
+            "API_TOKEN IS NOT SET and ALLOW_ANONYMOUS is: whoever reaches HOST=%s by a loopback name may do all",
+            settings.host,
+        )
