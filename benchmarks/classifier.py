@@ -1,4 +1,4 @@
-"""How long the classifier takes beside the plainest reading of the same text: `python -m classification.timing FILE.jsonl`.
+"""How long the classifier takes beside the plainest reading of the same text: `python -m benchmarks.classifier FILE.jsonl`.
 
 Development only. The yardstick: find the words by a regular expression and look each up in a dict. Both are
 measured in turns by CPU time in one process, after a warm-up on other mail if a second file is given.
@@ -66,7 +66,7 @@ def main() -> None:
     classifier = Classifier.load()
     if given.warm_up:
         classifier.classify([item.email for item in corpus.read_lines(given.warm_up)])
-    print(json.dumps(ratios(classifier, [item.email for item in corpus.read_lines(given.file)])))  # noqa: T201 (a command's answer)
+    print(json.dumps(ratios(classifier, [item.email for item in corpus.read_lines(given.file)])))
 
 
 if __name__ == "__main__":
