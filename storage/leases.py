@@ -29,11 +29,12 @@ class RedisPresence(RedisStore):
 
     def launchers(self, nodes: Sequence[str]) -> dict[str, bool]:
         """Node → whether its launcher lives; those whose launcher gives no signs (an older one's) are left out."""
-        if not nodes:
-            return {}
-        replies = iter(self._call("MGET", *(key for node in nodes for key in launcher_keys(node))))
-        signs = zip(nodes, replies, replies, strict=True)
-        return {node: alive is not None for node, alive, known in signs if alive is not None or known is not None}
+        found = {}
+        for node in nodes:  # one by one: in a cluster each node's keys have a slot of their own
+            alive, known = self._call("MGET", *launcher_keys(node))
+            if alive is not None or known is not None:
+                found[node] = alive is not None
+        return found
 
     def lease(self, name: str, token: str, *, ttl: float) -> bool:
         """Take or renew a lease for `ttl` seconds; False while another token holds it."""

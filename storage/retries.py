@@ -95,9 +95,8 @@ def _enter(attempts: Sequence[Attempt], held: _Held, shard: str) -> None:
             if each.spend
         ],
     )
-    begin_to_wait = [
-        each for each in attempts if held[each.ref][4] is None
-    ]  # the others were told before: a lost answer
+    # The others wait already: they were told before, and the answer was lost.
+    begin_to_wait = [each for each in attempts if held[each.ref][4] is None]
     moves = Moves()
     moves.add("retries", len(begin_to_wait))
     moves.add("errors", sum(each.spend for each in attempts))
