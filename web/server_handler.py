@@ -22,7 +22,7 @@ from geventwebsocket.handler import WebSocketHandler
 from web.framing import Head, path_info, read_head
 from web.limits import Place
 from web.server_body import RequestBody, refuse
-from web.server_io import ClientGoneError, TimedReader, send_all
+from web.server_io import ClientGoneError, TimedReader, has_unsent, reset_on_close, send_all
 from web.server_problems import Refusal, raw_answer
 from web.websocket import LiveSocket
 from web.websocket_frames import SERVER_ERROR
@@ -105,6 +105,10 @@ class HardenedHandler(WebSocketHandler):
         try:
             if not self.rfile.peek(1):
                 return None
+        except TimeoutError:
+            if has_unsent(self.socket):  # it has not taken its last answer in all that time
+                reset_on_close(self.socket)
+            return None
         except OSError:
             return None
         self.waiting = False
@@ -227,6 +231,8 @@ class HardenedHandler(WebSocketHandler):
         """Answer what the application let through: a refusal as it says, the rest as 500, the reason in the log only."""
         if issubclass(kind, (ClientGoneError, gevent.GreenletExit)):
             self.close_connection = True
+            if issubclass(kind, ClientGoneError):
+                reset_on_close(self.socket)
             return
         if not isinstance(error, Refusal):
             extra = {"request_id": self.request_id}

@@ -4,9 +4,13 @@ Used by web/server_handler.py for HTTP and by web/websocket.py for frames; relie
 read when a wait begins, so one greenlet may read and another write the same socket.
 """
 
+import contextlib
 import errno
+import fcntl
 import io
+import termios
 import time
+from array import array
 from typing import Any
 
 from gevent import socket
@@ -59,6 +63,25 @@ class TimedReader(io.RawIOBase):
         got = int(self._sock.recv_into(buffer))
         self._deadline += got * self._seconds_per_byte
         return got
+
+
+RESET_ON_CLOSE = b"\x01\x00\x00\x00\x00\x00\x00\x00"  # struct linger {on, 0 s}: the kernel drops what is unsent
+
+
+def reset_on_close(sock: socket.socket) -> None:
+    """Whoever takes nothing shall leave nothing behind in the kernel, which would go on offering it for half a minute."""
+    with contextlib.suppress(OSError):  # it is gone already
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+
+
+def has_unsent(sock: socket.socket) -> bool:
+    """Whether the other side has not taken all that was sent."""
+    left = array("i", [0])
+    try:
+        fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, left)
+    except (OSError, ValueError):
+        return False
+    return left[0] > 0
 
 
 def send_all(sock: socket.socket, data: Buffer, seconds: float, bytes_per_second: float = 0.0) -> None:

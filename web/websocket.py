@@ -17,14 +17,13 @@ from gevent.event import Event
 
 from web import websocket_frames as frames
 from web.limits import Limits
-from web.server_io import TimedReader, send_all
+from web.server_io import TimedReader, reset_on_close, send_all
 from web.websocket_frames import Frame, FrameError, encode_text
 
 __all__ = ["LiveSocket", "encode_text"]
 
 BATCH_BYTES = 65536
 CONTROL_FRAMES = 16
-RESET_ON_CLOSE = b"\x01\x00\x00\x00\x00\x00\x00\x00"  # struct linger {on, 0 s}: the kernel drops what is unsent
 
 
 class CloseTimeoutError(Exception):
@@ -113,8 +112,8 @@ class LiveSocket:
         """Cut the connection off: what the kernel still holds is dropped, a waiting `receive` ends."""
         self._gone = True
         self._wake.set()
+        reset_on_close(self._sock)
         with contextlib.suppress(OSError):  # it is gone already
-            self._sock.setsockopt(std_socket.SOL_SOCKET, std_socket.SO_LINGER, RESET_ON_CLOSE)
             self._sock.shutdown(std_socket.SHUT_RDWR)
 
     def _leave(self) -> None:

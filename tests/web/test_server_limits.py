@@ -5,7 +5,7 @@ import os
 import resource
 import socket
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import gevent
@@ -97,6 +97,25 @@ def test_a_client_that_does_not_read_is_cut_off():
         slow.send(get())
         wait_until(lambda: len(server.door.inside) == 1)
         wait_until(lambda: not server.door.inside)
+
+
+def test_what_an_idle_client_never_took_does_not_stay_in_the_kernel():
+    def app(environ, start_response):
+        start_response("200 OK", [("Content-Length", "100000")])
+        return [b"x" * 100_000]
+
+    limits = replace(SHORT, write_seconds=60.0)
+    with serving(app, limits) as server, RawClient(server, receive_buffer=4096) as client:
+        client.send(get())
+        wait_until(lambda: server.door.count[Place.MAIN] == 1)
+        assert held(server.port)
+        wait_until(lambda: not held(server.port))
+
+
+def held(port: int) -> list[str]:
+    """The states of this port's connections that are open, or closed with unsent data (established, FIN-WAIT-1, CLOSE-WAIT)."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return [row[3] for row in rows if row[1].endswith(f":{port:04X}") and row[3] in {"01", "04", "08"}]
 
 
 def test_a_steady_body_may_take_longer_than_its_deadline():
