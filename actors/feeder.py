@@ -51,17 +51,18 @@ class Feeder(ServiceActor):
         self._short_of_room = False
 
     def on_start(self) -> None:
-        """Begin to tick and to listen for the bell."""
-        self.every(self.tick, self.feed)
-        self.spawn(self._answer_the_bell)
+        """Begin with a turn at once."""
+        self.spawn(self._turns)
 
-    def _answer_the_bell(self) -> None:
+    def _turns(self) -> None:
+        """The only one who asks for turns, or how the last one ended would be overwritten before it is looked at."""
+        turn = Tick(self.feed, Event())
         while True:
-            self.bell.wait(FULL_S if self._short_of_room else None)
-            self.bell.clear()
-            turn = Tick(self.feed, Event())
             self.actor_ref.tell(turn)
             turn.done.wait()
+            self.bell.wait(FULL_S if self._short_of_room else self.tick)
+            self.bell.clear()
+            turn.done.clear()
 
     def feed(self) -> int:
         """Feed all sources until there is nothing left or no room; returns how many rows went in."""
