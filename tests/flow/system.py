@@ -123,7 +123,11 @@ class System:
             audit.update(self.get("/audit"))
             return audit["listed"] >= listed and audit["queued"] == audit["retrying"] == 0
 
-        wait_until(settled, f"{listed} emails settled", seconds)
+        try:
+            wait_until(settled, f"{listed} emails settled", seconds)
+        except TimeoutError as error:
+            state = {path: self.get(path) for path in ("/audit", "/actors", "/health")}
+            raise AssertionError(f"{error}: {state}\n{self.log()}") from None
         return audit
 
 
