@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from classification import corpus
+from classification.language import guess_language
 from classification.records import LABELS, Classification, Email
 
 BINS = 15
@@ -168,14 +169,14 @@ def _reliability(items: Sequence[corpus.Labelled], answers: Sequence[Classificat
 def _slices(
     items: Sequence[corpus.Labelled], answers: Sequence[Classification]
 ) -> dict[str, dict[str, dict[str, float]]]:
-    kinds: dict[str, dict[str, list[int]]] = {"source": {}, "length": {}, "headers": {}, "script": {}}
+    kinds: dict[str, dict[str, list[int]]] = {"source": {}, "length": {}, "headers": {}, "language guess": {}}
     for number, item in enumerate(items):
         body = item.email.body
         names = {
             "source": item.source or "not given",
             "length": next((f"under {limit}" for limit in (200, 1_000, 3_000) if len(body) < limit), "3000 and more"),
             "headers": "with headers" if item.email.headers else "without headers",
-            "script": "mostly ASCII" if sum(map(str.isascii, body[:2_000])) * 10 >= 9 * len(body[:2_000]) else "other",
+            "language guess": guess_language(f"{item.email.subject}\n{body}"),
         }
         for kind, name in names.items():
             kinds[kind].setdefault(name, []).append(number)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from classification.corpus import CorpusError
+from classification.diagram import DiagramError, save_png
 from classification.evaluation import evaluate
 from classification.mailfiles import iter_messages
 from classification.mime import parse_message
@@ -63,6 +64,9 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
         "file", type=Path, metavar="FILE.jsonl", help='lines of {"id", "subject", "body", "label", ...}'
     )
     parser.add_argument("--json", action="store_true", help="for machines")
+    parser.add_argument(
+        "--png", type=Path, metavar="FILE", help="a reliability diagram to this file (needs matplotlib)"
+    )
 
 
 def evaluate_file(args: argparse.Namespace, settings: Settings) -> None:
@@ -71,6 +75,11 @@ def evaluate_file(args: argparse.Namespace, settings: Settings) -> None:
         report = evaluate(load_classifier(settings), args.file)
     except (CorpusError, OSError) as error:
         raise CommandError(f"{args.file}: {error}") from None
+    if args.png is not None:
+        try:
+            save_png(report.reliability, f"{report.n} emails, calibration error {report.ece:.3f}", args.png)
+        except DiagramError as error:
+            raise CommandError(str(error)) from None
     print(json.dumps(report.to_dict()) if args.json else report.to_text())
 
 

@@ -40,7 +40,7 @@ def test_the_json_has_the_promised_keys(classifier):
 
 def test_the_text_shows_every_label_and_slice():
     page = evaluate(WordLists(), lines(*LINES)).to_text()
-    for words in (*LABELS, "by source", "here", "with headers", "macro-F1"):
+    for words in (*LABELS, "by source", "here", "with headers", "by language guess", "macro-F1"):
         assert words in page
 
 

@@ -3,6 +3,7 @@
 import argparse
 import io
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,9 @@ def test_evaluate_prints_figures_for_machines(tmp_path, capsys):
             "label": "promotion",
         },
     ]
-    offline.evaluate_file(argparse.Namespace(file=labelled(tmp_path / "two.jsonl", *rows), json=True), Settings())
+    offline.evaluate_file(
+        argparse.Namespace(file=labelled(tmp_path / "two.jsonl", *rows), json=True, png=None), Settings()
+    )
     report = json.loads(capsys.readouterr().out)
     assert {"accuracy", "macro_f1", "ece", "per_class", "confusion", "us_per_email", "n"} <= set(report)
     assert (report["n"], report["accuracy"]) == (2, 1.0)
@@ -110,10 +113,21 @@ def test_evaluate_prints_figures_for_machines(tmp_path, capsys):
 
 def test_evaluate_prints_a_page_for_people(tmp_path, capsys):
     row = {"id": "1", "subject": "Hello", "body": "Can we meet at 10?", "label": "meeting"}
-    offline.evaluate_file(argparse.Namespace(file=labelled(tmp_path / "one.jsonl", row), json=False), Settings())
+    offline.evaluate_file(
+        argparse.Namespace(file=labelled(tmp_path / "one.jsonl", row), json=False, png=None), Settings()
+    )
     out = capsys.readouterr().out
     assert "accuracy" in out
     assert "precision" in out
+
+
+def test_evaluate_without_matplotlib_says_in_one_line_what_the_picture_needs(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    row = {"id": "1", "subject": "Hello", "body": "Can we meet at 10?", "label": "meeting"}
+    file = labelled(tmp_path / "one.jsonl", row)
+    with pytest.raises(CommandError, match="a PNG needs matplotlib") as told:
+        offline.evaluate_file(argparse.Namespace(file=file, json=False, png=tmp_path / "x.png"), Settings())
+    assert "\n" not in str(told.value)
 
 
 @pytest.mark.parametrize(
@@ -123,12 +137,12 @@ def test_evaluate_names_the_line_that_it_cannot_read(tmp_path, line):
     good = {"id": "1", "subject": "Hello", "body": "Hi", "label": "intro"}
     file = labelled(tmp_path / "bad.jsonl", good, line)
     with pytest.raises(CommandError, match=r"bad\.jsonl: line 2: "):
-        offline.evaluate_file(argparse.Namespace(file=file, json=False), Settings())
+        offline.evaluate_file(argparse.Namespace(file=file, json=False, png=None), Settings())
 
 
 def test_evaluate_of_a_file_that_is_not_there_is_one_line(tmp_path):
     with pytest.raises(CommandError, match="No such file or directory"):
-        offline.evaluate_file(argparse.Namespace(file=tmp_path / "none.jsonl", json=False), Settings())
+        offline.evaluate_file(argparse.Namespace(file=tmp_path / "none.jsonl", json=False, png=None), Settings())
 
 
 def test_config_shows_every_setting_and_no_secret(capsys):
