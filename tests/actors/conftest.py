@@ -129,7 +129,7 @@ def started() -> Iterator[Callable[..., Any]]:
         ref.actor_stopped.wait(5)
 
 
-def eventually(holds: Callable[[], object], seconds: float = 5.0) -> None:
+def eventually(holds: Callable[[], object], seconds: float = 20.0) -> None:
     """Wait until it holds; the deadline is for broken code only."""
     with gevent.Timeout(seconds, AssertionError(f"did not come to hold within {seconds} s")):
         while not holds():

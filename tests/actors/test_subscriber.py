@@ -183,7 +183,7 @@ def test_a_slow_subscriber_slows_nobody(mailboxes, receiver, subscribe, start):
         subscribe()
         mailboxes.tell([event(number) for number in range(20)])
         start()
-        eventually(lambda: len(receiver.taken) == 20, seconds=3)
+        eventually(lambda: len(receiver.taken) == 20)
 
 
 def test_one_node_leads_and_another_takes_over(mailboxes, receiver, subscribe, start):

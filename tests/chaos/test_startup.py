@@ -37,7 +37,7 @@ def serve(short_tmp):
 
 def health(run):
     try:
-        answer = requests.get(f"{run.url}/health", timeout=5)
+        answer = requests.get(f"{run.url}/health", timeout=20)
     except requests.RequestException:
         return None
     return answer.status_code, answer.json()
@@ -49,7 +49,7 @@ def waiting_for(run, component):
 
 
 def refuses_webhooks(run):
-    answer = requests.post(f"{run.url}/webhook", json={"history_id": 1}, timeout=5)
+    answer = requests.post(f"{run.url}/webhook", json={"history_id": 1}, timeout=20)
     return answer.status_code == 503 and int(answer.headers["Retry-After"]) >= 1
 
 
@@ -60,14 +60,14 @@ def test_redis_comes_later(serve, short_tmp):
     assert (code, body["status"]) == (503, "unhealthy")
     assert body["components"]["redis"]["reason"]
     assert refuses_webhooks(run)
-    assert requests.get(f"{run.url}/health/live", timeout=5).status_code == 200
-    assert requests.get(f"{run.url}/health/ready", timeout=5).status_code == 503
+    assert requests.get(f"{run.url}/health/live", timeout=20).status_code == 200
+    assert requests.get(f"{run.url}/health/ready", timeout=20).status_code == 503
     server = start_valkey(Path(get_binary_path()), folder)
     try:
         began = time.monotonic()
         run.ready(30)
         assert time.monotonic() - began < BACK_S
-        assert requests.post(f"{run.url}/webhook", json={"history_id": 1}, timeout=5).status_code == 202
+        assert requests.post(f"{run.url}/webhook", json={"history_id": 1}, timeout=20).status_code == 202
     finally:
         run.kill_all()
         server.stop()

@@ -14,7 +14,7 @@ from engine.mailbox import DEAD, Delivery, Envelope
 from engine.mailbox_actor import MailboxActor, Outcome, Postponement, RetryPolicy
 from engine.memory_mailbox import MemoryMailboxes
 
-DEADLINE = 5.0
+DEADLINE = 20.0
 FAST = RetryPolicy(max_retries=3, delay=1.0)
 
 

@@ -49,22 +49,22 @@ def start():
 
     yield begin
     for ref in refs:
-        ref.stop(timeout=2)
+        ref.stop(timeout=20)
 
 
 def test_an_asked_actor_answers(start):
-    assert start().ask("me", timeout=1) == "echo me"
+    assert start().ask("me", timeout=20) == "echo me"
 
 
 def test_an_actor_can_be_used_through_a_proxy(start):
-    assert start().proxy().name.get(timeout=1) == "plain"
+    assert start().proxy().name.get(timeout=20) == "plain"
 
 
 def test_an_error_in_an_asked_message_goes_to_the_asker_and_the_actor_lives(start):
     ref = start()
     with pytest.raises(ValueError, match="mine"):
-        ref.ask(ValueError("mine"), timeout=1)
-    assert ref.ask("still there", timeout=1) == "echo still there"
+        ref.ask(ValueError("mine"), timeout=20)
+    assert ref.ask("still there", timeout=20) == "echo still there"
 
 
 def test_an_error_in_a_told_message_ends_the_actor_and_is_seen(start):
@@ -95,7 +95,7 @@ def test_a_failing_on_start_is_told_and_nobody_who_asks_hangs(start):
     asked = child.ask("anybody?", block=False)
     until(lambda: ChildEnded("child") in holder(parent).heard)
     with pytest.raises(pykka.ActorDeadError):
-        asked.get(timeout=1)
+        asked.get(timeout=20)
     assert child.describe().reason == "OSError: no port"
 
 
@@ -105,14 +105,14 @@ def test_a_base_exception_in_a_handler_leaves_the_peers_alive(start, error):
     ref = start()
     ref.tell(error)
     until(lambda: ref.card.ended)
-    assert [peer.ask("you", timeout=1) for peer in peers] == ["echo you"] * 3
+    assert [peer.ask("you", timeout=20) for peer in peers] == ["echo you"] * 3
 
 
 @pytest.mark.parametrize("error", [gevent.Timeout(1), gevent.GreenletExit()], ids=repr)
 def test_a_base_exception_in_an_asked_message_is_answered(start, error):
     ref = start()
     with pytest.raises(InterruptedActor):
-        ref.ask(error, timeout=1)
+        ref.ask(error, timeout=20)
     assert ref.is_alive()
 
 
@@ -128,12 +128,12 @@ def test_a_base_exception_in_on_start_is_a_failure_too(start, error):
 
 def test_a_killed_actor_counts_as_dead_and_no_ask_hangs(start):
     ref = start()
-    own = ref.ask(lambda _actor: gevent.getcurrent(), timeout=1)
+    own = ref.ask(lambda _actor: gevent.getcurrent(), timeout=20)
     asked = ref.ask(lambda _actor: gevent.sleep(10), block=False)
     gevent.sleep(0)
     gevent.kill(own)
     with pytest.raises(InterruptedActor):
-        asked.get(timeout=1)
+        asked.get(timeout=20)
     gevent.kill(own)
     until(lambda: ref.card.ended)
     assert not ref.is_alive()
@@ -142,12 +142,12 @@ def test_a_killed_actor_counts_as_dead_and_no_ask_hangs(start):
 
 def test_a_message_that_slips_in_after_the_end_is_answered(start):
     ref = start()
-    ref.stop(timeout=1)
+    ref.stop(timeout=20)
     until(lambda: ref.card.ended)
     future = Plain._create_future()
     ref.actor_inbox.put(pykka._envelope.Envelope("too late", reply_to=future))
     with pytest.raises(pykka.ActorDeadError):
-        future.get(timeout=1)
+        future.get(timeout=20)
 
 
 def test_stop_handles_what_came_before_it_and_answers_what_came_after(start):
@@ -156,22 +156,22 @@ def test_stop_handles_what_came_before_it_and_answers_what_came_after(start):
     before = ref.ask(lambda actor: actor.pause(0.01), block=False)
     stopping = ref.stop(block=False)
     after = ref.ask("too late", block=False)
-    assert before.get(timeout=1) is True
-    assert stopping.get(timeout=1)
+    assert before.get(timeout=20) is True
+    assert stopping.get(timeout=20)
     with pytest.raises(pykka.ActorDeadError):
-        after.get(timeout=1)
+        after.get(timeout=20)
     assert actor.stopped == 1
-    assert ref.stop(timeout=1) is False
+    assert ref.stop(timeout=20) is False
     assert ref.describe().state == "stopped"
 
 
 def test_a_busy_actor_learns_of_a_stop_at_once(start):
     ref = start()
     began = time.monotonic()
-    cut_short = ref.ask(lambda actor: actor.pause(10), block=False)
-    ref.stop(timeout=2)
-    assert cut_short.get(timeout=1)
-    assert time.monotonic() - began < 1
+    cut_short = ref.ask(lambda actor: actor.pause(20), block=False)
+    ref.stop(timeout=20)
+    assert cut_short.get(timeout=20)
+    assert time.monotonic() - began < 10
 
 
 def test_a_busy_actor_can_be_looked_at_without_waiting(start):
@@ -181,7 +181,7 @@ def test_a_busy_actor_can_be_looked_at_without_waiting(start):
     until(lambda: ref.describe().busy_since)
     assert before - 0.1 <= ref.describe().busy_since <= time.time()
     go_on.set()
-    asked.get(timeout=1)
+    asked.get(timeout=20)
     assert ref.describe().busy_since is None
 
 
@@ -199,14 +199,14 @@ def test_breathing_says_that_the_work_gets_on(start):
         actor.breathe()
         return actor.card.busy_for()
 
-    assert start().ask(work, timeout=1) < 1.0
+    assert start().ask(work, timeout=20) < 1.0
 
 
 def test_ticks_come_again_and_again_in_the_actor_itself(start):
     turns = []
     ref = start(on_start=lambda actor: actor.every(0.01, lambda: turns.append(gevent.getcurrent())))
     until(lambda: len(turns) >= 3)
-    assert set(turns) == {ref.ask(lambda _actor: gevent.getcurrent(), timeout=1)}
+    assert set(turns) == {ref.ask(lambda _actor: gevent.getcurrent(), timeout=20)}
 
 
 def test_ticks_neither_overlap_nor_pile_up(start):
@@ -260,7 +260,7 @@ def test_an_owned_greenlet_ends_with_its_actor(start):
     owned = []
     ref = start(on_start=lambda actor: owned.append(actor.spawn(gevent.sleep, 100)))
     until(lambda: owned)
-    ref.stop(timeout=1)
+    ref.stop(timeout=20)
     until(lambda: owned[0].dead)
 
 

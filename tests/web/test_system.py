@@ -146,7 +146,7 @@ def test_a_reader_may_wait_for_the_first_event(system):
     gevent.sleep(0.05)
     tell(system, "b")
     publish(system)
-    assert ids(waiting.get(timeout=5).json) == ["b"]
+    assert ids(waiting.get(timeout=20).json) == ["b"]
 
 
 def test_the_websockets_path_asks_for_an_upgrade(system):
