@@ -115,7 +115,7 @@ class System:
             [sys.executable, *argv], cwd=ROOT, env=env, capture_output=True, text=True, timeout=seconds, check=False
         )
 
-    def settle(self, listed: int, seconds: float = 30.0) -> dict[str, int]:
+    def settle(self, listed: int, seconds: float = 90.0) -> dict[str, int]:
         """Wait until so many emails are listed and none is open; the audit."""
         audit: dict[str, int] = {}
 
