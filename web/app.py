@@ -83,7 +83,9 @@ PREFLIGHT: Headers = (
 )
 KIB, MIB = 1024, 1024 * 1024
 SMALL_BODY = 64 * KIB
-BODY_CAP = cap_by_path(SMALL_BODY, {"/classify": 4 * MIB, "/dead-letters": MIB, "/simulator": 64 * MIB})
+BODY_CAP = cap_by_path(
+    SMALL_BODY, {"/login": 8 * KIB, "/classify": 4 * MIB, "/dead-letters": MIB, "/simulator": 64 * MIB}
+)
 
 
 def openapi(call: Call) -> Answer:

@@ -12,7 +12,6 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from http.cookies import CookieError, SimpleCookie
 from typing import Protocol
 
 from engine.errors import DependencyTrouble
@@ -22,6 +21,7 @@ log = logging.getLogger("emailproc.web.sessions")
 
 COOKIE, SECURE_COOKIE = "emailproc_session", "__Host-emailproc_session"
 ALL = "*"
+MOST_COOKIES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,8 @@ class Sessions:
             signed = role in self._keys and hmac.compare_digest(self._sign(role, text).encode(), signature.encode())
             if signed:
                 session = Session(role, int(parts[1]), int(parts[2]) / 1000, parts[3])
-                return session if session.expires > time.time() and not self._is_ended(session) else None
+                if session.expires > time.time() and not self._is_ended(session):
+                    return session
         return None
 
     def end(self, session: Session) -> None:
@@ -122,8 +123,13 @@ def set_cookie(value: str, age: int, *, secure: bool) -> str:
 
 
 def _cookies(environ: Environ) -> list[str]:
-    try:
-        jar = SimpleCookie(environ.get("HTTP_COOKIE", ""))
-    except CookieError:
-        return []
-    return [jar[name].value for name in (SECURE_COOKIE, COOKIE) if name in jar]
+    """What the request's cookies of our names hold, the first few of them: a page of another host of this domain may have added some.
+
+    Ours need no quoting, so none is read: http.cookies takes seconds for a header full of backslashes (CVE-2024-7592).
+    """
+    found: dict[str, list[str]] = {SECURE_COOKIE: [], COOKIE: []}
+    for part in str(environ.get("HTTP_COOKIE", "")).split(";"):
+        name, _, value = part.strip().partition("=")
+        if name in found:
+            found[name].append(value)
+    return [value for values in found.values() for value in values[:MOST_COOKIES]]
