@@ -29,7 +29,7 @@ DUE_BATCH = 1_000
 SUSPECT_AGE = 60.0
 """Rows fed longer ago than this and still open are looked for in the mailboxes."""
 SUSPECT_BATCH = 2_000
-INDEX_BATCH = 128
+INDEX_BATCH = 256
 
 RESTART_S = 60.0
 """A process that is silent while others of its node live has a launcher: that one ends it if it hangs, starts it again, and

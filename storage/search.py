@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from storage.database import Database
-from storage.query import Query, tokens
+from storage.query import Query, has_longer_token, plain, tokens
 from storage.statements import execute, execute_many, is_postgres
 
 MAX_CHARS = 32 * 1024
@@ -142,8 +142,11 @@ def _waiting(limit: int) -> list[Document]:
 
 
 def _words(text: str | None) -> str:
-    """Join at once: lists of all these small strings would cost more than to make them."""
-    return " ".join(_cut(tokens(text or "")[:MAX_TOKENS]))
+    """The tokens with spaces between. Where none is to be cut they need not be told apart: that would cost ten times as much."""
+    text = text or ""
+    if text.isascii() and len(text) <= 2 * MAX_TOKENS and not has_longer_token(text, MAX_TOKEN):
+        return plain(text)
+    return " ".join(_cut(tokens(text)[:MAX_TOKENS]))
 
 
 def _parts(documents: Sequence[Document]) -> Iterator[list[Document]]:

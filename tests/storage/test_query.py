@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage.query import Bound, Query, parse, tokens
+from storage.query import Bound, Query, has_longer_token, parse, plain, tokens
 
 
 @pytest.mark.parametrize(
@@ -44,3 +44,11 @@ def test_no_text_is_an_error_and_tokens_are_plain(q):
     for phrase in parse(q).phrases:
         for token in phrase:
             assert token == "".join(tokens(token))
+
+
+@given(st.text(alphabet=st.characters(max_codepoint=127)))
+def test_plain_text_has_the_same_tokens(text):
+    assert plain(text).split() == tokens(text)
+    longest = max(map(len, tokens(text)), default=0)
+    assert not has_longer_token(text, longest)
+    assert longest == 0 or has_longer_token(text, longest - 1)
