@@ -20,7 +20,7 @@ from storage.books import Books
 from storage.records import OpenRow, SourceState
 
 BATCH = 1_000
-FULL_S = 0.05
+FULL_S = 0.1
 """While rows wait for room in the mailbox, it is looked at again so soon: a first sync goes as fast as its mail is fetched."""
 
 LOW_SHARE = 10
@@ -73,8 +73,8 @@ class Feeder(ServiceActor):
             for source in self._sources():
                 waiting = self.store.depths(fetch_mailbox(source.name))
                 for lane in LANES:
-                    fed, wanted = self._feed_lane(source, lane, waiting)
-                    more = more or (fed > 0 and fed == wanted)
+                    fed = self._feed_lane(source, lane, self._room(lane, waiting))
+                    more = more or fed == BATCH
                     total += fed
                     self.count(fed)
             self.breathe()
@@ -83,17 +83,18 @@ class Feeder(ServiceActor):
     def _sources(self) -> list[SourceState]:
         return [each for each in self.books.sources() if self.served is None or each.name in self.served]
 
-    def _feed_lane(self, source: SourceState, lane: str, waiting: Mapping[str, Depth]) -> tuple[int, int]:
-        """One batch of one lane, so that sources and lanes take turns; (how many went in, how many might have)."""
-        room = min(self._room(lane, waiting), BATCH)
-        position = f"{source.name}:{lane}"
-        after = self.store.position(position)
-        rows = self.books.open_rows(source.id, lane, after, max(room, 1))
-        if not rows:
-            return 0, room
+    def _feed_lane(self, source: SourceState, lane: str, room: int) -> int:
+        """One batch of one lane, so that sources and lanes take turns; how many went in."""
         if room <= 0:
             self._short_of_room = True
-            return 0, room
+            return 0
+        position = f"{source.name}:{lane}"
+        after = self.store.position(position)
+        rows = self.books.open_rows(source.id, lane, after, min(room, BATCH))
+        if not rows:
+            return 0
+        if len(rows) == room:  # there may be more
+            self._short_of_room = True
         now = time.time()
         envelopes = [_envelope(source, lane, row, now) for row in rows]
         events = _new_events(source, rows, now)
@@ -107,10 +108,10 @@ class Feeder(ServiceActor):
             events=events,
         )
         if not moved:
-            return 0, room  # another feeder was first
+            return 0  # another feeder was first
         reach("feed.fed")
         self.bus.emit(FEED, source=source.name, lane=lane, count=len(rows))
-        return len(rows), room
+        return len(rows)
 
     def _room(self, lane: str, waiting: Mapping[str, Depth]) -> int:
         messages = sum(depth.messages for depth in waiting.values())
