@@ -18,7 +18,7 @@ from engine.mailbox import MAIN
 from fakemail.client import FakeMailClient
 from settings import Settings, is_loopback, without_password
 from storage.database import Database
-from storage.migrations import STEPS
+from storage.migrations import STEPS, too_old
 from storage.redis_client import check_server, connect
 from storage.statements import execute
 
@@ -151,13 +151,15 @@ def _database(settings: Settings) -> Findings:
 
 
 def _opened(database: Database) -> Findings:
-    version = database.read(_schema)
+    version, oldest = database.read(_schema)
     if version > len(STEPS):
-        yield Finding(
-            "database", "bad", f"its schema is {version}, this program knows {len(STEPS)}",
-            "run the newer program, or restore the backup from before the upgrade",
-        )  # fmt: skip
-        return
+        told = f"its schema is {version}, this program knows {len(STEPS)}"
+        if too_old(version, oldest):
+            yield Finding(
+                "database", "bad", told, "run the newer program, or restore the backup from before the upgrade"
+            )
+            return
+        yield Finding("database", "note", f"{told} and may go on", "run the newer program when you can")
     if version < len(STEPS):
         yield Finding(
             "database", "note", f"its schema is {version}, serve will bring it to {len(STEPS)}", "take a backup first"
@@ -170,14 +172,15 @@ def _opened(database: Database) -> Findings:
     yield Finding("database", "ok", f"{database.kind} answers; {emails:,} emails, {size / MIB:,.1f} MB")
 
 
-def _schema() -> int:
+def _schema() -> tuple[int, str | None]:
+    """The schema's version, and from which version on programs may use it."""
     try:
-        rows = execute("SELECT value FROM meta WHERE name = 'schema_version'")
+        facts = dict(execute("SELECT name, value FROM meta WHERE name IN ('schema_version', 'schema_oldest')"))
     except Exception as error:
         if "meta" in str(error):
-            return 0
+            return 0, None
         raise
-    return int(rows[0][0]) if rows else 0
+    return int(facts.get("schema_version", 0)), facts.get("schema_oldest")
 
 
 def _damage() -> str:

@@ -20,6 +20,7 @@ from storage.database import Database
 from storage.dead_letters import DeadLetters
 from storage.desired import Desired
 from storage.learning import Learning
+from storage.migrations import STEPS
 from storage.notifications import Notifications
 from storage.reading import Reader
 from storage.redis_client import check_server, connect
@@ -90,7 +91,11 @@ def open_stores(settings: Settings, redis_url: str, process: str, patience: Pati
     for warning in patience.until(partial(_check_redis, redis_url)):
         log.warning(warning)
     database = Database(settings.database)
-    patience.until(database.migrate)
+    version = patience.until(database.migrate)
+    if version > len(STEPS):
+        log.warning(
+            "the database has schema %d of a newer program, which lets this one (%d) go on", version, len(STEPS)
+        )
     books = Books(database, shard=process)
     room = Room(settings.mailbox_limit, MAILBOX_BYTES)
     books_id = patience.until(books.books_id)

@@ -57,7 +57,10 @@ class Database:
         return self._reading.run(lambda: fn(*args, **kwargs), transaction=False)
 
     def migrate(self) -> int:
-        """Bring the schema up to date, from any number of processes at once; its version. A newer one is a SettingsError."""
+        """Bring the schema up to date, from any number of processes at once; its version.
+
+        A newer one stays as it is where it allows a program as old as this one; else it is a SettingsError.
+        """
         return self.write(migrations.migrate, self.kind)
 
     def ping(self) -> float:

@@ -1,7 +1,8 @@
 """The schema's history: additive steps by number, applied at start under a lock.
 
 Called by Database.migrate. A step only adds (tables, columns, indexes), and does nothing where that is already so: a fresh database gets
-today's tables from their models in step 1 and passes quickly through the later steps. An older program refuses a newer schema.
+today's tables from their models in step 1 and passes quickly through the later steps. An older program goes on beside a newer schema, or
+is put back in a newer one's place, as long as that says so (`schema_oldest`); else it refuses in one line.
 """
 
 from collections.abc import Callable, Sequence
@@ -43,6 +44,9 @@ STEPS: Sequence[Callable[[], None]] = (
 )
 """Step n brings the schema to version n, counted from 1."""
 
+OLDEST = 7
+"""The schema of the oldest programs that may still work on today's. A step n that changes or takes away what they use makes it n: then
+all older nodes have to be stopped first, and the way back is a restore. What a step adds must mean its default where they leave it out."""
 
 FILLING = "filling"
 """In meta while `run.py migrate-store` is not done with a database (storage/moving.py): nobody else may use it then."""
@@ -54,22 +58,33 @@ def migrate(kind: str, *, filling: bool = False) -> int:
         execute("SELECT pg_advisory_xact_lock(?)", [ADVISORY_LOCK])
         execute("SET LOCAL statement_timeout = 0")  # a new index on a large table takes as long as it takes
     MetaRow.create_table()
-    rows = execute("SELECT value FROM meta WHERE name = 'schema_version'")
-    version = int(rows[0][0]) if rows else 0
-    if version > len(STEPS):
-        raise SettingsError(
-            f"DATABASE_URL: the database has schema {version} and this program knows {len(STEPS)}: "
-            "run the newer program, or restore a backup made before the upgrade"
-        )
-    if not filling and execute("SELECT 1 FROM meta WHERE name = ?", [FILLING]):
+    facts: dict[str, str] = dict(execute("SELECT name, value FROM meta"))
+    version = int(facts.get("schema_version", 0))
+    if not filling and FILLING in facts:
         raise SettingsError(
             "DATABASE_URL: this database is half filled by `run.py migrate-store`: say that again until it is done"
         )
+    if version > len(STEPS):
+        if too_old(version, facts.get("schema_oldest")):
+            raise SettingsError(
+                f"DATABASE_URL: the database has schema {version} and this program knows {len(STEPS)}: "
+                "run the newer program, or restore a backup made before the upgrade"
+            )
+        return version  # as it is: the newer program's facts stay
     for step in STEPS[version:]:
         step()
-    execute(
-        "INSERT INTO meta (name, value) VALUES ('schema_version', ?) "
-        "ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-        [str(len(STEPS))],
-    )
+    _note("schema_version", len(STEPS))
+    _note("schema_oldest", OLDEST)
     return len(STEPS)
+
+
+def too_old(version: int, oldest: str | None) -> bool:
+    """Whether this program must leave alone a schema of that version, which says from which version on programs may use it."""
+    return len(STEPS) < int(oldest or version)
+
+
+def _note(name: str, value: int) -> None:
+    execute(
+        "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        [name, str(value)],
+    )

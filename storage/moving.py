@@ -66,6 +66,10 @@ class Move:
         """
         if _schema(self.source) < len(STEPS):
             self.source.migrate()
+        if (version := _schema(self.source)) > len(STEPS):
+            raise SettingsError(
+                f"the source has schema {version} and this program knows {len(STEPS)}: use the newer one"
+            )
         self.source.checkpoint()
         self.books_id = Books(self.source).books_id()
         self.source.checkpoint()
@@ -140,7 +144,9 @@ class Move:
 
     def finish(self) -> None:
         """The name goes over with the last facts and the mark goes away, in one transaction; then the source is called otherwise."""
-        facts = [row for row in self.source.read(execute, "SELECT name, value FROM meta") if row[0] != "schema_version"]
+        facts = self.source.read(
+            execute, "SELECT name, value FROM meta WHERE name NOT IN ('schema_version', 'schema_oldest')"
+        )
         self.target.write(_finish, facts, self.books_id)
         Books(self.source).renew_books_id(instead_of=self.books_id)
         self.source.checkpoint()

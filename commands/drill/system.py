@@ -65,13 +65,15 @@ class Program:
     environ: Mapping[str, str]
     process: subprocess.Popen[bytes] | None = None
     starts: int = 0
+    root: Path = ROOT
+    """Where the program lies: another copy of it may be another version."""
 
     def start(self) -> None:
         """Start it; it leads a session of its own."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / f"{self.command[0]}.log").open("ab") as output:
             self.process = subprocess.Popen(  # noqa: S603  (our own program)
-                [sys.executable, str(ROOT / "run.py"), *self.command],
+                [sys.executable, str(self.root / "run.py"), *self.command],
                 env={**clean_environ(), **self.environ},
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,

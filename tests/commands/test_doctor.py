@@ -62,8 +62,12 @@ def test_a_newer_or_damaged_database_is_bad(look, tmp_path):
     database = Database(f"sqlite:///{path}")
     database.migrate()
     database.write(execute, "UPDATE meta SET value = '9999' WHERE name = 'schema_version'")
+    allowed = about(look()[1], "database")
+    assert (allowed["level"], "schema is 9999" in allowed["text"]) == ("note", True)
+    database.write(execute, "UPDATE meta SET value = '9999' WHERE name = 'schema_oldest'")
     database.close()
-    assert "schema is 9999" in about(look()[1], "database")["text"]
+    refused = about(look()[1], "database")
+    assert (refused["level"], "schema is 9999" in refused["text"]) == ("bad", True)
     path.write_bytes(b"SQLite format 3\x00" + b"\xff" * 5000)
     code, found = look()
     assert (code, about(found, "database")["level"]) == (1, "bad")

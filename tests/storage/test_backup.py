@@ -79,7 +79,7 @@ def test_a_file_that_is_no_backup_is_refused_and_nothing_is_lost(tmp_path):
 def test_a_newer_backup_is_refused_and_nothing_is_lost(tmp_path):
     url = f"sqlite:///{tmp_path}/emails.db"
     newer = open_database(f"sqlite:///{tmp_path}/newer.db")
-    newer.write(execute, "UPDATE meta SET value = '999' WHERE name = 'schema_version'")
+    newer.write(execute, "UPDATE meta SET value = '999' WHERE name LIKE 'schema%'")
     backup(newer, tmp_path / "copy")
     newer.close()
     db = open_database(url)

@@ -14,6 +14,7 @@ from engine.errors import DependencyTrouble, SettingsError, StaleError
 from storage.books import Books
 from storage.database import Database
 from storage.drivers import PostgresDriver
+from storage.migrations import STEPS
 from storage.models import Desired
 from storage.records import Look
 from storage.results import ResultStore
@@ -139,12 +140,31 @@ def test_migrating_is_repeatable_and_safe_from_many_at_once(database_url):
         database.close()
 
 
-def test_a_newer_schema_is_refused_in_one_line(database_url):
-    db = open_database(database_url)
+def newer_schema(db, oldest):
+    """As a newer program leaves it: `oldest` is the oldest schema of a program that may go on (none: of before there was such a word)."""
     db.write(execute, "UPDATE meta SET value = '999' WHERE name = 'schema_version'")
+    db.write(execute, "DELETE FROM meta WHERE name = 'schema_oldest'")
+    if oldest is not None:
+        db.write(execute, "INSERT INTO meta (name, value) VALUES ('schema_oldest', ?)", [str(oldest)])
+
+
+@pytest.mark.parametrize("oldest", [None, 999, len(STEPS) + 1])
+def test_a_newer_schema_that_needs_a_newer_program_is_refused_in_one_line(database_url, oldest):
+    db = open_database(database_url)
+    newer_schema(db, oldest)
     with pytest.raises(SettingsError, match="schema 999") as refusal:
         db.migrate()
     assert "\n" not in str(refusal.value)
+    db.close()
+
+
+@pytest.mark.parametrize("oldest", [len(STEPS), 1])
+def test_a_newer_schema_that_lets_older_programs_go_on_stays_as_it_is(database_url, oldest):
+    db = open_database(database_url)
+    newer_schema(db, oldest)
+    assert db.migrate() == 999
+    facts = dict(db.read(execute, "SELECT name, value FROM meta WHERE name IN ('schema_version', 'schema_oldest')"))
+    assert facts == {"schema_version": "999", "schema_oldest": str(oldest)}
     db.close()
 
 
