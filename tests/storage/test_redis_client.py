@@ -198,25 +198,47 @@ def test_a_sentinel_leads_to_its_master_and_to_the_next_one(short_tmp):
     first, second, guard = free_port(), free_port(), free_port()
     servers = [start_valkey(get_binary_path(), folder / str(port), "--port", str(port)) for port in (first, second)]
     config = folder / "sentinel.conf"
-    config.write_text(f"port {guard}\nsentinel monitor ours 127.0.0.1 {first} 1\n")
+    config.write_text(f"port {guard}\nlogfile {folder}/sentinel.log\nsentinel monitor ours 127.0.0.1 {first} 1\n")
     command = [get_binary_path(), config, "--sentinel"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as sentinel:
         box = RedisMailboxes(f"redis+sentinel://127.0.0.1:{guard}/ours/0", namespace="test", rooms={})
         try:
-            wait_until(lambda: not _error_of(box.ping), "the sentinel's answer")
+            _succeeds(box.ping, "the sentinel's answer")
             assert box.put("fetch", [LETTER]) is True
             with redis.Redis(port=guard) as ask:
                 ask.execute_command("SENTINEL", "REMOVE", "ours")
                 ask.execute_command("SENTINEL", "MONITOR", "ours", "127.0.0.1", second, 1)
             servers[0].stop()
-            wait_until(lambda: not _error_of(box.ping), "the new master")
+            _succeeds(box.ping, "the new master")
             assert box.depths("fetch")["normal"].messages == 0
+        except TimeoutError as error:
+            error.add_note((folder / "sentinel.log").read_text())
+            error.add_note(f"the sentinel ended with {sentinel.poll()}, ports {first}, {second}, {guard}")
+            raise
         finally:
             box.close()
             sentinel.kill()
             for server in servers:
                 server.process.kill()
                 server.process.wait()
+
+
+def _succeeds(call: Callable[[], object], what: str) -> None:
+    """Try until it does; a time-out tells each new error, and when it came."""
+    errors: list[str] = []
+    began = time.monotonic()
+
+    def tried() -> bool:
+        error = _error_of(call)
+        if error and not (errors and errors[-1].endswith(error)):
+            errors.append(f"after {time.monotonic() - began:.2f} s: {error}")
+        return not error
+
+    try:
+        wait_until(tried, what)
+    except TimeoutError as error:
+        error.add_note("\n".join(errors))
+        raise
 
 
 def free_port() -> int:
