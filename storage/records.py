@@ -242,11 +242,18 @@ class Stats(msgspec.Struct, frozen=True):
     p95_processing_time_ms: float | None
     p99_processing_time_ms: float | None
     success_rate: float | None  # percent
-    error_count: int  # tries that failed
-    retry_count: int  # tries that were put off to be repeated
+    error_count: int | None  # tries that failed; None: not known of a single source
+    retry_count: int | None  # tries that were put off to be repeated; as above
     dead_letters: int  # those that stand
     queued: int
     retrying: int
     emails_per_minute: float
     last_processed_at: float | None
     last_history_id: dict[str, int]  # source → cursor
+
+
+class SourceStats(Stats, frozen=True, kw_only=True):
+    """The same of one source, with what the mailboxes, which carry several sources, cannot tell of it."""
+
+    open_by_lane: dict[str, int]  # queued and retrying
+    oldest_listed_at: float | None  # of what is open

@@ -16,8 +16,9 @@ from storage.counters import Moves
 from storage.database import Database
 from storage.models import Content as ContentRow
 from storage.models import Result
-from storage.records import DECIDERS, LABELS, Content, NewResult, Stats, StoredResult
+from storage.records import DECIDERS, LABELS, Content, NewResult, SourceStats, Stats, StoredResult
 from storage.rows import CONTENT_COLUMNS, RESULT_COLUMNS, RESULT_TABLES, content, stored_result
+from storage.source_stats import source_stats
 from storage.statements import batch, clean, encode_json, execute, execute_values, insert, is_postgres
 
 NUMBER = {label: number for number, label in enumerate(LABELS)}
@@ -105,6 +106,10 @@ class ResultStore:
     def stats(self, now: float) -> Stats:
         """Give everything of /stats that SQL knows; the cost does not grow with the number of emails."""
         return self._db.read(stats.stats, now)
+
+    def source_stats(self, source: str, now: float) -> SourceStats:
+        """Give the same of one source, counted from its rows: the cost grows with them. LookupError where there is none of that name."""
+        return self._db.read(source_stats, source, now, stats.WINDOW)
 
     def timeseries(self, start: float, end: float, step: str) -> list[dict[str, Any]]:
         """Count emails by class in the minutes or hours from `start` to `end`: {"start": seconds, class: n, ...}."""

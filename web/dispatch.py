@@ -64,6 +64,9 @@ class FiguresSource(Protocol):
     def stats(self) -> dict[str, Any]:
         """The figures of /stats."""
 
+    def of_source(self, source: str) -> dict[str, Any]:
+        """Those of one source; LookupError where there is none of that name."""
+
 
 class HealthSource(Protocol):
     """Where the health comes from: web/health.py."""

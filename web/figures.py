@@ -7,12 +7,13 @@ clients. The cost does not grow with the number of emails: counters are summed, 
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from actors.bodies import CLASSIFY, fetch_mailbox
 from actors.events import timestamp
 from engine.mailbox import LANES, MAIN, Depth
-from storage.records import LABELS
+from storage.records import LABELS, Stats
 from web.cached import Shared
 from web.dispatch import Call
 from web.problems import Problem
@@ -36,15 +37,35 @@ class Figures:
     def __init__(self, services: Services) -> None:
         self.services = services
         self._stats = Shared(self._make)
+        self._of_source: dict[str, Shared[dict[str, Any]]] = {}
 
     def stats(self) -> dict[str, Any]:
         """The figures as /stats answers them; raises DependencyTrouble."""
         return self._stats.get()
 
+    def of_source(self, source: str) -> dict[str, Any]:
+        """The same of one source; raises LookupError where there is none of that name."""
+        if source not in self._of_source:
+            self.services.books.source(source)
+            self._of_source[source] = Shared(partial(self._make_of, source))
+        return self._of_source[source].get()
+
     def _make(self) -> dict[str, Any]:
         services = self.services
         stored = services.results.stats(time.time())
         depths = {name: services.mailboxes.depths(name) for name in (*map(fetch_mailbox, services.sources), CLASSIFY)}
+        waiting = stored.queued + stored.retrying
+        return self._answer(stored, by_priority(waiting, depths), oldest_age(depths) if waiting else None)
+
+    def _make_of(self, source: str) -> dict[str, Any]:
+        """Of one source: the mailbox before the classifiers carries several, so the books say what waits."""
+        now = time.time()
+        stored = self.services.results.source_stats(source, now)
+        oldest = None if stored.oldest_listed_at is None else round(max(0.0, now - stored.oldest_listed_at), 3)
+        return {**self._answer(stored, stored.open_by_lane, oldest), "source": source}
+
+    def _answer(self, stored: Stats, lanes: Mapping[str, int], oldest: float | None) -> dict[str, Any]:
+        services = self.services
         workers = _workers(services.mailboxes.alive())
         known = {name: at for name, at in stored.last_history_id.items() if at}
         return {
@@ -61,8 +82,8 @@ class Figures:
             "retry_count": stored.retry_count,
             "dead_letters": stored.dead_letters,
             "queue_depth": stored.queued + stored.retrying,
-            "queue_depth_by_priority": by_priority(stored.queued + stored.retrying, depths),
-            "oldest_queued_age_seconds": oldest_age(depths) if stored.queued + stored.retrying else None,
+            "queue_depth_by_priority": lanes,
+            "oldest_queued_age_seconds": oldest,
             "emails_per_minute": round(stored.emails_per_minute, 2),
             "last_history_id": known.get(MAIN, next(iter(known.values()), None)),
             "last_history_ids": known,
@@ -110,8 +131,14 @@ def _rounded(value: float | None) -> float | None:
 
 
 def stats(call: Call) -> dict[str, Any]:
-    """The figures of all nodes together; null before the first email."""
-    return call.app.figures.stats()
+    """The figures of all nodes together, or with `source` those of one account; null before the first email."""
+    source: str | None = call.query.source
+    if source is None:
+        return call.app.figures.stats()
+    try:
+        return call.app.figures.of_source(source)
+    except LookupError:
+        raise Problem(404, f"there is no source {source!r}", sources=sorted(call.services.sources)) from None
 
 
 def timeseries(call: Call) -> dict[str, Any]:

@@ -22,7 +22,11 @@ class LaneDepths(msgspec.Struct):
 
 
 class Stats(msgspec.Struct):
-    """The figures of all nodes together. Percentiles are over the last 5 minutes; null before the first email."""
+    """The figures of all nodes together. Percentiles are over the last 5 minutes; null before the first email.
+
+    With `source` those of one account: percentiles of its newest 1,000 at most, `error_count` and `retry_count` are null, and what is said of
+    workers, nodes and uptime is of all sources.
+    """
 
     total_emails_processed: Count
     emails_by_classification: dict[Label, Count]
@@ -33,8 +37,8 @@ class Stats(msgspec.Struct):
     p95_processing_time_ms: float | None
     p99_processing_time_ms: float | None
     success_rate: float | None
-    error_count: Count
-    retry_count: Count
+    error_count: Count | None
+    retry_count: Count | None
     dead_letters: Count
     queue_depth: Count
     queue_depth_by_priority: LaneDepths
@@ -47,6 +51,7 @@ class Stats(msgspec.Struct):
     available_workers: Count
     nodes: Count
     uptime_seconds: float
+    source: SourceName | msgspec.UnsetType = msgspec.UNSET
 
 
 class TimeseriesQuery(msgspec.Struct, rename={"start": "from", "end": "to"}):

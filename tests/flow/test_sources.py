@@ -100,6 +100,7 @@ def test_equal_ids_of_two_accounts_are_two_emails_and_each_source_balances(two, 
     assert two.get("/results/only-support-0")["source"] == "support", "the only one that knows it"
     assert two.request("GET", "/results/only-main-0", params={"source": "support"}).status_code == 404
     assert set(two.get("/stats")["last_history_ids"]) == {"main", "support"}
+    assert two.get("/stats", source="support")["total_emails_processed"] == COUNT + 1
     assert quick < 20, "a slow source holds up nobody"
 
 

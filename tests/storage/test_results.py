@@ -5,7 +5,7 @@ import pytest
 from storage.books import Books
 from storage.records import Content
 from storage.results import ResultStore
-from tests.storage.books_fixtures import attempt, enter, result
+from tests.storage.books_fixtures import URL, attempt, enter, result
 
 
 @pytest.fixture
@@ -153,6 +153,26 @@ def test_stats_are_summed_over_shards(books, store):
     assert (stats.emails_per_minute, stats.last_processed_at) == (4.0, now)
     assert stats.last_history_id == {"main": 0}
     assert store.stats(now + 600).p50_processing_time_ms is None
+
+
+def test_the_figures_of_one_source_leave_the_others_out(books, store):
+    main, other = books.open_source("main", URL), books.open_source("other", URL)
+    now = 1_700_000_010.0
+    refs, others = enter(books, list("abcd"), source=main, lane="low"), enter(books, ["a"], source=other)
+    store.save([result(refs[0], "a", processed_at=now, processing_ms=3.0)], shard="w")
+    store.save([result(refs[1], "b", processed_at=now - 500, label="intro", processing_ms=5.0)], shard="w")
+    store.save([result(others[0], "a", source="other", processed_at=now + 1)], shard="w")
+    books.postpone([attempt(refs[2], "c")])
+    stats = store.source_stats("main", now)
+    assert (stats.total_emails_processed, stats.emails_by_classification["intro"]) == (2, 1)
+    assert (stats.queued, stats.retrying, stats.open_by_lane) == (1, 1, {"high": 0, "normal": 0, "low": 2})
+    assert (stats.emails_per_minute, stats.last_processed_at) == (1.0, now)
+    assert (stats.min_processing_time_ms, stats.max_processing_time_ms) == (3.0, 5.0)
+    assert stats.p50_processing_time_ms == stats.p99_processing_time_ms == 3.0
+    assert stats.last_history_id == {"main": 0}
+    assert store.source_stats("other", now + 1).oldest_listed_at is None
+    with pytest.raises(LookupError):
+        store.source_stats("nobody", now)
 
 
 def test_a_timeseries_has_a_bucket_for_every_minute_and_hour(books, store):

@@ -39,6 +39,37 @@ def test_they_agree_with_the_books(system):
     assert stats["emails_per_minute"] == 3
 
 
+def test_each_source_has_figures_of_its_own_and_together_they_are_those_of_all(system):
+    sales = system.services.books.open_source("sales", "http://127.0.0.1:2")
+    system.process("a", "b")
+    system.process("a", source=sales, label="promotion", processing_ms=8.0)
+    system.process("b", source=sales, label="promotion", processing_ms=2.0)
+    system.enter("c", source=sales)
+    system.bury("d")
+    whole = system.client.get("/stats").json
+    main, of_sales = (system.client.get(f"/stats?source={name}").json for name in ("main", "sales"))
+    assert "source" not in whole
+    assert (main["source"], of_sales["source"]) == ("main", "sales")
+    for name in ("total_emails_processed", "dead_letters", "queue_depth", "emails_per_minute"):
+        assert main[name] + of_sales[name] == whole[name], name
+    assert of_sales["emails_by_classification"] == {"meeting": 0, "promotion": 2, "intro": 0, "unknown": 0}
+    assert of_sales["queue_depth_by_priority"] == {"high": 0, "normal": 1, "low": 0}
+    assert 0 <= of_sales["oldest_queued_age_seconds"] < 60
+    assert main["oldest_queued_age_seconds"] is None
+    assert (of_sales["min_processing_time_ms"], of_sales["avg_processing_time_ms"]) == (2.0, 5.0)
+    assert (of_sales["p50_processing_time_ms"], of_sales["p99_processing_time_ms"]) == (2.0, 8.0)
+    assert (main["success_rate"], of_sales["success_rate"]) == (pytest.approx(66.667), 100)
+    assert of_sales["last_history_ids"] == {}
+    assert (of_sales["error_count"], of_sales["retry_count"]) == (None, None)
+    assert of_sales["nodes"] == whole["nodes"]
+
+
+def test_figures_of_an_unknown_source_are_a_problem_that_names_the_known_ones(system):
+    answer = system.client.get("/stats?source=nobody")
+    assert (answer.status, answer.json["sources"]) == (404, ["main"])
+    assert "nobody" in answer.json["detail"]
+
+
 def test_workers_and_nodes_come_from_the_heartbeats(system):
     system.services.mailboxes.beat("other/front", {"node": "other", "role": "front"}, ttl=60)
     stats = system.client.get("/stats").json

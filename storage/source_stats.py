@@ -1,0 +1,73 @@
+"""The figures of /stats for one source among several, counted from its rows.
+
+Counters are kept for all sources together, so that an email costs the same with one account and with twenty. A single source is
+therefore counted when somebody asks, in its entries in the books and in the results: that takes the longer the more there are.
+Called by ResultStore inside one snapshot.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from engine.mailbox import LANES
+from storage import sources
+from storage.records import LABELS, SourceStats
+from storage.statements import execute
+
+NEWEST = 1_000
+"""Of so many of its newest results, at most, percentiles are taken."""
+
+
+def source_stats(name: str, now: float, window: float) -> SourceStats:
+    """Everything of /stats that SQL knows of one source; LookupError where there is none of that name."""
+    source = sources.find(name)
+    rows = execute(
+        "SELECT label, COUNT(*), SUM(processing_ms), MIN(processing_ms), MAX(processing_ms), MAX(processed_at), "
+        "SUM(CASE WHEN processed_at > ? THEN 1 ELSE 0 END) FROM result WHERE source = ? GROUP BY label",
+        [now - 60, source.id],
+    )
+    by_label = dict.fromkeys(LABELS, 0) | {LABELS[row[0]]: int(row[1]) for row in rows}
+    total = sum(by_label.values())
+    states = dict(execute("SELECT state, COUNT(*) FROM book WHERE source = ? GROUP BY state", [source.id]))
+    dead, discarded = int(states.get(2, 0)), int(states.get(3, 0))
+    lanes = execute(
+        "SELECT lane, COUNT(*), SUM(CASE WHEN next_attempt_at IS NULL THEN 0 ELSE 1 END), MIN(listed_at) "
+        "FROM book WHERE state = 0 AND source = ? GROUP BY lane",
+        [source.id],
+    )
+    retrying = sum(int(row[2]) for row in lanes)
+    newest = _newest(source.id, now - window)
+    ended = total + dead + discarded
+    return SourceStats(
+        total_emails_processed=total,
+        emails_by_classification=by_label,
+        avg_processing_time_ms=sum(row[2] for row in rows) / total if total else None,
+        min_processing_time_ms=min((row[3] for row in rows), default=None),
+        max_processing_time_ms=max((row[4] for row in rows), default=None),
+        p50_processing_time_ms=_at(newest, 0.50),
+        p95_processing_time_ms=_at(newest, 0.95),
+        p99_processing_time_ms=_at(newest, 0.99),
+        success_rate=100 * total / ended if ended else None,
+        error_count=None,
+        retry_count=None,
+        dead_letters=dead,
+        queued=sum(int(row[1]) for row in lanes) - retrying,
+        retrying=retrying,
+        emails_per_minute=float(sum(int(row[6]) for row in rows)),
+        last_processed_at=max((row[5] for row in rows), default=None),
+        last_history_id={source.name: source.cursor},
+        open_by_lane=dict.fromkeys(LANES, 0) | {LANES[row[0]]: int(row[1]) for row in lanes},
+        oldest_listed_at=min((row[3] for row in lanes), default=None),
+    )
+
+
+def _newest(source_id: int, since: float) -> list[float]:
+    """The times of its newest results, in rising order."""
+    rows: Sequence[tuple[Any, ...]] = execute(
+        "SELECT processing_ms, processed_at FROM result WHERE source = ? ORDER BY id DESC LIMIT ?", [source_id, NEWEST]
+    )
+    return sorted(float(row[0]) for row in rows if row[1] > since)
+
+
+def _at(rising: Sequence[float], share: float) -> float | None:
+    return rising[max(0, math.ceil(share * len(rising)) - 1)] if rising else None
