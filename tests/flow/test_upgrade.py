@@ -125,7 +125,7 @@ def test_a_schema_that_needs_newer_programs_is_refused_in_one_line(bench, stores
 
     bench.system.root = ROOT
     bench.system.start()
-    until("its refusal", lambda: bench.system.ended() is not None, 60)
+    until("its refusal", lambda: bench.system.ended() is not None, 120)
     assert bench.system.ended() == REFUSED
     log = (bench.system.folder / "serve.log").read_text()
     (line,) = {each for each in log.splitlines() if each.startswith("run.py: ")}
