@@ -7,8 +7,8 @@ if __name__ == "__main__":
 
 import argparse
 
+from commands.initializing import initialize
 from commands.script import run
-from commands.trials import initialize
 
 
 def main() -> None:
@@ -23,10 +23,13 @@ def main() -> None:
         help="the webhook to subscribe (default: the server's); without a path, its /webhook",
     )
     parser.add_argument(
+        "--source", metavar="NAME", help="only this account of FAKEMAIL_SOURCES (or `main`); without it, each of them"
+    )
+    parser.add_argument(
         "--test", action="store_true", help="then notify the webhook, and send an email through where that is possible"
     )
     args = parser.parse_args()
-    run(lambda: initialize(args.fakemail, args.webhook, test=args.test))
+    run(lambda: initialize(args.fakemail, args.webhook, args.source, test=args.test))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ import sys
 from collections.abc import Callable
 
 from commands.client import CommandError, Server
+from engine.errors import SettingsError
+from engine.supervision import EXIT_CONFIG
 from settings import Settings
 
 EXIT_INTERRUPTED = 130
@@ -19,10 +21,14 @@ def server_from_env() -> Server:
 
 
 def run(work: Callable[[], None]) -> None:
-    """Run a script's work; ends the process with 0, or with 1 and one line."""
+    """Run a script's work; ends the process with 0, or with one line and 1 (78 for a wrong setting)."""
+    name = sys.argv[0].rsplit("/", 1)[-1]
     try:
         work()
+    except SettingsError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        sys.exit(EXIT_CONFIG)
     except (CommandError, ValueError) as error:
-        sys.exit(f"{sys.argv[0].rsplit('/', 1)[-1]}: {error}")
+        sys.exit(f"{name}: {error}")
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)

@@ -1,17 +1,16 @@
-"""The work of the four scripts at the top level: small trials of a running server, as a stranger would make them."""
+"""The work of three of the four scripts at the top level: small trials of a running server, as a stranger would make them."""
 
 import json
 import os
 import secrets
 import time
-from collections.abc import Iterator
-from urllib.parse import urlsplit
+from collections.abc import Iterator, Sequence
 
 import requests
 import websocket
 from tqdm import tqdm
 
-from commands.client import CommandError, Server, problem
+from commands.client import CommandError, Server
 from commands.script import server_from_env
 from commands.simulated import advance, books, check, find_simulator, send, wait_result, wait_settled
 from fakemail.signature import sign
@@ -103,45 +102,16 @@ def webhook() -> None:
     server = server_from_env()
     rows = []
     for body, content_type, expected in _notifications():
-        answer = _notify(f"{server.base_url}/webhook", body, content_type)
+        answer = notify(f"{server.base_url}/webhook", body, content_type, secrets_from_env())
         rows.append(
             (
                 f"{body[:40]!r} as {content_type} → {answer.status_code}, expected {expected}",
                 answer.status_code == expected,
             )
         )
-    answer = _notify(f"{server.base_url}/webhook", b'{"history_id": 7}', "application/json")
+    answer = notify(f"{server.base_url}/webhook", b'{"history_id": 7}', "application/json", secrets_from_env())
     accepted = answer.ok and answer.json() == {"status": "accepted", "history_id": 7}
     check([*rows, ("the answer names the history id", accepted)])
-
-
-def initialize(fakemail: str | None, webhook_url: str | None, *, test: bool) -> None:
-    """Watch and subscribe; with `test`, notify and send."""
-    server = server_from_env()
-    target = _webhook_of(webhook_url or f"{server.base_url}/webhook")
-    url = fakemail or os.environ.get("FAKEMAIL_API_URL") or f"{server.base_url}/simulator"
-    account = Server(url, os.environ.get("FAKEMAIL_API_TOKEN"))
-    if url.startswith(server.base_url):
-        account.session.headers.update(server.session.headers)
-    history_id = account.post("/watch")["history_id"]
-    print(f"  watching {url}: history id {history_id}")
-    account.post("/subscribe", {"webhook_url": target})
-    print(f"  subscribed {target}")
-    if not test:
-        return
-    answer = _notify(target, f'{{"history_id": {history_id}}}'.encode(), "application/json")
-    if answer.status_code != 202:
-        raise CommandError(f"the webhook {target} answered {problem(answer)}")
-    print("  the webhook accepts notifications")
-    subject, body = SAMPLES["meeting"]
-    sent = account.request("POST", "/send_email", json={"subject": subject, "body": body})
-    if sent.ok:
-        result = wait_result(server, sent.json()["email_id"])
-        print(
-            f"  a test email was classified as {result['classification']} ({result['confidence']:.2f}) in {result['total_ms']} ms"
-        )
-    elif sent.status_code != 404:  # 404: a FakeMail that is no simulator
-        raise CommandError(f"the test email could not be sent: {problem(sent)}")
 
 
 def _notifications() -> Iterator[tuple[bytes, str, int]]:
@@ -155,23 +125,22 @@ def _notifications() -> Iterator[tuple[bytes, str, int]]:
     yield b"no json", "application/json", 400
 
 
-def _notify(url: str, body: bytes, content_type: str) -> requests.Response:
+def secrets_from_env() -> list[str]:
+    """WEBHOOK_SECRET's, as the server has them."""
+    return os.environ.get("WEBHOOK_SECRET", "").split()
+
+
+def notify(url: str, body: bytes, content_type: str, signed_with: Sequence[str]) -> requests.Response:
+    """Send a notification as FakeMail does, signed with the first secret where there is one."""
     headers = {"Content-Type": content_type}
-    if secret := os.environ.get("WEBHOOK_SECRET", "").split():
+    if signed_with:
         message_id, now = f"msg_{secrets.token_hex(8)}", int(time.time())
         headers |= {
             "webhook-id": message_id,
             "webhook-timestamp": str(now),
-            "webhook-signature": sign(secret[0], message_id, now, body),
+            "webhook-signature": sign(signed_with[0], message_id, now, body),
         }
     return Server(url).request("POST", "", data=body, headers=headers)
-
-
-def _webhook_of(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise CommandError(f"--webhook {url} is no http or https URL")
-    return f"{url.rstrip('/')}/webhook" if parts.path in {"", "/"} else url
 
 
 def _send_all(simulator: Server, count: int) -> list[str]:

@@ -1,6 +1,7 @@
 """Two FakeMail accounts with equal ids in one system, one of them slow and faulty: each email is its own source's, and the books balance."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -121,6 +122,35 @@ def test_webhooks_of_a_source_bear_its_own_secret(two):
     assert post("/webhook", {}) == 202, "main has no secret"
     assert post("/webhook/nobody", signed) == 404
     wait_until(lambda: two.get("/notifications", source="support")["items"] != [], "the notification")
+
+
+def test_each_account_is_prepared_by_the_script_and_a_test_email_of_each_goes_through(two, simulators):
+    well, faulty = simulators
+    faulty.call("PUT", "/simulator/faults", {})
+    env = {name: two.env[name] for name in ("FAKEMAIL_API_URL", "FAKEMAIL_SOURCES")}
+
+    def script(*argv):
+        command = [sys.executable, "initialize_fakemail.py", *argv]
+        whole = {**os.environ, **env, "BASE_URL": two.url}
+        return subprocess.run(command, cwd=ROOT, env=whole, capture_output=True, text=True, timeout=120, check=False)
+
+    before = {name: two.get("/audit", source=name)["results"] for name in ("main", "support")}
+    done = script("--test")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("a test email was classified") == 2
+    for name, results in before.items():
+        assert two.get("/audit", source=name)["results"] == results + 1
+    for each, path in ((well, "/webhook"), (faulty, "/webhook/support")):
+        assert two.url + path in each.call("GET", "/simulator/status")["webhook_urls"]
+    done = script("--source", "support", "--test")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (well.url in done.stdout, faulty.url in done.stdout) == (False, True)
+    wrong = script("--source", "nobody")
+    assert (wrong.returncode, wrong.stderr.count("\n")) == (1, 1)
+    assert "main, support" in wrong.stderr
+    env["FAKEMAIL_SOURCES"] = "{no json"
+    refused = script()
+    assert (refused.returncode, refused.stderr.count("\n")) == (78, 1)
 
 
 def test_a_task_of_one_source_lists_that_account_again(two, simulators):

@@ -1,0 +1,102 @@
+"""The work of initialize_fakemail.py: watch an account, subscribe its webhook, and with --test send an email through.
+
+With FAKEMAIL_SOURCES in the environment (as the server has it) each account is prepared, or the one that --source names.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from commands.client import CommandError, Server, problem
+from commands.script import server_from_env
+from commands.simulated import wait_result
+from commands.trials import SAMPLES, notify
+from settings import Settings
+
+MAIN = "main"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One account, and what it shall notify."""
+
+    source: str
+    url: str
+    token: str | None
+    secrets: Sequence[str]
+    webhook_url: str
+
+
+def initialize(fakemail: str | None, webhook_url: str | None, source: str | None, *, test: bool) -> None:
+    """Watch and subscribe; with `test`, notify and send."""
+    server = server_from_env()
+    for target in _targets(server, fakemail, webhook_url, source):
+        _prepare(server, target, test=test)
+
+
+def _targets(server: Server, fakemail: str | None, webhook_url: str | None, source: str | None) -> list[Target]:
+    names = ("FAKEMAIL_API_URL", "FAKEMAIL_API_TOKEN", "FAKEMAIL_SOURCES", "WEBHOOK_SECRET")
+    wanted = [name for each in names for name in (each, f"{each}_FILE") if name in os.environ]
+    settings = Settings.from_env({name: os.environ[name] for name in wanted})
+    base = _webhook_of(webhook_url or f"{server.base_url}/webhook")
+    found = {
+        each.name: Target(
+            each.name,
+            fakemail or each.url,
+            each.token,
+            each.webhook_secret or settings.webhook_secret,
+            (None if webhook_url else each.webhook_url) or _of_source(base, each.name),
+        )
+        for each in settings.fakemail_sources
+    }
+    if fakemail or settings.fakemail_api_url or not found:
+        url = fakemail or settings.fakemail_api_url or f"{server.base_url}/simulator"
+        found = {MAIN: Target(MAIN, url, settings.fakemail_api_token, settings.webhook_secret, base), **found}
+    if source is not None:
+        if source not in found:
+            raise CommandError(f"there is no source {source!r}: FAKEMAIL_SOURCES, as set here, has {', '.join(found)}")
+        return [found[source]]
+    return [found[MAIN]] if fakemail else list(found.values())
+
+
+def _prepare(server: Server, target: Target, *, test: bool) -> None:
+    account = Server(target.url, target.token)
+    if target.url.startswith(server.base_url):
+        account.session.headers.update(server.session.headers)
+    history_id = account.post("/watch")["history_id"]
+    print(f"  watching {target.url}: history id {history_id}")
+    account.post("/subscribe", {"webhook_url": target.webhook_url})
+    print(f"  subscribed {target.webhook_url}")
+    if test:
+        _try(server, account, target, history_id)
+
+
+def _try(server: Server, account: Server, target: Target, history_id: int) -> None:
+    body = f'{{"history_id": {history_id}}}'.encode()
+    answer = notify(target.webhook_url, body, "application/json", target.secrets)
+    if answer.status_code != 202:
+        raise CommandError(f"the webhook {target.webhook_url} answered {problem(answer)}")
+    print("  the webhook accepts notifications")
+    subject, text = SAMPLES["meeting"]
+    sent = account.request("POST", "/send_email", json={"subject": subject, "body": text})
+    if sent.ok:
+        result = wait_result(server, sent.json()["email_id"], source=target.source)
+        print(
+            f"  a test email was classified as {result['classification']} ({result['confidence']:.2f}) in {result['total_ms']} ms"
+        )
+    elif sent.status_code != 404:  # 404: a FakeMail that is no simulator
+        raise CommandError(f"the test email could not be sent: {problem(sent)}")
+
+
+def _webhook_of(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise CommandError(f"--webhook {url} is no http or https URL")
+    return f"{url.rstrip('/')}/webhook" if parts.path in {"", "/"} else url
+
+
+def _of_source(webhook: str, name: str) -> str:
+    """As the server itself subscribes: /webhook of a source that is not `main` is /webhook/NAME."""
+    bare = urlsplit(webhook).path.rstrip("/") == "/webhook" and not urlsplit(webhook).query
+    return f"{webhook.rstrip('/')}/{name}" if bare and name != MAIN else webhook
