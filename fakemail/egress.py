@@ -5,6 +5,7 @@ address that it has must be allowed, and the connection goes to one of those ver
 """
 
 import ipaddress
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -20,7 +21,25 @@ Place = tuple[int, tuple[Any, ...]]
 PORTS = {"http": 80, "https": 443}
 RESOLVE_S = 2.0
 NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
-COMPATIBLE = ipaddress.IPv6Network("::/96")
+LOOPBACK = (ipaddress.IPv4Network("127.0.0.0/8"), ipaddress.IPv6Network("::1/128"))
+PUBLIC_IPV6 = ipaddress.IPv6Network("2000::/3")
+"""All that is given out to networks; the rest is ours, this link's, this site's, nobody's, or an IPv4 address in disguise."""
+
+SPECIAL = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "168.63.129.16/32", "169.254.0.0/16", "172.16.0.0/12",
+        "192.0.0.0/24", "192.0.2.0/24", "192.31.196.0/24", "192.52.193.0/24", "192.88.99.0/24", "192.168.0.0/16",
+        "192.175.48.0/24", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/3",
+        "2001::/23", "2001:db8::/32", "2002::/16", "2620:4f:8000::/48", "3fff::/20",
+    )
+)  # fmt: skip
+"""IANA's registries of special addresses, tunnels and anycast among them, and the one at which a cloud's machines find their host.
+
+Written down, since what Python calls global differs from one version to the next (3.11 lets 192.0.0.192 and fec0::/10 pass).
+"""
+
+HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")
 
 
 class EgressRefused(ValueError):
@@ -74,15 +93,17 @@ class Egress:
         return found
 
     def _open(self, address: Address) -> bool:
-        if address.is_loopback:
+        if any(address in network for network in LOOPBACK):
             return self.loopback
-        return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)
+        if address.version == 6 and address not in PUBLIC_IPV6:
+            return False
+        return not any(address in network for network in SPECIAL)
 
 
 def _split(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
-        usable = parts.scheme in PORTS and bool(parts.hostname) and parts.port != 0
+        usable = parts.scheme in PORTS and bool(HOST.fullmatch(parts.hostname or "")) and parts.port != 0
     except ValueError:
         usable = False
     if not usable or not url.isascii() or not url.isprintable() or " " in url:
@@ -107,16 +128,11 @@ def _lookup(host: str, port: int) -> Sequence[Place]:
 
 
 def _unwrapped(address: Address) -> list[Address]:
-    """The address itself, and the IPv4 addresses to which a gateway or the kernel would turn it."""
+    """What must be open: the address itself, or the IPv4 address to which the kernel or a gateway turns it; of ISATAP both."""
     if isinstance(address, ipaddress.IPv4Address):
         return [address]
-    if address.ipv4_mapped is not None:
-        return [address.ipv4_mapped]
-    inner: list[Address] = [address]
-    if address.sixtofour is not None:
-        inner.append(address.sixtofour)
-    if address.teredo is not None:
-        inner += address.teredo
-    if address in NAT64 or (address in COMPATIBLE and int(address) > 1):
-        inner.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
-    return inner
+    last = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    if address.ipv4_mapped is not None or address in NAT64:
+        return [last]
+    isatap = int(address) >> 32 & 0xFDFFFFFF == 0x5EFE
+    return [address, last] if isatap else [address]
