@@ -28,6 +28,9 @@ DELIVERED = "subscription_delivered"
 DISABLED = "subscription_disabled"
 """reason for which a subscriber was given up"""
 
+RATE_LIMITED = "rate_limited"
+"""kind of a call that was answered 429: webhook, api or login"""
+
 STATES = "subscription_states"
 """active, failing, disabled: how many subscribers; lag_seconds of the one that is furthest behind"""
 
@@ -133,6 +136,13 @@ METRICS = (
         "Subscribers given up, by reason",
         DISABLED,
         labels=("reason",),
+    ),
+    Row(
+        "emailproc_rate_limited_total",
+        Counter,
+        "Calls answered 429 since too many came from their address, by kind",
+        RATE_LIMITED,
+        labels=("kind",),
     ),
     Row(
         "emailproc_pruned_total",

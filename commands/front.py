@@ -24,6 +24,7 @@ from actors.following import Follower
 from actors.gauges import Gauges
 from actors.janitor import Janitor
 from actors.lister import Lister
+from actors.metrics import RATE_LIMITED
 from actors.pruning import Pruning
 from actors.subscriber import Subscriber
 from actors.tasks import Job, TaskRunner
@@ -275,6 +276,7 @@ class Front:
             ready=self.ready,
             obstacle=self.obstacle,
             pulse=self.pulse,
+            refused=lambda kind: self.context.bus.emit(RATE_LIMITED, kind=kind),
         )
 
     def _metrics(self) -> bytes:

@@ -7,7 +7,7 @@ import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -178,7 +178,7 @@ class Application(App):
 
     def __init__(self, services: Services) -> None:
         self.services = services
-        self.gate = Gate(services.access, EndedSessions(services.database))
+        self.gate = Gate(services.access, EndedSessions(services.database), services.refused)
         self.actions = actions.ActionLog(Actions(services.database), self.gate)
         self.routes = ROUTES
         self.figures = Figures(services)
@@ -240,9 +240,17 @@ class Application(App):
         """Serve one client until it is gone."""
         self._sockets.add(socket)
         try:
-            live_client.serve(self.services.hub, socket, self.figures.stats)
+            live_client.serve(self.services.hub, socket, self.figures.stats, partial(self._too_often, socket.environ))
         finally:
             self._sockets.discard(socket)
+
+    def _too_often(self, environ: Environ) -> str | None:
+        """Count a WebSocket's costly command as the call that it is."""
+        try:
+            self.gate.limits.check("api", environ)
+        except Problem as problem:
+            return problem.detail
+        return None
 
     def _look_after_sessions(self, server: HardenedServer) -> None:
         """Every few seconds: learn what other fronts ended, and hang up on who would not be let in any more."""

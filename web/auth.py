@@ -5,19 +5,18 @@ web/sessions.py's, what one address may ask for is counted by web/ratelimit.py.
 """
 
 import hmac
+from collections import OrderedDict
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from web.clients import is_trusted
+from web.clients import client_of, is_forwarded, is_trusted
 from web.problems import Problem, retry_after
-from web.ratelimit import RateLimits
+from web.ratelimit import RateLimits, Refused, unnoticed
 from web.server_body import Environ
 from web.services import Access
 from web.sessions import Ended, Session, Sessions
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-FORWARDED = ("HTTP_FORWARDED", "HTTP_X_FORWARDED", "HTTP_X_REAL_IP", "HTTP_VIA")
-"""By what a proxy or tunnel gives itself away. One that adds none of these and rewrites Host cannot be told from this machine's own user."""
 FREE_TRIES = 5
 SLOWEST_S = 30.0
 REMEMBERED = 10_000
@@ -27,19 +26,21 @@ CHALLENGE = (("WWW-Authenticate", 'Bearer realm="emailproc"'),)
 class Gate:
     """Decides by the settings in `Access`; `admit` passes in silence or raises Problem 401, 403 or 429."""
 
-    def __init__(self, access: Access, ended: Ended | None = None) -> None:
+    def __init__(self, access: Access, ended: Ended | None = None, refused: Refused = unnoticed) -> None:
         self.access = access
-        self.logins = LoginBrake()
-        self.limits = RateLimits(access)
+        self.logins = LoginBrake(refused)
+        self.limits = RateLimits(access, refused)
         self.sessions = Sessions(access.session_s, ended)
         self._hosts = {host_name(host) for host in access.allowed_hosts}
         self._origins = {origin.lower().rstrip("/") for origin in access.cors_origins}
         self._tokens: Mapping[str, str] = {}
+        self._known: OrderedDict[tuple[str, str], None] = OrderedDict()
         self.use(access)
 
     def use(self, access: Access) -> None:
         """Other tokens from now on; sessions that were opened with the old ones end."""
         self.access = access
+        self._known.clear()
         given = {"full": access.api_token, "read": access.api_token_readonly}
         self._tokens = {role: token for role, token in given.items() if token}
         self.sessions.use(self._tokens)
@@ -71,6 +72,7 @@ class Gate:
         if not self.access.metrics_token:
             return False
         if _same(self.access.metrics_token, _bearer(environ) or ""):
+            self._meet(environ, "metrics")
             return True
         if not self.has_token:
             raise self._unknown(environ)
@@ -84,6 +86,8 @@ class Gate:
         role, _ = self.caller(environ)
         if role is None:
             raise self._unknown(environ)
+        if "HTTP_AUTHORIZATION" in environ:
+            self._meet(environ, role)
         if role != "full" and (kind == "full" or environ["REQUEST_METHOD"] not in SAFE_METHODS):
             raise Problem(403, "this token may read only")
         return role
@@ -102,6 +106,19 @@ class Gate:
         if "HTTP_AUTHORIZATION" in environ:
             self.limits.check("login", environ)
         return Problem(401, "a valid token is needed", headers=CHALLENGE)
+
+    def _meet(self, environ: Environ, role: str) -> None:
+        """A right token. From an address that guesses too often it is refused like a wrong one, or guessing would not be slow.
+
+        Not so where this address has shown it before: a neighbour who guesses shall lock nobody out.
+        """
+        caller = (client_of(environ, self.access.trusted_proxies), role)
+        if caller not in self._known:
+            self.limits.refuse_exhausted("login", environ)
+        self._known[caller] = None
+        self._known.move_to_end(caller)
+        if len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
 
     def authorize(self, environ: Environ) -> tuple[int, str] | None:
         """The same for a WebSocket upgrade, in the form that web/server.py asks for."""
@@ -126,7 +143,7 @@ class Gate:
 
     def _check_host(self, environ: Environ) -> None:
         """No token is set: only this machine's own user may ask, and no page or tunnel on somebody's behalf."""
-        if any(name.startswith(FORWARDED) for name in environ):
+        if is_forwarded(environ):
             raise Problem(403, "this came through a proxy: set API_TOKEN to allow that")
         host = host_name(environ.get("HTTP_HOST", ""))
         if not (is_loopback_name(host) or host in self._hosts):
@@ -151,13 +168,15 @@ class Gate:
 class LoginBrake:
     """Slows down guessing: after a few failures each address has to wait, longer and longer, up to half a minute."""
 
-    def __init__(self) -> None:
+    def __init__(self, refused: Refused = unnoticed) -> None:
+        self._refused = refused
         self._failures: dict[str, tuple[int, float]] = {}
 
     def check(self, address: str, now: float) -> None:
         """Raises Problem 429 while the address has to wait."""
         _, until = self._failures.get(address, (0, 0.0))
         if until > now:
+            self._refused("login")
             raise Problem(429, "too many failed logins; wait a moment", headers=(retry_after(until - now),))
 
     def failed(self, address: str, now: float) -> None:

@@ -12,6 +12,13 @@ from web.limits import source_of
 from web.server_body import Environ
 
 MOST_HOPS = 16
+FORWARDED = ("HTTP_FORWARDED", "HTTP_X_FORWARDED", "HTTP_X_REAL_IP", "HTTP_VIA")
+"""By what a proxy or tunnel gives itself away. One that adds none of these and rewrites Host cannot be told from this machine's own user."""
+
+
+def is_forwarded(environ: Environ) -> bool:
+    """Whether the request came through a proxy, ours or another."""
+    return any(name.startswith(FORWARDED) for name in environ)
 
 
 @lru_cache(maxsize=64)
@@ -60,8 +67,9 @@ def _bare(hop: str) -> str:
 
 
 def _is_address(text: str) -> bool:
+    """Whether it is an address and nothing else: behind a % any text may stand."""
     try:
         ipaddress.ip_address(text)
     except ValueError:
         return False
-    return True
+    return "%" not in text

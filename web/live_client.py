@@ -21,6 +21,8 @@ PAGE = 500
 ROOM_POLL_S = 0.05
 
 Stats = Callable[[], dict[str, Any]]
+TooOften = Callable[[], str | None]
+"""Counts a command that costs what a call costs; why it may not be now, or None."""
 
 
 class Command(msgspec.Struct):
@@ -31,12 +33,12 @@ class Command(msgspec.Struct):
     since: str | None = None
 
 
-def serve(hub: Hub, socket: LiveSocket, stats: Stats) -> None:
+def serve(hub: Hub, socket: LiveSocket, stats: Stats, too_often: TooOften = lambda: None) -> None:
     """Answer one client's commands until it is gone; the hub sends it the events meanwhile."""
     client = hub.join(socket)
     try:
         while (text := socket.receive()) is not None:
-            say(client, answer(hub, client, text, stats))
+            say(client, answer(hub, client, text, stats, too_often))
             hub.advance(client)
     finally:
         hub.leave(client)
@@ -48,12 +50,16 @@ def say(client: Client, reply: dict[str, Any] | None) -> None:
         client.socket.send(msgspec.json.encode(reply))
 
 
-def answer(hub: Hub, client: Client, text: str, stats: Stats) -> dict[str, Any] | None:
+def answer(
+    hub: Hub, client: Client, text: str, stats: Stats, too_often: TooOften = lambda: None
+) -> dict[str, Any] | None:
     """Carry out one command; its reply."""
     try:
         command = msgspec.json.decode(text, type=Command)
     except (msgspec.MsgspecError, RecursionError, UnicodeError):
         return _error('send {"command": "ping"}, "subscribe", "unsubscribe" or "fetch_stats"')
+    if (command.command == "fetch_stats" or command.since is not None) and (reason := too_often()):
+        return _error(reason)
     match command.command:
         case "ping":
             return {"type": "pong", "timestamp": timestamp(time.time())}

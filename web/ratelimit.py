@@ -5,9 +5,10 @@ that was quiet longest is forgotten first. Time is passed in, so the rules can b
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from web.clients import client_of
+from web.clients import client_of, is_forwarded
 from web.problems import Problem, retry_after
 from web.server_body import Environ
 from web.services import Access
@@ -15,6 +16,14 @@ from web.services import Access
 REMEMBERED = 10_000
 LOOPBACK = "loopback"
 WORDS = {"webhook": "webhooks", "api": "calls", "login": "failed logins"}
+
+
+Refused = Callable[[str], None]
+"""Told the kind of each call that is answered 429."""
+
+
+def unnoticed(_kind: str) -> None:
+    """Nobody counts."""
 
 
 class Buckets:
@@ -26,13 +35,22 @@ class Buckets:
 
     def take(self, client: str, now: float) -> float:
         """Count one call; the seconds to wait where there were too many, else 0."""
-        left, since = self._left.pop(client, (self.burst, now))
-        left = min(self.burst, left + (now - since) * self.rate)
+        left = self._left_of(client, now)
         allowed = left >= 1
+        self._left.pop(client, None)
         self._left[client] = (left - 1 if allowed else left, now)
         if len(self._left) > self.remembered:
             del self._left[next(iter(self._left))]
         return 0.0 if allowed else (1 - left) / self.rate
+
+    def wait(self, client: str, now: float) -> float:
+        """What `take` would answer; nothing is counted."""
+        left = self._left_of(client, now)
+        return 0.0 if left >= 1 else (1 - left) / self.rate
+
+    def _left_of(self, client: str, now: float) -> float:
+        left, since = self._left.get(client, (self.burst, now))
+        return min(self.burst, left + (now - since) * self.rate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +65,14 @@ RULES = {"webhook": Rule(200, 1), "api": Rule(100, 1), "login": Rule(30, 60)}
 
 
 class RateLimits:
-    """All kinds. A limit that is set holds for everybody, loopback too; 0 means none."""
+    """All kinds. A limit that is set holds for everybody, loopback too; 0 means none. `refused` is told the kind of each 429.
 
-    def __init__(self, access: Access) -> None:
+    This machine's own calls are spared by default; who guesses tokens through a proxy that nobody named is not this machine.
+    """
+
+    def __init__(self, access: Access, refused: Refused = unnoticed) -> None:
         self.proxies = access.trusted_proxies
+        self._refused = refused
         given = {"webhook": access.webhook_rate, "api": access.api_rate, "login": access.login_rate}
         self._spares_loopback = {kind for kind, value in given.items() if value is None}
         self._buckets: dict[str, Buckets] = {}
@@ -62,11 +84,19 @@ class RateLimits:
 
     def check(self, kind: str, environ: Environ) -> None:
         """Count a call of this kind; Problem 429 where there were too many."""
+        self._ask(kind, environ, Buckets.take)
+
+    def refuse_exhausted(self, kind: str, environ: Environ) -> None:
+        """Problem 429 where the next call of this kind would be one too many; nothing is counted."""
+        self._ask(kind, environ, Buckets.wait)
+
+    def _ask(self, kind: str, environ: Environ, how: Callable[[Buckets, str, float], float]) -> None:
         buckets = self._buckets.get(kind)
         if buckets is None:
             return
         client = client_of(environ, self.proxies)
-        if client == LOOPBACK and kind in self._spares_loopback:
+        if client == LOOPBACK and kind in self._spares_loopback and not (kind == "login" and is_forwarded(environ)):
             return
-        if wait := buckets.take(client, time.monotonic()):
+        if wait := how(buckets, client, time.monotonic()):
+            self._refused(kind)
             raise Problem(429, f"too many {WORDS[kind]} from this address; wait a moment", headers=(retry_after(wait),))

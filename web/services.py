@@ -97,6 +97,7 @@ class Services:
     dashboard: Path = Path(__file__).parent / "dashboard"
     ready: Callable[[], str | None] = lambda: None  # why this process is not ready, or None
     obstacle: Callable[[], str] = lambda: ""  # why nothing is taken here although nobody paused it, or nothing
+    refused: Callable[[str], None] = lambda _kind: None  # told the kind of each call that is one too many
     pulse: Pulse = field(default_factory=Pulse)  # what the canaries tell
     gauges: Callable[[], Mapping[str, Any]] = dict  # this process's own figures, for /health
     started_at: float = field(default_factory=time.time)

@@ -160,3 +160,23 @@ def test_with_a_token_the_browser_shows_its_cookie(system, served):
                 assert client.send(handshake("/ws/emails/me", **headers)).answer().status == expected
     finally:
         server.shutdown(0.5)
+
+
+def test_costly_commands_count_as_calls_and_the_connection_stays(system, monkeypatch):
+    counted: list[str] = []
+    monkeypatch.setattr("web.app.PUSH_EVERY_S", 3600.0)
+    services = system.services
+    services.refused = counted.append
+    services.access = type(services.access)(allowed_hosts=("x",), api_rate=0.001)
+    server = Application(services).serve("127.0.0.1", 0)
+    try:
+        with Events(server, "/ws/emails/a") as client:  # the handshake is the one call that the limit allows
+            answers = [client.command(command="fetch_stats").next()]
+            answers += [client.command(command="subscribe", topic="stats", since="0-0").next()]
+            assert {each["type"] for each in answers} == {"error"}
+            assert all("too many calls" in each["message"] for each in answers)
+            assert client.command(command="ping").next()["type"] == "pong"
+            assert client.command(command="subscribe", topic="stats").next()["type"] == "subscription"
+        assert counted == ["api", "api"]
+    finally:
+        server.shutdown(0.5)

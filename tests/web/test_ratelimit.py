@@ -1,5 +1,7 @@
 """How often one client may ask, told by the bucket alone and through the application."""
 
+from types import SimpleNamespace
+
 from web.problems import Problem
 from web.ratelimit import Buckets, RateLimits
 from web.services import Access
@@ -81,9 +83,73 @@ def test_a_client_that_asks_too_often_gets_429_and_health_is_always_answered(sys
     assert hooks == [202, 202, 429, 429]
 
 
-def test_wrong_tokens_are_slowed_down_and_the_right_one_is_not(system):
+def guess(client, times: int, **headers: str) -> list[int]:
+    return [client.get("/stats", Authorization=f"Bearer wrong-{n}", **headers).status for n in range(times)]
+
+
+def test_wrong_tokens_are_slowed_down_and_who_was_let_in_from_there_goes_on(system):
     client = system.with_access(api_token="right", login_rate=3)
-    wrong = [client.get("/stats", Authorization="Bearer wrong").status for _ in range(5)]
-    assert wrong == [401, 401, 401, 429, 429]
+    assert client.get("/stats", Authorization="Bearer right").status == 200
+    assert guess(client, 5) == [401, 401, 401, 429, 429]
     assert client.get("/stats", Authorization="Bearer right").status == 200
     assert client.get("/stats").status == 401
+
+
+def test_who_guesses_too_often_is_not_told_of_the_right_one_until_he_has_waited(system, monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr("web.ratelimit.time", SimpleNamespace(monotonic=lambda: now[0]))
+    client = system.with_access(api_token="right", api_token_readonly="reads", login_rate=3)
+    assert client.get("/stats", Authorization="Bearer reads").status == 200
+    assert guess(client, 4) == [401, 401, 401, 429]
+    refused = client.get("/stats", Authorization="Bearer right")
+    assert refused.status == 429
+    assert client.get("/stats", Authorization="Bearer reads").status == 200
+    now[0] += int(refused.headers["retry-after"])
+    assert client.get("/stats", Authorization="Bearer right").status == 200
+    assert guess(client, 2) == [401, 429]
+    assert client.get("/stats", Authorization="Bearer right").status == 200
+
+
+def test_a_changed_token_has_to_be_shown_anew(system):
+    client = system.with_access(api_token="right", login_rate=3)
+    assert client.get("/stats", Authorization="Bearer right").status == 200
+    client.app.use(Access(api_token="other", login_rate=3), {"main": ""})
+    assert guess(client, 4)[-1] == 429
+    assert client.get("/stats", Authorization="Bearer other").status == 429
+
+
+def test_a_guessed_metrics_token_is_refused_as_well(system):
+    client = system.with_access(metrics_token="right", login_rate=3)
+    wrong = [client.get("/metrics", Authorization="Bearer wrong").status for _ in range(4)]
+    assert wrong == [401, 401, 401, 429]
+    assert client.get("/metrics", Authorization="Bearer right").status == 429
+
+
+def test_a_login_by_the_page_stays_usable_while_a_neighbour_guesses(system):
+    client = system.with_access(api_token="right", login_rate=3)
+    guess(client, 10)
+    reply = client.post("/login", {"token": "right"})
+    assert reply.status == 200
+    cookie = reply.headers["set-cookie"].partition(";")[0]
+    assert {client.get("/stats", Cookie=cookie).status for _ in range(3)} == {200}
+
+
+def test_guesses_through_a_proxy_that_nobody_named_are_limited_though_they_come_from_this_machine(system):
+    client = system.with_access(api_token="right")
+    far = {"X-Forwarded-For": "203.0.113.9"}
+    assert guess(client, 40) == [401] * 40
+    assert guess(client, 31, **far)[-1] == 429
+    assert client.get("/stats", Authorization="Bearer right", **far).status == 429
+    assert client.get("/stats", Authorization="Bearer right").status == 200
+
+
+def test_every_429_is_counted_by_its_kind(system):
+    counted: list[str] = []
+    system.services.refused = counted.append
+    client = system.with_access(api_token="right", login_rate=2, webhook_rate=1)
+    assert guess(client, 4)[2:] == [429, 429]
+    assert client.get("/stats", Authorization="Bearer right").status == 429
+    assert [client.post("/webhook", {"history_id": n}).status for n in range(3)][-1] == 429
+    answers = [client.post("/login", {"token": "wrong"}).status for _ in range(2)]
+    assert answers == [429, 429]
+    assert counted == ["login"] * 3 + ["webhook"] + ["login"] * 2
