@@ -1,8 +1,10 @@
 """Who gets in, by the settings; and what is said at the start when that is anybody. Called by commands/front.py."""
 
 import logging
+from dataclasses import replace
 
 from commands.accounts import credentials
+from engine.errors import SettingsError
 from settings import Settings, is_loopback
 from web.services import Access
 
@@ -24,6 +26,26 @@ def access_of(settings: Settings) -> Access:
         api_rate=settings.api_rate_limit,
         login_rate=settings.login_rate_limit,
     )
+
+
+def simulator_access(host: str, settings: Settings) -> Access | None:
+    """Who may use the simulator where it is served alone: on loopback this machine's user, else who bears API_TOKEN; None: anybody.
+
+    SettingsError where that would be anybody and nobody said so.
+    """
+    if is_loopback(host):
+        return Access(allowed_hosts=settings.allowed_hosts, cors_origins=settings.cors_origins, api_rate=0)
+    if settings.api_token:
+        return replace(access_of(settings), api_rate=0)
+    if not settings.allow_anonymous:
+        raise SettingsError(
+            f"--host {host} listens beyond loopback without a token: set API_TOKEN (callers send it as a bearer token, the processor as FAKEMAIL_API_TOKEN), "
+            "or ALLOW_ANONYMOUS=true where only trusted people reach it"
+        )
+    log.warning(
+        "API_TOKEN IS NOT SET and ALLOW_ANONYMOUS is: whoever reaches %s may read, send and erase this mail", host
+    )
+    return None
 
 
 def warn_if_open(settings: Settings) -> None:

@@ -12,7 +12,11 @@ DEFAULT_PORT = 8025
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
-    parser.add_argument("--host", default="127.0.0.1", help="where to listen (default %(default)s)")
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="where to listen (default %(default)s; beyond loopback only with API_TOKEN or ALLOW_ANONYMOUS)",
+    )
     parser.add_argument(
         "--port", type=int, default=DEFAULT_PORT, help="where to listen (default %(default)s; 0: any free)"
     )

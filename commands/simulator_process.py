@@ -9,10 +9,12 @@ monkey.patch_all()
 import logging
 import signal
 import sys
+from typing import Any
 
 import gevent
 from gevent.event import Event
 
+from commands.access import simulator_access
 from engine import logs
 from engine.errors import SettingsError
 from engine.supervision import EXIT_CONFIG
@@ -20,6 +22,7 @@ from fakemail.egress import Egress
 from fakemail.simulator import open_simulator
 from fakemail.simulator_http import simulator_app
 from settings import Settings, is_loopback
+from web.guarded import Guarded
 from web.server import serve
 
 BODY_CAP = 64 * 1024 * 1024
@@ -30,11 +33,14 @@ log = logging.getLogger(__name__)
 def run(host: str, port: int, settings: Settings) -> None:
     """Serve; the account survives a restart."""
     logs.setup(settings.log_level, settings.log_format, "simulator", hidden=settings.secrets())
+    access = simulator_access(host, settings)
     folder = settings.data_dir / "simulator-alone"
     folder.mkdir(parents=True, exist_ok=True)
     egress = Egress(settings.egress_allow, loopback=is_loopback(host))
     simulator = open_simulator(folder, " ".join(settings.webhook_secret) or None, egress)
-    server = serve(simulator_app(simulator, bare=True), host, port, body_cap=BODY_CAP)
+    app: Any = simulator_app(simulator, bare=True)
+    guarded = None if access is None else Guarded(app, access, BODY_CAP)
+    server = serve(guarded or app, host, port, body_cap=guarded.body_cap if guarded else BODY_CAP)
     log.info("the simulator listens on http://%s:%d, and under /simulator", host, server.port)
     stop = Event()
     for number in (signal.SIGTERM, signal.SIGINT):

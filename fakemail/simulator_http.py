@@ -1,7 +1,8 @@
 """The simulator over HTTP: one plain WSGI application with its routes in one table.
 
 Mounted by web/app.py under /simulator, in front of bottle (which decodes paths lossily), and served alone by
-`run.py simulator`, there without the prefix too. Ids are taken from PATH_INFO as bytes, as the server unquoted them.
+`run.py simulator`, there without the prefix too. Ids are taken from PATH_INFO as bytes, as the server unquoted them;
+the request's id is the one that the server has checked and puts into the header.
 """
 
 import json
@@ -225,7 +226,7 @@ def _send(
 
 
 def _send_problem(environ: Environ, start_response: StartResponse, problem: _Problem) -> list[bytes]:
-    request_id = environ.get("HTTP_X_REQUEST_ID", "")[:128] or uuid.uuid4().hex
+    request_id = environ.get("emailproc.request_id") or uuid.uuid4().hex
     content = {
         "type": "about:blank",
         "title": _STATUSES[problem.status][4:],
@@ -235,5 +236,4 @@ def _send_problem(environ: Environ, start_response: StartResponse, problem: _Pro
     }
     if problem.field is not None:
         content["field"] = problem.field
-    headers = [("X-Request-Id", request_id), *problem.headers.items()]
-    return _send(environ, start_response, problem.status, write(content), headers)
+    return _send(environ, start_response, problem.status, write(content), list(problem.headers.items()))

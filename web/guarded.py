@@ -1,0 +1,45 @@
+"""A WSGI application that knows no rules of its own, behind those of web/auth.py: the simulator where it is served alone.
+
+Made by commands/simulator_process.py. Strangers' large bodies are refused unread, as the processor's own server does.
+"""
+
+from collections.abc import Iterable
+
+from web.auth import SAFE_METHODS, Gate
+from web.dispatch import raw_path, request_id
+from web.problems import MEDIA, Problem
+from web.server_body import Environ, StartResponse, WsgiApp
+from web.server_problems import Refusal, status_line
+from web.services import Access
+
+SMALL_BODY = 64 * 1024
+
+
+class Guarded:
+    """`app` for those whom `access` lets in: safe methods to who may read, all else to who may do all."""
+
+    def __init__(self, app: WsgiApp, access: Access, largest_body: int) -> None:
+        self.app, self.gate, self.largest_body = app, Gate(access), largest_body
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Serve one request."""
+        try:
+            self._admit(environ)
+        except Problem as problem:
+            body = problem.body(request_id(environ), raw_path(environ))
+            headers = [("Content-Type", MEDIA), ("Content-Length", str(len(body))), *problem.headers]
+            start_response(status_line(problem.status), headers)
+            return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
+        return self.app(environ, start_response)
+
+    def body_cap(self, environ: Environ) -> int:
+        """How large a body may be; raises Refusal, before any of it is read, for a large one of somebody who may not ask."""
+        if int(environ.get("CONTENT_LENGTH", self.largest_body)) > SMALL_BODY:
+            try:
+                self._admit(environ)
+            except Problem as problem:
+                raise Refusal(problem.status, problem.detail, problem.headers) from None
+        return self.largest_body
+
+    def _admit(self, environ: Environ) -> None:
+        self.gate.admit(environ, "read" if environ["REQUEST_METHOD"] in SAFE_METHODS else "full")
