@@ -62,6 +62,8 @@ def read(subject: str, body: str) -> Text:
     """Split an email into its own words and what it quotes; a bare forward's own words are what it forwards."""
     flags: list[str] = []
     text = plain(body, flags)
+    if len(subject) > MAX_SUBJECT:
+        flags.append("truncated")
     clean_subject = tidy(subject[:MAX_SUBJECT], flags)
     own, quoted = split_quotes(text)
     forward = False

@@ -46,3 +46,9 @@ def test_long_text_is_cut_and_flagged():
 
 def test_nothing_to_read_is_flagged():
     assert "empty" in read(" ", "\n").flags
+
+
+def test_a_cut_is_flagged_whether_it_is_the_body_or_the_subject():
+    assert "truncated" in read("x" * 10_000, "short").flags
+    assert "truncated" in read("short", "x" * 1_000_000).flags
+    assert "truncated" not in read("x" * 900, "x" * 900).flags
