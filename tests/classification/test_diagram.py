@@ -11,13 +11,11 @@ BARS = [Bin(0.0, 0.5, 0, 0.0, 0.0), Bin(0.5, 1.0, 8, 0.8, 0.75)]
 
 
 def test_the_picture_is_a_png(tmp_path):
-    pytest.importorskip("matplotlib", reason="a development package")
     save_png(BARS, "8 emails", tmp_path / "bars.png")
     assert (tmp_path / "bars.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path):
-    pytest.importorskip("matplotlib", reason="a development package")
     with pytest.raises(DiagramError, match=r"none/bars\.png: No such file"):
         save_png(BARS, "8 emails", tmp_path / "none" / "bars.png")
 
