@@ -29,12 +29,14 @@ FROM_THE_OLDEST = ""
 
 
 def index(call: Call) -> Answer:
-    """The live dashboard for a browser, else what this server is."""
+    """The live dashboard for a browser, which is told what its session may do; else what this server is."""
     call.app.gate.identify(call.environ, "read")
     if call.wants_html:
         found = folder(call.services.dashboard).files.get("index.html")
         if found is not None:
-            return html(found.body, PAGE_POLICY)
+            role, who = call.app.gate.caller(call.environ)
+            session = f"<body data-session={role}>" if who.startswith("session:") else "<body>"
+            return html(found.body.replace(b"<body>", session.encode(), 1), PAGE_POLICY)
     services = call.services
     routes = [{"method": each.method, "path": each.path, "summary": each.summary} for each in call.app.routes]
     status = overall(call.app.health.components())

@@ -100,6 +100,7 @@ function showConnection({ state, retryAt }) {
   if (state === "live") {
     banner("offline", null);
     banner("signed-out", null);
+    for (const again of main.querySelectorAll("[data-again]")) again.click();
   } else if (state === "waiting" && !document.querySelector('[data-banner="signed-out"]')) banner("offline", h("div", { class: "banner trouble", role: "alert" }, h("span", null, h("strong", null, "Connection lost."), " What you see may be old; it goes on from where it stopped as soon as the server answers."), button("Try now", () => live.reconnect(), "small")));
 }
 
@@ -116,7 +117,7 @@ function banner(name, node) {
 
 function showPaused(paused) {
   const resume = () => attempt(() => post("/actors/resume"), "Resumed").then((answer) => answer !== undefined && shared.set("paused", false));
-  banner("paused", paused ? h("div", { class: "banner" }, h("span", null, h("strong", null, "Paused on all nodes."), " Mail is still listed and waits in the books; nothing is classified."), button("Resume", resume, "small solid")) : null);
+  banner("paused", paused ? h("div", { class: "banner" }, h("span", null, h("strong", null, "Paused on all nodes."), " Notifications are still taken; mail waits where it is until you resume."), button("Resume", resume, "small solid")) : null);
 }
 
 function showBadges(stats) {
@@ -134,7 +135,24 @@ function signedOut() {
   else banner("signed-out", h("div", { class: "banner trouble", role: "alert" }, h("span", null, h("strong", null, "You are signed out."), " Sign in to see what happens now."), h("a", { class: "button small", href: "/login" }, "Sign in")));
 }
 
+/** Where somebody has logged in, a way out; the next login leads back to this place. */
+function startSession(role) {
+  if (!role) return;
+  document.getElementById("read-only").hidden = role !== "read";
+  const out = document.getElementById("sign-out");
+  out.hidden = false;
+  out.addEventListener("click", async () => {
+    sessionStorage.setItem(RETURN, location.hash);
+    if ((await attempt(() => post("/logout"))) !== undefined) location.assign("/login");
+  });
+}
+
 function startKeys() {
+  // The address is the page's: an anchor in it would lead away.
+  document.querySelector(".skip").addEventListener("click", (event) => {
+    event.preventDefault();
+    main.focus();
+  });
   keys.general([
     ["/", "Search", () => (find.focus(), find.select())],
     ["?", "This list", () => keys.help()],
@@ -163,6 +181,7 @@ async function start() {
   buildRail();
   startTheme(document.getElementById("theme"));
   startKeys();
+  startSession(document.body.dataset.session);
   whenSignedOut(signedOut);
   live.addEventListener("state", ({ detail }) => showConnection(detail));
   shared.watch("paused", showPaused);

@@ -18,6 +18,11 @@ export function count(value) {
   return missing(value) ? NONE : whole.format(value);
 }
 
+/** 0 emails, 1 email, 2,345 emails. */
+export function counted(value, one, many = `${one}s`) {
+  return `${count(value)} ${value === 1 ? one : many}`;
+}
+
 /** 12, 999, 12.4K, 1.2M: for places where a long number would break the layout. */
 export function short(value) {
   if (missing(value)) return NONE;

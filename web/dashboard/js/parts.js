@@ -62,13 +62,14 @@ export function loading(rows = 5) {
   return h("div", { class: "skeleton", "aria-busy": "true" }, h("span", { class: "hidden" }, "Loading"), bars);
 }
 
+/** What went wrong; `again` is called by a button, and by app.js when the lost connection is back. */
 export function failed(error, again) {
   return h(
     "div",
     { class: "state trouble", role: "alert" },
     h("h2", null, error.status === 404 ? "Not here" : "That did not work"),
     h("p", null, error.message),
-    again && h("p", { class: "actions" }, button("Try again", again)),
+    again && h("p", { class: "actions" }, button("Try again", again, "", { data: { again: "" } })),
   );
 }
 

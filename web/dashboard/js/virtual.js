@@ -1,6 +1,7 @@
 /**
  * A list of any length with few elements: rows of one height, only those in sight (and some around) exist. The page of
- * emails uses it; `draw(item, index)` makes a row, `more()` is called near the end.
+ * emails uses it; `draw(item, index)` makes a row, `more()` is called near the end. Tab comes to one row only, and the
+ * arrow keys go on from there: so what follows the list is one Tab away, however long it is.
  */
 
 import { h } from "./dom.js";
@@ -11,6 +12,7 @@ export class VirtualList {
   items = [];
   #rows = new Map();
   #queued = false;
+  #stop = 0;
 
   constructor({ height, draw, more, label }) {
     this.height = height;
@@ -19,6 +21,8 @@ export class VirtualList {
     this.list = h("ul", { class: "rows", "aria-label": label });
     this.element = h("div", { class: "rows-scroll", tabindex: "-1" }, this.list);
     this.element.addEventListener("scroll", () => this.#queue(), { passive: true });
+    this.list.addEventListener("focusin", ({ target }) => this.#stopAt(this.#indexOf(target)));
+    this.list.addEventListener("keydown", (event) => this.#onKey(event));
     this.observer = new ResizeObserver(() => this.#queue());
     this.observer.observe(this.element);
   }
@@ -60,6 +64,25 @@ export class VirtualList {
     return this.#rows.get(index);
   }
 
+  #indexOf(element) {
+    return Number(element.closest("li").getAttribute("aria-posinset")) - 1;
+  }
+
+  #onKey(event) {
+    const to = { ArrowDown: this.#stop + 1, ArrowUp: this.#stop - 1, Home: 0, End: this.items.length - 1 }[event.key];
+    if (to === undefined || !this.items[to]) return;
+    event.preventDefault();
+    this.reveal(to);
+    this.#rows.get(to).firstElementChild.focus();
+  }
+
+  /** Let Tab come to this row; to the first in sight where it is not drawn. */
+  #stopAt(index) {
+    if (this.#rows.has(index)) this.#stop = index;
+    else this.#stop = Math.min(Math.ceil(this.element.scrollTop / this.height), Math.max(...this.#rows.keys()));
+    for (const [at, node] of this.#rows) node.firstElementChild.tabIndex = at === this.#stop ? 0 : -1;
+  }
+
   #queue() {
     if (this.#queued) return;
     this.#queued = true;
@@ -86,6 +109,7 @@ export class VirtualList {
       }
     }
     for (let index = first; index < last; index += 1) if (!this.#rows.has(index)) this.#make(index);
+    this.#stopAt(this.#stop);
     if (last >= this.items.length - 2 * AROUND) this.more();
   }
 

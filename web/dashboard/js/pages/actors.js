@@ -5,7 +5,7 @@
 
 import { get, post } from "../api.js";
 import { fill, h, setText, update } from "../dom.js";
-import { ago, count, duration, rate, short } from "../format.js";
+import { ago, count, counted, duration, rate, short } from "../format.js";
 import { ask, attempt, button, chip, emptyState, failed, loading } from "../parts.js";
 import { shared } from "../state.js";
 
@@ -40,14 +40,14 @@ export function show(root, _params, signal) {
   }
 
   async function toggle() {
-    if (!paused && !(await ask("Pause all nodes?", "Mail is still listed and kept in the books, but nothing is fetched or classified until you resume. It stays paused across restarts.", "Pause"))) return;
+    if (!paused && !(await ask("Pause all nodes?", "Notifications are still taken, but nothing is listed, fetched or classified until you resume. Nothing is lost meanwhile, and it stays paused across restarts.", "Pause"))) return;
     const answer = await attempt(() => post(paused ? "/actors/resume" : "/actors/pause"), paused ? "Resumed" : "Paused on all nodes");
     if (answer) shared.set("paused", answer.paused);
     load();
   }
 
   async function setSize(workers) {
-    await attempt(() => post("/actors/resize", { workers }), `Each process now runs ${workers} workers`);
+    await attempt(() => post("/actors/resize", { workers }), `Each process now runs ${counted(workers, "worker")}`);
     load();
   }
 
@@ -97,7 +97,7 @@ function poolSize(answer) {
 function summary(answer) {
   const processes = answer.nodes.flatMap((node) => node.processes);
   const actors = processes.reduce((sum, process) => sum + process.actors.length, 0);
-  return `${answer.nodes.length} ${answer.nodes.length === 1 ? "node" : "nodes"}, ${processes.length} processes, ${count(actors)} actors`;
+  return `${counted(answer.nodes.length, "node")}, ${counted(processes.length, "process", "processes")}, ${counted(actors, "actor")}`;
 }
 
 function drawNode(node, answer, rates) {

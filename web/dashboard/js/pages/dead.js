@@ -5,7 +5,7 @@
 
 import { del, get, post, url } from "../api.js";
 import { fill, h, update } from "../dom.js";
-import { ago, count, exact, when } from "../format.js";
+import { ago, count, counted, exact, when } from "../format.js";
 import { keys } from "../keys.js";
 import { live } from "../live.js";
 import { ask, attempt, button, chip, emptyState, facts, failed, loading, toast } from "../parts.js";
@@ -143,7 +143,7 @@ class DeadPage {
       h("header", null, h("h2", null, REASONS[letter.reason] ?? letter.reason), !dead && chip(letter.state), h("span", { class: "end" }, button("Close", () => change({ id: "" }), "plain small"))),
       h("p", { class: "error mono" }, letter.error),
       facts([["Email", h("a", { class: "mono", href: path("emails", { id: letter.email_id, source: letter.source }) }, letter.email_id)], ["Subject", letter.subject], ["From", letter.sender], ["First seen", exact(letter.first_seen)], ["Died", exact(letter.dead_at)]]),
-      h("h3", null, letter.tries.length ? `${count(letter.tries.length)} attempts` : "No attempts: it was refused at once"),
+      h("h3", null, letter.tries.length ? counted(letter.tries.length, "attempt") : "No attempts: it was refused at once"),
       h("ol", { class: "tries" }, letter.tries.map((tried) => h("li", null, h("b", null, `${tried.attempt}`), h("time", { title: exact(tried.at) }, when(tried.at)), h("span", null, tried.error), tried.processor_id && h("small", { class: "quiet mono" }, tried.processor_id)))),
       letter.body && h("pre", { class: "body", tabindex: "0", "aria-label": "Text of the email" }, letter.body),
       dead && h("div", { class: "actions" }, button("Replay", () => this.#replayOne(letter.id), "solid"), button("Discard", () => this.#discard(letter), "danger")));
@@ -158,13 +158,13 @@ class DeadPage {
 
   /** Count first, then ask, then replay: exactly by the same filter. */
   async #replayMany(filter) {
-    const counted = await attempt(() => post("/dead-letters/replay", { ...filter, dry_run: true }));
-    if (!counted) return;
-    if (!counted.matched) return toast("There is nothing to replay");
+    const found = await attempt(() => post("/dead-letters/replay", { ...filter, dry_run: true }));
+    if (!found) return;
+    if (!found.matched) return toast("There is nothing to replay");
     const what = filter.reason ? `“${REASONS[filter.reason]}”` : "all causes";
-    if (!(await ask(`Replay ${count(counted.matched)} ${counted.matched === 1 ? "email" : "emails"}?`, `Dead letters of ${what} go through fetching and classifying again, each with fresh attempts.`, "Replay"))) return;
+    if (!(await ask(`Replay ${counted(found.matched, "email")}?`, `Dead letters of ${what} go through fetching and classifying again, each with fresh attempts.`, "Replay"))) return;
     const answer = await attempt(() => post("/dead-letters/replay", { ...filter, dry_run: false }));
-    if (answer) toast(answer.kind ? `A task sends ${count(counted.matched)} emails on their way again, a few at a time` : `${count(answer.replayed)} emails are on their way again`);
+    if (answer) toast(answer.kind ? `A task sends ${counted(found.matched, "email")} on their way again, a few at a time` : `${counted(answer.replayed, "email is", "emails are")} on the way again`);
     this.#load();
   }
 

@@ -5,7 +5,7 @@
 
 import { get, post, url } from "../api.js";
 import { fill, h, setText } from "../dom.js";
-import { count, exact, percent, sender, short, when } from "../format.js";
+import { count, counted, exact, percent, sender, short, when } from "../format.js";
 import { ask, attempt, button, chip, failed, label, loading, toast } from "../parts.js";
 import { path } from "../route.js";
 import { reprocess } from "./reprocess.js";
@@ -24,7 +24,7 @@ export function show(root, _params, signal) {
       const text = JSON.stringify(answer);
       if (text === seen) return;
       seen = text;
-      setText(said, `${count(answer.items.length)} ${answer.items.length === 1 ? "version" : "versions"}`);
+      setText(said, counted(answer.items.length, "version"));
       fill(body, versions(answer, promote), shadow(answer), training(answer));
     } catch (error) {
       if (!signal.aborted && !seen) fill(body, failed(error, load));
@@ -92,7 +92,7 @@ function shadow({ shadow: version, agreement, differing }) {
   return h("section", { class: "sheet" },
     h("header", null, h("h2", null, "Shadow"), h("span", { class: "mono quiet" }, version.slice(0, 12))),
     h("div", { class: "agree" },
-      h("p", null, h("b", { class: "big" }, percent(agreement?.share, 1)), h("span", { class: "quiet" }, compared ? `says the same as the live model on ${count(compared)} sampled emails` : "nothing compared yet: it looks at a sample of new mail")),
+      h("p", null, h("b", { class: "big" }, percent(agreement?.share, 1)), h("span", { class: "quiet" }, compared ? `says the same as the live model on ${counted(compared, "sampled email")}` : "nothing compared yet: it looks at a sample of new mail")),
       compared > 0 && agreement.differences.length > 0 && h("ul", { class: "tried-changes", "aria-label": "Where they differ" }, agreement.differences.map((one) => h("li", null, label(one.from), " → ", label(one.to), h("span", { class: "num" }, count(one.count)))))),
     differing.length > 0 && h("div", { class: "table", tabindex: 0, role: "region", "aria-label": "Emails on which they differ" }, h("table", null,
       h("caption", null, "The newest on which they differ"),
@@ -108,7 +108,7 @@ function shadow({ shadow: version, agreement, differing }) {
 /** A model is trained where there is time for it, not in the server: the command, and how much there is to learn from. */
 function training({ items, live }) {
   const known = items.find((model) => model.version === live)?.corrected?.emails ?? 0;
-  const words = known ? `People have corrected ${count(known)} emails (the newest are counted). This command trains a model from them; it becomes the shadow:` : "When people have corrected some emails, this command trains a model from them; it becomes the shadow:";
+  const words = known ? `People have corrected ${counted(known, "email")} (the newest are counted). This command trains a model from what they said; it becomes the shadow:` : "When people have corrected some emails, this command trains a model from what they said; it becomes the shadow:";
   return h("section", { class: "sheet" }, h("header", null, h("h2", null, "Train from feedback"), h("a", { class: "end", href: path("review") }, "Review")),
     h("p", null, words),
     h("p", { class: "command mono" }, h("code", null, TRAIN), button("Copy", () => attempt(() => navigator.clipboard.writeText(TRAIN), "Copied"), "plain small")));

@@ -6,7 +6,7 @@
 import { get, url } from "../api.js";
 import { Sparkline, StackedBars, Strip } from "../charts.js";
 import { fill, h, setText, update } from "../dom.js";
-import { count, duration, exact, hourMinute, NONE, percent, rate, sender, short, when } from "../format.js";
+import { count, counted, duration, exact, hourMinute, NONE, percent, rate, sender, short, when } from "../format.js";
 import { live } from "../live.js";
 import { chip, label, loading, mark, meter, press, quietly, segmented } from "../parts.js";
 import { path } from "../route.js";
@@ -28,7 +28,7 @@ function figures(signal) {
     figure("Emails a minute", (stats) => rate(stats.emails_per_minute), (stats) => `${short(stats.total_emails_processed)} in all`, "emails_per_minute"),
     figure("Time to classify, p95", (stats) => duration(stats.p95_processing_time_ms), (stats) => `median ${duration(stats.p50_processing_time_ms)}, p99 ${duration(stats.p99_processing_time_ms)}`, "p95_processing_time_ms"),
     figure("Waiting", (stats) => short(stats.queue_depth), waitingWords, "queue_depth"),
-    figure("Success", (stats) => (stats.success_rate === null ? NONE : percent(stats.success_rate / 100, stats.success_rate < 99.95 ? 1 : 0)), (stats) => `${count(stats.retry_count)} retries`),
+    figure("Success", (stats) => (stats.success_rate === null ? NONE : percent(stats.success_rate / 100, stats.success_rate < 99.95 ? 1 : 0)), (stats) => counted(stats.retry_count, "retry", "retries")),
     figure("Dead letters", (stats) => short(stats.dead_letters), (stats) => (stats.dead_letters ? h("a", { href: path("dead") }, "See why") : "none"), null, (stats) => stats.dead_letters > 0),
   ];
   const row = h("dl", { class: "figures", "aria-label": "Figures" }, list.map((item) => item.element));
@@ -228,7 +228,7 @@ function drawQueue(body, depths) {
 function drawWorkers(dots, words, stats) {
   const busy = stats.busy_workers ?? 0;
   const all = busy + (stats.available_workers ?? 0);
-  setText(words, `${busy} of ${all} busy, ${stats.nodes} ${stats.nodes === 1 ? "node" : "nodes"}, up ${duration((stats.uptime_seconds ?? 0) * 1000)}`);
+  setText(words, `${busy} of ${all} busy, ${counted(stats.nodes, "node")}, up ${duration((stats.uptime_seconds ?? 0) * 1000)}`);
   update(dots, Array.from({ length: Math.min(all, 64) }, (_, index) => h("i", { class: index < busy ? "on" : "" })));
 }
 

@@ -5,20 +5,20 @@
 
 import { get, post, url } from "../api.js";
 import { h, setText } from "../dom.js";
-import { count, percent } from "../format.js";
+import { count, counted, percent } from "../format.js";
 import { ask, attempt, toast } from "../parts.js";
 
 const EVERY = 400;
 
 export async function reprocess(signal) {
-  const counted = await watched("Counting what would change", true, signal);
-  if (!counted) return;
-  const changed = counted.counts?.changed ?? 0;
+  const found = await watched("Counting what would change", true, signal);
+  if (!found) return;
+  const changed = found.counts?.changed ?? 0;
   if (!changed) return void toast("Nothing would change");
-  const words = `Of ${count(counted.done)} stored emails, ${count(changed)} would get another class. What people have corrected stays.`;
-  if (!(await ask(`Change ${count(changed)} ${changed === 1 ? "email" : "emails"}?`, words, "Judge again"))) return;
+  const words = `Of ${counted(found.done, "stored email")}, ${count(changed)} would get another class. What people have corrected stays.`;
+  if (!(await ask(`Change ${counted(changed, "email")}?`, words, "Judge again"))) return;
   const done = await watched("Judging again", false, signal);
-  if (done) toast(`${count(done.counts?.changed ?? 0)} emails changed`);
+  if (done) toast(`${counted(done.counts?.changed ?? 0, "email")} changed`);
 }
 
 /** Begin the task and tell how far it is; the task when it is done. */

@@ -9,7 +9,7 @@ import { count, sender } from "../format.js";
 import { keys } from "../keys.js";
 import { live } from "../live.js";
 import { attempt, button, chip, emptyState, failed, loading, mark, toast } from "../parts.js";
-import { change, path } from "../route.js";
+import { change, current, path } from "../route.js";
 import { CLASSES, keyOf } from "../shapes.js";
 import { ReviewEmail, similarWords } from "./review_email.js";
 
@@ -17,9 +17,9 @@ const PAGE = 50;
 const ASKED = 20;
 const REASONS = { uncertain: "unsure", shadow: "shadow differs", rule: "rule differs", fakemail: "FakeMail differs" };
 
-export function show(root, params, signal) {
+export function show(root, _params, signal) {
   const page = new ReviewPage(root, signal);
-  page.load().then(() => page.update(params));
+  page.load().then(() => signal.aborted || page.update(current().params)); // the address may have changed meanwhile
   return (changed) => page.update(changed);
 }
 

@@ -30,7 +30,7 @@ export class ReviewEmail {
     this.subject = h("h2", { class: "detail-subject" }, item.subject || h("em", null, "no subject"));
     this.said = h("span", { class: "quiet decided" });
     fill(this.pane,
-      h("div", { class: "answer-bar" }, button("List", this.acts.back, "plain small back", { "aria-label": "Back to the list" }), this.answers, button("Skip", this.acts.skip, "small"), button("Undo", this.acts.undo, "small", { data: { back: "" } }), this.said),
+      h("div", { class: "answer-bar" }, this.answers, button("Skip", this.acts.skip, "small"), button("Undo", this.acts.undo, "small", { data: { back: "" } }), this.said, button("List", this.acts.back, "plain small back", { "aria-label": "Back to the list" })),
       this.subject,
       h("p", { class: "quiet" }, item.sender || "no sender"),
       this.who,

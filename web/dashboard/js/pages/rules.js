@@ -5,16 +5,16 @@
 
 import { del, get, post, put, url } from "../api.js";
 import { fill, h, setText } from "../dom.js";
-import { count, when } from "../format.js";
+import { counted, when } from "../format.js";
 import { keys } from "../keys.js";
 import { ask, attempt, button, chip, emptyState, failed, label, loading, toast } from "../parts.js";
 import { change, current, path } from "../route.js";
 import { reprocess } from "./reprocess.js";
 import { KINDS, RuleForm, wire } from "./rule_form.js";
 
-export function show(root, params, signal) {
+export function show(root, _params, signal) {
   const page = new RulesPage(root, signal);
-  page.load().then(() => page.update(params));
+  page.load().then(() => signal.aborted || page.update(current().params)); // the address may have changed meanwhile
   return (changed) => page.update(changed);
 }
 
@@ -60,10 +60,11 @@ class RulesPage {
     if (!rule) return fill(this.pane, failed({ status: 404, message: "There is no such rule any more." }));
     const form = new RuleForm(rule, this.signal, { saved: (saved) => this.#saved(saved, rule.id), cancel: () => change({ id: "", sender: "", classification: "" }), remove: () => this.#remove(rule) });
     fill(this.pane, form.element);
+    if (id === "new") form.element.querySelector("input").focus();
   }
 
   #draw() {
-    setText(this.said, this.#rules.length ? `${count(this.#rules.length)} ${this.#rules.length === 1 ? "rule" : "rules"}` : "");
+    setText(this.said, this.#rules.length ? counted(this.#rules.length, "rule") : "");
     if (!this.#rules.length) return fill(this.list, emptyState("No rules yet", "A rule says: mail like this is always that. For example, everything from *@newsletter.example is a promotion.", button("New rule", () => change({ id: "new" }), "solid")));
     fill(this.list, h("ol", { class: "rules" }, this.#rules.map((rule, index) => this.#row(rule, index))));
     this.#mark();

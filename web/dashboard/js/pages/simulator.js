@@ -5,7 +5,7 @@
 
 import { del, get, post, put } from "../api.js";
 import { fill, h, setText, update } from "../dom.js";
-import { count, duration, percent, rate } from "../format.js";
+import { count, counted, duration, percent, rate } from "../format.js";
 import { ask, attempt, button, chip, emptyState, failed, loading, toast } from "../parts.js";
 import { path } from "../route.js";
 import { shared } from "../state.js";
@@ -27,7 +27,7 @@ async function open(root, signal) {
   const account = h("span", { class: "quiet" });
   const refresh = async () => {
     status = await get("/simulator/status", { signal }).catch(() => status);
-    setText(account, `${count(status.email_count)} emails in the account, newest history id ${count(status.history_id)}, ${status.webhook_urls.length} subscribed`);
+    setText(account, `${counted(status.email_count, "email")} in the account, newest history id ${count(status.history_id)}, ${count(status.webhook_urls.length)} subscribed`);
   };
   const reset = async () => {
     if (await ask("Reset the account?", "FakeMail's emails and history are gone and its history starts again from 0. What the system has stored stays.", "Reset", "danger")) {

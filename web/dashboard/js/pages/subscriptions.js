@@ -8,14 +8,14 @@ import { fill, h, setText, update } from "../dom.js";
 import { ago, count, duration, exact, when } from "../format.js";
 import { keys } from "../keys.js";
 import { ask, attempt, button, chip, emptyState, facts, failed, loading, toast } from "../parts.js";
-import { change, path } from "../route.js";
+import { change, current, path } from "../route.js";
 import { secretOnce, SubscriptionForm } from "./subscription_form.js";
 
 const EVERY = 3000;
 
-export function show(root, params, signal) {
+export function show(root, _params, signal) {
   const page = new SubscriptionsPage(root, signal);
-  page.load().then(() => page.update(params));
+  page.load().then(() => signal.aborted || page.update(current().params)); // the address may have changed meanwhile
   return (changed) => page.update(changed);
 }
 
@@ -58,7 +58,10 @@ class SubscriptionsPage {
     this.#open = id;
     this.#draw();
     if (id === null) return fill(this.pane, h("p", { class: "quiet" }, "Choose a webhook to see what was sent to it."));
-    if (id === "new") return fill(this.pane, new SubscriptionForm((made) => this.#made(made), () => change({ id: "" })).element);
+    if (id === "new") {
+      fill(this.pane, new SubscriptionForm((made) => this.#made(made), () => change({ id: "" })).element);
+      return this.pane.querySelector("input").focus();
+    }
     this.#drawOpen();
   }
 
