@@ -18,6 +18,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from selenium import webdriver
 from selenium.common.exceptions import JavascriptException
@@ -37,7 +38,9 @@ FLAGS = (
     "--hide-scrollbars",
     "--force-color-profile=srgb",
 )
-DEADLINE = 15.0
+DEADLINE = 20.0
+SLOW_MS = 4000
+"""Each answer of a FakeMail that loses mail: the time in which listed emails must be lost, before they are fetched."""
 
 WATCHER = """
 window.__faults = [];
@@ -88,21 +91,21 @@ class Page:
         """Run a script in the page."""
         return self.driver.execute_script(script, *values)
 
-    def until(self, script: str, what: str = "", deadline: float = DEADLINE) -> Any:
-        """Poll a script until its value is true; returns it."""
+    def until(self, script: str, what: str = "", deadline: float = DEADLINE, *, value: Any = None) -> Any:
+        """Poll a script (its `arguments[0]`: `value`) until what it gives is true; returns that."""
         end = time.monotonic() + deadline
-        while not (value := self._try(script)):
+        while not (found := self._try(script, value)):
             if time.monotonic() > end:
                 raise TimeoutError(
                     f"{what or script} did not come within {deadline} s; the page says: {self.text()[:600]}"
                 )
             time.sleep(0.02)
-        return value
+        return found
 
-    def _try(self, script: str) -> Any:
-        """A script's value; None where what it speaks of is not there yet."""
+    def _try(self, script: str, value: Any) -> Any:
+        """What a script gives; None where what it speaks of is not there yet."""
         try:
-            return self.js(script)
+            return self.js(script, value)
         except JavascriptException:
             return None
 
@@ -146,7 +149,18 @@ class Page:
         self.driver.save_screenshot(str(path))
 
 
-CODES = {"Tab": 9, "Enter": 13, "Escape": 27, "ArrowLeft": 37, "ArrowRight": 39}
+CODES = {
+    "Tab": 9,
+    "Enter": 13,
+    "Escape": 27,
+    " ": 32,
+    "End": 35,
+    "Home": 36,
+    "ArrowLeft": 37,
+    "ArrowUp": 38,
+    "ArrowRight": 39,
+    "ArrowDown": 40,
+}
 
 
 @contextlib.contextmanager
@@ -230,13 +244,24 @@ class Server:
         emails = [{"subject": f"{subject} {index}", "body": f"Text {index}."} for index in range(number)]
         return list(self.ask("POST", "/simulator/send_batch", {"emails": emails})["email_ids"])
 
+    def lose(self, number: int) -> list[str]:
+        """Emails that a slow FakeMail lists and loses before they are fetched: dead letters after GONE_AFTER_S; their ids."""
+        before = self.ask("GET", "/audit")
+        self.ask("PUT", "/simulator/faults", {"latency_ms": SLOW_MS})
+        ids = self.send_many(number, "Lost")
+        wait_for(lambda: self.ask("GET", "/audit")["listed"] == before["listed"] + number, "them in the books", 60.0)
+        self.ask("POST", "/simulator/reset")
+        self.ask("DELETE", "/simulator/faults")
+        wait_for(lambda: self.ask("GET", "/audit")["dead"] == before["dead"] + number, "dead letters", 60.0)
+        return ids
+
     def processed(self, email_id: str) -> dict[str, Any]:
         """Wait for the email's result."""
         found: dict[str, Any] = {}
 
         def there() -> bool:
             try:
-                found.update(self.ask("GET", f"/results/{email_id}?wait=5"))
+                found.update(self.ask("GET", f"/results/{quote(email_id, safe='')}?wait=5"))
             except urllib.error.HTTPError as error:
                 return error.code != 404
             return True

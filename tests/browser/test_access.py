@@ -123,6 +123,44 @@ def test_a_session_ends_with_its_time_also_for_a_page_that_is_open(browser: Page
         server.stop()
 
 
+def sign_in(page: Page, token: str) -> None:
+    """Fill the login that the page has come to, as a person does."""
+    page.until("return location.pathname === '/login' && document.activeElement?.id === 'token'", "the login page")
+    page.press(*token, "Enter")
+    live(page)
+
+
+def test_signing_out_on_the_page_leads_to_the_login_and_that_back_to_the_same_place(visitor: Page) -> None:
+    login(visitor, FULL)
+    live(visitor)
+    visitor.go("emails?classification=meeting&q=harbour")
+    visitor.sees("No email fits", ".list")
+    visitor.click("#sign-out")
+    sign_in(visitor, FULL)
+    assert visitor.js("return location.hash") == "#/emails?classification=meeting&q=harbour"
+    visitor.sees("No email fits", ".list")
+    assert visitor.faults() == []
+
+
+def test_an_open_page_says_that_it_was_signed_out_elsewhere_and_goes_on_after_signing_in(
+    visitor: Page, guarded: Server
+) -> None:
+    login(visitor, FULL)
+    live(visitor)
+    visitor.go("books")
+    visitor.sees("Balanced", "main")
+    guarded.ask("POST", "/logout?everywhere=true")
+    visitor.sees("You are signed out", ".banners [role=alert]")
+    assert visitor.js("return document.getElementById('link').dataset.state") != "live"
+    guarded.send("While nobody looked")
+    visitor.click(".banner a", "Sign in")
+    sign_in(visitor, FULL)
+    assert visitor.js("return location.hash") == "#/books"
+    visitor.sees("Balanced", "main")
+    assert visitor.js("return document.querySelector('.banner')") is None
+    assert visitor.faults() == []
+
+
 def test_the_read_only_token_shows_everything_and_changes_nothing(visitor: Page, guarded: Server) -> None:
     login(visitor, READ)
     live(visitor)
@@ -137,6 +175,11 @@ def test_the_read_only_token_shows_everything_and_changes_nothing(visitor: Page,
     ]
     assert refused == [403] * 4
     assert outcome(visitor, "DELETE", "/dead-letters/1") == 403
+    visitor.sees("Read only", "header .chip")
+    visitor.go("actors")
+    visitor.click(".head .button", "Pause")
+    visitor.click("dialog .button.solid", "Pause")
+    visitor.sees("this token may read only", ".toasts")
     assert not paused(guarded)
 
 

@@ -1,4 +1,4 @@
-"""The page of emails: search, filters in the address, reading, correcting, hostile mail, a long list."""
+"""The page of emails: search, filters in the address, reading, correcting, a long list."""
 
 import re
 
@@ -7,16 +7,6 @@ import pytest
 from tests.browser.driving import Page, Server, wait_for
 
 pytestmark = pytest.mark.browser
-
-HOSTILE = [
-    "<img src=x onerror=alert(1)>",
-    "<script>alert(1)</script>",
-    '"><svg onload=alert(1)>',
-    "javascript:alert(1)",
-    "{{constructor.constructor('alert(1)')()}}",
-    "\u202egnp.exe \u0000 \ud83d\ude00 \u0301\u0301\u0301 zero\u200bwidth",
-    "x" * 5000,
-]
 
 
 def test_the_address_holds_the_filter(page: Page) -> None:
@@ -100,23 +90,6 @@ def test_a_correction_takes_one_click_and_its_undo_another(page: Page, server: S
     page.click("[data-undo]")
     page.until("return document.querySelector('.verdict').innerText.includes('sure')")
     assert server.processed(email_id)["classification"] == before
-
-
-def test_hostile_subjects_and_texts_stay_text(page: Page, server: Server) -> None:
-    ids = [server.send(text, text, sender=text[:200]) for text in HOSTILE]
-    for email_id in ids:
-        server.processed(email_id)
-    page.open("now")
-    page.until(f"return document.querySelector('.feed [data-id=\"{ids[-1]}\"]') !== null")
-    page.go("emails")
-    page.until(f"return document.querySelector('[data-id=\"{ids[-1]}\"]') !== null")
-    for email_id in ids:
-        page.go(f"emails?id={email_id}&source=main")
-        page.until(
-            f"return document.querySelector('.detail .id')?.textContent === '{email_id}' && document.querySelector('pre.body')"
-        )
-        assert page.js("return document.querySelectorAll('.detail script, .detail img, pre.body svg').length") == 0
-    assert page.faults() == []
 
 
 def test_an_id_of_any_characters_can_be_opened(page: Page, server: Server) -> None:

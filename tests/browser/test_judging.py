@@ -236,7 +236,7 @@ def test_stored_mail_is_judged_again_after_a_count_and_a_question(page: Page, no
     page.sees("1 would get another class", "dialog[open]", 30)
     assert result_of(server, email_id)["classification"] == before
     page.click("dialog .button.solid", "Judge again")
-    page.sees("1 emails changed", ".toasts", 30)
+    page.sees("1 email changed", ".toasts", 30)
     assert result_of(server, email_id)["decided_by"] == "rule"
 
 

@@ -1,0 +1,129 @@
+"""What each page says when there is nothing yet, while it waits for an answer, and when the server cannot be asked."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.browser.accessibility import serious_faults
+from tests.browser.driving import Page, Server, free_port
+
+pytestmark = pytest.mark.browser
+
+EMPTY = {
+    "now": "Nothing has been classified yet",
+    "emails": "No email yet",
+    "review": "Nothing to review",
+    "rules": "No rules yet",
+    "models": "No model runs beside the live one",
+    "subscriptions": "Nobody is told yet",
+    "actors": "classifier-1",
+    "dead": "No dead letters",
+    "books": "Everything that was listed is accounted for",
+    "simulator": "0 emails in the account",
+}
+"""What stands there before the first email; actors are never none."""
+
+NEVER_BLANK = ["now"]
+"""Pages that keep what they show, and have no button to try again: they do so by themselves."""
+
+HOLD = """
+const real = window.fetch, held = [];
+window.fetch = (...call) => new Promise((resolve, reject) => held.push(() => real(...call).then(resolve, reject)));
+window.__release = () => { window.fetch = real; held.forEach((go) => go()); };
+"""
+REFUSE = """
+const real = window.fetch;
+window.fetch = () => Promise.reject(new TypeError("refused"));
+window.__release = () => { window.fetch = real; };
+"""
+WAITS = "return document.querySelector('main [aria-busy]')?.innerText.includes('Loading')"
+WAITS_NO_MORE = "return document.querySelector('main [aria-busy]') === null"
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that has never seen an email."""
+    server = Server(tmp_path_factory.mktemp("fresh"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def empty(browser: Page, fresh: Server) -> Iterator[Page]:
+    """The browser on it."""
+    browser.base = fresh.base
+    browser.size(1440)
+    browser.theme("light")
+    yield browser
+    assert browser.faults() == []
+
+
+@pytest.mark.parametrize("route", EMPTY)
+def test_a_page_with_nothing_on_it_says_so(empty: Page, route: str) -> None:
+    empty.open(route)
+    empty.sees(EMPTY[route], "main")
+    empty.until(WAITS_NO_MORE, "the end of loading")
+    assert serious_faults(empty) == []
+
+
+@pytest.mark.parametrize("route", EMPTY)
+def test_a_page_that_waits_for_an_answer_says_so_until_it_comes(empty: Page, route: str) -> None:
+    elsewhere(empty, route)
+    empty.js(HOLD)
+    empty.go(route)
+    empty.until(WAITS, "the word that it is loading")
+    assert EMPTY[route] not in empty.text()
+    empty.js("__release()")
+    empty.sees(EMPTY[route], "main")
+    empty.until(WAITS_NO_MORE, "the end of loading")
+
+
+@pytest.mark.parametrize("route", EMPTY)
+def test_a_page_that_cannot_be_filled_says_why_and_tries_again(empty: Page, route: str) -> None:
+    elsewhere(empty, route)
+    empty.js(REFUSE)
+    empty.go(route)
+    if route in NEVER_BLANK:
+        empty.until(WAITS)
+        empty.js("__release()")
+    else:
+        empty.sees("The server cannot be reached", "main [role=alert]")
+        assert EMPTY[route] not in empty.text()
+        empty.js("__release()")
+        empty.click("main [role=alert] .button", "Try again")
+    empty.sees(EMPTY[route], "main")
+
+
+def elsewhere(page: Page, route: str) -> None:
+    """Another page, whose coming loads the modules of all."""
+    other = "books" if route != "books" else "rules"
+    page.open(other)
+    page.sees(EMPTY[other], "main")
+    page.until(f"return import('/static/js/pages/{route}.js').then(() => true)")
+
+
+def test_a_page_opened_while_the_server_is_away_fills_by_itself_when_it_is_back(empty: Page, fresh: Server) -> None:
+    elsewhere(empty, "dead")
+    fresh.kill()
+    empty.sees("Connection lost", ".banners")
+    empty.go("dead")
+    empty.sees("The server cannot be reached", "main [role=alert]")
+    fresh.start()
+    empty.sees("No dead letters", "main", 60)
+    empty.until("return !document.querySelector('[data-banner=offline]')")
+
+
+def test_where_a_real_fakemail_is_followed_there_is_no_simulator_and_its_absence_is_told(
+    own_server: Server, browser: Page
+) -> None:
+    own_server.settings["FAKEMAIL_API_URL"] = f"http://127.0.0.1:{free_port()}"
+    own_server.start()
+    browser.base = own_server.base
+    browser.size(1440)
+    browser.open("simulator")
+    browser.sees("There is no simulator here", "main")
+    browser.go("now")
+    browser.sees("FakeMail", ".health .trouble", 60)
+    browser.sees("degraded", ".now-side")
+    assert browser.faults() == []
