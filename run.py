@@ -128,7 +128,7 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="run.py",
         description="An email processor for FakeMail.",
-        epilog="Settings come from the environment: see `run.py config` and the README.",
+        epilog="Without a command: serve. Settings come from the environment: see `run.py config` and the README.",
     )
     parser.add_argument("--version", action="version", version=VERSION)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")

@@ -131,8 +131,12 @@ def _sources(text: str) -> tuple[SourceSetting, ...]:
     return parse_sources(text, url=_url("http", "https"), token=_token, secrets=_signing_secrets)
 
 
+BY_CORES = -1
+"""PROCESSOR_PROCESSES=auto; no other setting is below zero."""
+
+
 def _processes(text: str) -> int:
-    return -1 if text.lower() == "auto" else int(_int(0, 64)(text))
+    return BY_CORES if text.lower() == "auto" else int(_int(0, 64)(text))
 
 
 @dataclass(frozen=True)
@@ -178,7 +182,7 @@ class Settings:
     webhook_url: str | None = setting(None, _url("http", "https"), "what we subscribe with; none: our own /webhook")
     processor_worker_count: int = setting(3, _int(1, 64), "classifier actors in a process")
     processor_processes: int = setting(
-        -1, _processes, "worker processes beside the front; 0: everything in one; auto: by cores"
+        BY_CORES, _processes, "worker processes beside the front; 0: everything in one; auto: by cores"
     )
     processor_max_retries: int = setting(3, _int(0, 100), "retries after the first try, for failures of this email")
     processor_retry_delay_ms: int = setting(
@@ -328,9 +332,11 @@ def without_password(text: str) -> str:
 
 
 def _shown(value: Any, *, secret: bool) -> str:
-    """A setting as anybody may see it."""
+    """A setting as anybody may see it, written as it may be set."""
     if value is None:
         return ""
+    if isinstance(value, int | float):  # true and false too
+        return "auto" if value == BY_CORES else f"{value:g}" if isinstance(value, float) else str(value).lower()
     if isinstance(value, tuple) and value and isinstance(value[0], SourceSetting):
         return " ".join(f"{source.name}={without_password(source.url)}" for source in value)
     if secret and value:

@@ -25,7 +25,11 @@ PATIENCE = 120.0
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
     parser.add_argument(
-        "path", type=Path, nargs="+", help="an mbox file, a Maildir, a folder of .eml files, or one of them"
+        "path",
+        type=Path,
+        nargs="+",
+        metavar="PATH",
+        help="an mbox file, a Maildir, a folder of .eml files, or one of them",
     )
     parser.add_argument("--no-wait", action="store_true", help="send only, do not wait for the results")
     parser.add_argument("--json", action="store_true", help="for machines; the bars go to standard error")

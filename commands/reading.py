@@ -28,7 +28,10 @@ FILTERS = ("q", "classification", "source", "sender", "since", "until")
 def add_search_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `search`."""
     parser.add_argument(
-        "query", nargs="+", metavar="QUERY", help='words, "phrases", -not, from:, subject:, class:, before:, after:'
+        "query",
+        nargs="+",
+        metavar="QUERY",
+        help='words, "phrases", -not, from:, subject:, class:, confidence:<0.6, before:, after:',
     )
     parser.add_argument("--limit", type=int, default=20, help="how many (default %(default)s)")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
