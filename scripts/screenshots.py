@@ -22,7 +22,7 @@ from typing import Any
 from tests.browser.driving import ROOT, Page, Server, chromium, wait_for
 
 SYNTHETIC = ROOT / "classification" / "synthetic" / "corpus.jsonl"
-EMAILS = 4_000
+EMAILS, LOST, UNREADABLE = 4_000, 5, 3
 DAY, LABELS = 86_400, ("meeting", "promotion", "intro", "unknown")
 RULES: tuple[tuple[str, str, str, str, dict[str, str]], ...] = (
     ("Newsletters", "sender", "*@newsletter.example", "glob", {"classification": "promotion"}),
@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "images")
     out = parser.parse_args().out
     with tempfile.TemporaryDirectory(prefix="ep-shots-") as folder:
-        server = Server(Path(folder), NODE_NAME="mail-1")
+        server = Server(Path(folder), NODE_NAME="mail-1", GONE_AFTER_S="2")
         dice = random.Random(11)
         mail = _mail(dice)
         try:
@@ -64,10 +64,11 @@ def _mail(dice: random.Random) -> list[dict[str, Any]]:
 
 
 def _fill(server: Server, mail: list[dict[str, Any]]) -> None:
+    server.lose(LOST)
     for start in range(0, EMAILS, 400):
         batch = [mail[(start + index) % len(mail)] for index in range(400)]
         server.ask("POST", "/simulator/send_batch", {"emails": batch})
-    for number in range(3):  # ids that no mailbox can hold: dead letters with their reason
+    for number in range(UNREADABLE):  # ids that no mailbox can hold: dead letters with their reason
         server.send("Too long an id", id=f"{number}" * 700)
     wait_for(lambda: _settled(server.ask("GET", "/audit")), "all emails processed", 120)
 
@@ -102,7 +103,7 @@ def _set_up(server: Server, url: str) -> None:
 
 
 def _settled(audit: dict[str, int]) -> bool:
-    return bool(audit["results"] >= EMAILS and audit["dead"] >= 3)
+    return bool(audit["results"] >= EMAILS and audit["dead"] >= LOST + UNREADABLE)
 
 
 def _spread_over_a_day(path: Path, dice: random.Random) -> None:
@@ -163,7 +164,7 @@ def _pictures(page: Page, out: Path) -> None:
         _settle_and_shoot(page, out / f"emails-{theme}.png")
         for route, what in (
             ("actors", "Mailboxes"),
-            ("dead", "Not a readable email"),
+            ("dead", "FakeMail no longer has it"),
             ("books", "Balanced"),
             ("simulator", "Send a burst"),
             ("review", "Skip"),

@@ -1,0 +1,222 @@
+"""What the dashboard costs: its first load, and a page that is open while nothing happens. `python -m scripts.dashboard_figures`.
+
+A real server of its own with many emails stored, and a headless Chromium that has never seen it. Prints a table; needs Chromium, its
+driver and Linux's /proc. Nothing outside a temporary folder is touched.
+"""
+
+import argparse
+import os
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.browser.driving import Page, Server, chromium
+from tests.browser.filling import fill
+
+STORED, ROUNDS, SECONDS, SEND_EVERY_S, SETTLE_S = 100_000, 5, 60.0, 0.05, 8.0
+TICKS = os.sysconf("SC_CLK_TCK")
+
+COUNTER = """
+const Real = WebSocket;
+window.__socket = { opened: 0, event: 0, messages: 0, bytes: 0 };
+window.WebSocket = class extends Real {
+  constructor(...values) {
+    super(...values);
+    this.addEventListener("open", () => { __socket.opened ||= performance.now(); });
+    this.addEventListener("message", ({ data }) => {
+      __socket.messages += 1;
+      __socket.bytes += data.length;
+      if (JSON.parse(data).seq !== undefined) __socket.event ||= performance.now();
+    });
+  }
+};
+"""
+LOADED = """
+const all = [...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")];
+const bytes = (list) => list.reduce((sum, entry) => sum + entry.transferSize, 0);
+const files = all.filter((entry) => entry.name.includes("/static/") || entry.entryType === "navigation");
+const paint = performance.getEntriesByName("first-contentful-paint")[0];
+return { requests: all.length, bytes: bytes(all), files: files.length, fileBytes: bytes(files), paint: paint ? paint.startTime : 0 };
+"""
+OPEN_LIST = """
+const done = arguments[0], began = performance.now();
+const look = () => document.querySelectorAll(".row").length > 5 ? done(performance.now() - began) : requestAnimationFrame(look);
+location.hash = "#/emails";
+look();
+"""
+
+
+def main() -> None:
+    """Measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--stored", type=int, default=STORED, help="emails in the database (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="how long the page is left alone (%(default)s)")
+    asked = parser.parse_args()
+    rows: list[tuple[str, str]] = [
+        ("load of the machine before", f"{os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+    ]
+    with tempfile.TemporaryDirectory(prefix="ep-figures-") as folder:
+        server = Server(Path(folder))
+        try:
+            _start_filled(server, asked.stored)
+            rows += _first_load(server) + _idle(server, asked.seconds)
+        finally:
+            server.stop()
+    rows.append(("load of the machine after", f"{os.getloadavg()[0]:.1f}"))
+    print(f"With {asked.stored:,} emails stored:\n\n| what | figure |\n| --- | --- |")
+    for name, figure in rows:
+        print(f"| {name} | {figure} |")
+
+
+def _start_filled(server: Server, stored: int) -> None:
+    server.start()
+    server.stop()
+    fill(server.folder / "data" / "emails.db", stored)
+    server.start()
+
+
+# -- the first load
+
+
+def _first_load(server: Server) -> list[tuple[str, str]]:
+    """A browser that comes for the first time, a few times over, while mail is coming in."""
+    with _mail(server):
+        loads = [_one_load(server) for _ in range(ROUNDS)]
+
+    def middle(name: str) -> float:
+        return statistics.median(load[name] for load in loads)
+
+    first = loads[0]
+    return [
+        ("first load: requests until the first event", f"{middle('requests'):.0f}"),
+        ("first load: bytes on the wire until then", _kb(middle("bytes"))),
+        ("of these, page, scripts and styles", f"{first['files']:.0f} files, {_kb(middle('fileBytes'))}"),
+        ("with the other pages' scripts, which come 3 s later", f"{first['allFiles']:.0f} files, {_kb(middle('allBytes'))}"),
+        ("opened again: page, scripts and styles (not changed: 304)", _kb(middle("againBytes"))),
+        ("first paint", f"{middle('paint'):.0f} ms"),
+        ("WebSocket open", f"{middle('opened'):.0f} ms"),
+        ("first live event", f"{middle('event'):.0f} ms ({min(x['event'] for x in loads):.0f} to {max(x['event'] for x in loads):.0f})"),
+        ("list of emails opens", f"{middle('list'):.0f} ms"),
+    ]  # fmt: skip
+
+
+def _one_load(server: Server) -> dict[str, float]:
+    with chromium() as page:
+        _watch(page, server)
+        page.open("now")
+        page.until("return __socket.event", "a live event")
+        page.sees("Newest", "main")
+        found = {**page.js(LOADED), **page.js("return __socket")}
+        time.sleep(SETTLE_S)
+        later = page.js(LOADED)
+        found |= {"allFiles": later["files"], "allBytes": later["fileBytes"]}
+        found["list"] = float(page.driver.execute_async_script(OPEN_LIST))
+        page.open("now")
+        return found | {"againBytes": page.js(LOADED)["fileBytes"]}
+
+
+@contextmanager
+def _mail(server: Server) -> Iterator[None]:
+    """Emails that come in meanwhile, so that there is something live to see."""
+    done = threading.Event()
+
+    def run() -> None:
+        while not done.wait(SEND_EVERY_S):
+            server.send("Something live")
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    yield
+    done.set()
+    thread.join()
+
+
+# -- a page that is left alone
+
+
+def _idle(server: Server, seconds: float) -> list[tuple[str, str]]:
+    """The server alone, then with a page open on which nothing happens."""
+    time.sleep(SETTLE_S)
+    alone, _ = _spent(seconds, server=lambda: _family(server.process.pid if server.process else 0))
+    with chromium() as page:
+        _watch(page, server)
+        page.open("now")
+        time.sleep(SETTLE_S)
+        page.js("__socket.messages = 0; __socket.bytes = 0; performance.clearResourceTimings()")
+        driver = int(page.driver.service.process.pid)
+        shares, taken = _spent(
+            seconds,
+            server=lambda: _family(server.process.pid if server.process else 0),
+            tab=lambda: [pid for pid in _family(driver) if "--type=renderer" in _command(pid)],
+            browser=lambda: _family(driver),
+        )
+        socket = page.js("return __socket")
+        asked = page.js("return performance.getEntriesByType('resource').length")
+    minutes = taken / 60
+    return [
+        ("idle page: CPU of the tab", f"{shares['tab']:.1f} % of a core"),
+        ("idle page: CPU of the whole browser, headless", f"{shares['browser']:.1f} % of a core"),
+        ("CPU of the server (all processes, Valkey too), no page open", f"{alone['server']:.1f} % of a core"),
+        ("CPU of the server with the page open", f"{shares['server']:.1f} % of a core"),
+        ("WebSocket messages a minute", f"{socket['messages'] / minutes:.1f} ({_kb(socket['bytes'] / minutes)})"),
+        ("requests a minute", f"{asked / minutes:.1f}"),
+    ]
+
+
+def _spent(seconds: float, **families: Callable[[], list[int]]) -> tuple[dict[str, float], float]:
+    """The CPU that each family of processes took, as percent of a core; and how many seconds it was watched."""
+    before, began = {name: _cpu(pids()) for name, pids in families.items()}, time.monotonic()
+    time.sleep(seconds)
+    taken = time.monotonic() - began
+    return {name: 100 * (_cpu(pids()) - before[name]) / taken for name, pids in families.items()}, taken
+
+
+def _cpu(pids: list[int]) -> float:
+    """Seconds of CPU that these processes have taken so far, children that they have waited for included."""
+    return sum(sum(int(tick) for tick in _stat(pid)[11:15]) for pid in pids) / TICKS
+
+
+def _family(parent: int) -> list[int]:
+    """A process and all that descend from it."""
+    children: dict[int, list[int]] = {}
+    for each in Path("/proc").iterdir():
+        if each.name.isdigit() and (stat := _stat(int(each.name))):
+            children.setdefault(int(stat[1]), []).append(int(each.name))
+    found = [parent]
+    for pid in found:
+        found += children.get(pid, [])
+    return found
+
+
+def _stat(pid: int) -> list[str]:
+    """What follows the name in /proc/PID/stat; nothing where the process is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
+def _command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def _watch(page: Page, server: Server) -> None:
+    page.base = server.base
+    page.size(1440)
+    page.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": COUNTER})
+
+
+def _kb(size: Any) -> str:
+    return f"{size / 1000:.1f} kB"
+
+
+if __name__ == "__main__":
+    main()
