@@ -13,6 +13,9 @@ from engine.mailbox_actor import Context, MailboxActor, Outcome
 from fakemail.answers import RemoteEmail
 from storage.keys import unescape_id
 
+BATCH, DEADLINE = 256, 120.0
+"""Emails a batch, and its seconds: sixteen at a time it passes even while FakeMail takes seven for each."""
+
 MISSING_PAUSE, LONGEST_MISSING_PAUSE = 1.0, 600.0
 """An email that is not there yet is asked for again after this many seconds, then at growing intervals."""
 
@@ -78,7 +81,9 @@ class Fetcher(MailboxActor):
         name: str = "fetcher",
         mailbox: str = FETCH,
     ) -> None:
-        super().__init__(context, name=name, mailbox=mailbox, kind="fetcher", count=128, into=(CLASSIFY,))
+        super().__init__(
+            context, name=name, mailbox=mailbox, kind="fetcher", count=BATCH, into=(CLASSIFY,), deadline=DEADLINE
+        )
         self.clients, self.gone_after, self.lanes = clients, gone_after, lanes
         self.sick = SickList(patience)
 

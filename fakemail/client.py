@@ -6,6 +6,7 @@ All calls share one circuit breaker, and the pause that a 429 asks for.
 """
 
 import json
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -38,6 +39,7 @@ T = TypeVar("T")
 _NAME = "fakemail"
 _SMALL_ANSWER_BYTES = 64 * 1024
 _GATEWAY_STATUSES = (502, 503, 504)
+_SAFE_ID = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -256,8 +258,8 @@ class FakeMailClient:
 
 
 def encode_id(email_id: str) -> str:
-    """An id as one path segment: everything but letters and digits percent-encoded, dots and slashes too."""
-    if email_id.isascii() and email_id.isalnum():
+    """An id as one path segment: everything but letters, digits, `-` and `_` percent-encoded, dots and slashes too."""
+    if _SAFE_ID.fullmatch(email_id):
         return email_id
     raw = email_id.encode("utf-8", "surrogatepass")
     return quote(raw, safe="").replace(".", "%2E")
