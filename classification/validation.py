@@ -1,12 +1,13 @@
-"""The figures of the model card: `python -m classification.validation --corpus DIR` cross-validates on train + dev.
+"""The figures of the model card: `python -m classification.validation --corpus DIR --card docs/model-card.md`.
 
-No sender and no thread stands on both sides of a split, written mail is in the training folds only, and intervals come
-from a bootstrap over emails. Development only; it relies on training.py, so the figures are those of what is shipped.
+Cross-validates on train + dev: no sender and no thread stands on both sides of a split, written mail is in the training
+folds only, and intervals come from a bootstrap over emails. It relies on training.py, so that the figures are those of
+what is shipped, on contenders.py for the models beside it, and card.py writes them down.
 """
 
 import argparse
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,21 +15,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse  # type: ignore[import-untyped] # not installed beside the run-time packages
-from sklearn.feature_extraction.text import TfidfVectorizer  # type: ignore[import-not-found] # training only
 from sklearn.linear_model import LogisticRegression  # type: ignore[import-not-found] # training only
 from sklearn.metrics import f1_score  # type: ignore[import-not-found] # training only
 from sklearn.model_selection import StratifiedGroupKFold  # type: ignore[import-not-found] # training only
 from threadpoolctl import threadpool_limits  # type: ignore[import-not-found,unused-ignore] # training only
 
-from classification import corpus, signals, training
+from classification import card, contenders, corpus, signals, training
 from classification.encoding import Vocabulary, encode
 from classification.grouping import groups
 from classification.lexicon import LEXICON
 from classification.records import LABELS
-from classification.text import read
 from classification.wordlists import WordLists
 
 FOLDS = 5
+SHARES = (0.25, 0.5, 0.75)
 SOURCES_LEFT_OUT = 7
 DRAWS = 1_000
 
@@ -78,7 +78,7 @@ def prepare(folder: Path) -> Setup:
     return Setup(items, len(real), len(written), labels, trust, groups(real), owners)
 
 
-def predict(
+def log_odds(
     setup: Setup,
     inputs: sparse.csr_matrix,
     folds: Sequence[Split],
@@ -86,27 +86,30 @@ def predict(
     fit: Callable[..., LogisticRegression] = training.regression,
     written: bool = True,
     further: bool = True,
-    calibrated: bool = False,
+    share: float = 1.0,
 ) -> Floats:
-    """Return held-out probabilities for the real mail that the folds test (rows of others stay 0).
+    """Return held-out log-odds for the real mail that the folds test (rows of others stay 0).
 
-    With `calibrated`, those of each fold are calibrated on the held-out ones of all other folds.
+    `share` is how much of the real training mail is used, by whole groups.
     """
-    log_odds = np.zeros((setup.real, len(LABELS)))
+    result = np.zeros((setup.real, len(LABELS)))
     extra = np.arange(setup.real, setup.real + setup.written if written else setup.real)
+    used = np.random.default_rng(0).random(int(setup.grouped.max()) + 1)[setup.grouped] < share
     for train, test in folds:
-        chosen = np.concatenate([train, extra])
+        chosen = np.concatenate([train[used[train]], extra])
         if further:
             chosen = np.concatenate([chosen, setup.further(test, _left_out(setup, train, test))])
-        model = fit(inputs[chosen], setup.trust[chosen])
-        log_odds[test] = model.decision_function(inputs[test])
-    chances = np.zeros_like(log_odds)
+        result[test] = fit(inputs[chosen], setup.trust[chosen]).decision_function(inputs[test])
+    return result
+
+
+def calibrated(scores: Floats, labels: NDArray[np.int64], folds: Sequence[Split]) -> Floats:
+    """Return probabilities: the log-odds of each fold calibrated on the held-out ones of all other folds."""
+    chances = np.zeros_like(scores)
     for number, (_, test) in enumerate(folds):
-        logits = log_odds[test]
-        if calibrated:
-            others = np.concatenate([held for at, (_, held) in enumerate(folds) if at != number])
-            scale, shift = training.calibrate(log_odds[others], setup.labels[others])
-            logits = logits * scale + shift
+        others = np.concatenate([held for at, (_, held) in enumerate(folds) if at != number])
+        scale, shift = training.calibrate(scores[others], labels[others])
+        logits = scores[test] * scale + shift
         raised = np.exp(logits - logits.max(axis=1, keepdims=True))
         chances[test] = raised / raised.sum(axis=1, keepdims=True)
     return chances
@@ -151,32 +154,8 @@ def with_intervals(
     }
 
 
-def baseline_inputs(setup: Setup, *, own_only: bool) -> dict[str, sparse.csr_matrix]:
-    """Return the common TF-IDF by name (words 1-2, characters 3-5, both), of whole mails or of own words only."""
-    texts = []
-    for item in setup.items:
-        email = item.email
-        cut = read(email.subject, email.body) if own_only else None
-        texts.append(f"{email.subject}\n{cut.own if cut else email.body}")
-    words = TfidfVectorizer(sublinear_tf=True, min_df=2, ngram_range=(1, 2), dtype=np.float32)
-    letters = TfidfVectorizer(sublinear_tf=True, min_df=2, ngram_range=(3, 5), analyzer="char_wb", dtype=np.float32)
-    by_words, by_letters = words.fit_transform(texts), letters.fit_transform(texts)
-    return {
-        "words": by_words.tocsr(),
-        "characters": by_letters.tocsr(),
-        "both": sparse.hstack([by_words, by_letters]).tocsr(),
-    }
-
-
-def _baseline_fit(inputs: sparse.csr_matrix, trust: Floats) -> LogisticRegression:
-    return LogisticRegression(C=10, max_iter=300).fit(inputs, trust.argmax(axis=1), sample_weight=trust.sum(axis=1))
-
-
-def model_parts(setup: Setup) -> dict[str, sparse.csr_matrix]:
+def model_parts(whole: sparse.csr_matrix, features: training.Features) -> dict[str, sparse.csr_matrix]:
     """Return the model's inputs, whole and with one group taken away each, by name."""
-    features = training.choose(setup.items)
-    encoded = encode([item.email for item in setup.items], Vocabulary(features.keys))
-    whole = training.matrix(encoded, features)
     size = len(features.keys)
     columns = np.arange(whole.shape[1])
     is_word, is_vector = columns < size, columns >= size + len(signals.NAMES)
@@ -199,52 +178,129 @@ def model_parts(setup: Setup) -> dict[str, sparse.csr_matrix]:
     return parts
 
 
-def decide(chances: Floats) -> tuple[NDArray[np.int64], Floats]:
-    """Return label and confidence of each row as the classifier would give them without a threshold."""
-    return chances.argmax(axis=1), chances.max(axis=1)
+class Rows:
+    """Makes the rows of figures, one after the other; a row says which `table` of the card it belongs to."""
+
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+        self.labels = setup.labels[: setup.real]
+        self.whole = np.arange(setup.real)
+        self.splits = {"CV": setup.random_folds(), "LOSO": setup.source_folds()}
+        self.tested = {
+            name: np.sort(np.concatenate([test for _, test in folds])) for name, folds in self.splits.items()
+        }
+
+    def row(
+        self, table: str, name: str, chances: Floats, raw: Floats | None = None, at: NDArray[np.int64] | None = None
+    ) -> dict[str, Any]:
+        """Return one row with intervals; `raw` (log-odds) adds the macro-F1 before calibration, `at` are the rows meant."""
+        at = self.tested.get(table, self.whole) if at is None else at
+        said, confidence = chances.argmax(axis=1)[at], chances.max(axis=1)[at]
+        row = {"table": table, "row": name, **with_intervals(self.labels[at], said, confidence)}
+        if raw is not None:
+            row["raw_macro_f1"] = round(figures(self.labels[at], raw.argmax(axis=1)[at])["macro_f1"], 3)
+        return row
+
+    def linear(self, table: str, name: str, inputs: sparse.csr_matrix, **how: Any) -> tuple[dict[str, Any], Floats]:
+        """Return the row of a linear model and its held-out log-odds."""
+        folds = self.splits[table]
+        raw = log_odds(self.setup, inputs, folds, **how)
+        return self.row(table, name, calibrated(raw, self.labels, folds), raw), raw
+
+    def lists(self, table: str) -> dict[str, Any]:
+        """Return the row of the word lists, which have no confidence."""
+        at = self.tested[table]
+        said = np.array([LABELS.index(WordLists().label(self.setup.items[row].email)) for row in at])
+        return {"table": table, "row": "word lists, first match wins", **with_intervals(self.labels[at], said)}
 
 
-def rows(folder: Path) -> Iterable[tuple[str, dict[str, Any]]]:
-    """Yield one named row of figures after the other."""
-    setup = prepare(folder)
-    labels = setup.labels[: setup.real]
-    folds, by_source = setup.random_folds(), setup.source_folds()
-    tested = np.concatenate([test for _, test in by_source])
-    parts = model_parts(setup)
-    chances = predict(setup, parts["whole"], folds, calibrated=True)
-    yield "CV model", with_intervals(labels, *decide(chances))
-    sure = setup.trust[: setup.real].max(axis=1) == 1
-    yield "CV model, clear mails only", with_intervals(labels[sure], *(part[sure] for part in decide(chances)))
-    chances = predict(setup, parts["whole"], by_source, calibrated=True)
-    yield "LOSO model", with_intervals(labels[tested], *(part[tested] for part in decide(chances)))
-    yield (
-        "CV model without written mail",
-        figures(labels, decide(predict(setup, parts["whole"], folds, written=False))[0]),
-    )
-    for name, split, at in (("CV", folds, np.arange(setup.real)), ("LOSO", by_source, tested)):
-        said, confidence = decide(predict(setup, parts["whole"], split, further=False, calibrated=True))
-        yield f"{name} model without further readings", with_intervals(labels[at], said[at], confidence[at])
+def rows(setup: Setup, kept_vectors: Path | None) -> Iterator[dict[str, Any]]:
+    """Yield all rows of figures."""
+    make = Rows(setup)
+    features = training.choose(setup.items)
+    encoded = encode([item.email for item in setup.items], Vocabulary(features.keys))
+    parts = model_parts(training.matrix(encoded, features), features)
+    ours: dict[str, Floats] = {}
+    for table, folds in make.splits.items():
+        row, ours[table] = make.linear(table, "**this model**", parts["whole"])
+        yield row
+        if table == "CV":
+            yield from _of_ours(make, calibrated(ours[table], make.labels, folds))
+        yield make.linear(table, "this model, without further readings", parts["whole"], further=False)[0]
+        yield make.lists(table)
+    for share in SHARES:
+        raw = log_odds(setup, parts["whole"], make.splits["CV"], share=share)
+        yield make.row("learning", f"{share:.0%} of the real mail", calibrated(raw, make.labels, make.splits["CV"]))
+    raw = log_odds(setup, parts["whole"], make.splits["CV"], written=False)
+    yield make.row("learning", "without written mail", calibrated(raw, make.labels, make.splits["CV"]))
     for name, inputs in parts.items():
-        yield f"ablation {name}", figures(labels, decide(predict(setup, inputs, folds))[0])
-    lists = np.array([LABELS.index(WordLists().label(item.email)) for item in setup.items[: setup.real]])
-    yield "CV word lists", with_intervals(labels, lists)
-    for name, inputs in baseline_inputs(setup, own_only=True).items():
-        for further in (False, True):
-            data = "with further readings" if further else "without further readings"
-            chances = predict(setup, inputs, folds, fit=_baseline_fit, further=further)
-            yield f"CV TF-IDF + LR, {name}, {data}", with_intervals(labels, *decide(chances))
-            chances = predict(setup, inputs, by_source, fit=_baseline_fit, further=further)
-            yield f"LOSO TF-IDF + LR, {name}, {data}", figures(labels[tested], decide(chances)[0][tested])
+        said = (ours["CV"] if name == "whole" else log_odds(setup, inputs, make.splits["CV"])).argmax(axis=1)
+        yield {"table": "ablation", "row": name, **figures(make.labels, said)}
+    yield from _beside(make, encoded.signals[: setup.real], ours, kept_vectors)
+
+
+def _of_ours(make: Rows, chances: Floats) -> Iterator[dict[str, Any]]:
+    """Yield what only this model's answers are asked: by how sure the readers were, the confusions, the reliability."""
+    said, items = chances.argmax(axis=1), make.setup.items[: make.setup.real]
+    for sure, name in ((3, "clear"), (2, "likely"), (1, "a toss-up")):
+        at = np.array([row for row, item in enumerate(items) if item.sure == sure])
+        yield make.row("sure", f"marked {name} ({len(at)})", chances, at=at)
+    for number, label in enumerate(LABELS):
+        mine = make.labels == number
+        counts = {f"said_{other}": int(np.sum(mine & (said == at))) for at, other in enumerate(LABELS)}
+        seconds = sum(item.label == label and bool(item.second) for item in items)
+        clear = {f"sure_{sure}": sum(item.label == label and item.sure == sure for item in items) for sure in (3, 2, 1)}
+        yield {"table": "confusion", "row": label, **counts, **clear, "with_second": seconds}
+    either = [LABELS[said[row]] in {item.label, item.second} for row, item in enumerate(items)]
+    yield {
+        "table": "either",
+        "row": "label or the reader's second choice",
+        "accuracy": round(float(np.mean(either)), 3),
+    }
+
+
+def _beside(
+    make: Rows, named: NDArray[np.float32], ours: dict[str, Floats], kept_vectors: Path | None
+) -> Iterator[dict[str, Any]]:
+    """Yield the rows of the other models, for both ways to split."""
+    letters: dict[str, Floats] = {}
+    for name, inputs in contenders.tfidf_inputs(make.setup.items).items():
+        for table in make.splits:
+            for further in (True, False):
+                told = f"TF-IDF of {name} + logistic regression{'' if further else ', without further readings'}"
+                row, raw = make.linear(table, told, inputs, fit=contenders.tfidf_fit, further=further)
+                if further and name == "characters":
+                    letters[table] = raw
+                yield row
+    vectors = contenders.sentence_vectors(make.setup.items, kept_vectors)
+    for table, folds in make.splits.items():
+        stack = [ours[table], letters[table]]
+        if vectors is not None:
+            row, raw = make.linear(
+                table, "MiniLM sentence vectors + logistic regression", vectors, fit=contenders.sentence_fit
+            )
+            stack.append(raw)
+            yield row
+        trees = contenders.boosted(named, ours[table], make.labels, folds)
+        yield make.row(table, "boosted trees on signals and this model's scores", trees)
+        told = "stack: this model, TF-IDF of characters" + (", MiniLM" if vectors is not None else "")
+        yield make.row(table, told, contenders.stacked(stack, make.labels, folds))
 
 
 def main() -> None:
-    """Print one line of JSON per row."""
+    """Print one line of JSON per row, and write the card's tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--corpus", type=Path, required=True, help="the folder with train.jsonl and dev.jsonl")
+    parser.add_argument("--card", type=Path, help="the model card whose tables are to be written anew")
+    parser.add_argument("--vectors", type=Path, help="where sentence vectors are kept from run to run (.npy)")
+    given = parser.parse_args()
+    made = []
     with threadpool_limits(1):
-        for name, row in rows(parser.parse_args().corpus):
-            rounded = {key: round(value, 3) if isinstance(value, float) else value for key, value in row.items()}
-            print(json.dumps({"row": name, **rounded}), flush=True)  # noqa: T201 (a command's answer)
+        for row in rows(prepare(given.corpus), given.vectors):
+            made.append({key: round(value, 3) if isinstance(value, float) else value for key, value in row.items()})
+            print(json.dumps(made[-1]), flush=True)  # noqa: T201 (a command's answer)
+    if given.card:
+        card.write(made, given.card)
 
 
 if __name__ == "__main__":

@@ -39,13 +39,18 @@ def _reduced(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(kept / np.linalg.norm(kept, axis=1).mean(), dtype=np.float32)
 
 
-def _read_package() -> tuple[list[str], NDArray[np.float32]]:
+def model_folder() -> Path:
+    """Return where the language model's files are. Raises ModuleNotFoundError where it is not installed."""
     found = importlib.util.find_spec(_PACKAGE)
     if found is None or found.origin is None:
         raise ModuleNotFoundError(
             f"training needs the pip package {_PACKAGE.replace('_', '-')}; see requirements-train.txt"
         )
-    folder = Path(found.origin).parent / "model"
+    return Path(found.origin).parent / "model"
+
+
+def _read_package() -> tuple[list[str], NDArray[np.float32]]:
+    folder = model_folder()
     vocabulary = (folder / "vocab.txt").read_text(encoding="utf-8").split("\n")
     tensors = load_file(str(folder / "model.safetensors"))
     name = next(name for name in tensors if name.endswith(_TENSOR))
