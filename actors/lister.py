@@ -24,7 +24,7 @@ from engine.mailbox_actor import Context, MailboxActor, Outcome
 from engine.supervision import backoff
 from storage.desired import Desired
 from storage.notifications import Notifications
-from storage.records import Look, Notification
+from storage.records import Look, Notification, SourceState
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +61,7 @@ class Lister(MailboxActor):
         self.token = token
         self.leads = False
         self.subscribed = False
+        self.has_started = False
         self.polled_at = float("-inf")
         self.announced = 0
         self.tries = 0
@@ -112,14 +113,14 @@ class Lister(MailboxActor):
         )
         reach("look.before")
         self._start_if_new()
-        self._follow(look, self.follower.look)
-        self._expect(look.history_id or 0)
+        source = self._follow(look, self.follower.look)
+        self._expect(look.history_id or 0, source)
         reach("look.followed")
         noted = [
             Notification(at, hint.history_id, hint.webhook_id, "listed", look.id or None)
             for at, (_, hint) in zip(received, hints, strict=True)
         ]
-        self.notifications.note(self.follower.source.id, noted)
+        self.notifications.note(source.id, noted)
         reach("look.noted")
         outcome = Outcome()
         for delivery in batch:
@@ -135,8 +136,8 @@ class Lister(MailboxActor):
             self._poll(now)
         elif now >= self.look_at:
             self.look_at = float("inf")
-            self._follow(Look("notification", time.time(), history_id=self.announced), self.follower.look)
-            self._expect(self.announced)
+            look = Look("notification", time.time(), history_id=self.announced)
+            self._expect(self.announced, self._follow(look, self.follower.look))
 
     def _poll(self, now: float) -> None:
         if not self.subscribed:
@@ -154,7 +155,8 @@ class Lister(MailboxActor):
     def _start_if_new(self) -> None:
         """The first start takes what the account lists, as low priority, or skips it."""
         name, flag = self.follower.name, f"started:{self.follower.name}"
-        if self.desired.get(flag):
+        self.has_started = self.has_started or bool(self.desired.get(flag))
+        if self.has_started:
             return
         if self.start_from == "now":
             self.follower.skip_to_now(mark=flag)
@@ -164,19 +166,20 @@ class Lister(MailboxActor):
         log.info("first look at source %s: %d emails listed", name, look.listed)
         self.desired.set(flag, True)
 
-    def _follow(self, look: Look, run: Callable[[Look], object]) -> None:
+    def _follow(self, look: Look, run: Callable[[Look], SourceState]) -> SourceState:
         """Another leader moved the cursor meanwhile: what it entered is in the books, so look once more from there."""
         began = time.monotonic()
         try:
-            run(look)
+            source = run(look)
         except StaleError:
-            run(look)
+            source = run(look)
         seconds = time.monotonic() - began
         if look.new:
             self._log(look)
         self.bus.emit(
             LOOK, source=self.follower.name, kind=look.kind, listed=look.listed, new=look.new, seconds=seconds
         )
+        return source
 
     def _log(self, look: Look) -> None:
         """The line that leads from a notification's history id to its emails."""
@@ -192,11 +195,11 @@ class Lister(MailboxActor):
             self.bell.set()
         self.breathe()
 
-    def _expect(self, history_id: int) -> None:
+    def _expect(self, history_id: int, source: SourceState) -> None:
         """Announced but not listed yet: look again soon, a few times; then the polls will find it."""
         if history_id > self.announced:
             self.announced, self.tries = history_id, 0
-        if self.announced > self.follower.source.cursor and self.tries < ANNOUNCED_TRIES:
+        if self.announced > source.cursor and self.tries < ANNOUNCED_TRIES:
             self.tries += 1
             self.look_at = time.monotonic() + backoff(self.tries, base=0.1, cap=10.0)
         else:
