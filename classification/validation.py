@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse  # type: ignore[import-untyped] # not installed beside the run-time packages
 from sklearn.linear_model import LogisticRegression  # type: ignore[import-not-found] # training only
-from sklearn.metrics import f1_score  # type: ignore[import-not-found] # training only
 from sklearn.model_selection import StratifiedGroupKFold  # type: ignore[import-not-found] # training only
 from threadpoolctl import threadpool_limits  # type: ignore[import-not-found,unused-ignore] # training only
 
@@ -25,12 +24,13 @@ from classification.encoding import Vocabulary, encode
 from classification.grouping import groups
 from classification.lexicon import LEXICON
 from classification.records import LABELS
+from classification.scores import figures, lead, with_intervals
 from classification.wordlists import WordLists
 
 FOLDS = 5
 SHARES = (0.25, 0.5, 0.75)
 SOURCES_LEFT_OUT = 7
-DRAWS = 1_000
+ALONE = ", without further readings"
 
 Floats = NDArray[np.float64]
 Split = tuple[NDArray[np.int64], NDArray[np.int64]]
@@ -123,37 +123,6 @@ def _left_out(setup: Setup, train: NDArray[np.int64], test: NDArray[np.int64]) -
     return ""
 
 
-def figures(labels: NDArray[np.int64], said: NDArray[np.int64], confidence: Floats | None = None) -> dict[str, float]:
-    """Return accuracy, macro-F1, F1 per class and, with confidences, the calibration error of one set of answers."""
-    scores = f1_score(labels, said, labels=range(len(LABELS)), average=None, zero_division=0)
-    result = {"accuracy": float(np.mean(labels == said)), "macro_f1": float(scores.mean())}
-    result |= {f"f1_{label}": float(score) for label, score in zip(LABELS, scores, strict=True)}
-    if confidence is not None:
-        bins = np.minimum((confidence * 15).astype(int), 14)
-        right = labels == said
-        gaps = [abs(float(right[bins == b].sum()) - float(confidence[bins == b].sum())) for b in range(15)]
-        result["ece"] = sum(gaps) / len(labels)
-    return result
-
-
-def with_intervals(
-    labels: NDArray[np.int64], said: NDArray[np.int64], confidence: Floats | None = None
-) -> dict[str, Any]:
-    """Return each figure with its 95 % bootstrap interval over emails: name to [figure, low, high]."""
-    generator = np.random.default_rng(0)
-    whole = figures(labels, said, confidence)
-    drawn: dict[str, list[float]] = {name: [] for name in whole}
-    for _ in range(DRAWS):
-        pick = generator.integers(0, len(labels), len(labels))
-        part = figures(labels[pick], said[pick], None if confidence is None else confidence[pick])
-        for name, value in part.items():
-            drawn[name].append(value)
-    return {
-        name: [round(value, 3), *np.percentile(drawn[name], [2.5, 97.5]).round(3).tolist()]
-        for name, value in whole.items()
-    }
-
-
 def model_parts(whole: sparse.csr_matrix, features: training.Features) -> dict[str, sparse.csr_matrix]:
     """Return the model's inputs, whole and with one group taken away each, by name."""
     size = len(features.keys)
@@ -185,6 +154,7 @@ class Rows:
         self.setup = setup
         self.labels = setup.labels[: setup.real]
         self.whole = np.arange(setup.real)
+        self.said: dict[tuple[str, str], NDArray[np.int64]] = {}
         self.splits = {"CV": setup.random_folds(), "LOSO": setup.source_folds()}
         self.tested = {
             name: np.sort(np.concatenate([test for _, test in folds])) for name, folds in self.splits.items()
@@ -205,7 +175,18 @@ class Rows:
         """Return the row of a linear model and its held-out log-odds."""
         folds = self.splits[table]
         raw = log_odds(self.setup, inputs, folds, **how)
-        return self.row(table, name, calibrated(raw, self.labels, folds), raw), raw
+        chances = calibrated(raw, self.labels, folds)
+        self.said[table, name] = chances.argmax(axis=1)
+        return self.row(table, name, chances, raw), raw
+
+    def leads(self, table: str) -> Iterator[dict[str, Any]]:
+        """Yield how far this model is ahead of the TF-IDF models on the same emails and data, in pairs."""
+        at = self.tested[table]
+        for (split, name), said in self.said.items():
+            if split == table and name.startswith("TF-IDF"):
+                ours = "this model" + (ALONE if name.endswith(ALONE) else "")
+                ahead = lead(self.labels[at], self.said[table, ours][at], said[at])
+                yield {"table": "lead", "row": f"{table}: {ours}, over {name}", **ahead}
 
     def lists(self, table: str) -> dict[str, Any]:
         """Return the row of the word lists, which have no confidence."""
@@ -222,11 +203,11 @@ def rows(setup: Setup, kept_vectors: Path | None) -> Iterator[dict[str, Any]]:
     parts = model_parts(training.matrix(encoded, features), features)
     ours: dict[str, Floats] = {}
     for table, folds in make.splits.items():
-        row, ours[table] = make.linear(table, "**this model**", parts["whole"])
+        row, ours[table] = make.linear(table, "this model", parts["whole"])
         yield row
         if table == "CV":
             yield from _of_ours(make, calibrated(ours[table], make.labels, folds))
-        yield make.linear(table, "this model, without further readings", parts["whole"], further=False)[0]
+        yield make.linear(table, "this model" + ALONE, parts["whole"], further=False)[0]
         yield make.lists(table)
     for share in SHARES:
         raw = log_odds(setup, parts["whole"], make.splits["CV"], share=share)
@@ -267,11 +248,13 @@ def _beside(
     for name, inputs in contenders.tfidf_inputs(make.setup.items).items():
         for table in make.splits:
             for further in (True, False):
-                told = f"TF-IDF of {name} + logistic regression{'' if further else ', without further readings'}"
+                told = f"TF-IDF of {name} + logistic regression{'' if further else ALONE}"
                 row, raw = make.linear(table, told, inputs, fit=contenders.tfidf_fit, further=further)
                 if further and name == "characters":
                     letters[table] = raw
                 yield row
+    for table in make.splits:
+        yield from make.leads(table)
     vectors = contenders.sentence_vectors(make.setup.items, kept_vectors)
     for table, folds in make.splits.items():
         stack = [ours[table], letters[table]]
