@@ -6,9 +6,13 @@ settled by the one Valkey thread. Costs are microseconds of CPU an email, measur
 
 import argparse
 import heapq
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
 
 BATCH, ACTORS = 448, 3
+RESULTS = Path(__file__).with_name("results.json")
 
 
 @dataclass(frozen=True)
@@ -48,13 +52,36 @@ def simulate(workers: int, cores: int, costs: Costs, *, batches: int = 4_000) ->
         heapq.heappush(events, (end, actor, (step + 1) % 4))
 
 
+def held_against(path: Path = RESULTS) -> str:
+    """What is simulated from the stage's measured costs, beside what part (j) measured on two cores: emails a second and their ratio."""
+    results = json.loads(path.read_text())
+    stage, measured = results["abcd"]["runs"]["stage"], results["j"]["runs"]
+    costs = replace(
+        Costs(),
+        **{name: median(run[f"{key}_us"] for run in stage) for name, key in (("worker", "cpu"), ("valkey", "valkey"))},
+    )
+    one, two = (simulate(count, 2, costs) for count in (1, 2))
+    slow, fast = (median(run["per_s"] for run in measured[count]) for count in ("1", "2"))
+    best, better = (max(run["per_s"] for run in measured[count]) for count in ("1", "2"))
+    return (
+        f"a worker's {costs.worker:.0f} us and Valkey's {costs.valkey:.0f} us, on 2 cores\n"
+        f"simulated  {one:>7,.0f}/s with one process, {two:>7,.0f}/s with two: {two / one:.2f} times\n"
+        f"measured   {slow:>7,.0f}/s with one process, {fast:>7,.0f}/s with two: {fast / slow:.2f} times (medians)\n"
+        f"           {best:>7,.0f}/s with one process, {better:>7,.0f}/s with two: {better / best:.2f} times (the best of each)"
+    )
+
+
 def main() -> None:
     """A table of processes and cores."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--measured", action="store_true", help="beside what part (j) of the results measured")
     parser.add_argument("--worker", type=float, default=Costs.worker)
     parser.add_argument("--lock", type=float, default=Costs.lock)
     parser.add_argument("--valkey", type=float, default=Costs.valkey)
     args = parser.parse_args()
+    if args.measured:
+        print(held_against())
+        return
     costs = Costs(args.worker, args.lock, args.valkey)
     one = simulate(1, 2, costs)
     for cores in (2, 4, 8, 16):
