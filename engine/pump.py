@@ -25,7 +25,7 @@ REREAD_S = 30.0
 IDLE_S = 0.05
 """The pause after an empty answer that came at once (no room downstream, another's turn)."""
 
-REST, REST_S = 1.5, 0.012
+REST, REST_S = 1.5, 0.008
 """After a small batch, messages gather REST times as long as it took, at most REST_S seconds: many small batches cost more than the work."""
 
 MAX_RETRY_AFTER = 300.0
