@@ -23,14 +23,14 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 COUNTER = """
 const Real = WebSocket;
-window.__socket = { opened: 0, event: 0, messages: 0, bytes: 0 };
+window.__socket = { opened: 0, event: 0, messages: 0, told: 0 };
 window.WebSocket = class extends Real {
   constructor(...values) {
     super(...values);
     this.addEventListener("open", () => { __socket.opened ||= performance.now(); });
     this.addEventListener("message", ({ data }) => {
       __socket.messages += 1;
-      __socket.bytes += data.length;
+      __socket.told += data.length;
       if (JSON.parse(data).seq !== undefined) __socket.event ||= performance.now();
     });
   }
@@ -147,7 +147,7 @@ def _idle(server: Server, seconds: float) -> list[tuple[str, str]]:
         _watch(page, server)
         page.open("now")
         time.sleep(SETTLE_S)
-        page.js("__socket.messages = 0; __socket.bytes = 0; performance.clearResourceTimings()")
+        page.js("__socket.messages = 0; __socket.told = 0; performance.clearResourceTimings()")
         driver = int(page.driver.service.process.pid)
         shares, taken = _spent(
             seconds,
@@ -163,7 +163,7 @@ def _idle(server: Server, seconds: float) -> list[tuple[str, str]]:
         ("idle page: CPU of the whole browser, headless", f"{shares['browser']:.1f} % of a core"),
         ("CPU of the server (all processes, Valkey too), no page open", f"{alone['server']:.1f} % of a core"),
         ("CPU of the server with the page open", f"{shares['server']:.1f} % of a core"),
-        ("WebSocket messages a minute", f"{socket['messages'] / minutes:.1f} ({_kb(socket['bytes'] / minutes)})"),
+        ("WebSocket messages a minute", f"{socket['messages'] / minutes:.1f} ({_kb(socket['told'] / minutes)})"),
         ("requests a minute", f"{asked / minutes:.1f}"),
     ]
 

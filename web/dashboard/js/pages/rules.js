@@ -21,6 +21,7 @@ export function show(root, _params, signal) {
 class RulesPage {
   #rules = [];
   #open = null;
+  #asked = null;
 
   constructor(root, signal) {
     this.signal = signal;
@@ -52,8 +53,10 @@ class RulesPage {
   update(params) {
     const id = params.get("id") ?? null;
     this.body.classList.toggle("open", id !== null);
-    if (id === this.#open && id !== "new") return;
+    const asked = params.toString();
+    if (id === this.#open && (id !== "new" || asked === this.#asked)) return; // what is being written stays
     this.#open = id;
+    this.#asked = asked;
     this.#mark();
     if (id === null) return fill(this.pane, h("p", { class: "quiet" }, this.#rules.length ? "Choose a rule to change it, or make a new one." : "A new rule is written here."));
     const rule = id === "new" ? draft(params) : this.#rules.find((each) => String(each.id) === id);
