@@ -11,7 +11,7 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import redis
 from redis._parsers.hiredis import _HiredisParser
@@ -24,6 +24,7 @@ from engine.errors import DependencyTrouble, SettingsError
 DEPENDENCY = "redis"
 TIMEOUT = 5.0
 PROTOCOL = 3
+TLS_SENTINEL = "rediss+sentinel"
 REDIS_FLOOR, VALKEY_FLOOR = (7, 0), (7, 2)
 
 
@@ -56,6 +57,8 @@ def trouble() -> Iterator[None]:
 def connect(url: str, *, connections: int = 64, patience: float = 0.0) -> "redis.Redis":
     """A client of `url`: redis://, rediss://, unix:// or redis+sentinel://[:password@]host:port,host:port/name[/db].
 
+    Options stand in the query as redis-py names them, such as `rediss://host/0?ssl_ca_certs=/path/ca.pem`. With rediss+sentinel:// both the
+    sentinels and the master speak TLS; `?sentinel_password=` is for the sentinels, where they want one.
     A call waits at most TIMEOUT + `patience` seconds (`patience`: how long a blocking read stays at the server), and as long
     for one of `connections`. Raises SettingsError for what is not such a URL.
     """
@@ -87,10 +90,20 @@ def _through_sentinel(url: str, options: dict[str, Any]) -> "redis.Redis":
     name, _, db = parts.path.strip("/").partition("/")
     if not hosts or not name or not (db or "0").isdigit():
         raise SettingsError("REDIS_URL: a Sentinel URL looks like redis+sentinel://host:26379,host:26379/name/0")
-    ask = {"socket_timeout": TIMEOUT, "protocol": PROTOCOL, "retry": Retry(NoBackoff(), 0)}
+    query = dict(parse_qsl(parts.query))
+    secure = (
+        {key: value for key, value in query.items() if key.startswith("ssl_")} if parts.scheme == TLS_SENTINEL else {}
+    )
+    ask: dict[str, Any] = {"socket_timeout": TIMEOUT, "protocol": PROTOCOL, "retry": Retry(NoBackoff(), 0)}
+    ask |= {"ssl": parts.scheme == TLS_SENTINEL, "password": query.get("sentinel_password"), **secure}
     sentinels = [(host, int(port or 26379)) for host, port in hosts]
     sentinel: Any = Sentinel(sentinels, sentinel_kwargs=ask)  # type: ignore[no-untyped-call]  # redis-py: no types here
-    extra: dict[str, Any] = {"db": int(db or 0), "ssl": parts.scheme == "rediss+sentinel", "socket_keepalive": True}
+    extra: dict[str, Any] = {
+        "db": int(db or 0),
+        "ssl": parts.scheme == TLS_SENTINEL,
+        "socket_keepalive": True,
+        **secure,
+    }
     credentials = parts.netloc.rpartition("@")[0]
     if credentials:
         username, _, password = credentials.rpartition(":")
