@@ -55,7 +55,7 @@ def model(quick: bool) -> Figures:
 
 def doors(quick: bool) -> Figures:
     """(e)."""
-    seconds = 2.0 if quick else 8.0
+    seconds = 2.0 if quick else 5.0
     runs = rounds({"bare": partial(webhook.bare, seconds), "ours": partial(webhook.ours, seconds)}, 1 if quick else 5)
     return {"runs": runs, "ratios": ratios(runs, "bare")}
 
@@ -77,7 +77,7 @@ def growth(quick: bool) -> Figures:
 
 def fans(quick: bool) -> Figures:
     """(i)."""
-    return {"clients": [fanout.run(count, 4.0 if quick else 15.0) for count in (1, 100, 1_000)]}
+    return {"clients": [fanout.run(count, 4.0 if quick else 10.0) for count in (1, 100, 1_000)]}
 
 
 def two_workers(quick: bool) -> Figures:
