@@ -24,6 +24,7 @@ DATA = Path("data")
 WHOLE = re.compile(r"-?[0-9]{1,18}")
 PASSWORD = re.compile(r"//[^/@\s]*@")
 MOST_SOURCES = 100
+MOST_OF_A_FILE = 1 << 20
 TRUE, FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 
 
@@ -120,6 +121,13 @@ def _signing_secrets(text: str) -> tuple[str, ...]:
     return _words(text)
 
 
+def _line(text: str) -> str:
+    """What goes into a header, or is looked for in one: a line break in it would begin another header."""
+    if not text.isprintable():
+        raise ValueError("must be one line without control characters")
+    return text
+
+
 def _token(text: str) -> str:
     """What a header can carry: a token with a blank or an umlaut in it could never be shown."""
     if not text.isascii() or not text.isprintable() or " " in text:
@@ -175,7 +183,7 @@ class Settings:
     )
     data_dir: Path = setting(DATA, Path, "the embedded stores' data; locked while in use")  # noqa: RUF009  (a Path is immutable)
     fakemail_api_url: str | None = setting(None, _url("http", "https"), "the mailbox service; none: our own simulator")
-    fakemail_api_token: str | None = setting(None, str, "the bearer token of our calls to it", secret=True)
+    fakemail_api_token: str | None = setting(None, _line, "the bearer token of our calls to it", secret=True)
     fakemail_sources: tuple[SourceSetting, ...] = setting(
         (), _sources, "further accounts: name → url, token, webhook_secret; JSON, or a JSON file", secret=True
     )
@@ -202,8 +210,8 @@ class Settings:
     webhook_secret: tuple[str, ...] = setting(
         (), _signing_secrets, "webhooks must bear a signature by one of these", secret=True
     )
-    api_token: str | None = setting(None, str, "full access", secret=True)
-    api_token_readonly: str | None = setting(None, str, "access that changes nothing", secret=True)
+    api_token: str | None = setting(None, _line, "full access", secret=True)
+    api_token_readonly: str | None = setting(None, _line, "access that changes nothing", secret=True)
     metrics_token: str | None = setting(None, _token, "/metrics needs this or another token", secret=True)
     session_s: int = setting(43_200, _int(1, 31_536_000), "how long a browser's session lasts")
     allow_anonymous: bool = setting(False, _bool, "listen beyond loopback without a token")
@@ -363,6 +371,10 @@ def _lookup(name: str, environ: Mapping[str, str]) -> str | None:
     if not path:
         return None
     try:
-        return Path(path).read_text(encoding="utf-8").strip() or None
+        with Path(path).open("rb") as file:
+            content = file.read(MOST_OF_A_FILE + 1)
+        if len(content) > MOST_OF_A_FILE:
+            raise SettingsError(f"{name}_FILE: {path} has more than {MOST_OF_A_FILE} bytes")
+        return content.decode().strip() or None
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{name}_FILE: {path} cannot be read ({error.__class__.__name__})") from None

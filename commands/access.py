@@ -48,6 +48,23 @@ def simulator_access(host: str, settings: Settings) -> Access | None:
     return None
 
 
+def doors_opened(before: Settings, after: Settings) -> str:
+    """What guards a door now and would do so no more: a secret's file may be empty for the moment in which it is written anew."""
+    lost = [
+        name.upper()
+        for name in ("api_token", "metrics_token", "webhook_secret")
+        if getattr(before, name) and not getattr(after, name)
+    ]
+    signed = {each.name for each in after.fakemail_sources if each.webhook_secret}
+    named = {each.name for each in after.fakemail_sources}
+    lost += [
+        f"the webhook_secret of source {each.name}"
+        for each in before.fakemail_sources
+        if each.webhook_secret and each.name in named - signed
+    ]
+    return f"{', '.join(lost)} {'is' if len(lost) == 1 else 'are'}" if lost else ""
+
+
 def warn_if_open(settings: Settings) -> None:
     """Loudly, what a stranger could do."""
     open_ones = [name for name, (_, secrets) in credentials(settings).items() if not secrets]

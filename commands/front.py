@@ -29,7 +29,7 @@ from actors.pruning import Pruning
 from actors.subscriber import Subscriber
 from actors.tasks import Job, TaskRunner
 from actors.undertaker import Undertaker
-from commands.access import access_of, warn_if_open
+from commands.access import access_of, doors_opened, warn_if_open
 from commands.accounts import accounts, credentials
 from commands.prune import keep_of
 from commands.stores import Stores
@@ -226,6 +226,9 @@ class Front:
             settings = Settings.from_env()
         except SettingsError as error:
             log.error("the secrets stay as they are: %s", error)  # noqa: TRY400  (the line says all)
+            return
+        if opened := doors_opened(self.settings, settings):
+            log.error("the secrets stay as they are: %s set no more; to go on without, restart", opened)
             return
         followed = [(each.name, each.url) for each in self.settings.fakemail_sources]
         self.settings = replace(self.settings, **{name: getattr(settings, name) for name in RELOADED})

@@ -195,6 +195,18 @@ def test_an_empty_file_counts_as_unset(tmp_path):
     assert Settings.from_env({"API_TOKEN_FILE": str(tmp_path / "token")}).api_token is None
 
 
+def test_a_token_of_two_lines_is_refused_since_it_would_be_two_headers(tmp_path):
+    (tmp_path / "token").write_text("one\r\nX-Other: two\n")
+    for name in ("API_TOKEN", "API_TOKEN_READONLY", "FAKEMAIL_API_TOKEN", "METRICS_TOKEN"):
+        told = refusal(**{f"{name}_FILE": str(tmp_path / "token")})
+        assert told.startswith(f"{name} must be")
+        assert "two" not in told
+
+
+def test_a_file_without_end_is_not_read_to_it():
+    assert refusal(API_TOKEN_FILE="/dev/zero") == "API_TOKEN_FILE: /dev/zero has more than 1048576 bytes"
+
+
 def test_a_file_that_cannot_be_read_is_named(tmp_path):
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
     missing = refusal(API_TOKEN_FILE=str(tmp_path / "none"))
