@@ -172,7 +172,7 @@ def _pictures(page: Page, out: Path) -> None:
             ("models", "Versions"),
             ("subscriptions", "process"),
         ):
-            page.go(route)
+            page.go("dead?reason=gone" if route == "dead" else route)
             page.sees(what, "main")
             if route in {"dead", "review", "rules"}:
                 page.press("j")

@@ -40,6 +40,7 @@ def test_lost_mail_is_replayed_one_and_then_the_rest_by_their_cause(losing: Serv
     page.until(f"return document.querySelectorAll('[data-letter]').length === {LOST}")
     page.press("j")
     page.sees("FakeMail has answered 404", ".letter .error")
+    page.sees("Asked for until it was clear", ".letter")
     opened = page.text(".letter .facts a")
     page.click(".letter .button.solid", "Replay")
     page.sees("on its way again", ".toasts")

@@ -143,7 +143,7 @@ class DeadPage {
       h("header", null, h("h2", null, REASONS[letter.reason] ?? letter.reason), !dead && chip(letter.state), h("span", { class: "end" }, button("Close", () => change({ id: "" }), "plain small"))),
       h("p", { class: "error mono" }, letter.error),
       facts([["Email", h("a", { class: "mono", href: path("emails", { id: letter.email_id, source: letter.source }) }, letter.email_id)], ["Subject", letter.subject], ["From", letter.sender], ["First seen", exact(letter.first_seen)], ["Died", exact(letter.dead_at)]]),
-      h("h3", null, letter.tries.length ? counted(letter.tries.length, "attempt") : "No attempts: it was refused at once"),
+      h("h3", null, triesWords(letter)),
       h("ol", { class: "tries" }, letter.tries.map((tried) => h("li", null, h("b", null, `${tried.attempt}`), h("time", { title: exact(tried.at) }, when(tried.at)), h("span", null, tried.error), tried.processor_id && h("small", { class: "quiet mono" }, tried.processor_id)))),
       letter.body && h("pre", { class: "body", tabindex: "0", "aria-label": "Text of the email" }, letter.body),
       dead && h("div", { class: "actions" }, button("Replay", () => this.#replayOne(letter.id), "solid"), button("Discard", () => this.#discard(letter), "danger")));
@@ -183,4 +183,11 @@ class DeadPage {
     change({ id: next.id }, { replace: true });
     return true;
   }
+}
+
+/** What the list of attempts is called, and why it may be empty. */
+function triesWords({ tries, attempts, reason }) {
+  if (tries.length) return counted(tries.length, "attempt");
+  if (reason === "gone") return "Asked for until it was clear that it is gone";
+  return attempts > 1 ? `${counted(attempts, "attempt")}, no longer kept` : "No attempts: it was refused at once";
 }
