@@ -21,7 +21,8 @@ COLUMNS = (
     "email_id", "source", "classification", "confidence", "decided_by", "model_version", "below_threshold", "runner_up",
     "processed_at", "processor_id", "processing_time_ms", "queued_ms", "total_ms", "truncated", "sender", "subject",
 )  # fmt: skip
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # the last four: full-width
+BLANKS = " \v\f\xa0\u200b\u2028\u2029\u3000\ufeff"
 FILTERS = ("q", "classification", "source", "sender", "since", "until")
 
 
@@ -118,7 +119,7 @@ def _cell(value: Any) -> Any:
     """What a spreadsheet would take for a formula is marked as text: a subject is a stranger's."""
     if not isinstance(value, str):
         return value
-    return f"'{value}" if value.lstrip(" ").startswith(FORMULA) else value
+    return f"'{value}" if value.lstrip(BLANKS).startswith(FORMULA) else value
 
 
 def _opened(path: Path) -> TextIO:

@@ -47,7 +47,9 @@ def test_all_pages_are_walked_up_to_the_limit(server, capsys, monkeypatch):
     assert [parse_qs(asked.query).get("cursor") for asked in server.asked] == [None, ["more"]]
 
 
-@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "  ="])
+@pytest.mark.parametrize(
+    "start", ["=", "+", "-", "@", "\t", "\r", "  =", "\uff1d", "\uff20", "\xa0=", "\ufeff=", "\v="]
+)
 def test_a_subject_is_no_formula(server, tmp_path, start, capsys):
     evil = f'{start}HYPERLINK("http://evil.example"),"x"\n2'
     server.answers["GET", "/results"] = (200, {"items": [item(1, subject=evil)], "next_cursor": None})
