@@ -26,7 +26,16 @@ FORBIDDEN = "return document.querySelectorAll('main script, main img, main svg:n
 def attacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server full of such texts, all of them to be reviewed: a rule says otherwise than the model."""
     server = Server(tmp_path_factory.mktemp("attacked"))
-    server.start()
+    try:
+        server.start()
+        attack(server)
+        yield server
+    finally:
+        server.stop()
+
+
+def attack(server: Server) -> None:
+    """Send it all of that."""
     said = {server.ask("POST", "/classify", {"subject": text, "body": text})["classification"] for text in HOSTILE}
     other = next(name for name in ("intro", "meeting", "promotion", "unknown") if name not in said)
     for text in SCRIPTS:
@@ -40,8 +49,6 @@ def attacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server.send("An id that no mailbox can hold", id="<img src=x onerror=alert(2)>" * 30)
     server.ask("POST", "/subscriptions", {"url": "http://127.0.0.1:9/%3Cscript%3E?<b>", "description": HOSTILE[0]})
     wait_for(lambda: server.ask("GET", "/audit")["dead"] == 1, "the dead letter", 60)
-    yield server
-    server.stop()
 
 
 @pytest.fixture

@@ -15,9 +15,11 @@ LOST = 4
 def losing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server that is soon sure that FakeMail has lost an email."""
     server = Server(tmp_path_factory.mktemp("losing"), GONE_AFTER_S="1")
-    server.start()
-    yield server
-    server.stop()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
 
 
 def test_lost_mail_is_replayed_one_and_then_the_rest_by_their_cause(losing: Server, browser: Page) -> None:

@@ -44,9 +44,11 @@ WAITS_NO_MORE = "return document.querySelector('main [aria-busy]') === null"
 def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server that has never seen an email."""
     server = Server(tmp_path_factory.mktemp("fresh"))
-    server.start()
-    yield server
-    server.stop()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
 
 
 @pytest.fixture
