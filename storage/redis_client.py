@@ -25,6 +25,11 @@ DEPENDENCY = "redis"
 TIMEOUT = 5.0
 PROTOCOL = 3
 TLS_SENTINEL = "rediss+sentinel"
+SENTINEL_CLIENT = re.compile(r"<redis\.client\.Redis\(.*?host=([^,]*),port=(\d+).*?\)>\)>\)> - ")
+"""How redis-py describes, at a length of a thousand characters, a sentinel that does not answer."""
+
+SENTINEL_CONNECTIONS = 2_000
+"""A Sentinel's pool raises where others wait for a place (at 100 by default): more than ever ask at once."""
 REDIS_FLOOR, VALKEY_FLOOR = (7, 0), (7, 2)
 
 
@@ -51,7 +56,8 @@ def trouble() -> Iterator[None]:
     try:
         yield
     except (redis.RedisError, OSError) as error:
-        raise DependencyTrouble(f"Redis: {str(error) or type(error).__name__}", dependency=DEPENDENCY) from error
+        told = SENTINEL_CLIENT.sub(r"\1:\2: ", str(error))
+        raise DependencyTrouble(f"Redis: {told or type(error).__name__}", dependency=DEPENDENCY) from error
 
 
 def connect(url: str, *, connections: int = 64, patience: float = 0.0) -> "redis.Redis":
@@ -95,6 +101,7 @@ def _through_sentinel(url: str, options: dict[str, Any]) -> "redis.Redis":
         {key: value for key, value in query.items() if key.startswith("ssl_")} if parts.scheme == TLS_SENTINEL else {}
     )
     ask: dict[str, Any] = {"socket_timeout": TIMEOUT, "protocol": PROTOCOL, "retry": Retry(NoBackoff(), 0)}
+    ask |= {"max_connections": SENTINEL_CONNECTIONS}
     ask |= {"ssl": parts.scheme == TLS_SENTINEL, "password": query.get("sentinel_password"), **secure}
     sentinels = [(host, int(port or 26379)) for host, port in hosts]
     sentinel: Any = Sentinel(sentinels, sentinel_kwargs=ask)  # type: ignore[no-untyped-call]  # redis-py: no types here
@@ -104,6 +111,7 @@ def _through_sentinel(url: str, options: dict[str, Any]) -> "redis.Redis":
         "socket_keepalive": True,
         **secure,
     }
+    extra["max_connections"] = SENTINEL_CONNECTIONS
     credentials = parts.netloc.rpartition("@")[0]
     if credentials:
         username, _, password = credentials.rpartition(":")
