@@ -137,7 +137,7 @@ class Lister(MailboxActor):
         elif now >= self.look_at:
             self.look_at = float("inf")
             look = Look("notification", time.time(), history_id=self.announced)
-            self._expect(self.announced, self._follow(look, self.follower.look))
+            self._look_again(self._follow(look, self.follower.look))
 
     def _poll(self, now: float) -> None:
         if not self.subscribed:
@@ -196,11 +196,14 @@ class Lister(MailboxActor):
         self.breathe()
 
     def _expect(self, history_id: int, source: SourceState) -> None:
-        """Announced but not listed yet: look again soon, a few times; then the polls will find it."""
-        if history_id > self.announced:
-            self.announced, self.tries = history_id, 0
+        """A notification is a new reason to look again, however often that was done for earlier ones."""
+        self.announced, self.tries = max(self.announced, history_id), 0
+        self._look_again(source)
+
+    def _look_again(self, source: SourceState) -> None:
+        """Announced but not listed yet: look again soon, a few times; then it is forgotten, and the polls will find it."""
         if self.announced > source.cursor and self.tries < ANNOUNCED_TRIES:
             self.tries += 1
             self.look_at = time.monotonic() + backoff(self.tries, base=0.1, cap=10.0)
-        else:
-            self.look_at = float("inf")
+        else:  # an id that never comes (a stranger's, or one from before a reset) must not hide the next ones
+            self.announced, self.look_at = 0, float("inf")

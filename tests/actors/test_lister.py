@@ -99,6 +99,21 @@ def test_what_was_announced_but_is_not_listed_yet_is_looked_for_again(start, acc
     eventually(lambda: listed(books) == 1)
 
 
+def test_an_announcement_of_what_never_comes_does_not_hide_later_ones(start, account, books, mailboxes, monkeypatch):
+    monkeypatch.setattr("actors.lister.ANNOUNCED_TRIES", 4)
+    start()
+    eventually(lambda: account.listings)
+    before = len(account.listings)
+    notify(mailboxes, 2**63 - 1)
+    eventually(lambda: len(account.listings) == before + 5)
+    account.receive("late")
+    account.hidden.add("late")
+    notify(mailboxes, 1)
+    eventually(lambda: mailboxes.depths(look_mailbox("main"))["normal"].messages == 0)
+    account.hidden.clear()
+    eventually(lambda: listed(books) == 1)
+
+
 def test_mail_found_by_a_poll_without_its_notification_makes_it_subscribe_again(start, account, books):
     start(poll_interval=0.1)
     eventually(lambda: account.subscriptions == 1 and len(account.listings) >= 2)  # the start is no poll
