@@ -16,6 +16,7 @@ import orjson
 
 from actors.events import message, timestamp
 from actors.metrics import DELIVERED, DISABLED, STATES
+from actors.posting import LONGEST_WAIT_S as LONGEST_RETRY_AFTER_S
 from actors.posting import Posted, Poster
 from engine.actor import ServiceActor
 from engine.errors import DependencyTrouble, StaleError
@@ -35,6 +36,9 @@ HELD_AT_MOST, HELD_S = 50, 0.5
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 300.0
 DISABLE_AFTER_S, DISABLE_AFTER_TRIES = 86_400.0, 20
 """A subscriber that failed for so long and so often in a row is given up."""
+
+GOOD_S = 60.0
+"""A trouble after so long without one begins its back-off anew."""
 
 NEWS_S = 0.5
 LOOK_AGAIN_S = 1.0
@@ -115,6 +119,7 @@ class Subscriber(ServiceActor):
         """Deliver for as long as it is ours; trouble of a store is waited out, what was not foreseen is logged and tried again."""
         troubles = 0
         while True:
+            began = time.monotonic()
             try:
                 Course(self, subscription_id).run()
             except StaleError:
@@ -123,7 +128,7 @@ class Subscriber(ServiceActor):
                 log.info("subscription %d waits for %s: %s", subscription_id, trouble.dependency, trouble)
             except Exception:
                 log.exception("subscription %d", subscription_id)
-            troubles += 1
+            troubles = 1 if time.monotonic() - began > GOOD_S else troubles + 1
             gevent.sleep(backoff(troubles, base=0.2, cap=10.0))
 
 
@@ -201,7 +206,9 @@ class Course:
 
     def _wait(self) -> None:
         """Until the next try is due; somebody may ask for it sooner."""
-        while (pause := (self.state.next_attempt_at or 0.0) - time.time()) > 0:
+        while (
+            0 < (pause := (self.state.next_attempt_at or 0.0) - time.time()) <= LONGEST_RETRY_AFTER_S
+        ):  # beyond: the clock went back
             gevent.sleep(min(pause, LOOK_AGAIN_S))
             found = self.store.get(self.state.id)
             if found is None or found.state != "active" or found.position != self.state.position:

@@ -94,19 +94,23 @@ class Tasks:
 def advance(task_id: int, runner: str, step: Step) -> None:
     """Write a step inside a transaction of Database.write; StaleError, so that nothing is written, when it is not ours."""
     rows = execute(
-        f"SELECT counts FROM task WHERE id = ? AND state = 'running' AND runner = ? {for_update()}",  # noqa: S608  (a clause of ours)
+        f"SELECT counts, done FROM task WHERE id = ? AND state = 'running' AND runner = ? {for_update()}",  # noqa: S608  (a clause of ours)
         [task_id, runner],
     )
     if not rows:
         raise StaleError(f"task {task_id} is not this runner's any more")
-    counts = msgspec.json.decode(rows[0][0], type=dict[str, int])
+    before, done = rows[0]
+    counts = msgspec.json.decode(before, type=dict[str, int])
+    got_on = (
+        bool(step.counts) or (step.done or 0) > done
+    )  # knowing its total only, it may still die of its first step each time
     for name, count in step.counts.items():
         counts[name] = counts.get(name, 0) + count
     position = None if step.position is None else encode_json(step.position).decode()
     execute(
         "UPDATE task SET done = COALESCE(?, done), total = COALESCE(?, total), position = COALESCE(?, position), "
-        "counts = ?, starts = 0, updated_at = ? WHERE id = ?",
-        [step.done, step.total, position, encode_json(counts).decode(), time.time(), task_id],
+        "counts = ?, starts = CASE WHEN ? THEN 0 ELSE starts END, updated_at = ? WHERE id = ?",
+        [step.done, step.total, position, encode_json(counts).decode(), got_on, time.time(), task_id],
     )
 
 

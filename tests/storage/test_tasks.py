@@ -70,8 +70,10 @@ def test_a_step_that_is_refused_undoes_the_work_of_its_transaction(tasks, db):
 
 def test_starts_are_counted_until_it_gets_on(tasks):
     made = tasks.create("resync", {})
-    assert [tasks.claim(made.id, "me").starts for _ in range(3)] == [1, 2, 3]
-    tasks.advance(made.id, "me", Step())
+    assert [tasks.claim(made.id, "me").starts for _ in range(2)] == [1, 2]
+    tasks.advance(made.id, "me", Step(done=0, total=7))
+    assert tasks.claim(made.id, "me").starts == 3
+    tasks.advance(made.id, "me", Step(done=1))
     assert tasks.get(made.id).starts == 0
 
 
