@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields
 from dataclasses import field as dataclass_field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from engine.errors import SettingsError
 from settings_sources import MAIN, SourceSetting, parse_sources
@@ -315,7 +315,7 @@ class Settings:
             value = getattr(self, each.name)
             if each.metadata["variable"].secret and value:
                 texts = _texts(value)
-                found += [urlsplit(text).password or "" if "://" in text else text for text in texts]
+                found += [word for text in texts for word in (_passwords(text) if "://" in text else [text])]
         return [text for text in found if text]
 
     @property
@@ -332,6 +332,12 @@ class Settings:
             came = "environment" if environ.get(name) else "file" if environ.get(f"{name}_FILE") else "default"
             rows.append((name, _shown(value, secret=each.metadata["variable"].secret), came))
         return rows
+
+
+def _passwords(url: str) -> list[str]:
+    """Before the @, and in the query: `?password=`, `?sentinel_password=`, `?sslpassword=`."""
+    parts = urlsplit(url)
+    return [parts.password or "", *(value for name, value in parse_qsl(parts.query) if name.endswith("password"))]
 
 
 def without_password(text: str) -> str:

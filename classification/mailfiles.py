@@ -26,7 +26,7 @@ def iter_messages(path: Path) -> Iterator[bytes]:
     for entry in sorted(path.iterdir()):
         if entry.name.startswith("."):
             continue
-        if entry.is_dir():
+        if _is_folder(entry):
             yield from iter_messages(entry)
         elif entry.is_file() and _looks_like_mail(entry):
             yield from _read_file(entry)
@@ -40,8 +40,13 @@ def _maildir(path: Path) -> Iterator[bytes]:
                     yield source.read(MAX_MESSAGE)
     for entry in sorted(path.iterdir()):
         # Maildir++ keeps its sub-folders beside cur and new, with a leading dot.
-        if entry.is_dir() and entry.name not in {"cur", "new", "tmp"}:
+        if _is_folder(entry) and entry.name not in {"cur", "new", "tmp"}:
             yield from iter_messages(entry)
+
+
+def _is_folder(entry: Path) -> bool:
+    """Links to folders are not followed: they may lead round in a circle."""
+    return entry.is_dir() and not entry.is_symlink()
 
 
 def _looks_like_mail(path: Path) -> bool:

@@ -312,6 +312,11 @@ def test_describing_says_where_each_value_came_from_and_masks_secrets(tmp_path):
     assert "hunter" not in repr(rows)
 
 
+def test_passwords_of_urls_are_secrets_wherever_they_stand():
+    environ = {"REDIS_URL": "redis+sentinel://:one@s1/ours/0?sentinel_password=two", "API_TOKEN": "three"}
+    assert set(Settings.from_env(environ).secrets()) == {"one", "two", "three"}
+
+
 def test_every_variable_has_a_help_text_and_secrets_are_marked():
     variables: dict[str, Variable] = {each.name: each.metadata["variable"] for each in dataclasses.fields(Settings)}
     assert all(variable.help for variable in variables.values())

@@ -53,6 +53,12 @@ def test_a_folder_is_read_with_its_folders_and_mboxes_and_without_other_files(tm
     assert subjects(tmp_path) == [b"Subject: one", b"Subject: two"]
 
 
+def test_links_that_lead_round_in_a_circle_are_not_followed(tmp_path):
+    (tmp_path / "one.eml").write_bytes(ONE)
+    (tmp_path / "again").symlink_to(tmp_path)
+    assert subjects(tmp_path) == [b"Subject: one"]
+
+
 def test_one_message_is_read(tmp_path):
     (tmp_path / "a.eml").write_bytes(b"From x y\n" + ONE)
     (raw,) = iter_messages(tmp_path / "a.eml")
