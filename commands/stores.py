@@ -83,7 +83,7 @@ class Patience:
         self.waits.clear()
         self.waits[trouble.dependency] = str(trouble)
         if failures in (1, 10) or failures % 60 == 0:
-            log.warning("waiting for the %s: %s", trouble.dependency, trouble)
+            log.warning("waiting for %s: %s", trouble.dependency, trouble)
 
 
 def open_stores(settings: Settings, redis_url: str, process: str, patience: Patience) -> Stores:

@@ -68,7 +68,7 @@ class WaitingRoom:
     @property
     def reason(self) -> str:
         """What is waited for, in a line."""
-        return "; ".join(f"waiting for the {name}: {why}" for name, why in self.waits.items()) or "it is starting"
+        return "; ".join(f"waiting for {name}: {why}" for name, why in self.waits.items()) or "it is starting"
 
     def _answer(self, environ: Environ) -> tuple[int, bytes, str, list[tuple[str, str]]]:
         path = environ["PATH_INFO"].rstrip("/")

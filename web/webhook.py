@@ -113,7 +113,7 @@ def read_history_id(raw: bytes) -> int:
         raise Problem(400, 'the body must be {"history_id": a whole number}')
     history_id = value["history_id"]
     if type(history_id) is not int or not 0 <= history_id <= MAX_HISTORY_ID:
-        raise Problem(400, "history_id must be a whole number, not negative")
+        raise Problem(400, f"history_id must be a whole number from 0 to {MAX_HISTORY_ID}")
     return history_id
 
 

@@ -41,7 +41,7 @@ def test_it_lives_and_is_not_ready(room, waits):
     client = WsgiClient(room)
     assert client.get("/health/live").json == {"status": "alive"}
     ready = client.get("/health/ready")
-    assert (ready.status, ready.json["reason"]) == (503, "waiting for the database: locked")
+    assert (ready.status, ready.json["reason"]) == (503, "waiting for database: locked")
 
 
 def test_nothing_else_is_told_to_anybody(room, waits):
