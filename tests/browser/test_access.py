@@ -142,6 +142,14 @@ def test_signing_out_on_the_page_leads_to_the_login_and_that_back_to_the_same_pl
     assert visitor.faults() == []
 
 
+def test_a_link_to_a_place_is_followed_after_signing_in(visitor: Page) -> None:
+    visitor.driver.get("about:blank")
+    visitor.driver.get(f"{visitor.base}/#/dead?reason=gone")
+    sign_in(visitor, FULL)
+    assert visitor.js("return location.hash") == "#/dead?reason=gone"
+    visitor.sees("No dead letters", "main")
+
+
 def test_an_open_page_says_that_it_was_signed_out_elsewhere_and_goes_on_after_signing_in(
     visitor: Page, guarded: Server
 ) -> None:

@@ -59,6 +59,11 @@ def test_one_email_shows_its_text_its_result_and_its_way(page: Page, server: Ser
     page.sees("ida@example.com", ".detail")
     page.sees("Its way", ".detail")
     assert page.js("return document.querySelectorAll('.way li').length") >= 4
+    ends = page.js(
+        "return [...document.querySelectorAll('.way-bar i')].map(({ style }) => Math.round(1e6 * (Number(style.getPropertyValue('--from')) + Number(style.getPropertyValue('--share')))))"
+    )
+    assert ends == sorted(ends), "each stage ends where it was reached"
+    assert ends[-1] == 1_000_000
 
 
 def test_why_marks_the_evidence_in_the_text(page: Page, server: Server) -> None:
@@ -77,6 +82,27 @@ def test_why_marks_the_evidence_in_the_text(page: Page, server: Server) -> None:
     )  # whole words, the emoji before them notwithstanding
     page.click("[data-why]")
     page.until("return document.querySelectorAll('pre.body mark').length === 0")
+
+
+def test_the_focus_stays_on_why_when_the_email_is_drawn_anew(page: Page, server: Server) -> None:
+    email_id = server.send("Lunch by keys")
+    server.processed(email_id)
+    page.open(f"emails?id={email_id}&source=main")
+    page.until("const why = document.querySelector('[data-why]'); why.focus(); return document.activeElement === why")
+    page.press("Enter")
+    page.until("return document.querySelectorAll('.why li').length > 0")
+    assert page.js("return document.activeElement.dataset.why !== undefined")
+
+
+def test_what_came_while_the_tab_was_hidden_stands_there_when_it_is_seen_again(page: Page, server: Server) -> None:
+    page.open("emails")
+    page.until("return document.querySelectorAll('.row').length > 0")
+    page.js("Object.defineProperty(document, 'visibilityState', { value: 'hidden', configurable: true })")
+    email_id = server.send("While you were away")
+    server.processed(email_id)
+    page.until("return import('/static/js/live.js').then(({ live }) => live.lastSeq !== null)")
+    page.js("delete document.visibilityState; document.dispatchEvent(new Event('visibilitychange'))")
+    page.until(f"return document.querySelector('.row[data-id=\"{email_id}\"]') !== null", "the email")
 
 
 def test_a_correction_takes_one_click_and_its_undo_another(page: Page, server: Server) -> None:

@@ -109,6 +109,37 @@ def test_keys_label_one_after_the_other_skip_and_undo(page: Page, server: Server
     page.sees("to look at", ".head")
 
 
+def in_review(server: Server) -> set[str]:
+    return {item["result"]["email_id"] for item in server.ask("GET", "/review?limit=50")["items"]}
+
+
+RESYNC = "import('/static/js/live.js').then(({ live }) => live.dispatchEvent(new Event('resync')))"
+
+
+def test_after_a_resync_an_answer_and_its_undo_hit_the_email_that_is_shown(
+    page: Page, server: Server, unsure: list[dict[str, Any]]
+) -> None:
+    ids = [item["result"]["email_id"] for item in unsure]
+    opened = "return document.querySelector('.queue [aria-current]')?.dataset.review"
+    page.open("review")
+    page.until(f"{opened} === '{ids[0]}'")
+    page.press("j")
+    page.until(f"{opened} === '{ids[1]}'")
+    server.ask("POST", f"/emails/{ids[0]}/label", {"classification": "promotion"})
+    wait_for(lambda: ids[0] not in in_review(server), "a queue without it")
+    page.js(RESYNC)
+    page.until(f"return document.querySelector('.queue [data-review=\"{ids[0]}\"]') === null", "the list anew")
+    page.until(f"{opened} === '{ids[1]}'")
+    page.press("1")
+    wait_for(lambda: result_of(server, ids[1])["decided_by"] == "person", "the label")
+    server.ask("DELETE", f"/emails/{ids[0]}/label")
+    wait_for(lambda: ids[0] in in_review(server), "a queue with it")
+    page.js(RESYNC)
+    page.until(f"return document.querySelector('.queue [data-review=\"{ids[0]}\"]') !== null", "the list anew")
+    page.press("z")
+    wait_for(lambda: result_of(server, ids[1])["decided_by"] == "model", "the undo")
+
+
 def test_a_label_from_elsewhere_is_seen_in_the_queue(page: Page, server: Server, unsure: list[dict[str, Any]]) -> None:
     email_id = unsure[1]["result"]["email_id"]
     page.open("review")

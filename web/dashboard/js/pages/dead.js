@@ -10,7 +10,7 @@ import { keys } from "../keys.js";
 import { live } from "../live.js";
 import { ask, attempt, button, chip, emptyState, facts, failed, loading, toast } from "../parts.js";
 import { change, path } from "../route.js";
-import { REASONS } from "../shapes.js";
+import { REASONS, keyOf } from "../shapes.js";
 
 const PAGE = 50;
 
@@ -24,6 +24,7 @@ class DeadPage {
   #items = [];
   #cursor = null;
   #timer = 0;
+  #generation = 0;
   #reason = null;
   #open = null;
 
@@ -37,7 +38,8 @@ class DeadPage {
     this.body = h("div", { class: "split" }, this.table, this.pane);
     fill(root, h("div", { class: "head" }, h("h1", null, "Dead letters"), h("p", { class: "lead" }, "Emails that failed for good. Each keeps what is known of it; a replay sends it through the whole way again.")), this.groups, this.body);
     const soon = ({ detail }) => {
-      if (detail.event !== "dead" || this.#timer) return;
+      const again = detail.event === "process" && this.#items.some((item) => keyOf(item) === keyOf(detail.data)); // replayed elsewhere
+      if ((detail.event !== "dead" && !again) || this.#timer) return;
       this.#timer = setTimeout(() => ((this.#timer = 0), this.#load()), 1000);
     };
     live.addEventListener("event", soon, { signal });
@@ -61,13 +63,15 @@ class DeadPage {
   }
 
   async #load() {
+    const generation = (this.#generation += 1);
     try {
       const [groups, letters] = await Promise.all([get("/dead-letters/groups", { signal: this.signal }), get(this.#query(), { signal: this.signal })]);
+      if (generation !== this.#generation) return;
       this.#items = letters.items;
       this.#cursor = letters.next_cursor;
       this.#draw(groups.items);
     } catch (error) {
-      if (!this.signal.aborted) fill(this.groups, failed(error, () => this.#load()));
+      if (generation === this.#generation && !this.signal.aborted) fill(this.groups, failed(error, () => this.#load()));
     }
   }
 
@@ -85,7 +89,7 @@ class DeadPage {
     this.body.hidden = false;
     update(this.groups, groups.map((group) => this.#group(group)));
     fill(this.table,
-      h("header", null, h("h2", null, this.#reason ? REASONS[this.#reason] : `All ${count(total)}`), this.#reason && h("a", { href: path("dead") }, "Show all"), h("span", { class: "end" }, button(this.#reason ? "Replay these" : "Replay all", () => this.#replayMany({ reason: this.#reason || undefined }), "small"))),
+      h("header", null, h("h2", null, this.#reason ? (REASONS[this.#reason] ?? this.#reason) : `All ${count(total)}`), this.#reason && h("a", { href: path("dead") }, "Show all"), h("span", { class: "end" }, button(this.#reason ? "Replay these" : "Replay all", () => this.#replayMany({ reason: this.#reason || undefined }), "small"))),
       h("div", { class: "table", tabindex: 0, role: "region", "aria-label": "Letters" }, h("table", null, h("thead", null, h("tr", null, ["Email", "Cause", "Error", "Tries", "Died"].map((name, at) => h("th", { scope: "col", class: at === 3 ? "num" : "" }, name)))), this.rows)),
       this.more);
     this.#drawRows();
@@ -102,8 +106,9 @@ class DeadPage {
   }
 
   async #loadMore() {
+    const generation = this.#generation;
     const answer = await attempt(() => get(this.#query({ cursor: this.#cursor }), { signal: this.signal }));
-    if (!answer) return;
+    if (!answer || generation !== this.#generation) return;
     this.#items.push(...answer.items);
     this.#cursor = answer.next_cursor;
     this.#drawRows();

@@ -15,6 +15,7 @@ export class EmailDetail {
   #source = null;
   #generation = 0;
   #email = null;
+  #timeline = null;
   #why = false;
   #timer = 0;
 
@@ -61,8 +62,10 @@ export class EmailDetail {
       ]);
       if (generation !== this.#generation) return;
       this.#email = { ...email, result: result ?? email.result };
-      this.#draw(timeline);
+      this.#timeline = timeline;
+      this.#draw();
     } catch (error) {
+      if (this.#email) return; // it stays; the banner says that the server is away
       if (generation === this.#generation && !this.signal.aborted) fill(this.pane, this.#top(), failed(error, () => this.#load(generation)));
     }
   }
@@ -71,8 +74,9 @@ export class EmailDetail {
     return h("div", { class: "detail-top" }, button("Back", () => this.onClose(), "plain small back", { "aria-label": "Back to the list" }), more);
   }
 
-  #draw(timeline) {
+  #draw() {
     const email = this.#email;
+    const held = this.pane.contains(document.activeElement) ? roleOf(document.activeElement) : null;
     this.text = h("div", { class: "text" });
     fill(this.pane,
       this.#top(h("span", { class: "mono quiet id", title: email.email_id }, email.email_id), button("Close", () => this.onClose(), "plain small close")),
@@ -80,9 +84,10 @@ export class EmailDetail {
       facts([["From", email.sender], ["To", email.recipient], ["Sent", email.timestamp && exact(email.timestamp)], ["Source", email.source === "main" ? null : email.source]]),
       email.result ? this.#result(email.result) : this.#noResult(email),
       this.text,
-      timeline && way(timeline),
+      this.#timeline && way(this.#timeline),
       email.result && h("section", { class: "block" }, h("h3", null, "Figures"), facts(figures(email.result))));
     this.#drawText();
+    if (held) [...this.pane.querySelectorAll("button, a, pre")].find((node) => roleOf(node) === held)?.focus();
   }
 
   #result(result) {
@@ -119,7 +124,7 @@ export class EmailDetail {
   toggleWhy() {
     if (!this.#email?.result?.explanation) return;
     this.#why = !this.#why;
-    this.#load(this.#generation);
+    this.#draw();
   }
 
   async relabel(name) {
@@ -142,6 +147,11 @@ export class EmailDetail {
   }
 }
 
+/** By what a control is known again when the pane is drawn anew. */
+function roleOf(node) {
+  return node.dataset.why === undefined ? (node.dataset.value ?? (node.textContent || node.getAttribute("aria-label"))) : "why";
+}
+
 function figures(result) {
   return [
     ["Classified", exact(result.processed_at)],
@@ -153,19 +163,20 @@ function figures(result) {
   ];
 }
 
-/** The stages as a waterfall: where each began, how long until the next. */
+/** The stages as a waterfall: each from the one before it to its own time. */
 function way(timeline) {
   const list = stages(timeline);
-  const end = Math.max(1, ...list.map((stage) => stage.offset + (stage.duration_ms ?? 0)));
+  const end = Math.max(1, ...list.map((stage) => stage.offset));
   return h("section", { class: "block" }, h("h3", null, "Its way"), h("ol", { class: "way" }, list.map((stage) => step(stage, end))));
 }
 
 function step(stage, end) {
-  const bar = h("i", { vars: { "--from": stage.offset / end, "--share": (stage.duration_ms ?? 0) / end } });
+  const took = stage.duration_ms ?? 0;
+  const bar = h("i", { vars: { "--from": Math.max(0, stage.offset - took) / end, "--share": took / end } });
   const trouble = /fail|retry|dead|attempt|missing/i.test(stage.name);
-  return h("li", { class: trouble ? "c-trouble" : "", title: exact(stage.at) },
+  return h("li", { class: trouble ? "c-trouble" : "", title: `${exact(stage.at)}, ${duration(stage.offset)} after the first` },
     h("b", null, stage.name.replaceAll("_", " ")),
     h("span", { class: "way-bar", "aria-hidden": "true" }, bar),
-    h("span", { class: "num" }, stage.offset ? `+${duration(stage.offset)}` : when(stage.at)),
+    h("span", { class: "num" }, stage.duration_ms === null ? when(stage.at) : duration(took)),
     stage.detail && h("small", null, stage.detail));
 }

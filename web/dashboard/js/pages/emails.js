@@ -36,6 +36,7 @@ class EmailsPage {
   #fresh = [];
   #freshMany = false;
   #lookTimer = 0;
+  #again = false;
   #generation = 0;
 
   constructor(root, signal) {
@@ -146,6 +147,7 @@ class EmailsPage {
   #listen() {
     live.addEventListener("event", ({ detail }) => this.#onEvent(detail), { signal: this.signal });
     live.addEventListener("resync", () => this.#lookSoon(0), { signal: this.signal });
+    document.addEventListener("visibilitychange", () => this.#lookSoon(0), { signal: this.signal });
     this.signal.addEventListener("abort", () => clearTimeout(this.#lookTimer));
   }
 
@@ -169,12 +171,14 @@ class EmailsPage {
 
   /** Ask the store what is new at the top: it alone knows what fits the filter, and in which order. Once a second at most. */
   #lookSoon(delay) {
-    if (this.#lookTimer) return;
+    this.#again = Boolean(this.#lookTimer); // the look that is under way may have been answered before this event
+    if (this.#again) return;
     this.#lookTimer = setTimeout(() => this.#look(), delay);
   }
 
   async #look() {
     const generation = this.#generation;
+    this.#again = false;
     try {
       if (document.visibilityState !== "visible") return;
       const answer = await get(this.#query(), { signal: this.signal });
@@ -183,6 +187,7 @@ class EmailsPage {
       // The next event looks again; a lost connection has its own banner.
     } finally {
       this.#lookTimer = 0;
+      if (this.#again && !this.signal.aborted) this.#lookSoon(LOOK_EVERY);
     }
   }
 

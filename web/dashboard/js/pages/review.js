@@ -50,7 +50,7 @@ class ReviewPage {
   async load() {
     try {
       const answer = await get(url(["review"], { limit: PAGE }), { signal: this.signal });
-      this.#items = answer.items.map(flat);
+      this.#replace(answer.items.map(flat));
       this.#cursor = answer.next_cursor;
       this.#total = answer.total;
       this.#draw();
@@ -58,6 +58,17 @@ class ReviewPage {
     } catch (error) {
       if (!this.signal.aborted) fill(this.list, failed(error, () => this.load()));
     }
+  }
+
+  /** Another list in the place of the old one; the email that is open stays so, also where it is not in the queue any more. */
+  #replace(items) {
+    const open = this.#items[this.#at];
+    this.#items = open && !items.some((item) => keyOf(item) === keyOf(open)) ? [open, ...items] : items;
+    this.#at = open ? this.#indexOf(open) : -1;
+  }
+
+  #indexOf(item) {
+    return this.#items.findIndex((other) => keyOf(other) === keyOf(item));
   }
 
   update(params) {
@@ -72,6 +83,7 @@ class ReviewPage {
     if (!this.#items.length) return fill(this.body, h("div", { class: "sheet" }, emptyState("Nothing to review", "The model is sure of all that it has seen, and nobody says otherwise.", h("a", { class: "button", href: path("emails") }, "All emails"))));
     fill(this.list, this.rows);
     fill(this.rows, this.#items.map((item) => this.#row(item)));
+    this.rows.children[this.#at]?.firstElementChild.setAttribute("aria-current", "true");
     this.#say();
   }
 
@@ -124,7 +136,7 @@ class ReviewPage {
   async #askFakeMail() {
     const answer = await get(url(["review"], { limit: ASKED, ask_fakemail: true }), { signal: this.signal }).catch(() => null);
     for (const told of answer?.items ?? []) {
-      const index = this.#items.findIndex((item) => keyOf(item) === keyOf(told.result));
+      const index = this.#indexOf(told.result);
       if (index < 0 || !told.fakemail) continue;
       Object.assign(this.#items[index], { fakemail: told.fakemail, reasons: told.reasons });
       this.#redraw(index);
@@ -135,17 +147,16 @@ class ReviewPage {
   // -- labels
 
   async decide(name) {
-    const index = this.#at;
-    const item = this.#items[index];
+    const item = this.#items[this.#at];
     if (!item) return;
     const before = this.#decided.get(keyOf(item));
-    const given = [index, before];
+    const given = { item, before };
     this.#history.push(given);
-    this.#mark(index, name);
+    this.#mark(item, name);
     this.#step(1, { open: true });
     if ((await this.#send(() => post(labelOf(item), { classification: name }))) === undefined) {
       this.#history = this.#history.filter((other) => other !== given);
-      return this.#mark(index, before);
+      return this.#mark(item, before);
     }
     toast(item.similar ? `Now ${name}. ${similarWords(item)}` : `Now ${name}`, { undo: () => this.undo(), seconds: 5 });
   }
@@ -154,12 +165,11 @@ class ReviewPage {
   async undo() {
     const last = this.#history.pop();
     if (!last) return toast("There is nothing to undo");
-    const [index, before] = last;
-    const item = this.#items[index];
+    const { item, before } = last;
     const answer = await this.#send(() => (before ? post(labelOf(item), { classification: before }) : del(labelOf(item))), "Undone");
     if (answer === undefined) return this.#history.push(last);
-    this.#mark(index, before);
-    this.#go(index);
+    this.#mark(item, before);
+    if (this.#indexOf(item) >= 0) this.#go(this.#indexOf(item));
   }
 
   /** One after the other, so that an undo never overtakes its answer. */
@@ -168,20 +178,19 @@ class ReviewPage {
     return this.#sent;
   }
 
-  #mark(index, name) {
-    const key = keyOf(this.#items[index]);
-    if (name) this.#decided.set(key, name);
-    else this.#decided.delete(key);
-    this.#redraw(index);
+  #mark(item, name) {
+    const index = this.#indexOf(item);
+    if (name) this.#decided.set(keyOf(item), name);
+    else this.#decided.delete(keyOf(item));
+    if (index >= 0) this.#redraw(index);
     this.#say();
     if (index === this.#at) this.email.decided(name);
   }
 
   /** Somebody labelled one elsewhere, or took that back. */
   #labelled(data) {
-    const index = this.#items.findIndex((item) => keyOf(item) === keyOf(data));
     const name = data.decided_by === "person" ? data.classification : undefined;
-    if (index >= 0 && this.#decided.get(keyOf(data)) !== name) this.#mark(index, name);
+    if (this.#indexOf(data) >= 0 && this.#decided.get(keyOf(data)) !== name) this.#mark(data, name);
   }
 
   // -- moving
