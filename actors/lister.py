@@ -135,7 +135,6 @@ class Lister(MailboxActor):
         if now - self.polled_at >= self.poll_interval:
             self._poll(now)
         elif now >= self.look_at:
-            self.look_at = float("inf")
             look = Look("notification", time.time(), history_id=self.announced)
             self._look_again(self._follow(look, self.follower.look))
 
@@ -196,8 +195,9 @@ class Lister(MailboxActor):
         self.breathe()
 
     def _expect(self, history_id: int, source: SourceState) -> None:
-        """A notification is a new reason to look again, however often that was done for earlier ones."""
-        self.announced, self.tries = max(self.announced, history_id), 0
+        """What a notification announced and is not listed yet is looked for anew, however often that was done for earlier ones."""
+        if history_id > source.cursor:
+            self.announced, self.tries = max(self.announced, history_id), 0
         self._look_again(source)
 
     def _look_again(self, source: SourceState) -> None:
