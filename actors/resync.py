@@ -24,7 +24,7 @@ def resync(*, clients: Mapping[str, History], books: Books, bell: Event) -> Job:
     def run(run: Run) -> Iterator[None]:
         source = books.source(run.task.params["source"])
         listing = clients[source.name].list_emails(run.task.params["from"])
-        run.advance(done=0, total=len(listing))
+        run.advance(total=len(listing))
         yield
         look, done = Look(KIND, time.time(), listed=len(listing)), 0
         for part in slices(listing, SLICE):

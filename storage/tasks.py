@@ -41,7 +41,7 @@ class Task(msgspec.Struct, frozen=True):
 class Step(msgspec.Struct, frozen=True):
     """How far a task has come: None leaves a field as it is; `counts` are added."""
 
-    done: int | None = None
+    done: int | None = None  # never falls: a job that begins anew after a restart gets on when it passes where it was
     total: int | None = None
     position: Any = None
     counts: Mapping[str, int] = {}
@@ -99,18 +99,16 @@ def advance(task_id: int, runner: str, step: Step) -> None:
     )
     if not rows:
         raise StaleError(f"task {task_id} is not this runner's any more")
-    before, done = rows[0]
+    before, so_far = rows[0]
     counts = msgspec.json.decode(before, type=dict[str, int])
-    got_on = (
-        bool(step.counts) or (step.done or 0) > done
-    )  # knowing its total only, it may still die of its first step each time
+    done = max(so_far, step.done or 0)
     for name, count in step.counts.items():
         counts[name] = counts.get(name, 0) + count
     position = None if step.position is None else encode_json(step.position).decode()
     execute(
-        "UPDATE task SET done = COALESCE(?, done), total = COALESCE(?, total), position = COALESCE(?, position), "
+        "UPDATE task SET done = ?, total = COALESCE(?, total), position = COALESCE(?, position), "
         "counts = ?, starts = CASE WHEN ? THEN 0 ELSE starts END, updated_at = ? WHERE id = ?",
-        [step.done, step.total, position, encode_json(counts).decode(), got_on, time.time(), task_id],
+        [done, step.total, position, encode_json(counts).decode(), done > so_far, time.time(), task_id],
     )
 
 

@@ -73,8 +73,11 @@ def test_starts_are_counted_until_it_gets_on(tasks):
     assert [tasks.claim(made.id, "me").starts for _ in range(2)] == [1, 2]
     tasks.advance(made.id, "me", Step(done=0, total=7))
     assert tasks.claim(made.id, "me").starts == 3
-    tasks.advance(made.id, "me", Step(done=1))
+    tasks.advance(made.id, "me", Step(done=4))
     assert tasks.get(made.id).starts == 0
+    assert tasks.claim(made.id, "me").starts == 1
+    tasks.advance(made.id, "me", Step(done=2, counts={"recovered": 0}))  # begun anew, and not yet where it was
+    assert (tasks.get(made.id).starts, tasks.get(made.id).done) == (1, 4)
 
 
 def test_pages_are_newest_first_and_old_ones_are_forgotten(tasks):
