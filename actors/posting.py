@@ -15,7 +15,7 @@ from fakemail.transport import Connections, Patience, Resolve, TransportError
 PATIENCE = Patience(connect_s=5.0, read_s=15.0, total_s=20.0)
 MAX_ANSWER_BYTES = 64 * 1024
 GONE = 410
-LONGEST_WAIT_S = 3600.0
+LONGEST_RETRY_AFTER_S = 3600.0
 
 
 class Posted(msgspec.Struct, frozen=True):
@@ -76,4 +76,4 @@ class Poster:
 
 def _seconds(text: str) -> float | None:
     """A Retry-After in seconds, an hour at most; a date is left alone."""
-    return min(float(text[:9]), LONGEST_WAIT_S) if text.strip().isascii() and text.strip().isdigit() else None
+    return min(float(text[:9]), LONGEST_RETRY_AFTER_S) if text.strip().isascii() and text.strip().isdigit() else None

@@ -16,8 +16,7 @@ import orjson
 
 from actors.events import message, timestamp
 from actors.metrics import DELIVERED, DISABLED, STATES
-from actors.posting import LONGEST_WAIT_S as LONGEST_RETRY_AFTER_S
-from actors.posting import Posted, Poster
+from actors.posting import LONGEST_RETRY_AFTER_S, Posted, Poster
 from engine.actor import ServiceActor
 from engine.errors import DependencyTrouble, StaleError
 from engine.events import Bus
@@ -205,10 +204,8 @@ class Course:
             self._failed(posted, tried)
 
     def _wait(self) -> None:
-        """Until the next try is due; somebody may ask for it sooner."""
-        while (
-            0 < (pause := (self.state.next_attempt_at or 0.0) - time.time()) <= LONGEST_RETRY_AFTER_S
-        ):  # beyond: the clock went back
+        """Until the next try is due; somebody may ask for it sooner. One that lies further ahead than any pause is due: the clock went back."""
+        while 0 < (pause := (self.state.next_attempt_at or 0.0) - time.time()) <= LONGEST_RETRY_AFTER_S:
             gevent.sleep(min(pause, LOOK_AGAIN_S))
             found = self.store.get(self.state.id)
             if found is None or found.state != "active" or found.position != self.state.position:

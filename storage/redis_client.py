@@ -96,22 +96,20 @@ def _through_sentinel(url: str, options: dict[str, Any]) -> "redis.Redis":
     name, _, db = parts.path.strip("/").partition("/")
     if not hosts or not name or not (db or "0").isdigit():
         raise SettingsError("REDIS_URL: a Sentinel URL looks like redis+sentinel://host:26379,host:26379/name/0")
-    query = dict(parse_qsl(parts.query))
-    secure = (
-        {key: value for key, value in query.items() if key.startswith("ssl_")} if parts.scheme == TLS_SENTINEL else {}
-    )
-    ask: dict[str, Any] = {"socket_timeout": TIMEOUT, "protocol": PROTOCOL, "retry": Retry(NoBackoff(), 0)}
-    ask |= {"max_connections": SENTINEL_CONNECTIONS}
-    ask |= {"ssl": parts.scheme == TLS_SENTINEL, "password": query.get("sentinel_password"), **secure}
+    query, tls = dict(parse_qsl(parts.query)), parts.scheme == TLS_SENTINEL
+    both: dict[str, Any] = {"ssl": tls, "max_connections": SENTINEL_CONNECTIONS}
+    if tls:
+        both |= {key: value for key, value in query.items() if key.startswith("ssl_")}
+    ask = {
+        **both,
+        "socket_timeout": TIMEOUT,
+        "protocol": PROTOCOL,
+        "retry": Retry(NoBackoff(), 0),
+        "password": query.get("sentinel_password"),
+    }
     sentinels = [(host, int(port or 26379)) for host, port in hosts]
     sentinel: Any = Sentinel(sentinels, sentinel_kwargs=ask)  # type: ignore[no-untyped-call]  # redis-py: no types here
-    extra: dict[str, Any] = {
-        "db": int(db or 0),
-        "ssl": parts.scheme == TLS_SENTINEL,
-        "socket_keepalive": True,
-        **secure,
-    }
-    extra["max_connections"] = SENTINEL_CONNECTIONS
+    extra = {**both, "db": int(db or 0), "socket_keepalive": True}
     credentials = parts.netloc.rpartition("@")[0]
     if credentials:
         username, _, password = credentials.rpartition(":")
