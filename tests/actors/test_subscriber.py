@@ -163,6 +163,13 @@ def test_lasting_failure_disables_and_says_so_and_enabling_goes_on_without_a_gap
     eventually(lambda: len(receiver.seqs()) == 2)
 
 
+def test_a_next_try_that_lies_beyond_any_pause_is_due_since_the_clock_went_back(mailboxes, receiver, subscribe, start):
+    mailboxes.tell([event(1)])
+    subscribe(failures=1, next_attempt_at=time.time() + 7_200)
+    start()
+    eventually(lambda: len(receiver.taken) == 1)
+
+
 def test_gone_disables_at_once(mailboxes, receiver, subscribe, start, subscriptions):
     receiver.answer = lambda _: 410
     mailboxes.tell([event(1)])
