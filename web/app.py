@@ -42,7 +42,7 @@ from web import (
     tasks,
 )
 from web.assets import static_file
-from web.auth import Gate
+from web.auth import SMALL_BODY, Gate, cap_before_reading
 from web.dispatch import SAFE, Answer, App, Call, Headers, Route, endpoint, raw_path, refuse
 from web.figures import Figures, queue_of, settled
 from web.health import Health
@@ -51,7 +51,6 @@ from web.openapi import NUMBERS, document
 from web.problems import Problem
 from web.server import HardenedServer, serve
 from web.server_body import Environ, StartResponse, cap_by_path
-from web.server_problems import Refusal
 from web.services import Access, Services
 from web.webhook import Webhook
 from web.websocket import LiveSocket
@@ -82,7 +81,6 @@ PREFLIGHT: Headers = (
     ("Access-Control-Max-Age", "600"),
 )
 KIB, MIB = 1024, 1024 * 1024
-SMALL_BODY = 64 * KIB
 BODY_CAP = cap_by_path(
     SMALL_BODY, {"/login": 8 * KIB, "/classify": 4 * MIB, "/dead-letters": MIB, "/simulator": 64 * MIB}
 )
@@ -212,13 +210,7 @@ class Application(App):
 
     def body_cap(self, environ: Environ) -> int:
         """How large a body may be; raises Refusal, before any of it is read, for a large one of somebody who may not ask at all."""
-        cap = BODY_CAP(environ)
-        if min(cap, int(environ.get("CONTENT_LENGTH", cap))) > SMALL_BODY:
-            try:
-                self.gate.identify(environ, "read")
-            except Problem as problem:
-                raise Refusal(problem.status, problem.detail, problem.headers) from None
-        return cap
+        return cap_before_reading(environ, BODY_CAP(environ), partial(self.gate.identify, environ, "read"))
 
     def use(self, access: Access, secrets: Mapping[str, str]) -> None:
         """Other tokens, and other webhook secrets of each source, from now on."""

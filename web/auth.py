@@ -6,13 +6,14 @@ web/sessions.py's, what one address may ask for is counted by web/ratelimit.py.
 
 import hmac
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
 from web.clients import client_of, is_forwarded, is_trusted
 from web.problems import Problem, retry_after
 from web.ratelimit import RateLimits, Refused, unnoticed
 from web.server_body import Environ
+from web.server_problems import Refusal
 from web.services import Access
 from web.sessions import Ended, Session, Sessions
 
@@ -20,6 +21,9 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 FREE_TRIES = 5
 SLOWEST_S = 30.0
 REMEMBERED = 10_000
+SMALL_BODY = 64 * 1024
+"""Bodies up to so many bytes are read of anybody."""
+
 CHALLENGE = (("WWW-Authenticate", 'Bearer realm="emailproc"'),)
 
 
@@ -163,6 +167,16 @@ class Gate:
             raise Problem(403, "a page of another origin may not do this")
         if origin is None and environ.get("HTTP_SEC_FETCH_SITE", "none") not in ("same-origin", "none"):
             raise Problem(403, "a page of another site may not do this")
+
+
+def cap_before_reading(environ: Environ, cap: int, check: Callable[[], object]) -> int:
+    """The `cap` of a body; one beyond SMALL_BODY is refused, before any of it is read, where `check` raises a Problem."""
+    if min(cap, int(environ.get("CONTENT_LENGTH", cap))) > SMALL_BODY:
+        try:
+            check()
+        except Problem as problem:
+            raise Refusal(problem.status, problem.detail, problem.headers) from None
+    return cap
 
 
 class LoginBrake:

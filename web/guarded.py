@@ -4,15 +4,14 @@ Made by commands/simulator_process.py. Strangers' large bodies are refused unrea
 """
 
 from collections.abc import Iterable
+from functools import partial
 
-from web.auth import SAFE_METHODS, Gate
+from web.auth import SAFE_METHODS, Gate, cap_before_reading
 from web.dispatch import raw_path, request_id
 from web.problems import MEDIA, Problem
 from web.server_body import Environ, StartResponse, WsgiApp
-from web.server_problems import Refusal, status_line
+from web.server_problems import status_line
 from web.services import Access
-
-SMALL_BODY = 64 * 1024
 
 
 class Guarded:
@@ -34,12 +33,7 @@ class Guarded:
 
     def body_cap(self, environ: Environ) -> int:
         """How large a body may be; raises Refusal, before any of it is read, for a large one of somebody who may not ask."""
-        if int(environ.get("CONTENT_LENGTH", self.largest_body)) > SMALL_BODY:
-            try:
-                self._admit(environ)
-            except Problem as problem:
-                raise Refusal(problem.status, problem.detail, problem.headers) from None
-        return self.largest_body
+        return cap_before_reading(environ, self.largest_body, partial(self._admit, environ))
 
     def _admit(self, environ: Environ) -> None:
         self.gate.admit(environ, "read" if environ["REQUEST_METHOD"] in SAFE_METHODS else "full")

@@ -11,7 +11,8 @@ from typing import Any
 import gevent
 import msgspec
 
-from web.app import API_POLICY, COMMON, SMALL_BODY, Application
+from web.app import API_POLICY, COMMON, Application
+from web.auth import SMALL_BODY
 from web.dispatch import raw_path, request_id
 from web.health import DEGRADED, HEALTHY, UNHEALTHY, overall
 from web.problems import JSON_MEDIA, MEDIA, RETRY_AFTER_S, Problem, retry_after
