@@ -10,7 +10,8 @@ from fakemail.simulator import open_simulator
 from fakemail.simulator_http import simulator_app
 from settings import Settings
 from tests.web.server_clients import RawClient, ask, serving
-from web.guarded import SMALL_BODY, Guarded
+from web.auth import SMALL_BODY
+from web.guarded import Guarded
 from web.services import Access
 
 LARGEST = 1 << 20
