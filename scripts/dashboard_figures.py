@@ -1,7 +1,7 @@
 """What the dashboard costs: its first load, and a page that is open while nothing happens. `python -m scripts.dashboard_figures`.
 
-A real server of its own with many emails stored, and a headless Chromium that has never seen it. Prints a table; needs Chromium, its
-driver and Linux's /proc. Nothing outside a temporary folder is touched.
+A real server of its own with many emails stored, and a headless Chromium that has never seen it. Prints a table; needs Chromium with its
+driver. Nothing outside a temporary folder is touched.
 """
 
 import argparse
@@ -11,15 +11,16 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from tests.browser.driving import Page, Server, chromium
 from tests.browser.filling import fill
 
 STORED, ROUNDS, SECONDS, SEND_EVERY_S, SETTLE_S = 100_000, 5, 60.0, 0.05, 8.0
-TICKS = os.sysconf("SC_CLK_TCK")
 
 COUNTER = """
 const Real = WebSocket;
@@ -142,7 +143,7 @@ def _mail(server: Server) -> Iterator[None]:
 def _idle(server: Server, seconds: float) -> list[tuple[str, str]]:
     """The server alone, then with a page open on which nothing happens."""
     time.sleep(SETTLE_S)
-    alone, _ = _spent(seconds, server=lambda: _family(server.process.pid if server.process else 0))
+    alone, _ = _spent(seconds, server=lambda: _family(_launcher(server)))
     with chromium() as page:
         _watch(page, server)
         page.open("now")
@@ -151,8 +152,8 @@ def _idle(server: Server, seconds: float) -> list[tuple[str, str]]:
         driver = int(page.driver.service.process.pid)
         shares, taken = _spent(
             seconds,
-            server=lambda: _family(server.process.pid if server.process else 0),
-            tab=lambda: [pid for pid in _family(driver) if "--type=renderer" in _command(pid)],
+            server=lambda: _family(_launcher(server)),
+            tab=lambda: [process for process in _family(driver) if _is_tab(process)],
             browser=lambda: _family(driver),
         )
         socket = page.js("return __socket")
@@ -168,44 +169,38 @@ def _idle(server: Server, seconds: float) -> list[tuple[str, str]]:
     ]
 
 
-def _spent(seconds: float, **families: Callable[[], list[int]]) -> tuple[dict[str, float], float]:
+def _spent(seconds: float, **families: Callable[[], list[psutil.Process]]) -> tuple[dict[str, float], float]:
     """The CPU that each family of processes took, as percent of a core; and how many seconds it was watched."""
-    before, began = {name: _cpu(pids()) for name, pids in families.items()}, time.monotonic()
+    before, began = {name: _cpu(family()) for name, family in families.items()}, time.monotonic()
     time.sleep(seconds)
     taken = time.monotonic() - began
-    return {name: 100 * (_cpu(pids()) - before[name]) / taken for name, pids in families.items()}, taken
+    return {name: 100 * (_cpu(family()) - before[name]) / taken for name, family in families.items()}, taken
 
 
-def _cpu(pids: list[int]) -> float:
-    """Seconds of CPU that these processes have taken so far, children that they have waited for included."""
-    return sum(sum(int(tick) for tick in _stat(pid)[11:15]) for pid in pids) / TICKS
+def _cpu(family: list[psutil.Process]) -> float:
+    """Seconds of CPU that these processes have taken so far, children that they have waited for included; none for one that is gone."""
+    total = 0.0
+    for process in family:
+        with suppress(psutil.NoSuchProcess):
+            total += sum(process.cpu_times()[:4])
+    return total
 
 
-def _family(parent: int) -> list[int]:
+def _family(parent: int) -> list[psutil.Process]:
     """A process and all that descend from it."""
-    children: dict[int, list[int]] = {}
-    for each in Path("/proc").iterdir():
-        if each.name.isdigit() and (stat := _stat(int(each.name))):
-            children.setdefault(int(stat[1]), []).append(int(each.name))
-    found = [parent]
-    for pid in found:
-        found += children.get(pid, [])
-    return found
+    root = psutil.Process(parent)
+    return [root, *root.children(recursive=True)]
 
 
-def _stat(pid: int) -> list[str]:
-    """What follows the name in /proc/PID/stat; nothing where the process is gone."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    except OSError:
-        return []
+def _launcher(server: Server) -> int:
+    assert server.process is not None
+    return server.process.pid
 
 
-def _command(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-    except OSError:
-        return ""
+def _is_tab(process: psutil.Process) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return "--type=renderer" in process.cmdline()
+    return False
 
 
 def _watch(page: Page, server: Server) -> None:
