@@ -87,7 +87,7 @@ def accounts(settings: Settings, own_url: str) -> dict[str, Account]:
 def credentials(settings: Settings) -> dict[str, tuple[str | None, str]]:
     """Name → token and webhook secrets, as SIGHUP reads them again."""
     main = (_main_token(settings), " ".join(settings.webhook_secret))
-    further = {each.name: (each.token, _secrets(settings, each)) for each in settings.fakemail_sources}
+    further = {each.name: (each.token, secrets_of(settings, each)) for each in settings.fakemail_sources}
     return {name: further.get(name, main) for name in names(settings)}
 
 
@@ -112,11 +112,11 @@ def _further(source: SourceSetting, settings: Settings, own_url: str) -> Account
     client = FakeMailClient(
         source.url, source.token, limits=limits, setting=f"FAKEMAIL_SOURCES: source {source.name}: url"
     )
-    webhook_url = source.webhook_url or _beside(_webhook_base(settings, own_url), source.name)
-    return Account(source.name, source.url, client, _secrets(settings, source), webhook_url)
+    webhook_url = source.webhook_url or beside(_webhook_base(settings, own_url), source.name)
+    return Account(source.name, source.url, client, secrets_of(settings, source), webhook_url)
 
 
-def _secrets(settings: Settings, source: SourceSetting) -> str:
+def secrets_of(settings: Settings, source: SourceSetting) -> str:
     """Its own, else those of WEBHOOK_SECRET: no source is open because it was forgotten."""
     return " ".join(source.webhook_secret or settings.webhook_secret)
 
@@ -125,5 +125,6 @@ def _webhook_base(settings: Settings, own_url: str) -> str:
     return settings.webhook_url or f"{own_url}/webhook"
 
 
-def _beside(webhook: str, name: str) -> str:
+def beside(webhook: str, name: str) -> str:
+    """Where a source notifies: /webhook of one that is not `main` is /webhook/NAME."""
     return webhook if name == MAIN else f"{webhook.rstrip('/')}/{name}"

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from commands.accounts import beside, names, secrets_of
 from commands.client import CommandError, Server, problem
 from commands.script import server_from_env
 from commands.simulated import wait_result
 from commands.trials import SAMPLES, notify
+from engine.mailbox import MAIN
 from settings import Settings
-
-MAIN = "main"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,28 +36,21 @@ def initialize(fakemail: str | None, webhook_url: str | None, source: str | None
 
 
 def _targets(server: Server, fakemail: str | None, webhook_url: str | None, source: str | None) -> list[Target]:
-    names = ("FAKEMAIL_API_URL", "FAKEMAIL_API_TOKEN", "FAKEMAIL_SOURCES", "WEBHOOK_SECRET")
-    wanted = [name for each in names for name in (each, f"{each}_FILE") if name in os.environ]
+    heeded = ("FAKEMAIL_API_URL", "FAKEMAIL_API_TOKEN", "FAKEMAIL_SOURCES", "WEBHOOK_SECRET")
+    wanted = [name for each in heeded for name in (each, f"{each}_FILE") if name in os.environ]
     settings = Settings.from_env({name: os.environ[name] for name in wanted})
     base = _webhook_of(webhook_url or f"{server.base_url}/webhook")
-    found = {
-        each.name: Target(
-            each.name,
-            fakemail or each.url,
-            each.token,
-            each.webhook_secret or settings.webhook_secret,
-            (None if webhook_url else each.webhook_url) or _of_source(base, each.name),
+    main_url = fakemail or settings.fakemail_api_url or f"{server.base_url}/simulator"
+    found = {MAIN: Target(MAIN, main_url, settings.fakemail_api_token, settings.webhook_secret, base)}
+    for each in settings.fakemail_sources:
+        target = (None if webhook_url else each.webhook_url) or beside(base, each.name)
+        found[each.name] = Target(
+            each.name, fakemail or each.url, each.token, secrets_of(settings, each).split(), target
         )
-        for each in settings.fakemail_sources
-    }
-    if fakemail or settings.fakemail_api_url or not found:
-        url = fakemail or settings.fakemail_api_url or f"{server.base_url}/simulator"
-        found = {MAIN: Target(MAIN, url, settings.fakemail_api_token, settings.webhook_secret, base), **found}
-    if source is not None:
-        if source not in found:
-            raise CommandError(f"there is no source {source!r}: FAKEMAIL_SOURCES, as set here, has {', '.join(found)}")
-        return [found[source]]
-    return [found[MAIN]] if fakemail else list(found.values())
+    known = tuple(found) if fakemail else names(settings)
+    if source is not None and source not in known:
+        raise CommandError(f"there is no source {source!r}: FAKEMAIL_SOURCES, as set here, has {', '.join(known)}")
+    return [found[name] for name in ([source] if source else [MAIN] if fakemail else known)]
 
 
 def _prepare(server: Server, target: Target, *, test: bool) -> None:
@@ -94,9 +87,3 @@ def _webhook_of(url: str) -> str:
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise CommandError(f"--webhook {url} is no http or https URL")
     return f"{url.rstrip('/')}/webhook" if parts.path in {"", "/"} else url
-
-
-def _of_source(webhook: str, name: str) -> str:
-    """As the server itself subscribes: /webhook of a source that is not `main` is /webhook/NAME."""
-    bare = urlsplit(webhook).path.rstrip("/") == "/webhook" and not urlsplit(webhook).query
-    return f"{webhook.rstrip('/')}/{name}" if bare and name != MAIN else webhook
