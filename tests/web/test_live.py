@@ -1,6 +1,7 @@
 """The hub: each event framed once and given to whoever wants it, at each client's own pace, with nothing told twice."""
 
 import json
+from unittest.mock import Mock
 
 import pytest
 
