@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.driving import Page, Server, chromium, installed
+from tests.browser.driving import Page, Server, chromium, installed, running, tab_on
 from tests.conftest import missing
 
 
@@ -21,13 +21,9 @@ def browser() -> Iterator[Page]:
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A running system with its own simulator, and a few emails in it."""
-    server = Server(tmp_path_factory.mktemp("browser"))
-    try:
-        server.start()
+    with running(tmp_path_factory.mktemp("browser")) as server:
         _fill(server)
         yield server
-    finally:
-        server.stop()
 
 
 def _fill(server: Server) -> None:
@@ -40,12 +36,9 @@ def _fill(server: Server) -> None:
 
 @pytest.fixture
 def page(browser: Page, server: Server) -> Iterator[Page]:
-    """The browser on that server, wide and light; afterwards nothing forbidden may have happened in it."""
-    browser.base = server.base
-    browser.size(1440)
-    browser.theme("light")
-    yield browser
-    assert browser.faults() == []
+    """The browser on that server."""
+    with tab_on(browser, server.base) as page:
+        yield page
 
 
 @pytest.fixture

@@ -179,6 +179,27 @@ def chromium() -> Iterator[Page]:
         shutil.rmtree(profile, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def tab_on(browser: Page, base: str) -> Iterator[Page]:
+    """The browser on a server, wide and light; afterwards nothing forbidden may have happened in it."""
+    browser.base = base
+    browser.size(1440)
+    browser.theme("light")
+    yield browser
+    assert browser.faults() == []
+
+
+@contextlib.contextmanager
+def running(folder: Path, **settings: str) -> Iterator["Server"]:
+    """A started server, which ends with the block."""
+    server = Server(folder, **settings)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
 class Server:
     """`python run.py` on a port and data folder of its own."""
 

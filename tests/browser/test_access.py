@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.driving import Page, Server, free_port, wait_for
+from tests.browser.driving import Page, Server, free_port, running, wait_for
 
 pytestmark = pytest.mark.browser
 
@@ -45,10 +45,8 @@ function socket() {
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server with both tokens, whose sessions last long enough for a test."""
-    server = Server(tmp_path_factory.mktemp("guarded"), API_TOKEN=FULL, API_TOKEN_READONLY=READ)
-    server.start()
-    yield server
-    server.stop()
+    with running(tmp_path_factory.mktemp("guarded"), API_TOKEN=FULL, API_TOKEN_READONLY=READ) as server:
+        yield server
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.browser.driving import Page, Server, wait_for
+from tests.browser.driving import Page, Server, running, tab_on, wait_for
 
 pytestmark = pytest.mark.browser
 
@@ -25,13 +25,9 @@ FORBIDDEN = "return document.querySelectorAll('main script, main img, main svg:n
 @pytest.fixture(scope="module")
 def attacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server full of such texts, all of them to be reviewed: a rule says otherwise than the model."""
-    server = Server(tmp_path_factory.mktemp("attacked"))
-    try:
-        server.start()
+    with running(tmp_path_factory.mktemp("attacked")) as server:
         attack(server)
         yield server
-    finally:
-        server.stop()
 
 
 def attack(server: Server) -> None:
@@ -54,11 +50,9 @@ def attack(server: Server) -> None:
 @pytest.fixture
 def page(browser: Page, attacked: Server) -> Iterator[Page]:
     """The browser on it; afterwards nothing of that may have happened."""
-    browser.base = attacked.base
-    browser.size(1440)
-    yield browser
-    assert browser.js(FORBIDDEN) == 0
-    assert browser.faults() == []
+    with tab_on(browser, attacked.base) as page:
+        yield page
+        assert page.js(FORBIDDEN) == 0
 
 
 def ids(server: Server) -> list[str]:

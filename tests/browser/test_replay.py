@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.browser.driving import Page, Server, wait_for
+from tests.browser.driving import Page, Server, running, wait_for
 
 pytestmark = pytest.mark.browser
 
@@ -14,12 +14,8 @@ LOST = 4
 @pytest.fixture(scope="module")
 def losing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server that is soon sure that FakeMail has lost an email."""
-    server = Server(tmp_path_factory.mktemp("losing"), GONE_AFTER_S="1")
-    try:
-        server.start()
+    with running(tmp_path_factory.mktemp("losing"), GONE_AFTER_S="1") as server:
         yield server
-    finally:
-        server.stop()
 
 
 def test_lost_mail_is_replayed_one_and_then_the_rest_by_their_cause(losing: Server, browser: Page) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.browser.accessibility import serious_faults
-from tests.browser.driving import Page, Server, free_port
+from tests.browser.driving import Page, Server, free_port, running, tab_on
 
 pytestmark = pytest.mark.browser
 
@@ -43,22 +43,15 @@ WAITS_NO_MORE = "return document.querySelector('main [aria-busy]') === null"
 @pytest.fixture(scope="module")
 def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server that has never seen an email."""
-    server = Server(tmp_path_factory.mktemp("fresh"))
-    try:
-        server.start()
+    with running(tmp_path_factory.mktemp("fresh")) as server:
         yield server
-    finally:
-        server.stop()
 
 
 @pytest.fixture
 def empty(browser: Page, fresh: Server) -> Iterator[Page]:
     """The browser on it."""
-    browser.base = fresh.base
-    browser.size(1440)
-    browser.theme("light")
-    yield browser
-    assert browser.faults() == []
+    with tab_on(browser, fresh.base) as page:
+        yield page
 
 
 @pytest.mark.parametrize("route", EMPTY)
