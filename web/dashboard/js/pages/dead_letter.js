@@ -1,0 +1,92 @@
+/**
+ * One dead letter: why it failed, each attempt with its error, the email's text; to be replayed or discarded. Used by
+ * dead.js, which is told when the letter no longer stands.
+ */
+
+import { del, get, post, url } from "../api.js";
+import { fill, h } from "../dom.js";
+import { counted, exact, when } from "../format.js";
+import { newestOnly } from "../looking.js";
+import { ask, attempt, button, chip, facts, failed, loading } from "../parts.js";
+import { change, path } from "../route.js";
+import { REASONS } from "../shapes.js";
+
+export class DeadLetter {
+  #open = null;
+
+  /** `gone()` is called after a replay or a discard. */
+  constructor(signal, gone) {
+    this.gone = gone;
+    this.newest = newestOnly(signal);
+    this.pane = h("section", { class: "sheet letter", "aria-label": "Dead letter" });
+  }
+
+  /** Show the letter of that id, or none. */
+  open(id) {
+    this.#open = id;
+    if (id === null) {
+      this.newest(() => Promise.resolve());
+      return fill(this.pane, h("p", { class: "quiet" }, "Choose a letter to see each attempt."));
+    }
+    fill(this.pane, loading(5));
+    const missed = (error) => fill(this.pane, failed(error, () => this.open(id)));
+    return this.newest((signal) => get(url(["dead-letters", id]), { signal }), (letter) => this.#draw(letter), missed);
+  }
+
+  #draw(letter) {
+    const close = button("Close", () => change({ id: "" }), "plain small");
+    const dead = letter.state === "dead";
+    const replay = button("Replay", () => this.replay(), "solid");
+    const discard = button("Discard", () => this.#discard(letter), "danger");
+    fill(this.pane,
+      h("header", null, h("h2", null, REASONS[letter.reason] ?? letter.reason), !dead && chip(letter.state),
+        h("span", { class: "end" }, close)),
+      h("p", { class: "error mono" }, letter.error),
+      facts(factsOf(letter)),
+      h("h3", null, triesWords(letter)),
+      h("ol", { class: "tries" }, letter.tries.map(tryItem)),
+      letter.body && h("pre", { class: "body", tabindex: "0", "aria-label": "Text of the email" }, letter.body),
+      dead && h("div", { class: "actions" }, replay, discard));
+  }
+
+  /** Send it on its way again. */
+  async replay() {
+    const id = this.#open;
+    if (id === null) return false;
+    const answer = await attempt(() => post(url(["dead-letters", id, "replay"])), "It is on its way again");
+    if (answer !== undefined) this.gone();
+    return true;
+  }
+
+  async #discard(letter) {
+    const words = "It stays in the books as discarded and is never processed. This cannot be undone.";
+    if (!(await ask("Discard this email?", words, "Discard", "danger"))) return;
+    if ((await attempt(() => del(url(["dead-letters", letter.id])), "Discarded")) !== undefined) this.gone();
+  }
+}
+
+function factsOf(letter) {
+  const email = path("emails", { id: letter.email_id, source: letter.source });
+  return [
+    ["Email", h("a", { class: "mono long", href: email, title: letter.email_id }, letter.email_id)],
+    ["Subject", letter.subject],
+    ["From", letter.sender],
+    ["First seen", exact(letter.first_seen)],
+    ["Died", exact(letter.dead_at)],
+  ];
+}
+
+function tryItem(tried) {
+  return h("li", null,
+    h("b", null, `${tried.attempt}`),
+    h("time", { title: exact(tried.at) }, when(tried.at)),
+    h("span", null, tried.error),
+    tried.processor_id && h("small", { class: "quiet mono" }, tried.processor_id));
+}
+
+/** What the list of attempts is called, and why it may be empty. */
+function triesWords({ tries, attempts, reason }) {
+  if (tries.length) return counted(tries.length, "attempt");
+  if (reason === "gone") return "Asked for until it was clear that it is gone";
+  return attempts > 1 ? `${counted(attempts, "attempt")}, no longer kept` : "No attempts: it was refused at once";
+}
