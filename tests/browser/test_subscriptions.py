@@ -62,8 +62,9 @@ def test_the_log_shows_what_was_refused_and_that_it_comes_again(page: Page, serv
     page.click(".hooks a")
     page.sees("status 500", ".letter tbody")
     page.sees("does not take messages", ".hook-state")
+    page.sees("The next one on its own", ".hook-state")
     receiver.answer = lambda _: 204
-    page.click(".letter .button", "Go on")
+    page.click(".letter .button", "Try now")
     page.sees("active", ".hooks")
     page.sees("204", ".letter tbody")
 
@@ -83,6 +84,22 @@ def test_a_new_secret_is_shown_once_and_the_old_one_goes_on_for_a_while(
     page.sees("Taken", ".toasts")
     wait_for(lambda: bool(receiver.taken), "the test message")
     assert len(receiver.taken[-1].headers["webhook-signature"].split()) == 2
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_a_very_long_url_and_name_stay_within_their_place(
+    page: Page, server: Server, receiver: Receiver, width: int
+) -> None:
+    url = f"{receiver.url}?{'q' * 1_900}"
+    made = server.ask("POST", "/subscriptions", {"url": url, "description": "d" * 200})
+    page.size(width)
+    page.open("subscriptions")
+    page.sees("ddd", ".hooks")
+    assert page.js("return document.querySelector('.hooks li').offsetHeight") < 250
+    page.go(f"subscriptions?id={made['id']}")
+    page.sees("Nothing was sent to it yet", ".letter")
+    assert page.js("return document.querySelector('.letter > header').offsetHeight") < 100
+    assert page.js("const m = document.getElementById('main'); return m.scrollWidth <= m.clientWidth")
 
 
 def test_a_url_that_may_not_be_called_is_said_at_the_url(page: Page, receiver: Receiver) -> None:

@@ -1,0 +1,174 @@
+/**
+ * One webhook: its state, each try with its answer; tried now, tested, given a new secret, deleted. Used by
+ * subscriptions.js, which hands it the newest state and is told when something was changed.
+ */
+
+import { del, get, post, url } from "../api.js";
+import { fill, h, setText, update } from "../dom.js";
+import { count, counted, duration, exact, when } from "../format.js";
+import { newestOnly } from "../looking.js";
+import { ask, attempt, button, chip, facts, toast } from "../parts.js";
+import { change } from "../route.js";
+import { secretOnce } from "./subscription_form.js";
+
+const SHOWN = 50;
+const COLUMNS = ["When", "Event", "Try", "Answer", "Took"];
+
+export const dotOf = (state) => ({ active: "running", failing: "failed", disabled: "stopped" })[state];
+
+export class OpenSubscription {
+  #item = null;
+  #failed = false;
+  #asking = 0;
+
+  /** `changed()` is called when the list should be read anew. */
+  constructor(pane, signal, changed) {
+    this.pane = pane;
+    this.changed = changed;
+    this.newest = newestOnly(signal);
+    this.state = h("div", { class: "hook-state" });
+    this.rows = h("tbody", null);
+    this.none = h("p", { class: "quiet" });
+    this.again = button("Try now", () => this.#enable(), "", { data: { enable: "" } });
+  }
+
+  /** Show none; `words` stand there instead. */
+  close(words) {
+    this.#item = null;
+    this.newest(() => Promise.resolve());
+    if (words) fill(this.pane, h("p", { class: "quiet" }, words));
+  }
+
+  open(item) {
+    this.#item = item;
+    update(this.rows);
+    setText(this.none, "");
+    fill(this.pane,
+      h("header", null, h("h2", { class: "mono long", title: item.url }, item.url),
+        h("span", { class: "end" }, button("Close", () => change({ id: "" }), "plain small"))),
+      this.state, this.#actions(), this.#log());
+    this.#draw();
+  }
+
+  /** The newest state of all of them: draw the one that is open. */
+  refresh(items) {
+    const item = this.#item && items.find((each) => each.id === this.#item.id);
+    if (!item) return;
+    this.#item = item;
+    this.#drawState();
+    if (!this.#asking) this.#askLog();
+  }
+
+  #actions() {
+    return h("div", { class: "actions" },
+      button("Send a test message", () => this.#test(), "solid"),
+      this.again,
+      button("New secret", () => this.#rotate()),
+      button("Delete", () => this.#remove(), "danger"));
+  }
+
+  #log() {
+    const toggle = () => ((this.#failed = only.checked), this.#draw());
+    const only = h("input", { type: "checkbox", checked: this.#failed, on: { change: toggle } });
+    const numbers = ["Try", "Took"];
+    const heads = COLUMNS.map((name) => h("th", { scope: "col", class: numbers.includes(name) ? "num" : "" }, name));
+    return [
+      h("div", { class: "log-head" }, h("h3", null, `Deliveries, the newest ${SHOWN}`),
+        h("label", { class: "check" }, only, "only what failed")),
+      h("div", { class: "table", tabindex: 0, role: "region", "aria-label": "Deliveries" },
+        h("table", null, h("thead", null, h("tr", null, heads)), this.rows)),
+      this.none,
+    ];
+  }
+
+  #draw() {
+    this.#drawState();
+    this.#askLog();
+  }
+
+  #drawState() {
+    const item = this.#item;
+    this.again.hidden = item.state === "active";
+    setText(this.again, item.state === "disabled" ? "Enable" : "Try now");
+    const trouble = troubleWords(item);
+    update(this.state, trouble && h("p", { class: "field-error" }, trouble), facts(factsOf(item)));
+  }
+
+  async #askLog() {
+    const address = url(["subscriptions", this.#item.id, "deliveries"], { limit: SHOWN, failed: this.#failed || "" });
+    const deliveries = (signal) => get(address, { signal });
+    const missed = (error) => setText(this.none, `The deliveries cannot be read: ${error.message}`);
+    this.#asking += 1;
+    await this.newest(deliveries, (answer) => this.#drawLog(answer.items), missed);
+    this.#asking -= 1;
+  }
+
+  #drawLog(tries) {
+    update(this.rows, tries.map(tryRow));
+    setText(this.none, tries.length ? "" : this.#failed ? "None failed." : "Nothing was sent to it yet.");
+  }
+
+  async #enable() {
+    const done = this.#item.state === "disabled" ? "Enabled: it goes on where it stood" : "It is tried now";
+    await attempt(() => post(url(["subscriptions", this.#item.id, "enable"])), done);
+    this.changed();
+  }
+
+  async #test() {
+    const answer = await attempt(() => post(url(["subscriptions", this.#item.id, "test"]), {}, { timeout: 30_000 }));
+    if (!answer) return;
+    if (answer.delivered) toast(`Taken with ${answer.status} after ${duration(answer.duration_ms)}`);
+    else toast(`Not taken: ${answer.error}`, { kind: "trouble", seconds: 9 });
+    if (this.#item) this.#draw();
+  }
+
+  async #rotate() {
+    const words = "For a day, each message is signed with both the new and the old one, so nothing is refused while "
+      + "you change it in your program.";
+    if (!(await ask("Make a new secret?", words, "Make one"))) return;
+    const answer = await attempt(() => post(url(["subscriptions", this.#item.id, "rotate"])));
+    if (answer) await secretOnce(answer.secret);
+    this.changed();
+  }
+
+  async #remove() {
+    const item = this.#item;
+    const words = `${shortened(item.url)} is told nothing more, and its log of deliveries is forgotten. `
+      + "This cannot be undone.";
+    if (!(await ask("Delete this webhook?", words, "Delete", "danger"))) return;
+    if ((await attempt(() => del(url(["subscriptions", item.id])), "Deleted")) === undefined) return;
+    change({ id: "" });
+    this.changed();
+  }
+}
+
+/** What is wrong with it, and when it goes on by itself. */
+function troubleWords(item) {
+  if (item.state === "disabled") return `Disabled: ${item.reason}. Nothing is lost while the log reaches back.`;
+  if (item.state !== "failing") return null;
+  const since = `It does not take messages since ${when(item.failing_since)}`;
+  const next = item.next_attempt_at ? `The next one on its own: ${when(item.next_attempt_at)}.` : "The next one is due.";
+  return `${since}: ${counted(item.failures, "try", "tries")} failed. ${next}`;
+}
+
+function factsOf(item) {
+  return [
+    ["State", item.state],
+    ["Events", item.events.join(", ") || "all"],
+    ["Delivered", counted(item.delivered, "message")],
+    ["Has all up to", item.after && h("span", { class: "mono" }, item.after)],
+    ["Old secret valid until", item.old_secret_until && exact(item.old_secret_until)],
+    ["Since", exact(item.created_at)],
+  ];
+}
+
+function tryRow(tried) {
+  return h("tr", { class: tried.error ? "trouble" : "" },
+    h("td", { class: "nowrap", title: exact(tried.at) }, when(tried.at)),
+    h("td", null, tried.event),
+    h("td", { class: "num" }, count(tried.attempt)),
+    h("td", null, tried.error ? chip(tried.error, "trouble") : String(tried.status)),
+    h("td", { class: "num" }, duration(tried.duration_ms)));
+}
+
+const shortened = (text) => (text.length > 120 ? `${text.slice(0, 119)}…` : text);
