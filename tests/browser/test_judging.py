@@ -244,6 +244,19 @@ def test_rules_are_moved_switched_changed_and_deleted_with_undo(page: Page, no_r
     page.until("return document.querySelectorAll('.rules .rule-words a')[2]?.textContent === 'the last'")
 
 
+@pytest.mark.parametrize(("width", "place"), [(1440, ".rules .rule-words a"), (390, ".rule-form h2")])
+def test_after_saving_the_focus_is_on_the_rule_and_it_is_said(
+    page: Page, no_rules: Server, width: int, place: str
+) -> None:
+    page.size(width)
+    page.open("rules?id=new")
+    write_rule(page, "Kept", "kept", "literal", "intro")
+    page.click(".rule-form .button.solid", "Save")
+    page.sees("Made.", "#toasts[role=status]")
+    page.until("return document.activeElement?.matches(arguments[0])", "the focus", value=place)
+    assert [rule["name"] for rule in no_rules.ask("GET", "/rules")["items"]] == ["Kept"]
+
+
 def test_a_rule_that_somebody_else_changed_is_not_overwritten(page: Page, no_rules: Server) -> None:
     server = no_rules
     body = {"name": "mine", "conditions": [{"field": "subject", "pattern": "x"}], "classification": "intro"}

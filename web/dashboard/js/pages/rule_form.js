@@ -6,11 +6,13 @@
 import { post, put, url } from "../api.js";
 import { fill, h, setText } from "../dom.js";
 import { count } from "../format.js";
+import { newestOnly } from "../looking.js";
 import { button, emptyState, label, loading } from "../parts.js";
 import { path } from "../route.js";
 import { CLASSES } from "../shapes.js";
 
 const FIELDS = ["sender", "subject", "body"];
+const PRIORITIES = ["high", "normal", "low"];
 const LOOK_AT = 5000;
 export const KINDS = { literal: "contains", glob: "is like", regex: "matches" };
 
@@ -19,67 +21,105 @@ export function wire({ name, conditions, classification, priority, enabled, plac
   return { name, conditions, classification, priority, enabled, place };
 }
 
+const same = (names) => names.map((name) => [name, name]);
+
 export class RuleForm {
   #rows = [];
 
   /** `acts`: {saved(rule), cancel(), remove()}. */
   constructor(rule, signal, acts) {
     this.rule = rule;
-    this.signal = signal;
     this.acts = acts;
+    this.newest = newestOnly(signal);
     this.name = h("input", { id: "rule-name", value: rule.name, maxlength: 200, autocomplete: "off" });
-    this.gives = pick("rule-class", [["", "leave the class alone"], ...CLASSES.map((name) => [name, name])], rule.classification);
-    this.priority = pick("rule-priority", [["", "leave it alone"], ...["high", "normal", "low"].map((name) => [name, name])], rule.priority);
+    this.gives = pick("rule-class", [["", "leave the class alone"], ...same(CLASSES)], rule.classification);
+    this.priority = pick("rule-priority", [["", "leave it alone"], ...same(PRIORITIES)], rule.priority);
     this.conditions = h("div", { class: "conditions" });
     this.errors = { name: said(), conditions: said(), classification: said(), other: said() };
     this.tried = h("div", { class: "tried", "aria-live": "polite" });
-    this.element = h("form", { class: "rule-form", on: { submit: (event) => (event.preventDefault(), this.save()) } },
-      h("header", null, h("h2", null, rule.id ? "Change the rule" : "A new rule"), h("span", { class: "end" }, button("Close", acts.cancel, "plain small"))),
-      field("Name", this.name, this.errors.name),
-      h("fieldset", null, h("legend", null, "If all of these hold"), this.conditions, button("And…", () => this.#add(), "small"), this.errors.conditions),
-      h("div", { class: "rule-gives" }, field("then it is", this.gives, this.errors.classification), field("with priority", this.priority)),
-      this.errors.other,
-      h("div", { class: "actions" }, button("Test on stored mail", () => this.test(), "", { data: { test: "" } }), h("button", { class: "button solid" }, "Save"), rule.id && button("Delete", acts.remove, "danger")),
-      this.tried);
+    const submit = (event) => (event.preventDefault(), this.save());
+    const parts = [this.#head(), this.#fields(), this.#buttons(), this.tried];
+    this.element = h("form", { class: "rule-form", on: { submit } }, parts);
     rule.conditions.forEach((condition) => this.#add(condition));
   }
 
+  #head() {
+    return h("header", null,
+      h("h2", { tabindex: -1 }, this.rule.id ? "Change the rule" : "A new rule"),
+      h("span", { class: "end" }, button("Close", this.acts.cancel, "plain small")));
+  }
+
+  #fields() {
+    const and = button("And…", () => this.#add().pattern.focus(), "small", { "aria-label": "One more condition" });
+    return [
+      field("Name", this.name, this.errors.name),
+      h("fieldset", null, h("legend", null, "If all of these hold"), this.conditions, and, this.errors.conditions),
+      h("div", { class: "rule-gives" },
+        field("then it is", this.gives, this.errors.classification),
+        field("with priority", this.priority)),
+      this.errors.other,
+    ];
+  }
+
+  #buttons() {
+    return h("div", { class: "actions" },
+      button("Test on stored mail", () => this.test(), "", { data: { test: "" } }),
+      h("button", { class: "button solid" }, "Save"),
+      this.rule.id && button("Delete", this.acts.remove, "danger"));
+  }
+
   #add(condition = { field: "subject", kind: "literal", pattern: "" }) {
-    const row = { where: pick(null, FIELDS.map((name) => [name, name]), condition.field, "Where"), kind: pick(null, Object.entries(KINDS), condition.kind, "How"), pattern: h("input", { value: condition.pattern, maxlength: 500, "aria-label": "Pattern", spellcheck: "false", autocomplete: "off", class: "mono" }), error: said() };
+    const props = { maxlength: 500, "aria-label": "Pattern", spellcheck: "false", autocomplete: "off", class: "mono" };
+    const row = {
+      where: pick(null, same(FIELDS), condition.field, "Where"),
+      kind: pick(null, Object.entries(KINDS), condition.kind, "How"),
+      pattern: h("input", { value: condition.pattern, ...props }),
+      error: said(),
+    };
     const drop = button("×", () => this.#drop(row), "plain small", { "aria-label": "Remove this condition" });
     row.element = h("div", { class: "condition" }, row.where, row.kind, row.pattern, drop, row.error);
     this.#rows.push(row);
     this.conditions.append(row.element);
+    return row;
   }
 
   #drop(row) {
-    if (this.#rows.length === 1) return row.pattern.focus();
-    this.#rows = this.#rows.filter((other) => other !== row);
-    row.element.remove();
+    if (this.#rows.length > 1) {
+      this.#rows = this.#rows.filter((other) => other !== row);
+      row.element.remove();
+    }
+    this.#rows[0].pattern.focus();
   }
 
   #value() {
-    return { ...wire(this.rule), name: this.name.value.trim(), conditions: this.#rows.map(({ where, kind, pattern }) => ({ field: where.value, kind: kind.value, pattern: pattern.value })), classification: this.gives.value || null, priority: this.priority.value || null };
+    const conditions = this.#rows.map(({ where, kind, pattern }) => {
+      return { field: where.value, kind: kind.value, pattern: pattern.value };
+    });
+    return {
+      ...wire(this.rule),
+      name: this.name.value.trim(),
+      conditions,
+      classification: this.gives.value || null,
+      priority: this.priority.value || null,
+    };
   }
 
-  async test() {
+  test() {
     this.#clear();
     fill(this.tried, loading(3));
-    try {
-      const wanted = { ...this.#value(), name: this.name.value.trim() || "test" };
-      const answer = await post("/rules/test", { rule: wanted, id: this.rule.id, limit: LOOK_AT }, { signal: this.signal, timeout: 30_000 });
-      fill(this.tried, outcome(answer));
-    } catch (error) {
-      fill(this.tried);
-      this.#refused(error);
-    }
+    const rule = { ...this.#value(), name: this.name.value.trim() || "test" };
+    const body = { rule, id: this.rule.id, limit: LOOK_AT };
+    const refused = (error) => (fill(this.tried), this.#refused(error));
+    const question = (signal) => post("/rules/test", body, { signal, timeout: 30_000 });
+    return this.newest(question, (answer) => fill(this.tried, outcome(answer)), refused);
   }
 
   async save() {
     this.#clear();
     const { id, version } = this.rule;
+    const value = this.#value();
     try {
-      this.acts.saved(await (id ? put(url(["rules", id]), { ...this.#value(), version }) : post("/rules", this.#value())));
+      this.acts.saved(await (id ? put(url(["rules", id]), { ...value, version }) : post("/rules", value)));
     } catch (error) {
       this.#refused(error);
     }
@@ -107,16 +147,29 @@ export class RuleForm {
 }
 
 function outcome(answer) {
-  const scope = answer.complete ? `Of all ${count(answer.scanned)} stored emails` : `Of the newest ${count(answer.scanned)} stored emails`;
+  const which = answer.complete ? "all" : "the newest";
+  const scope = `Of ${which} ${count(answer.scanned)} stored emails`;
   if (!answer.matched) return emptyState("It matches nothing", `${scope}, none.`);
+  const matched = h("b", null, `${count(answer.matched)} match`);
+  const changing = h("b", null, `${count(answer.would_change)} would change`);
   return [
-    h("p", { class: "tried-words" }, `${scope}, `, h("b", null, `${count(answer.matched)} match`), " and ", h("b", null, `${count(answer.would_change)} would change`), "."),
-    h("ul", { class: "tried-changes" }, answer.changes.map((one) => h("li", null, label(one.from), " → ", label(one.to), h("span", { class: "num" }, count(one.count))))),
-    h("ul", { class: "examples", "aria-label": "Examples" }, answer.examples.map((mail) => h("li", null,
-      h("a", { href: path("emails", { id: mail.email_id, source: mail.source }) }, mail.subject || "no subject"),
-      h("small", { class: "quiet" }, mail.sender),
-      h("span", null, mail.classification === mail.would_be ? [label(mail.classification), h("small", { class: "quiet" }, " as it is")] : [label(mail.classification), " → ", label(mail.would_be)])))),
+    h("p", { class: "tried-words" }, `${scope}, `, matched, " and ", changing, "."),
+    h("ul", { class: "tried-changes" }, answer.changes.map(changeItem)),
+    h("ul", { class: "examples", "aria-label": "Examples" }, answer.examples.map(example)),
   ];
+}
+
+function changeItem(one) {
+  return h("li", null, label(one.from), " → ", label(one.to), h("span", { class: "num" }, count(one.count)));
+}
+
+function example(mail) {
+  const stays = mail.classification === mail.would_be;
+  return h("li", null,
+    h("a", { href: path("emails", { id: mail.email_id, source: mail.source }) }, mail.subject || "no subject"),
+    h("small", { class: "quiet" }, mail.sender),
+    h("span", null, label(mail.classification),
+      stays ? h("small", { class: "quiet" }, " as it is") : [" → ", label(mail.would_be)]));
 }
 
 const said = () => h("p", { class: "field-error", role: "alert" });
@@ -126,5 +179,6 @@ function field(title, control, error) {
 }
 
 function pick(id, choices, value, name) {
-  return h("select", { id, "aria-label": name }, choices.map(([key, words]) => h("option", { value: key, selected: key === (value ?? "") }, words)));
+  const option = ([key, words]) => h("option", { value: key, selected: key === (value ?? "") }, words);
+  return h("select", { id, "aria-label": name }, choices.map(option));
 }

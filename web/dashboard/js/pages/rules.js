@@ -5,18 +5,28 @@
 
 import { del, get, post, put, url } from "../api.js";
 import { fill, h, setText } from "../dom.js";
-import { counted, when } from "../format.js";
+import { counted, exact } from "../format.js";
 import { keys } from "../keys.js";
+import { Look } from "../looking.js";
 import { ask, attempt, button, chip, emptyState, failed, label, loading, toast } from "../parts.js";
 import { change, current, path } from "../route.js";
 import { reprocess } from "./reprocess.js";
 import { KINDS, RuleForm, wire } from "./rule_form.js";
 
+const LEAD = "They go before the model. The first rule that gives a class decides the class, "
+  + "the first that gives a priority decides that.";
+const NONE_YET = "A rule says: mail like this is always that. "
+  + "For example, everything from *@newsletter.example is a promotion.";
+const LATER = "New mail follows it within seconds; stored mail stays as it is until it is judged again.";
+
 export function show(root, _params, signal) {
   const page = new RulesPage(root, signal);
-  page.load().then(() => signal.aborted || page.update(current().params)); // the address may have changed meanwhile
+  page.look.now().then(() => signal.aborted || page.update(current().params)); // the address may have changed meanwhile
   return (changed) => page.update(changed);
 }
+
+const makeNew = () => button("New rule", () => change({ id: "new" }), "solid");
+const closed = { id: "", sender: "", classification: "" };
 
 class RulesPage {
   #rules = [];
@@ -29,10 +39,9 @@ class RulesPage {
     this.list = h("section", { class: "sheet", "aria-label": "Rules in their order" }, loading(4));
     this.pane = h("section", { class: "sheet letter rule-pane", "aria-label": "Rule" });
     this.body = h("div", { class: "split" }, this.list, this.pane);
-    fill(root,
-      h("div", { class: "head" }, h("h1", null, "Rules"), this.said, h("div", { class: "actions" }, button("Judge stored mail again", () => reprocess(signal), "", { title: "Bring today's rules and model to what is stored" }), button("New rule", () => change({ id: "new" }), "solid")),
-        h("p", { class: "lead" }, "They go before the model. The first rule that gives a class decides the class, the first that gives a priority decides that.")),
-      this.body);
+    fill(root, this.#head(), this.body);
+    const question = (own) => get("/rules", { signal: own });
+    this.look = new Look({ place: this.list, ask: question, show: (answer) => this.#show(answer.items), signal });
     keys.page([
       ["n", "New rule", () => change({ id: "new" })],
       ["j", "Next rule", () => this.#step(1)],
@@ -41,13 +50,13 @@ class RulesPage {
     ]);
   }
 
-  async load() {
-    try {
-      this.#rules = (await get("/rules", { signal: this.signal })).items;
-      this.#draw();
-    } catch (error) {
-      if (!this.signal.aborted) fill(this.list, failed(error, () => this.load()));
-    }
+  #head() {
+    const title = "Bring today's rules and model to what is stored";
+    const again = button("Judge stored mail again", () => reprocess(this.signal), "", { title });
+    return h("div", { class: "head" },
+      h("h1", null, "Rules"), this.said,
+      h("div", { class: "actions" }, again, makeNew()),
+      h("p", { class: "lead" }, LEAD));
   }
 
   update(params) {
@@ -58,32 +67,59 @@ class RulesPage {
     this.#open = id;
     this.#asked = asked;
     this.#mark();
-    if (id === null) return fill(this.pane, h("p", { class: "quiet" }, this.#rules.length ? "Choose a rule to change it, or make a new one." : "A new rule is written here."));
+    if (id === null) return this.#choose();
     const rule = id === "new" ? draft(params) : this.#rules.find((each) => String(each.id) === id);
     if (!rule) return fill(this.pane, failed({ status: 404, message: "There is no such rule any more." }));
-    const form = new RuleForm(rule, this.signal, { saved: (saved) => this.#saved(saved, rule.id), cancel: () => change({ id: "", sender: "", classification: "" }), remove: () => this.#remove(rule) });
-    fill(this.pane, form.element);
-    if (id === "new") form.element.querySelector("input").focus();
+    this.#write(rule);
+    if (id === "new") this.pane.querySelector("input").focus();
   }
 
-  #draw() {
-    setText(this.said, this.#rules.length ? counted(this.#rules.length, "rule") : "");
-    if (!this.#rules.length) return fill(this.list, emptyState("No rules yet", "A rule says: mail like this is always that. For example, everything from *@newsletter.example is a promotion.", button("New rule", () => change({ id: "new" }), "solid")));
-    fill(this.list, h("ol", { class: "rules" }, this.#rules.map((rule, index) => this.#row(rule, index))));
+  #choose() {
+    const words = this.#rules.length ? "Choose a rule to change it, or make a new one." : "A new rule is written here.";
+    fill(this.pane, h("p", { class: "quiet" }, words));
+  }
+
+  #write(rule) {
+    const form = new RuleForm(rule, this.signal, {
+      saved: (saved) => this.#saved(saved, rule.id),
+      cancel: () => change(closed),
+      remove: () => this.#remove(rule),
+    });
+    fill(this.pane, form.element);
+  }
+
+  #show(rules) {
+    this.#rules = rules;
+    setText(this.said, rules.length ? counted(rules.length, "rule") : "");
+    if (!rules.length) return fill(this.list, emptyState("No rules yet", NONE_YET, makeNew()));
+    fill(this.list, h("ol", { class: "rules" }, rules.map((rule, index) => this.#row(rule, index))));
     this.#mark();
   }
 
   #row(rule, index) {
-    const move = (by, name, arrow) => button(arrow, () => this.#move(index, by), "plain small", { "aria-label": `Move ${rule.name} ${name}`, disabled: !this.#rules[index + by] });
-    const toggle = h("input", { type: "checkbox", checked: rule.enabled, "aria-label": `${rule.name} is in force`, on: { change: () => this.#save(rule, { enabled: toggle.checked }, toggle.checked ? "In force" : "Switched off") } });
     return h("li", { class: rule.enabled ? "" : "off", data: { rule: rule.id } },
       h("span", { class: "rule-place num" }, rule.place),
       h("div", { class: "rule-words" },
-        h("a", { href: path("rules", { id: rule.id }) }, rule.name),
+        h("a", { href: path("rules", { id: rule.id }), title: `Changed ${exact(rule.updated_at)}` }, rule.name),
         h("p", { class: "quiet" }, conditionWords(rule.conditions))),
-      h("span", { class: "rule-then" }, rule.classification && label(rule.classification), rule.priority && chip(`${rule.priority} priority`)),
-      h("span", { class: "rule-acts" }, toggle, move(-1, "up", "↑"), move(1, "down", "↓")),
-      h("span", { class: "hidden" }, `changed ${when(rule.updated_at)}`));
+      h("span", { class: "rule-then" },
+        rule.classification && label(rule.classification),
+        rule.priority && chip(`${rule.priority} priority`)),
+      h("span", { class: "rule-acts" }, this.#toggle(rule), this.#mover(index, -1), this.#mover(index, 1)));
+  }
+
+  #toggle(rule) {
+    const save = () => this.#save(rule, { enabled: toggle.checked }, toggle.checked ? "In force" : "Switched off");
+    const name = `${rule.name} is in force`;
+    const props = { type: "checkbox", checked: rule.enabled, "aria-label": name, title: name };
+    const toggle = h("input", { ...props, on: { change: save } });
+    return toggle;
+  }
+
+  #mover(index, by) {
+    const name = `Move ${this.#rules[index].name} ${by < 0 ? "up" : "down"}`;
+    const props = { "aria-label": name, title: name, disabled: !this.#rules[index + by] };
+    return button(by < 0 ? "↑" : "↓", () => this.#move(index, by), "plain small", props);
   }
 
   #mark() {
@@ -101,42 +137,66 @@ class RulesPage {
     return true;
   }
 
+  /** The focus stays on what was used, in the row where it is now. */
+  #focus(rule, selector) {
+    this.list.querySelector(`[data-rule="${rule.id}"] ${selector}`)?.focus();
+  }
+
   async #move(index, by) {
     const rule = this.#rules[index];
     await this.#save(rule, { place: rule.place + by });
-    this.list.querySelector(`[data-rule="${rule.id}"] .rule-acts button:${by < 0 ? "first" : "last"}-of-type`)?.focus();
+    this.#focus(rule, `.rule-acts button:${by < 0 ? "first" : "last"}-of-type`);
   }
 
   async #save(rule, fields, done) {
     await attempt(() => put(url(["rules", rule.id]), { ...wire(rule), ...fields, version: rule.version }), done);
-    await this.load();
+    await this.look.now();
+    this.#focus(rule, ".rule-acts input");
   }
 
+  /**
+   * The form begins anew, from the version that was saved. The focus goes to the rule in the list or, where it is so
+   * narrow that only the form is shown, to the form's title.
+   */
   async #saved(rule, before) {
-    await this.load();
+    await this.look.now();
     this.#open = null;
-    change({ id: rule.id, sender: "", classification: "" }, { replace: true });
-    this.update(current().params); // the form begins anew, from the version that was saved
-    toast(`${before ? "Saved" : "Made"}. New mail follows it within seconds; stored mail stays as it is until it is judged again.`);
+    change({ ...closed, id: rule.id }, { replace: true });
+    this.update(current().params);
+    this.#focus(rule, ".rule-words a");
+    if (!this.list.contains(document.activeElement)) this.pane.querySelector("h2").focus();
+    toast(`${before ? "Saved" : "Made"}. ${LATER}`);
   }
 
   async #remove(rule) {
-    if (!(await ask(`Delete “${rule.name}”?`, "New mail is judged without it within seconds. What it decided stays until it is judged again.", "Delete", "danger"))) return;
+    const words = "New mail is judged without it within seconds. What it decided stays until it is judged again.";
+    if (!(await ask(`Delete “${rule.name}”?`, words, "Delete", "danger"))) return;
     const answer = await attempt(() => del(url(["rules", rule.id])));
     if (answer === undefined) return;
     change({ id: "" });
-    await this.load();
-    toast(`“${rule.name}” is deleted`, { undo: () => attempt(() => post("/rules", wire(rule)), "It is back").then(() => this.load()) });
+    await this.look.now();
+    const undo = () => attempt(() => post("/rules", wire(rule)), "It is back").then(() => this.look.now());
+    toast(`“${rule.name}” is deleted`, { undo });
   }
 }
 
 function conditionWords(conditions) {
-  return conditions.map(({ field, kind, pattern }, index) => [index > 0 && " and ", `${field} ${KINDS[kind]} `, h("span", { class: "mono" }, pattern)]);
+  return conditions.map(({ field, kind, pattern }, index) => {
+    return [index > 0 && " and ", `${field} ${KINDS[kind]} `, h("span", { class: "mono" }, pattern)];
+  });
 }
 
 /** A new rule, begun from what the address says. */
 function draft(params) {
   const from = params.get("sender") ?? "";
-  const conditions = [{ field: from ? "sender" : "subject", kind: from ? "glob" : "literal", pattern: from }];
-  return { id: null, name: from ? `From ${from}` : "", conditions, classification: params.get("classification") ?? null, priority: null, enabled: true, place: null, version: null };
+  return {
+    id: null,
+    name: from ? `From ${from}` : "",
+    conditions: [{ field: from ? "sender" : "subject", kind: from ? "glob" : "literal", pattern: from }],
+    classification: params.get("classification") ?? null,
+    priority: null,
+    enabled: true,
+    place: null,
+    version: null,
+  };
 }

@@ -147,7 +147,8 @@ function troubleWords(item) {
   if (item.state === "disabled") return `Disabled: ${item.reason}. Nothing is lost while the log reaches back.`;
   if (item.state !== "failing") return null;
   const since = `It does not take messages since ${when(item.failing_since)}`;
-  const next = item.next_attempt_at ? `The next one on its own: ${when(item.next_attempt_at)}.` : "The next one is due.";
+  const due = item.next_attempt_at;
+  const next = due ? `The next one on its own: ${when(due)}.` : "The next one is due.";
   return `${since}: ${counted(item.failures, "try", "tries")} failed. ${next}`;
 }
 
