@@ -6,59 +6,101 @@
 import { get, post } from "../api.js";
 import { fill, h, setText, update } from "../dom.js";
 import { ago, count, counted, duration, rate, short } from "../format.js";
-import { ask, attempt, button, chip, emptyState, failed, loading } from "../parts.js";
+import { Look } from "../looking.js";
+import { ask, attempt, button, chip, emptyState, loading } from "../parts.js";
 import { shared } from "../state.js";
 
 const EVERY = 2000;
+const TREE = ["Actor", "State", "Waiting", "Handled", "A second", "Restarts", "Last error"];
+const MEANING = {
+  Waiting: "Emails in its mailbox, which all of its kind share",
+  Handled: "Messages since the process started",
+  "A second": "Messages a second, between the last two looks",
+  Restarts: "By its supervisor, since the process started",
+};
+const MAILBOX = ["Mailbox", "High", "Normal", "Low", "Quarantine", "In hand", "Size", "Oldest"];
+const PAUSE = "Notifications are still taken, but nothing is listed, fetched or classified until you resume. "
+  + "Nothing is lost meanwhile, and it stays paused across restarts.";
 
 export function show(root, _params, signal) {
   const nodes = h("div", { class: "nodes" }, loading(8));
   const boxes = h("tbody", null);
   const said = h("span", { class: "quiet" });
-  const size = h("input", { type: "number", min: 1, max: 64, class: "pick size", "aria-label": "Workers in each process" });
-  const resize = h("form", { class: "actions", on: { submit: (event) => (event.preventDefault(), setSize(Number(size.value))) } }, h("label", { class: "check" }, "Workers in each process", size), h("button", { class: "button" }, "Resize"));
-  const pause = button("Pause", () => toggle());
-  const view = new Rates();
-  let paused = false;
+  const controls = new Controls(() => look.now());
+  const rates = new Rates();
 
-  async function load() {
-    try {
-      const answer = await get("/actors", { signal });
-      paused = answer.paused;
-      if (shared.paused !== paused) shared.set("paused", paused);
-      setText(pause, paused ? "Resume" : "Pause");
-      pause.classList.toggle("solid", paused);
-      if (document.activeElement !== size) size.value = answer.workers ?? size.value ?? "";
-      if (!size.value) size.value = poolSize(answer) || 3;
-      setText(said, summary(answer));
-      view.take(answer);
-      update(nodes, answer.nodes.length ? answer.nodes.map((node) => drawNode(node, answer, view)) : emptyState("No node is alive", "No process has sent its heartbeat in the last seconds."));
-      update(boxes, Object.entries(answer.mailboxes).map(drawMailbox));
-    } catch (error) {
-      if (!signal.aborted && !nodes.querySelector("table")) fill(nodes, failed(error, load));
-    }
+  function draw(answer) {
+    controls.show(answer);
+    setText(said, summary(answer));
+    rates.take(answer);
+    if (nodes.querySelector(".skeleton, [role=alert]")) fill(nodes);
+    update(nodes, answer.nodes.length ? answer.nodes.map((node) => drawNode(node, answer, rates)) : noNode());
+    update(boxes, Object.entries(answer.mailboxes).map(drawMailbox));
   }
 
-  async function toggle() {
-    if (!paused && !(await ask("Pause all nodes?", "Notifications are still taken, but nothing is listed, fetched or classified until you resume. Nothing is lost meanwhile, and it stays paused across restarts.", "Pause"))) return;
-    const answer = await attempt(() => post(paused ? "/actors/resume" : "/actors/pause"), paused ? "Resumed" : "Paused on all nodes");
+  fill(root, h("div", { class: "head" }, h("h1", null, "Actors"), said, controls.element), nodes, mailboxes(boxes));
+  const question = (own) => get("/actors", { signal: own });
+  const look = new Look({ place: nodes, ask: question, show: draw, every: EVERY, signal });
+  look.now();
+}
+
+/** Pause, resume and resize; what is written in the field stays while somebody writes it. */
+class Controls {
+  #paused = false;
+
+  constructor(changed) {
+    this.changed = changed;
+    const props = { type: "number", min: 1, max: 64, required: true, class: "pick size" };
+    this.size = h("input", { ...props, "aria-label": "Workers in each process" });
+    this.pause = button("Pause", () => this.#toggle());
+    const submit = (event) => (event.preventDefault(), this.#resize(Number(this.size.value)));
+    const form = h("form", { class: "actions", on: { submit } },
+      h("label", { class: "check" }, "Workers in each process", this.size),
+      h("button", { class: "button" }, "Resize"));
+    this.element = h("div", { class: "actions" }, form, this.pause);
+  }
+
+  show(answer) {
+    this.#paused = answer.paused;
+    if (shared.paused !== answer.paused) shared.set("paused", answer.paused);
+    setText(this.pause, answer.paused ? "Resume" : "Pause");
+    this.pause.classList.toggle("solid", answer.paused);
+    if (document.activeElement !== this.size) this.size.value = answer.workers ?? this.size.value ?? "";
+    if (!this.size.value) this.size.value = poolSize(answer) || 3;
+  }
+
+  async #toggle() {
+    const paused = this.#paused;
+    if (!paused && !(await ask("Pause all nodes?", PAUSE, "Pause"))) return;
+    const done = paused ? "Resumed" : "Paused on all nodes";
+    const answer = await attempt(() => post(paused ? "/actors/resume" : "/actors/pause"), done);
     if (answer) shared.set("paused", answer.paused);
-    load();
+    this.changed();
   }
 
-  async function setSize(workers) {
+  async #resize(workers) {
     await attempt(() => post("/actors/resize", { workers }), `Each process now runs ${counted(workers, "worker")}`);
-    load();
+    this.changed();
   }
+}
 
-  fill(root,
-    h("div", { class: "head" }, h("h1", null, "Actors"), said, h("div", { class: "actions" }, resize, pause)),
-    nodes,
-    h("section", { class: "sheet" }, h("header", null, h("h2", null, "Mailboxes"), h("span", { class: "quiet" }, "what waits in Redis, by priority; the rest waits in the books")),
-      h("div", { class: "table", tabindex: 0, role: "region", "aria-label": "Mailboxes" }, h("table", null, h("thead", null, h("tr", null, ["Mailbox", "High", "Normal", "Low", "Quarantine", "In hand", "Size", "Oldest"].map((name, at) => h("th", { scope: "col", class: at ? "num" : "" }, name)))), boxes))));
-  load();
-  const timer = setInterval(() => document.visibilityState === "visible" && load(), EVERY);
-  signal.addEventListener("abort", () => clearInterval(timer));
+function noNode() {
+  const words = "No process has sent its heartbeat in the last seconds. Mail waits meanwhile; none is lost.";
+  return h("section", { class: "sheet" }, emptyState("No node is alive", words));
+}
+
+/** The heads of a table's columns; `numbers` says which stand at the right. */
+function heads(names, numbers) {
+  const head = (name, at) => h("th", { scope: "col", class: numbers(at) ? "num" : "", title: MEANING[name] }, name);
+  return h("thead", null, h("tr", null, names.map(head)));
+}
+
+function mailboxes(rows) {
+  const words = "emails that wait in Redis, by priority; the rest waits in the books";
+  return h("section", { class: "sheet" },
+    h("header", null, h("h2", null, "Mailboxes"), h("span", { class: "quiet" }, words)),
+    h("div", { class: "table", tabindex: 0, role: "region", "aria-label": "Mailboxes" },
+      h("table", null, heads(MAILBOX, (at) => at > 0), rows)));
 }
 
 /** Remembers how much each actor had handled at the answer before. */
@@ -97,22 +139,36 @@ function poolSize(answer) {
 function summary(answer) {
   const processes = answer.nodes.flatMap((node) => node.processes);
   const actors = processes.reduce((sum, process) => sum + process.actors.length, 0);
-  return `${counted(answer.nodes.length, "node")}, ${counted(processes.length, "process", "processes")}, ${counted(actors, "actor")}`;
+  const words = [counted(answer.nodes.length, "node"), counted(processes.length, "process", "processes")];
+  return [...words, counted(actors, "actor")].join(", ");
 }
 
 function drawNode(node, answer, rates) {
+  const processes = node.processes.map((process) => drawProcess(node, process, answer, rates));
   return h("section", { class: "sheet" },
     h("header", null, h("h2", null, node.node), answer.paused && chip("paused", "solid")),
-    h("div", { class: "table", tabindex: 0, role: "region", "aria-label": `Actors of ${node.node}` }, h("table", { class: "tree" },
-      h("thead", null, h("tr", null, ["Actor", "State", "Waiting", "Handled", "A second", "Restarts", "Last error"].map((name, at) => h("th", { scope: "col", class: at > 1 && at < 6 ? "num" : "" }, name)))),
-      node.processes.map((process) => drawProcess(node, process, answer, rates)))));
+    h("div", { class: "table", tabindex: 0, role: "region", "aria-label": `Actors of ${node.node}` },
+      h("table", { class: "tree" }, heads(TREE, (at) => at > 1 && at < 6), processes)));
 }
 
 function drawProcess(node, process, answer, rates) {
-  const words = [process.role, process.pid && `pid ${process.pid}`, process.started_at && `up ${ago(process.started_at).replace(" ago", "")}`, process.workers && `${process.busy ?? 0} of ${process.workers} workers busy`].filter(Boolean).join(", ");
+  const keyOf = (actor) => `${node.node}/${process.process}/${actor.name}`;
+  const name = process.process.replace(`${node.node}/`, "");
+  const title = h("th", { scope: "rowgroup", colspan: TREE.length },
+    h("b", null, name), h("span", { class: "quiet" }, processWords(process)));
   return h("tbody", null,
-    h("tr", { class: "process" }, h("th", { scope: "rowgroup", colspan: 7 }, h("b", null, process.process.replace(`${node.node}/`, "")), h("span", { class: "quiet" }, words))),
-    ordered(process.actors).map(({ actor, depth }) => drawActor(actor, depth, `${node.node}/${process.process}/${actor.name}`, answer, rates)));
+    h("tr", { class: "process" }, title),
+    ordered(process.actors).map(({ actor, depth }) => drawActor(actor, depth, rates.of(keyOf(actor)), answer)));
+}
+
+function processWords(process) {
+  const words = [
+    process.role,
+    process.pid && `pid ${process.pid}`,
+    process.started_at && `up ${ago(process.started_at).replace(" ago", "")}`,
+    process.workers && `${process.busy ?? 0} of ${process.workers} workers busy`,
+  ];
+  return words.filter(Boolean).join(", ");
 }
 
 /** Parents before their children, with how deep each stands. */
@@ -123,29 +179,37 @@ function ordered(actors) {
     const parent = names.has(actor.parent) && actor.parent !== actor.name ? actor.parent : "";
     children.set(parent, [...(children.get(parent) ?? []), actor]);
   }
-  const walk = (parent, depth) => (children.get(parent) ?? []).flatMap((actor) => [{ actor, depth }, ...walk(actor.name, depth + 1)]);
+  const walk = (parent, depth) => {
+    return (children.get(parent) ?? []).flatMap((actor) => [{ actor, depth }, ...walk(actor.name, depth + 1)]);
+  };
   return walk("", 0);
 }
 
-function drawActor(actor, depth, key, answer, rates) {
+function drawActor(actor, depth, perSecond, answer) {
   const state = actor.busy_seconds === null ? actor.state : "busy";
   const trouble = actor.state === "failed" || actor.state === "waiting";
   const box = actor.mailbox && answer.mailboxes[actor.mailbox];
-  const waiting = box ? Object.values(box).reduce((sum, lane) => sum + lane.messages, 0) : null;
+  const number = (text) => h("td", { class: "num" }, text);
   return h("tr", { class: trouble ? "trouble" : "" },
     h("th", { scope: "row", vars: { "--depth": depth } }, h("span", { class: "tree-name" }, actor.name)),
-    h("td", null, h("span", { class: `dot ${state}` }, state), actor.reason && h("small", { class: "quiet" }, ` ${actor.reason}`)),
-    h("td", { class: "num" }, waiting === null ? "" : short(waiting)),
-    h("td", { class: "num" }, actor.handled ? short(actor.handled) : ""),
-    h("td", { class: "num" }, rates.of(key) ? rate(rates.of(key)) : ""),
-    h("td", { class: "num" }, actor.restarts ? count(actor.restarts) : ""),
+    h("td", null,
+      h("span", { class: `dot ${state}` }, state), actor.reason && h("small", { class: "quiet" }, ` ${actor.reason}`)),
+    number(box ? short(sumOf(box, "messages")) : ""),
+    number(actor.handled ? short(actor.handled) : ""),
+    number(perSecond ? rate(perSecond) : ""),
+    number(actor.restarts ? count(actor.restarts) : ""),
     h("td", { class: "cut", title: actor.last_error ?? "" }, actor.last_error ?? ""));
 }
 
+const sumOf = (lanes, field) => Object.values(lanes).reduce((total, lane) => total + lane[field], 0);
+
 function drawMailbox([name, lanes]) {
-  const of = (lane) => lanes[lane]?.messages ?? 0;
-  const all = Object.values(lanes);
-  const sum = (field) => all.reduce((total, lane) => total + lane[field], 0);
-  const oldest = Math.max(0, ...all.map((lane) => lane.oldest_age_seconds));
-  return h("tr", null, h("th", { scope: "row" }, name), ["high", "normal", "low", "quarantine"].map((lane) => h("td", { class: "num" }, short(of(lane)))), h("td", { class: "num" }, short(sum("in_hand"))), h("td", { class: "num" }, `${short(Math.ceil(sum("bytes") / 1024))} kB`), h("td", { class: "num" }, oldest ? duration(oldest * 1000) : ""));
+  const oldest = Math.max(0, ...Object.values(lanes).map((lane) => lane.oldest_age_seconds));
+  const cells = [
+    ...["high", "normal", "low", "quarantine"].map((lane) => short(lanes[lane]?.messages ?? 0)),
+    short(sumOf(lanes, "in_hand")),
+    `${short(Math.ceil(sumOf(lanes, "bytes") / 1024))} kB`,
+    oldest ? duration(oldest * 1000) : "none waits",
+  ];
+  return h("tr", null, h("th", { scope: "row" }, name), cells.map((text) => h("td", { class: "num" }, text)));
 }

@@ -5,12 +5,13 @@
 
 import { get } from "../api.js";
 import { fill, h, update } from "../dom.js";
-import { count, exact, percent, when } from "../format.js";
-import { live } from "../live.js";
-import { failed, loading } from "../parts.js";
+import { count, counted, exact, percent, when } from "../format.js";
+import { Look } from "../looking.js";
+import { loading } from "../parts.js";
 import { path } from "../route.js";
 
 const EVERY = 2000;
+const LEAD = "Every email that FakeMail listed stands here exactly once, taken in one snapshot of the database.";
 const LINES = [
   ["results", "With a result", "classified and stored", () => path("emails", { state: "processed" })],
   ["queued", "Queued", "in the books, in a mailbox or in hand", () => path("emails", { state: "queued" })],
@@ -26,49 +27,85 @@ export function show(root, _params, signal) {
   const asOf = h("span", { class: "quiet" });
   let said = "";
 
-  async function load() {
-    try {
-      const audit = await get("/audit", { signal });
-      update(body, ledger(audit));
-      update(asOf, `as of ${when(audit.as_of)}`);
-      const words = judge(audit);
-      verdict.classList.toggle("trouble", !words.good);
-      if (words.text !== said) fill(verdict, h("b", null, words.title), ` ${words.text}`);
-      said = words.text;
-    } catch (error) {
-      if (!signal.aborted && !body.querySelector("table")) fill(body, failed(error, load));
-    }
+  function draw(audit) {
+    if (!said) fill(body);
+    update(body, ledger(audit));
+    update(asOf, `emails, as of ${when(audit.as_of)}`);
+    const words = judge(audit);
+    verdict.classList.toggle("trouble", !words.good);
+    if (words.text !== said) fill(verdict, h("b", null, words.title), ` ${words.text}`);
+    said = words.text;
   }
 
-  fill(root,
-    h("div", { class: "head" }, h("h1", null, "Books"), asOf, h("p", { class: "lead" }, "Every email that FakeMail listed stands here exactly once, taken in one snapshot of the database.")),
-    verdict, body);
-  live.addEventListener("resync", load, { signal });
-  load();
-  const timer = setInterval(() => document.visibilityState === "visible" && load(), EVERY);
-  signal.addEventListener("abort", () => clearInterval(timer));
+  const head = h("div", { class: "head" }, h("h1", null, "Books"), asOf, h("p", { class: "lead" }, LEAD));
+  fill(root, head, verdict, body);
+  new Look({ place: body, ask: (own) => get("/audit", { signal: own }), show: draw, every: EVERY, signal }).now();
 }
 
 const sumOf = (audit) => LINES.reduce((sum, [name]) => sum + audit[name], 0);
 
 function judge(audit) {
   const apart = audit.listed - sumOf(audit);
-  if (apart) return { good: false, title: "Not balanced.", text: `${count(Math.abs(apart))} ${apart > 0 ? "listed emails are missing from" : "emails too many stand in"} the books. Please report this.` };
-  if (audit.unaccounted) return { good: false, title: "Some are unaccounted for.", text: `${count(audit.unaccounted)} were given to a mailbox over a minute ago and are in none; they are queued again by themselves.` };
+  if (apart) return { good: false, title: "Not balanced.", text: apartWords(apart) };
+  if (audit.unaccounted) return { good: false, title: "Some are unaccounted for.", text: lostWords(audit.unaccounted) };
   return { good: true, title: "Balanced.", text: "Everything that was listed is accounted for." };
 }
 
+function apartWords(apart) {
+  const missing = counted(apart, "listed email is missing from", "listed emails are missing from");
+  const surplus = counted(-apart, "email too many stands in", "emails too many stand in");
+  return `${apart > 0 ? missing : surplus} the books. Please report this.`;
+}
+
+function lostWords(number) {
+  const given = counted(number, "email was", "emails were");
+  return `${given} given to a mailbox over a minute ago and not found in any; they are queued again by themselves.`;
+}
+
 function ledger(audit) {
-  const total = sumOf(audit);
-  const share = (name) => (audit.listed ? audit[name] / audit.listed : 0);
   return h("div", { class: "sheet ledger" },
     h("table", null,
-      h("caption", { class: "hidden" }, "The books"),
-      h("thead", null, h("tr", null, h("th", { scope: "col" }, "Entry"), h("td", { class: "note" }), h("th", { scope: "col", class: "num" }, "In"), h("th", { scope: "col", class: "num" }, "Out"), h("th", { scope: "col", class: "num" }, "Share"))),
-      h("tbody", null,
-        h("tr", null, h("th", { scope: "row" }, h("a", { href: path("emails") }, "Listed by FakeMail")), h("td", { class: "note quiet" }, "each id once"), h("td", { class: "num" }, count(audit.listed)), h("td", null), h("td", null)),
-        LINES.map(([name, title, note, href]) => h("tr", { class: audit[name] ? "" : "zero" }, h("th", { scope: "row" }, h("a", { href: href() }, title)), h("td", { class: "note quiet" }, note), h("td", null), h("td", { class: "num" }, count(audit[name])), h("td", { class: "num quiet" }, audit[name] ? percent(share(name), share(name) < 0.01 ? 2 : 0) : "")))),
-      h("tfoot", null,
-        h("tr", null, h("th", { scope: "row" }, "Total"), h("td", { class: "note" }), h("td", { class: "num" }, count(audit.listed)), h("td", { class: "num" }, count(total)), h("td", { class: "num" })))),
-    h("p", { class: `ledger-foot ${audit.unaccounted ? "trouble" : "quiet"}` }, h("span", null, "Unaccounted"), h("b", null, count(audit.unaccounted)), h("time", { class: "hidden" }, exact(audit.as_of))));
+      h("caption", { class: "hidden" }, "The books, in emails"),
+      h("thead", null, ledgerHead()),
+      h("tbody", null, listedRow(audit), LINES.map((line) => lineRow(line, audit))),
+      h("tfoot", null, totalRow(audit))),
+    unaccounted(audit));
+}
+
+function ledgerHead() {
+  const number = (name) => h("th", { scope: "col", class: "num" }, name);
+  return h("tr", null,
+    h("th", { scope: "col" }, "Entry"), h("td", { class: "note" }), number("In"), number("Out"), number("Share"));
+}
+
+function listedRow(audit) {
+  return h("tr", null,
+    h("th", { scope: "row" }, h("a", { href: path("emails") }, "Listed by FakeMail")),
+    h("td", { class: "note quiet" }, "each id once"),
+    h("td", { class: "num" }, count(audit.listed)), h("td", null), h("td", null));
+}
+
+function lineRow([name, title, note, href], audit) {
+  const number = audit[name];
+  const share = audit.listed ? number / audit.listed : 0;
+  return h("tr", { class: number ? "" : "zero" },
+    h("th", { scope: "row" }, h("a", { href: href() }, title)),
+    h("td", { class: "note quiet" }, note),
+    h("td", null),
+    h("td", { class: "num" }, count(number)),
+    h("td", { class: "num quiet" }, number ? percent(share, share < 0.01 ? 2 : 0) : ""));
+}
+
+function totalRow(audit) {
+  return h("tr", null,
+    h("th", { scope: "row" }, "Total"), h("td", { class: "note" }),
+    h("td", { class: "num" }, count(audit.listed)), h("td", { class: "num" }, count(sumOf(audit))),
+    h("td", { class: "num" }));
+}
+
+function unaccounted(audit) {
+  return h("p", { class: `ledger-foot ${audit.unaccounted ? "trouble" : "quiet"}` },
+    h("span", null, "Unaccounted: given to a mailbox and in none"),
+    h("b", null, count(audit.unaccounted)),
+    h("time", { class: "hidden" }, exact(audit.as_of)));
 }

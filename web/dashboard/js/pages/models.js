@@ -1,16 +1,23 @@
 /**
- * Models: which one is live, which runs beside it as a shadow and what the two do not agree on, and the promotion of one
- * or the way back. Asked anew each five seconds while the page is open.
+ * Models: which one is live, which runs beside it as a shadow and what the two do not agree on, and the promotion of
+ * one or the way back. Asked anew each five seconds while the page is open.
  */
 
 import { get, post, url } from "../api.js";
 import { fill, h, setText } from "../dom.js";
 import { count, counted, exact, percent, sender, short, when } from "../format.js";
-import { ask, attempt, button, chip, failed, label, loading, toast } from "../parts.js";
+import { Look } from "../looking.js";
+import { ask, attempt, button, chip, label, loading, toast } from "../parts.js";
 import { path } from "../route.js";
 import { reprocess } from "./reprocess.js";
 
 const EVERY = 5000;
+const LEAD = "One model is live. A new one runs beside it as a shadow and only counts, until a person promotes it.";
+const BACK = "The model from before is live again within seconds, on all nodes.";
+const FORWARD = "New mail is judged by it within seconds, on all nodes and without a restart. "
+  + "Stored mail stays as it is until it is judged again.";
+const VERSIONS = ["Version", "Role", "Origin", "Made", "Size", "Right on corrections"];
+const DIFFERING = ["Email", "From", "Live", "Shadow", "Sure", "When"];
 const TRAIN = "python run.py train --from-feedback";
 
 export function show(root, _params, signal) {
@@ -18,42 +25,40 @@ export function show(root, _params, signal) {
   const body = h("div", { class: "models" }, loading(6));
   let seen = "";
 
-  async function load() {
-    try {
-      const answer = await get("/models", { signal });
-      const text = JSON.stringify(answer);
-      if (text === seen) return;
-      seen = text;
-      setText(said, counted(answer.items.length, "version"));
-      fill(body, versions(answer, promote), shadow(answer), training(answer));
-    } catch (error) {
-      if (!signal.aborted && !seen) fill(body, failed(error, load));
-    }
+  function draw(answer) {
+    const text = JSON.stringify(answer);
+    if (text === seen) return;
+    seen = text;
+    setText(said, counted(answer.items.length, "version"));
+    const choose = (model, back) => promote(model, back, () => look.now());
+    fill(body, versions(answer, choose), shadow(answer), training(answer));
   }
 
-  async function promote(model, back) {
-    const words = back ? "The model from before is live again within seconds, on all nodes." : "New mail is judged by it within seconds, on all nodes and without a restart. Stored mail stays as it is until it is judged again.";
-    if (!(await ask(`${back ? "Go back to" : "Promote"} ${short12(model)}?`, words, back ? "Roll back" : "Promote"))) return;
-    const send = (force) => post(url(["models", model.version, "promote"], { force: force || undefined }));
-    try {
-      await send(false);
-    } catch (error) {
-      if (error.status !== 409) return toast(error.message, { kind: "trouble", seconds: 9 });
-      if (!(await ask("It does worse", sentence(error.message.replace(/;? ?force=true.*$/, "")), "Promote it all the same", "danger"))) return;
-      if ((await attempt(() => send(true))) === undefined) return;
-    }
-    toast(`${short12(model)} is live`);
-    seen = "";
-    load();
-  }
-
+  const again = button("Judge stored mail again", () => reprocess(signal));
   fill(root,
-    h("div", { class: "head" }, h("h1", null, "Models"), said, h("div", { class: "actions" }, button("Judge stored mail again", () => reprocess(signal))),
-      h("p", { class: "lead" }, "One model is live. A new one runs beside it as a shadow and only counts, until a person promotes it.")),
+    h("div", { class: "head" }, h("h1", null, "Models"), said, h("div", { class: "actions" }, again),
+      h("p", { class: "lead" }, LEAD)),
     body);
-  load();
-  const timer = setInterval(() => document.visibilityState === "visible" && load(), EVERY);
-  signal.addEventListener("abort", () => clearInterval(timer));
+  const question = (own) => get("/models", { signal: own });
+  const look = new Look({ place: body, ask: question, show: draw, every: EVERY, signal });
+  look.now();
+}
+
+/** Ask, and ask once more where it does worse than the live one. */
+async function promote(model, back, changed) {
+  const title = `${back ? "Go back to" : "Promote"} ${short12(model)}?`;
+  if (!(await ask(title, back ? BACK : FORWARD, back ? "Roll back" : "Promote"))) return;
+  const send = (force) => post(url(["models", model.version, "promote"], { force: force || undefined }));
+  try {
+    await send(false);
+  } catch (error) {
+    if (error.status !== 409) return toast(error.message, { kind: "trouble", seconds: 9 });
+    const worse = sentence(error.message.replace(/;? ?force=true.*$/, ""));
+    if (!(await ask("It does worse", worse, "Promote it all the same", "danger"))) return;
+    if ((await attempt(() => send(true))) === undefined) return;
+  }
+  toast(`${short12(model)} is live`);
+  changed();
 }
 
 const short12 = (model) => model.version.slice(0, 12);
@@ -68,17 +73,26 @@ function versions(answer, promote) {
     h("td", { class: "num" }, `${short(Math.round(model.size_bytes / 1024))} kB`),
     h("td", { class: "num" }, corrected(model.corrected)),
     h("td", { class: "acts" }, act(model, promote)));
-  return h("section", { class: "sheet" }, h("header", null, h("h2", null, "Versions")),
-    h("div", { class: "table", tabindex: 0, role: "region", "aria-label": "Versions" }, h("table", null,
-      h("thead", null, h("tr", null, ["Version", "Role", "Origin", "Made", "Size", "Right on corrections", "Act"].map((name, at) => h("th", { scope: "col", class: at === 4 || at === 5 ? "num" : "" }, name === "Act" ? h("span", { class: "hidden" }, name) : name)))),
-      h("tbody", null, answer.items.map(row)))));
+  const acts = h("th", { scope: "col" }, h("span", { class: "hidden" }, "Act"));
+  return h("section", { class: "sheet" },
+    h("header", null, h("h2", null, "Versions")),
+    h("div", { class: "table", tabindex: 0, role: "region", "aria-label": "Versions" },
+      h("table", null,
+        h("thead", null, h("tr", null, heads(VERSIONS, [4, 5]), acts)),
+        h("tbody", null, answer.items.map(row)))));
+}
+
+/** The heads of columns; those whose places are in `numbers` stand at the right. */
+function heads(names, numbers) {
+  return names.map((name, at) => h("th", { scope: "col", class: numbers.includes(at) ? "num" : "" }, name));
 }
 
 function act(model, promote) {
   if (model.role === "live") return "";
   if (!model.usable) return h("span", { class: "quiet" }, "this release cannot run it");
   const back = model.role === "previous";
-  return button(back ? "Roll back" : "Promote", () => promote(model, back), "small", { data: { promote: model.version } });
+  const props = { data: { promote: model.version } };
+  return button(back ? "Roll back" : "Promote", () => promote(model, back), "small", props);
 }
 
 function corrected(score) {
@@ -87,29 +101,62 @@ function corrected(score) {
 }
 
 function shadow({ shadow: version, agreement, differing }) {
-  if (!version) return h("section", { class: "sheet" }, h("header", null, h("h2", null, "Shadow")), h("p", { class: "quiet" }, "No model runs beside the live one."));
-  const compared = agreement?.compared ?? 0;
+  if (!version) {
+    return h("section", { class: "sheet" },
+      h("header", null, h("h2", null, "Shadow")),
+      h("p", { class: "quiet" }, "No model runs beside the live one."));
+  }
   return h("section", { class: "sheet" },
     h("header", null, h("h2", null, "Shadow"), h("span", { class: "mono quiet" }, version.slice(0, 12))),
-    h("div", { class: "agree" },
-      h("p", null, h("b", { class: "big" }, percent(agreement?.share, 1)), h("span", { class: "quiet" }, compared ? `says the same as the live model on ${counted(compared, "sampled email")}` : "nothing compared yet: it looks at a sample of new mail")),
-      compared > 0 && agreement.differences.length > 0 && h("ul", { class: "tried-changes", "aria-label": "Where they differ" }, agreement.differences.map((one) => h("li", null, label(one.from), " → ", label(one.to), h("span", { class: "num" }, count(one.count)))))),
-    differing.length > 0 && h("div", { class: "table", tabindex: 0, role: "region", "aria-label": "Emails on which they differ" }, h("table", null,
-      h("caption", null, "The newest on which they differ"),
-      h("thead", null, h("tr", null, ["Email", "From", "Live", "Shadow", "Sure", "When"].map((name, at) => h("th", { scope: "col", class: at === 4 ? "num" : "" }, name)))),
-      h("tbody", null, differing.map((mail) => h("tr", null,
-        h("th", { scope: "row", class: "cut" }, h("a", { href: path("emails", { id: mail.email_id, source: mail.source }) }, mail.subject || "no subject")),
-        h("td", { class: "quiet nowrap" }, sender(mail.sender)),
-        h("td", null, label(mail.live)), h("td", null, label(mail.shadow)),
-        h("td", { class: "num" }, percent(mail.shadow_confidence)),
-        h("td", { class: "nowrap", title: exact(mail.at) }, when(mail.at))))))));
+    h("div", { class: "agree" }, agreed(agreement), agreement?.compared > 0 && differences(agreement.differences)),
+    differing.length > 0 && newestDiffering(differing));
 }
 
-/** A model is trained where there is time for it, not in the server: the command, and how much there is to learn from. */
+function agreed(agreement) {
+  const compared = agreement?.compared ?? 0;
+  const words = compared
+    ? `says the same as the live model on ${counted(compared, "sampled email")}`
+    : "nothing compared yet: it looks at a sample of new mail";
+  return h("p", null, h("b", { class: "big" }, percent(agreement?.share, 1)), h("span", { class: "quiet" }, words));
+}
+
+function differences(list) {
+  if (!list.length) return null;
+  const item = (one) => {
+    return h("li", null, label(one.from), " → ", label(one.to), h("span", { class: "num" }, count(one.count)));
+  };
+  return h("ul", { class: "tried-changes", "aria-label": "Where they differ" }, list.map(item));
+}
+
+function newestDiffering(mails) {
+  return h("div", { class: "table", tabindex: 0, role: "region", "aria-label": "Emails on which they differ" },
+    h("table", null,
+      h("caption", null, "The newest on which they differ"),
+      h("thead", null, h("tr", null, heads(DIFFERING, [4]))),
+      h("tbody", null, mails.map(differingRow))));
+}
+
+function differingRow(mail) {
+  const email = path("emails", { id: mail.email_id, source: mail.source });
+  return h("tr", null,
+    h("th", { scope: "row", class: "cut" }, h("a", { href: email }, mail.subject || "no subject")),
+    h("td", { class: "quiet nowrap" }, sender(mail.sender)),
+    h("td", null, label(mail.live)),
+    h("td", null, label(mail.shadow)),
+    h("td", { class: "num" }, percent(mail.shadow_confidence)),
+    h("td", { class: "nowrap", title: exact(mail.at) }, when(mail.at)));
+}
+
+/** A model is trained where there is time for it, not in the server: the command, and how much there is to learn. */
 function training({ items, live }) {
   const known = items.find((model) => model.version === live)?.corrected?.emails ?? 0;
-  const words = known ? `People have corrected ${counted(known, "email")} (the newest are counted). This command trains a model from what they said; it becomes the shadow:` : "When people have corrected some emails, this command trains a model from what they said; it becomes the shadow:";
-  return h("section", { class: "sheet" }, h("header", null, h("h2", null, "Train from feedback"), h("a", { class: "end", href: path("review") }, "Review")),
+  const learn = "this command trains a model from what they said; it becomes the shadow:";
+  const words = known
+    ? `People have corrected ${counted(known, "email")} (the newest are counted); ${learn}`
+    : `When people have corrected some emails, ${learn}`;
+  const copy = () => attempt(() => navigator.clipboard.writeText(TRAIN), "Copied");
+  return h("section", { class: "sheet" },
+    h("header", null, h("h2", null, "Train from feedback"), h("a", { class: "end", href: path("review") }, "Review")),
     h("p", null, words),
-    h("p", { class: "command mono" }, h("code", null, TRAIN), button("Copy", () => attempt(() => navigator.clipboard.writeText(TRAIN), "Copied"), "plain small")));
+    h("p", { class: "command mono" }, h("code", null, TRAIN), button("Copy", copy, "plain small")));
 }
