@@ -5,7 +5,8 @@
 
 export class ApiError extends Error {
   constructor(status, problem) {
-    super(problem.detail || problem.title || (status ? `The server answered ${status}` : "The server cannot be reached"));
+    const plain = status ? `The server answered ${status}` : "The server cannot be reached";
+    super(problem.detail || problem.title || plain);
     this.status = status;
     this.problem = problem;
   }
@@ -33,7 +34,8 @@ export function url(parts, query = {}) {
 
 async function call(method, path, body, { signal, timeout = 15_000 } = {}) {
   const limit = AbortSignal.timeout(timeout);
-  const init = { method, headers: { Accept: "application/json" }, signal: signal ? AbortSignal.any([signal, limit]) : limit };
+  const either = signal ? AbortSignal.any([signal, limit]) : limit;
+  const init = { method, headers: { Accept: "application/json" }, signal: either };
   if (body !== undefined) {
     init.headers["Content-Type"] = "application/json";
     init.body = JSON.stringify(body);

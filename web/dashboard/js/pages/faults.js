@@ -33,10 +33,17 @@ export const PRESETS = [
   ["Silent", { drop_rate: 1 }],
 ];
 
-/** The field of one fault: `values()` as it stands, `show(all)` as the server has it, `changed()` when a person moved it. */
+function slider({ min, max, step, usual }, name, on) {
+  return h("input", { type: "range", min, max, step, value: usual, "aria-label": name, on });
+}
+
+/**
+ * The field of one fault: `values()` as it stands, `show(all)` as the server has it, `changed()` after a person moved
+ * it.
+ */
 export function faultField({ name, group, title, strength }, changed) {
   const toggle = h("input", { type: "checkbox", id: `fault-${name}`, on: { change: () => (paint(), changed()) } });
-  const range = strength && h("input", { type: "range", min: strength.min, max: strength.max, step: strength.step, value: strength.usual, "aria-label": `${title}: how much`, on: { input: () => paint(), change: () => changed() } });
+  const range = strength && slider(strength, `${title}: how much`, { input: () => paint(), change: () => changed() });
   const words = h("output", { class: "num" });
   const element = h("div", { class: "fault" }, h("label", { class: "check" }, toggle, title), range, words);
 

@@ -6,40 +6,59 @@
 import { del, get, post, put } from "../api.js";
 import { fill, h, setText, update } from "../dom.js";
 import { count, counted, duration, percent, rate } from "../format.js";
-import { ask, attempt, button, chip, emptyState, failed, loading, toast } from "../parts.js";
+import { everyWhileShown } from "../looking.js";
+import { ask, attempt, button, chip, emptyState, failed, loading, quietly, toast } from "../parts.js";
 import { path } from "../route.js";
 import { shared } from "../state.js";
 import { FAULTS, faultField, PRESETS } from "./faults.js";
 
 const BATCH = 500;
+const EVERY = 4000;
+const BURSTS = [10, 100, 1000, 10_000];
 
 async function open(root, signal) {
   let status;
   try {
     status = await get("/simulator/status", { signal });
   } catch (error) {
-    if (signal.aborted) return;
-    const off = emptyState("There is no simulator here", "This server follows a real FakeMail (FAKEMAIL_API_URL is set), or SIMULATOR_ENABLED is false.");
-    fill(root, head(), h("div", { class: "sheet" }, error.status === 404 ? off : failed(error, () => open(root, signal))));
+    if (!signal.aborted) fill(root, head(), h("div", { class: "sheet" }, absent(error, () => open(root, signal))));
     return;
   }
-  const templates = await get("/simulator/template-emails", { signal }).then((answer) => answer.emails ?? answer, () => []);
+  const templates = await quietly(() => get("/simulator/template-emails", { signal }));
+  if (!signal.aborted) build(root, status, templates?.emails ?? [], signal);
+}
+
+/** Why there is nothing to see: no simulator, or a failure. */
+function absent(error, again) {
+  const words = "This server follows a real FakeMail (FAKEMAIL_API_URL is set), or SIMULATOR_ENABLED is false.";
+  return error.status === 404 ? emptyState("There is no simulator here", words) : failed(error, again);
+}
+
+function build(root, status, examples, signal) {
   const account = h("span", { class: "quiet" });
   const refresh = async () => {
-    status = await get("/simulator/status", { signal }).catch(() => status);
-    setText(account, `${counted(status.email_count, "email")} in the account, newest history id ${count(status.history_id)}, ${count(status.webhook_urls.length)} subscribed`);
+    const answer = await quietly(() => get("/simulator/status", { signal }));
+    if (answer && !signal.aborted) setText(account, accountWords((status = answer)));
   };
   const reset = async () => {
-    if (await ask("Reset the account?", "FakeMail's emails and history are gone and its history starts again from 0. What the system has stored stays.", "Reset", "danger")) {
-      await attempt(() => post("/simulator/reset"), "The account is empty");
-      refresh();
-    }
+    const words = `FakeMail loses its ${counted(status.email_count, "email")}, and its history starts again from 0. `
+      + "What the system has stored stays. This cannot be undone.";
+    if (!(await ask("Reset the account?", words, "Reset", "danger"))) return;
+    await attempt(() => post("/simulator/reset"), "The account is empty");
+    refresh();
   };
-  fill(root, head(account, h("div", { class: "actions" }, button("Reset the account", reset, "danger small"))),
-    h("div", { class: "sim" }, h("div", { class: "sim-send" }, sendOne(templates, refresh), burst(templates, refresh, signal)), faults(signal), h("div", null, reaction(signal))));
-  refresh();
-  const timer = setInterval(() => document.visibilityState === "visible" && refresh(), 4000);
-  signal.addEventListener("abort", () => clearInterval(timer));
+  const send = h("div", { class: "sim-send" }, sendOne(examples, refresh), burst(examples, refresh, signal));
+  fill(root,
+    head(account, h("div", { class: "actions" }, button("Reset the account", reset, "danger small"))),
+    h("div", { class: "sim" }, send, faults(signal), h("div", null, reaction(signal))));
+  setText(account, accountWords(status));
+  everyWhileShown(EVERY, refresh, signal);
+}
+
+function accountWords(status) {
+  const emails = counted(status.email_count, "email");
+  const hooks = counted(status.webhook_urls.length, "webhook");
+  return `${emails} in the account, newest history id ${count(status.history_id)}, ${hooks} subscribed`;
 }
 
 export function show(root, _params, signal) {
@@ -48,57 +67,85 @@ export function show(root, _params, signal) {
 }
 
 function head(...more) {
-  return h("div", { class: "head" }, h("h1", null, "Simulator"), more, h("p", { class: "lead" }, "A FakeMail of our own, to try things with."));
+  const lead = h("p", { class: "lead" }, "A FakeMail of our own, to try things with.");
+  return h("div", { class: "head" }, h("h1", null, "Simulator"), more, lead);
 }
 
-function sendOne(templates, sent) {
-  const input = (name, props) => h(props?.rows ? "textarea" : "input", { name, id: `send-${name}`, ...props });
-  const fields = { subject: input("subject", { required: true }), body: input("body", { rows: 6 }), sender: input("sender", { placeholder: "somebody@example.com" }) };
-  const priority = h("select", { name: "priority", id: "send-priority" }, ["normal", "high", "low"].map((lane) => h("option", { value: lane }, lane)));
+function sendOne(examples, sent) {
+  const input = (name, props) => h(props.rows ? "textarea" : "input", { name, id: `send-${name}`, ...props });
+  const fields = {
+    subject: input("subject", { required: true }),
+    body: input("body", { rows: 6 }),
+    sender: input("sender", { placeholder: "somebody@example.com" }),
+  };
+  const lanes = ["normal", "high", "low"].map((lane) => h("option", { value: lane }, lane));
+  const priority = h("select", { name: "priority", id: "send-priority" }, lanes);
   let headers;
   const use = (email) => {
     for (const [name, field] of Object.entries(fields)) field.value = email?.[name] ?? "";
     headers = email?.headers;
   };
-  const pick = h("select", { class: "pick end", "aria-label": "Fill in an example", on: { change: () => use(templates[pick.value]) } }, h("option", { value: "" }, "Fill in an example"), templates.map((email, index) => h("option", { value: index }, `${email.expected ? `${email.expected}: ` : ""}${email.subject}`)));
-  const send = async (event) => {
-    event.preventDefault();
-    const values = Object.fromEntries(Object.entries(fields).filter(([, field]) => field.value).map(([name, field]) => [name, field.value]));
-    const answer = await attempt(() => post("/simulator/send_email", { subject: "", body: "", ...values, priority: priority.value, ...(headers && { headers }) }));
+  const send = async () => {
+    const written = Object.entries(fields).map(([name, field]) => [name, field.value]).filter(([, value]) => value);
+    const email = { subject: "", body: "", ...Object.fromEntries(written), priority: priority.value };
+    const answer = await attempt(() => post("/simulator/send_email", headers ? { ...email, headers } : email));
     if (!answer) return;
     toast(`Sent as ${answer.email_id}`);
     sent();
   };
   const field = (name, title, control) => h("label", { class: `field f-${name}` }, title, control);
-  return h("form", { class: "sheet", on: { submit: send } },
-    h("header", null, h("h2", null, "Send one"), pick),
-    h("div", { class: "form" }, field("subject", "Subject", fields.subject), field("body", "Text", fields.body), field("sender", "From", fields.sender), field("priority", "Priority", priority)),
+  return h("form", { class: "sheet", on: { submit: (event) => (event.preventDefault(), send()) } },
+    h("header", null, h("h2", null, "Send one"), exampleChoice(examples, use)),
+    h("div", { class: "form" },
+      field("subject", "Subject", fields.subject), field("body", "Text", fields.body),
+      field("sender", "From", fields.sender), field("priority", "Priority", priority)),
     h("div", { class: "actions end" }, h("button", { class: "button solid" }, "Send")));
 }
 
-function burst(templates, sent, signal) {
+function exampleChoice(examples, use) {
+  const words = (email) => (email.expected ? `${email.expected}: ${email.subject}` : email.subject);
+  const options = examples.map((email, index) => h("option", { value: index }, words(email)));
+  const choose = () => use(examples[pick.value]);
+  const props = { class: "pick end", "aria-label": "Fill in an example", on: { change: choose } };
+  const pick = h("select", props, h("option", { value: "" }, "Fill in an example"), options);
+  return pick;
+}
+
+function burst(examples, sent, signal) {
   const said = h("span", { class: "quiet", role: "status" });
   const bar = h("progress", { max: 1, value: 0, hidden: true, "aria-label": "Sent" });
-  const buttons = [10, 100, 1000, 10_000].map((size) => button(count(size), () => run(size)));
+  const title = (size) => `Send ${count(size)} emails`;
+  const buttons = BURSTS.map((size) => button(count(size), () => run(size), "", { title: title(size) }));
   async function run(size) {
-    const seeds = templates.length ? templates : [{ subject: "Hello", body: "A test." }];
     for (const node of buttons) node.disabled = true;
     bar.hidden = false;
-    try {
-      for (let done = 0; done < size && !signal.aborted; done += BATCH) {
-        const emails = Array.from({ length: Math.min(BATCH, size - done) }, (_, index) => variant(seeds[Math.floor(Math.random() * seeds.length)], done + index));
-        await post("/simulator/send_batch", { emails }, { signal });
-        bar.value = Math.min(1, (done + emails.length) / size);
-        setText(said, `${count(done + emails.length)} of ${count(size)} sent`);
-      }
-    } catch (error) {
-      if (!signal.aborted) toast(error.message, { kind: "trouble" });
-    }
+    const tell = (done) => {
+      bar.value = done / size;
+      setText(said, `${count(done)} of ${count(size)} sent`);
+    };
+    await attempt(() => sendMany(examples, size, tell, signal));
     bar.hidden = true;
     for (const node of buttons) node.disabled = false;
     sent();
   }
-  return h("section", { class: "sheet" }, h("header", null, h("h2", null, "Send a burst"), said), h("div", { class: "actions" }, buttons), bar, h("p", { class: "quiet hint" }, "A mix of the examples, in batches of one notification each."));
+  return h("section", { class: "sheet" },
+    h("header", null, h("h2", null, "Send a burst"), said),
+    h("div", { class: "actions" }, buttons),
+    bar,
+    h("p", { class: "quiet hint" }, `Emails: a mix of the examples, at most ${BATCH} to a notification.`));
+}
+
+/** Send them in batches, until the page is left. */
+async function sendMany(examples, size, tell, signal) {
+  const seeds = examples.length ? examples : [{ subject: "Hello", body: "A test." }];
+  for (let done = 0; done < size && !signal.aborted; ) {
+    const first = done;
+    const one = (_, index) => variant(seeds[Math.floor(Math.random() * seeds.length)], first + index);
+    const emails = Array.from({ length: Math.min(BATCH, size - first) }, one);
+    await post("/simulator/send_batch", { emails }, { signal });
+    done += emails.length;
+    tell(done);
+  }
 }
 
 function variant({ subject, body, sender, headers }, number) {
@@ -128,33 +175,49 @@ function faults(signal) {
     });
     if (!values) return;
     fields = FAULTS.map((fault) => faultField(fault, () => save(collect())));
-    const groups = [...new Set(FAULTS.map((fault) => fault.group))];
-    fill(list, groups.map((group) => h("fieldset", null, h("legend", null, group), fields.filter((field) => field.group === group).map((field) => field.element))));
+    fill(list, grouped(fields));
     paint(values);
   }
   load();
-  return h("section", { class: "sheet" }, h("header", null, h("h2", null, "Faults"), said, h("span", { class: "end" }, button("All off", () => attempt(() => del("/simulator/faults")).then(load), "small"))), h("div", { class: "actions presets" }, presets), list);
+  const off = button("All off", () => attempt(() => del("/simulator/faults")).then(load), "small");
+  return h("section", { class: "sheet" },
+    h("header", null, h("h2", null, "Faults"), said, h("span", { class: "end" }, off)),
+    h("div", { class: "actions presets" }, presets),
+    list);
+}
+
+function grouped(fields) {
+  const groups = [...new Set(fields.map((field) => field.group))];
+  const of = (group) => fields.filter((field) => field.group === group).map((field) => field.element);
+  return groups.map((group) => h("fieldset", null, h("legend", null, group), of(group)));
 }
 
 /** What the system does about it: the figures that faults move. */
 function reaction(signal) {
   const body = h("tbody", null);
   const fake = h("p", { class: "fake" });
-  shared.watch("stats", (stats) => {
-    const rows = [
-      ["Classified a minute", rate(stats.emails_per_minute)],
-      ["Waiting", count(stats.queue_depth)],
-      ["Oldest waiting", stats.oldest_queued_age_seconds ? duration(stats.oldest_queued_age_seconds * 1000) : "none"],
-      ["Retries", count(stats.retry_count)],
-      ["Dead letters", count(stats.dead_letters)],
-      ["Success", stats.success_rate === null ? "–" : percent(stats.success_rate / 100, 1)],
-      ["Classified in all", count(stats.total_emails_processed)],
-    ];
-    update(body, rows.map(([name, value]) => h("tr", null, h("th", { scope: "row" }, name), h("td", { class: "num" }, value))));
-  }, signal);
+  const row = ([name, value]) => h("tr", null, h("th", { scope: "row" }, name), h("td", { class: "num" }, value));
+  shared.watch("stats", (stats) => update(body, moving(stats).map(row)), signal);
   shared.watch("health", (health) => {
     const part = health.components?.fakemail ?? {};
-    update(fake, "FakeMail is ", h("b", { class: part.status === "healthy" ? "" : "trouble" }, part.status ?? "unknown"), part.reason ? `: ${part.reason}` : " in the eyes of the system.");
+    const state = h("b", { class: part.status === "healthy" ? "" : "trouble" }, part.status ?? "unknown");
+    update(fake, "FakeMail is ", state, part.reason ? `: ${part.reason}` : " in the eyes of the system.");
   }, signal);
-  return h("section", { class: "sheet" }, h("header", null, h("h2", null, "What the system does"), h("a", { class: "end", href: path("now") }, "Now")), h("table", { class: "bare" }, body), fake);
+  return h("section", { class: "sheet" },
+    h("header", null, h("h2", null, "What the system does"), h("a", { class: "end", href: path("now") }, "Now")),
+    h("table", { class: "bare" }, body),
+    fake);
+}
+
+function moving(stats) {
+  const oldest = stats.oldest_queued_age_seconds;
+  return [
+    ["Classified a minute", rate(stats.emails_per_minute)],
+    ["Emails waiting", count(stats.queue_depth)],
+    ["Oldest waiting", oldest ? duration(oldest * 1000) : "none"],
+    ["Retries", count(stats.retry_count)],
+    ["Dead letters", count(stats.dead_letters)],
+    ["Success", stats.success_rate === null ? "–" : percent(stats.success_rate / 100, 1)],
+    ["Classified in all", count(stats.total_emails_processed)],
+  ];
 }

@@ -6,48 +6,81 @@ import { post } from "../api.js";
 import { fill, h, setText } from "../dom.js";
 import { attempt, button } from "../parts.js";
 
-const EVENTS = [["process", "results"], ["label", "corrections"], ["dead", "dead letters"], ["retry", "retries"], ["new", "newly listed"]];
+const EVENTS = [
+  ["process", "results"],
+  ["label", "corrections"],
+  ["dead", "dead letters"],
+  ["retry", "retries"],
+  ["new", "newly listed"],
+];
+const BEGIN = [
+  ["", "from now on"],
+  ["beginning", "from the oldest that the log has"],
+];
 
 export class SubscriptionForm {
+  /** `made(subscription)` is called when it is made; `cancel()` by the Close button. */
   constructor(made, cancel) {
-    const target = h("input", { id: "hook-url", type: "url", required: true, maxlength: 2048, placeholder: "https://example.com/hook", autocomplete: "off" });
-    const words = h("input", { id: "hook-words", maxlength: 200, autocomplete: "off" });
-    const events = EVENTS.map(([name, title]) => [name, h("input", { type: "checkbox", checked: name === "process" }), title]);
-    const from = h("select", { id: "hook-from" }, h("option", { value: "" }, "from now on"), h("option", { value: "beginning" }, "from the oldest that the log has"));
-    const error = h("p", { class: "field-error", role: "alert" });
-    const save = async (event) => {
-      event.preventDefault();
-      setText(error, "");
-      target.removeAttribute("aria-invalid");
-      const wanted = events.filter(([, box]) => box.checked).map(([name]) => name);
-      if (!wanted.length) return setText(error, "Choose at least one kind of event");
-      try {
-        made(await post("/subscriptions", { url: target.value, description: words.value, events: wanted.length === EVENTS.length ? [] : wanted, ...(from.value && { after: from.value }) }));
-      } catch (refused) {
-        setText(error, refused.problem?.errors?.[0]?.message ?? refused.message);
-        target.setAttribute("aria-invalid", "true");
-        target.focus();
-      }
+    this.made = made;
+    const urlProps = { type: "url", required: true, maxlength: 2048, placeholder: "https://example.com/hook" };
+    this.target = h("input", { id: "hook-url", autocomplete: "off", ...urlProps });
+    this.words = h("input", { id: "hook-words", maxlength: 200, autocomplete: "off" });
+    this.events = EVENTS.map(([name]) => [name, h("input", { type: "checkbox", checked: name === "process" })]);
+    this.from = h("select", { id: "hook-from" }, BEGIN.map(([value, words]) => h("option", { value }, words)));
+    this.error = h("p", { class: "field-error", role: "alert" });
+    const submit = (event) => (event.preventDefault(), this.#save());
+    this.element = h("form", { class: "rule-form", on: { submit } }, this.#head(cancel), this.#fields());
+  }
+
+  #head(cancel) {
+    const close = button("Close", cancel, "plain small");
+    return h("header", null, h("h2", null, "A new webhook"), h("span", { class: "end" }, close));
+  }
+
+  #fields() {
+    const field = (title, control, error) => {
+      return h("div", { class: "field" }, h("label", { for: control.id }, title), control, error);
     };
-    this.element = h("form", { class: "rule-form", on: { submit: save } },
-      h("header", null, h("h2", null, "A new webhook"), h("span", { class: "end" }, button("Close", cancel, "plain small"))),
-      h("div", { class: "field" }, h("label", { for: "hook-url" }, "URL"), target, error),
-      h("div", { class: "field" }, h("label", { for: "hook-words" }, "What it is for"), words),
-      h("fieldset", null, h("legend", null, "Tell it of"), h("div", { class: "checks" }, events.map(([, box, title]) => h("label", { class: "check" }, box, title)))),
-      h("div", { class: "field" }, h("label", { for: "hook-from" }, "Begin"), from),
-      h("div", { class: "actions" }, h("button", { class: "button solid" }, "Make it")));
+    const checks = this.events.map(([, box], at) => h("label", { class: "check" }, box, EVENTS[at][1]));
+    return [
+      field("URL", this.target, this.error),
+      field("What it is for", this.words),
+      h("fieldset", null, h("legend", null, "Tell it of"), h("div", { class: "checks" }, checks)),
+      field("Begin", this.from),
+      h("div", { class: "actions" }, h("button", { class: "button solid" }, "Make it")),
+    ];
+  }
+
+  async #save() {
+    setText(this.error, "");
+    this.target.removeAttribute("aria-invalid");
+    const wanted = this.events.filter(([, box]) => box.checked).map(([name]) => name);
+    if (!wanted.length) return setText(this.error, "Choose at least one kind of event");
+    const events = wanted.length === EVENTS.length ? [] : wanted; // none: all kinds, later ones too
+    const body = { url: this.target.value, description: this.words.value, events };
+    try {
+      this.made(await post("/subscriptions", this.from.value ? { ...body, after: this.from.value } : body));
+    } catch (refused) {
+      setText(this.error, refused.problem?.errors?.[0]?.message ?? refused.message);
+      this.target.setAttribute("aria-invalid", "true");
+      this.target.focus();
+    }
   }
 }
 
 /** Show a secret, once; resolves when the person has closed it. */
 export function secretOnce(secret) {
+  const copy = () => attempt(() => navigator.clipboard.writeText(secret), "Copied");
+  const words = "Keep it now: it is not shown again. Your program checks each message's signature with it.";
   return new Promise((resolve) => {
     const dialog = h("dialog", { class: "ask", "aria-labelledby": "secret-title" });
     fill(dialog,
       h("h2", { id: "secret-title" }, "Its secret"),
-      h("p", null, "Keep it now: it is not shown again. Your program checks each message's signature with it."),
-      h("p", { class: "command mono" }, h("code", { data: { secret: "" } }, secret), button("Copy", () => attempt(() => navigator.clipboard.writeText(secret), "Copied"), "plain small")),
-      h("form", { method: "dialog", class: "actions end" }, h("button", { class: "button solid", autofocus: true }, "I have it")));
+      h("p", null, words),
+      h("p", { class: "command mono" },
+        h("code", { data: { secret: "" } }, secret), button("Copy", copy, "plain small")),
+      h("form", { method: "dialog", class: "actions end" },
+        h("button", { class: "button solid", autofocus: true }, "I have it")));
     dialog.addEventListener("close", () => (dialog.remove(), resolve()));
     document.body.append(dialog);
     dialog.showModal();
