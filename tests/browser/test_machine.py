@@ -49,6 +49,19 @@ def test_the_books_balance(page: Page) -> None:
     page.sees("With a result", ".ledger")
 
 
+def test_what_cannot_be_read_anew_stays_and_says_as_of_when_it_is(page: Page) -> None:
+    page.open("books")
+    page.sees("Balanced.", ".balance")
+    page.js(
+        "window.__fetch = window.fetch;"
+        "window.fetch = () => Promise.resolve(new Response(JSON.stringify({detail: 'no room'}), {status: 500}))"
+    )
+    page.sees("cannot be read anew: no room", ".old")
+    page.sees("With a result", ".ledger")
+    page.js("window.fetch = window.__fetch")
+    page.until("return document.querySelector('.old').hidden")
+
+
 def test_one_email_is_sent_from_the_simulator(page: Page, server: Server) -> None:
     page.open("simulator")
     page.click("form .button.solid", "Send")  # the browser itself refuses a form without a subject

@@ -155,15 +155,15 @@ function drawProcess(node, process, answer, rates) {
   const keyOf = (actor) => `${node.node}/${process.process}/${actor.name}`;
   const name = process.process.replace(`${node.node}/`, "");
   const title = h("th", { scope: "rowgroup", colspan: TREE.length },
-    h("b", null, name), h("span", { class: "quiet" }, processWords(process)));
+    h("b", null, name), h("span", { class: "quiet" }, processWords(process, name)));
   return h("tbody", null,
     h("tr", { class: "process" }, title),
     ordered(process.actors).map(({ actor, depth }) => drawActor(actor, depth, rates.of(keyOf(actor)), answer)));
 }
 
-function processWords(process) {
+function processWords(process, name) {
   const words = [
-    process.role,
+    process.role !== name && process.role,
     process.pid && `pid ${process.pid}`,
     process.started_at && `up ${ago(process.started_at).replace(" ago", "")}`,
     process.workers && `${process.busy ?? 0} of ${process.workers} workers busy`,

@@ -68,6 +68,7 @@ class DeadPage {
     this.#mark();
     this.body.classList.toggle("open", this.#open !== null);
     this.letter.open(this.#open);
+    this.#showPane();
   }
 
   /** Another dead letter, or one of these that got its result after a replay elsewhere. */
@@ -88,11 +89,17 @@ class DeadPage {
     this.#cursor = letters.next_cursor;
     const total = groups.items.reduce((sum, group) => sum + group.count, 0);
     this.body.hidden = !total;
+    this.#showPane();
     if (!total) return fill(this.groups, h("div", { class: "sheet" }, this.#nothing()));
     if (!this.groups.querySelector(".group")) fill(this.groups);
     update(this.groups, groups.items.map((group) => this.#group(group)));
     if (this.#items.length) this.#drawTable(groups.items);
     else this.#drawNoMatch(total);
+  }
+
+  /** Where there is no letter to choose, nothing asks to choose one. */
+  #showPane() {
+    this.letter.pane.hidden = this.#open === null && !this.#items.length;
   }
 
   #nothing() {
