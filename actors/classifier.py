@@ -17,7 +17,7 @@ from engine.failpoints import reach
 from engine.logs import Folded
 from engine.mailbox import Delivery
 from engine.mailbox_actor import Context, MailboxActor, Outcome
-from storage.records import Content, NewResult
+from storage.records import Content, NewResult, StoredResult, waited
 from storage.results import ResultStore
 
 log = logging.getLogger(__name__)
@@ -63,24 +63,29 @@ class ClassifierActor(MailboxActor):
         super().__init__(context, name=name, kind="classifier", mailbox=CLASSIFY, count=BATCH)
         self.classifier, self.results, self.rules, self.offer = classifier, results, rules, offer
         self.processor_id = f"{context.process}/{name}"
-        self.told = Folded(log)
+        self.processed = Folded(log)
 
     def handle(self, batch: Sequence[Delivery]) -> Outcome:
         """A batch of emails → one transaction of results → their `process` events."""
         reach("classify.before")
         taken = time.time()
         rows: list[NewResult] = []
+        told: list[bytes] = []
         for start in range(0, len(batch), SLICE):
-            rows += self._classify(batch[start : start + SLICE], taken, offered=start == 0)
+            found = self._classify(batch[start : start + SLICE], taken, offered=start == 0)
+            rows += found
+            told += map(process_event, found)
             self.breathe()
         reach("classify.classified")
         saved = self.results.save(rows, shard=self.context.process)
         reach("results.committed")
         outcome = Outcome()
-        for delivery, result in zip(batch, saved, strict=True):
-            outcome.done(delivery, *([process_event(result)] if result else []))
-            if result:
-                self.told.info("Processed", extra={"source": result.source, "email_id": readable_id(result.key)})
+        for delivery, row, event, result in zip(batch, rows, told, saved, strict=True):
+            if result is row:  # what was told of it before it was stored has come true
+                outcome.done(delivery, event)
+            else:
+                outcome.done(delivery, *([process_event(result)] if result else []))
+        self.processed.infos("Processed", [result for result in saved if result], _named)
         return outcome
 
     def _classify(self, deliveries: Sequence[Delivery], taken: float, *, offered: bool) -> list[NewResult]:
@@ -109,6 +114,7 @@ class ClassifierActor(MailboxActor):
         stamps: dict[str, float],
     ) -> NewResult:
         envelope = delivery.envelope
+        queued_ms, total_ms = waited(envelope.times, now, each_ms)
         return NewResult(
             source=envelope.source,
             key=envelope.key,
@@ -117,7 +123,7 @@ class ClassifierActor(MailboxActor):
             seq=envelope.seq,
             attempts=envelope.attempts,
             content=content,
-            label=found.label,
+            model_label=found.label,
             confidence=found.confidence,
             probabilities=found.probabilities,
             model_version=found.model_version,
@@ -129,4 +135,10 @@ class ClassifierActor(MailboxActor):
             rule_id=verdict.rule_id if verdict else None,
             rule_label=verdict.classification if verdict else None,
             times=envelope.times | stamps,
+            queued_ms=queued_ms,
+            total_ms=total_ms,
         )
+
+
+def _named(result: NewResult | StoredResult) -> dict[str, str]:
+    return {"source": result.source, "email_id": readable_id(result.key)}

@@ -12,7 +12,8 @@ import msgspec
 
 from engine.mailbox import LogEntry
 from storage.keys import unescape_id
-from storage.records import DeadLetter, StoredResult
+from storage.records import DeadLetter, NewResult, StoredResult
+from storage.statements import clean
 
 NEW, PROCESS, RETRY, DEAD, LABEL = "new", "process", "retry", "dead", "label"
 
@@ -74,7 +75,7 @@ def result_item(result: StoredResult) -> dict[str, Any]:
     return item
 
 
-def _item(result: StoredResult, subject: str | msgspec.UnsetType, sender: str | msgspec.UnsetType) -> ResultItem:
+def _item(result: NewResult | StoredResult, subject: str | msgspec.UnsetType, sender: str | msgspec.UnsetType) -> ResultItem:
     """By position, in the order of the fields: this is made for every email that is processed.
 
     What a person or a rule decided is no guess: the model's confidence was for its own label, and is told by `explain`.
@@ -101,9 +102,9 @@ def _item(result: StoredResult, subject: str | msgspec.UnsetType, sender: str | 
     )
 
 
-def process_event(result: StoredResult) -> bytes:
-    """A new result, with the email's subject."""
-    return encode_event(PROCESS, _item(result, result.subject, result.sender), result.processed_at)
+def process_event(result: NewResult | StoredResult) -> bytes:
+    """A new result, with the email's subject; `result` itself or as it was stored, which tells the same."""
+    return encode_event(PROCESS, _item(result, clean(result.subject), clean(result.sender)), result.processed_at)
 
 
 def label_event(result: StoredResult, at: float) -> bytes:

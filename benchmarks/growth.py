@@ -48,7 +48,7 @@ def _result(ref: int, email: dict[str, str]) -> NewResult:
         generation=0,
         attempts=0,
         content=Content(subject=email["subject"], body=email["body"], sender=email["sender"]),
-        label=label,
+        model_label=label,
         confidence=0.5 + ref % 50 / 100,
         probabilities=dict.fromkeys(LABELS, 0.25),
         model_version="frozen",

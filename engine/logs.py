@@ -13,16 +13,18 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from engine.log_writer import LogWriter
+
+T = TypeVar("T")
 
 CONTEXT_IDS = (
     "request_id", "webhook_id", "source", "email_id", "email_ids", "history_id", "look", "mailbox", "actor", "count",
@@ -196,17 +198,34 @@ class Folded:
         """Log it, or count it."""
         if not self.logger.isEnabledFor(logging.INFO):
             return
+        if self._shows():
+            self.logger.info(message, *args, extra=extra)
+        else:
+            self._hide(message, 1)
+
+    def infos(self, message: str, items: Sequence[T], extra: Callable[[T], dict[str, Any]]) -> None:
+        """The same for each item; only those that are logged are asked for what they have to add."""
+        if not self.logger.isEnabledFor(logging.INFO):
+            return
+        for number, item in enumerate(items):
+            if not self._shows():
+                self._hide(message, len(items) - number)
+                return
+            self.logger.info(message, extra=extra(item))
+
+    def _shows(self) -> bool:
+        """Whether one more is logged in this window."""
         now = time.monotonic()
         if now >= self._until:
             self._until, self._shown = now + self.window, 0
-        if self._shown < self.first:
-            self._shown += 1
-            self.logger.info(message, *args, extra=extra)
-            return
+        self._shown += 1
+        return self._shown <= self.first
+
+    def _hide(self, message: str, count: int) -> None:
         self._what = message.partition("%")[0].strip(" :,")
-        self._hidden += 1
-        if self._hidden == 1:
-            timer = threading.Timer(self._until - now, self.flush)
+        self._hidden += count
+        if self._hidden == count:
+            timer = threading.Timer(max(0.0, self._until - time.monotonic()), self.flush)
             timer.daemon = True
             timer.start()
 

@@ -4,6 +4,8 @@ Written by the actors, read by the web; storage/books.py and storage/results.py 
 since the epoch (UTC), durations milliseconds, confidences 0..1. `key` is an email's id in its escaped form (storage/keys.py).
 """
 
+from collections.abc import Mapping
+
 import msgspec
 
 STATES = ("open", "result", "dead", "discarded", "erased")
@@ -78,7 +80,7 @@ class Content(msgspec.Struct, frozen=True, gc=False):
 
 
 class NewResult(msgspec.Struct, frozen=True, gc=False):
-    """A classified email on its way into the books."""
+    """A classified email on its way into the books. It reads like the StoredResult that it becomes, but has no id yet."""
 
     source: str
     key: str
@@ -86,7 +88,7 @@ class NewResult(msgspec.Struct, frozen=True, gc=False):
     generation: int
     attempts: int
     content: Content
-    label: str  # the model's
+    model_label: str
     confidence: float
     probabilities: dict[str, float]
     model_version: str
@@ -99,6 +101,42 @@ class NewResult(msgspec.Struct, frozen=True, gc=False):
     rule_label: str | None = None
     times: dict[str, float] = {}  # notified, listed, fed, fetched, taken, classified
     seq: int = 0  # under which it was fed; 0: any
+    queued_ms: float | None = None  # see `waited`
+    total_ms: float | None = None
+
+    @property
+    def label(self) -> str:
+        """The effective one: a rule's, else the model's."""
+        return self.rule_label or self.model_label
+
+    @property
+    def decided_by(self) -> str:
+        """Who gave it."""
+        return "model" if self.rule_label is None else "rule"
+
+    @property
+    def subject(self) -> str:
+        """What the email says it is about."""
+        return self.content.subject
+
+    @property
+    def sender(self) -> str:
+        """Who the email says it is from."""
+        return self.content.sender
+
+    @property
+    def truncated(self) -> bool:
+        """Whether the content was cut."""
+        return self.content.truncated
+
+
+def waited(times: Mapping[str, float], processed_at: float, processing_ms: float) -> tuple[float | None, float | None]:
+    """Milliseconds of waiting, and from notification or listing to the result: a NewResult's `queued_ms` and `total_ms`."""
+    began = times.get("notified", times.get("listed"))
+    if began is None:
+        return None, None
+    total = max((processed_at - began) * 1000, processing_ms)
+    return total - processing_ms, total
 
 
 class StoredResult(msgspec.Struct, frozen=True, gc=False):

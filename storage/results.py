@@ -6,7 +6,7 @@ and writes contents, results and counters for exactly those; told twice it reads
 
 # ruff: noqa: S608  (what is put into statements is constants of ours; values are parameters)
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -19,7 +19,7 @@ from storage.models import Result
 from storage.records import DECIDERS, LABELS, Content, NewResult, SourceStats, Stats, StoredResult
 from storage.rows import CONTENT_COLUMNS, RESULT_COLUMNS, RESULT_TABLES, content, stored_result
 from storage.source_stats import source_stats
-from storage.statements import batch, clean, encode_json, execute, execute_values, insert, is_postgres
+from storage.statements import batch, encode_json, execute, execute_values, insert, is_postgres
 
 NUMBER = {label: number for number, label in enumerate(LABELS)}
 
@@ -68,26 +68,17 @@ class _Closed(NamedTuple):
     waiting: bool  # for a retry
 
 
-class _Fresh(NamedTuple):
-    """A result that closed its row in this transaction."""
-
-    result: NewResult
-    closed: _Closed
-    queued_ms: float | None
-    total_ms: float | None
-
-
 class ResultStore:
     """The results of one database."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    def save(self, batch: Sequence[NewResult], *, shard: str) -> list[StoredResult | None]:
-        """Save a batch in one transaction; for each the result as stored, or None where the row has moved on.
+    def save(self, batch: Sequence[NewResult], *, shard: str) -> list[NewResult | StoredResult | None]:
+        """Save a batch in one transaction; for each what then stands of its email, or None where the row has moved on.
 
-        A result that an earlier save of this generation stored comes back as it is. `shard` names this process among
-        the counters' writers.
+        That is the result given where it was stored now, and the one stored before where an earlier save of this generation
+        did it. `shard` names this process among the counters' writers.
         """
         return self._db.write(_save, batch, shard) if batch else []
 
@@ -116,19 +107,24 @@ class ResultStore:
         return self._db.read(stats.timeseries, start, end, step)
 
 
-def _save(given: Sequence[NewResult], shard: str) -> list[StoredResult | None]:
+def _save(given: Sequence[NewResult], shard: str) -> list[NewResult | StoredResult | None]:
     ordered = sorted(given, key=attrgetter("ref"))
     closed = _close(ordered)
-    fresh = [_Fresh(each, closed[each.ref], *_waited(each)) for each in _first_of_each(ordered, closed)]
-    ids = _insert(fresh)
-    _count(fresh, shard)
-    stored = {each.result.ref: (each.closed.place, _stored(each, ids[each.result.ref])) for each in fresh}
-    if len(stored) < len(given):
-        stored |= _saved_before([each for each in ordered if each.ref not in stored])
+    fresh = ordered if len(closed) == len(ordered) else _first_of_each(ordered, closed)
+    insert(ContentRow, CONTENT_FIELDS, [content_values(each.ref, each.content) for each in fresh], CONTENT_UPSERT)
+    insert(Result, RESULT_FIELDS, [_values(each, closed[each.ref].source) for each in fresh])
+    _count(fresh, sum(closed[each.ref].waiting for each in fresh), shard)
+    if len(fresh) == len(given):
+        return list(given)
+    stored: dict[int, tuple[_Place, NewResult | StoredResult]] = {}
+    stored |= {each.ref: (closed[each.ref].place, each) for each in fresh}
+    stored |= _saved_before([each for each in ordered if each.ref not in stored])
     return [_answer(each, stored) for each in given]
 
 
-def _answer(result: NewResult, stored: Mapping[int, tuple[_Place, StoredResult]]) -> StoredResult | None:
+def _answer(
+    result: NewResult, stored: Mapping[int, tuple[_Place, NewResult | StoredResult]]
+) -> NewResult | StoredResult | None:
     if result.ref not in stored:
         return None
     place, found = stored[result.ref]
@@ -153,99 +149,54 @@ def _close(results: Sequence[NewResult]) -> dict[int, _Closed]:
     return {ref: _Closed(_Place(*place), source, bool(waiting)) for ref, *place, source, waiting in rows}
 
 
-def _first_of_each(results: Sequence[NewResult], closed: Mapping[int, _Closed]) -> Iterable[NewResult]:
+def _first_of_each(results: Sequence[NewResult], closed: Mapping[int, _Closed]) -> list[NewResult]:
     """Give the results that closed a row: where a batch holds an email twice, the first one did."""
     firsts: dict[int, NewResult] = {}
     for each in results:
         if each.ref in closed and closed[each.ref].place.is_of(each):
             firsts.setdefault(each.ref, each)
-    return firsts.values()
+    return list(firsts.values())
 
 
-def _waited(result: NewResult) -> tuple[float | None, float | None]:
-    """Give (milliseconds of waiting, milliseconds from notification or listing to the result)."""
-    began = result.times.get("notified", result.times.get("listed"))
-    if began is None:
-        return None, None
-    total = max((result.processed_at - began) * 1000, result.processing_ms)
-    return total - result.processing_ms, total
-
-
-def _insert(fresh: Sequence[_Fresh]) -> dict[int, int]:
-    """Write contents and results; ref → id of its result."""
-    contents = [content_values(each.result.ref, each.result.content) for each in fresh]
-    insert(ContentRow, CONTENT_FIELDS, contents, CONTENT_UPSERT)
-    return dict(insert(Result, RESULT_FIELDS, [_values(each) for each in fresh], "RETURNING ref, id"))
-
-
-def _values(fresh: _Fresh) -> tuple[Any, ...]:
-    result = fresh.result
+def _values(result: NewResult, source: int) -> tuple[Any, ...]:
     rule = None if result.rule_label is None else NUMBER[result.rule_label]
+    label = NUMBER[result.model_label]
     return (
         result.ref,
-        fresh.closed.source,
-        NUMBER[result.label] if rule is None else rule,
+        source,
+        label if rule is None else rule,
         MODEL if rule is None else RULE,
-        NUMBER[result.label],
+        label,
         rule,
         result.rule_id,
         float(result.confidence),
         result.below_threshold,
         NUMBER.get(result.runner_up),
-        encode_json([result.probabilities.get(label, 0.0) for label in LABELS]).decode(),
+        encode_json([result.probabilities.get(each, 0.0) for each in LABELS]).decode(),
         result.model_version,
         0,
         float(result.processed_at),
         result.processor_id,
         float(result.processing_ms),
-        fresh.queued_ms,
-        fresh.total_ms,
+        result.queued_ms,
+        result.total_ms,
         encode_json(result.times).decode(),
     )
 
 
-def _stored(fresh: _Fresh, result_id: int) -> StoredResult:
-    result, content = fresh.result, fresh.result.content
-    return StoredResult(
-        id=result_id,
-        ref=result.ref,
-        source=result.source,
-        key=result.key,
-        label=result.rule_label or result.label,
-        confidence=result.confidence,
-        decided_by="model" if result.rule_label is None else "rule",
-        model_label=result.label,
-        probabilities=result.probabilities,
-        model_version=result.model_version,
-        below_threshold=result.below_threshold,
-        runner_up=result.runner_up,
-        processed_at=result.processed_at,
-        processor_id=result.processor_id,
-        processing_ms=result.processing_ms,
-        queued_ms=fresh.queued_ms,
-        total_ms=fresh.total_ms,
-        subject=clean(content.subject),
-        sender=clean(content.sender),
-        truncated=content.truncated,
-        times=result.times,
-        rule_id=result.rule_id,
-    )
-
-
-def _count(fresh: Sequence[_Fresh], shard: str) -> None:
+def _count(fresh: Sequence[NewResult], waited: int, shard: str) -> None:
+    """Move the counters; `waited` of them were waiting for a retry."""
     if not fresh:
         return
-    results = [each.result for each in fresh]
     moves = Moves()
-    moves.emails((each.processed_at, each.rule_label or each.label) for each in results)
-    moves.observe("processing", ((each.processed_at, each.processing_ms) for each in results))
-    totals = ((each.result.processed_at, each.total_ms) for each in fresh if each.total_ms is not None)
-    moves.observe("total", totals)
-    moves.add("processing_ms", sum(each.processing_ms for each in results))
-    moves.add("retrying", -sum(each.closed.waiting for each in fresh))
-    moves.least(min(each.processing_ms for each in results))
-    moves.greatest("max_processing_ms", max(each.processing_ms for each in results))
-    moves.greatest("last_processed_at", max(each.processed_at for each in results))
+    moves.emails((each.processed_at, each.label) for each in fresh)
+    moves.observe("processing", ((each.processed_at, each.processing_ms) for each in fresh))
+    moves.observe("total", ((each.processed_at, each.total_ms) for each in fresh if each.total_ms is not None))
+    moves.add("processing_ms", sum(each.processing_ms for each in fresh))
+    moves.add("retrying", -waited)
+    moves.least(min(each.processing_ms for each in fresh))
+    moves.greatest("max_processing_ms", max(each.processing_ms for each in fresh))
+    moves.greatest("last_processed_at", max(each.processed_at for each in fresh))
     moves.apply(shard)
 
 

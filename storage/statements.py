@@ -7,6 +7,7 @@ Used by the stores of this folder. Statements are written once for both kinds of
 # ruff: noqa: S608  (what is put into statements is constants of ours; values are parameters)
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -71,7 +72,7 @@ def _in_blocks(sql_for: Callable[[int], str], rows: Sequence[Sequence[Any]]) -> 
     if whole:
         sql, cursor = sql_for(BLOCK_ROWS), current.cursor()
         for at in range(0, whole, BLOCK_ROWS):
-            found += cursor.execute(sql, [value for row in rows[at : at + BLOCK_ROWS] for value in row])
+            found += cursor.execute(sql, list(chain.from_iterable(rows[at : at + BLOCK_ROWS])))
     if whole < len(rows):
         found += execute_many(sql_for(1), rows[whole:])
     return found

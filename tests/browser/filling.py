@@ -70,7 +70,7 @@ def _result(ref: int, key: str, at: float, dice: random.Random) -> NewResult:
         generation=0,
         attempts=0,
         content=Content(" ".join(words[:3]).capitalize(), f"About the {words[3]}.", f"person{ref % 997}@example.com"),
-        label=label,
+        model_label=label,
         confidence=sure,
         probabilities={name: sure if name == label else rest for name in LABELS},
         model_version="filled",

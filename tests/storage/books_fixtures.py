@@ -6,7 +6,8 @@ from typing import Any
 
 from storage.books import Books
 from storage.database import Database
-from storage.records import Attempt, Burial, Content, Look, NewResult, SourceState
+from storage.records import Attempt, Burial, Content, Look, NewResult, SourceState, StoredResult, waited
+from storage.results import ResultStore
 
 URL = "http://127.0.0.1:1"
 
@@ -33,7 +34,7 @@ def result(ref: int, key: str, **changes: Any) -> NewResult:
         "generation": 0,
         "attempts": 0,
         "content": Content(subject=f"subject of {key}", body="body " * 300, sender="a@example.org"),
-        "label": "meeting",
+        "model_label": "meeting",
         "confidence": 0.9,
         "probabilities": {"meeting": 0.9, "promotion": 0.05, "intro": 0.03, "unknown": 0.02},
         "model_version": "v1",
@@ -42,7 +43,17 @@ def result(ref: int, key: str, **changes: Any) -> NewResult:
         "processed_at": time.time(),
         "times": {"notified": time.time() - 1, "listed": time.time() - 0.9},
     }
-    return NewResult(**{**fields, **changes})
+    if "label" in changes:
+        changes["model_label"] = changes.pop("label")
+    fields |= changes
+    queued, total = waited(fields["times"], fields["processed_at"], fields["processing_ms"])
+    return NewResult(**fields, queued_ms=queued, total_ms=total)
+
+
+def save(store: ResultStore, *results: NewResult, shard: str = "w") -> list[StoredResult | None]:
+    """Save them; for each what then stands in the database."""
+    saved = store.save(results, shard=shard)
+    return [each and store.get(each.key, each.source) for each in saved]
 
 
 def attempt(ref: int, key: str, **changes: Any) -> Attempt:

@@ -6,7 +6,7 @@ from storage.books import Books
 from storage.dead_letters import DeadLetters
 from storage.records import Content
 from storage.results import ResultStore
-from tests.storage.books_fixtures import URL, attempt, burial, enter, result
+from tests.storage.books_fixtures import URL, attempt, burial, enter, result, save
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_a_burial_told_twice_answers_with_the_same_letter(books, letters, store)
 
 def test_what_is_not_open_in_this_generation_is_not_buried(books, letters, store):
     refs = enter(books, ["a", "b"])
-    store.save([result(refs[0], "a")], shard="w")
+    save(store, result(refs[0], "a"))
     wrong = [burial(refs[0], "a"), burial(refs[1], "b", generation=1), burial(refs[1], "a"), burial(77, "a")]
     assert letters.bury(wrong) == [None] * 4
     assert books.audit().dead == 0
@@ -69,7 +69,7 @@ def test_what_is_not_open_in_this_generation_is_not_buried(books, letters, store
 def test_a_dead_email_is_not_saved_and_not_postponed(books, letters, store):
     (ref,) = enter(books, ["a"])
     letters.bury([burial(ref, "a")])
-    assert store.save([result(ref, "a")], shard="w") == [None]
+    assert save(store, result(ref, "a")) == [None]
     assert books.postpone([attempt(ref, "a", attempts=4)]) == [None]
 
 
@@ -84,9 +84,9 @@ def test_a_replay_opens_a_new_generation_in_the_high_lane(books, letters, store)
     assert (row.ref, row.generation, row.attempts) == (ref, 1, 0)
     assert letters.get(letter.id).state == "replayed"
     assert letters.page() == ([], None)
-    assert store.save([result(ref, "a")], shard="w") == [None], "the old generation's message is late"
+    assert save(store, result(ref, "a")) == [None], "the old generation's message is late"
     assert letters.bury([burial(ref, "a")]) == [None]
-    assert store.save([result(ref, "a", generation=1)], shard="w")[0].label == "meeting"
+    assert save(store, result(ref, "a", generation=1))[0].label == "meeting"
     stats = store.stats(1.0)
     assert (stats.dead_letters, stats.queued, stats.total_emails_processed) == (0, 0, 1)
 

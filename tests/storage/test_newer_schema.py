@@ -15,7 +15,7 @@ from storage.records import Look, Notification
 from storage.results import ResultStore
 from storage.statements import execute
 from storage.tasks import Tasks
-from tests.storage.books_fixtures import attempt, burial, enter, open_database, result
+from tests.storage.books_fixtures import attempt, burial, enter, open_database, result, save
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def test_the_whole_way_of_an_email_works_beside_unknown_columns(newer):
     refs = enter(books, ["a", "b", "c", "d"])
     source = books.source("main")
     assert len(books.open_rows(source.id, LANES[1], 0, 10)) == 4
-    (stored,) = results.save([result(refs[0], "a")], shard="w")
+    (stored,) = save(results, result(refs[0], "a"))
     assert stored is not None
     books.postpone([attempt(refs[1], "b", next_at=time.time() - 1)])
     assert books.due(time.time(), 10) == 1

@@ -9,7 +9,7 @@ from storage.corrections import Corrections
 from storage.reading import EmailFilter
 from storage.reprocessing import Judgement, Reprocessing
 from storage.results import ResultStore
-from tests.storage.books_fixtures import enter, result
+from tests.storage.books_fixtures import enter, result, save
 
 ALL = EmailFilter()
 
@@ -26,11 +26,11 @@ def results(db):
 
 @pytest.fixture
 def saved(db, results):
-    def save(*keys, **changes):
+    def listed_and_saved(*keys, **changes):
         refs = enter(Books(db), keys)
-        return results.save([result(ref, key, **changes) for ref, key in zip(refs, keys, strict=True)], shard="test")
+        return save(results, *(result(ref, key, **changes) for ref, key in zip(refs, keys, strict=True)))
 
-    return save
+    return listed_and_saved
 
 
 def says(result_id, label, **changes):

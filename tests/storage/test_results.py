@@ -5,7 +5,7 @@ import pytest
 from storage.books import Books
 from storage.records import Content
 from storage.results import ResultStore
-from tests.storage.books_fixtures import URL, attempt, enter, result
+from tests.storage.books_fixtures import URL, attempt, enter, result, save
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def store(db):
 
 def test_a_batch_is_saved_and_read_back(books, store):
     refs = enter(books, ["a", "b"])
-    saved = store.save([result(refs[1], "b", label="intro"), result(refs[0], "a")], shard="w1")
+    saved = save(store, result(refs[1], "b", label="intro"), result(refs[0], "a"), shard="w1")
     assert [(each.key, each.label) for each in saved] == [("b", "intro"), ("a", "meeting")]
     assert store.get("a", "main") == saved[1]
     assert store.get("a", "other") is None
@@ -33,14 +33,14 @@ def test_a_batch_is_saved_and_read_back(books, store):
 def test_a_batch_saved_twice_is_stored_once_and_answers_the_same(books, store):
     refs = enter(books, ["a", "b"])
     batch = [result(refs[0], "a"), result(refs[1], "b")]
-    first = store.save(batch, shard="w1")
-    assert store.save(batch, shard="w2") == first
+    first = save(store, *batch, shard="w1")
+    assert save(store, *batch, shard="w2") == first
     assert store.stats(batch[0].processed_at).total_emails_processed == 2
 
 
 def test_an_email_twice_in_one_batch_is_stored_once(books, store):
     (ref,) = enter(books, ["a"])
-    first, second = store.save([result(ref, "a"), result(ref, "a", label="intro")], shard="w1")
+    first, second = save(store, result(ref, "a"), result(ref, "a", label="intro"), shard="w1")
     assert first == second
     assert first.label == "meeting"
     assert books.audit().results == 1
@@ -49,10 +49,10 @@ def test_an_email_twice_in_one_batch_is_stored_once(books, store):
 def test_an_older_delivery_leaves_the_row_to_the_one_that_comes_after_its_retry(books, store):
     (ref,) = enter(books, ["a"])
     books.postpone([attempt(ref, "a")])  # and then the process died: its message is delivered once more
-    assert store.save([result(ref, "a")], shard="w1") == [None]
-    (saved,) = store.save([result(ref, "a", attempts=1)], shard="w1")
+    assert save(store, result(ref, "a"), shard="w1") == [None]
+    (saved,) = save(store, result(ref, "a", attempts=1), shard="w1")
     assert saved is not None
-    assert store.save([result(ref, "a"), result(ref, "a", attempts=1)], shard="w1") == [None, saved]
+    assert save(store, result(ref, "a"), result(ref, "a", attempts=1), shard="w1") == [None, saved]
 
 
 def test_an_email_that_was_opened_anew_is_told_of_by_its_newest_message_alone(books, store):
@@ -60,17 +60,17 @@ def test_an_email_that_was_opened_anew_is_told_of_by_its_newest_message_alone(bo
     older = books.newest_seq(books.source("main").id)
     books.refeed([(ref, 0)])
     newer = books.newest_seq(books.source("main").id)
-    assert store.save([result(ref, "a", seq=older)], shard="w1") == [None]
-    first = store.save([result(ref, "a", seq=older), result(ref, "a", seq=newer)], shard="w1")
+    assert save(store, result(ref, "a", seq=older), shard="w1") == [None]
+    first = save(store, result(ref, "a", seq=older), result(ref, "a", seq=newer), shard="w1")
     assert first[0] is None
-    assert store.save([result(ref, "a", seq=older), result(ref, "a", seq=newer)], shard="w1") == first
-    assert store.save([result(ref, "a")], shard="w1") == [first[1]], "a message of an older version names no number"
+    assert save(store, result(ref, "a", seq=older), result(ref, "a", seq=newer), shard="w1") == first
+    assert save(store, result(ref, "a"), shard="w1") == [first[1]], "a message of an older version names no number"
 
 
 def test_what_is_not_open_in_this_generation_is_not_saved(books, store):
     (ref,) = enter(books, ["a"])
     wrong = [result(ref, "a", generation=1), result(ref, "b"), result(ref + 7, "a")]
-    assert store.save(wrong, shard="w1") == [None, None, None]
+    assert save(store, *wrong, shard="w1") == [None, None, None]
     audit = books.audit()
     assert (audit.listed, audit.results, audit.queued) == (1, 0, 1)
     assert store.content(ref) is None
@@ -78,7 +78,7 @@ def test_what_is_not_open_in_this_generation_is_not_saved(books, store):
 
 def test_a_postponement_after_the_result_changes_nothing(books, store):
     (ref,) = enter(books, ["a"])
-    store.save([result(ref, "a")], shard="w1")
+    save(store, result(ref, "a"), shard="w1")
     assert books.postpone([attempt(ref, "a")]) == [None]
     assert books.audit().results == 1
 
@@ -88,7 +88,7 @@ def test_a_result_ends_a_retry_that_was_waiting(books, store):
     told = attempt(ref, "a")
     books.postpone([told])
     assert store.stats(told.at).retrying == 1
-    store.save([result(ref, "a", attempts=1)], shard="w1")
+    save(store, result(ref, "a", attempts=1), shard="w1")
     stats = store.stats(told.at)
     assert (stats.retrying, stats.queued) == (0, 0)
     assert books.due(told.next_at + 1, 10) == 0
@@ -100,7 +100,7 @@ def test_content_is_kept_without_what_no_database_holds(books, store):
     content = Content(
         subject="n\x00l", body="half \ud83d and whole \U0001f600", headers={"X": ["\ud800", "ok"]}, truncated=True
     )
-    (saved,) = store.save([result(ref, "a", content=content)], shard="w1")
+    (saved,) = save(store, result(ref, "a", content=content), shard="w1")
     kept = store.content(ref)
     assert (saved.subject, kept.subject) == ("n\ufffdl", "n\ufffdl")
     assert kept.body == "half \ufffd and whole \U0001f600"
@@ -110,14 +110,14 @@ def test_content_is_kept_without_what_no_database_holds(books, store):
 
 def test_a_rule_goes_before_the_model(books, store):
     (ref,) = enter(books, ["a"])
-    (saved,) = store.save([result(ref, "a", rule_id=4, rule_label="promotion")], shard="w1")
+    (saved,) = save(store, result(ref, "a", rule_id=4, rule_label="promotion"), shard="w1")
     assert (saved.label, saved.model_label, saved.decided_by) == ("promotion", "meeting", "rule")
     assert store.get("a", "main") == saved
 
 
 def test_a_person_goes_before_all_and_can_take_it_back(books, store):
     (ref,) = enter(books, ["a"])
-    (saved,) = store.save([result(ref, "a")], shard="w1")
+    (saved,) = save(store, result(ref, "a"), shard="w1")
     corrected = store.label("a", "main", "intro", by="ann")
     assert (corrected.label, corrected.decided_by, corrected.model_label) == ("intro", "person", "meeting")
     store.label("a", "main", "intro", by="ann")
@@ -159,9 +159,9 @@ def test_the_figures_of_one_source_leave_the_others_out(books, store):
     main, other = books.open_source("main", URL), books.open_source("other", URL)
     now = 1_700_000_010.0
     refs, others = enter(books, list("abcd"), source=main, lane="low"), enter(books, ["a"], source=other)
-    store.save([result(refs[0], "a", processed_at=now, processing_ms=3.0)], shard="w")
-    store.save([result(refs[1], "b", processed_at=now - 500, label="intro", processing_ms=5.0)], shard="w")
-    store.save([result(others[0], "a", source="other", processed_at=now + 1)], shard="w")
+    save(store, result(refs[0], "a", processed_at=now, processing_ms=3.0), shard="w")
+    save(store, result(refs[1], "b", processed_at=now - 500, label="intro", processing_ms=5.0), shard="w")
+    save(store, result(others[0], "a", source="other", processed_at=now + 1), shard="w")
     books.postpone([attempt(refs[2], "c")])
     stats = store.source_stats("main", now)
     assert (stats.total_emails_processed, stats.emails_by_classification["intro"]) == (2, 1)
@@ -194,7 +194,7 @@ def test_a_timeseries_has_a_bucket_for_every_minute_and_hour(books, store):
 def test_old_histograms_are_forgotten_and_counts_by_class_are_not(books, store):
     (ref,) = enter(books, ["a"])
     at = 1_700_002_830.0
-    store.save([result(ref, "a", processed_at=at)], shard="w1")
+    save(store, result(ref, "a", processed_at=at), shard="w1")
     assert books.prune(at + 60) == 0
     assert store.stats(at).p50_processing_time_ms is not None
     assert books.prune(at + 3700) == 2

@@ -8,7 +8,7 @@ from storage.records import Content
 from storage.results import ResultStore
 from storage.review import ReviewStore
 from storage.search import Search
-from tests.storage.books_fixtures import enter, result
+from tests.storage.books_fixtures import enter, result, save
 
 SURE = {"meeting": 0.9, "promotion": 0.05, "intro": 0.03, "unknown": 0.02}
 TORN = {"meeting": 0.4, "promotion": 0.35, "intro": 0.15, "unknown": 0.1}
@@ -21,11 +21,11 @@ def reviews(db):
 
 @pytest.fixture
 def saved(db):
-    def save(key, **changes):
+    def listed_and_saved(key, **changes):
         (ref,) = enter(Books(db), [key])
-        return ResultStore(db).save([result(ref, key, **changes)], shard="test")[0]
+        return save(ResultStore(db), result(ref, key, **changes))[0]
 
-    return save
+    return listed_and_saved
 
 
 def keys(found):

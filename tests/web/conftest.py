@@ -27,7 +27,7 @@ from storage.redis_mailbox import RedisMailboxes
 from storage.results import ResultStore
 from storage.search import Search
 from storage.tasks import Tasks
-from tests.storage.books_fixtures import burial, enter, result
+from tests.storage.books_fixtures import burial, enter, result, save
 from tests.web.wsgi_client import WsgiClient
 from web.app import Application
 from web.live import Hub
@@ -70,7 +70,7 @@ class System:
         source = source or self.main
         refs = self.enter(*ids, source=source)
         rows = [result(ref, key, source=source.name, **changes) for ref, key in zip(refs, ids, strict=True)]
-        stored = [each for each in self.services.results.save(rows, shard="test") if each is not None]
+        stored = [each for each in save(self.services.results, *rows) if each is not None]
         self.services.mailboxes.tell([process_event(each) for each in stored])
         return stored
 
