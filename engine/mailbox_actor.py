@@ -77,6 +77,7 @@ class MailboxActor(ServiceActor):
         self.judge = Judge(context.policy, self.consumer, context.rng)
         self._pumping: gevent.Greenlet[..., Any] | None = None
         self._limit: gevent.Timeout | None = None
+        self._renew_at = 0.0
         self._stop_at: float | None = None
         context.living.add(self.consumer)
 
@@ -189,7 +190,7 @@ class MailboxActor(ServiceActor):
 
     def _handled(self, batch: list[Delivery]) -> Outcome:
         error = HandlerTimeout(f"took longer than {self.handle_deadline:g} s", reason=self.timeout_reason)
-        self._limit = gevent.Timeout.start_new(self.handle_deadline, error)
+        self._limit_from(error)
         try:
             outcome = self.handle(batch)
         finally:
@@ -200,11 +201,16 @@ class MailboxActor(ServiceActor):
         return outcome
 
     def breathe(self) -> None:
-        """Let others run, and give the handler its whole deadline again: it gets on."""
-        if self._limit is not None:
+        """Let others run, and give the handler its whole deadline again (but for a sixteenth): it gets on."""
+        if self._limit is not None and time.monotonic() > self._renew_at:
             self._limit.close()
-            self._limit = gevent.Timeout.start_new(self.handle_deadline, self._limit.exception)
+            self._limit_from(self._limit.exception)
         super().breathe()
+
+    def _limit_from(self, error: BaseException) -> None:
+        """The deadline runs from now on. A new timer for each breath would cost more than breathing."""
+        self._limit = gevent.Timeout.start_new(self.handle_deadline, error)
+        self._renew_at = time.monotonic() + self.handle_deadline / 16
 
     def slices(self, batch: Sequence[Delivery], size: int = 16) -> Iterator[Sequence[Delivery]]:
         """The batch in slices, with a yield to the hub before each but the first."""

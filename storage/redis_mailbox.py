@@ -8,6 +8,7 @@ getting a new id whenever they change hands, which makes every late acknowledgem
 import logging
 import random
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -177,18 +178,17 @@ class RedisMailboxes(RedisEventLog, RedisPresence):
         results: list[bool] = []
         for part in _slices(verdicts, SLICE):
             codes = _Codes()
+            runs = _runs(part, codes)
             args = self.log_args()
-            for verdict in part:
-                delivery, events = verdict.delivery, verdict.events
-                source = codes[delivery.mailbox, delivery.lane]
-                if verdict.forward is None:
-                    args += (source, delivery.entry, delivery.size, 0, len(events), *events)
-                else:
-                    mailbox, envelope = verdict.forward
-                    target, packed = codes[mailbox, envelope.lane], _encode(envelope)
-                    args += (source, delivery.entry, delivery.size, target, len(events), packed, *events)
+            for (source, target, told), run in runs.items():
+                args += _run_args(source, target, told, [part[number] for number in run])
             blocks = (key for mailbox in codes.mailboxes for key in self.keys.block(mailbox))
-            results += map(bool, self._run("settle", [*self.keys.log, *blocks], args))
+            lost = self._run("settle", [*self.keys.log, *blocks], args)
+            ours = [True] * len(part)
+            order = [number for run in runs.values() for number in run] if lost else []
+            for nth in lost:
+                ours[order[nth - 1]] = False
+            results += ours
         return results
 
     def release(self, mailbox: str, consumer: str, *, crashed: bool) -> int:
@@ -284,13 +284,16 @@ class RedisMailboxes(RedisEventLog, RedisPresence):
 
     def _leave(self, mailbox: str, number: int, entry: bytes, packed: bytes) -> int:
         """To the end of its lane, as it came; out of quarantine, whose marks are ours, it goes among the others."""
-        keys = [*self.keys.log, *self.keys.block(mailbox)]
         lane = number if ALL_LANES[number - 1] != QUARANTINE else LANE_NUMBER["normal"]
-        return int(sum(self._run("settle", keys, [*self.log_args(), number, entry, len(packed), lane, 0, packed])))
+        return self._move_one(mailbox, number, entry, len(packed), lane, packed)
 
     def _drop(self, mailbox: str, number: int, entry: bytes, size: int) -> None:
+        self.dropped += self._move_one(mailbox, number, entry, size, 0)
+
+    def _move_one(self, mailbox: str, number: int, entry: bytes, size: int, to: int, *packed: bytes) -> int:
+        """Settle one message that cannot be read; 1 when it was ours."""
         keys = [*self.keys.log, *self.keys.block(mailbox)]
-        self.dropped += sum(self._run("settle", keys, [*self.log_args(), number, entry, size, 0, 0]))
+        return 1 - len(self._run("settle", keys, [*self.log_args(), number, to, 1, 0, _encode([size]), entry, *packed]))
 
 
 def _read(packed: bytes) -> Envelope | None:
@@ -320,6 +323,24 @@ class _Codes(dict[tuple[str, str], int]):
             self.mailboxes.append(mailbox)
         code = self[key] = self.mailboxes.index(mailbox) * BLOCK_SIZE + LANE_NUMBER[lane]
         return code
+
+
+def _runs(verdicts: Sequence[Verdict], codes: _Codes) -> dict[tuple[int, int, int], list[int]]:
+    """The numbers of messages that are alike, as settle.lua wants them: (from, to or 0, how many events) → their places."""
+    runs: defaultdict[tuple[int, int, int], list[int]] = defaultdict(list)
+    for number, verdict in enumerate(verdicts):
+        delivery, forward = verdict.delivery, verdict.forward
+        target = 0 if forward is None else codes[forward[0], forward[1].lane]
+        runs[codes[delivery.mailbox, delivery.lane], target, len(verdict.events)].append(number)
+    return runs
+
+
+def _run_args(source: int, target: int, told: int, run: Sequence[Verdict]) -> list[Any]:
+    args = [source, target, len(run), told, _encode([verdict.delivery.size for verdict in run])]
+    args += [verdict.delivery.entry for verdict in run]
+    args += [_encode(verdict.forward[1]) for verdict in run if verdict.forward is not None]
+    args += [event for verdict in run for event in verdict.events]
+    return args
 
 
 def _packed(envelopes: Sequence[Envelope]) -> list[Any]:

@@ -41,13 +41,13 @@ local function append(events)
   open_log()
   local bytes, newest, size = 0, nil, 0
   for first = 1, #events, EVENTS_AN_ENTRY do
-    local fields = {}
+    local fields, last = {}, 0
     for i = first, math.min(first + EVENTS_AN_ENTRY - 1, #events) do
-      fields[#fields + 1] = 'e'
-      fields[#fields + 1] = events[i]
+      fields[last + 1], fields[last + 2] = 'e', events[i]
+      last = last + 2
       bytes = bytes + #events[i]
     end
-    newest, size = redis.call('XADD', LOG, '*', unpack(fields)), #fields / 2
+    newest, size = redis.call('XADD', LOG, '*', unpack(fields)), last / 2
   end
   redis.call('HSET', META, 'newest', newest, 'newest_events', size)
   cut(redis.call('HINCRBY', META, 'bytes', bytes))
