@@ -186,7 +186,7 @@ class MailboxActor(ServiceActor):
         for delivery in outcome.missing(batch):
             log.error("%s forgot a message of mailbox %s: a bug, charged as a failed try", self.name, self.mailbox)
             outcome.retry(delivery, self.error_reason, f"{self.name} forgot it")
-        return {key: outcome.fates[key] for key in map(key_of, batch)}
+        return outcome.of(batch)
 
     def _handled(self, batch: list[Delivery]) -> Outcome:
         error = HandlerTimeout(f"took longer than {self.handle_deadline:g} s", reason=self.timeout_reason)
@@ -321,6 +321,6 @@ class MailboxActor(ServiceActor):
             **counts,
             **work.seconds,
         )
-        for (kind, reason), count in work.reasons().items():
+        for (kind, reason), count in work.reasons().items() if counts["retried"] or counts["buried"] else ():
             event = events.MESSAGE_BURIED if kind == "buried" else events.MESSAGE_RETRIED
             self.bus.emit(event, mailbox=self.mailbox, reason=reason, count=count)
