@@ -26,7 +26,10 @@ BATCH = 448
 """Whole blocks of rows for the database, and no more than one settling script takes."""
 
 SLICE = 32
-"""Emails between two yields to the hub: a few milliseconds of work."""
+"""Emails that are classified at once."""
+
+BREATH_S = 0.004
+"""After so long others have their turn: a turn of the hub costs as much as half an email."""
 
 
 Judge = Callable[[Sequence[Readable]], Sequence[Verdict | None]]
@@ -75,7 +78,7 @@ class ClassifierActor(MailboxActor):
             found = self._classify(batch[start : start + SLICE], taken, offered=start == 0)
             rows += found
             told += map(process_event, found)
-            self.breathe()
+            self.breathe_after(BREATH_S)
         reach("classify.classified")
         saved = self.results.save(rows, shard=self.context.process)
         reach("results.committed")

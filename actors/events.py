@@ -85,7 +85,7 @@ def _item(result: NewResult | StoredResult, subject: str | msgspec.UnsetType, se
         readable_id(result.key),
         result.source,
         result.label,
-        round(result.confidence, 4) if guessed else 1.0,
+        int(result.confidence * 10_000 + 0.5) / 10_000 if guessed else 1.0,
         result.decided_by,
         result.model_version,
         guessed and result.below_threshold,
@@ -151,4 +151,5 @@ def readable_id(key: str) -> str:
 
 
 def _ms(value: float | None) -> float | None:
-    return None if value is None else round(value, 3)
+    """To the microsecond; `round` would go by way of text, at three times the cost."""
+    return None if value is None else int(value * 1000 + 0.5) / 1000

@@ -17,6 +17,6 @@ class Frozen:
         return [self._one(*work.classify(each.subject, each.body)) for each in emails]
 
     def _one(self, label: str, confidence: float) -> Classification:
-        rest = (1 - confidence) / 3
-        chances = {each: confidence if each == label else rest for each in LABELS}
+        chances = dict.fromkeys(LABELS, (1 - confidence) / 3)
+        chances[label] = confidence
         return Classification(label, confidence, chances, self.version, False, "unknown", ())

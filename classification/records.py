@@ -1,30 +1,29 @@
 """The plain records that go into and come out of the classifier.
 
 Everybody who calls the classifier builds an `Email` and reads a `Classification`; `explain` answers an `Explanation`.
-They rely on nothing but the standard library, so that other rooms can pass them on without loading the model.
+Other rooms can pass them on without loading the model. One of each is made for every email: structs cost a third of dataclasses.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
 from typing import Any
+
+import msgspec
 
 LABELS = ("meeting", "promotion", "intro", "unknown")
 UNKNOWN = LABELS.index("unknown")
 
 
-@dataclass(frozen=True, slots=True)
-class Email:
+class Email(msgspec.Struct, frozen=True, gc=False):
     """One email as FakeMail carries it; only subject and body are certain, everything else helps when it is there."""
 
     subject: str
     body: str
     sender: str = ""
     recipient: str = ""
-    headers: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
+    headers: Mapping[str, str | Sequence[str]] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Classification:
+class Classification(msgspec.Struct, frozen=True, gc=False):
     """What the classifier says about one email.
 
     `confidence` (0..1) is the calibrated probability that `label` is right. Below the classifier's `min_confidence` the
@@ -43,8 +42,7 @@ class Classification:
     flags: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(msgspec.Struct, frozen=True, gc=False):
     """One reason: what it is, for which class it speaks and how loudly (log-odds), and where in the text it stands.
 
     `kind` is `signal` or `phrase`. `field` is `subject`, `body`, `sender` or `headers`; `start` and `end` count
@@ -60,8 +58,7 @@ class Evidence:
     end: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
+class Explanation(msgspec.Struct, frozen=True, gc=False):
     """Why an email has its label: evidence (strongest first), runner-up, margins, and the smallest change that flips it.
 
     `margin` is the probability of the label less that of the runner-up; `distance_to_threshold` is the probability of
@@ -77,4 +74,5 @@ class Explanation:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain dicts, lists, strings and numbers, ready for JSON."""
-        return asdict(self)
+        plain: dict[str, Any] = msgspec.to_builtins(self)
+        return plain

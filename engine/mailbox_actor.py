@@ -77,7 +77,7 @@ class MailboxActor(ServiceActor):
         self.judge = Judge(context.policy, self.consumer, context.rng)
         self._pumping: gevent.Greenlet[..., Any] | None = None
         self._limit: gevent.Timeout | None = None
-        self._renew_at = 0.0
+        self._breathed = 0.0
         self._stop_at: float | None = None
         context.living.add(self.consumer)
 
@@ -189,28 +189,34 @@ class MailboxActor(ServiceActor):
         return outcome.of(batch)
 
     def _handled(self, batch: list[Delivery]) -> Outcome:
-        error = HandlerTimeout(f"took longer than {self.handle_deadline:g} s", reason=self.timeout_reason)
-        self._limit_from(error)
+        self._start_limit()
+        self._breathed = time.monotonic()
         try:
             outcome = self.handle(batch)
         finally:
-            self._limit.close()
+            if self._limit is not None:
+                self._limit.close()
             self._limit = None
         if not isinstance(outcome, Outcome):
             raise TypeError(f"{self.name}.handle returned {type(outcome).__name__}, not an Outcome")
         return outcome
 
     def breathe(self) -> None:
-        """Let others run, and give the handler its whole deadline again (but for a sixteenth): it gets on."""
-        if self._limit is not None and time.monotonic() > self._renew_at:
+        """Let others run, and give the handler its whole deadline again: it gets on."""
+        if self._limit is not None:
             self._limit.close()
-            self._limit_from(self._limit.exception)
+            self._start_limit()
         super().breathe()
+        self._breathed = time.monotonic()
 
-    def _limit_from(self, error: BaseException) -> None:
-        """The deadline runs from now on. A new timer for each breath would cost more than breathing."""
+    def breathe_after(self, seconds: float) -> None:
+        """Breathe, unless it did within the last `seconds`."""
+        if time.monotonic() - self._breathed > seconds:
+            self.breathe()
+
+    def _start_limit(self) -> None:
+        error = HandlerTimeout(f"took longer than {self.handle_deadline:g} s", reason=self.timeout_reason)
         self._limit = gevent.Timeout.start_new(self.handle_deadline, error)
-        self._renew_at = time.monotonic() + self.handle_deadline / 16
 
     def slices(self, batch: Sequence[Delivery], size: int = 16) -> Iterator[Sequence[Delivery]]:
         """The batch in slices, with a yield to the hub before each but the first."""

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 import gevent
+import msgspec
 from gevent.event import Event
 
 from actors.events import readable_id, result_item
@@ -125,7 +126,7 @@ def classify(call: Call) -> dict[str, Any]:
     request = call.body
     email = Email(request.subject, request.body, request.sender, request.recipient, request.headers)
     explanation = explain(call, email)
-    found = asdict(explanation.classification)
+    found = msgspec.structs.asdict(explanation.classification)
     found["classification"] = found.pop("label")
     (verdict,) = call.services.classifier.judge([email])
     return {**found, "explanation": explanation_item(explanation), "rule": asdict(verdict) if verdict else None}
