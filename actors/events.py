@@ -75,7 +75,9 @@ def result_item(result: StoredResult) -> dict[str, Any]:
     return item
 
 
-def _item(result: NewResult | StoredResult, subject: str | msgspec.UnsetType, sender: str | msgspec.UnsetType) -> ResultItem:
+def _item(
+    result: NewResult | StoredResult, subject: str | msgspec.UnsetType, sender: str | msgspec.UnsetType
+) -> ResultItem:
     """By position, in the order of the fields: this is made for every email that is processed.
 
     What a person or a rule decided is no guess: the model's confidence was for its own label, and is told by `explain`.
