@@ -6,7 +6,7 @@ from typing import Any
 
 from storage.books import Books
 from storage.database import Database
-from storage.records import Attempt, Burial, Content, Look, NewResult, SourceState, StoredResult, waited
+from storage.records import Attempt, Burial, Content, Look, NewResult, SourceState, waited
 from storage.results import ResultStore
 
 URL = "http://127.0.0.1:1"
@@ -50,8 +50,8 @@ def result(ref: int, key: str, **changes: Any) -> NewResult:
     return NewResult(**fields, queued_ms=queued, total_ms=total)
 
 
-def save(store: ResultStore, *results: NewResult, shard: str = "w") -> list[StoredResult | None]:
-    """Save them; for each what then stands in the database."""
+def save(store: ResultStore, *results: NewResult, shard: str = "w") -> list[Any]:
+    """Save them; for each the StoredResult that then stands in the database, or None where the row has moved on."""
     saved = store.save(results, shard=shard)
     return [each and store.get(each.key, each.source) for each in saved]
 
