@@ -21,29 +21,33 @@ from tests.storage.books_fixtures import open_database
 
 SETTLE = {
     "whose entry was taken away is told so": (
-        "if not all_ours[from] then ours = redis.call('XDEL', KEYS[2 + from], ARGV[place + 1]) end",
-        "",
+        "all_ours or redis.call('XDEL', stream, ARGV[entries + i]) == 1",
+        "true",
         contract.test_of_two_owners_one_hands_over,
     ),
-    "all are ours only when all were acknowledged": ("== #ids", ">= 0", contract.test_of_two_owners_one_hands_over),
+    "all are ours only when all were acknowledged": (
+        "unpack(ARGV, entries, entries + n - 1)) == n",
+        "unpack(ARGV, entries, entries + n - 1)) >= 0",
+        contract.test_of_two_owners_one_hands_over,
+    ),
     "what is acknowledged is deleted": (
-        "if all_ours[from] then redis.call('XDEL', KEYS[2 + from], unpack(ids)) end",
+        "if all_ours then redis.call('XDEL', stream, unpack(ARGV, entries, entries + n - 1)) end",
         "",
         contract.test_settling_acknowledges_hands_on_and_tells,
     ),
     "what is handed on arrives": (
-        "redis.call('XADD', KEYS[2 + to], '*', 'e', ARGV[rest])",
+        "redis.call('XADD', KEYS[2 + to], '*', 'e', ARGV[envelopes + i])",
         "",
         contract.test_settling_acknowledges_hands_on_and_tells,
     ),
     "events are told": (
-        "append(events)\nreturn results",
-        "return results",
+        "append(events)\nreturn lost",
+        "return lost",
         contract.test_settling_acknowledges_hands_on_and_tells,
     ),
-    "events are told by owners alone": (
-        "if ours == 1 then",
-        "if true then",
+    "who lost one hears of it": (
+        "lost[#lost + 1] = seen + i + 1",
+        "",
         contract.test_of_two_owners_one_hands_over,
     ),
     "bytes are counted": (
