@@ -45,18 +45,23 @@ class Reason:
 
 
 def phrase_reasons(email: Email, text: Text, keys: Sequence[int], table: Pushes) -> list[Reason]:
-    """Return a reason for each distinct known word or phrase, at its first place in subject or body.
+    """Return a reason for each known word or phrase, at its first place in subject or body.
 
-    `keys` are the known keys that the email has and `table` what each adds to the four log-odds.
+    `keys` are the known keys that the email has and `table` what each adds to the four log-odds. The same words at the same place
+    count in several blocks (all, opening, subject), each with a key of its own: that is one reason, whose pushes add up.
     """
     rows = {key: row for row, key in enumerate(keys)}
-    reasons: dict[int, Reason] = {}
+    seen: set[int] = set()
+    reasons: dict[tuple[str, str, int | None, int | None], Reason] = {}
     for phrase in phrases(text):
         row = rows.get(phrase.key)
-        if row is None or phrase.key in reasons:
+        if row is None or phrase.key in seen:
             continue
-        place = _place(email, text, phrase)
-        reasons[phrase.key] = Reason("phrase", phrase.words, table[row], phrase.field, *place)
+        seen.add(phrase.key)
+        place = phrase.words, phrase.field, *_place(email, text, phrase)
+        before = reasons.get(place)
+        pushes = table[row] if before is None else before.pushes + table[row]
+        reasons[place] = Reason("phrase", phrase.words, pushes, *place[1:])
     return list(reasons.values())
 
 

@@ -56,3 +56,9 @@ def test_an_explanation_turns_into_json(classifier):
 
 def test_nothing_to_explain_is_no_error(classifier):
     assert classifier.explain(Email("", "")).classification.label == "unknown"
+
+
+def test_the_same_words_at_the_same_place_are_one_reason(classifier):
+    """They count in the opening and the subject too, each with a weight of its own."""
+    found = [(entry.name, entry.field, entry.start) for entry in classifier.explain(EMAIL).evidence]
+    assert len(found) == len(set(found))
