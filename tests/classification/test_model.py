@@ -1,8 +1,8 @@
 """What a caller may rely on: labels, probabilities that add up, the threshold, and no text that stops it."""
 
-import dataclasses
 import time
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -78,7 +78,7 @@ def test_below_the_threshold_the_label_is_unknown_and_the_likeliest_is_runner_up
 
 def test_headers_and_sender_are_used_when_they_are_there(classifier):
     bare = Email("Invitation: status", "see calendar")
-    with_part = dataclasses.replace(bare, headers={"X-Calendar-Method": "REQUEST"})
+    with_part = msgspec.structs.replace(bare, headers={"X-Calendar-Method": "REQUEST"})
     before, after = classifier.classify([bare, with_part])
     assert after.probabilities["meeting"] > before.probabilities["meeting"]
 
