@@ -203,15 +203,15 @@ class Folded:
         else:
             self._hide(message, 1)
 
-    def infos(self, message: str, items: Sequence[T], extra: Callable[[T], dict[str, Any]]) -> None:
-        """The same for each item; only those that are logged are asked for what they have to add."""
+    def infos(self, message: str, items: Sequence[T], ids: Callable[[T], dict[str, Any]]) -> None:
+        """The same for each item; only those that are logged are asked for their `ids`."""
         if not self.logger.isEnabledFor(logging.INFO):
             return
         for number, item in enumerate(items):
             if not self._shows():
                 self._hide(message, len(items) - number)
                 return
-            self.logger.info(message, extra=extra(item))
+            self.logger.info(message, extra=ids(item))
 
     def _shows(self) -> bool:
         """Whether one more is logged in this window."""
