@@ -157,6 +157,16 @@ def test_many_like_lines_are_folded(caplog):
     assert caplog.messages == ["Received webhook 0", "Received webhook 1", "Received webhook … and 98 more"]
 
 
+def test_a_batch_is_folded_and_only_what_is_shown_is_asked_for_its_ids(caplog):
+    caplog.set_level(logging.INFO)
+    folded = Folded(logging.getLogger("pool"), window=0.05, first=2)
+    asked = []
+    folded.infos("Processed", range(100), lambda number: asked.append(number) or {"count": number})
+    until(lambda: any("more" in message for message in caplog.messages))
+    assert caplog.messages == ["Processed", "Processed", "Processed … and 98 more"]
+    assert asked == [0, 1]
+
+
 def test_few_lines_are_not_folded(caplog):
     caplog.set_level(logging.INFO)
     folded = Folded(logging.getLogger("web"), window=0.01, first=2)
