@@ -160,8 +160,13 @@ def test_many_like_lines_are_folded(caplog):
 def test_a_batch_is_folded_and_only_what_is_shown_is_asked_for_its_ids(caplog):
     caplog.set_level(logging.INFO)
     folded = Folded(logging.getLogger("pool"), window=0.05, first=2)
-    asked = []
-    folded.infos("Processed", range(100), lambda number: asked.append(number) or {"count": number})
+    asked: list[int] = []
+
+    def ids(number: int) -> dict[str, int]:
+        asked.append(number)
+        return {"count": number}
+
+    folded.infos("Processed", range(100), ids)
     until(lambda: any("more" in message for message in caplog.messages))
     assert caplog.messages == ["Processed", "Processed", "Processed … and 98 more"]
     assert asked == [0, 1]
