@@ -29,7 +29,7 @@ SLICE = 32
 """Emails that are classified at once."""
 
 BREATH_S = 0.004
-"""After so long others have their turn: a turn of the hub costs as much as half an email."""
+"""Seconds after which others have their turn: after each slice would be too often, since a turn of the hub costs too."""
 
 
 Judge = Callable[[Sequence[Readable]], Sequence[Verdict | None]]
@@ -84,10 +84,9 @@ class ClassifierActor(MailboxActor):
         reach("results.committed")
         outcome = Outcome()
         for delivery, row, event, result in zip(batch, rows, told, saved, strict=True):
-            if result is row:  # what was told of it before it was stored has come true
-                outcome.done(delivery, event)
-            else:
-                outcome.done(delivery, *([process_event(result)] if result else []))
+            # `event` was made before the row was stored; it has come true only if it was this row.
+            events = [event if result is row else process_event(result)] if result else []
+            outcome.done(delivery, *events)
         self.processed.infos("Processed", [result for result in saved if result], _named)
         return outcome
 

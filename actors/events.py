@@ -87,7 +87,7 @@ def _item(
         readable_id(result.key),
         result.source,
         result.label,
-        int(result.confidence * 10_000 + 0.5) / 10_000 if guessed else 1.0,
+        round(result.confidence, 4) if guessed else 1.0,
         result.decided_by,
         result.model_version,
         guessed and result.below_threshold,
@@ -153,5 +153,4 @@ def readable_id(key: str) -> str:
 
 
 def _ms(value: float | None) -> float | None:
-    """To the microsecond; `round` would go by way of text, at three times the cost."""
-    return None if value is None else int(value * 1000 + 0.5) / 1000
+    return None if value is None else round(value, 3)

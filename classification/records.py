@@ -1,7 +1,7 @@
 """The plain records that go into and come out of the classifier.
 
 Everybody who calls the classifier builds an `Email` and reads a `Classification`; `explain` answers an `Explanation`.
-Other rooms can pass them on without loading the model. One of each is made for every email: structs cost a third of dataclasses.
+Other rooms can pass them on without loading the model. Two are made for every email, so they are structs: 0.1 µs each, not 0.8.
 """
 
 from collections.abc import Mapping, Sequence

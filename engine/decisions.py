@@ -25,7 +25,7 @@ class Judge:
 
     def decide(self, fates: Iterable[Fate], now: float) -> list[Decision]:
         """One decision for each fate, in order."""
-        return [fate if type(fate) is Verdict else self._decision(fate, now) for fate in fates]
+        return [self._decision(fate, now) for fate in fates]
 
     def _decision(self, fate: Fate, now: float) -> Decision:
         match fate:
@@ -64,12 +64,13 @@ def sort(decisions: Iterable[Decision]) -> tuple[list[Postponement], list[Verdic
     verdicts: list[Verdict] = []
     again: list[Again] = []
     for decision in decisions:
-        if isinstance(decision, Verdict):  # nearly all of them
-            verdicts.append(decision)
-        elif isinstance(decision, Postponement):
-            postponements.append(decision)
-        else:
-            again.append(decision)
+        match decision:
+            case Postponement():
+                postponements.append(decision)
+            case Verdict():
+                verdicts.append(decision)
+            case Again():
+                again.append(decision)
     return postponements, verdicts, again
 
 

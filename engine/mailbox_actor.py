@@ -186,16 +186,15 @@ class MailboxActor(ServiceActor):
         for delivery in outcome.missing(batch):
             log.error("%s forgot a message of mailbox %s: a bug, charged as a failed try", self.name, self.mailbox)
             outcome.retry(delivery, self.error_reason, f"{self.name} forgot it")
-        return outcome.of(batch)
+        return {key: outcome.fates[key] for key in map(key_of, batch)}
 
     def _handled(self, batch: list[Delivery]) -> Outcome:
-        self._start_limit()
-        self._breathed = time.monotonic()
+        error = HandlerTimeout(f"took longer than {self.handle_deadline:g} s", reason=self.timeout_reason)
+        self._limit, self._breathed = gevent.Timeout.start_new(self.handle_deadline, error), time.monotonic()
         try:
             outcome = self.handle(batch)
         finally:
-            if self._limit is not None:
-                self._limit.close()
+            self._limit.close()
             self._limit = None
         if not isinstance(outcome, Outcome):
             raise TypeError(f"{self.name}.handle returned {type(outcome).__name__}, not an Outcome")
@@ -205,7 +204,7 @@ class MailboxActor(ServiceActor):
         """Let others run, and give the handler its whole deadline again: it gets on."""
         if self._limit is not None:
             self._limit.close()
-            self._start_limit()
+            self._limit = gevent.Timeout.start_new(self.handle_deadline, self._limit.exception)
         super().breathe()
         self._breathed = time.monotonic()
 
@@ -213,10 +212,6 @@ class MailboxActor(ServiceActor):
         """Breathe, unless it did within the last `seconds`."""
         if time.monotonic() - self._breathed > seconds:
             self.breathe()
-
-    def _start_limit(self) -> None:
-        error = HandlerTimeout(f"took longer than {self.handle_deadline:g} s", reason=self.timeout_reason)
-        self._limit = gevent.Timeout.start_new(self.handle_deadline, error)
 
     def slices(self, batch: Sequence[Delivery], size: int = 16) -> Iterator[Sequence[Delivery]]:
         """The batch in slices, with a yield to the hub before each but the first."""
@@ -327,6 +322,6 @@ class MailboxActor(ServiceActor):
             **counts,
             **work.seconds,
         )
-        for (kind, reason), count in work.reasons().items() if counts["retried"] or counts["buried"] else ():
+        for (kind, reason), count in work.reasons().items():
             event = events.MESSAGE_BURIED if kind == "buried" else events.MESSAGE_RETRIED
             self.bus.emit(event, mailbox=self.mailbox, reason=reason, count=count)

@@ -95,15 +95,10 @@ class Outcome:
 
     def missing(self, batch: Iterable[Delivery]) -> list[Delivery]:
         """Deliveries of the batch without a fate: a handler's bug."""
-        return [delivery for delivery in batch if (delivery.lane, delivery.entry) not in self.fates]
-
-    def of(self, batch: Sequence[Delivery]) -> dict[Key, Fate]:
-        """The fates of the batch, in its order; what was said of anything else is left out."""
-        keys = [(delivery.lane, delivery.entry) for delivery in batch]
-        return self.fates if list(self.fates) == keys else {key: self.fates[key] for key in keys}
+        return [delivery for delivery in batch if key_of(delivery) not in self.fates]
 
     def _enter(self, delivery: Delivery, fate: Fate) -> None:
-        key = delivery.lane, delivery.entry
+        key = key_of(delivery)
         if key in self.fates:
             raise ValueError(f"delivery {key} of mailbox {delivery.mailbox} was given two fates")
         self.fates[key] = fate

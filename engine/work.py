@@ -66,8 +66,10 @@ class Work:
 
 
 def _kind(decision: Decision) -> str:
-    if isinstance(decision, Verdict):
-        if decision.forward is None:
-            return "done"
-        return "buried" if decision.forward[0] == DEAD else "forwarded"
-    return "retried" if isinstance(decision, Postponement) else "again"
+    if isinstance(decision, Postponement):
+        return "retried"
+    if isinstance(decision, Again):
+        return "again"
+    if decision.forward is None:
+        return "done"
+    return "buried" if decision.forward[0] == DEAD else "forwarded"

@@ -116,8 +116,8 @@ def _save(given: Sequence[NewResult], shard: str) -> list[NewResult | StoredResu
     _count(fresh, sum(closed[each.ref].waiting for each in fresh), shard)
     if len(fresh) == len(given):
         return list(given)
-    stored: dict[int, tuple[_Place, NewResult | StoredResult]] = {}
-    stored |= {each.ref: (closed[each.ref].place, each) for each in fresh}
+    stored: dict[int, tuple[_Place, NewResult | StoredResult]]
+    stored = {each.ref: (closed[each.ref].place, each) for each in fresh}
     stored |= _saved_before([each for each in ordered if each.ref not in stored])
     return [_answer(each, stored) for each in given]
 
