@@ -130,6 +130,14 @@ export function facts(rows) {
   return h("dl", { class: "facts" }, shown.map(([name, value]) => h("div", null, h("dt", null, name), h("dd", null, value))));
 }
 
+/** The head of a table; the columns named in `numbers` stand at the right, `meaning` is what pointing at one says. */
+export function heads(names, numbers = [], { meaning = {}, last = null } = {}) {
+  const head = (name) => {
+    return h("th", { scope: "col", class: numbers.includes(name) ? "num" : "", title: meaning[name] }, name);
+  };
+  return h("thead", null, h("tr", null, names.map(head), last));
+}
+
 /** The classes as a legend. */
 export function legend() {
   return h("ul", { class: "legend" }, CLASSES.map((name) => h("li", null, label(name))));

@@ -7,7 +7,7 @@ import { get, post } from "../api.js";
 import { fill, h, setText, update } from "../dom.js";
 import { ago, count, counted, duration, rate, short } from "../format.js";
 import { Look } from "../looking.js";
-import { ask, attempt, button, chip, emptyState, loading } from "../parts.js";
+import { ask, attempt, button, chip, emptyState, heads, loading } from "../parts.js";
 import { shared } from "../state.js";
 
 const EVERY = 2000;
@@ -89,18 +89,12 @@ function noNode() {
   return h("section", { class: "sheet" }, emptyState("No node is alive", words));
 }
 
-/** The heads of a table's columns; `numbers` says which stand at the right. */
-function heads(names, numbers) {
-  const head = (name, at) => h("th", { scope: "col", class: numbers(at) ? "num" : "", title: MEANING[name] }, name);
-  return h("thead", null, h("tr", null, names.map(head)));
-}
-
 function mailboxes(rows) {
   const words = "emails that wait in Redis, by priority; the rest waits in the books";
   return h("section", { class: "sheet" },
     h("header", null, h("h2", null, "Mailboxes"), h("span", { class: "quiet" }, words)),
     h("div", { class: "table", tabindex: 0, role: "region", "aria-label": "Mailboxes" },
-      h("table", null, heads(MAILBOX, (at) => at > 0), rows)));
+      h("table", null, heads(MAILBOX, MAILBOX.slice(1), { meaning: MEANING }), rows)));
 }
 
 /** Remembers how much each actor had handled at the answer before. */
@@ -148,7 +142,7 @@ function drawNode(node, answer, rates) {
   return h("section", { class: "sheet" },
     h("header", null, h("h2", null, node.node), answer.paused && chip("paused", "solid")),
     h("div", { class: "table", tabindex: 0, role: "region", "aria-label": `Actors of ${node.node}` },
-      h("table", { class: "tree" }, heads(TREE, (at) => at > 1 && at < 6), processes)));
+      h("table", { class: "tree" }, heads(TREE, TREE.slice(2, 6), { meaning: MEANING }), processes)));
 }
 
 function drawProcess(node, process, answer, rates) {

@@ -9,7 +9,7 @@ import { ago, count, counted, exact, when } from "../format.js";
 import { keys } from "../keys.js";
 import { live } from "../live.js";
 import { Look } from "../looking.js";
-import { ask, attempt, button, emptyState, loading, toast } from "../parts.js";
+import { ask, attempt, button, emptyState, heads, loading, toast } from "../parts.js";
 import { change, path } from "../route.js";
 import { REASONS, keyOf } from "../shapes.js";
 import { DeadLetter } from "./dead_letter.js";
@@ -118,12 +118,11 @@ class DeadPage {
     const total = matching.reduce((sum, group) => sum + group.count, 0);
     const title = this.#reason ? `${causeOf(this.#reason)}: ${count(total)}` : `All ${count(total)}`;
     const replay = button(this.#reason ? "Replay these" : "Replay all", () => this.#replayMany(), "small");
-    const heads = COLUMNS.map((name, at) => h("th", { scope: "col", class: at === 3 ? "num" : "" }, name));
     fill(this.table,
       h("header", null, h("h2", null, title), this.#reason && h("a", { href: path("dead") }, "Show all"),
         h("span", { class: "end" }, replay)),
       h("div", { class: "table", tabindex: 0, role: "region", "aria-label": "Letters" },
-        h("table", null, h("thead", null, h("tr", null, heads)), this.rows)),
+        h("table", null, heads(COLUMNS, ["Tries"]), this.rows)),
       this.more);
     this.#drawRows();
   }

@@ -7,7 +7,7 @@ import { get, post, url } from "../api.js";
 import { fill, h, setText } from "../dom.js";
 import { count, counted, exact, percent, sender, short, when } from "../format.js";
 import { Look } from "../looking.js";
-import { ask, attempt, button, chip, label, loading, toast } from "../parts.js";
+import { ask, attempt, button, chip, heads, label, loading, toast } from "../parts.js";
 import { path } from "../route.js";
 import { reprocess } from "./reprocess.js";
 
@@ -78,13 +78,8 @@ function versions(answer, promote) {
     h("header", null, h("h2", null, "Versions")),
     h("div", { class: "table", tabindex: 0, role: "region", "aria-label": "Versions" },
       h("table", null,
-        h("thead", null, h("tr", null, heads(VERSIONS, [4, 5]), acts)),
+        heads(VERSIONS, ["Size", "Right on corrections"], { last: acts }),
         h("tbody", null, answer.items.map(row)))));
-}
-
-/** The heads of columns; those whose places are in `numbers` stand at the right. */
-function heads(names, numbers) {
-  return names.map((name, at) => h("th", { scope: "col", class: numbers.includes(at) ? "num" : "" }, name));
 }
 
 function act(model, promote) {
@@ -132,7 +127,7 @@ function newestDiffering(mails) {
   return h("div", { class: "table", tabindex: 0, role: "region", "aria-label": "Emails on which they differ" },
     h("table", null,
       h("caption", null, "The newest on which they differ"),
-      h("thead", null, h("tr", null, heads(DIFFERING, [4]))),
+      heads(DIFFERING, ["Sure"]),
       h("tbody", null, mails.map(differingRow))));
 }
 

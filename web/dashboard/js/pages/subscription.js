@@ -7,7 +7,7 @@ import { del, get, post, url } from "../api.js";
 import { fill, h, setText, update } from "../dom.js";
 import { count, counted, duration, exact, when } from "../format.js";
 import { newestOnly } from "../looking.js";
-import { ask, attempt, button, chip, facts, toast } from "../parts.js";
+import { ask, attempt, button, chip, facts, heads, toast } from "../parts.js";
 import { change } from "../route.js";
 import { secretOnce } from "./subscription_form.js";
 
@@ -70,13 +70,11 @@ export class OpenSubscription {
   #log() {
     const toggle = () => ((this.#failed = only.checked), this.#draw());
     const only = h("input", { type: "checkbox", checked: this.#failed, on: { change: toggle } });
-    const numbers = ["Try", "Took"];
-    const heads = COLUMNS.map((name) => h("th", { scope: "col", class: numbers.includes(name) ? "num" : "" }, name));
     return [
       h("div", { class: "log-head" }, h("h3", null, `Deliveries, the newest ${SHOWN}`),
         h("label", { class: "check" }, only, "only what failed")),
       h("div", { class: "table", tabindex: 0, role: "region", "aria-label": "Deliveries" },
-        h("table", null, h("thead", null, h("tr", null, heads)), this.rows)),
+        h("table", null, heads(COLUMNS, ["Try", "Took"]), this.rows)),
       this.none,
     ];
   }
