@@ -157,7 +157,7 @@ def test_an_open_page_says_that_it_was_signed_out_elsewhere_and_goes_on_after_si
     visitor.sees("Balanced", "main")
     guarded.ask("POST", "/logout?everywhere=true")
     visitor.sees("You are signed out", ".banners [role=alert]")
-    assert visitor.js("return document.getElementById('link').dataset.state") != "live"
+    visitor.until("return document.getElementById('link').dataset.state !== 'live'", "a link that is not live")
     guarded.send("While nobody looked")
     visitor.click(".banner a", "Sign in")
     sign_in(visitor, FULL)
@@ -165,6 +165,15 @@ def test_an_open_page_says_that_it_was_signed_out_elsewhere_and_goes_on_after_si
     visitor.sees("Balanced", "main")
     assert visitor.js("return document.querySelector('.banner')") is None
     assert visitor.faults() == []
+
+
+def test_a_page_whose_requests_are_refused_does_not_say_live_though_its_socket_is_still_open(visitor: Page) -> None:
+    login(visitor, FULL)
+    live(visitor)
+    visitor.driver.delete_all_cookies()
+    visitor.go("books")
+    visitor.sees("You are signed out", ".banners [role=alert]")
+    visitor.until("return document.getElementById('link').dataset.state !== 'live'", "a link that is not live")
 
 
 def test_the_read_only_token_shows_everything_and_changes_nothing(visitor: Page, guarded: Server) -> None:

@@ -130,6 +130,7 @@ function showBadges(stats) {
 /** Say so and lead to the login, which leads back to this very place. */
 function signedOut() {
   sessionStorage.setItem(RETURN, location.hash);
+  live.hangUp();
   banner("offline", null);
   if (!open.name || !shared.stats) location.assign("/login");
   else banner("signed-out", h("div", { class: "banner trouble", role: "alert" }, h("span", null, h("strong", null, "You are signed out."), " Sign in to see what happens now."), h("a", { class: "button small", href: "/login" }, "Sign in")));

@@ -42,6 +42,11 @@ export class Live extends EventTarget {
     this.#connect();
   }
 
+  /** Nobody is to read "Live" on a page that was signed out; it tries again as after any loss. */
+  hangUp() {
+    if (this.state === "live") this.#drop();
+  }
+
   #connect() {
     this.#setState("connecting");
     const scheme = location.protocol === "https:" ? "wss" : "ws";
