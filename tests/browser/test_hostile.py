@@ -95,6 +95,22 @@ def test_in_the_review_they_stay_text(page: Page, attacked: Server) -> None:
     page.sees("Undone", ".toasts")
 
 
+@pytest.mark.parametrize(("route", "pane"), [("emails", ".detail"), ("review", ".triage")])
+def test_a_long_subject_is_cut_and_can_be_read_to_its_end(page: Page, attacked: Server, route: str, pane: str) -> None:
+    wait_for(lambda: attacked.ask("GET", "/review")["total"] >= len(HOSTILE), "the queue")
+    subject = f"document.querySelector('{pane} .detail-subject')"
+    page.open(route)
+    page.js("location.hash = arguments[0]", f"#/{route}?source=main&id=hostile%206%20{'x' * 40}")
+    page.until(f"return {subject}?.textContent.length > 1000", "the subject")
+    page.until(f"return !document.querySelector('{pane} [data-whole]').hidden", "the way to the rest of it")
+    assert page.js(f"return {subject}.clientHeight") < 150
+    page.press("t")
+    page.until(f"return {subject}.clientHeight > 300", "the whole subject")
+    assert page.js(f"return {subject}.scrollHeight <= {subject}.clientHeight + 2")
+    page.click(f"{pane} [data-whole]", "Less")
+    page.until(f"return {subject}.clientHeight < 150", "a subject that is cut again")
+
+
 def test_as_rules_they_stay_text_also_while_one_is_tried(page: Page, attacked: Server) -> None:
     page.open("rules")
     page.until(f"return document.querySelectorAll('.rules li').length === {len(SCRIPTS) + 1}")

@@ -32,6 +32,11 @@ export function url(parts, query = {}) {
   return `/${path}${text ? `?${text}` : ""}`;
 }
 
+/** Where a person's word on an email is put and taken back. */
+export function labelPath({ email_id: id, source }) {
+  return url(["emails", id, "label"], { source });
+}
+
 async function call(method, path, body, { signal, timeout = 15_000 } = {}) {
   const limit = AbortSignal.timeout(timeout);
   const either = signal ? AbortSignal.any([signal, limit]) : limit;

@@ -284,6 +284,7 @@ class EmailsPage {
       ...CLASSES.map((name, index) => [String(index + 1), `Correct to ${name}`, relabel(name)]),
       ["u", "Undo the correction", () => this.opened !== null && this.detail.undo()],
       ["w", "Show why", () => this.opened !== null && this.detail.toggleWhy()],
+      ["t", "The whole subject", () => this.detail.subject.toggle()],
       ["n", "Show what is new", () => !this.pill.hidden && this.#takeFresh()],
       ["Escape", "Back to the list", () => this.opened !== null && this.#close()],
     ]);

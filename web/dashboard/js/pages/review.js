@@ -3,7 +3,7 @@
  * evidence; a key labels it and goes to the next, another takes that back. The address holds the email that is open.
  */
 
-import { del, get, post, url } from "../api.js";
+import { del, get, labelPath, post, url } from "../api.js";
 import { fill, h, setText } from "../dom.js";
 import { count, sender } from "../format.js";
 import { keys } from "../keys.js";
@@ -154,7 +154,7 @@ class ReviewPage {
     this.#history.push(given);
     this.#mark(item, name);
     this.#step(1, { open: true });
-    if ((await this.#send(() => post(labelOf(item), { classification: name }))) === undefined) {
+    if ((await this.#send(() => post(labelPath(item), { classification: name }))) === undefined) {
       this.#history = this.#history.filter((other) => other !== given);
       return this.#mark(item, before);
     }
@@ -166,7 +166,7 @@ class ReviewPage {
     const last = this.#history.pop();
     if (!last) return toast("There is nothing to undo");
     const { item, before } = last;
-    const answer = await this.#send(() => (before ? post(labelOf(item), { classification: before }) : del(labelOf(item))), "Undone");
+    const answer = await this.#send(() => (before ? post(labelPath(item), { classification: before }) : del(labelPath(item))), "Undone");
     if (answer === undefined) return this.#history.push(last);
     this.#mark(item, before);
     if (this.#indexOf(item) >= 0) this.#go(this.#indexOf(item));
@@ -221,12 +221,11 @@ class ReviewPage {
       ["j", "Next", () => this.#step(1)],
       ["k", "Before", () => this.#step(-1)],
       ["z", "Undo the last answer", () => this.undo()],
+      ["t", "The whole subject", () => this.email.subject.toggle()],
       ["Escape", "Back to the list", () => this.#close()],
     ]);
   }
 }
-
-const labelOf = (item) => url(["emails", item.email_id, "label"], { source: item.source });
 
 function flat(item) {
   return { ...item, ...item.result, subject: item.subject ?? "", sender: item.sender ?? "" };

@@ -4,90 +4,135 @@
  */
 
 import { get, url } from "../api.js";
-import { fill, h } from "../dom.js";
+import { fill, h, setText } from "../dom.js";
 import { count, percent } from "../format.js";
-import { button, chip, failed, loading, mark, label, meter, press } from "../parts.js";
+import { newestOnly } from "../looking.js";
+import { button, chip, failed, loading, mark, label, press } from "../parts.js";
 import { path } from "../route.js";
-import { CLASSES, keyOf } from "../shapes.js";
+import { CLASSES } from "../shapes.js";
 import { evidenceList, highlighted } from "./evidence.js";
+import { Subject } from "./subject.js";
+
+const BARS_AFTER = 120;
+const WORTH_SHOWING = 0.005;
 
 export class ReviewEmail {
-  #item = null;
-
   /** `acts`: what the buttons do: {decide, skip, undo, back}. */
   constructor(pane, signal, acts) {
     this.pane = pane;
-    this.signal = signal;
-    this.acts = acts;
+    this.newest = newestOnly(signal);
+    this.subject = new Subject();
+    this.said = h("span", { class: "quiet decided" });
     this.who = h("table", { class: "bare opinions" });
     this.text = h("div", { class: "triage-text" });
-    this.answers = h("div", { class: "segments answers", role: "group", "aria-label": "It is" }, CLASSES.map((name, index) =>
-      h("button", { type: "button", "aria-pressed": "false", data: { value: name }, on: { click: () => acts.decide(name) } }, mark(name), name, h("kbd", { "aria-hidden": "true" }, index + 1))));
+    this.answers = answers(acts.decide);
+    this.bar = h("div", { class: "answer-bar" },
+      this.answers,
+      button("Skip", acts.skip, "small"),
+      button("Undo", acts.undo, "small", { data: { back: "" } }),
+      this.said,
+      button("List", acts.back, "plain small back", { "aria-label": "Back to the list" }));
   }
 
-  async open(item, decided) {
-    this.#item = item;
-    this.subject = h("h2", { class: "detail-subject" }, item.subject || h("em", null, "no subject"));
-    this.said = h("span", { class: "quiet decided" });
-    fill(this.pane,
-      h("div", { class: "answer-bar" }, this.answers, button("Skip", this.acts.skip, "small"), button("Undo", this.acts.undo, "small", { data: { back: "" } }), this.said, button("List", this.acts.back, "plain small back", { "aria-label": "Back to the list" })),
-      this.subject,
-      h("p", { class: "quiet" }, item.sender || "no sender"),
-      this.who,
-      h("p", { class: "reach" }, item.similar ? [similarWords(item), " ", this.#similarLinks(item)] : "No similar mail is known."),
-      this.text);
+  /** Show this email, and which answer stands for it already. */
+  open(item, decided) {
+    fill(this.pane, this.bar, this.subject.element, sentBy(item), this.who, reach(item), this.text);
+    this.subject.show(item.subject, { fresh: true });
     this.opinions(item);
     this.decided(decided);
-    const waiting = setTimeout(() => fill(this.text, loading(6)), 120);
     fill(this.text);
-    await this.#load(item);
-    clearTimeout(waiting);
+    return this.#load(item);
   }
 
   /** Which answer stands. */
   decided(name) {
     press(this.answers, name);
-    this.said.textContent = name ? "You said so" : "";
+    setText(this.said, name ? "You said so" : "");
   }
 
   /** Everybody's opinion, ours first. */
   opinions(item) {
-    const rows = [["The model", { classification: item.model, confidence: Math.max(...Object.values(item.probabilities)) }], ["A rule", item.rule], ["The shadow model", item.shadow], ["FakeMail", item.fakemail]];
-    const said = rows.filter(([, opinion]) => opinion);
-    fill(this.who,
-      h("caption", { class: "hidden" }, "Who says what"),
-      h("tbody", null, said.map(([who, { classification, confidence }], index) => h("tr", { class: index && classification !== item.model ? "other" : "" },
-        h("th", { scope: "row" }, who), h("td", null, label(classification)), h("td", { class: "num" }, confidence == null ? "" : percent(confidence)), h("td", { class: "wide" }, index ? "" : odds(item))))));
-  }
-
-  #similarLinks(item) {
-    const address = /<([^>]+)>/.exec(item.sender)?.[1] ?? item.sender;
-    return address && [h("a", { href: path("emails", { sender: address }) }, "See them"), " ", h("a", { href: path("rules", { id: "new", sender: address, classification: item.runner_up ?? item.model }) }, "Make a rule instead")];
+    const own = { classification: item.model, confidence: Math.max(...Object.values(item.probabilities)) };
+    const others = [["A rule", item.rule], ["The shadow model", item.shadow], ["FakeMail", item.fakemail]];
+    const rows = [
+      opinion("The model", own, odds(item)),
+      ...others.filter(([, said]) => said).map(([who, said]) => opinion(who, said, "", item.model)),
+    ];
+    fill(this.who, h("caption", { class: "hidden" }, "Who says what"), h("tbody", null, rows));
   }
 
   async #load(item) {
-    try {
-      const result = await get(url(["results", item.email_id], { source: item.source, explain: true, include_content: true }), { signal: this.signal });
-      if (keyOf(item) !== keyOf(this.#item)) return;
-      const evidence = result.explanation?.evidence ?? [];
-      fill(this.subject, item.subject ? highlighted(result.subject ?? item.subject, evidence, "subject") : h("em", null, "no subject"));
-      fill(this.text,
-        result.body ? h("pre", { class: "body", tabindex: "0", "aria-label": "Text of the email" }, highlighted(result.body, evidence, "body")) : h("p", { class: "quiet" }, result.body === "" ? "The email has no text." : "The text is not kept any more."),
-        result.explanation ? [h("h3", null, "Why"), evidenceList(result)] : chip("no explanation is kept"));
-    } catch (error) {
-      if (!this.signal.aborted && keyOf(item) === keyOf(this.#item)) fill(this.text, failed(error, () => this.#load(item)));
-    }
+    const bars = setTimeout(() => fill(this.text, loading(6)), BARS_AFTER);
+    const query = { source: item.source, explain: true, include_content: true };
+    const address = url(["results", item.email_id], query);
+    const ask = (signal) => get(address, { signal }).finally(() => clearTimeout(bars));
+    const missed = (error) => fill(this.text, failed(error, () => this.#load(item)));
+    await this.newest(ask, (result) => this.#draw(item, result), missed);
   }
+
+  #draw(item, result) {
+    const evidence = result.explanation?.evidence ?? [];
+    if (item.subject) this.subject.show(highlighted(result.subject ?? item.subject, evidence, "subject"));
+    const why = result.explanation && [h("h3", null, "Why"), evidenceList(result)];
+    fill(this.text, textOf(result.body, evidence), why ?? chip("no explanation is kept"));
+  }
+}
+
+function answers(decide) {
+  const choice = (name, index) => {
+    const props = { type: "button", "aria-pressed": "false", data: { value: name }, on: { click: () => decide(name) } };
+    return h("button", props, mark(name), name, h("kbd", { "aria-hidden": "true" }, index + 1));
+  };
+  return h("div", { class: "segments answers", role: "group", "aria-label": "It is" }, CLASSES.map(choice));
+}
+
+function sentBy({ sender }) {
+  return h("p", { class: "quiet foreign cut-lines", dir: "auto", title: sender }, sender || "no sender");
+}
+
+function textOf(body, evidence) {
+  const none = body === "" ? "The email has no text." : "The text is not kept any more.";
+  if (!body) return h("p", { class: "quiet" }, none);
+  const props = { class: "body", dir: "auto", tabindex: "0", "aria-label": "Text of the email" };
+  return h("pre", props, highlighted(body, evidence, "body"));
+}
+
+/** One row; what differs from the model's own word stands out. */
+function opinion(who, { classification, confidence }, shares, model = classification) {
+  return h("tr", { class: classification === model ? "" : "other" },
+    h("th", { scope: "row" }, who),
+    h("td", null, label(classification)),
+    h("td", { class: "num" }, confidence == null ? "" : percent(confidence)),
+    h("td", { class: "wide" }, shares));
 }
 
 /** How the model's doubt is shared out. */
 function odds({ probabilities }) {
-  const sorted = CLASSES.filter((name) => probabilities[name] >= 0.005).sort((a, b) => probabilities[b] - probabilities[a]);
-  return h("span", { class: "shares" }, sorted.map((name) => h("i", { class: `c-${name}`, vars: { "--share": probabilities[name] }, title: `${name} ${percent(probabilities[name])}` })));
+  const worth = CLASSES.filter((name) => probabilities[name] >= WORTH_SHOWING);
+  const sorted = worth.sort((a, b) => probabilities[b] - probabilities[a]);
+  const share = (name) => {
+    const title = `${name} ${percent(probabilities[name])}`;
+    return h("i", { class: `c-${name}`, vars: { "--share": probabilities[name] }, title });
+  };
+  return h("span", { class: "shares" }, sorted.map(share));
+}
+
+/** How far an answer reaches, and where those mails are. */
+function reach(item) {
+  if (!item.similar) return h("p", { class: "reach" }, "No similar mail is known.");
+  const address = /<([^>]+)>/.exec(item.sender)?.[1] ?? item.sender;
+  const rule = { id: "new", sender: address, classification: item.runner_up ?? item.model };
+  return h("p", { class: "reach" }, similarWords(item), " ",
+    address && [
+      h("a", { href: path("emails", { sender: address }) }, "See them"),
+      " ",
+      h("a", { href: path("rules", rule) }, "Make a rule instead"),
+    ]);
 }
 
 /** How far a correction reaches. */
 export function similarWords({ similar, model }) {
   const many = similar >= 1000 ? "1,000 or more" : count(similar);
-  return `${many} similar ${similar === 1 ? "mail" : "mails"} labelled ${model}: it speaks for ${similar === 1 ? "that one" : "them"} too.`;
+  const one = similar === 1;
+  return `${many} similar ${one ? "mail" : "mails"} labelled ${model}: it speaks for ${one ? "that one" : "them"} too.`;
 }

@@ -1,0 +1,37 @@
+/**
+ * The way of one email through the house as a waterfall: each stage from the one before it to its own time. Pure
+ * functions of the server's timeline; used by email.js.
+ */
+
+import { h } from "../dom.js";
+import { duration, exact, when } from "../format.js";
+import { stages } from "../shapes.js";
+
+/** The timeline as a block of the pane. */
+export function way(timeline) {
+  const list = stages(timeline);
+  const end = Math.max(1, ...list.map((stage) => stage.offset));
+  const steps = h("ol", { class: "way" }, list.map((stage) => step(stage, end)));
+  return h("section", { class: "block" }, h("h3", null, "Its way"), steps);
+}
+
+function step(stage, end) {
+  const took = stage.duration_ms ?? 0;
+  const bar = h("i", { vars: { "--from": Math.max(0, stage.offset - took) / end, "--share": took / end } });
+  const trouble = /fail|retry|dead|attempt|missing/i.test(stage.name);
+  return h("li", { class: trouble ? "c-trouble" : "", title: titleOf(stage) },
+    h("b", null, stage.name.replaceAll("_", " ")),
+    h("span", { class: "way-bar", "aria-hidden": "true" }, bar),
+    h("span", { class: "num" }, tookWords(stage)),
+    stage.detail && h("small", { dir: "auto" }, stage.detail));
+}
+
+function titleOf(stage) {
+  return `${exact(stage.at)}, ${duration(stage.offset)} after the first`;
+}
+
+/** The first stage has a time of day and no length; what bears the time of the stage before it came with that one. */
+function tookWords(stage) {
+  if (stage.duration_ms === null) return when(stage.at);
+  return stage.duration_ms === 0 ? "with it" : duration(stage.duration_ms);
+}
