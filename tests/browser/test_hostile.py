@@ -59,6 +59,29 @@ def ids(server: Server) -> list[str]:
     return [item["email_id"] for item in server.ask("GET", "/results?limit=100")["items"]]
 
 
+TURNING = r"""
+const shown = [...document.querySelectorAll("main, main [title], main [aria-label]")];
+const words = shown.map((node) => [node.textContent, node.title, node.getAttribute("aria-label")].join());
+return /[\u202a-\u202e\u2066-\u2069]/.test(words.join())
+"""
+"""Whether a mark that turns the direction of writing stands in the page, or in what pointing at something says."""
+
+
+@pytest.mark.parametrize(
+    ("route", "subject"), [("now", ".feed-subject"), ("emails", ".row-subject"), ("review", ".row-subject")]
+)
+def test_no_mark_in_a_subject_turns_the_direction_of_writing_around_it(
+    page: Page, attacked: Server, route: str, subject: str
+) -> None:
+    wait_for(lambda: attacked.ask("GET", "/review")["total"] >= len(HOSTILE), "the queue")
+    page.open(route)
+    page.sees("gnp.exe", subject)
+    assert not page.js(TURNING)
+    page.click(f"a:has({subject})", "gnp.exe")
+    page.until("return document.querySelector('pre.body')?.textContent.includes('gnp.exe')")
+    assert not page.js(TURNING)
+
+
 def test_on_now_they_stay_text(page: Page, attacked: Server) -> None:
     page.open("now")
     page.until(f"return document.querySelectorAll('.feed [data-id]').length >= {len(HOSTILE)}")
@@ -71,7 +94,8 @@ def test_among_the_emails_they_stay_text_with_their_reasons_too(page: Page, atta
     page.until("return document.querySelectorAll('.row').length > 5")
     for email_id in ids(attacked):
         page.js("location.hash = '#/emails?source=main&id=' + encodeURIComponent(arguments[0])", email_id)
-        page.until("return document.querySelector('.detail .id')?.textContent === arguments[0]", value=email_id)
+        shown = email_id.replace("\u202e", "")
+        page.until("return document.querySelector('.detail .id')?.textContent === arguments[0]", value=shown)
         page.until("return document.querySelector('pre.body') !== null")
         assert page.js(FORBIDDEN) == 0
     page.press("w")

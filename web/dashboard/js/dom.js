@@ -1,9 +1,14 @@
 /**
- * Elements by function calls. Every text goes in as a text node and every style as a custom property, so the page needs
- * no inline style, no innerHTML and no trusted-types policy. Used by every other module; relies on nothing.
+ * Elements by function calls. Every text goes in as a text node, without marks that turn the direction of writing, and
+ * every style as a custom property, so the page needs no inline style, no innerHTML and no trusted-types policy. Used by
+ * every other module; relies on nothing.
  */
 
 const SVG = "http://www.w3.org/2000/svg";
+const SHOWN_TO_PEOPLE = ["title", "aria-label", "placeholder"];
+
+/** Marks that turn the direction of writing: in a subject or a name they would turn about what stands beside it. */
+const TURNING = /[\u202a-\u202e\u2066-\u2069]/g;
 
 /** Make an HTML element: `h("a", {class: "x", href: "#", on: {click}}, "text", node, [more])`. */
 export function h(name, props, ...children) {
@@ -30,15 +35,25 @@ function setProp(element, key, value) {
   } else if (key === "data") {
     for (const [name, text] of Object.entries(value)) element.dataset[name] = text;
   } else {
-    element.setAttribute(key, value === true ? "" : String(value));
+    element.setAttribute(key, attribute(key, value));
   }
+}
+
+/** Addresses and values stay as they are; what people read is made harmless. */
+function attribute(key, value) {
+  if (value === true) return "";
+  return SHOWN_TO_PEOPLE.includes(key) ? harmless(value) : String(value);
+}
+
+function harmless(text) {
+  return String(text).replace(TURNING, "");
 }
 
 /** Append strings, numbers, nodes and nested lists; null and false are left out. */
 export function append(element, children) {
   for (const child of [children].flat(Infinity)) {
     if (child === null || child === undefined || child === false) continue;
-    element.append(child instanceof Node ? child : String(child));
+    element.append(child instanceof Node ? child : harmless(child));
   }
 }
 
@@ -86,6 +101,6 @@ function matchAttributes(old, wanted) {
 
 /** Set text only where it differs, so that an idle page stays idle and a selection survives. */
 export function setText(element, text) {
-  const wanted = String(text);
+  const wanted = harmless(text);
   if (element.textContent !== wanted) element.textContent = wanted;
 }

@@ -130,6 +130,11 @@ export function facts(rows) {
   return h("dl", { class: "facts" }, shown.map(([name, value]) => h("div", null, h("dt", null, name), h("dd", null, value))));
 }
 
+/** Somebody else's words on a line or two, in their own direction of writing; null where there are none. */
+export function foreign(text) {
+  return text ? h("span", { class: "cut-lines", dir: "auto", title: text }, text) : null;
+}
+
 /** The head of a table; the columns named in `numbers` stand at the right, `meaning` is what pointing at one says. */
 export function heads(names, numbers = [], { meaning = {}, last = null } = {}) {
   const head = (name) => {

@@ -7,7 +7,7 @@ import { del, get, post, url } from "../api.js";
 import { fill, h } from "../dom.js";
 import { counted, exact, when } from "../format.js";
 import { newestOnly } from "../looking.js";
-import { ask, attempt, button, chip, facts, failed, loading } from "../parts.js";
+import { ask, attempt, button, chip, facts, failed, foreign, loading } from "../parts.js";
 import { change, path } from "../route.js";
 import { REASONS } from "../shapes.js";
 
@@ -45,7 +45,7 @@ export class DeadLetter {
       facts(factsOf(letter)),
       h("h3", null, triesWords(letter)),
       h("ol", { class: "tries" }, letter.tries.map(tryItem)),
-      letter.body && h("pre", { class: "body", tabindex: "0", "aria-label": "Text of the email" }, letter.body),
+      letter.body && h("pre", { class: "body", dir: "auto", tabindex: "0", "aria-label": "Text of the email" }, letter.body),
       dead && h("div", { class: "actions" }, replay, discard));
   }
 
@@ -69,8 +69,8 @@ function factsOf(letter) {
   const email = path("emails", { id: letter.email_id, source: letter.source });
   return [
     ["Email", h("a", { class: "mono long", href: email, title: letter.email_id }, letter.email_id)],
-    ["Subject", letter.subject],
-    ["From", letter.sender],
+    ["Subject", foreign(letter.subject)],
+    ["From", foreign(letter.sender)],
     ["First seen", exact(letter.first_seen)],
     ["Died", exact(letter.dead_at)],
   ];

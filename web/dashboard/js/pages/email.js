@@ -8,7 +8,7 @@ import { fill, h } from "../dom.js";
 import { duration, exact } from "../format.js";
 import { live } from "../live.js";
 import { newestOnly } from "../looking.js";
-import { attempt, button, emptyState, facts, failed, loading, quietly, toast } from "../parts.js";
+import { attempt, button, emptyState, facts, failed, foreign, loading, quietly, toast } from "../parts.js";
 import { keyOf } from "../shapes.js";
 import { highlighted } from "./evidence.js";
 import { Subject } from "./subject.js";
@@ -170,7 +170,6 @@ function noText(body) {
 }
 
 function letterhead(email) {
-  const foreign = (text) => text && h("span", { class: "foreign cut-lines", dir: "auto", title: text }, text);
   return [
     ["From", foreign(email.sender)],
     ["To", foreign(email.recipient)],

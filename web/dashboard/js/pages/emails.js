@@ -240,9 +240,9 @@ class EmailsPage {
     const at = item.at ?? item.processed_at;
     return h("a", { class: "row", href, "aria-current": open ? "true" : undefined, data: { id: item.email_id, state: item.state } },
       item.classification ? mark(item.classification) : h("i", { class: "mark none", "aria-hidden": "true" }),
-      h("span", { class: "row-subject" }, item.subject || h("em", null, item.subject === "" && item.state === "processed" ? "no subject" : item.email_id)),
+      h("span", { class: "row-subject", dir: "auto" }, item.subject || h("em", null, item.subject === "" && item.state === "processed" ? "no subject" : item.email_id)),
       h("time", { datetime: at, title: exact(at) }, when(at)),
-      h("span", { class: "row-sender" }, sender(item.sender)),
+      h("span", { class: "row-sender", dir: "auto" }, sender(item.sender)),
       h("span", { class: "row-end" }, rowEnd(item)));
   }
 

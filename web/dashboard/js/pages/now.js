@@ -182,8 +182,8 @@ function row(item) {
   return h("li", null, h("a", { href: path("emails", { id: item.email_id, source: item.source }), data: { id: item.email_id } },
     mark(item.classification),
     h("span", { class: "hidden" }, `${item.classification}: `),
-    h("span", { class: "feed-subject" }, item.subject || h("em", null, "no subject")),
-    h("span", { class: "feed-sender" }, sender(item.sender)),
+    h("span", { class: "feed-subject", dir: "auto" }, item.subject || h("em", null, "no subject")),
+    h("span", { class: "feed-sender", dir: "auto" }, sender(item.sender)),
     h("span", { class: "feed-sure" }, percent(item.confidence)),
     h("time", { datetime: item.processed_at, title: exact(item.processed_at) }, when(item.processed_at))));
 }

@@ -91,8 +91,8 @@ class ReviewPage {
     const decided = this.#decided.get(keyOf(item));
     return h("li", { class: decided ? "done" : "" }, h("a", { href: path("review", { id: item.email_id, source: item.source }), data: { review: item.email_id } },
       mark(decided ?? item.classification),
-      h("span", { class: "row-subject" }, item.subject || h("em", null, "no subject")),
-      h("span", { class: "row-sender" }, sender(item.sender)),
+      h("span", { class: "row-subject", dir: "auto" }, item.subject || h("em", null, "no subject")),
+      h("span", { class: "row-sender", dir: "auto" }, sender(item.sender)),
       h("span", { class: "row-end" }, decided ? `now ${decided}` : item.reasons.map((reason) => chip(REASONS[reason])))));
   }
 

@@ -7,7 +7,7 @@ import { get, url } from "../api.js";
 import { fill, h, setText } from "../dom.js";
 import { count, percent } from "../format.js";
 import { newestOnly } from "../looking.js";
-import { button, chip, failed, loading, mark, label, press } from "../parts.js";
+import { button, chip, failed, foreign, label, loading, mark, press } from "../parts.js";
 import { path } from "../route.js";
 import { CLASSES } from "../shapes.js";
 import { evidenceList, highlighted } from "./evidence.js";
@@ -87,7 +87,7 @@ function answers(decide) {
 }
 
 function sentBy({ sender }) {
-  return h("p", { class: "quiet foreign cut-lines", dir: "auto", title: sender }, sender || "no sender");
+  return h("p", { class: "quiet" }, foreign(sender) ?? "no sender");
 }
 
 function textOf(body, evidence) {

@@ -53,7 +53,7 @@ export function noVerdict(email) {
   return h("section", { class: "verdict none", "aria-label": "Result" },
     h("div", { class: "verdict-top" },
       chip(email.state, trouble ? "trouble" : ""),
-      h("span", { class: "foreign" }, stateWords(email)),
+      h("span", null, stateWords(email)),
       email.state === "dead" && h("a", { href: "#/dead" }, "Dead letters")));
 }
 
