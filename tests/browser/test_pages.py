@@ -53,6 +53,55 @@ def test_a_phone_scrolls_in_one_direction_only(page: Page, route: str) -> None:
     assert page.js("return document.documentElement.scrollHeight") <= 844, "the page scrolls, not the window"
 
 
+WHOLE = """
+return [...document.querySelectorAll(".rail-bar span:not(.badge)")].map((name) => {
+  const box = name.getBoundingClientRect();
+  const inside = box.left >= 0 && box.right <= innerWidth && box.bottom <= innerHeight;
+  return inside && name.scrollWidth <= name.closest("a, button").clientWidth ? name.textContent : "cut";
+});
+"""
+"""The names in the bar of a phone, as far as they can be read."""
+
+MANY_DEAD = """
+import("/static/js/state.js").then(({ shared }) => shared.set("stats", { ...shared.stats, dead_letters: 12_400 }));
+"""
+SEEN = """
+const box = document.querySelector(".rail-bar [data-badge=dead]").getBoundingClientRect();
+return box.width > 0 && box.left >= 0 && box.right <= innerWidth && box.top >= 0 && box.bottom <= innerHeight;
+"""
+
+
+@pytest.mark.parametrize("width", [320, 360, 390])
+def test_a_phone_has_four_pages_in_its_bar_with_whole_names_and_the_rest_behind_more(page: Page, width: int) -> None:
+    page.size(width, 740)
+    page.open("now")
+    page.until("return import('/static/js/state.js').then(({ shared }) => shared.stats !== null)")
+    assert page.js(WHOLE) == ["Now", "Emails", "Review", "Dead letters", "More"]
+    page.js(MANY_DEAD)
+    page.sees("12.4K", ".rail-bar .badge")
+    assert page.js(SEEN)
+    page.click(".rail-bar button", "More")
+    page.click("#rail-more a", "Books")
+    page.sees("Balanced", "main")
+    assert page.js("return document.getElementById('rail-more').hidden")
+    assert page.js("return document.querySelector('.rail-bar button').classList.contains('here')")
+
+
+def test_more_is_opened_and_closed_by_keys(page: Page) -> None:
+    page.size(360, 740)
+    page.open("now")
+    page.sees("Last two minutes", "main")
+    page.js("document.querySelector('.rail-bar button').focus()")
+    page.press("Enter")
+    page.until("return !document.getElementById('rail-more').hidden", "the other pages")
+    assert serious_faults(page) == []
+    page.press("Tab")
+    page.until("return document.activeElement.closest('#rail-more') !== null", "the first of them, one Tab away")
+    page.press("Escape")
+    page.until("return document.getElementById('rail-more').hidden")
+    assert page.js("return document.activeElement.textContent") == "More"
+
+
 def test_the_choice_of_colours_is_kept(page: Page) -> None:
     page.open("now")
     assert page.js("return document.documentElement.dataset.theme") == "light"

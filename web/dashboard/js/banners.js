@@ -1,0 +1,65 @@
+/**
+ * The banners under the top bar: the connection is lost, the system is paused, nobody is signed in. Each stands there
+ * once, as long as it is true. Used by app.js, which says when.
+ */
+
+import { post } from "./api.js";
+import { h, setText } from "./dom.js";
+import { live } from "./live.js";
+import { attempt, button } from "./parts.js";
+import { shared } from "./state.js";
+
+const LINK_WORDS = { live: "Live", connecting: "Connecting", waiting: "Reconnecting" };
+const LOST = " What you see may be old; it goes on from where it stopped as soon as the server answers.";
+const PAUSED = " Notifications are still taken; mail waits where it is until you resume.";
+
+/** Put a banner there, or take it away (`node` null). The same one twice changes nothing. */
+function banner(name, node) {
+  const area = document.getElementById("banners");
+  const there = area.querySelector(`[data-banner="${name}"]`);
+  if (!node) there?.remove();
+  else if (!there) {
+    node.dataset.banner = name;
+    area.append(node);
+  }
+}
+
+function made({ title, text, act = null, trouble = false }) {
+  const props = trouble ? { class: "banner trouble", role: "alert" } : { class: "banner" };
+  return h("div", props, h("span", null, h("strong", null, title), text), act);
+}
+
+/** The state of the connection, in the top bar and, where it is lost, in a banner. */
+export function showConnection({ state, retryAt }) {
+  const link = document.getElementById("link");
+  link.dataset.state = state;
+  setText(document.getElementById("link-text"), LINK_WORDS[state]);
+  link.title = state === "waiting" ? `Next try at ${new Date(retryAt).toLocaleTimeString()}` : "";
+  if (state === "live") {
+    banner("offline", null);
+    banner("signed-out", null);
+  } else if (state === "waiting" && !document.querySelector('[data-banner="signed-out"]')) showLost();
+}
+
+function showLost() {
+  const act = button("Try now", () => live.reconnect(), "small");
+  banner("offline", made({ title: "Connection lost.", text: LOST, act, trouble: true }));
+}
+
+export function showPaused(paused) {
+  const act = button("Resume", resume, "small solid");
+  banner("paused", paused ? made({ title: "Paused on all nodes.", text: PAUSED, act }) : null);
+}
+
+async function resume() {
+  const answer = await attempt(() => post("/actors/resume"), "Resumed");
+  if (answer !== undefined) shared.set("paused", false);
+}
+
+/** The session ended while the page is open. */
+export function showSignedOut() {
+  const act = h("a", { class: "button small", href: "/login" }, "Sign in");
+  const text = " Sign in to see what happens now.";
+  banner("offline", null);
+  banner("signed-out", made({ title: "You are signed out.", text, act, trouble: true }));
+}
