@@ -62,6 +62,15 @@ def test_a_page_with_nothing_on_it_says_so(empty: Page, route: str) -> None:
     assert serious_faults(empty) == []
 
 
+def test_nothing_to_review_takes_the_whole_page_and_tells_what_would_come(empty: Page) -> None:
+    empty.open("review")
+    empty.sees("mail of which it is not sure", "main .state")
+    wide = empty.js(
+        "return document.querySelector('main .state').clientWidth / document.querySelector('.review').clientWidth"
+    )
+    assert wide > 0.9
+
+
 @pytest.mark.parametrize("route", EMPTY)
 def test_a_page_that_waits_for_an_answer_says_so_until_it_comes(empty: Page, route: str) -> None:
     elsewhere(empty, route)

@@ -3,23 +3,29 @@
  * evidence; a key labels it and goes to the next, another takes that back. The address holds the email that is open.
  */
 
-import { del, get, labelPath, post, url } from "../api.js";
+import { get, url } from "../api.js";
 import { fill, h, setText } from "../dom.js";
 import { count, sender } from "../format.js";
 import { keys } from "../keys.js";
 import { live } from "../live.js";
-import { attempt, button, chip, emptyState, failed, loading, mark, toast } from "../parts.js";
+import { Look } from "../looking.js";
+import { chip, emptyState, loading, mark, quietly, toast } from "../parts.js";
 import { change, current, path } from "../route.js";
 import { CLASSES, keyOf } from "../shapes.js";
+import { Answers } from "./review_answers.js";
 import { ReviewEmail, similarWords } from "./review_email.js";
 
 const PAGE = 50;
 const ASKED = 20;
+const NEAR_THE_END = 10;
+const LEAD = "The least certain and the most contested come first. Each answer teaches the next model.";
+const NOTHING = "The model is sure of all that it has seen, and nobody says otherwise. Here comes mail of which it is "
+  + "not sure, and mail of which a rule, the shadow model or FakeMail says something else.";
 const REASONS = { uncertain: "unsure", shadow: "shadow differs", rule: "rule differs", fakemail: "FakeMail differs" };
 
 export function show(root, _params, signal) {
   const page = new ReviewPage(root, signal);
-  page.load().then(() => signal.aborted || page.update(current().params)); // the address may have changed meanwhile
+  page.look.now();
   return (changed) => page.update(changed);
 }
 
@@ -28,42 +34,55 @@ class ReviewPage {
   #at = -1;
   #cursor = null;
   #total = 0;
-  #decided = new Map();
-  #history = [];
-  #sent = Promise.resolve();
   #more = false;
 
   constructor(root, signal) {
     this.signal = signal;
+    this.answers = new Answers((item, name) => this.#answered(item, name));
     this.said = h("p", { class: "quiet", role: "status" });
     this.rows = h("ol", { class: "queue" });
     this.list = h("section", { class: "sheet queue-box", "aria-label": "What to look at" }, loading(8));
     this.pane = h("section", { class: "sheet triage", "aria-label": "Email under review" });
-    this.email = new ReviewEmail(this.pane, signal, { decide: (name) => this.decide(name), skip: () => this.#step(1), undo: () => this.undo(), back: () => this.#close() });
+    this.email = new ReviewEmail(this.pane, signal, this.#acts());
     this.body = h("div", { class: "review" }, this.list, this.pane);
-    fill(root, h("div", { class: "head" }, h("h1", null, "Review"), this.said, h("p", { class: "lead" }, "The least certain and the most contested come first. Each answer teaches the next model.")), this.body);
-    live.addEventListener("event", ({ detail }) => detail.event === "label" && this.#labelled(detail.data), { signal });
-    live.addEventListener("resync", () => this.load(), { signal });
+    const head = h("div", { class: "head" }, h("h1", null, "Review"), this.said, h("p", { class: "lead" }, LEAD));
+    fill(root, head, this.body);
+    const ask = (own) => get(url(["review"], { limit: PAGE }), { signal: own });
+    this.look = new Look({ place: this.list, ask, show: (answer) => this.#got(answer), signal });
+    live.addEventListener("event", ({ detail }) => this.#onEvent(detail), { signal });
     this.#keys();
   }
 
-  async load() {
-    try {
-      const answer = await get(url(["review"], { limit: PAGE }), { signal: this.signal });
-      this.#replace(answer.items.map(flat));
-      this.#cursor = answer.next_cursor;
-      this.#total = answer.total;
-      this.#draw();
-      this.#askFakeMail();
-    } catch (error) {
-      if (!this.signal.aborted) fill(this.list, failed(error, () => this.load()));
-    }
+  #acts() {
+    return {
+      decide: (name) => this.decide(name),
+      skip: () => this.#step(1),
+      undo: () => this.undo(),
+      back: () => this.#close(),
+    };
   }
 
-  /** Another list in the place of the old one; the email that is open stays so, also where it is not in the queue any more. */
+  #onEvent({ event, data }) {
+    if (event === "label") this.#labelled(data);
+    else if (event === "process" && !this.#items.length) this.look.soon();
+  }
+
+  // -- the queue
+
+  #got(answer) {
+    this.#replace(answer.items.map(flat));
+    this.#cursor = answer.next_cursor;
+    this.#total = answer.total;
+    this.#draw();
+    if (this.#at < 0) this.update(current().params); // what is open stays as it is
+    this.#askFakeMail();
+  }
+
+  /** Another list in the place of the old one; the email that is open stays so, also where it is not in it any more. */
   #replace(items) {
     const open = this.#items[this.#at];
-    this.#items = open && !items.some((item) => keyOf(item) === keyOf(open)) ? [open, ...items] : items;
+    const gone = open && !items.some((item) => keyOf(item) === keyOf(open));
+    this.#items = gone ? [open, ...items] : items;
     this.#at = open ? this.#indexOf(open) : -1;
   }
 
@@ -71,16 +90,9 @@ class ReviewPage {
     return this.#items.findIndex((other) => keyOf(other) === keyOf(item));
   }
 
-  update(params) {
-    const wanted = `${params.get("source") ?? "main"}\u0000${params.get("id")}`;
-    const found = params.get("id") ? this.#items.findIndex((item) => keyOf(item) === wanted) : -1;
-    this.body.classList.toggle("reading", found >= 0);
-    if (found >= 0) this.#show(found);
-    else if (this.#at < 0 && this.#items.length) this.#show(0);
-  }
-
   #draw() {
-    if (!this.#items.length) return fill(this.body, h("div", { class: "sheet" }, emptyState("Nothing to review", "The model is sure of all that it has seen, and nobody says otherwise.", h("a", { class: "button", href: path("emails") }, "All emails"))));
+    if (!this.#items.length) return fill(this.body, h("div", { class: "sheet nothing" }, nothing()));
+    if (!this.list.isConnected) fill(this.body, this.list, this.pane);
     fill(this.list, this.rows);
     fill(this.rows, this.#items.map((item) => this.#row(item)));
     this.rows.children[this.#at]?.firstElementChild.setAttribute("aria-current", "true");
@@ -88,12 +100,15 @@ class ReviewPage {
   }
 
   #row(item) {
-    const decided = this.#decided.get(keyOf(item));
-    return h("li", { class: decided ? "done" : "" }, h("a", { href: path("review", { id: item.email_id, source: item.source }), data: { review: item.email_id } },
-      mark(decided ?? item.classification),
-      h("span", { class: "row-subject", dir: "auto" }, item.subject || h("em", null, "no subject")),
-      h("span", { class: "row-sender", dir: "auto" }, sender(item.sender)),
-      h("span", { class: "row-end" }, decided ? `now ${decided}` : item.reasons.map((reason) => chip(REASONS[reason])))));
+    const answer = this.answers.of(item);
+    const href = path("review", { id: item.email_id, source: item.source });
+    const end = answer ? `now ${answer}` : item.reasons.map((reason) => chip(REASONS[reason]));
+    return h("li", { class: answer ? "done" : "" },
+      h("a", { href, data: { review: item.email_id } },
+        mark(answer ?? item.classification),
+        h("span", { class: "row-subject", dir: "auto" }, item.subject || h("em", null, "no subject")),
+        h("span", { class: "row-sender", dir: "auto" }, sender(item.sender)),
+        h("span", { class: "row-end" }, end)));
   }
 
   #redraw(index) {
@@ -102,27 +117,18 @@ class ReviewPage {
     this.rows.children[index].replaceWith(fresh);
   }
 
-  #show(index) {
-    this.rows.querySelector('[aria-current="true"]')?.removeAttribute("aria-current");
-    this.#at = index;
-    const link = this.rows.children[index]?.firstElementChild;
-    link?.setAttribute("aria-current", "true");
-    link?.scrollIntoView({ block: "nearest" });
-    const item = this.#items[index];
-    this.email.open(item, this.#decided.get(keyOf(item)));
-    if (index >= this.#items.length - 10) this.#loadMore();
-  }
-
   #say() {
-    const left = Math.max(0, this.#total - this.#decided.size);
-    setText(this.said, this.#decided.size ? `${count(this.#decided.size)} done, ${count(left)} left` : `${count(this.#total)} to look at`);
+    const done = this.answers.size;
+    const left = Math.max(0, this.#total - done);
+    setText(this.said, done ? `${count(done)} done, ${count(left)} left` : `${count(this.#total)} to look at`);
   }
 
   async #loadMore() {
     if (!this.#cursor || this.#more) return;
     this.#more = true;
     // The ranking loses what was labelled meanwhile, so the page may overlap or leave a few for the next visit.
-    const answer = await get(url(["review"], { limit: PAGE, cursor: this.#cursor }), { signal: this.signal }).catch(() => null);
+    const query = url(["review"], { limit: PAGE, cursor: this.#cursor });
+    const answer = await quietly(() => get(query, { signal: this.signal }));
     this.#more = false;
     if (!answer) return;
     this.#cursor = answer.next_cursor;
@@ -134,7 +140,8 @@ class ReviewPage {
 
   /** FakeMail's opinions of the first ones come after the page is there; the order stays as it is. */
   async #askFakeMail() {
-    const answer = await get(url(["review"], { limit: ASKED, ask_fakemail: true }), { signal: this.signal }).catch(() => null);
+    const query = url(["review"], { limit: ASKED, ask_fakemail: true });
+    const answer = await quietly(() => get(query, { signal: this.signal }));
     for (const told of answer?.items ?? []) {
       const index = this.#indexOf(told.result);
       if (index < 0 || !told.fakemail) continue;
@@ -144,60 +151,60 @@ class ReviewPage {
     }
   }
 
-  // -- labels
+  // -- answers
 
   async decide(name) {
     const item = this.#items[this.#at];
     if (!item) return;
-    const before = this.#decided.get(keyOf(item));
-    const given = { item, before };
-    this.#history.push(given);
-    this.#mark(item, name);
+    const taken = this.answers.give(item, name);
     this.#step(1, { open: true });
-    if ((await this.#send(() => post(labelPath(item), { classification: name }))) === undefined) {
-      this.#history = this.#history.filter((other) => other !== given);
-      return this.#mark(item, before);
-    }
+    if (!(await taken)) return;
     toast(item.similar ? `Now ${name}. ${similarWords(item)}` : `Now ${name}`, { undo: () => this.undo(), seconds: 5 });
   }
 
   /** Take back the last answer, and go to that email. */
   async undo() {
-    const last = this.#history.pop();
-    if (!last) return toast("There is nothing to undo");
-    const { item, before } = last;
-    const answer = await this.#send(() => (before ? post(labelPath(item), { classification: before }) : del(labelPath(item))), "Undone");
-    if (answer === undefined) return this.#history.push(last);
-    this.#mark(item, before);
-    if (this.#indexOf(item) >= 0) this.#go(this.#indexOf(item));
+    const item = await this.answers.takeBack();
+    if (item && this.#indexOf(item) >= 0) this.#go(this.#indexOf(item));
   }
 
-  /** One after the other, so that an undo never overtakes its answer. */
-  #send(action, done) {
-    this.#sent = this.#sent.then(() => attempt(action, done));
-    return this.#sent;
-  }
-
-  #mark(item, name) {
+  #answered(item, name) {
     const index = this.#indexOf(item);
-    if (name) this.#decided.set(keyOf(item), name);
-    else this.#decided.delete(keyOf(item));
     if (index >= 0) this.#redraw(index);
     this.#say();
-    if (index === this.#at) this.email.decided(name);
+    if (index >= 0 && index === this.#at) this.email.decided(name);
   }
 
   /** Somebody labelled one elsewhere, or took that back. */
   #labelled(data) {
     const name = data.decided_by === "person" ? data.classification : undefined;
-    if (this.#indexOf(data) >= 0 && this.#decided.get(keyOf(data)) !== name) this.#mark(data, name);
+    if (this.#indexOf(data) >= 0 && this.answers.of(data) !== name) this.answers.note(data, name);
   }
 
   // -- moving
 
+  update(params) {
+    const wanted = `${params.get("source") ?? "main"}\u0000${params.get("id")}`;
+    const found = params.get("id") ? this.#items.findIndex((item) => keyOf(item) === wanted) : -1;
+    this.body.classList.toggle("reading", found >= 0);
+    if (found >= 0) this.#show(found);
+    else if (this.#at < 0 && this.#items.length) this.#show(0);
+  }
+
+  #show(index) {
+    this.rows.querySelector('[aria-current="true"]')?.removeAttribute("aria-current");
+    this.#at = index;
+    const link = this.rows.children[index]?.firstElementChild;
+    link?.setAttribute("aria-current", "true");
+    link?.scrollIntoView({ block: "nearest" });
+    const item = this.#items[index];
+    this.email.open(item, this.answers.of(item));
+    if (index >= this.#items.length - NEAR_THE_END) this.#loadMore();
+  }
+
   #step(by, { open = false } = {}) {
     let index = this.#at + by;
-    while (open && this.#items[index] && this.#decided.has(keyOf(this.#items[index]))) index += by;
+    while (open && this.#items[index] && this.answers.of(this.#items[index])) index += by;
     if (this.#items[index]) this.#go(index);
     else if (open) toast("That was the last one");
     return true;
@@ -215,8 +222,12 @@ class ReviewPage {
 
   #keys() {
     const decide = (name) => () => this.decide(name);
+    const answers = CLASSES.flatMap((name, index) => [
+      [String(index + 1), `${name}, and on to the next; also ${name[0]}`, decide(name)],
+      [name[0], "", decide(name)],
+    ]);
     keys.page([
-      ...CLASSES.flatMap((name, index) => [[String(index + 1), `${name}, and on to the next; also ${name[0]}`, decide(name)], [name[0], "", decide(name)]]),
+      ...answers,
       ["s", "Skip", () => this.#step(1, { open: true })],
       ["j", "Next", () => this.#step(1)],
       ["k", "Before", () => this.#step(-1)],
@@ -225,6 +236,10 @@ class ReviewPage {
       ["Escape", "Back to the list", () => this.#close()],
     ]);
   }
+}
+
+function nothing() {
+  return emptyState("Nothing to review", NOTHING, h("a", { class: "button", href: path("emails") }, "All emails"));
 }
 
 function flat(item) {

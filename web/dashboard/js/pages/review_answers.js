@@ -1,0 +1,67 @@
+/**
+ * What a person has answered in the review: which answer stands for which email, each taken back in turn, told to the
+ * server one after the other so that an undo never overtakes its answer. Used by review.js.
+ */
+
+import { del, labelPath, post } from "../api.js";
+import { attempt, toast } from "../parts.js";
+import { keyOf } from "../shapes.js";
+
+export class Answers {
+  #standing = new Map();
+  #history = [];
+  #sent = Promise.resolve();
+
+  /** `changed(item, name)` is called when another answer stands for an email, or none (undefined). */
+  constructor(changed) {
+    this.changed = changed;
+  }
+
+  get size() {
+    return this.#standing.size;
+  }
+
+  /** The answer that stands for an email. */
+  of(item) {
+    return this.#standing.get(keyOf(item));
+  }
+
+  /** It stands at once; resolves to whether the server took it. Where it did not, what stood before stands again. */
+  async give(item, name) {
+    const given = { item, before: this.of(item) };
+    this.#history.push(given);
+    this.note(item, name);
+    const answer = await this.#send(() => post(labelPath(item), { classification: name }));
+    if (answer !== undefined) return true;
+    this.#history = this.#history.filter((other) => other !== given);
+    this.note(item, given.before);
+    return false;
+  }
+
+  /** Take back the newest; resolves to its email, or to null where there was none or the server refused. */
+  async takeBack() {
+    const last = this.#history.pop();
+    if (!last) return toast("There is nothing to undo") ?? null;
+    const { item, before } = last;
+    const again = { classification: before };
+    const action = () => (before ? post(labelPath(item), again) : del(labelPath(item)));
+    if ((await this.#send(action, "Undone")) === undefined) {
+      this.#history.push(last);
+      return null;
+    }
+    this.note(item, before);
+    return item;
+  }
+
+  /** An answer stands, given here or elsewhere. */
+  note(item, name) {
+    if (name) this.#standing.set(keyOf(item), name);
+    else this.#standing.delete(keyOf(item));
+    this.changed(item, name);
+  }
+
+  #send(action, done) {
+    this.#sent = this.#sent.then(() => attempt(action, done));
+    return this.#sent;
+  }
+}
