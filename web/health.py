@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from actors.events import timestamp
 from engine.canary import Pulse
 from engine.errors import EngineError
 from web.cached import Probe
@@ -48,9 +49,23 @@ class Health:
         self.probes = {name: Probe(check, keep=keep, patience=PATIENCE_S) for name, (check, keep) in checks.items()}
         self.well_since: float | None = time.monotonic()
         self.waits: dict[str, str] = {}
+        self.seen_unwell: dict[str, float] = {}
 
     def components(self) -> dict[str, dict[str, Any]]:
-        """Name → status, latency in milliseconds, reason."""
+        """Name → status, latency in milliseconds; of what is not well the reason, and since when this process has seen it so."""
+        found = self._found()
+        accounts = found["fakemail"].get("sources")
+        if accounts:
+            found["fakemail"]["sources"] = {name: self._dated(_of(name), each) for name, each in accounts.items()}
+        return {name: self._dated(name, each) for name, each in found.items()}
+
+    def _dated(self, name: str, component: dict[str, Any]) -> dict[str, Any]:
+        if component["status"] == HEALTHY:
+            self.seen_unwell.pop(name, None)
+            return component
+        return {**component, "since": timestamp(self.seen_unwell.setdefault(name, time.time()))}
+
+    def _found(self) -> dict[str, dict[str, Any]]:
         for probe in self.probes.values():
             probe.start()
         each = {name: _component(*probe.latest()) for name, probe in self.probes.items()}

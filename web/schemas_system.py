@@ -152,14 +152,19 @@ class SourceComponent(msgspec.Struct):
     status: Status
     latency_ms: float | None = None
     reason: str | None = None
+    since: Time | None = None
 
 
 class Component(msgspec.Struct):
-    """One part of the system; `reason` says what is wrong with it. `sources`: of `fakemail`, where there are several."""
+    """One part of the system; `reason` says what is wrong with it, and `since` when the process that answers first saw it so.
+
+    `sources`: of `fakemail`, where there are several.
+    """
 
     status: Status
     latency_ms: float | None = None
     reason: str | None = None
+    since: Time | None = None
     sources: dict[str, SourceComponent] | msgspec.UnsetType = msgspec.UNSET
 
 

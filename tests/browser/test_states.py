@@ -118,6 +118,25 @@ def test_a_page_opened_while_the_server_is_away_fills_by_itself_when_it_is_back(
     empty.until("return !document.querySelector('[data-banner=offline]')")
 
 
+def test_now_says_what_does_not_answer_only_as_long_as_it_does_not(empty: Page, fresh: Server) -> None:
+    empty.open("now")
+    empty.sees("all well", ".now-side", 60)
+    empty.until("return document.querySelector('.notice') === null")
+    fresh.ask("PUT", "/simulator/faults", {"error_rate": 1})
+    empty.sees("FakeMail does not answer as it should", ".notice strong", 60)
+    fresh.ask("DELETE", "/simulator/faults")
+    empty.until("return document.querySelector('.notice') === null", "the end of the notice", 90)
+
+
+def test_what_waits_for_its_next_try_has_no_age_and_is_said_to_wait_for_that(empty: Page) -> None:
+    empty.open("now")
+    empty.sees(EMPTY["now"], "main")
+    waits = "{ ...shared.stats, queue_depth: 60, oldest_queued_age_seconds: null, retry_count: 7 }"
+    show = f"import('/static/js/state.js').then(({{ shared }}) => shared.set('stats', {waits}))"
+    empty.until(f"{show}; return document.querySelector('.figures').innerText.includes('all for their next try')")
+    empty.sees("put off 7 times", ".figures")
+
+
 def test_where_a_real_fakemail_is_followed_there_is_no_simulator_and_its_absence_is_told(
     own_server: Server, browser: Page
 ) -> None:
@@ -128,6 +147,10 @@ def test_where_a_real_fakemail_is_followed_there_is_no_simulator_and_its_absence
     browser.open("simulator")
     browser.sees("There is no simulator here", "main")
     browser.go("now")
+    browser.sees("FakeMail does not answer as it should", ".notice strong", 60)
+    browser.until(r"return /^Since \d\d:\d\d:\d\d FakeMail/.test(document.querySelector('.notice strong').innerText)")
+    browser.sees("Nothing is lost, and it goes on by itself", ".notice")
+    assert serious_faults(browser) == []
     browser.sees("FakeMail", ".health .trouble", 60)
     browser.sees("degraded", ".now-side")
     assert browser.faults() == []

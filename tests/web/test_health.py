@@ -1,6 +1,7 @@
 """Health: each part with its latency or its reason, within two seconds whatever hangs."""
 
 import time
+from datetime import datetime
 
 import gevent
 import pytest
@@ -67,6 +68,22 @@ def test_fakemail_away_is_degraded_with_the_reason(system):
     reply = system.client.get("/health")
     assert (reply.status, reply.json["status"]) == (200, "degraded")
     assert "simulator is off" in reply.json["components"]["fakemail"]["reason"]
+
+
+def test_since_when_a_part_is_not_well_is_told_until_it_is_well_again(well, monkeypatch):
+    here: list[bool] = []
+    monkeypatch.setattr("web.health.KEEP_S", 0)
+    monkeypatch.setattr(well.services.database, "ping", lambda: 0.001 if here else away())
+    client, before = client_of(well), time.time()
+
+    def database():
+        return client.get("/health").json["components"]["database"]
+
+    since = database()["since"]
+    assert before - 1 <= datetime.fromisoformat(since).timestamp() <= time.time()
+    assert database()["since"] == since
+    here.append(True)
+    assert "since" not in database()
 
 
 def test_the_database_away_is_degraded(well, monkeypatch):
@@ -183,6 +200,7 @@ def test_of_several_accounts_the_one_that_is_away_is_named(system):
     found = body["components"]["fakemail"]
     assert (body["status"], found["status"]) == ("degraded", "degraded")
     assert found["reason"] == "sales: connection refused"
+    assert [name for name, each in found["sources"].items() if "since" in each] == ["sales"]
     assert {name: each["status"] for name, each in found["sources"].items()} == {
         "main": "healthy",
         "sales": "unhealthy",

@@ -16,6 +16,7 @@ import { DeadLetter } from "./dead_letter.js";
 
 const PAGE = 50;
 const COLUMNS = ["Email", "Cause", "Last error", "Tries", "Died"];
+const MEANING = { Tries: "How often it was handed to a worker; put off by an outage, it is not tried" };
 const LEAD =
   "Emails that failed for good. Each keeps what is known of it; a replay sends it through the whole way again.";
 
@@ -122,7 +123,7 @@ class DeadPage {
       h("header", null, h("h2", null, title), this.#reason && h("a", { href: path("dead") }, "Show all"),
         h("span", { class: "end" }, replay)),
       h("div", { class: "table", tabindex: 0, role: "region", "aria-label": "Letters" },
-        h("table", null, heads(COLUMNS, ["Tries"]), this.rows)),
+        h("table", null, heads(COLUMNS, ["Tries"], { meaning: MEANING }), this.rows)),
       this.more);
     this.#drawRows();
   }
