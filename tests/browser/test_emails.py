@@ -170,3 +170,13 @@ def test_a_phone_shows_the_list_or_the_email(page: Page, server: Server) -> None
     )
     page.click(".detail .back")
     page.until("return document.querySelector('.list').offsetParent !== null")
+
+
+def test_a_row_without_a_subject_says_why_where_its_id_could_not_be_kept(page: Page, server: Server) -> None:
+    server.send("Its id is too long", id="long" * 200)
+    wait_for(lambda: server.ask("GET", "/audit")["dead"] > 0, "the dead letter", 60)
+    page.open("emails?state=dead")
+    page.sees("never fetched: its id is too long to keep", ".row-subject")
+    page.click(".row", "never fetched")
+    page.sees("never fetched: its id is too long to keep", ".detail-subject")
+    page.sees("Dead letters", ".verdict a")

@@ -32,7 +32,8 @@ export class StackedBars {
     const peak = Math.max(4, ...buckets.map((bucket) => bucket.total));
     const height = niceCeiling(peak);
     this.svg.setAttribute("viewBox", `0 0 ${Math.max(1, buckets.length) * 10} 100`);
-    update(this.svg, [25, 50, 75].map((y) => s("path", { class: "grid", d: `M0 ${y}H${buckets.length * 10}` })), buckets.map((bucket, index) => bar(bucket, index, height)));
+    const lines = [25, 50, 75].map((y) => s("path", { class: "grid", d: `M0 ${y}H${buckets.length * 10}` }));
+    update(this.svg, lines, buckets.map((bucket, index) => bar(bucket, index, height)));
     setText(this.top, count(height));
     update(this.axis, ticks(buckets).map((at) => h("span", null, hourMinute(at))));
     this.plot.setAttribute("aria-label", summary(buckets, step));
@@ -55,17 +56,21 @@ export class StackedBars {
   #choose(index) {
     this.#at = index;
     const bucket = this.#buckets[index];
-    for (const node of this.svg.querySelectorAll(".bar")) node.classList.toggle("on", Number(node.dataset.index) === index);
+    for (const node of this.svg.querySelectorAll(".bar")) {
+      node.classList.toggle("on", Number(node.dataset.index) === index);
+    }
     this.readout(bucket ?? null, this.#step);
   }
 }
 
 function bar(bucket, index, height) {
-  const group = s("g", { class: "bar", data: { index } }, s("rect", { class: "hit", x: index * 10, y: 0, width: 10, height: 100 }));
+  const hit = s("rect", { class: "hit", x: index * 10, y: 0, width: 10, height: 100 });
+  const group = s("g", { class: "bar", data: { index } }, hit);
   let y = 100;
   for (const name of CLASSES) {
     const tall = (bucket[name] / height) * 100;
-    if (tall > 0) group.append(s("rect", { class: `c-${name}`, x: index * 10 + 1, y: y - tall, width: 8, height: tall }));
+    const place = { x: index * 10 + 1, y: y - tall, width: 8, height: tall };
+    if (tall > 0) group.append(s("rect", { class: `c-${name}`, ...place }));
     y -= tall;
   }
   return group;
@@ -84,8 +89,9 @@ function ticks(buckets) {
 
 function summary(buckets, step) {
   const total = buckets.reduce((sum, bucket) => sum + bucket.total, 0);
-  const parts = CLASSES.map((name) => `${count(buckets.reduce((sum, bucket) => sum + bucket[name], 0))} ${name}`);
-  return `${count(total)} emails in ${buckets.length} ${step}s: ${parts.join(", ")}. Use the arrow keys to read one ${step}.`;
+  const of = (name) => count(buckets.reduce((sum, bucket) => sum + bucket[name], 0));
+  const parts = CLASSES.map((name) => `${of(name)} ${name}`).join(", ");
+  return `${count(total)} emails in ${buckets.length} ${step}s: ${parts}. Use the arrow keys to read one ${step}.`;
 }
 
 const SPARK_SAMPLES = 90;
@@ -96,7 +102,8 @@ export class Sparkline {
   constructor() {
     this.line = s("path", { class: "spark-line", "vector-effect": "non-scaling-stroke" });
     this.area = s("path", { class: "spark-area" });
-    this.element = s("svg", { class: "spark", viewBox: "0 0 100 24", preserveAspectRatio: "none", "aria-hidden": "true" }, this.area, this.line);
+    const props = { viewBox: "0 0 100 24", preserveAspectRatio: "none", "aria-hidden": "true" };
+    this.element = s("svg", { class: "spark", ...props }, this.area, this.line);
   }
 
   draw(values) {
@@ -120,18 +127,11 @@ export class Strip {
 
   draw(bins, now, seconds) {
     const { clientWidth: width, clientHeight: height } = this.canvas;
-    const scale = devicePixelRatio || 1;
     if (!width) return;
-    if (this.canvas.width !== Math.round(width * scale)) {
-      this.canvas.width = Math.round(width * scale);
-      this.canvas.height = Math.round(height * scale);
-    }
-    const context = this.canvas.getContext("2d");
-    context.setTransform(scale, 0, 0, scale, 0, 0);
-    context.clearRect(0, 0, width, height);
-    const style = getComputedStyle(this.canvas);
-    const column = width / seconds;
+    const context = this.#cleared(width, height);
     const lane = height / this.lanes.length;
+    const column = width / seconds;
+    const style = getComputedStyle(this.canvas);
     this.lanes.forEach((name, row) => {
       const middle = row * lane + lane / 2;
       context.fillStyle = style.getPropertyValue("--line");
@@ -139,9 +139,23 @@ export class Strip {
       context.fillStyle = style.getPropertyValue(`--c-${name}`);
       for (let back = 0; back < seconds; back += 1) {
         const amount = bins.get(now - back)?.[name] ?? 0;
-        if (amount) tick(context, width - (back + 1) * column, middle, column, Math.min(lane - 3, 5 + Math.log2(amount) * 3.2));
+        const tall = Math.min(lane - 3, 5 + Math.log2(amount) * 3.2);
+        if (amount) tick(context, width - (back + 1) * column, middle, column, tall);
       }
     });
+  }
+
+  /** The canvas's context, empty and as sharp as the screen. */
+  #cleared(width, height) {
+    const scale = devicePixelRatio || 1;
+    if (this.canvas.width !== Math.round(width * scale)) {
+      this.canvas.width = Math.round(width * scale);
+      this.canvas.height = Math.round(height * scale);
+    }
+    const context = this.canvas.getContext("2d");
+    context.setTransform(scale, 0, 0, scale, 0, 0);
+    context.clearRect(0, 0, width, height);
+    return context;
   }
 }
 

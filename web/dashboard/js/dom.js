@@ -1,7 +1,7 @@
 /**
- * Elements by function calls. Every text goes in as a text node, without marks that turn the direction of writing, and
- * every style as a custom property, so the page needs no inline style, no innerHTML and no trusted-types policy. Used by
- * every other module; relies on nothing.
+ * Elements by function calls. Every text goes in as a text node, without marks that turn the direction of writing,
+ * and every style as a custom property, so the page needs no inline style, no innerHTML and no trusted-types policy.
+ * Used by every other module; relies on nothing.
  */
 
 const SVG = "http://www.w3.org/2000/svg";

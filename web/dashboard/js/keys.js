@@ -46,17 +46,17 @@ class Keys {
 
   help() {
     const dialog = h("dialog", { class: "ask help", "aria-labelledby": "help-title" });
-    const rows = (list) =>
-      h("dl", { class: "keys" }, list.filter(([, words]) => words).map(([key, words]) => h("div", null, h("dt", null, keycaps(key)), h("dd", null, words))));
-    const toggle = h("input", { type: "checkbox", checked: this.on, on: { change: () => this.#switch(toggle.checked) } });
+    const change = () => this.#switch(toggle.checked);
+    const toggle = h("input", { type: "checkbox", checked: this.on, on: { change } });
+    const close = h("button", { class: "button solid", autofocus: true }, "Close");
     fill(
       dialog,
       h("h2", { id: "help-title" }, "Keyboard"),
-      this.#page.length > 0 && [h("h3", null, "On this page"), rows(this.#page)],
+      this.#page.length > 0 && [h("h3", null, "On this page"), keyList(this.#page)],
       h("h3", null, "Everywhere"),
-      rows(this.#general),
+      keyList(this.#general),
       h("label", { class: "check" }, toggle, "Single-key shortcuts are on"),
-      h("form", { method: "dialog", class: "actions end" }, h("button", { class: "button solid", autofocus: true }, "Close")),
+      h("form", { method: "dialog", class: "actions end" }, close),
     );
     dialog.addEventListener("close", () => dialog.remove());
     document.body.append(dialog);
@@ -67,6 +67,13 @@ class Keys {
     if (on) localStorage.removeItem(STORED);
     else localStorage.setItem(STORED, "1");
   }
+}
+
+/** What keys do; one without words goes without saying. */
+function keyList(list) {
+  const told = list.filter(([, words]) => words);
+  const item = ([key, words]) => h("div", null, h("dt", null, keycaps(key)), h("dd", null, words));
+  return h("dl", { class: "keys" }, told.map(item));
 }
 
 function keycaps(key) {

@@ -4,7 +4,6 @@
  */
 
 import { fill, h, s } from "./dom.js";
-import { CLASSES } from "./shapes.js";
 
 const SHAPES = {
   meeting: ["circle", { cx: 6, cy: 6, r: 4.6 }],
@@ -16,7 +15,8 @@ const SHAPES = {
 /** The mark of a class: a shape of its own and a colour of its own, so that either alone is enough. */
 export function mark(name) {
   const [shape, props] = SHAPES[name] ?? SHAPES.unknown;
-  return s("svg", { class: `mark c-${name}`, viewBox: "0 0 12 12", width: 12, height: 12, "aria-hidden": "true" }, s(shape, props));
+  const size = { viewBox: "0 0 12 12", width: 12, height: 12 };
+  return s("svg", { class: `mark c-${name}`, ...size, "aria-hidden": "true" }, s(shape, props));
 }
 
 /** Mark and word. */
@@ -41,10 +41,11 @@ export function button(text, click, kind = "", props = {}) {
 /** A row of choices of which one is on. `choices` are [value, content]. */
 export function segmented(name, choices, value, change) {
   const group = h("div", { class: "segments", role: "group", "aria-label": name });
-  const buttons = choices.map(([key, content]) =>
-    h("button", { type: "button", "aria-pressed": String(key === value), data: { value: key }, on: { click: () => change(key) } }, content),
-  );
-  group.append(...buttons);
+  const choice = ([key, content]) => {
+    const on = { click: () => change(key) };
+    return h("button", { type: "button", "aria-pressed": String(key === value), data: { value: key }, on }, content);
+  };
+  group.append(...choices.map(choice));
   return group;
 }
 
@@ -54,11 +55,13 @@ export function press(group, value) {
 
 /** What stands where there is nothing: a heading, a sentence, and what to do. */
 export function emptyState(title, text, ...actions) {
-  return h("div", { class: "state" }, h("h2", null, title), h("p", null, text), actions.length > 0 && h("p", { class: "actions" }, actions));
+  const acts = actions.length > 0 && h("p", { class: "actions" }, actions);
+  return h("div", { class: "state" }, h("h2", null, title), h("p", null, text), acts);
 }
 
 export function loading(rows = 5) {
-  const bars = Array.from({ length: rows }, (_, index) => h("i", { vars: { "--width": `${86 - ((index * 23) % 40)}%` } }));
+  const bar = (_, index) => h("i", { vars: { "--width": `${86 - ((index * 23) % 40)}%` } });
+  const bars = Array.from({ length: rows }, bar);
   return h("div", { class: "skeleton", "aria-busy": "true" }, h("span", { class: "hidden" }, "Loading"), bars);
 }
 
@@ -116,7 +119,9 @@ export function ask(title, text, yes, kind = "solid") {
       dialog,
       h("h2", { id: "ask-title" }, title),
       h("p", null, text),
-      h("div", { class: "actions end" }, button("Cancel", () => close(false)), button(yes, () => close(true), kind, { autofocus: true })),
+      h("div", { class: "actions end" },
+        button("Cancel", () => close(false)),
+        button(yes, () => close(true), kind, { autofocus: true })),
     );
     dialog.addEventListener("cancel", () => close(false));
     document.body.append(dialog);
@@ -127,7 +132,8 @@ export function ask(title, text, yes, kind = "solid") {
 /** Name, value rows: [["Attempts", 3], …]; rows without a value are left out. */
 export function facts(rows) {
   const shown = rows.filter(([, value]) => value !== null && value !== undefined && value !== "");
-  return h("dl", { class: "facts" }, shown.map(([name, value]) => h("div", null, h("dt", null, name), h("dd", null, value))));
+  const fact = ([name, value]) => h("div", null, h("dt", null, name), h("dd", null, value));
+  return h("dl", { class: "facts" }, shown.map(fact));
 }
 
 /** Somebody else's words on a line or two, in their own direction of writing; null where there are none. */
@@ -141,9 +147,4 @@ export function heads(names, numbers = [], { meaning = {}, last = null } = {}) {
     return h("th", { scope: "col", class: numbers.includes(name) ? "num" : "", title: meaning[name] }, name);
   };
   return h("thead", null, h("tr", null, names.map(head), last));
-}
-
-/** The classes as a legend. */
-export function legend() {
-  return h("ul", { class: "legend" }, CLASSES.map((name) => h("li", null, label(name))));
 }

@@ -1,6 +1,6 @@
 /**
- * The address: `#/emails?q=invoice&id=…` holds the page and its whole filter, so that back, forward, reload and a copied
- * link all work. Relies on the browser's history alone.
+ * The address: `#/emails?q=invoice&id=…` holds the page and its whole filter, so that back, forward, reload and a
+ * copied link all work. Relies on the browser's history alone.
  */
 
 /** The address of a page with the values that are set. */

@@ -21,6 +21,14 @@ export function keyOf(item) {
   return `${item.source}\u0000${item.email_id}`;
 }
 
+const HASHED = /^\\#[0-9a-f]{64}$/;
+
+/** What stands in the place of a subject that is empty or not known. */
+export function noSubject({ email_id: id, state }) {
+  if (HASHED.test(id)) return "never fetched: its id is too long to keep";
+  return state === "processed" ? "no subject" : id;
+}
+
 /** An item of /emails, /results or a live event, flat: `classification` is null while there is no result. */
 export function emailItem(item) {
   const flat = { ...item.result, ...item };
@@ -36,7 +44,8 @@ export function emailItem(item) {
 
 /** /stats/timeseries → [{at: ms, total, meeting, promotion, intro, unknown}]. */
 export function series(answer) {
-  return answer.buckets.map((bucket) => ({ at: Date.parse(bucket.at), total: bucket.total, ...zeros(), ...bucket.counts }));
+  const flat = ({ at, total, counts }) => ({ at: Date.parse(at), total, ...zeros(), ...counts });
+  return answer.buckets.map(flat);
 }
 
 function zeros() {

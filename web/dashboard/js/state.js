@@ -43,7 +43,8 @@ class Shared extends EventTarget {
   /** Results from before the first live event, newest first, so that the strip does not begin empty. */
   seed(results) {
     const first = Math.min(Infinity, ...this.bins.keys());
-    for (const { classification, processed_at: at } of results) if (Date.parse(at) < first * 1000) this.tally(classification, at);
+    const earlier = results.filter(({ processed_at: at }) => Date.parse(at) < first * 1000);
+    for (const { classification, processed_at: at } of earlier) this.tally(classification, at);
   }
 
   tally(name, timestamp) {

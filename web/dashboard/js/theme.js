@@ -22,8 +22,15 @@ function apply(control) {
   const words = { system: "as the system", light: "light", dark: "dark" }[choice];
   control.setAttribute("aria-label", `Colours: ${words}`);
   control.title = `Colours: ${words}`;
-  const filled = choice === "system" ? s("path", { d: "M8 2.5a5.5 5.5 0 0 0 0 11z", fill: "currentColor" }) : null;
-  fill(control, s("svg", { viewBox: "0 0 16 16", width: 17, height: 17, fill: "none", stroke: "currentColor", "stroke-width": 1.5, "stroke-linecap": "round", "stroke-linejoin": "round", "aria-hidden": "true" }, s("path", { d: ICONS[choice] }), filled));
+  fill(control, icon(choice));
+}
+
+function icon(choice) {
+  const half = choice === "system" ? s("path", { d: "M8 2.5a5.5 5.5 0 0 0 0 11z", fill: "currentColor" }) : null;
+  const size = { viewBox: "0 0 16 16", width: 17, height: 17 };
+  const round = { "stroke-linecap": "round", "stroke-linejoin": "round" };
+  const line = { fill: "none", stroke: "currentColor", "stroke-width": 1.5, ...round };
+  return s("svg", { ...size, ...line, "aria-hidden": "true" }, s("path", { d: ICONS[choice] }), half);
 }
 
 /** Wire the button that goes round the three, and follow the system. */

@@ -114,7 +114,9 @@ export class VirtualList {
   }
 
   #make(index) {
-    const node = h("li", { "aria-setsize": -1, "aria-posinset": index + 1, vars: { "--top": `${index * this.height}px` } }, this.draw(this.items[index], index));
+    const vars = { "--top": `${index * this.height}px` };
+    const row = this.draw(this.items[index], index);
+    const node = h("li", { "aria-setsize": -1, "aria-posinset": index + 1, vars }, row);
     this.#rows.set(index, node);
     // Keep the order of the document the order on the screen, for Tab and for screen readers.
     const next = [...this.#rows.keys()].filter((key) => key > index).sort((a, b) => a - b)[0];

@@ -11,6 +11,8 @@ import { ask, attempt, button, chip, facts, failed, foreign, loading } from "../
 import { change, path } from "../route.js";
 import { REASONS } from "../shapes.js";
 
+const TEXT = { class: "body", dir: "auto", tabindex: "0", "aria-label": "Text of the email" };
+
 export class DeadLetter {
   #open = null;
 
@@ -45,7 +47,7 @@ export class DeadLetter {
       facts(factsOf(letter)),
       h("h3", null, triesWords(letter)),
       h("ol", { class: "tries" }, letter.tries.map(tryItem)),
-      letter.body && h("pre", { class: "body", dir: "auto", tabindex: "0", "aria-label": "Text of the email" }, letter.body),
+      letter.body && h("pre", { ...TEXT }, letter.body),
       dead && h("div", { class: "actions" }, replay, discard));
   }
 

@@ -9,7 +9,7 @@ import { duration, exact } from "../format.js";
 import { live } from "../live.js";
 import { newestOnly } from "../looking.js";
 import { attempt, button, emptyState, facts, failed, foreign, loading, quietly, toast } from "../parts.js";
-import { keyOf } from "../shapes.js";
+import { keyOf, noSubject } from "../shapes.js";
 import { highlighted } from "./evidence.js";
 import { Subject } from "./subject.js";
 import { noVerdict, verdict } from "./verdict.js";
@@ -87,7 +87,7 @@ export class EmailDetail {
     this.#email = { ...email, result: result ?? email.result };
     this.#timeline = timeline;
     this.#draw();
-    this.subject.show(email.subject, { fresh });
+    this.subject.show(email.subject || h("em", null, noSubject(email)), { fresh });
     if (fresh) this.pane.scrollTop = 0;
   }
 

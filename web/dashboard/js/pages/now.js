@@ -21,8 +21,8 @@ const SEED = 100;
 const PAINT_EVERY = 400;
 const STILL_WAITING_MS = 5_000;
 const NO_RESULT = "Nothing has been classified yet. Send an email from the Simulator page, or wait for FakeMail.";
-const PUT_OFF = "How often an email was put off for a later try, by an outage too. An email's own tries count how often "
-  + "it was handed to a worker, and stand with the email.";
+const PUT_OFF = "How often an email was put off for a later try, by an outage too. "
+  + "An email's own tries count how often it was handed to a worker, and stand with the email.";
 
 export function show(root, _params, signal) {
   const left = h("div", { class: "now-main" },

@@ -1,0 +1,250 @@
+/**
+ * The list of emails that fit a filter: keyset pages as one scrolls, live at the top without moving what is being read,
+ * what is new behind a pill where it must not move. Used by emails.js, which draws the rows.
+ */
+
+import { get, url } from "../api.js";
+import { fill, h, setText } from "../dom.js";
+import { count } from "../format.js";
+import { live } from "../live.js";
+import { newestOnly } from "../looking.js";
+import { emptyState, failed, loading } from "../parts.js";
+import { path } from "../route.js";
+import { emailItem, keyOf } from "../shapes.js";
+import { VirtualList } from "../virtual.js";
+
+const PAGE = 50;
+const KEPT = 10_000;
+const ROW = 58;
+const LOOK_EVERY = 1_000;
+const BARS_AFTER = 150;
+const AGAIN_AFTER = 3_000;
+const NARROW = `The first ${count(KEPT)} are shown. Narrow the search or choose a date to see older ones.`;
+
+export class EmailList {
+  #values = {};
+  #cursor = null;
+  #busy = false;
+  #ended = false;
+  #index = new Map();
+  #fresh = [];
+  #freshMany = false;
+  #lookTimer = 0;
+  #again = false;
+
+  /**
+   * `draw(item)` makes a row; `drawn()` is called when rows were made anew, `changed(key)` when an email is another
+   * than it was; `reading()` says whether one is open, beside which nothing may move.
+   */
+  constructor(signal, { draw, drawn, changed, reading }) {
+    Object.assign(this, { signal, drawn, changed, reading });
+    this.pages = newestOnly(signal);
+    this.looks = newestOnly(signal);
+    this.status = h("p", { class: "rows-status quiet", role: "status" });
+    const take = () => this.takeFresh();
+    this.pill = h("button", { class: "pill", type: "button", hidden: true, on: { click: take } });
+    this.list = new VirtualList({ height: ROW, label: "Emails", draw, more: () => this.#more() });
+    this.body = h("div", { class: "rows-body" }, this.pill, this.list.element);
+    this.#listen();
+  }
+
+  get items() {
+    return this.list.items;
+  }
+
+  indexOf(key) {
+    return this.#index.get(key);
+  }
+
+  /** The link of a row that is drawn. */
+  link(key) {
+    return this.list.row(this.#index.get(key))?.firstElementChild;
+  }
+
+  /** Show what fits these values. */
+  filter(values) {
+    this.#values = values;
+    this.#reload();
+  }
+
+  // -- pages
+
+  #query(extra) {
+    const { source_only: source, ...values } = this.#values;
+    return url(["emails"], { ...values, source, limit: PAGE, ...extra });
+  }
+
+  async #reload() {
+    this.looks(() => Promise.resolve()); // the answer to a look for the old filter is void
+    this.#setFresh([]);
+    this.#busy = true;
+    this.#ended = false;
+    this.#cursor = null;
+    this.#index.clear();
+    this.list.items = [];
+    const bars = setTimeout(() => this.#instead(loading(8)), BARS_AFTER);
+    const ask = (signal) => get(this.#query(), { signal }).finally(() => clearTimeout(bars));
+    const missed = (error) => this.#instead(failed(error, () => this.#reload()));
+    await this.pages(ask, (answer) => this.#first(answer), missed);
+  }
+
+  #instead(...content) {
+    fill(this.body, h("div", { class: "rows-pad" }, content));
+  }
+
+  #first(answer) {
+    this.#busy = false;
+    this.#turn(answer);
+    const items = answer.items.map(emailItem);
+    if (items.length) fill(this.body, this.pill, this.list.element);
+    else this.#instead(this.#nothing());
+    this.#show(items);
+    const lag = answer.index_lag;
+    setText(this.status, lag ? `${count(lag)} new emails are not searchable yet` : "");
+  }
+
+  #turn(answer) {
+    this.#cursor = answer.next_cursor;
+    this.#ended = !answer.next_cursor;
+  }
+
+  #show(items) {
+    this.#index = new Map(items.map((item, index) => [keyOf(item), index]));
+    this.list.element.scrollTop = 0;
+    this.list.set(items);
+    this.drawn();
+  }
+
+  #more() {
+    if (this.#busy || this.#ended) return;
+    if (this.items.length >= KEPT) return this.#stop();
+    this.#busy = true;
+    const ask = (signal) => get(this.#query({ cursor: this.#cursor }), { signal });
+    return this.pages(ask, (answer) => this.#next(answer), (error) => this.#noMore(error));
+  }
+
+  #next(answer) {
+    this.#turn(answer);
+    const items = answer.items.map(emailItem).filter((item) => !this.#index.has(keyOf(item)));
+    items.forEach((item, at) => this.#index.set(keyOf(item), this.items.length + at));
+    this.#busy = false;
+    this.list.add(items);
+  }
+
+  #noMore(error) {
+    setText(this.status, `Could not load more: ${error.message}`);
+    setTimeout(() => this.#retry(), AGAIN_AFTER);
+  }
+
+  #retry() {
+    this.#busy = false;
+    setText(this.status, "");
+  }
+
+  #stop() {
+    this.#ended = true;
+    setText(this.status, NARROW);
+  }
+
+  #nothing() {
+    if (Object.values(this.#values).some(Boolean)) {
+      const clear = h("a", { class: "button", href: path("emails") }, "Clear all");
+      return emptyState("No email fits", "Nothing in the books fits this search and these filters.", clear);
+    }
+    const send = h("a", { class: "button", href: path("simulator") }, "Send one from the simulator");
+    return emptyState("No email yet", "As soon as FakeMail lists an email it stands here.", send);
+  }
+
+  // -- live
+
+  #listen() {
+    const { signal } = this;
+    live.addEventListener("event", ({ detail }) => this.#onEvent(detail), { signal });
+    live.addEventListener("resync", () => this.#lookSoon(0), { signal });
+    document.addEventListener("visibilitychange", () => this.#lookSoon(0), { signal });
+    signal.addEventListener("abort", () => clearTimeout(this.#lookTimer));
+  }
+
+  #onEvent({ event, data }) {
+    if (event !== "new") this.#change(event, data);
+    if (event === "new" || event === "process" || event === "label") this.#lookSoon(LOOK_EVERY);
+  }
+
+  /** A row that is loaded changes where it stands. */
+  #change(event, data) {
+    const index = this.#index.get(keyOf(data));
+    if (index === undefined) return;
+    this.items[index] = after(event, data, this.items[index]);
+    this.list.refresh(index);
+    this.drawn();
+    this.changed(keyOf(data));
+  }
+
+  /** Ask the store what is new at the top: it alone knows what fits, and in which order. Once a second at most. */
+  #lookSoon(delay) {
+    this.#again = Boolean(this.#lookTimer); // the look that is under way may have been answered before this event
+    if (this.#again) return;
+    this.#lookTimer = setTimeout(() => this.#look(), delay);
+  }
+
+  async #look() {
+    this.#again = false;
+    // Where it fails, the next event looks again; a lost connection has its own banner.
+    if (document.visibilityState === "visible") {
+      const ask = (signal) => get(this.#query(), { signal });
+      await this.looks(ask, (answer) => this.#compare(answer.items.map(emailItem)));
+    }
+    this.#lookTimer = 0;
+    if (this.#again && !this.signal.aborted) this.#lookSoon(LOOK_EVERY);
+  }
+
+  #compare(items) {
+    for (const item of items) this.#correct(item);
+    const known = items.findIndex((item) => this.#index.has(keyOf(item)));
+    this.#setFresh(known < 0 ? items : items.slice(0, known), known < 0 && this.items.length > 0);
+    if (this.#fresh.length && (!this.items.length || this.#mayMove())) this.takeFresh();
+  }
+
+  /** What an event did not tell, the store does. */
+  #correct(item) {
+    const index = this.#index.get(keyOf(item));
+    if (index === undefined || this.items[index].state === item.state) return;
+    this.items[index] = item;
+    this.list.refresh(index);
+    this.drawn();
+  }
+
+  /** Only at the top, with nobody pointing at the list, standing on it or reading an email from it. */
+  #mayMove() {
+    const { element } = this.list;
+    const looked = element.matches(":hover") || element.contains(document.activeElement);
+    return this.list.atTop && !looked && !this.reading();
+  }
+
+  /** Show what is new; false where nothing is. */
+  takeFresh() {
+    const fresh = this.#fresh;
+    const many = this.#freshMany;
+    if (!fresh.length) return false;
+    this.#setFresh([]);
+    if (many || !this.items.length) this.#reload();
+    else this.#show([...fresh, ...this.items]);
+    return true;
+  }
+
+  #setFresh(items, many = false) {
+    this.#fresh = items;
+    this.#freshMany = many;
+    this.pill.hidden = items.length === 0;
+    if (items.length) setText(this.pill, many ? `${PAGE}+ new` : `${items.length} new`);
+  }
+}
+
+/** An item after an event that concerns it. */
+function after(event, data, item) {
+  const state = { process: "processed", label: item.state, retry: "retrying", dead: "dead" }[event];
+  const told = event === "process" || event === "label";
+  const fields = told ? data : { attempts: data.attempts, last_error: data.error };
+  const { subject = item.subject, sender = item.sender } = data;
+  return { ...item, ...fields, subject: subject ?? item.subject, sender: sender ?? item.sender, state };
+}
