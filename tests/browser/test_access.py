@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.browser.accessibility import serious_faults
 from tests.browser.driving import Page, Server, free_port, running, wait_for
 
 pytestmark = pytest.mark.browser
@@ -126,6 +127,28 @@ def sign_in(page: Page, token: str) -> None:
     page.until("return location.pathname === '/login' && document.activeElement?.id === 'token'", "the login page")
     page.press(*token, "Enter")
     live(page)
+
+
+PAPER = {"light": "rgb(244, 246, 245)", "dark": "rgb(14, 20, 18)"}
+"""The background of the dashboard."""
+
+
+def test_the_login_looks_like_the_rest_in_light_and_dark_wide_and_on_a_phone(visitor: Page) -> None:
+    visitor.driver.get(f"{visitor.base}/login")
+    visitor.until("return document.activeElement?.id === 'token'", "the field")
+    for wrong in (False, True):
+        for theme, paper in PAPER.items():
+            visitor.theme(theme)
+            visitor.until("return getComputedStyle(document.body).backgroundColor === arguments[0]", value=paper)
+            assert serious_faults(visitor) == [], (wrong, theme)
+        visitor.size(360, 740)
+        assert visitor.js("return document.documentElement.scrollWidth <= 360")
+        visitor.size(1440)
+        visitor.theme("light")
+        visitor.press(*"wrong", "Enter")
+        visitor.sees("This is not the token", ".error")
+    assert visitor.js("return document.querySelectorAll('script, style, [style]').length") == 0
+    assert visitor.faults() == []
 
 
 def test_signing_out_on_the_page_leads_to_the_login_and_that_back_to_the_same_place(visitor: Page) -> None:
