@@ -6,6 +6,7 @@ import sys
 import time
 from typing import Any
 
+from commands.arguments import Actions
 from commands.client import CommandError, Server
 from commands.terminal import printable
 from settings import Settings
@@ -22,15 +23,14 @@ FILTERS = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The sub-commands."""
-    parser.add_argument("--json", action="store_true", help="for machines")
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    listing = actions.add_parser("list", help="newest first")
+    actions = Actions(parser)
+    listing = actions.add("list", "newest first")
     _add_filters(listing)
     listing.add_argument("--limit", type=int, default=20, help="how many (default %(default)s)")
-    actions.add_parser("groups", help="by cause")
+    actions.add("groups", "by cause")
     for name, text in (("show", "one, with every attempt"), ("replay", "try it again"), ("delete", "discard it")):
-        actions.add_parser(name, help=text).add_argument("id", type=int)
-    bulk = actions.add_parser("replay-all", help="try all of a filter again")
+        actions.add(name, text).add_argument("id", type=int)
+    bulk = actions.add("replay-all", "try all of a filter again")
     _add_filters(bulk)
     bulk.add_argument("--dry-run", action="store_true", help="only say how many")
     bulk.add_argument("--per-second", type=int, help="how fast more than 500 may go (default 100)")

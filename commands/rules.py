@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from commands.arguments import Actions
 from commands.client import CommandError, Server
 from commands.terminal import printable
 from settings import Settings
@@ -13,14 +14,13 @@ from settings import Settings
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The sub-commands."""
-    parser.add_argument("--json", action="store_true", help="for machines")
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    actions.add_parser("list", help="all, in their order")
-    actions.add_parser("show", help="one, with what was done to it").add_argument("id", type=int)
-    actions.add_parser("delete", help="delete one").add_argument("id", type=int)
+    actions = Actions(parser)
+    actions.add("list", "all, in their order")
+    actions.add("show", "one, with what was done to it").add_argument("id", type=int)
+    actions.add("delete", "delete one").add_argument("id", type=int)
     for name, text in (("test", "what a rule would change in stored mail"), ("add", "add a rule")):
-        _file(actions.add_parser(name, help=text))
-    change = actions.add_parser("change", help="put a rule in the place of one")
+        _file(actions.add(name, text))
+    change = actions.add("change", "put a rule in the place of one")
     change.add_argument("id", type=int)
     _file(change)
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from commands.arguments import Actions
 from commands.client import CommandError
 from engine.errors import SettingsError
 from engine.locking import locked
@@ -23,9 +24,9 @@ VARIABLE = "WEBHOOK_SECRET"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What to do."""
-    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    new = actions.add_parser("new", help="print a new secret")
-    rotate = actions.add_parser("rotate", help="a new secret beside the present one; with --finish the old one goes")
+    actions = Actions(parser)
+    actions.add("new", "print a new secret")
+    rotate = actions.add("rotate", "a new secret beside the present one; with --finish the old one goes")
     rotate.add_argument("--finish", action="store_true", help="keep the newest secret alone")
     rotate.add_argument(
         "--file", type=Path, help=f"the file to change (default: {VARIABLE}_FILE; none: print the value)"
@@ -33,8 +34,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     rotate.add_argument(
         "--reload", action="store_true", help="then have the system that runs on DATA_DIR read it again"
     )
-    for action in (new, rotate):
-        action.add_argument("--json", action="store_true", help="for machines")
 
 
 def run(args: argparse.Namespace, settings: Settings) -> None:
