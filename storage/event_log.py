@@ -73,6 +73,16 @@ class RedisEventLog(RedisStore):
         return LogRead(entries, last, gap.decode() or None)
 
 
+def told_at(seq: str) -> float:
+    """When the event of this seq was told: seconds since the epoch, by the clock of Redis."""
+    return int(seq.split("-")[1]) / 1000
+
+
+def place_at(seq: str, at: float) -> str:
+    """The place in the log of `seq` before all that was told at a time (seconds since the epoch) or later."""
+    return f"{seq.split('-', maxsplit=1)[0]}-{max(0, int(at * 1000)):013d}-000000-000"
+
+
 def _seq(log: bytes, entry: bytes, nth: int) -> str:
     return f"{_entry(log, entry)}{nth:03d}"
 

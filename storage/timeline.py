@@ -26,8 +26,12 @@ class Stage(msgspec.Struct, frozen=True):
 
 def timeline(ref: int) -> list[Stage]:
     """All stages of an email, oldest first."""
-    stages = [*_listing(ref), *_attempts(ref), *_result(ref), *_letters(ref)]
-    stages.sort(key=lambda stage: stage.at)
+    return in_order([*_listing(ref), *_attempts(ref), *_result(ref), *_letters(ref)])
+
+
+def in_order(stages: list[Stage]) -> list[Stage]:
+    """By time, each with the time since the one before it."""
+    stages = sorted(stages, key=lambda stage: stage.at)
     return [
         msgspec.structs.replace(
             stage, duration_ms=None if place == 0 else round((stage.at - stages[place - 1].at) * 1000, 3)

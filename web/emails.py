@@ -8,9 +8,11 @@ from typing import Any
 
 from actors.events import label_event, readable_id, result_item, timestamp
 from storage.reading import EmailItem
+from storage.timeline import Stage, in_order
 from web.dispatch import Answer, Call
 from web.emails_lookup import known, no_result
 from web.problems import Problem
+from web.pushed import pushed_at
 from web.results import page_answer, page_filter
 from web.validation import make_cursor, read_cursor
 
@@ -62,9 +64,13 @@ def timeline(call: Call, email_id: str) -> dict[str, Any]:
     """Every stage of one email with its time, oldest first."""
     row = known(call, email_id, call.query.source)
     item = call.services.reader.email(row.ref)
+    found = call.services.reader.timeline(row.ref)
+    told = pushed_at(call.services.mailboxes, item.result) if item and item.result else None
+    if told is not None:
+        found = in_order([*found, Stage("pushed", told, detail="event log")])
     stages = [
         {"name": stage.name, "at": timestamp(stage.at), "duration_ms": stage.duration_ms, "detail": stage.detail}
-        for stage in call.services.reader.timeline(row.ref)
+        for stage in found
     ]
     state = item.state if item else "erased"
     return {"email_id": readable_id(row.key), "source": row.source, "state": state, "stages": stages}

@@ -58,6 +58,7 @@ def test_one_email_shows_its_text_its_result_and_its_way(page: Page, server: Ser
     page.sees(result["classification"], ".verdict")
     page.sees("ida@example.com", ".detail")
     page.sees("Its way", ".detail")
+    page.sees("Pushed", ".way")
     assert page.js("return document.querySelectorAll('.way li').length") >= 4
     ends = page.js(
         "return [...document.querySelectorAll('.way-bar i')].map(({ style }) => Math.round(1e6 * (Number(style.getPropertyValue('--from')) + Number(style.getPropertyValue('--share')))))"
