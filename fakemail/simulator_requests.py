@@ -4,17 +4,16 @@ Used by simulator_http.py. Texts may hold lone surrogates and NULs, as real emai
 """
 
 import json
-import re
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 
+from engine.wording import explain
 from fakemail.answers import Garbled, read_slowly
 from fakemail.listing import NoList, read_items
 
 T = TypeVar("T")
 MAX_ID_BYTES = 1024
-_PATH = re.compile(r" - at `\$\.?(.*?)`\Z")
 
 
 class BadRequest(Exception):
@@ -107,11 +106,6 @@ def _check(email: NewEmail, where: str) -> NewEmail:
 
 
 def _wrong_field(error: msgspec.ValidationError, where: str) -> BadRequest:
-    text = str(error)
-    match = _PATH.search(text)
-    path = match[1] if match else ""
-    if missing := re.search(r"missing required field `(\w+)`", text):
-        path = f"{path}.{missing[1]}".lstrip(".")
+    path, reason = explain(error)
     field = f"{where}{path}".rstrip(".")
-    reason = text[: match.start()] if match else text
-    return BadRequest(422, f"{field}: {reason}." if field else f"{reason}.", field or None)
+    return BadRequest(422, f"{field}: {reason}." if field else f"The body {reason}.", field or None)

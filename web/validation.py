@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from actors.deciding import off_the_hub
+from engine.wording import explain
 from web.problems import Problem
 
 T = TypeVar("T")
@@ -37,8 +38,6 @@ MOMENT = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?([Zz]|[+-][0-9]{2}:[0-9]{2})?", re.ASCII
 )
 SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
-WHERE = re.compile(r" - at `\$\.?(.*)`$")
-MISSING = re.compile(r"missing required field `([^`]*)`")
 
 
 def read_json(raw: bytes) -> Any:
@@ -66,8 +65,10 @@ def read_model(raw: bytes, kind: type[T]) -> T:
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        field, message = _explain(error)
-        raise Problem(422, f"{field}: {message}" if field else message, errors=[_entry(field, message)]) from None
+        field, message = explain(error, kind)
+        raise Problem(
+            422, f"{field}: {message}" if field else f"the body {message}", errors=[_entry(field, message)]
+        ) from None
 
 
 def read_query(query: str, kind: type[T]) -> T:
@@ -82,7 +83,7 @@ def read_query(query: str, kind: type[T]) -> T:
     try:
         read = msgspec.convert({name: value for name, value in values.items() if value}, kind, strict=False)
     except msgspec.ValidationError as error:
-        field, message = _explain(error)
+        field, message = explain(error, kind, text_only=True)
         raise Problem(400, f"{field}: {message}" if field else message, errors=[_entry(field, message)]) from None
     _refuse_null(values, read)
     return read
@@ -139,16 +140,6 @@ def _seconds(text: str) -> float | None:
 
 def _entry(field: str, message: str) -> dict[str, str]:
     return {"field": field, "message": message}
-
-
-def _explain(error: msgspec.ValidationError) -> tuple[str, str]:
-    """The field that is wrong, as the client wrote it, and what is wrong with it."""
-    text = str(error)
-    where = WHERE.search(text)
-    field, message = (where[1], text[: where.start()]) if where else ("", text)
-    if missing := MISSING.search(message):
-        field = f"{field}.{missing[1]}" if field else missing[1]
-    return field, message[:1].lower() + message[1:]
 
 
 def _check(value: Any) -> None:

@@ -243,7 +243,7 @@ def test_its_own_opinion_is_a_word_list(running: Running, subject: str, body: st
         ("POST", "/subscribe", b"{}", 422, "webhook_url"),
         ("POST", "/classify", b'{"subject": "s"}', 422, "body"),
         ("PUT", "/faults", b'{"error_rate": 2}', 422, "error_rate"),
-        ("PUT", "/faults", b'{"eror_rate": 1}', 422, None),
+        ("PUT", "/faults", b'{"eror_rate": 1}', 422, "eror_rate"),
         ("PUT", "/faults", b'{"hang": 1}', 422, "hang"),
         ("GET", "/emails?from_history_id=x", None, 400, "from_history_id"),
         ("GET", "/emails?from_history_id=-1", None, 400, "from_history_id"),

@@ -231,7 +231,7 @@ def test_a_post_that_needs_no_body_may_come_without(system):
 def test_wrong_fields_are_422_and_named(system):
     reply = system.client.post("/classify", {"subject": 1, "body": "b"})
     assert reply.status == 422
-    assert reply.json["errors"] == [{"field": "subject", "message": "expected `str`, got `int`"}]
+    assert reply.json["errors"] == [{"field": "subject", "message": "must be a string, not a whole number"}]
 
 
 def test_a_fault_of_ours_is_500_without_its_text(system, monkeypatch, caplog):

@@ -65,7 +65,7 @@ def test_who_changes_an_old_version_is_told(system):
             "conditions[1].pattern",
         ),
         ({"priority": "urgent"}, "priority"),
-        ({"extra": 1}, ""),
+        ({"extra": 1}, "extra"),
     ],
 )
 def test_what_does_not_fit_is_refused_by_its_field(system, changes, field):

@@ -1,15 +1,20 @@
 """What clients send is read strictly, and what is wrong with it is said."""
 
 import contextlib
+import re
+from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from web.app import ROUTES
 from web.problems import Problem
 from web.schemas import PageQuery
 from web.validation import make_cursor, read_cursor, read_json, read_model, read_query, read_time
+
+FOREIGN = re.compile(r"`|[Ee]xpected|\b(int|str|float|bool|Object|enum)\b")
 
 
 class Thing(msgspec.Struct, forbid_unknown_fields=True):
@@ -61,7 +66,7 @@ def test_json_may_be_nested_32_levels():
         (b'{"number":1.5}', "number"),
         (b"{}", "number"),
         (b'{"number":1,"text":null}', "text"),
-        (b'{"number":1,"more":2}', ""),
+        (b'{"number":1,"more":2}', "more"),
         (b"[]", ""),
         (b'"\\ud800"', ""),
     ],
@@ -70,6 +75,41 @@ def test_fields_that_do_not_fit_are_named(raw, field):
     problem = refused(read_model, raw, Thing)
     assert problem.status == 422
     assert problem.members["errors"][0]["field"] == field
+
+
+REQUESTS = {route.request for route in ROUTES if route.request is not None}
+QUERIES = {route.query for route in ROUTES if route.query is not None}
+NONSENSE: tuple[Any, ...] = (None, True, -1, 1.5, 10**18, "", "\u20ac", "x" * 11_000, [], [None], {}, {"x": None})
+
+
+@pytest.mark.parametrize("kind", REQUESTS, ids=lambda kind: kind.__name__)
+def test_what_is_wrong_with_a_body_is_told_in_the_words_of_json(kind):
+    for field in msgspec.structs.fields(kind):
+        for value in NONSENSE:
+            with contextlib.suppress(Problem):
+                read_model(msgspec.json.encode({field.encode_name: value}), kind)
+                continue
+            problem = refused(read_model, msgspec.json.encode({field.encode_name: value}), kind)
+            assert not FOREIGN.search(problem.detail), problem.detail
+            assert problem.members["errors"][0]["field"]
+
+
+@pytest.mark.parametrize("kind", QUERIES, ids=lambda kind: kind.__name__)
+def test_what_is_wrong_with_a_query_is_told_without_types(kind):
+    for field in msgspec.structs.fields(kind):
+        for value in ("x", "-1", "1.5", "9" * 18, "x" * 11_000):
+            with contextlib.suppress(Problem):
+                read_query(f"{field.encode_name}={value}", kind)
+                continue
+            problem = refused(read_query, f"{field.encode_name}={value}", kind)
+            assert problem.detail.startswith(f"{field.encode_name}: must ")
+            assert not FOREIGN.search(problem.detail), problem.detail
+
+
+def test_an_enumeration_is_told_with_its_choices():
+    assert refused(read_query, "classification=spam", PageQuery).detail == (
+        "classification: must be intro, meeting, promotion or unknown, not 'spam'"
+    )
 
 
 def test_half_a_surrogate_pair_becomes_the_replacement_character():
