@@ -109,7 +109,7 @@ export class EmailDetail {
     fill(this.pane,
       this.#top(h("span", { class: "mono quiet id", title: email.email_id }, email.email_id), close),
       this.subject.element,
-      facts(letterhead(email)),
+      h("div", { class: "letterhead" }, facts(letterhead(email))),
       email.result ? verdict(email.result, this.#why, this.acts) : noVerdict(email),
       this.#text(),
       this.#timeline && way(this.#timeline),

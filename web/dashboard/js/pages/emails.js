@@ -59,10 +59,12 @@ class EmailsPage {
     const props = { class: "row", href, "aria-current": open ? "true" : undefined };
     return h("a", { ...props, data: { id: item.email_id, state: item.state } },
       item.classification ? mark(item.classification) : h("i", { class: "mark none", "aria-hidden": "true" }),
-      h("span", { class: "row-subject", dir: "auto" }, item.subject || h("em", null, noSubject(item))),
-      h("time", { datetime: at, title: exact(at) }, when(at)),
-      h("span", { class: "row-sender", dir: "auto" }, sender(item.sender)),
-      h("span", { class: "row-end" }, rowEnd(item)));
+      h("span", { class: "row-line" },
+        h("span", { class: "row-subject", dir: "auto" }, item.subject || h("em", null, noSubject(item))),
+        h("time", { datetime: at, title: exact(at) }, when(at))),
+      h("span", { class: "row-line under" },
+        h("span", { class: "row-sender", dir: "auto" }, sender(item.sender)),
+        h("span", { class: "row-end" }, rowEnd(item))));
   }
 
   #open(id, source) {

@@ -43,8 +43,8 @@ export function filterBar(changed) {
   const since = pick("Since", SINCE, (value) => changed({ since: value ? before(SPANS[value]) : "" }));
   const others = h("span", { class: "chips" });
   const props = { type: "button", class: "button plain small", on: { click: () => changed(NONE) } };
-  const clear = h("button", props, "Clear");
-  const picks = h("div", { class: "picks" }, state, sure, decider, since, clear);
+  const clear = h("button", props, "Clear all");
+  const picks = h("div", { class: "picks" }, state, sure, decider, since);
 
   const show = (values) => {
     press(classes, values.classification);
@@ -52,8 +52,8 @@ export function filterBar(changed) {
     decider.value = values.decided_by;
     choose(sure, values.max_confidence, `under ${Math.round(values.max_confidence * 100)} % sure`);
     choose(since, values.since, `since ${values.since.slice(0, 16).replace("T", " ")}`);
-    fill(others, CHIPS.map(([words, name]) => values[name] && dropChip(words, name, values[name], changed)));
-    clear.hidden = !Object.values(values).some(Boolean);
+    const chips = CHIPS.map(([words, name]) => values[name] && dropChip(words, name, values[name], changed));
+    fill(others, chips, Object.values(values).some(Boolean) && clear);
   };
   const bar = { class: "filters", role: "group", "aria-label": "Filters" };
   return { element: h("div", bar, classes, picks, others), show };

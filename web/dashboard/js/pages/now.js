@@ -53,7 +53,7 @@ function latency() {
   const part = (name, ms) => h("span", { class: "nowrap" }, `${name} ${duration(ms)}`);
   return figure("Time to classify, p95", {
     value: (stats) => duration(stats.p95_processing_time_ms),
-    note: (stats) => [part("median", stats.p50_processing_time_ms), " ", part("p99", stats.p99_processing_time_ms)],
+    note: (stats) => [part("median", stats.p50_processing_time_ms), ", ", part("p99", stats.p99_processing_time_ms)],
     field: "p95_processing_time_ms",
   });
 }
@@ -74,7 +74,7 @@ function waiting() {
 function success() {
   return figure("Success", {
     value: ({ success_rate: rate }) => (rate === null ? NONE : percent(rate / 100, rate < 99.95 ? 1 : 0)),
-    note: ({ retry_count: times }) => (times ? `put off ${counted(times, "time")}` : "nothing was put off"),
+    note: ({ retry_count: times }) => (times ? `put off ${counted(times, "time")}` : "none put off"),
     title: PUT_OFF,
   });
 }

@@ -44,7 +44,7 @@ function notice(name, part) {
   return h("div", { class: "notice", data: { unwell: name } },
     h("strong", null, sentence),
     h("p", null, MEANWHILE[name], name === "actors" && [" ", h("a", { href: path("actors") }, "See the actors")]),
-    part.reason && h("p", { class: "reason mono" }, part.reason));
+    part.reason && h("p", { class: "reason" }, `In its own words: ${part.reason}`));
 }
 
 function troubleWords(name, part) {
@@ -125,11 +125,12 @@ function drawHealth(list, overall, answer) {
   update(list, Object.entries(answer.components ?? {}).map(component));
 }
 
+/** How fast it is; what is wrong with it stands in the notice at the top. */
 function component([name, part]) {
   const good = part.status === "healthy";
-  const note = part.reason ?? (part.latency_ms == null ? "" : duration(part.latency_ms));
+  const latency = part.latency_ms == null ? "" : duration(part.latency_ms);
   return h("li", { class: good ? "" : "trouble" },
     h("i", { "aria-hidden": "true" }),
     h("b", null, name === "fakemail" ? "FakeMail" : name),
-    h("span", null, good ? note : [part.status, note && `: ${note}`]));
+    h("span", null, good ? latency : part.status));
 }

@@ -107,8 +107,9 @@ class ReviewPage {
       h("a", { href, data: { review: item.email_id } },
         mark(answer ?? item.classification),
         h("span", { class: "row-subject", dir: "auto" }, item.subject || h("em", null, "no subject")),
-        h("span", { class: "row-sender", dir: "auto" }, sender(item.sender)),
-        h("span", { class: "row-end" }, end)));
+        h("span", { class: "row-line under" },
+          h("span", { class: "row-sender", dir: "auto" }, sender(item.sender)),
+          h("span", { class: "row-end" }, end))));
   }
 
   #redraw(index) {
