@@ -17,14 +17,13 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from engine.errors import SettingsError
-from settings_sources import MAIN, SourceSetting, parse_sources
+from settings_sources import MAIN, SourceSetting, parse_sources, read_file
 
 Parser = Callable[[str], Any]
 DATA = Path("data")
 WHOLE = re.compile(r"-?[0-9]{1,18}")
 PASSWORD = re.compile(r"//[^/@\s]*@")
 MOST_SOURCES = 100
-MOST_OF_A_FILE = 1 << 20
 TRUE, FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 
 
@@ -377,10 +376,6 @@ def _lookup(name: str, environ: Mapping[str, str]) -> str | None:
     if not path:
         return None
     try:
-        with Path(path).open("rb") as file:
-            content = file.read(MOST_OF_A_FILE + 1)
-        if len(content) > MOST_OF_A_FILE:
-            raise SettingsError(f"{name}_FILE: {path} has more than {MOST_OF_A_FILE} bytes")
-        return content.decode().strip() or None
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{name}_FILE: {path} cannot be read ({error.__class__.__name__})") from None
+        return read_file(path) or None
+    except ValueError as error:
+        raise SettingsError(f"{name}_FILE: {path} {error}") from None

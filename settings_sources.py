@@ -15,10 +15,33 @@ from engine.errors import SettingsError
 MAIN = "main"
 """The source of FAKEMAIL_API_URL: engine.mailbox.MAIN, which the settings, who know none of the rooms, cannot ask."""
 
+MOST_OF_A_FILE = 64 * 1024
+"""Bytes of a file that a setting names."""
+
 NAME = re.compile(r"[a-z0-9_-]{1,32}")
 FIELDS = ("url", "token", "token_file", "webhook_secret", "webhook_secret_file", "webhook_url")
 
 Check = Callable[[str], Any]
+
+
+def read_file(path: str | Path, most: int = MOST_OF_A_FILE) -> str:
+    """What a file of the settings holds, without the blanks around it; ValueError with the reason where that cannot be had.
+
+    A pipe or a terminal would hold up the start until somebody writes to it.
+    """
+    try:
+        if not Path(path).is_file() and Path(path).exists():
+            raise ValueError("is no regular file")
+        with Path(path).open("rb") as file:
+            content = file.read(most + 1)
+    except OSError as error:
+        raise ValueError(f"cannot be read ({error.strerror or type(error).__name__})") from None
+    if len(content) > most:
+        raise ValueError(f"has more than {most // 1024} KiB")
+    try:
+        return content.decode().strip()
+    except UnicodeDecodeError:
+        raise ValueError("cannot be read (it is no UTF-8)") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +70,9 @@ def parse_sources(text: str, *, url: Check, token: Check, secrets: Check) -> tup
 
 def _file(path: str) -> str:
     try:
-        return Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or type(error).__name__
-        raise SettingsError(
-            f"FAKEMAIL_SOURCES must be JSON or the path of a JSON file, which cannot be read ({reason})"
-        ) from None
+        return read_file(path)
+    except ValueError as error:
+        raise SettingsError(f"FAKEMAIL_SOURCES must be JSON or the path of a JSON file; this one {error}") from None
 
 
 def _document(text: str) -> dict[str, Any]:
@@ -108,9 +128,9 @@ def _secret_file(name: str, field: str, path: Any, folder: Path) -> str:
     if not isinstance(path, str):
         raise _wrong(name, f"{field}_file", "must be a path")
     try:
-        return (folder / path).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise _wrong(name, f"{field}_file", f"cannot be read ({type(error).__name__})") from None
+        return read_file(folder / path)
+    except ValueError as error:
+        raise _wrong(name, f"{field}_file", str(error)) from None
 
 
 def _wrong(name: str, field: str, text: str) -> SettingsError:

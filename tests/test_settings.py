@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import os
 from pathlib import Path
 
 import pytest
@@ -203,16 +204,27 @@ def test_a_token_of_two_lines_is_refused_since_it_would_be_two_headers(tmp_path)
         assert "two" not in told
 
 
-def test_a_file_without_end_is_not_read_to_it():
-    assert refusal(API_TOKEN_FILE="/dev/zero") == "API_TOKEN_FILE: /dev/zero has more than 1048576 bytes"
+def test_a_file_of_more_than_64_kib_is_refused(tmp_path):
+    (tmp_path / "token").write_text("x" * 64 * 1024 + "\n")
+    assert (
+        refusal(API_TOKEN_FILE=str(tmp_path / "token")) == f"API_TOKEN_FILE: {tmp_path / 'token'} has more than 64 KiB"
+    )
+
+
+def test_what_is_no_regular_file_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    reader, writer = os.pipe()
+    for path in (tmp_path / "fifo", tmp_path, "/dev/zero", f"/dev/fd/{reader}"):
+        assert refusal(API_TOKEN_FILE=str(path)) == f"API_TOKEN_FILE: {path} is no regular file"
+    os.close(reader)
+    os.close(writer)
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path):
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
     missing = refusal(API_TOKEN_FILE=str(tmp_path / "none"))
-    assert missing == f"API_TOKEN_FILE: {tmp_path / 'none'} cannot be read (FileNotFoundError)"
-    assert "UnicodeDecodeError" in refusal(API_TOKEN_FILE=str(tmp_path / "binary"))
-    assert "API_TOKEN_FILE" in refusal(API_TOKEN_FILE=str(tmp_path))
+    assert missing == f"API_TOKEN_FILE: {tmp_path / 'none'} cannot be read (No such file or directory)"
+    assert "UTF-8" in refusal(API_TOKEN_FILE=str(tmp_path / "binary"))
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.org"])

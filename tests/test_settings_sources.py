@@ -76,6 +76,8 @@ def test_secrets_are_hidden_and_names_and_urls_are_shown():
         ({"a": {"url": "http://a", "token": "tok- 1"}}, "source a: token must be printable ASCII without spaces"),
         ({"a": {"url": "http://a", "token": "tok-1", "token_file": "x"}}, "source a: token is given twice"),
         ({"a": {"url": "http://a", "token_file": "/no/such"}}, "source a: token_file cannot be read"),
+        ({"a": {"url": "http://a", "token_file": "/dev/zero"}}, "source a: token_file is no regular file"),
+        ("/dev/zero", "is no regular file"),
         ({"a": {"url": "http://a", "webhook_secret": "whsec_%"}}, "source a: webhook_secret must hold base64"),
         ({"a": {"url": "http://m"}, "b": {"url": "http://m"}}, "sources a and b are the same account"),
     ],
