@@ -17,6 +17,7 @@ from engine.canary import Pulse
 from engine.errors import EngineError
 from web.cached import Probe
 from web.dispatch import Answer, Call
+from web.problems import RETRY_AFTER_S, retry_after
 from web.services import Services
 
 KEEP_S, KEEP_FAKEMAIL_S = 0.5, 5.0
@@ -156,7 +157,7 @@ def health(call: Call) -> Answer:
         **services.gauges(),
     }
     body = {"status": status, "version": services.version, "components": components, "metrics": metrics}
-    return Answer(body, 503 if status == UNHEALTHY else 200)
+    return Answer(body, 503, (retry_after(RETRY_AFTER_S),)) if status == UNHEALTHY else Answer(body)
 
 
 def _canary(pulse: Pulse) -> dict[str, float | None]:
@@ -177,7 +178,7 @@ def ready(call: Call) -> Answer:
     reason = call.services.ready() or call.app.health.redis_trouble()
     if reason is None:
         return Answer({"status": "ready"})
-    return Answer({"status": "not ready", "reason": reason}, 503)
+    return Answer({"status": "not ready", "reason": reason}, 503, (retry_after(RETRY_AFTER_S),))
 
 
 def _failed(info: Mapping[str, Any]) -> list[str]:

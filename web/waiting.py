@@ -79,7 +79,12 @@ class WaitingRoom:
             if path == "/health/live":
                 return 200, b'{"status":"alive"}', JSON_MEDIA, []
             if path == "/health/ready":
-                return 503, _json({"status": "not ready", "reason": self.reason}), JSON_MEDIA, []
+                return (
+                    503,
+                    _json({"status": "not ready", "reason": self.reason}),
+                    JSON_MEDIA,
+                    [retry_after(RETRY_AFTER_S)],
+                )
         problem = Problem(503, f"not started yet: {', '.join(self.waits) or 'a moment'}")
         return 503, problem.body(request_id(environ), raw_path(environ)), MEDIA, [retry_after(RETRY_AFTER_S)]
 
@@ -90,7 +95,8 @@ class WaitingRoom:
         status = overall(components)
         metrics = {"node": self.node, "uptime_seconds": round(time.time() - self.since, 1)}
         body = {"status": status, "version": self.version, "components": components, "metrics": metrics}
-        return 503 if status == UNHEALTHY else 200, _json(body), JSON_MEDIA, []
+        unwell = status == UNHEALTHY
+        return 503 if unwell else 200, _json(body), JSON_MEDIA, [retry_after(RETRY_AFTER_S)] if unwell else []
 
     def _component(self, name: str) -> dict[str, Any]:
         reason = self.waits.get(name)

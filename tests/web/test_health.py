@@ -98,6 +98,7 @@ def test_redis_away_is_unhealthy_and_not_ready(well, monkeypatch):
     client = client_of(well)
     reply = client.get("/health")
     assert (reply.status, reply.json["status"]) == (503, "unhealthy")
+    assert client.get("/health").headers["retry-after"] == "1"
     assert client.get("/health/ready").status == 503
     assert client.get("/health/live").status == 200
 
@@ -144,7 +145,7 @@ def test_ready_says_why_not(system):
     assert system.client.get("/health/ready").json == {"status": "ready"}
     system.services.ready = lambda: "draining"
     reply = system.client.get("/health/ready")
-    assert (reply.status, reply.json["reason"]) == (503, "draining")
+    assert (reply.status, reply.json["reason"], reply.headers["retry-after"]) == (503, "draining", "1")
 
 
 def test_health_is_for_everybody(well):

@@ -42,6 +42,7 @@ def test_it_lives_and_is_not_ready(room, waits):
     assert client.get("/health/live").json == {"status": "alive"}
     ready = client.get("/health/ready")
     assert (ready.status, ready.json["reason"]) == (503, "waiting for database: locked")
+    assert ready.headers["retry-after"] == "1"
 
 
 def test_nothing_else_is_told_to_anybody(room, waits):
