@@ -10,6 +10,7 @@ import socket
 import sys
 import tempfile
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,11 @@ def serve(_args: argparse.Namespace, settings: Settings) -> int:
 
     with _sign(settings.redis, settings.node_name or name):
         return Launcher(
-            children, lock=settings.data_dir / "lock", environ=environ, services=[embedded] if embedded else []
+            children,
+            lock=settings.data_dir / "lock",
+            environ=environ,
+            services=[embedded] if embedded else [],
+            check=partial(_free_port, settings.host, settings.port),
         ).run()
 
 
@@ -106,8 +111,17 @@ def _identity(settings: Settings) -> tuple[str, str]:
     return settings.node_name or name, token
 
 
-def _free_port(host: str) -> int:
-    """For PORT=0: chosen here, so that a restarted front is found where it was."""
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
+def _free_port(host: str, port: int = 0, name: str = "PORT") -> int:
+    """The port, if it can be had; for 0 one is chosen here, so that a restarted front is found where it was."""
+    try:
+        family, kind, protocol, _, address = min(
+            socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE),
+            key=lambda entry: entry[0] != socket.AF_INET,
+        )
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+            return int(probe.getsockname()[1])
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise SettingsError(f"HOST, {name}: cannot listen on {host}:{port}: {reason}") from None

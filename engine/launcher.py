@@ -52,6 +52,8 @@ class _Interrupted(BaseException):
 class Launcher:
     """`environ` is what children inherit, asked anew at each start (so it can hold a service's URL). Times are seconds.
 
+    `check` is called once, when the folder is ours and nothing was started yet; its SettingsError is the end.
+
     `silence`: how long a child may send no heartbeat before it is killed; `grace`: the same until its first one. A turn that took
     `late` longer than it should: we were stopped ourselves, or busy, and nobody is blamed for that time.
     """
@@ -63,6 +65,7 @@ class Launcher:
         lock: Path,
         environ: Callable[[], Mapping[str, str]],
         services: Sequence[Service] = (),
+        check: Callable[[], object] = lambda: None,
         silence: float = 15.0,
         grace: float = 60.0,
         stop_children: float = 6.0,
@@ -72,6 +75,7 @@ class Launcher:
     ) -> None:
         self.places = [Place(child) for child in children]
         self.lock, self.environ, self.services = lock, environ, list(services)
+        self.check = check
         self.silence, self.grace, self.patience, self.late = silence, grace, patience, late
         self.stop_children, self.stop_services = stop_children, stop_services
         self.exit_code: int | None = None
@@ -84,6 +88,7 @@ class Launcher:
         """Until a signal, or until a child refuses its settings; returns the exit code. SettingsError: the folder is in use."""
         with ExitStack() as stack:
             self._lock_fd = stack.enter_context(locked(self.lock, self.patience))
+            self.check()
             self._selector = stack.enter_context(selectors.DefaultSelector())
             stack.enter_context(self._signals())
             try:
