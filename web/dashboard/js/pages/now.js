@@ -53,7 +53,7 @@ function latency() {
   const part = (name, ms) => h("span", { class: "nowrap" }, `${name} ${duration(ms)}`);
   return figure("Time to classify, p95", {
     value: (stats) => duration(stats.p95_processing_time_ms),
-    note: (stats) => [part("median", stats.p50_processing_time_ms), ", ", part("p99", stats.p99_processing_time_ms)],
+    note: (stats) => [part("p50", stats.p50_processing_time_ms), ", ", part("p99", stats.p99_processing_time_ms)],
     field: "p95_processing_time_ms",
   });
 }
