@@ -116,6 +116,26 @@ def in_review(server: Server) -> set[str]:
 RESYNC = "import('/static/js/live.js').then(({ live }) => live.dispatchEvent(new Event('resync')))"
 
 
+REFUSED = """
+window.fetch = () => Promise.reject(new TypeError("refused"));
+import("/static/js/live.js").then(({ live }) => live.dispatchEvent(new CustomEvent("resync", { detail: "gap" })));
+"""
+
+
+def test_a_queue_that_cannot_be_read_anew_stays_with_a_line_above_it_that_says_so(
+    page: Page, unsure: list[dict[str, Any]]
+) -> None:
+    place = "return document.querySelector('.queue-box').getBoundingClientRect().left"
+    page.open("review")
+    page.until("return document.querySelectorAll('.queue a').length >= 4")
+    before = page.js(place)
+    page.js(REFUSED)
+    page.sees("it cannot be read anew", ".review > .old")
+    assert page.js(place) == before
+    assert len(unsure) >= 4
+    assert page.js("return document.querySelectorAll('.queue a').length >= 4")
+
+
 def test_after_a_resync_an_answer_and_its_undo_hit_the_email_that_is_shown(
     page: Page, server: Server, unsure: list[dict[str, Any]]
 ) -> None:
