@@ -176,6 +176,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         self._metrics: dict[str, Any] = {}
         self._seen: dict[str, set[tuple[str, ...]]] = {}
+        self._unmeasured: dict[str, Gauge] = {}  # not in the registry until their first event
         for row in (*ENGINE_METRICS, *rows):
             self._define(row)
             bus.subscribe(self._feeder(row), row.event)
@@ -198,6 +199,8 @@ class Metrics:
         labels = (*row.labels, *row.fixed)
         if row.kind is Histogram:
             metric: Any = Histogram(row.name, row.help, labels, registry=self.registry, buckets=row.buckets)
+        elif row.kind is Gauge and not labels:  # 0 would be a figure: of free bytes, one that wakes somebody
+            metric = self._unmeasured[row.name] = Gauge(row.name, row.help, registry=None)
         else:
             metric = row.kind(row.name, row.help, labels, registry=self.registry)
         self._metrics[row.name] = metric
@@ -209,6 +212,8 @@ class Metrics:
         def feed(_event: str, fields: dict[str, Any]) -> None:
             labels = self._bounded(row, fields)
             add(metric.labels(*labels) if labels else metric, row.value(fields))
+            if row.name in self._unmeasured:
+                self.registry.register(self._unmeasured.pop(row.name))
 
         return feed
 

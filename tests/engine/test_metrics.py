@@ -45,6 +45,15 @@ def test_a_list_of_lags_is_observed_one_by_one(bus, metrics):
     assert found["emailproc_hub_lag_longest_seconds",] == 0.3
 
 
+def test_a_gauge_that_nobody_has_measured_is_not_there_rather_than_0(bus, metrics):
+    assert not [key for key in samples(metrics.render()) if key[0] == "emailproc_paused"]
+    assert b"emailproc_paused" not in metrics.snapshot()
+    bus.emit(events.CONTROL_CHANGED, paused=False)
+    assert samples(metrics.render())["emailproc_paused",] == 0
+    bus.emit(events.CONTROL_CHANGED, paused=True)
+    assert samples(metrics.render())["emailproc_paused",] == 1
+
+
 def test_the_number_of_series_has_a_limit(bus, metrics):
     for number in range(MAX_SERIES + 50):
         bus.emit(events.ACTOR_FAILED, kind=f"kind {number}")
