@@ -21,7 +21,7 @@ from commands.version import VERSION
 from engine.errors import DependencyTrouble, SettingsError
 from settings import Settings
 
-EXIT_FAILED, EXIT_USAGE, EXIT_CONFIG, EXIT_INTERRUPTED = 1, 2, 78, 130
+EXIT_FAILED, EXIT_CONFIG, EXIT_INTERRUPTED = 1, 78, 130
 
 
 class Command(NamedTuple):
@@ -115,7 +115,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return getattr(importlib.import_module(command.module), command.run)(args, settings) or 0
     except SettingsError as error:
         return _say(error, EXIT_CONFIG)
-    except (CommandError, DependencyTrouble) as error:
+    except CommandError as error:
+        return _say(error, error.code)
+    except DependencyTrouble as error:
         return _say(error, EXIT_FAILED)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # a closed pipe is no trouble: `| head`

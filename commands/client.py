@@ -1,6 +1,6 @@
 """Talks to a running server for the commands and scripts: BASE_URL and API_TOKEN say which and as whom.
 
-Every trouble is a CommandError: one line on the command line, exit code 1.
+Every trouble is a CommandError: one line on the command line, exit code 1; 2 where what was asked for makes no sense.
 """
 
 import sys
@@ -13,12 +13,21 @@ from tqdm import tqdm
 
 T = TypeVar("T")
 
+SENSELESS = (400, 422)
 AWAY = (502, 503, 504)
 PAUSE = 0.5
 
 
 class CommandError(Exception):
     """What a command says instead of a traceback."""
+
+    code = 1  # the exit code
+
+
+class UsageError(CommandError):
+    """What was asked for makes no sense."""
+
+    code = 2
 
 
 class Server:
@@ -74,7 +83,8 @@ class Server:
     def _json(self, method: str, path: str, **options: Any) -> Any:
         answer = self.request(method, path, **options)
         if not answer.ok:
-            raise CommandError(f"{method} {path}: {problem(answer)}")
+            kind = UsageError if answer.status_code in SENSELESS else CommandError
+            raise kind(f"{method} {path}: {problem(answer)}")
         try:
             return answer.json() if answer.content else None
         except ValueError:

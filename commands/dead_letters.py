@@ -6,7 +6,7 @@ import sys
 import time
 from typing import Any
 
-from commands.arguments import Actions
+from commands.arguments import Actions, whole
 from commands.client import CommandError, Server
 from commands.terminal import printable
 from settings import Settings
@@ -26,14 +26,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = Actions(parser)
     listing = actions.add("list", "newest first")
     _add_filters(listing)
-    listing.add_argument("--limit", type=int, default=20, help="how many (default %(default)s)")
+    listing.add_argument("--limit", type=whole(1, 100), default=20, help="how many (default %(default)s)")
     actions.add("groups", "by cause")
     for name, text in (("show", "one, with every attempt"), ("replay", "try it again"), ("delete", "discard it")):
-        actions.add(name, text).add_argument("id", type=int)
+        actions.add(name, text).add_argument("id", type=whole(1), metavar="ID", help="as `list` shows it")
     bulk = actions.add("replay-all", "try all of a filter again")
     _add_filters(bulk)
     bulk.add_argument("--dry-run", action="store_true", help="only say how many")
-    bulk.add_argument("--per-second", type=int, help="how fast more than 500 may go (default 100)")
+    bulk.add_argument("--per-second", type=whole(1, 10_000), help="how fast more than 500 may go (default 100)")
 
 
 def _add_filters(parser: argparse.ArgumentParser) -> None:

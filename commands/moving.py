@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from commands.client import CommandError
+from commands.client import CommandError, UsageError
 from engine.errors import SettingsError
 from engine.locking import locked
 from settings import Settings, without_password
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, settings: Settings) -> None:
     """Copy everything, count it, and let the new database go on where the old one stopped."""
     if not args.to.startswith(("postgresql://", "postgres://")):
-        raise CommandError(f"--to must begin with postgresql://, not {without_password(args.to)!r}")
+        raise UsageError(f"--to must begin with postgresql://, not {without_password(args.to)!r}")
     if not settings.database.startswith("sqlite"):
         raise CommandError("DATABASE_URL names a PostgreSQL already: run this with the settings of the SQLite system")
     path = Path(settings.database.removeprefix("sqlite:///"))

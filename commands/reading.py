@@ -12,7 +12,8 @@ from urllib.parse import quote
 
 from tqdm import tqdm
 
-from commands.client import CommandError, Server
+from commands.arguments import whole
+from commands.client import CommandError, Server, UsageError
 from commands.terminal import label, paint, printable, say
 from settings import Settings
 
@@ -34,7 +35,7 @@ def add_search_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="QUERY",
         help='words, "phrases", -not, from:, subject:, class:, confidence:<0.6, before:, after:',
     )
-    parser.add_argument("--limit", type=int, default=20, help="how many (default %(default)s)")
+    parser.add_argument("--limit", type=whole(1), default=20, help="how many (default %(default)s)")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
 
 
@@ -61,7 +62,7 @@ def add_export_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--content", action="store_true", help="with the emails' bodies (NDJSON only; one more call for each)"
     )
-    parser.add_argument("--limit", type=int, help="so many at most")
+    parser.add_argument("--limit", type=whole(1), help="so many at most")
     for name in FILTERS:
         parser.add_argument(f"--{name}", help="as in GET /results")
 
@@ -69,7 +70,7 @@ def add_export_arguments(parser: argparse.ArgumentParser) -> None:
 def export(args: argparse.Namespace, settings: Settings) -> None:
     """Write all results that match, newest first."""
     if args.content and args.format == "csv":
-        raise CommandError("--content goes with --format ndjson")
+        raise UsageError("--content goes with --format ndjson")
     server = Server(settings.base_url, settings.api_token)
     wanted = {name: getattr(args, name) for name in FILTERS if getattr(args, name)}
     items = _items(server, "/results", wanted, args.limit)

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from commands.arguments import Actions
+from commands.arguments import Actions, whole
 from commands.client import CommandError, Server
 from commands.terminal import printable
 from settings import Settings
@@ -16,12 +16,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The sub-commands."""
     actions = Actions(parser)
     actions.add("list", "all, in their order")
-    actions.add("show", "one, with what was done to it").add_argument("id", type=int)
-    actions.add("delete", "delete one").add_argument("id", type=int)
+    actions.add("show", "one, with what was done to it").add_argument(
+        "id", type=whole(1), metavar="ID", help="as `list` shows it"
+    )
+    actions.add("delete", "delete one").add_argument("id", type=whole(1), metavar="ID", help="as `list` shows it")
     for name, text in (("test", "what a rule would change in stored mail"), ("add", "add a rule")):
         _file(actions.add(name, text))
     change = actions.add("change", "put a rule in the place of one")
-    change.add_argument("id", type=int)
+    change.add_argument("id", type=whole(1), metavar="ID", help="as `list` shows it")
     _file(change)
 
 

@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 
+from commands.arguments import whole
 from commands.venv import ROOT
 from settings import Settings
 
@@ -18,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where to listen (default %(default)s; beyond loopback only with API_TOKEN or ALLOW_ANONYMOUS)",
     )
     parser.add_argument(
-        "--port", type=int, default=DEFAULT_PORT, help="where to listen (default %(default)s; 0: any free)"
+        "--port", type=whole(0, 65_535), default=DEFAULT_PORT, help="where to listen (default %(default)s; 0: any free)"
     )
 
 

@@ -9,10 +9,12 @@ from urllib.parse import urlsplit, urlunsplit
 
 import websocket
 
+from commands.arguments import whole
 from commands.client import CommandError
 from commands.terminal import label, paint, printable, say
 from engine.supervision import backoff
 from settings import Settings
+from storage.event_log import is_seq
 
 KINDS = ("new", "process", "retry", "dead", "label")
 SILENCE_S = 20.0
@@ -23,8 +25,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
     parser.add_argument("--json", action="store_true", help="the messages as they come, one a line")
     parser.add_argument("--event", choices=KINDS, action="append", help="only events of this kind (may be given again)")
-    parser.add_argument("--since", metavar="SEQ", help="first what came after this seq")
-    parser.add_argument("-n", "--count", type=int, metavar="N", help="end after N events")
+    parser.add_argument("--since", type=_seq, metavar="SEQ", help="first what came after this seq")
+    parser.add_argument("-n", "--count", type=whole(1), metavar="N", help="end after N events")
+
+
+def _seq(text: str) -> str:
+    if not is_seq(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no seq of an event, as `tail --json` shows it")
+    return text
 
 
 def run(args: argparse.Namespace, settings: Settings) -> None:

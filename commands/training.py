@@ -12,7 +12,7 @@ from urllib.parse import quote
 from classification import weights
 from classification.feedback import Corrected, Trained, retrain
 from classification.records import LABELS, Email
-from commands.client import CommandError, Server
+from commands.client import CommandError, Server, UsageError
 from settings import Settings
 from storage.corrections import Corrections
 from storage.database import Database
@@ -38,7 +38,7 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
 def train(args: argparse.Namespace, settings: Settings) -> None:
     """Train a model, keep it in the database, and let it run as the shadow."""
     if not args.from_feedback:
-        raise CommandError("say --from-feedback; from the corpus, a developer trains with `make train`")
+        raise UsageError("say --from-feedback; from the corpus, a developer trains with `make train`")
     path = Path(settings.database.removeprefix("sqlite:///"))
     if settings.database.startswith("sqlite") and not path.exists():
         raise CommandError(f"there is no database at {path}: DATA_DIR or DATABASE_URL says where it is")

@@ -73,6 +73,11 @@ class RedisEventLog(RedisStore):
         return LogRead(entries, last, gap.decode() or None)
 
 
+def is_seq(text: str) -> bool:
+    """Whether this has the form of a seq."""
+    return _SEQ.fullmatch(text) is not None
+
+
 def told_at(seq: str) -> float:
     """When the event of this seq was told: seconds since the epoch, by the clock of Redis."""
     return int(seq.split("-")[1]) / 1000

@@ -15,6 +15,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
+from commands.arguments import number, url, whole
 from commands.client import CommandError
 from commands.drill.evidence import Evidence
 from commands.drill.faults import Faults
@@ -36,18 +37,35 @@ three hung processes of ten seconds each and their restarts."""
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
-    parser.add_argument("--seed", type=int, default=None, help="the plan's seed (default: drawn, and printed)")
-    parser.add_argument("--minutes", type=float, default=5.0, help="how long faults strike (default %(default)s)")
-    parser.add_argument("--emails", type=int, default=10_000, help="how many emails are sent (default %(default)s)")
+    parser.add_argument("--seed", type=whole(0), default=None, help="the plan's seed (default: drawn, and printed)")
     parser.add_argument(
-        "--pace", type=float, default=2.5, help="seconds between two faults on average (default %(default)s)"
+        "--minutes", type=number(0, 100_000), default=5.0, help="how long faults strike (default %(default)s)"
     )
-    parser.add_argument("--poison", type=int, default=3, help="how many emails are poison (default %(default)s)")
+    parser.add_argument(
+        "--emails", type=whole(0), default=10_000, help="how many emails are sent (default %(default)s)"
+    )
+    parser.add_argument(
+        "--pace",
+        type=number(0.1, 100_000),
+        default=2.5,
+        help="seconds between two faults on average (default %(default)s)",
+    )
+    parser.add_argument("--poison", type=whole(0), default=3, help="how many emails are poison (default %(default)s)")
     parser.add_argument(
         "--faults", default="default", help=f"default, kills, or some of {', '.join(FAULTS)} with commas between"
     )
-    parser.add_argument("--redis", metavar="URL", help="a Redis for the drill alone (default: the embedded Valkey)")
-    parser.add_argument("--database", metavar="URL", help="an empty database for the drill alone (default: SQLite)")
+    parser.add_argument(
+        "--redis",
+        type=url("redis", "rediss", "unix"),
+        metavar="URL",
+        help="a Redis for the drill alone (default: the embedded Valkey)",
+    )
+    parser.add_argument(
+        "--database",
+        type=url("postgresql", "postgres", "sqlite"),
+        metavar="URL",
+        help="an empty database for the drill alone (default: SQLite)",
+    )
     parser.add_argument("--json", action="store_true", help="the report for machines")
     parser.add_argument("--keep", action="store_true", help="keep the temporary folder, with data and logs")
 

@@ -7,7 +7,7 @@ import random
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from commands.client import CommandError
+from commands.client import UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Planned:
 
 
 def choose(wanted: str, have: Collection[str]) -> list[str]:
-    """The kinds that `--faults` names and that can be had here; CommandError for a name that there is not."""
+    """The kinds that `--faults` names and that can be had here; UsageError for a name that there is not."""
     if wanted == "default":
         named = [name for name, kind in FAULTS.items() if kind.default]
     elif wanted == "kills":
@@ -64,7 +64,7 @@ def choose(wanted: str, have: Collection[str]) -> list[str]:
         named = [name.strip() for name in wanted.split(",") if name.strip()]
         unknown = [name for name in named if name not in FAULTS]
         if unknown:
-            raise CommandError(f"--faults: there is no {', '.join(unknown)}; there are {', '.join(FAULTS)}")
+            raise UsageError(f"--faults: there is no {', '.join(unknown)}; there are {', '.join(FAULTS)}")
     return [name for name in named if not FAULTS[name].needs or FAULTS[name].needs in have]
 
 
