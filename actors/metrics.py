@@ -1,11 +1,12 @@
 """The metrics that know of email, beside the engine's own table (engine/metrics.py), and the events that feed them."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from prometheus_client import Counter, Gauge
 
+from actors.bodies import CLASSIFY, FETCH, fetch_mailbox
 from engine.events import LOOK
-from engine.metrics import Row, value_of
+from engine.metrics import Metrics, Row, value_of
 
 RECONCILED = "reconciled"
 """suspects, unaccounted: the mailboxes were held against the books"""
@@ -33,6 +34,15 @@ RATE_LIMITED = "rate_limited"
 
 STATES = "subscription_states"
 """active, failing, disabled: how many subscribers; lag_seconds of the one that is furthest behind"""
+
+REASONS: Mapping[str, tuple[str, ...]] = {
+    FETCH: ("gone", "fetch_failed", "invalid_email", "too_large", "crashed_process"),
+    CLASSIFY: ("classifier_error", "classifier_timeout", "crashed_process"),
+}
+"""Mailbox → what its messages can be buried for; those of `fetch` hold for each source's own"""
+
+LOOKS = ("start", "notification", "poll")
+"""Why a history is looked at, as the metrics and the books call it"""
 
 
 def _measured(name: str, text: str, what: str, fields: Mapping[str, str]) -> tuple[Row, ...]:
@@ -153,3 +163,14 @@ METRICS = (
         value=value_of("count"),
     ),
 )
+
+
+def begin_counters(metrics: Metrics, actors: Collection[str], sources: Collection[str]) -> None:
+    """Start at 0 what alerts take the rise of, as a process starts: `actors` are its kinds, `sources` those that it follows."""
+    buried = [(fetch_mailbox(source), reason) for source in sources for reason in REASONS[FETCH]]
+    if "classifier" in actors:
+        buried += [(CLASSIFY, reason) for reason in REASONS[CLASSIFY]]
+        metrics.begin("emailproc_messages_total", [(CLASSIFY, "done")])
+    metrics.begin("emailproc_burials_total", buried)
+    metrics.begin("emailproc_actor_restarts_total", [(kind,) for kind in actors])
+    metrics.begin("emailproc_listed_emails_total", [(source, kind) for source in sources for kind in LOOKS])

@@ -30,7 +30,7 @@ from actors.classifier import ClassifierActor
 from actors.deciding import Deciders
 from actors.disk import MIB, DiskWatch
 from actors.heart import Heart
-from actors.metrics import METRICS, PROCESS_STARTED
+from actors.metrics import METRICS, PROCESS_STARTED, begin_counters
 from commands.accounts import open_sources
 from commands.drill import poison
 from commands.front import Front
@@ -111,6 +111,7 @@ def run(role: str, settings: Settings) -> None:
         *(front.specs() if front else []),
         *([] if role == FRONT else [_pool(settings, context, stores, deciders)]),
     ]
+    begin_counters(metrics, [spec.name for spec in specs], front.accounts if front else ())
     supervisor = Supervisor.start(name="supervisor", specs=specs, escalate=crash, bus=bus)
     if role != FRONT:
         control.on_change(

@@ -181,6 +181,12 @@ class Metrics:
             self._define(row)
             bus.subscribe(self._feeder(row), row.event)
 
+    def begin(self, name: str, label_sets: Iterable[tuple[str, ...]]) -> None:
+        """Start these series of a counter at 0, so that the first event is a rise: of a series from nothing no alert sees one."""
+        for labels in label_sets:
+            self._seen[name].add(labels)
+            self._metrics[name].labels(*labels)
+
     def render(self) -> bytes:
         """This process's metrics in Prometheus' text format."""
         return generate_latest(self.registry)

@@ -5,15 +5,16 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
 from prometheus_client import Histogram
 
-from actors.metrics import METRICS
+from actors.metrics import METRICS, REASONS
 from engine.metrics import ENGINE_METRICS
 from tests.conftest import missing
+from web.schemas import Reason
 
 DEPLOY = Path(__file__).resolve().parent.parent / "deploy"
 RULES: list[dict[str, Any]] = [
@@ -100,6 +101,10 @@ def test_they_select_by_labels_that_those_series_have():
             plain = re.sub(r"_(bucket|sum|count)$", "", name) if name not in ROWS else name
             known = {*ROWS[plain].labels, *ROWS[plain].fixed, "process"}
             assert set(re.findall(r"(\w+)=", selectors)) <= known, expression
+
+
+def test_every_reason_of_a_dead_letter_has_a_counter_that_begins_at_0():
+    assert {reason for reasons in REASONS.values() for reason in reasons} == set(get_args(Reason))
 
 
 def test_every_metric_of_ours_is_explained_to_operators():

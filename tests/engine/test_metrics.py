@@ -54,6 +54,14 @@ def test_a_gauge_that_nobody_has_measured_is_not_there_rather_than_0(bus, metric
     assert samples(metrics.render())["emailproc_paused",] == 1
 
 
+def test_a_counter_can_begin_at_0_before_its_first_event(bus, metrics):
+    metrics.begin("emailproc_burials_total", [("fetch", "gone")])
+    key = ("emailproc_burials_total", ("mailbox", "fetch"), ("reason", "gone"))
+    assert samples(metrics.render())[key] == 0
+    bus.emit(events.MESSAGE_BURIED, mailbox="fetch", reason="gone", count=3)
+    assert samples(metrics.render())[key] == 3
+
+
 def test_the_number_of_series_has_a_limit(bus, metrics):
     for number in range(MAX_SERIES + 50):
         bus.emit(events.ACTOR_FAILED, kind=f"kind {number}")
