@@ -19,6 +19,7 @@ from web.auth import Gate
 from web.problems import JSON_MEDIA, MEDIA, Problem, from_error
 from web.server_body import Environ
 from web.services import Services
+from web.sources import check_sources
 from web.validation import read_model, read_query
 
 log = logging.getLogger("emailproc.web")
@@ -164,6 +165,7 @@ def _read(call: Call) -> None:
             _check_media(environ, call.raw, route)
         if route.request is not None:
             call.body = read_model(call.raw, route.request)
+    check_sources(call.services, call.query, call.body, path=route.path)
 
 
 def _check_media(environ: Environ, raw: bytes, route: Route) -> None:

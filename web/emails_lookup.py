@@ -8,12 +8,13 @@ from typing import Any
 
 from actors.events import readable_id, timestamp
 from engine.mailbox import MAIN
-from storage.keys import shown_key
+from storage.keys import is_hashed, shown_key
 from storage.records import BookRow
 from web.dispatch import Call
 from web.problems import Problem, retry_after
 
 QUEUED_RETRY_S = 1.0
+SHOWN = 100
 WHY = {
     "queued": "it waits for its turn",
     "retrying": "it failed, and will be tried again",
@@ -39,8 +40,15 @@ def known(call: Call, email_id: str, source: str | None) -> BookRow:
     """The same; Problem 404 where nobody knows it."""
     row = find(call, email_id, source)
     if row is None or row.state == "erased":
-        raise Problem(404, f"{readable_id(shown_key(email_id))[:200]}: {WHY['unknown']}", state="unknown")
+        raise Problem(404, f"{_named(email_id)}: {WHY['unknown']}", state="unknown")
     return row
+
+
+def _named(email_id: str) -> str:
+    """The id as the client wrote it, cut: one that goes by its hash in the books is not known to anybody by that."""
+    key = shown_key(email_id)
+    name = email_id if is_hashed(key) else readable_id(key)
+    return name if len(name) <= SHOWN else f"{name[:SHOWN]}…"
 
 
 def state_of(row: BookRow | None) -> str:
@@ -65,7 +73,7 @@ def no_result(call: Call, email_id: str, row: BookRow | None) -> Problem:
         headers = (retry_after(QUEUED_RETRY_S),)
     elif state == "retrying" and row is not None and row.next_attempt_at is not None:
         headers = (retry_after(row.next_attempt_at - time.time()),)
-    return Problem(404, f"{readable_id(shown_key(email_id))[:200]}: {WHY[state]}", headers=headers, **members)
+    return Problem(404, f"{_named(email_id)}: {WHY[state]}", headers=headers, **members)
 
 
 def _reason(call: Call, row: BookRow, state: str) -> str | None:

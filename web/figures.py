@@ -19,6 +19,7 @@ from web.dispatch import Call
 from web.problems import Problem
 from web.schemas_system import TimeseriesQuery
 from web.services import Services
+from web.sources import no_source
 from web.validation import read_time
 
 STEPS = {"minute": 60, "hour": 3600}
@@ -138,7 +139,7 @@ def stats(call: Call) -> dict[str, Any]:
     try:
         return call.app.figures.of_source(source)
     except LookupError:
-        raise Problem(404, f"there is no source {source!r}", sources=sorted(call.services.sources)) from None
+        raise no_source(call.services, source) from None
 
 
 def timeseries(call: Call) -> dict[str, Any]:

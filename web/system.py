@@ -19,6 +19,7 @@ from web.health import overall
 from web.problems import Problem
 from web.results import page_answer
 from web.services import NAME, SourceConfig
+from web.sources import no_source
 from web.validation import make_cursor, read_cursor
 
 METRICS_MEDIA = "text/plain; version=0.0.4; charset=utf-8"
@@ -54,7 +55,7 @@ def audit(call: Call) -> dict[str, Any]:
     try:
         found = call.services.books.audit(call.query.source)
     except LookupError:
-        raise _no_source(call, call.query.source) from None
+        raise no_source(call.services, call.query.source) from None
     return {
         "listed": found.listed,
         "results": found.results,
@@ -197,12 +198,8 @@ def the_source(call: Call, name: str | None) -> SourceConfig:
             )
         name = MAIN if MAIN in sources else next(iter(sources))
     if name not in sources:
-        raise _no_source(call, name)
+        raise no_source(call.services, name)
     return sources[name]
-
-
-def _no_source(call: Call, name: str) -> Problem:
-    return Problem(404, f"there is no source {name[:100]!r}", sources=sorted(call.services.sources))
 
 
 def notifications(call: Call) -> Answer:

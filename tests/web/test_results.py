@@ -3,12 +3,14 @@
 import time
 
 import gevent
+import msgspec
 import pytest
 
 from engine.mailbox import LogEntry
 from tests.servers import wait_until
 from tests.storage.books_fixtures import attempt, result
 from web import results
+from web.app import ROUTES
 from web.validation import make_cursor
 
 
@@ -178,7 +180,7 @@ def test_filters_and_search_narrow_the_list(system, index):
     assert names("max_confidence=0.5") == ["c"]
     assert names("min_confidence=0.5") == ["b", "a"]
     assert names("q=subject:b") == ["b"]
-    assert names("source=other") == []
+    assert system.client.get("/results?source=other").status == 404
     assert names("decided_by=person") == []
     assert names("since=2000-01-01&until=2001-01-01") == []
 
@@ -221,3 +223,43 @@ def test_classify_takes_any_text(system):
         ).status
         == 200
     )
+
+
+SOURCED = [
+    route
+    for route in ROUTES
+    if "source" in {field.name for field in msgspec.structs.fields(route.query or msgspec.defstruct("Nothing", []))}
+]
+
+
+@pytest.mark.parametrize("route", SOURCED, ids=lambda route: f"{route.method} {route.path}")
+def test_a_source_that_nobody_bears_is_404_wherever_it_may_be_named(system, route):
+    path = f"{route.path.replace('{email_id}', 'a')}?source=nope"
+    system.enter("a")
+    bodies = {"/setup": {"webhook_url": "http://127.0.0.1:8005/webhook"}, "/resync": {"from": 0}}
+    body = bodies.get(route.path, {"classification": "intro"})
+    reply = (
+        system.client.get(path)
+        if route.method == "GET"
+        else system.client.send(route.method, path, msgspec.json.encode(body), {"Content-Type": "application/json"})
+    )
+    assert (reply.status, reply.json["detail"], reply.json["sources"]) == (404, "there is no source 'nope'", ["main"])
+    assert reply.json.get("state") == ("unknown" if "{email_id}" in route.path else None)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"), [("/dead-letters/replay", {"source": "nope"}), ("/reprocess", {"filter": {"source": "nope"}})]
+)
+def test_nor_may_it_stand_in_a_filter(system, path, body):
+    assert system.client.post(path, body).status == 404
+
+
+def test_a_source_that_is_followed_no_more_has_its_emails_still(system):
+    old = system.services.books.open_source("old", "http://127.0.0.1:2")
+    system.process("a", source=old)
+    assert [item["email_id"] for item in system.client.get("/results?source=old").json["items"]] == ["a"]
+
+
+def test_an_id_that_is_too_long_is_named_as_it_was_sent(system):
+    detail = system.client.get(f"/results/{'x' * 600}").json["detail"]
+    assert detail == f"{'x' * 100}…: no email of this id is known"

@@ -1,0 +1,25 @@
+"""The rule for `source=`: a name that nobody bears is a 404 with the names that there are, on every route that takes one.
+
+Called by web/dispatch.py before a handler runs. A source that is no longer configured still has its emails in the books.
+"""
+
+from typing import Any
+
+from web.problems import Problem
+from web.services import Services
+
+
+def check_sources(services: Services, *read: Any, path: str) -> None:
+    """Look at the `source` of what was read, and of the filter in it; raises Problem 404."""
+    filters = [getattr(each, "filter", None) for each in read]
+    for name in (getattr(each, "source", None) for each in (*read, *filters)):
+        if isinstance(name, str) and name not in services.sources:
+            try:
+                services.books.source(name)
+            except LookupError:
+                raise no_source(services, name, state="unknown" if "{email_id}" in path else None) from None
+
+
+def no_source(services: Services, name: str, **members: Any) -> Problem:
+    """That there is no source of this name, and which there are."""
+    return Problem(404, f"there is no source {name[:100]!r}", sources=sorted(services.sources), **members)
