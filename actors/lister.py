@@ -145,10 +145,11 @@ class Lister(MailboxActor):
             reach("subscribe.done")
             self.subscribed = True
         self._start_if_new()
-        look = Look("poll", time.time())
+        kind = "poll" if self.polled_at > float("-inf") else "takeover"  # what came while nobody led, told of or not
+        look = Look(kind, time.time())
         self._follow(look, self.follower.poll)
         self.polled_at = now
-        if look.new:
+        if look.new and kind == "poll":
             self.subscribed = False  # mail without its notification: perhaps FakeMail has forgotten us
 
     def _start_if_new(self) -> None:

@@ -41,8 +41,8 @@ REASONS: Mapping[str, tuple[str, ...]] = {
 }
 """Mailbox → what its messages can be buried for; those of `fetch` hold for each source's own"""
 
-LOOKS = ("start", "notification", "poll")
-"""Why a history is looked at, as the metrics and the books call it"""
+LOOKS = ("start", "takeover", "notification", "poll")
+"""Why a history is looked at, as the metrics and the books call it; takeover: the first look of a leader, after a start too"""
 
 
 def _measured(name: str, text: str, what: str, fields: Mapping[str, str]) -> tuple[Row, ...]:
@@ -110,7 +110,7 @@ METRICS = (
     Row(
         "emailproc_listed_emails_total",
         Counter,
-        "New emails found in the history, by why it was looked at (a poll: their notification did not come)",
+        "New emails, by why the history was looked at (poll: their notification did not come; takeover: the first look of a leader)",
         LOOK,
         labels=("source", "kind"),
         value=value_of("new"),

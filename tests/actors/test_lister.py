@@ -8,6 +8,7 @@ from gevent.event import Event
 from actors.bodies import LookBody, encode, look_mailbox
 from actors.following import Follower
 from actors.lister import Lister
+from engine.events import LOOK
 from engine.mailbox import Envelope
 from storage.desired import Desired
 from storage.notifications import Notifications
@@ -116,9 +117,25 @@ def test_an_announcement_of_what_never_comes_does_not_hide_later_ones(start, acc
     eventually(lambda: listed(books) == 2)
 
 
+def test_what_a_new_leader_finds_at_first_is_no_lost_notification(start, account, books, context):
+    looks = []
+    context.bus.subscribe(lambda _event, fields: looks.append((fields["kind"], fields["new"])), LOOK)
+    first = start()
+    eventually(lambda: looks == [("start", 0), ("takeover", 0)])
+    first.stop()
+    account.receive("a", "b")
+    start(poll_interval=0.1, name="lister-2")
+    eventually(lambda: ("takeover", 2) in looks and ("poll", 0) in looks)
+    account.receive("c")
+    eventually(lambda: ("poll", 1) in looks)
+    assert sum(new for _kind, new in looks) == 3
+
+
 def test_mail_found_by_a_poll_without_its_notification_makes_it_subscribe_again(start, account, books):
     start(poll_interval=0.1)
-    eventually(lambda: account.subscriptions == 1 and len(account.listings) >= 2)  # the start is no poll
+    eventually(
+        lambda: account.subscriptions == 1 and len(account.listings) >= 3
+    )  # the start and the takeover are no polls
     account.receive("unannounced")
     eventually(lambda: listed(books) == 1)
     eventually(lambda: account.subscriptions == 2)
@@ -148,7 +165,7 @@ def test_only_the_holder_of_the_lease_looks(start, account, mailboxes):
 def test_the_log_leads_from_a_notification_to_its_emails(start, account, mailboxes, books, caplog):
     caplog.set_level("INFO")
     start()
-    eventually(lambda: len(account.listings) >= 2)  # the start and the first poll
+    eventually(lambda: len(account.listings) >= 2)  # the start and the takeover
     account.receive("a/1", "b")
     notify(mailboxes, 2)
     eventually(lambda: listed(books) == 2)
