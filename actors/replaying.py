@@ -4,13 +4,15 @@ Run by actors/tasks.py. It goes from the newest letter that stood when the task 
 opens and fails again is left alone. Each batch is counted in the transaction that opens it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from gevent.event import Event
 
 from actors.tasks import Job, Run
 from storage.dead_letters import DeadLetters
+from storage.keys import is_hashed
+from storage.records import DeadLetter
 from storage.tasks import Step, advance
 
 KIND = "replay"
@@ -28,13 +30,18 @@ def replay(*, letters: DeadLetters, bell: Event) -> Job:
         while True:
             page, before = letters.page(before, size, **params["filter"])
             done += len(page)
-            letters.replay([each.id for each in page], lane="low", also=_counted(run, done, before))
+            letters.replay(fetchable(page), lane="low", also=_counted(run, done, before))
             bell.set()
             if before is None:
                 return
             yield size / params["per_second"]
 
     return run
+
+
+def fetchable(letters: Sequence[DeadLetter]) -> list[int]:
+    """The ids of the letters that a replay can help: of an email with too long an id only its hash is kept."""
+    return [each.id for each in letters if not is_hashed(each.key)]
 
 
 def _counted(run: Run, done: int, before: Any) -> Callable[[int], None]:

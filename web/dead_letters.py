@@ -7,7 +7,8 @@ from typing import Any
 
 from actors.events import dead_letter_item, timestamp
 from actors.replaying import KIND as REPLAY
-from storage.keys import shown_key
+from actors.replaying import fetchable
+from storage.keys import MAX_KEY_BYTES, is_hashed, shown_key
 from storage.records import DeadLetter
 from web.dispatch import Answer, Call
 from web.problems import Problem
@@ -17,6 +18,7 @@ from web.tasks import accepted
 from web.validation import make_cursor, read_cursor, read_time
 
 BATCH = 500
+TOO_LONG = f"the email's id has more than {MAX_KEY_BYTES} bytes, so that it can never be fetched: it may be discarded, not replayed"
 
 
 def all_letters(call: Call) -> Answer:
@@ -76,13 +78,18 @@ def one_letter(call: Call, letter_id: str) -> dict[str, Any]:
 def replay_one(call: Call, letter_id: str) -> dict[str, Any]:
     """The email gets a new life: open again, with all its attempts before it. 409 where that was done already."""
     letter = _letter(call, letter_id)
+    if is_hashed(letter.key):
+        raise Problem(409, TOO_LONG, state=letter.state)
     if not call.services.dead_letters.replay([letter.id]):
         raise Problem(409, f"this dead letter no longer stands: its state is {letter.state}", state=letter.state)
     return {"matched": 1, "replayed": 1, "dry_run": False}
 
 
 def replay_some(call: Call) -> dict[str, Any] | Answer:
-    """All that fit every condition given. Up to 500 at once, with 200; more as a task, with 202, at `per_second`. `dry_run` only counts."""
+    """All that fit every condition given. Up to 500 at once, with 200; more as a task, with 202, at `per_second`. `dry_run` only counts.
+
+    Emails whose id is too long to be fetched are among the `matched`, and stay dead.
+    """
     wanted: DeadLetterFilter = call.body
     letters, filters = call.services.dead_letters, _filters(wanted)
     if wanted.ids is not None:
@@ -96,7 +103,7 @@ def replay_some(call: Call) -> dict[str, Any] | Answer:
         params = {"filter": given, "below": below, "per_second": wanted.per_second}
         return accepted(call.services.tasks.create(REPLAY, params))
     page, _ = letters.page(below, BATCH, **filters)
-    return {"matched": matched, "replayed": letters.replay([each.id for each in page]), "dry_run": False}
+    return {"matched": matched, "replayed": letters.replay(fetchable(page)), "dry_run": False}
 
 
 def _replay_named(call: Call, wanted: DeadLetterFilter, filters: dict[str, Any]) -> dict[str, Any]:
@@ -105,10 +112,10 @@ def _replay_named(call: Call, wanted: DeadLetterFilter, filters: dict[str, Any])
     before: int | None = max(names, default=0) + 1
     while before is not None and before > min(names, default=0):
         page, before = call.services.dead_letters.page(before, BATCH, **filters)
-        chosen = [each.id for each in page if each.id in names]
+        chosen = [each for each in page if each.id in names]
         matched += len(chosen)
         if chosen and not wanted.dry_run:
-            replayed += call.services.dead_letters.replay(chosen)
+            replayed += call.services.dead_letters.replay(fetchable(chosen))
     return {"matched": matched, "replayed": replayed, "dry_run": wanted.dry_run}
 
 

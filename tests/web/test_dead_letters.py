@@ -96,3 +96,18 @@ def test_a_group_names_an_example(system):
     letters = system.bury("a", "b")
     [group] = system.client.get("/dead-letters/groups").json["items"]
     assert group["example"] == letters[-1].id
+
+
+def test_an_email_whose_id_is_too_long_to_be_fetched_stays_dead_and_is_told_so(system):
+    system.enter("x" * 600)
+    system.bury("a")
+    [other, letter] = system.client.get("/dead-letters").json["items"]
+    assert (letter["reason"], other["email_id"]) == ("invalid_email", "a")
+    refused = system.client.post(f"/dead-letters/{letter['id']}/replay")
+    assert (refused.status, refused.json["state"]) == (409, "dead")
+    assert "more than 512 bytes" in refused.json["detail"]
+    for ask in ({"ids": [letter["id"]]}, {"reason": "invalid_email"}):
+        assert system.client.post("/dead-letters/replay", ask).json == {"matched": 1, "replayed": 0, "dry_run": False}
+    assert system.client.post("/dead-letters/replay", {}).json["replayed"] == 1
+    assert system.client.get("/audit").json["dead"] == 1
+    assert system.client.delete(f"/dead-letters/{letter['id']}").status == 204
