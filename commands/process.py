@@ -17,7 +17,9 @@ import logging
 import signal
 import sys
 import time
-from base64 import b64encode
+from base64 import b64decode, b64encode
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,24 +33,26 @@ from actors.deciding import Deciders
 from actors.disk import MIB, DiskWatch
 from actors.heart import Heart
 from actors.metrics import METRICS, PROCESS_STARTED, begin_counters
+from commands.access import access_of
 from commands.accounts import open_sources
 from commands.drill import poison
 from commands.front import Front
 from commands.offline import load_classifier
-from commands.serve import NODE, PROCESS, REDIS, TOKEN
+from commands.serve import NODE, PROCESS, REDIS, STATUS, TOKEN
 from commands.stores import Patience, Stores, books_were_copied, open_stores
 from commands.version import VERSION
 from engine import failpoints, logs
 from engine.collector import spare_collector
 from engine.control import Control
-from engine.errors import SettingsError
+from engine.errors import DependencyTrouble, SettingsError
 from engine.events import Bus
 from engine.hub import HubWatch, crash, dump_on_signal
 from engine.mailbox_actor import Context, RetryPolicy
-from engine.metrics import Metrics
+from engine.metrics import Metrics, render_union
 from engine.supervision import EXIT_CONFIG, ChildSpec
 from engine.supervisor import Resize, Supervisor
 from settings import Settings
+from web.node_status import NodeStatus
 from web.waiting import WaitingRoom
 
 FRONT, WORKER, ALL = "front", "worker", "all"
@@ -71,9 +75,7 @@ def run(role: str, settings: Settings) -> None:
 
     patience = Patience(stop)
     room = WaitingRoom(version=VERSION, node=os.environ[NODE], waits=patience.waits)
-    if role != WORKER:
-        server = room.open(settings.host, settings.port)
-        log.info("listening on http://%s:%d", settings.host, server.port)
+    status = _listen(role, settings, room)
     stores = _opened(role, settings, process, patience)
     deciders = _deciders(settings, stores, process)
     control = Control(lambda: _desired(stores), stores.mailboxes, bus=bus)
@@ -121,6 +123,11 @@ def run(role: str, settings: Settings) -> None:
     control.start()
     if front:
         room.enter(front.application)
+    status.enter(
+        {"redis": stores.mailboxes.ping, "database": stores.database.ping},
+        unready=unready,
+        metrics=partial(_node_metrics, stores, process, metrics),
+    )
     spare_collector()
     log.info("%s is up", process)
 
@@ -147,6 +154,27 @@ def _context(settings: Settings, stores: Stores, process: str, control: Control,
         policy=RetryPolicy(settings.processor_max_retries, settings.processor_retry_delay_ms / 1000),
         after_crash=CHILD.after_crash,
     )
+
+
+def _listen(role: str, settings: Settings, room: WaitingRoom) -> NodeStatus:
+    """Open what this process answers on: a front its web, a worker node's first process STATUS_PORT where that is set, others nothing."""
+    status = NodeStatus(room, access_of(settings))
+    if role != WORKER:
+        log.info("listening on http://%s:%d", settings.host, room.open(settings.host, settings.port).port)
+    elif STATUS in os.environ and settings.status_port is not None:
+        log.info("status on http://%s:%d", settings.host, status.open(settings.host, settings.status_port).port)
+    return status
+
+
+def _node_metrics(stores: Stores, process: str, metrics: Metrics) -> bytes:
+    """Of all processes of this worker node, each as of its last heartbeat; our own are fresh."""
+    node, own = process.rsplit("/", 1)
+    snapshots = {}
+    with suppress(DependencyTrouble):
+        for name, info in stores.mailboxes.alive().items():
+            if info.get("node") == node and info.get("metrics"):
+                snapshots[name.rsplit("/", 1)[-1]] = b64decode(info["metrics"])
+    return render_union({**snapshots, own: metrics.snapshot()})
 
 
 def _pool(settings: Settings, context: Context, stores: Stores, deciders: Deciders) -> ChildSpec:

@@ -10,6 +10,7 @@ import socket
 import sys
 import tempfile
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from storage.embedded import EmbeddedValkey
 from storage.launcher_sign import LauncherSign
 
 NODE, TOKEN, REDIS, PROCESS = "EMAILPROC_NODE", "EMAILPROC_TOKEN", "EMAILPROC_REDIS_URL", "EMAILPROC_PROCESS"
+STATUS = "EMAILPROC_STATUS"
 """What the launcher tells its children, beside their settings (see commands/process.py)."""
 
 
@@ -70,8 +72,14 @@ def worker(_args: argparse.Namespace, settings: Settings) -> int:
             prefix="email-processor-"
         ) as folder,  # a node without data of its own locks nothing
     ):
-        children = _workers(max(1, settings.worker_processes))
-        return Launcher(children, lock=Path(folder) / "lock", environ=lambda: {**ONE_THREAD, **os.environ, **own}).run()
+        first, *others = _workers(max(1, settings.worker_processes))
+        answering = replace(first, env={**first.env, STATUS: "1"})  # one process answers for the node
+        return Launcher(
+            [answering, *others],
+            lock=Path(folder) / "lock",
+            environ=lambda: {**ONE_THREAD, **os.environ, **own},
+            check=partial(_free_port, settings.host, settings.status_port or 0, "STATUS_PORT"),
+        ).run()
 
 
 def _sign(redis: str | None, node: str) -> AbstractContextManager[Any]:

@@ -69,7 +69,7 @@ class Health:
     def _found(self) -> dict[str, dict[str, Any]]:
         for probe in self.probes.values():
             probe.start()
-        each = {name: _component(*probe.latest()) for name, probe in self.probes.items()}
+        each = {name: component(*probe.latest()) for name, probe in self.probes.items()}
         accounts = {name: each[_of(name)] for name in self.services.sources}
         found = {name: accounts_together(accounts) if name == "fakemail" else each[name] for name in COMPONENTS}
         for name, reason in self.waits.items():
@@ -191,7 +191,8 @@ def _waits(info: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(name, f"actors wait: {why.strip()[:300]}") for name, _, why in (each.partition(":") for each in reasons)]
 
 
-def _component(seconds: float | None, error: BaseException | None) -> dict[str, Any]:
+def component(seconds: float | None, error: BaseException | None) -> dict[str, Any]:
+    """What a check gave, as /health shows it."""
     if error is None:
         return {"status": HEALTHY, "latency_ms": None if seconds is None else round(seconds * 1000, 3)}
     status = error.status if isinstance(error, Unwell) else UNHEALTHY

@@ -1,9 +1,19 @@
 """`run.py serve` refuses at once what it could not do later."""
 
+import os
 import socket
+import subprocess
+import sys
+import time
 from pathlib import Path
 
-from tests.commands.test_run import call
+import psycopg
+import pytest
+import requests
+
+from commands.serve import _free_port
+from tests.commands.test_run import ROOT, call
+from tests.servers import Program, wait_until
 
 
 def test_a_port_that_is_in_use_is_one_line_before_anything_is_started(tmp_path: Path) -> None:
@@ -21,3 +31,34 @@ def test_a_host_that_there_is_not_is_one_line(tmp_path: Path) -> None:
         assert done.returncode == 78
         assert done.stderr.startswith(f"run.py: HOST, PORT: cannot listen on 127.0.0.1.invalid:{port}: ")
         assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.postgres
+@pytest.mark.usefixtures("redis_client")
+def test_a_worker_node_answers_on_its_status_port(valkey_url: str, postgres: Program):
+    name = f"t{time.monotonic_ns()}"
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    url = postgres.url.replace("/postgres?", f"/{name}?")
+    port = _free_port("127.0.0.1")
+    settings = {"STATUS_PORT": str(port), "REDIS_URL": valkey_url, "DATABASE_URL": url, "PROCESSOR_PROCESSES": "1"}
+    environ = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG"}}
+    process = subprocess.Popen(
+        [sys.executable, "run.py", "worker"], cwd=ROOT, env={**environ, **settings}, stderr=subprocess.DEVNULL
+    )
+
+    def answers(path: str) -> "requests.Response | None":
+        try:
+            return requests.get(f"http://127.0.0.1:{port}{path}", timeout=10)
+        except requests.ConnectionError:
+            return None
+
+    try:
+        wait_until(lambda: (reply := answers("/health/ready")) is not None and reply.status_code == 200, "ready", 60)
+        for path, word in (("/health", "healthy"), ("/health/live", "alive"), ("/metrics", "emailproc_")):
+            reply = answers(path)
+            assert reply is not None
+            assert (reply.status_code, word in reply.text) == (200, True)
+    finally:
+        process.terminate()
+        assert process.wait(30) == 0
