@@ -1,4 +1,4 @@
-"""Sends a canary through the mailboxes every ten seconds, and says how long ago the last one came home.
+"""Sends a canary through the mailboxes every ten seconds, and keeps in a pulse when the last one came home.
 
 One for each front. The mailbox in which it waits for its own is the node's; `/health` and the metrics read the pulse.
 """
@@ -8,7 +8,6 @@ import time
 from collections.abc import Sequence
 
 from actors.bodies import CLASSIFY, FETCH
-from actors.metrics import CANARY_AGE
 from engine.canary import Pulse, canary
 from engine.mailbox import Delivery
 from engine.mailbox_actor import Context, MailboxActor, Outcome
@@ -30,7 +29,7 @@ class Canary(MailboxActor):
 
     def on_start(self) -> None:
         """Begin to sing."""
-        self.pulse.rest()
+        self.pulse.begin(time.monotonic())
         self.every(min(TICK_S, self.every_s), self.sing)
 
     def handle(self, batch: Sequence[Delivery]) -> Outcome:
@@ -46,11 +45,8 @@ class Canary(MailboxActor):
         """One, when it is time to; none while nothing shall be taken."""
         now = time.monotonic()
         if self.context.control.paused:
-            self.pulse.rest()
+            self.pulse.rest(now)
         elif now - self.sung_at >= self.every_s:
             self.context.store.put(self.first, [canary(secrets.token_hex(8), (CLASSIFY, self.mailbox))])
             self.sung_at = now
             self.pulse.sing(now)
-        age = self.pulse.age(now)
-        if age is not None:
-            self.bus.emit(CANARY_AGE, seconds=age, round_trip=self.pulse.round_trip)

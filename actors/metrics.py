@@ -12,7 +12,7 @@ RECONCILED = "reconciled"
 """suspects, unaccounted: the mailboxes were held against the books"""
 
 CANARY_AGE = "canary_age"
-"""seconds since a canary last came home, round_trip of that one"""
+"""seconds since a canary last came home, round_trip of that one; each None while there is none"""
 
 MEASURED = "measured_"
 """Followed by what was measured (actors/gauges.py): its fields are figures as they are now"""

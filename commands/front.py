@@ -2,6 +2,7 @@
 
 import logging
 import signal
+import time
 from base64 import b64decode
 from collections.abc import Callable
 from contextlib import suppress
@@ -24,7 +25,7 @@ from actors.following import Follower
 from actors.gauges import Gauges
 from actors.janitor import Janitor
 from actors.lister import Lister
-from actors.metrics import RATE_LIMITED
+from actors.metrics import CANARY_AGE, RATE_LIMITED
 from actors.pruning import Pruning
 from actors.subscriber import Subscriber
 from actors.tasks import Job, TaskRunner
@@ -283,7 +284,11 @@ class Front:
         )
 
     def _metrics(self) -> bytes:
-        """Of all processes of this node, each as of its last heartbeat; our own are fresh."""
+        """Of all processes of this node, each as of its last heartbeat; our own are fresh.
+
+        The canary's age is told here, since its actor waits while Redis is away, and would leave the age as it was.
+        """
+        self.context.bus.emit(CANARY_AGE, seconds=self.pulse.age(time.monotonic()), round_trip=self.pulse.round_trip)
         node, own = self.context.process.rsplit("/", 1)
         snapshots = {}
         with suppress(DependencyTrouble):

@@ -35,7 +35,7 @@ class Pulse:
     """What the canaries of this process tell: times are monotonic, durations seconds."""
 
     round_trip: float | None = None
-    returned_at: float | None = None
+    counted_from: float | None = None
     waiting_since: float | None = None
     excused_until: float = 0.0
 
@@ -47,6 +47,12 @@ class Pulse:
         """Whatever was before now does not count."""
         self.excused_until = now
 
+    def begin(self, now: float) -> None:
+        """The canaries' actor starts, perhaps again: none flies, and the age counts on."""
+        self.waiting_since = None
+        if self.counted_from is None:
+            self.counted_from = now
+
     def sing(self, now: float) -> None:
         """One flies."""
         if self.waiting_since is None:
@@ -54,16 +60,16 @@ class Pulse:
 
     def home(self, now: float, round_trip: float) -> None:
         """One is back: whatever was before it has been consumed."""
-        self.waiting_since, self.returned_at, self.round_trip = None, now, round_trip
+        self.waiting_since, self.counted_from, self.round_trip = None, now, round_trip
 
-    def rest(self) -> None:
+    def rest(self, now: float) -> None:
         """None is expected, since nothing shall be taken."""
-        self.waiting_since = None
+        self.waiting_since, self.counted_from = None, now
 
     def overdue(self, now: float) -> float:
         """For how long a canary has been away without an excuse."""
         return 0.0 if self.waiting_since is None else max(0.0, now - max(self.waiting_since, self.excused_until))
 
     def age(self, now: float) -> float | None:
-        """Seconds since the last one came home; None before the first."""
-        return None if self.returned_at is None else now - self.returned_at
+        """Seconds since the last one came home, since none was expected, or since the start; None before it."""
+        return None if self.counted_from is None else now - self.counted_from

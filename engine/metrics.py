@@ -24,7 +24,7 @@ SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 LAGS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
-Value = Callable[[Mapping[str, Any]], float | Sequence[float]]
+Value = Callable[[Mapping[str, Any]], float | Sequence[float] | None]
 
 
 def _one(_fields: Mapping[str, Any]) -> float:
@@ -40,7 +40,7 @@ def value_of(name: str) -> Value:
 class Row:
     """One way in which an event feeds a metric. `labels` name the event's fields, `fixed` are labels known here.
 
-    `value` gives the number: what is added (counter), set (gauge) or observed (histogram; there also a list of numbers).
+    `value` gives the number: what is added (counter), set (gauge) or observed (histogram; there also a list of numbers); None: nothing.
     """
 
     name: str
@@ -216,8 +216,11 @@ class Metrics:
         metric, add = self._metrics[row.name], _ADDERS[row.kind]
 
         def feed(_event: str, fields: dict[str, Any]) -> None:
+            value = row.value(fields)
+            if value is None:
+                return
             labels = self._bounded(row, fields)
-            add(metric.labels(*labels) if labels else metric, row.value(fields))
+            add(metric.labels(*labels) if labels else metric, value)
             if row.name in self._unmeasured:
                 self.registry.register(self._unmeasured.pop(row.name))
 

@@ -1,5 +1,6 @@
 """The canary proves that messages are consumed: it comes home through real actors, and stays away when one of them does not work."""
 
+import time
 from typing import ClassVar
 
 import gevent
@@ -55,8 +56,8 @@ def test_it_stays_away_when_one_stage_does_not_consume(stages, sing, broken):
     pulse = sing()
     eventually(lambda: pulse.waiting_since is not None)
     now = pulse.waiting_since
-    assert pulse.age(now) is None
     assert pulse.overdue(now + 31) == pytest.approx(31)
+    assert pulse.age(now + 31) >= 31
 
 
 def test_none_is_expected_while_paused(started, context, stages):
@@ -66,6 +67,18 @@ def test_none_is_expected_while_paused(started, context, stages):
     eventually(lambda: pulse.waiting_since is None)
     gevent.sleep(0.05)
     assert pulse.overdue(1e9) == 0.0
+    assert (pulse.age(time.monotonic()) or 0.0) < 20
+
+
+def test_its_age_grows_when_it_cannot_even_fly_and_when_its_actor_starts_again():
+    pulse = Pulse()
+    assert pulse.age(5.0) is None
+    pulse.begin(10.0)
+    assert pulse.age(70.0) == 60.0
+    pulse.begin(75.0)
+    assert pulse.age(80.0) == 70.0
+    pulse.home(90.0, 0.1)
+    assert pulse.age(91.0) == 1.0
 
 
 def test_the_time_in_which_a_dependency_was_away_is_excused():

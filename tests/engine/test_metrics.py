@@ -48,6 +48,8 @@ def test_a_list_of_lags_is_observed_one_by_one(bus, metrics):
 def test_a_gauge_that_nobody_has_measured_is_not_there_rather_than_0(bus, metrics):
     assert not [key for key in samples(metrics.render()) if key[0] == "emailproc_paused"]
     assert b"emailproc_paused" not in metrics.snapshot()
+    bus.emit(events.CONTROL_CHANGED, paused=None)
+    assert b"emailproc_paused" not in metrics.snapshot()
     bus.emit(events.CONTROL_CHANGED, paused=False)
     assert samples(metrics.render())["emailproc_paused",] == 0
     bus.emit(events.CONTROL_CHANGED, paused=True)
