@@ -14,7 +14,7 @@ from storage.database import Database
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The argument of both commands."""
     parser.add_argument("path", type=Path, metavar="PATH", help="the backup file")
-    parser.add_argument("--json", action="store_true", help="for machines")
+    parser.add_argument("--json", action="store_true", help="for machines: one JSON document")
 
 
 def backup(args: argparse.Namespace, settings: Settings) -> None:

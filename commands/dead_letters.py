@@ -8,10 +8,12 @@ from typing import Any
 
 from commands.arguments import Actions, whole
 from commands.client import CommandError, Server
-from commands.terminal import printable
+from commands.terminal import table
 from settings import Settings
 
 TASK_PAUSE_S = 1.0
+LETTER_COLUMNS = ("id", "email_id", "reason", "attempts", "dead_at", "error")
+GROUP_COLUMNS = ("count", "reason", "last_dead_at", "example", "error")
 FILTERS = {
     "reason": "only of this reason",
     "source": "only of this source",
@@ -78,12 +80,27 @@ def _ended(server: Server, task: Any) -> Any:
     return {"matched": task["total"], "replayed": task["counts"].get("replayed", 0), "dry_run": False}
 
 
+def _replayed(answer: dict[str, Any]) -> str:
+    """What a replay did, or would do."""
+    matched, replayed = answer.get("matched", answer["replayed"]), answer["replayed"]
+    if answer.get("dry_run"):
+        return f"{_counted(matched)} would be replayed"
+    left = f"; {_counted(matched - replayed)} could not be" if matched > replayed else ""
+    return f"{_counted(replayed)} replayed{left}"
+
+
+def _counted(number: int) -> str:
+    return f"{number:,} dead letter{'' if number == 1 else 's'}"
+
+
 def _text(answer: Any) -> str:
     if answer is None:
         return "done"
+    if "replayed" in answer:
+        return _replayed(answer)
     items = answer.get("items") if isinstance(answer, dict) else None
     if items is None:
         return json.dumps(answer, indent=2, ensure_ascii=False)
     if not items:
         return "no dead letters"
-    return "\n".join("  ".join(printable(str(value)) for value in item.values()) for item in items)
+    return table(items, GROUP_COLUMNS if "count" in items[0] else LETTER_COLUMNS)

@@ -44,7 +44,7 @@ Findings = Iterator[Finding]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
-    parser.add_argument("--json", action="store_true", help="for machines")
+    parser.add_argument("--json", action="store_true", help="for machines: one JSON document")
 
 
 def run(args: argparse.Namespace, settings: Settings) -> int:

@@ -32,7 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="an mbox file, a Maildir, a folder of .eml files, or one of them",
     )
     parser.add_argument("--no-wait", action="store_true", help="send only, do not wait for the results")
-    parser.add_argument("--json", action="store_true", help="for machines; the bars go to standard error")
+    parser.add_argument(
+        "--json", action="store_true", help="for machines: one JSON document; the bars go to standard error"
+    )
 
 
 def run(args: argparse.Namespace, settings: Settings) -> None:

@@ -24,7 +24,7 @@ from storage.moving import Move, TableCount
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
     parser.add_argument("--to", required=True, metavar="URL", help="the empty PostgreSQL database: postgresql://...")
-    parser.add_argument("--json", action="store_true", help="for machines")
+    parser.add_argument("--json", action="store_true", help="for machines: one JSON document")
 
 
 def run(args: argparse.Namespace, settings: Settings) -> None:

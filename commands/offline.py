@@ -63,7 +63,7 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "file", type=Path, metavar="FILE.jsonl", help='lines of {"id", "subject", "body", "label", ...}'
     )
-    parser.add_argument("--json", action="store_true", help="for machines")
+    parser.add_argument("--json", action="store_true", help="for machines: one JSON document")
     parser.add_argument(
         "--png", type=Path, metavar="FILE", help="a reliability diagram to this file (needs matplotlib)"
     )
@@ -85,7 +85,7 @@ def evaluate_file(args: argparse.Namespace, settings: Settings) -> None:
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `config`."""
-    parser.add_argument("--json", action="store_true", help="for machines")
+    parser.add_argument("--json", action="store_true", help="for machines: one JSON document")
 
 
 def show_config(args: argparse.Namespace, settings: Settings) -> None:

@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="rewrite a whole SQLite file, while the system is stopped, so that it gives room back",
     )
-    parser.add_argument("--json", action="store_true", help="for machines")
+    parser.add_argument("--json", action="store_true", help="for machines: one JSON document")
 
 
 def keep_of(settings: Settings) -> Keep:

@@ -14,10 +14,11 @@ from tqdm import tqdm
 
 from commands.arguments import whole
 from commands.client import CommandError, Server, UsageError
-from commands.terminal import label, paint, printable, say
+from commands.terminal import label, paint, printable, say, width
 from settings import Settings
 
 PAGE = 100
+BEFORE_SUBJECT = 67  # the columns left of it in a line
 COLUMNS = (
     "email_id", "source", "classification", "confidence", "decided_by", "model_version", "below_threshold", "runner_up",
     "processed_at", "processor_id", "processing_time_ms", "queued_ms", "total_ms", "truncated", "sender", "subject",
@@ -44,6 +45,8 @@ def search(args: argparse.Namespace, settings: Settings) -> None:
     server = Server(settings.base_url, settings.api_token)
     count = 0
     for item in _items(server, "/emails", {"q": " ".join(args.query)}, args.limit):
+        if not count and not args.json and width() is not None:
+            print(f"{'LISTED':<16}  {'CLASS':<10} SURE  {'SENDER':<30}  SUBJECT")
         print(json.dumps(item, ensure_ascii=False) if args.json else _line(item))
         count += 1
     if not count:
@@ -136,5 +139,6 @@ def _line(item: dict[str, Any]) -> str:
     state = "" if item["state"] == "processed" else paint(f" [{item['state']}]", "yellow")
     who = printable(item.get("sender") or "")[:30]
     text = printable(item.get("subject") or item["email_id"])
+    text = text if (room := width()) is None else text[: max(10, room - BEFORE_SUBJECT)]
     at = paint(item["listed_at"][:16].replace("T", " "), "grey")
     return f"{at}  {label(result.get('classification'))} {sure}  {who:<30}  {text}{state}"

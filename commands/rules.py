@@ -8,8 +8,10 @@ from typing import Any
 
 from commands.arguments import Actions, whole
 from commands.client import CommandError, Server
-from commands.terminal import printable
+from commands.terminal import table
 from settings import Settings
+
+COLUMNS = ("place", "id", "name", "does", "state")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,10 +70,9 @@ def _text(answer: Any) -> str:
         return "done"
     if "items" not in answer:
         return json.dumps(answer, indent=2, ensure_ascii=False)
-    return "\n".join(_line(each) for each in answer["items"]) or "no rules"
+    return table([_row(each) for each in answer["items"]], COLUMNS) if answer["items"] else "no rules"
 
 
-def _line(rule: dict[str, Any]) -> str:
+def _row(rule: dict[str, Any]) -> dict[str, Any]:
     does = ", ".join(str(rule[name]) for name in ("classification", "priority") if rule.get(name))
-    state = "" if rule["enabled"] else "  (off)"
-    return f"{rule['place']:>3}  {rule['id']:<5} {printable(rule['name']):<30}  {does}{state}"
+    return {**rule, "does": does, "state": "" if rule["enabled"] else "(off)"}

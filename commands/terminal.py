@@ -1,7 +1,9 @@
 """How the commands write for people: colours on a terminal only, text of strangers made harmless, bars on standard error."""
 
 import os
+import shutil
 import sys
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 COLOURS = {"red": 31, "green": 32, "yellow": 33, "blue": 34, "magenta": 35, "cyan": 36, "grey": 90}
@@ -23,6 +25,27 @@ def paint(text: str, colour: str, stream: Any = None) -> str:
 def label(classification: str | None) -> str:
     """A class in a column of its own."""
     return paint(f"{classification or '-':<10}", CLASSES.get(classification or "", "grey"))
+
+
+def width() -> int | None:
+    """The columns of the terminal that the output goes to; None where it goes elsewhere, and nothing is to be cut."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def cut(text: str) -> str:
+    """A line as the terminal has room for it."""
+    room = width()
+    return text if room is None or len(text) <= room else f"{text[: room - 1]}…"
+
+
+def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
+    """These fields of the rows in aligned columns; under headings and cut to the width on a terminal."""
+    cells = [[printable("" if (value := row.get(name)) is None else str(value)) for name in columns] for row in rows]
+    if width() is not None:
+        cells.insert(0, [name.upper().replace("_", " ") for name in columns])
+    widths = [max(len(line[number]) for line in cells) for number in range(len(columns))]
+    padded = ("  ".join(f"{cell:<{size}}" for cell, size in zip(line, widths, strict=True)) for line in cells)
+    return "\n".join(cut(line.rstrip()) for line in padded)
 
 
 def say(text: str) -> None:

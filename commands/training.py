@@ -32,7 +32,7 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
         help="learn from the corrections in the database, the shipped model as the prior",
     )
     parser.add_argument("--dry-run", action="store_true", help="only print what came of it")
-    parser.add_argument("--json", action="store_true", help="for machines")
+    parser.add_argument("--json", action="store_true", help="for machines: one JSON document")
 
 
 def train(args: argparse.Namespace, settings: Settings) -> None:

@@ -66,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="URL",
         help="an empty database for the drill alone (default: SQLite)",
     )
-    parser.add_argument("--json", action="store_true", help="the report for machines")
+    parser.add_argument("--json", action="store_true", help="the report for machines: one JSON document")
     parser.add_argument("--keep", action="store_true", help="keep the temporary folder, with data and logs")
 
 

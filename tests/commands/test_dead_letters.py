@@ -49,7 +49,7 @@ def test_one_is_shown_as_a_whole(small_server, capsys):
 @pytest.mark.parametrize(
     ("words", "method", "path", "out"),
     [
-        (["replay", "3"], "POST", "/dead-letters/3/replay", '{\n  "replayed": 1\n}\n'),
+        (["replay", "3"], "POST", "/dead-letters/3/replay", "1 dead letter replayed\n"),
         (["delete", "3"], "DELETE", "/dead-letters/3", "done\n"),
     ],
 )
@@ -92,4 +92,23 @@ def test_a_large_replay_is_waited_for(small_server, capsys, monkeypatch, state):
             call(small_server, "replay-all")
     else:
         call(small_server, "replay-all")
-        assert json.loads(capsys.readouterr().out)["replayed"] == 699
+        assert capsys.readouterr().out == "699 dead letters replayed; 1 dead letter could not be\n"
+
+
+def test_a_dry_run_is_told_in_a_sentence(small_server, capsys, monkeypatch):
+    answer = {"matched": 7, "replayed": 0, "dry_run": True}
+    monkeypatch.setitem(ANSWERS, ("POST", "/dead-letters/replay"), (200, answer))
+    call(small_server, "replay-all", "--dry-run")
+    assert capsys.readouterr().out == "7 dead letters would be replayed\n"
+
+
+def test_on_a_terminal_the_columns_have_headings_and_are_cut_to_its_width(small_server, capsys, monkeypatch):
+    monkeypatch.setattr("commands.terminal.width", lambda: 40)
+    letters = [{**LETTER, "error": "x" * 90}, {**LETTER, "id": 12, "email_id": "b", "dead_at": None}]
+    monkeypatch.setitem(ANSWERS, ("GET", "/dead-letters"), (200, {"items": letters, "next_cursor": None}))
+    call(small_server, "list")
+    heading, first, second = capsys.readouterr().out.splitlines()
+    assert heading == "ID  EMAIL ID  REASON  ATTEMPTS  DEAD AT…"
+    assert first.startswith("3   a [31m    gone    1")
+    assert len(first) == 40
+    assert second == "12  b         gone    1"

@@ -44,7 +44,7 @@ def call(server: SmallServer, *words: str) -> Asked:
 
 def test_the_list_is_safe_on_a_terminal(small_server, capsys):
     call(small_server, "list")
-    assert capsys.readouterr().out == "  1  3     news [31m                       promotion  (off)\n"
+    assert capsys.readouterr().out == "1  3  news [31m  promotion  (off)\n"
 
 
 def test_a_rule_is_tried_added_changed_and_deleted(small_server, file, capsys):
