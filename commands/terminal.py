@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 COLOURS = {"red": 31, "green": 32, "yellow": 33, "blue": 34, "magenta": 35, "cyan": 36, "grey": 90}
+WIDEST = 32
 CLASSES = {"meeting": "cyan", "promotion": "yellow", "intro": "green", "unknown": "grey"}
 
 
@@ -38,10 +39,16 @@ def cut(text: str) -> str:
     return text if room is None or len(text) <= room else f"{text[: room - 1]}…"
 
 
+def _short(cell: str) -> str:
+    """One long id must not push all other columns off the screen."""
+    return cell if len(cell) <= WIDEST else f"{cell[: WIDEST - 1]}…"
+
+
 def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
     """These fields of the rows in aligned columns; under headings and cut to the width on a terminal."""
     cells = [[printable("" if (value := row.get(name)) is None else str(value)) for name in columns] for row in rows]
     if width() is not None:
+        cells = [[*(_short(cell) for cell in line[:-1]), line[-1]] for line in cells]
         cells.insert(0, [name.upper().replace("_", " ") for name in columns])
     widths = [max(len(line[number]) for line in cells) for number in range(len(columns))]
     padded = ("  ".join(f"{cell:<{size}}" for cell, size in zip(line, widths, strict=True)) for line in cells)

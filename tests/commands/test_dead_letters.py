@@ -7,6 +7,7 @@ import pytest
 
 from commands import dead_letters
 from commands.client import CommandError
+from commands.terminal import table
 from settings import Settings
 from tests.commands.http_server import Answer, Asked, SmallServer
 
@@ -105,6 +106,8 @@ def test_a_dry_run_is_told_in_a_sentence(small_server, capsys, monkeypatch):
 def test_on_a_terminal_the_columns_have_headings_and_are_cut_to_its_width(small_server, capsys, monkeypatch):
     monkeypatch.setattr("commands.terminal.width", lambda: 40)
     letters = [{**LETTER, "error": "x" * 90}, {**LETTER, "id": 12, "email_id": "b", "dead_at": None}]
+    assert "…" in table([{"id": "x" * 90, "reason": "gone"}], ("id", "reason"))
+    assert table([{"id": "x" * 90, "reason": "gone"}], ("id", "reason")).endswith("  gone")
     monkeypatch.setitem(ANSWERS, ("GET", "/dead-letters"), (200, {"items": letters, "next_cursor": None}))
     call(small_server, "list")
     heading, first, second = capsys.readouterr().out.splitlines()
