@@ -1,10 +1,13 @@
 """The metrics of real processes just after their start: what an alert takes the rise of must be there before it rises."""
 
+import re
+
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from actors.metrics import LOOKS, REASONS
 from tests.servers import wait_until
+from tests.test_deploy import LABEL, NAME, expressions
 
 SECONDS = 60.0
 
@@ -50,3 +53,24 @@ def test_so_do_classified_emails_looks_and_restarts(fresh):
 
 def test_a_gauge_of_the_front_is_no_0_of_a_worker(fresh):
     assert not [key for key in fresh if key[0] == "emailproc_disk_free_bytes" and key[1] != "front"]
+
+
+def test_rules_and_dashboard_ask_for_what_a_system_that_has_processed_an_email_exposes(system):
+    system.send({"id": "for-metrics", "subject": "Lunch", "body": "Lunch on Friday?"})
+    assert system.get("/results/for-metrics", wait=30)["email_id"] == "for-metrics"
+    classified = ("emailproc_messages_total", "worker-1", ("mailbox", "classify"), ("outcome", "done"))
+    wait_until(lambda: series(system).get(classified, 0) > 0, "the count of what was classified", SECONDS)
+
+    def asked_of_nothing() -> set[str]:
+        found = series(system)
+        kinds = re.findall(r"^# TYPE (\w+) (\w+)$", system.request("GET", "/metrics").text, re.MULTILINE)
+        exposed = {name for name, _ in kinds} | {key[0] for key in found}
+        names = {name for expression in expressions() for name in NAME.findall(expression)}
+        return (names - exposed) | {
+            f"{name}{{{selectors}}}"
+            for expression in expressions()
+            for name, selectors in LABEL.findall(expression)
+            if not any(key[0] == name and set(re.findall(r'(\w+)="(.*?)"', selectors)) <= {*key[2:]} for key in found)
+        }
+
+    wait_until(lambda: not asked_of_nothing(), "series for every query", SECONDS)
