@@ -100,7 +100,7 @@ def test_they_select_by_labels_that_those_series_have():
         for name, selectors in LABEL.findall(expression):
             plain = re.sub(r"_(bucket|sum|count)$", "", name) if name not in ROWS else name
             known = {*ROWS[plain].labels, *ROWS[plain].fixed, "process"}
-            assert set(re.findall(r"(\w+)=", selectors)) <= known, expression
+            assert set(re.findall(r"(\w+)(?:=|!=|!~)", selectors)) <= known, expression
 
 
 def test_every_reason_of_a_dead_letter_has_a_counter_that_begins_at_0():
