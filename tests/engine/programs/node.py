@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from engine.errors import SettingsError
 from engine.launcher import ChildProcess, Launcher
@@ -33,7 +34,7 @@ class Sleeper:
                 diary.write(f"service stopped {self.process.pid}\n")
 
 
-def main(folder: Path, options: dict[str, float | bool], children: list[str]) -> int:
+def main(folder: Path, options: dict[str, Any], children: list[str]) -> int:
     service = [Sleeper(folder / "diary")] if options.pop("service", False) else []
     specs = []
     for child in children:
