@@ -5,7 +5,6 @@ read from its database file, on the other core, so that watching costs it nothin
 """
 
 import json
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -18,18 +17,12 @@ from typing import Any
 
 from benchmarks.rig import OTHER, OURS, Figures, cpu_seconds, end, memory_kib, spawn, wait_for
 from benchmarks.work import email
+from engine.listening import free_port
 
 SEND = 2000
 
 Buckets = dict[str, dict[float, float]]
 """Process → upper end of a histogram's bucket → how many were in it or below."""
-
-
-def free_port() -> int:
-    """One that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def call(url: str, body: Any = None, *, method: str | None = None, seconds: float = 60.0) -> Any:

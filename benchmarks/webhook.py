@@ -8,7 +8,8 @@ import socket
 import sys
 
 from benchmarks.rig import OTHER, Figures, child, cpu_seconds, end, folder, spawn, valkey, wait_for
-from benchmarks.system import fakemail, free_port, system
+from benchmarks.system import fakemail, system
+from engine.listening import free_port
 
 CONNECTIONS = 16
 

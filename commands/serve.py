@@ -6,7 +6,6 @@ It locks DATA_DIR, runs the embedded Valkey where no Redis is set, and keeps one
 import argparse
 import os
 import secrets
-import socket
 import sys
 import tempfile
 from contextlib import AbstractContextManager, nullcontext
@@ -19,14 +18,16 @@ from commands.venv import ROOT
 from engine import logs
 from engine.errors import SettingsError
 from engine.launcher import ChildProcess, Launcher
+from engine.listening import bound, free_port
 from settings import Settings
 from storage.embedded import EmbeddedValkey
 from storage.launcher_sign import LauncherSign
 
 NODE, TOKEN, REDIS, PROCESS = "EMAILPROC_NODE", "EMAILPROC_TOKEN", "EMAILPROC_REDIS_URL", "EMAILPROC_PROCESS"
-STATUS = "EMAILPROC_STATUS"
 """What the launcher tells its children, beside their settings (see commands/process.py)."""
 
+STATUS = "EMAILPROC_STATUS"
+"""Told to the one process of a worker node that answers on STATUS_PORT."""
 
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
 """A batch's arithmetic is too small to share out; idle pools of threads would only cost memory in every process, and so would
@@ -39,7 +40,8 @@ def serve(_args: argparse.Namespace, settings: Settings) -> int:
     logs.setup(settings.log_level, settings.log_format, "launcher", hidden=settings.secrets())
     _make_folder(settings.data_dir)
     name, token = _identity(settings)
-    own = {"PORT": str(settings.port or _free_port(settings.host)), NODE: name, TOKEN: token}
+    port = settings.port or free_port(settings.host)  # chosen here, so that a restarted front is found where it was
+    own = {"PORT": str(port), NODE: name, TOKEN: token}
     workers = settings.worker_processes
     children = [_child("front" if workers else "all", "front"), *_workers(workers)]
     embedded = None if settings.redis else EmbeddedValkey(settings.data_dir)
@@ -53,7 +55,7 @@ def serve(_args: argparse.Namespace, settings: Settings) -> int:
             lock=settings.data_dir / "lock",
             environ=environ,
             services=[embedded] if embedded else [],
-            check=partial(_free_port, settings.host, settings.port),
+            check=partial(_look_at, settings.host, port, "PORT"),
         ).run()
 
 
@@ -78,7 +80,7 @@ def worker(_args: argparse.Namespace, settings: Settings) -> int:
             [answering, *others],
             lock=Path(folder) / "lock",
             environ=lambda: {**ONE_THREAD, **os.environ, **own},
-            check=partial(_free_port, settings.host, settings.status_port or 0, "STATUS_PORT"),
+            check=partial(_look_at, settings.host, settings.status_port, "STATUS_PORT"),
         ).run()
 
 
@@ -119,17 +121,7 @@ def _identity(settings: Settings) -> tuple[str, str]:
     return settings.node_name or name, token
 
 
-def _free_port(host: str, port: int = 0, name: str = "PORT") -> int:
-    """The port, if it can be had; for 0 one is chosen here, so that a restarted front is found where it was."""
-    try:
-        family, kind, protocol, _, address = min(
-            socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE),
-            key=lambda entry: entry[0] != socket.AF_INET,
-        )
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-            return int(probe.getsockname()[1])
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise SettingsError(f"HOST, {name}: cannot listen on {host}:{port}: {reason}") from None
+def _look_at(host: str, port: int | None, setting: str) -> None:
+    """Before anything is started: SettingsError where this cannot be listened on. None: nothing will."""
+    if port is not None:
+        bound(host, port, setting).close()

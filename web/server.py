@@ -18,7 +18,7 @@ from gevent import socket
 from gevent.event import Event
 from gevent.pywsgi import WSGIServer
 
-from engine.errors import SettingsError
+from engine.listening import bound, refused
 from web.limits import Door, Limits, Place, fit_descriptors
 from web.server_body import BodyBudget, BodyCap, WsgiApp
 from web.server_handler import HardenedHandler
@@ -148,8 +148,9 @@ def serve(
     authorize_websocket: Authorize = lambda _environ: None,
     on_websocket: Callable[[LiveSocket], None] | None = None,
     access_log: bool = False,
+    setting: str = "PORT",
 ) -> HardenedServer:
-    """Start serving `app` and return at once; raises SettingsError when the address cannot be had.
+    """Start serving `app` and return at once; raises SettingsError when the address cannot be had (`setting` named the port).
 
     `body_cap` is bytes, or a function of the environ (see web.server_body.cap_by_path). `on_websocket` runs in the
     connection's greenlet until the client is done; without it there are no WebSockets. `authorize_websocket` gives
@@ -161,7 +162,7 @@ def serve(
         log.warning("Few open files allowed: %d connections, %d WebSockets", limits.connections, limits.websockets)
     guarded = BodyBudget(app, limits.body_bytes if body_cap is None else body_cap, limits)
     server = HardenedServer(
-        listen(host, port, limits.deferred_seconds),
+        listen(host, port, limits.deferred_seconds, setting),
         host,
         guarded,
         limits,
@@ -173,24 +174,17 @@ def serve(
     return server
 
 
-def listen(host: str, port: int, deferred_seconds: int = 0) -> socket.socket:
-    """A listening socket, of IPv4 where a name has both; raises SettingsError in one line.
+def listen(host: str, port: int, deferred_seconds: int = 0, setting: str = "PORT") -> socket.socket:
+    """A listening socket; raises SettingsError in one line.
 
     Where the system can (Linux), a connection is handed to us with its first byte, or after `deferred_seconds`.
     """
-    sock = None
+    sock = socket.socket(fileno=bound(host, port, setting).detach())
     try:
-        found = socket.getaddrinfo(host or None, port, type=std_socket.SOCK_STREAM, flags=std_socket.AI_PASSIVE)
-        family, kind, protocol, _, address = min(found, key=lambda entry: entry[0] != std_socket.AF_INET)
-        sock = socket.socket(family, kind, protocol)
-        sock.setsockopt(std_socket.SOL_SOCKET, std_socket.SO_REUSEADDR, 1)
         if DEFER_ACCEPT is not None:
             sock.setsockopt(std_socket.IPPROTO_TCP, DEFER_ACCEPT, deferred_seconds)
-        sock.bind(address)
         sock.listen(BACKLOG)
     except OSError as error:
-        if sock is not None:
-            sock.close()
-        reason = (error.strerror or str(error)).lower()
-        raise SettingsError(f"HOST, PORT: cannot listen on {host}:{port}: {reason}") from None
+        sock.close()
+        raise refused(host, port, setting, error) from None
     return sock

@@ -6,7 +6,6 @@ command line, its HTTP interface and its process ids alone.
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ import requests
 from commands.drill import processes
 from commands.drill.processes import Seen
 from commands.venv import ROOT
+from engine.listening import free_port
 from settings import Settings
 
 READY_S = 60.0
@@ -37,13 +37,6 @@ def clean_environ() -> dict[str, str]:
         for name, value in os.environ.items()
         if name.removesuffix("_FILE") not in names and not name.startswith("EMAILPROC_")
     }
-
-
-def free_port() -> int:
-    """A loopback port that nobody listens at just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def until(what: str, holds: Callable[[], Any], seconds: float, pause: float = 0.05) -> Any:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from engine.listening import free_port
 from tests.browser.accessibility import serious_faults
-from tests.browser.driving import Page, Server, free_port, running, wait_for
+from tests.browser.driving import Page, Server, running, wait_for
 
 pytestmark = pytest.mark.browser
 

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from engine.listening import free_port
 from tests.browser.accessibility import serious_faults
-from tests.browser.driving import Page, Server, free_port, running, tab_on
+from tests.browser.driving import Page, Server, running, tab_on
 
 pytestmark = pytest.mark.browser
 

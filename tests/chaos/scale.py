@@ -24,8 +24,9 @@ from typing import Any
 import redis
 import requests
 
-from commands.drill.system import System, clean_environ, free_port, system, until
+from commands.drill.system import System, clean_environ, system, until
 from commands.venv import ROOT
+from engine.listening import free_port
 
 LAG = re.compile(r"^emailproc_hub_lag_longest_seconds\{.*\} (\S+)", re.MULTILINE)
 REST_S = 20.0

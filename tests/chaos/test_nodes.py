@@ -16,7 +16,8 @@ import psycopg
 import pytest
 import requests
 
-from commands.drill.system import free_port, until
+from commands.drill.system import until
+from engine.listening import free_port
 from tests.chaos.nodes import Store, Worker, end, load, seconds_until, serve, shared_stores, token_of
 from tests.conftest import missing
 

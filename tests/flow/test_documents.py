@@ -5,7 +5,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from engine.listening import free_port
 from tests.flow.system import ROOT, System
 from tests.servers import wait_until
 
@@ -26,12 +26,6 @@ SECONDS = 60
 
 def blocks(text: str, kind: str) -> list[str]:
     return [body for found, body in BLOCK.findall(text) if found == kind]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

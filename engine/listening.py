@@ -1,0 +1,38 @@
+"""Addresses to listen on, in one way for the launcher, which looks before it starts anything, and for the server, which stays.
+
+Called by commands/serve.py, web/server.py, storage/embedded.py, the drill, benchmarks and tests. Loads no gevent.
+"""
+
+import socket
+
+from engine.errors import SettingsError
+
+
+def bound(host: str, port: int, setting: str = "PORT") -> socket.socket:
+    """A socket that has this address, of IPv4 where a name has both; `setting` named the port, for the SettingsError."""
+    sock = None
+    try:
+        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)
+        sock = socket.socket(family, kind, protocol)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(address)
+    except (OSError, UnicodeError) as error:  # the latter for what can be no host's name
+        if sock is not None:
+            sock.close()
+        raise refused(host, port, setting, error) from None
+    return sock
+
+
+def refused(host: str, port: int, setting: str, error: Exception) -> SettingsError:
+    """That it cannot be had, in one line."""
+    reason = (
+        "this is no host's name" if isinstance(error, UnicodeError) else getattr(error, "strerror", None) or str(error)
+    )
+    return SettingsError(f"HOST, {setting}: cannot listen on {host}:{port}: {reason.lower()}")
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """A port that nobody listens on at this moment."""
+    with bound(host, 0) as probe:
+        return int(probe.getsockname()[1])
