@@ -43,7 +43,7 @@ from web import (
 )
 from web.assets import static_file
 from web.auth import SMALL_BODY, Gate, cap_before_reading
-from web.dispatch import SAFE, Answer, App, Call, Headers, Route, endpoint, raw_path, refuse
+from web.dispatch import SAFE, Answer, App, Call, Headers, Route, endpoint, raw_path, refuse, send
 from web.figures import Figures, queue_of, settled
 from web.health import Health
 from web.live import QUEUE, STATS
@@ -316,9 +316,7 @@ class Application(App):
         try:
             self.gate.admit(environ, "read" if environ["REQUEST_METHOD"] in SAFE else "full")
         except Problem as problem:
-            response = refuse(problem, environ)
-            start(response.status_line, response.headerlist)
-            return [] if environ["REQUEST_METHOD"] == "HEAD" else [response.body]
+            return send(refuse(problem, environ), environ, start)
         assert self.services.simulator is not None
         return self.services.simulator(environ, self._noting(environ, start))
 

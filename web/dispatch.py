@@ -17,7 +17,7 @@ import msgspec
 
 from web.auth import Gate
 from web.problems import JSON_MEDIA, MEDIA, Problem, from_error
-from web.server_body import Environ
+from web.server_body import Environ, StartResponse
 from web.services import Services
 from web.sources import check_sources
 from web.validation import read_model, read_query
@@ -187,10 +187,15 @@ def respond(value: Any) -> bottle.HTTPResponse:
 
 
 def refuse(error: BaseException, environ: Environ) -> bottle.HTTPResponse:
-    """An error, as an answer; what was not foreseen goes to the log with its traceback."""
-    problem = from_error(error)
-    if problem.status == HTTPStatus.UNAUTHORIZED and _is_page_view(environ):
+    """An error, as an answer; a browser that opens a page is led to /login rather than shown a problem."""
+    if isinstance(error, Problem) and error.status == HTTPStatus.UNAUTHORIZED and _is_page_view(environ):
         return _response(b"", HTTPStatus.SEE_OTHER, [("Location", "/login"), ("Vary", "Accept")])
+    return explain(error, environ)
+
+
+def explain(error: BaseException, environ: Environ) -> bottle.HTTPResponse:
+    """An error, as a problem; what was not foreseen goes to the log with its traceback."""
+    problem = from_error(error)
     if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
         extra = {"request_id": request_id(environ)}
         log.error("Request failed: %s %s", environ["REQUEST_METHOD"], raw_path(environ), exc_info=error, extra=extra)
@@ -198,8 +203,15 @@ def refuse(error: BaseException, environ: Environ) -> bottle.HTTPResponse:
     return _response(body, problem.status, [*problem.headers, ("Content-Type", MEDIA)])
 
 
+def send(
+    response: bottle.HTTPResponse, environ: Environ, start_response: StartResponse, headers: Headers = ()
+) -> list[bytes]:
+    """An answer by WSGI, past bottle's router."""
+    start_response(response.status_line, [*response.headerlist, *headers])
+    return [] if environ["REQUEST_METHOD"] == "HEAD" else [response.body]
+
+
 def _is_page_view(environ: Environ) -> bool:
-    """A browser that opens a page is led to /login rather than shown a problem."""
     return environ["REQUEST_METHOD"] in SAFE and "text/html" in environ.get("HTTP_ACCEPT", "").lower()
 
 

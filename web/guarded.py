@@ -7,10 +7,9 @@ from collections.abc import Iterable
 from functools import partial
 
 from web.auth import SAFE_METHODS, Gate, cap_before_reading
-from web.dispatch import raw_path, request_id
-from web.problems import MEDIA, Problem
+from web.dispatch import explain, send
+from web.problems import Problem
 from web.server_body import Environ, StartResponse, WsgiApp
-from web.server_problems import status_line
 from web.services import Access
 
 
@@ -25,10 +24,7 @@ class Guarded:
         try:
             self._admit(environ)
         except Problem as problem:
-            body = problem.body(request_id(environ), raw_path(environ))
-            headers = [("Content-Type", MEDIA), ("Content-Length", str(len(body))), *problem.headers]
-            start_response(status_line(problem.status), headers)
-            return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
+            return send(explain(problem, environ), environ, start_response)
         return self.app(environ, start_response)
 
     def body_cap(self, environ: Environ) -> int:

@@ -22,7 +22,7 @@ from web.services import Services
 
 KEEP_S, KEEP_FAKEMAIL_S = 0.5, 5.0
 PATIENCE_S = 1.5
-HEALTHY, DEGRADED, UNHEALTHY = "healthy", "degraded", "unhealthy"
+HEALTHY, DEGRADED, UNHEALTHY, NOT_READY = "healthy", "degraded", "unhealthy", "not ready"
 CANARY_LATE_S = 30.0
 COMPONENTS = ("redis", "database", "fakemail", "actors")
 VITAL = ("redis", "actors")
@@ -156,8 +156,7 @@ def health(call: Call) -> Answer:
         **_canary(services.pulse),
         **services.gauges(),
     }
-    body = {"status": status, "version": services.version, "components": components, "metrics": metrics}
-    return Answer(body, 503, (retry_after(RETRY_AFTER_S),)) if status == UNHEALTHY else Answer(body)
+    return stated({"status": status, "version": services.version, "components": components, "metrics": metrics})
 
 
 def _canary(pulse: Pulse) -> dict[str, float | None]:
@@ -168,17 +167,25 @@ def _canary(pulse: Pulse) -> dict[str, float | None]:
     }
 
 
-def live(_call: Call) -> dict[str, str]:
+def stated(body: dict[str, Any]) -> Answer:
+    """A state as an answer: where it is unhealthy or not ready a 503 that says when to ask again."""
+    well = body["status"] not in (UNHEALTHY, NOT_READY)
+    return Answer(body) if well else Answer(body, 503, (retry_after(RETRY_AFTER_S),))
+
+
+def readiness(reason: str | None) -> Answer:
+    """The answer of /health/ready; `reason`: why it is not, or None."""
+    return stated({"status": NOT_READY, "reason": reason} if reason else {"status": "ready"})
+
+
+def live(_call: Call | None = None) -> dict[str, str]:
     """The hub turns: this was answered."""
     return {"status": "alive"}
 
 
 def ready(call: Call) -> Answer:
     """Started, not draining, and Redis can be reached."""
-    reason = call.services.ready() or call.app.health.redis_trouble()
-    if reason is None:
-        return Answer({"status": "ready"})
-    return Answer({"status": "not ready", "reason": reason}, 503, (retry_after(RETRY_AFTER_S),))
+    return readiness(call.services.ready() or call.app.health.redis_trouble())
 
 
 def _failed(info: Mapping[str, Any]) -> list[str]:

@@ -7,16 +7,16 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-import msgspec
+import gevent
 
+from web.app import COMMON, DEFAULTS
 from web.auth import Gate
 from web.cached import Probe
-from web.dispatch import raw_path, request_id
-from web.health import HEALTHY, KEEP_S, PATIENCE_S, UNHEALTHY, component, overall
-from web.problems import JSON_MEDIA, MEDIA, RETRY_AFTER_S, Problem, from_error, retry_after
+from web.dispatch import Answer, explain, respond, send
+from web.health import HEALTHY, KEEP_S, PATIENCE_S, UNHEALTHY, component, live, overall, readiness, stated
+from web.problems import Problem
 from web.server import HardenedServer, serve
 from web.server_body import Environ, StartResponse
-from web.server_problems import status_line
 from web.services import Access
 from web.system import METRICS_MEDIA
 from web.waiting import WaitingRoom
@@ -53,16 +53,12 @@ class NodeStatus:
         if not self.probes and environ["PATH_INFO"] != "/metrics":
             return self.room(environ, start_response)
         try:
-            status, body, media, headers = self._answer(environ)
-        except Exception as error:  # noqa: BLE001  (the edge: whatever it is, the client gets an answer)
-            problem = from_error(error)
-            status, media, headers = problem.status, MEDIA, list(problem.headers)
-            body = problem.body(request_id(environ), raw_path(environ))
-        plain = [("Content-Type", media), ("Content-Length", str(len(body))), ("Cache-Control", "no-store")]
-        start_response(status_line(status), [*plain, *headers])
-        return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
+            response = respond(self._answer(environ))
+        except (Exception, gevent.Timeout) as error:  # noqa: BLE001  (the edge: whatever it is, the client gets an answer)
+            response = explain(error, environ)
+        return send(response, environ, start_response, (*DEFAULTS, *COMMON))
 
-    def _answer(self, environ: Environ) -> tuple[int, bytes, str, list[tuple[str, str]]]:
+    def _answer(self, environ: Environ) -> Answer | dict[str, str]:
         path = environ["PATH_INFO"].rstrip("/")
         if path not in ("/health", "/health/live", "/health/ready", "/metrics"):
             raise Problem(404, "a worker node answers /health, /health/live, /health/ready and /metrics")
@@ -70,14 +66,13 @@ class NodeStatus:
             raise Problem(405, "this can only be read", headers=(("Allow", "GET, HEAD"),))
         if path == "/metrics":
             self.gate.admit(environ, "metrics")
-            return 200, self.metrics(), METRICS_MEDIA, []
+            return Answer(self.metrics(), media=METRICS_MEDIA)
         if path == "/health/live":
-            return 200, b'{"status":"alive"}', JSON_MEDIA, []
-        return _json(self._ready() if path == "/health/ready" else self._health())
+            return live()
+        return self._ready() if path == "/health/ready" else stated(self._health())
 
-    def _ready(self) -> dict[str, Any]:
-        reason = self.unready() or self._components()["redis"].get("reason")
-        return {"status": "not ready", "reason": reason} if reason else {"status": "ready"}
+    def _ready(self) -> Answer:
+        return readiness(self.unready() or component(*self.probes["redis"].latest()).get("reason"))
 
     def _health(self) -> dict[str, Any]:
         components = self._components()
@@ -92,8 +87,3 @@ class NodeStatus:
         for probe in self.probes.values():
             probe.start()
         return {name: component(*probe.latest()) for name, probe in self.probes.items()}
-
-
-def _json(body: dict[str, Any]) -> tuple[int, bytes, str, list[tuple[str, str]]]:
-    well = body["status"] not in (UNHEALTHY, "not ready")
-    return 200 if well else 503, msgspec.json.encode(body), JSON_MEDIA, [] if well else [retry_after(RETRY_AFTER_S)]

@@ -8,17 +8,16 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import bottle
 import gevent
-import msgspec
 
-from web.app import API_POLICY, COMMON, Application
+from web.app import COMMON, DEFAULTS, Application
 from web.auth import SMALL_BODY
-from web.dispatch import raw_path, request_id
-from web.health import DEGRADED, HEALTHY, UNHEALTHY, overall
-from web.problems import JSON_MEDIA, MEDIA, RETRY_AFTER_S, Problem, retry_after
+from web.dispatch import explain, respond, send
+from web.health import DEGRADED, HEALTHY, UNHEALTHY, live, overall, readiness, stated
+from web.problems import RETRY_AFTER_S, Problem, retry_after
 from web.server import HardenedServer, serve
 from web.server_body import Environ, StartResponse
-from web.server_problems import status_line
 from web.websocket import LiveSocket
 
 NOT_YET = "the system starts when redis and database are there"
@@ -48,10 +47,7 @@ class WaitingRoom:
         """Serve one request."""
         if self.application is not None:
             return self.application(environ, start_response)
-        status, body, media, headers = self._answer(environ)
-        plain = [("Content-Type", media), ("Content-Length", str(len(body))), ("Cache-Control", "no-store")]
-        start_response(status_line(status), [*plain, ("Content-Security-Policy", API_POLICY), *COMMON, *headers])
-        return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
+        return send(self._response(environ), environ, start_response, (*DEFAULTS, *COMMON))
 
     def body_cap(self, environ: Environ) -> int:
         """How large a body may be."""
@@ -71,37 +67,26 @@ class WaitingRoom:
         """What is waited for, in a line."""
         return "; ".join(f"waiting for {name}: {why}" for name, why in self.waits.items()) or "it is starting"
 
-    def _answer(self, environ: Environ) -> tuple[int, bytes, str, list[tuple[str, str]]]:
+    def _response(self, environ: Environ) -> bottle.HTTPResponse:
         path = environ["PATH_INFO"].rstrip("/")
         if environ["REQUEST_METHOD"] in ("GET", "HEAD"):
             if path == "/health":
-                return self._health()
+                return respond(stated(self._health()))
             if path == "/health/live":
-                return 200, b'{"status":"alive"}', JSON_MEDIA, []
+                return respond(live())
             if path == "/health/ready":
-                return (
-                    503,
-                    _json({"status": "not ready", "reason": self.reason}),
-                    JSON_MEDIA,
-                    [retry_after(RETRY_AFTER_S)],
-                )
-        problem = Problem(503, f"not started yet: {', '.join(self.waits) or 'a moment'}")
-        return 503, problem.body(request_id(environ), raw_path(environ)), MEDIA, [retry_after(RETRY_AFTER_S)]
+                return respond(readiness(self.reason))
+        waits = f"not started yet: {', '.join(self.waits) or 'a moment'}"
+        return explain(Problem(503, waits, headers=(retry_after(RETRY_AFTER_S),)), environ)
 
-    def _health(self) -> tuple[int, bytes, str, list[tuple[str, str]]]:
+    def _health(self) -> dict[str, Any]:
         components = {name: self._component(name) for name in ("redis", "database")}
         later = {"status": DEGRADED, "latency_ms": None, "reason": NOT_YET}
         components |= {"fakemail": later, "actors": later}
         status = overall(components)
         metrics = {"node": self.node, "uptime_seconds": round(time.time() - self.since, 1)}
-        body = {"status": status, "version": self.version, "components": components, "metrics": metrics}
-        unwell = status == UNHEALTHY
-        return 503 if unwell else 200, _json(body), JSON_MEDIA, [retry_after(RETRY_AFTER_S)] if unwell else []
+        return {"status": status, "version": self.version, "components": components, "metrics": metrics}
 
     def _component(self, name: str) -> dict[str, Any]:
         reason = self.waits.get(name)
         return {"status": HEALTHY if reason is None else UNHEALTHY, "latency_ms": None, "reason": reason}
-
-
-def _json(value: Any) -> bytes:
-    return msgspec.json.encode(value)

@@ -66,3 +66,11 @@ def test_nothing_else_is_there(status):
     client = enter(status)
     assert client.get("/stats").status == 404
     assert client.send("POST", "/health", b"").status == 405
+
+
+def test_what_nobody_foresaw_is_answered_and_stands_in_the_log(status, caplog):
+    status.enter({"redis": lambda: 0.001}, unready=lambda: None, metrics=lambda: 1 // 0)
+    reply = WsgiClient(status).get("/metrics", Authorization="Bearer m")
+    assert (reply.status, reply.json["title"]) == (500, "Internal Server Error")
+    assert caplog.messages == ["Request failed: GET /metrics"]
+    assert caplog.records[0].exc_info[0] is ZeroDivisionError
