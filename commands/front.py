@@ -3,9 +3,7 @@
 import logging
 import signal
 import time
-from base64 import b64decode
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -37,10 +35,9 @@ from commands.stores import Stores
 from commands.version import VERSION
 from engine import logs
 from engine.canary import Pulse
-from engine.errors import DependencyTrouble, SettingsError
+from engine.errors import SettingsError
 from engine.mailbox import DEAD, MAIN
 from engine.mailbox_actor import Context
-from engine.metrics import Metrics, render_union
 from engine.supervision import ChildSpec
 from fakemail.egress import Egress
 from fakemail.simulator import open_simulator
@@ -74,7 +71,7 @@ class Front:
         context: Context,
         stores: Stores,
         deciders: Deciders,
-        metrics: Metrics,
+        metrics: Callable[[], bytes],
         *,
         token: str,
         ready: Callable[[], str | None],
@@ -284,18 +281,9 @@ class Front:
         )
 
     def _metrics(self) -> bytes:
-        """Of all processes of this node, each as of its last heartbeat; our own are fresh.
-
-        The canary's age is told here, since its actor waits while Redis is away, and would leave the age as it was.
-        """
+        """The node's. The canary's age is told here, since its actor waits while Redis is away, and would leave it as it was."""
         self.context.bus.emit(CANARY_AGE, seconds=self.pulse.age(time.monotonic()), round_trip=self.pulse.round_trip)
-        node, own = self.context.process.rsplit("/", 1)
-        snapshots = {}
-        with suppress(DependencyTrouble):
-            for process, info in self.stores.mailboxes.alive().items():
-                if info.get("node") == node and info.get("metrics"):
-                    snapshots[process.rsplit("/", 1)[-1]] = b64decode(info["metrics"])
-        return render_union({**snapshots, own: self.metrics.snapshot()})
+        return self.metrics()
 
     # -- addresses -------------------------------------------------------------------------------------------------------
 

@@ -17,8 +17,7 @@ import logging
 import signal
 import sys
 import time
-from base64 import b64decode, b64encode
-from contextlib import suppress
+from base64 import b64encode
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,8 @@ from actors.classifier import ClassifierActor
 from actors.deciding import Deciders
 from actors.disk import MIB, DiskWatch
 from actors.heart import Heart
-from actors.metrics import METRICS, PROCESS_STARTED, begin_counters
+from actors.metrics import PROCESS_STARTED, begin_counters
+from commands import measuring
 from commands.access import access_of
 from commands.accounts import open_sources
 from commands.drill import poison
@@ -44,11 +44,11 @@ from commands.version import VERSION
 from engine import failpoints, logs
 from engine.collector import spare_collector
 from engine.control import Control
-from engine.errors import DependencyTrouble, SettingsError
+from engine.errors import SettingsError
 from engine.events import Bus
 from engine.hub import HubWatch, crash, dump_on_signal
 from engine.mailbox_actor import Context, RetryPolicy
-from engine.metrics import Metrics, render_union
+from engine.metrics import Metrics
 from engine.supervision import EXIT_CONFIG, ChildSpec
 from engine.supervisor import Resize, Supervisor
 from settings import Settings
@@ -64,10 +64,11 @@ log = logging.getLogger(__name__)
 def run(role: str, settings: Settings) -> None:
     """Start, serve until SIGTERM or SIGINT, stop."""
     process = f"{os.environ[NODE]}/{os.environ[PROCESS]}"
-    logs.setup(settings.log_level, settings.log_format, process.rsplit("/", 1)[-1], hidden=settings.secrets())
+    lines = logs.setup(settings.log_level, settings.log_format, process.rsplit("/", 1)[-1], hidden=settings.secrets())
     failpoints.arm(os.environ.get(failpoints.VARIABLE), role, settings.data_dir)
     bus = Bus()
-    metrics = _metrics(bus)
+    metrics = measuring.begin(bus, lines)
+    bus.emit(PROCESS_STARTED, restarts=CHILD.restarts)
     watch = HubWatch(bus, heartbeat=CHILD.heartbeat)
     watch.start()
     dump_on_signal()
@@ -78,6 +79,7 @@ def run(role: str, settings: Settings) -> None:
     status = _listen(role, settings, room)
     stores = _opened(role, settings, process, patience)
     deciders = _deciders(settings, stores, process)
+    node_metrics = partial(measuring.of_node, stores.mailboxes, process, metrics)
     control = Control(lambda: _desired(stores), stores.mailboxes, bus=bus)
     context = _context(settings, stores, process, control, bus)
 
@@ -94,7 +96,7 @@ def run(role: str, settings: Settings) -> None:
             context,
             stores,
             deciders,
-            metrics,
+            node_metrics,
             token=os.environ[TOKEN],
             ready=unready,
             obstacle=lambda: control.obstacle,
@@ -126,7 +128,7 @@ def run(role: str, settings: Settings) -> None:
     status.enter(
         {"redis": stores.mailboxes.ping, "database": stores.database.ping},
         unready=unready,
-        metrics=partial(_node_metrics, stores, process, metrics),
+        metrics=node_metrics,
     )
     spare_collector()
     log.info("%s is up", process)
@@ -166,17 +168,6 @@ def _listen(role: str, settings: Settings, room: WaitingRoom) -> NodeStatus:
     return status
 
 
-def _node_metrics(stores: Stores, process: str, metrics: Metrics) -> bytes:
-    """Of all processes of this worker node, each as of its last heartbeat; our own are fresh."""
-    node, own = process.rsplit("/", 1)
-    snapshots = {}
-    with suppress(DependencyTrouble):
-        for name, info in stores.mailboxes.alive().items():
-            if info.get("node") == node and info.get("metrics"):
-                snapshots[name.rsplit("/", 1)[-1]] = b64decode(info["metrics"])
-    return render_union({**snapshots, own: metrics.snapshot()})
-
-
 def _pool(settings: Settings, context: Context, stores: Stores, deciders: Deciders) -> ChildSpec:
     """The classifiers."""
     return ChildSpec(
@@ -191,12 +182,6 @@ def _pool(settings: Settings, context: Context, stores: Stores, deciders: Decide
         ),
         count=settings.processor_worker_count,
     )
-
-
-def _metrics(bus: Bus) -> Metrics:
-    metrics = Metrics(bus, METRICS)
-    bus.emit(PROCESS_STARTED, restarts=CHILD.restarts)
-    return metrics
 
 
 def _opened(role: str, settings: Settings, process: str, patience: Patience) -> Stores:

@@ -7,7 +7,6 @@ queue would block the hub, a native one never does on `put`.
 import importlib
 import os
 import sys
-from collections.abc import Callable
 from typing import Any
 
 MORE_AT_ONCE = 200
@@ -20,10 +19,10 @@ def native(module: str, name: str) -> Any:
 
 
 class LogWriter:
-    """`put` drops a line when `limit` lines wait, and calls `on_drop()` for it."""
+    """`put` drops a line when `limit` lines wait; `dropped` counts them."""
 
-    def __init__(self, descriptor: int, *, limit: int, on_drop: Callable[[], None]) -> None:
-        self.descriptor, self.limit, self.on_drop = descriptor, limit, on_drop
+    def __init__(self, descriptor: int, *, limit: int) -> None:
+        self.descriptor, self.limit = descriptor, limit
         self.dropped = 0
         self._told = 0
         self._lines = native("queue", "SimpleQueue")()
@@ -35,7 +34,6 @@ class LogWriter:
         """Write it soon. Never waits."""
         if self._lines.qsize() >= self.limit:
             self.dropped += 1
-            self.on_drop()
         else:
             self._queued += 1
             self._lines.put(line)

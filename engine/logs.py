@@ -13,8 +13,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -22,6 +21,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from engine.events import HUB_LAG, LOGS_DROPPED, Bus
 from engine.log_writer import LogWriter
 
 T = TypeVar("T")
@@ -29,7 +29,7 @@ T = TypeVar("T")
 CONTEXT_IDS = (
     "request_id", "webhook_id", "source", "email_id", "email_ids", "history_id", "look", "mailbox", "actor", "count",
 )  # fmt: skip
-"""Ids that a line may bear, by `extra={...}` or by log_context(...): they lead from a notification to its results."""
+"""Ids that a line may bear, by `extra={...}` or by `bear`: they lead from a notification to its results."""
 
 QUEUE_LINES = 10_000
 
@@ -38,7 +38,7 @@ _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]
 _hidden: list[str] = []
 _SHORTEST = 6
 """Shorter secrets are not looked for: they could be part of any word."""
-_context: ContextVar[MappingProxyType[str, Any]] = ContextVar("log_context", default=MappingProxyType({}))
+_borne: ContextVar[MappingProxyType[str, Any]] = ContextVar("borne", default=MappingProxyType({}))
 
 
 def setup(
@@ -48,12 +48,11 @@ def setup(
     *,
     descriptor: int = 1,
     colours: bool | None = None,
-    on_drop: Callable[[], None] = lambda: None,
     hidden: Iterable[str] = (),
 ) -> LogWriter:
     """Send all logs of this process there. `form`: console or json; `colours` None: only on a terminal; `hidden`: see `hide`."""
     hide(*hidden)
-    writer = LogWriter(descriptor, limit=QUEUE_LINES, on_drop=on_drop)
+    writer = LogWriter(descriptor, limit=QUEUE_LINES)
     coloured = os.isatty(descriptor) if colours is None else colours
     handler = _Handler(writer)
     handler.setFormatter(JsonFormatter(process) if form == "json" else ConsoleFormatter(process, coloured=coloured))
@@ -66,14 +65,22 @@ def setup(
     return writer
 
 
-@contextmanager
-def log_context(**ids: Any) -> Iterator[None]:
-    """Lines that are logged inside, in this greenlet, bear these ids."""
-    token = _context.set(MappingProxyType({**_context.get(), **ids}))
-    try:
-        yield
-    finally:
-        _context.reset(token)
+def bear(**ids: Any) -> None:
+    """From now on the lines of this greenlet bear these ids, in the place of those before."""
+    _borne.set(MappingProxyType(ids))
+
+
+def tell_dropped(writer: LogWriter, bus: Bus) -> None:
+    """From now on lines that are dropped are told on the bus, once a second, with the hub's lag."""
+    told = 0
+
+    def look(_event: str, _fields: dict[str, Any]) -> None:
+        nonlocal told
+        count, told = writer.dropped - told, writer.dropped
+        if count:
+            bus.emit(LOGS_DROPPED, count=count)
+
+    bus.subscribe(look, HUB_LAG)
 
 
 def hide(*secrets: str) -> None:
@@ -172,7 +179,7 @@ def _detail(formatter: logging.Formatter, record: logging.LogRecord) -> str:
 
 
 def _ids(record: logging.LogRecord) -> dict[str, Any]:
-    known = {**_context.get(), **{name: getattr(record, name) for name in CONTEXT_IDS if hasattr(record, name)}}
+    known = {**_borne.get(), **{name: getattr(record, name) for name in CONTEXT_IDS if hasattr(record, name)}}
     return {name: value if isinstance(value, int | float) else _whole(str(value)) for name, value in known.items()}
 
 

@@ -197,8 +197,7 @@ def explain(error: BaseException, environ: Environ) -> bottle.HTTPResponse:
     """An error, as a problem; what was not foreseen goes to the log with its traceback."""
     problem = from_error(error)
     if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
-        extra = {"request_id": request_id(environ)}
-        log.error("Request failed: %s %s", environ["REQUEST_METHOD"], raw_path(environ), exc_info=error, extra=extra)
+        log.error("Request failed: %s %s", environ["REQUEST_METHOD"], raw_path(environ), exc_info=error)
     body = problem.body(request_id(environ), raw_path(environ))
     return _response(body, problem.status, [*problem.headers, ("Content-Type", MEDIA)])
 

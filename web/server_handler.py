@@ -19,6 +19,7 @@ from gevent import socket
 from gevent.pywsgi import WSGIHandler
 from geventwebsocket.handler import WebSocketHandler
 
+from engine.logs import bear
 from web.framing import Head, path_info, read_head
 from web.limits import Place
 from web.server_body import RequestBody, refuse
@@ -173,6 +174,7 @@ class HardenedHandler(WebSocketHandler):
         self.status = self.result = None
         self.headers_sent = self.response_use_chunked = self.connection_upgraded = False
         self.response_length = 0
+        bear(request_id=self.request_id)
         try:
             self.run_application()
         except (Exception, gevent.Timeout, gevent.GreenletExit):  # noqa: BLE001  (logged and answered there)
@@ -235,8 +237,7 @@ class HardenedHandler(WebSocketHandler):
                 reset_on_close(self.socket)
             return
         if not isinstance(error, Refusal):
-            extra = {"request_id": self.request_id}
-            log.error("Request failed: %s %a", self.command, self.path, exc_info=(kind, error, trace), extra=extra)
+            log.error("Request failed: %s %a", self.command, self.path, exc_info=(kind, error, trace))
             error = Refusal(500, "the server failed on this request; its log says why")
         self.close_connection = True
         if not self.headers_sent:
@@ -277,7 +278,7 @@ class HardenedHandler(WebSocketHandler):
         try:
             self.server.on_websocket(self.live)
         except (Exception, gevent.Timeout):
-            log.exception("WebSocket failed: %a", self.path, extra={"request_id": self.request_id})
+            log.exception("WebSocket failed: %a", self.path)
             self.live.close(SERVER_ERROR, "the server failed on this connection")
         finally:
             self.live.finish()

@@ -78,7 +78,7 @@ class Webhook:
         reach("webhook.received")
         self.services.mailboxes.put(look_mailbox(source.name), [envelope], once=webhook_id)
         reach("webhook.put")
-        ids = {"source": source.name, "history_id": history_id, "request_id": request_id(environ)}
+        ids: dict[str, Any] = {"source": source.name, "history_id": history_id}
         if webhook_id:
             ids["webhook_id"] = webhook_id
         self.received.info("Received webhook", extra=ids)
@@ -96,7 +96,7 @@ class Webhook:
     def _refuse(self, error: BaseException, environ: Environ, start_response: StartResponse) -> list[bytes]:
         problem = from_error(error)
         if problem.status == 500:
-            log.error("Webhook failed", exc_info=error, extra={"request_id": request_id(environ)})
+            log.error("Webhook failed", exc_info=error)
         body = problem.body(request_id(environ), raw_path(environ))
         headers = [("Content-Type", MEDIA), *self.headers[1:], ("Content-Length", str(len(body))), *problem.headers]
         start_response(status_line(problem.status), headers)

@@ -9,10 +9,12 @@ import sys
 import time
 from pathlib import Path
 
+import gevent
 import pytest
 
 from engine import logs
-from engine.logs import ConsoleFormatter, Folded, JsonFormatter, escape, log_context
+from engine.events import HUB_LAG, LOGS_DROPPED, Bus
+from engine.logs import ConsoleFormatter, Folded, JsonFormatter, bear, escape
 from tests.engine.helpers import until
 
 ROOT = Path(__file__).parents[2]
@@ -74,13 +76,18 @@ def test_a_traceback_stands_below_its_line_and_cannot_pass_for_one():
     assert "ValueError: bad" in json.loads(JsonFormatter("front").format(made))["detail"]
 
 
-def test_ids_of_the_context_are_in_every_line_inside_it():
-    formatter = JsonFormatter("front")
-    with log_context(request_id="r1"), log_context(source="main"):
-        inside = json.loads(formatter.format(record(source="other")))
-    outside = json.loads(formatter.format(record()))
-    assert (inside["request_id"], inside["source"]) == ("r1", "other")
-    assert "request_id" not in outside
+def test_ids_that_a_greenlet_bears_are_in_every_line_of_it_and_in_no_others():
+    def line(**fields):
+        return json.loads(JsonFormatter("front").format(record(**fields)))
+
+    def one(name):
+        bear(request_id=name, source="main")
+        gevent.sleep(0)
+        return line(source="other")
+
+    told = [greenlet.get() for greenlet in [gevent.spawn(one, "r1"), gevent.spawn(one, "r2")]]
+    assert [(each["request_id"], each["source"]) for each in told] == [("r1", "other"), ("r2", "other")]
+    assert "request_id" not in line()
 
 
 @pytest.fixture
@@ -117,15 +124,19 @@ def test_lines_are_written_by_another_thread_and_flushed_at_the_end(pipe):
 def test_a_stuck_reader_costs_lines_and_no_time(pipe, monkeypatch):
     ours, theirs = pipe
     monkeypatch.setattr(logs, "QUEUE_LINES", 50)
-    dropped = []
-    writer = logs.setup("INFO", "json", "front", descriptor=theirs, on_drop=lambda: dropped.append(1))
+    writer, bus, told = logs.setup("INFO", "json", "front", descriptor=theirs), Bus(), []
+    logs.tell_dropped(writer, bus)
+    bus.subscribe(lambda _event, fields: told.append(fields["count"]), LOGS_DROPPED)
     log, longest = logging.getLogger("x"), 0.0
     for _ in range(2_000):
         began = time.perf_counter()
         log.info("x" * 1_000)
         longest = max(longest, time.perf_counter() - began)
     assert longest < 0.25
-    assert len(dropped) == writer.dropped > 1_000
+    assert writer.dropped > 1_000
+    for _ in range(2):
+        bus.emit(HUB_LAG, lags=[0.0], longest=0.0)
+    assert told == [writer.dropped]
     seen = b""
     while b"log lines were dropped" not in seen:
         seen = seen[-100:] + os.read(ours, 65_536)

@@ -1,5 +1,6 @@
 """What a client of the server meets: keep-alive, HEAD, errors, request ids, bodies, and the end."""
 
+import json
 import logging
 import statistics
 import threading
@@ -10,6 +11,7 @@ import pytest
 from gevent.event import Event
 
 from engine.errors import SettingsError
+from engine.logs import JsonFormatter
 from tests.web.server_clients import RawClient, ask, echo, get, serving, wait_until
 from web.limits import Limits
 from web.server import serve
@@ -121,6 +123,18 @@ def test_a_bad_request_id_is_replaced(server, bad):
     assert answer.json["request_id"] not in ("", bad)
 
 
+def test_every_line_that_is_logged_within_a_request_bears_its_id(caplog):
+    def app(environ, start_response):
+        logging.getLogger("storage").warning("slow")
+        return echo(environ, start_response)
+
+    caplog.handler.setFormatter(JsonFormatter("front"))
+    with serving(app) as server, RawClient(server) as client:
+        for name in ("r1", "r2"):
+            client.send(get("/", f"X-Request-Id: {name}")).answer()
+    assert [json.loads(line)["request_id"] for line in caplog.text.splitlines()] == ["r1", "r2"]
+
+
 def test_two_requests_have_two_ids(server):
     ids = {ask(server, get()).json["request_id"] for _ in range(3)}
     assert len(ids) == 3
@@ -138,6 +152,7 @@ def test_an_error_in_the_application_is_a_500_without_its_reason_and_one_log_rec
         raise error
 
     caplog.set_level(logging.INFO)
+    caplog.handler.setFormatter(JsonFormatter("front"))
     with serving(app) as server:
         answer = ask(server, get("/boom", "X-Request-Id: r1"))
     assert answer.status == 500
@@ -146,7 +161,7 @@ def test_an_error_in_the_application_is_a_500_without_its_reason_and_one_log_rec
     assert b"secret" not in answer.body
     assert b"Traceback" not in answer.body
     (record,) = caplog.records
-    assert (record.request_id, record.exc_info[1]) == ("r1", error)
+    assert (json.loads(caplog.text)["request_id"], record.exc_info[1]) == ("r1", error)
 
 
 def test_an_error_after_the_first_bytes_breaks_the_answer_off(caplog):
