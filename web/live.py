@@ -7,6 +7,7 @@ and what leaves the ring before it could take it is counted and told. A `seq` ri
 
 from collections import deque
 from collections.abc import Sequence
+from itertools import islice
 
 import msgspec
 import orjson
@@ -55,6 +56,7 @@ class Client:
         self.cursor = cursor
         self.topics = frozenset({ALL})
         self.lost = 0  # events that left the ring before the outbox had room for them
+        self.gap = b""  # what it has to be told of a gap, before the next events
         self.held = False  # a replay is under way: live events wait in the ring
         self.starts: dict[str, str] = {}  # topic → the first seq from which on it is served without a gap
         self.skip: dict[str, str] = {}  # topic → up to here a replay gave it, ahead of what is published here
@@ -118,10 +120,11 @@ class Hub:
     def gap(self, reason: str) -> None:
         """The broadcaster could not follow the log (trimmed, or another log); clients are told with the next event."""
         self._gap = reason
+        for client in self.clients:
+            self._leave_behind(client, self._ring, self._oldest)
         self._ring.clear()
         self._ring_bytes = 0
         for client in self.clients:
-            client.cursor = self.count
             client.starts.clear()
             client.skip.clear()
 
@@ -130,7 +133,8 @@ class Hub:
         self._gap = None
         frame = encode_text(text)
         for client in self.clients:
-            client.socket.send_encoded(frame)
+            client.gap = frame
+            self._tell_losses(client)
 
     # -- the clients' side
 
@@ -232,12 +236,20 @@ class Hub:
         return place, b"".join(frames)
 
     def _deliver(self, client: Client, frames: bytes) -> bool:
+        return self._tell_losses(client) and client.socket.send_encoded(frames)
+
+    def _tell_losses(self, client: Client) -> bool:
+        """Nothing comes behind a loss that has not been told of; False while the outbox has no room for that."""
         if client.lost:
             text = msgspec.json.encode({"type": "dropped", "count": client.lost})
             if not client.socket.send_encoded(encode_text(text)):
                 return False
             client.lost = 0
-        return client.socket.send_encoded(frames)
+        if client.gap:
+            if not client.socket.send_encoded(client.gap):
+                return False
+            client.gap = b""
+        return True
 
     def _trim(self) -> None:
         first = self._oldest
@@ -246,7 +258,11 @@ class Hub:
             gone.append(self._ring.popleft())
             self._ring_bytes -= gone[-1].size
         for client in self.clients if gone else ():
-            if client.cursor < first + len(gone):
-                missed = gone[client.cursor - first :]
-                client.lost += sum(client.wants(event.topic) for event in missed)
-                client.cursor = first + len(gone)
+            self._leave_behind(client, gone, first)
+
+    def _leave_behind(self, client: Client, gone: Sequence[Framed], first: int) -> None:
+        """These leave the ring, the first of them from this place: what the client has not had of them is lost to it."""
+        after = first + len(gone)
+        if client.cursor < after:
+            client.lost += sum(client.wants(event.topic) for event in islice(gone, client.cursor - first, None))
+            client.cursor = after

@@ -279,6 +279,26 @@ def test_a_broken_log_is_told_to_all_with_the_next_event(hub, log):
     assert event["seq"] == "t001"
 
 
+def test_a_slow_client_is_told_of_a_gap_and_of_what_it_had_not_had_by_then(hub, log):
+    behind, full = hub.join(Socket(room=1)), hub.join(Socket(room=1))
+    send(hub, behind, command="unsubscribe", topic="email:all")
+    behind.topics |= {"email:dead"}
+    behind.socket.room = 0
+    hub.publish(log.add("new", "dead", "dead"))
+    assert seqs(full) == ["s001", "s002", "s003"]
+    hub.gap("trimmed")
+    for client in (behind, full):
+        client.socket.messages()
+    late = [LogEntry("t001", b'{"event":"dead","data":{},"timestamp":"t"}')]
+    hub.publish(late)
+    for client in (behind, full):
+        client.socket.room = 10
+    hub.catch_up()
+    gap = {"type": "gap", "from": "s003", "to": "t001", "reason": "trimmed"}
+    assert behind.socket.messages()[:2] == [{"type": "dropped", "count": 2}, gap]
+    assert full.socket.messages()[0] == gap
+
+
 def test_a_slow_client_catches_up_from_the_ring(hub, log):
     client = hub.join(Socket(room=1))
     other = hub.join(Socket())
