@@ -68,6 +68,7 @@ COMMON: Headers = (
 DEFAULTS: Headers = (("Cache-Control", "no-store"), ("Content-Security-Policy", API_POLICY))
 PUSH_EVERY_S = 1.0
 SESSIONS_EVERY_S = 2.0
+HEALTH_EVERY_S = 5.0
 SOCKETS_AT_ONCE = 50
 SOCKET_PATH = re.compile(r"/ws/emails/[^/]+")
 FILTERS = {"path": "rest", **dict.fromkeys(NUMBERS, "number")}
@@ -258,9 +259,15 @@ class Application(App):
                     gevent.sleep(0.001)
             gevent.sleep(SESSIONS_EVERY_S)
 
+    def _look_after_health(self, server: HardenedServer) -> None:
+        while not server.draining:
+            self.health.look_again()
+            gevent.sleep(HEALTH_EVERY_S)
+
     def push(self, server: HardenedServer) -> None:
         """Once a second: what slow clients lag behind, and the figures where they changed and somebody listens."""
         gevent.spawn(self._look_after_sessions, server)
+        gevent.spawn(self._look_after_health, server)
         sent: dict[str, dict[str, Any]] = {}
         while not server.draining:
             gevent.sleep(PUSH_EVERY_S)

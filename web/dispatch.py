@@ -78,6 +78,9 @@ class HealthSource(Protocol):
     def redis_trouble(self) -> str | None:
         """Why Redis cannot be used now."""
 
+    def look_again(self) -> None:
+        """Look whether what was not well is well again."""
+
 
 class ActionNotes(Protocol):
     """Where acts are written down: web/actions.py."""

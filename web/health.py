@@ -60,6 +60,11 @@ class Health:
             found["fakemail"]["sources"] = {name: self._dated(_of(name), each) for name, each in accounts.items()}
         return {name: self._dated(name, each) for name, each in found.items()}
 
+    def look_again(self) -> None:
+        """Called every few seconds: `since` shall be of this trouble, also where nobody asked between one and the next."""
+        if self.seen_unwell:
+            self.components()
+
     def _dated(self, name: str, component: dict[str, Any]) -> dict[str, Any]:
         if component["status"] == HEALTHY:
             self.seen_unwell.pop(name, None)

@@ -8,6 +8,7 @@ import pytest
 
 from engine.errors import DependencyTrouble
 from tests.web.conftest import HEARTBEAT
+from tests.web.server_clients import wait_until
 from tests.web.wsgi_client import WsgiClient
 from web.app import Application
 from web.cached import Probe
@@ -84,6 +85,23 @@ def test_since_when_a_part_is_not_well_is_told_until_it_is_well_again(well, monk
     assert database()["since"] == since
     here.append(True)
     assert "since" not in database()
+
+
+def test_a_trouble_that_ended_while_nobody_asked_is_not_told_as_the_begin_of_the_next(well, monkeypatch):
+    here: list[bool] = []
+    monkeypatch.setattr("web.health.KEEP_S", 0)
+    monkeypatch.setattr("web.app.HEALTH_EVERY_S", 0.01)
+    monkeypatch.setattr(well.services.database, "ping", lambda: 0.001 if here else away())
+    app = Application(well.services)
+    server = app.serve("127.0.0.1", 0)
+    try:
+        first = app.health.components()["database"]["since"]
+        here.append(True)
+        wait_until(lambda: not app.health.seen_unwell)
+        here.clear()
+        assert app.health.components()["database"]["since"] > first
+    finally:
+        server.shutdown(0.5)
 
 
 def test_the_database_away_is_degraded(well, monkeypatch):
