@@ -17,7 +17,6 @@ from web.dispatch import Answer, Call
 from web.problems import Problem
 from web.rules import label_changes
 from web.schemas_learning import PromoteQuery, ReprocessFilter
-from web.system import CONTROL
 from web.tasks import accepted
 from web.validation import read_model, read_time
 
@@ -111,7 +110,7 @@ def promote(call: Call, version: str) -> dict[str, Any]:
     elif call.services.classifier.load(version) is None:
         raise Problem(404, f"there is no model {version[:100]!r} that could be used")
     roles = models.promote(version, packaged)
-    call.services.mailboxes.call(CONTROL)
+    call.services.call_out()
     return {"live": roles.live or packaged, "previous": roles.previous, "shadow": roles.shadow}
 
 

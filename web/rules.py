@@ -18,7 +18,6 @@ from storage.rules import MAX_RULES, NewRule, RuleCondition, StoredRule, TooMany
 from web.dispatch import Answer, Call
 from web.problems import Problem
 from web.schemas_learning import RuleRequest
-from web.system import CONTROL
 
 PAGE = 100
 EXAMPLES = 20
@@ -49,7 +48,7 @@ def create(call: Call) -> Answer:
         rule = call.services.learning.rules.create(_wanted(call.body))
     except TooManyRulesError:
         raise Problem(409, f"there are {MAX_RULES} rules already") from None
-    _call_out(call)
+    call.services.call_out()
     return Answer(rule_item(rule), 201, headers=(("Location", f"/rules/{rule.id}"),))
 
 
@@ -60,7 +59,7 @@ def replace(call: Call, rule_id: str) -> dict[str, Any]:
     changed = call.services.learning.rules.replace(rule.id, _wanted(call.body), call.body.version)
     if changed is None:
         raise Problem(404, "there is no such rule")
-    _call_out(call)
+    call.services.call_out()
     return rule_item(changed)
 
 
@@ -68,7 +67,7 @@ def delete(call: Call, rule_id: str) -> Answer:
     """Delete a rule. What it decided stays until it is reprocessed."""
     if not call.services.learning.rules.delete(_rule(call, rule_id).id):
         raise Problem(404, "there is no such rule")
-    _call_out(call)
+    call.services.call_out()
     return Answer(None, 204)
 
 
@@ -223,7 +222,3 @@ def _ready(rules: Sequence[StoredRule]) -> RuleSet:
 
 def _misfit(field: str, message: str) -> Problem:
     return Problem(422, f"{field}: {message}", errors=[{"field": field, "message": message}])
-
-
-def _call_out(call: Call) -> None:
-    call.services.mailboxes.call(CONTROL)

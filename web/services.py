@@ -6,12 +6,14 @@ what another process knows (its actors, its queue) is asked of the stores.
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from actors.deciding import Deciders
 from engine.canary import Pulse
+from engine.errors import DependencyTrouble
 from engine.mailbox import MailboxStore
 from fakemail.egress import Egress
 from storage.books import Books
@@ -27,6 +29,7 @@ from web.live import Hub
 from web.server_body import WsgiApp
 
 NAME = "email-processor"
+CONTROL = "control"
 
 
 class Account(Protocol):
@@ -101,3 +104,8 @@ class Services:
     pulse: Pulse = field(default_factory=Pulse)  # what the canaries tell
     gauges: Callable[[], Mapping[str, Any]] = dict  # this process's own figures, for /health
     started_at: float = field(default_factory=time.time)
+
+    def call_out(self) -> None:
+        """Say to every process that the desired state has changed. With Redis away they see it all the same: they read SQL every few seconds."""
+        with suppress(DependencyTrouble):
+            self.mailboxes.call(CONTROL)

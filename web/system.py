@@ -1,6 +1,6 @@
 """The system itself: what it is, its actors and their control, the books' audit, setup, metrics, notifications, the event log.
 
-Handlers of web/app.py's table. Control is desired state in SQL, announced in Redis: every process of every node reads it.
+Handlers of web/routes.py's table. Control is desired state in SQL, announced in Redis: every process of every node reads it.
 """
 
 import time
@@ -23,7 +23,6 @@ from web.sources import no_source
 from web.validation import make_cursor, read_cursor
 
 METRICS_MEDIA = "text/plain; version=0.0.4; charset=utf-8"
-CONTROL = "control"
 LOOK_AGAIN_S = 1.0
 FROM_THE_OLDEST = ""
 """No place in any log: it is answered with the oldest events that there are."""
@@ -144,7 +143,7 @@ def resize(call: Call) -> dict[str, Any]:
 
 def _desire(call: Call, name: str, value: Any) -> dict[str, Any]:
     call.services.desired.set(name, value)
-    call.services.mailboxes.call(CONTROL)
+    call.services.call_out()
     return _control(call)
 
 

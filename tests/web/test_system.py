@@ -6,6 +6,7 @@ import gevent
 import pytest
 
 from actors.events import encode_event
+from engine.errors import DependencyTrouble
 from storage.records import Look, Notification
 from tests.web.test_health import Account
 from tests.web.test_results import publish
@@ -40,6 +41,25 @@ def test_control_is_desired_state_and_everybody_is_called(system):
     assert system.client.post("/actors/resize", {"workers": 5}).json == {"paused": True, "workers": 5}
     assert system.client.post("/actors/resume").json == {"paused": False, "workers": 5}
     assert system.client.get("/actors").json["workers"] == 5
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("/actors/pause", None, 200),
+        ("/rules", {"name": "news", "conditions": [{"field": "sender", "pattern": "x"}], "priority": "low"}, 201),
+        ("/models/{live}/promote", None, 200),
+    ],
+)
+def test_what_is_decided_while_redis_is_away_is_in_force_and_says_so(system, monkeypatch, path, body, status):
+    def away(_topic):
+        raise DependencyTrouble("connection refused", dependency="redis")
+
+    monkeypatch.setattr(system.services.mailboxes, "call", away)
+    path = path.format(live=system.services.classifier.packaged.version)
+    assert system.client.post(path, body).status == status
+    [act] = system.client.get("/actions").json["items"]
+    assert (act["target"], act["status"]) == (path, status)
 
 
 @pytest.mark.parametrize("workers", [0, 65, 1.5, "3", None, True])
