@@ -14,7 +14,7 @@ import pytest
 import run
 from engine.metrics import ENGINE_METRICS
 from settings import Settings
-from web.app import ROUTES
+from web.routes import ROUTES
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -13,7 +13,7 @@ from storage.records import DeadLetter
 from web.dispatch import Answer, Call
 from web.problems import Problem
 from web.results import page_answer
-from web.schemas_system import DeadLetterFilter, DeadLetterQuery
+from web.schemas_work import DeadLetterFilter, DeadLetterQuery
 from web.tasks import accepted
 from web.validation import make_cursor, read_cursor, read_time
 

@@ -1,6 +1,6 @@
 """One request's way through a route: who asks, what was sent, the handler, the answer; and what becomes of every error.
 
-web/app.py lists the routes and registers each of them through `endpoint`. A handler gets a `Call` and the path's arguments,
+web/routes.py lists the routes, web/app.py registers each of them through `endpoint`. A handler gets a `Call` and the path's arguments,
 and returns a Struct or dict (JSON, 200), an `Answer`, or raises `Problem`.
 """
 

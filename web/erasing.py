@@ -1,4 +1,4 @@
-"""`POST /erase`: what is stored of a sender goes, for good; web/app.py's table names it. It may be asked again until `complete`."""
+"""`POST /erase`: what is stored of a sender goes, for good; web/routes.py's table names it. It may be asked again until `complete`."""
 
 import time
 from typing import Any

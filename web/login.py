@@ -15,7 +15,7 @@ from web.auth import CHALLENGE, is_secure, name_of
 from web.clients import client_of
 from web.dispatch import Answer, Call
 from web.problems import JSON_MEDIA, Problem
-from web.schemas_system import LoginRequest
+from web.schemas_access import LoginRequest
 from web.sessions import set_cookie
 from web.validation import read_model
 

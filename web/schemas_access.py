@@ -8,6 +8,20 @@ from msgspec import Meta
 from web.schemas import Cursor, Limit, Moment, Time
 
 
+class LoginRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """A token, for a session cookie."""
+
+    token: Annotated[str, Meta(min_length=1, max_length=1024)]
+
+
+class LoginAnswer(msgspec.Struct):
+    """A session began; the cookie came with this answer."""
+
+    status: Literal["ok"]
+    role: Literal["full", "read"]
+    expires_at: Time
+
+
 class LogoutQuery(msgspec.Struct):
     """Whether all sessions end, of everybody, or only this one."""
 

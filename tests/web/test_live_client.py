@@ -7,7 +7,7 @@ import gevent
 import pytest
 
 from actors.events import encode_event
-from tests.web.server_clients import RawClient, SocketClient, frame, handshake, wait_until
+from tests.web.server_clients import RawClient, SocketClient, frame, handshake, opened, wait_until
 from web.app import Application
 
 
@@ -36,7 +36,7 @@ def served(system, monkeypatch):
     services = system.services
     services.access = type(services.access)(allowed_hosts=("x",))
     app = Application(services)
-    server = app.serve("127.0.0.1", 0)
+    server = opened(app)
     last = services.mailboxes.log_bounds()[1]
 
     def broadcast():
@@ -148,7 +148,7 @@ def test_who_may_open_one(served, path, headers, expected):
 def test_with_a_token_the_browser_shows_its_cookie(system, served):
     system.services.access = type(system.services.access)(api_token="full")
     app = Application(system.services)
-    server = app.serve("127.0.0.1", 0)
+    server = opened(app)
     try:
         _, cookie = app.gate.sessions.open("full", secure=False)
         for headers, expected in (
@@ -168,7 +168,7 @@ def test_costly_commands_count_as_calls_and_the_connection_stays(system, monkeyp
     services = system.services
     services.refused = counted.append
     services.access = type(services.access)(allowed_hosts=("x",), api_rate=0.001)
-    server = Application(services).serve("127.0.0.1", 0)
+    server = opened(Application(services))
     try:
         with Events(server, "/ws/emails/a") as client:  # the handshake is the one call that the limit allows
             answers = [client.command(command="fetch_stats").next()]

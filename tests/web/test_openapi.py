@@ -5,8 +5,8 @@ import json
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from web.app import ROUTES
 from web.openapi import document
+from web.routes import ROUTES
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from engine.mailbox import LogEntry
 from tests.servers import wait_until
 from tests.storage.books_fixtures import attempt, result
 from web import results
-from web.app import ROUTES
+from web.routes import ROUTES
 from web.validation import make_cursor
 
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from web.app import ROUTES
 from web.problems import Problem
+from web.routes import ROUTES
 from web.schemas import PageQuery
 from web.validation import make_cursor, read_cursor, read_json, read_model, read_query, read_time
 

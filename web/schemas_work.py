@@ -1,0 +1,176 @@
+"""What goes over the wire about work of its own: dead letters and their replay, long work, erasing.
+
+As web/schemas.py, whose common types it builds on.
+"""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from web.schemas import Count, Cursor, EmailId, Filter, Limit, Moment, Reason, SourceName, Time
+
+# -- dead letters
+
+
+class DeadLetterItem(msgspec.Struct):
+    """An email that failed for good."""
+
+    id: int
+    email_id: EmailId
+    source: str
+    reason: Reason
+    error: str
+    attempts: Count
+    first_seen: Time
+    dead_at: Time
+
+
+class AttemptItem(msgspec.Struct):
+    """One try that failed."""
+
+    attempt: int
+    at: Time
+    reason: str
+    error: str
+    processor_id: str | None = None
+
+
+class LifeItem(msgspec.Struct):
+    """One time that the email failed for good."""
+
+    id: int
+    state: str
+    reason: Reason
+    error: str
+    attempts: Count
+    dead_at: Time
+
+
+class DeadLetterAnswer(DeadLetterItem, kw_only=True):
+    """A dead letter with its state, each of its attempts, every time the email died, and what is kept of it."""
+
+    state: str
+    tries: list[AttemptItem]
+    lives: list[LifeItem]
+    subject: str | None
+    body: str | None
+    sender: str | None
+
+
+class DeadLetterPage(msgspec.Struct):
+    """Newest first."""
+
+    items: list[DeadLetterItem]
+    next_cursor: str | None
+
+
+class DeadLetterFilter(msgspec.Struct, forbid_unknown_fields=True):
+    """Which dead letters to replay: all that fit every condition given; `dry_run` only counts them."""
+
+    ids: Annotated[list[int], Meta(max_length=10_000)] | None = None
+    reason: Reason | None = None
+    source: SourceName | None = None
+    email_id: str | None = None
+    since: Moment | None = None
+    until: Moment | None = None
+    dry_run: bool = False
+    per_second: Annotated[int, Meta(ge=1, le=10_000, description="How fast a replay that becomes a task may go")] = 100
+
+
+class DeadLetterQuery(msgspec.Struct):
+    """A page of dead letters."""
+
+    reason: Reason | None = None
+    source: SourceName | None = None
+    email_id: Filter | None = None
+    since: Moment | None = None
+    until: Moment | None = None
+    limit: Limit = 20
+    cursor: Cursor | None = None
+
+
+class DeadLetterGroup(msgspec.Struct):
+    """Dead letters of one cause."""
+
+    reason: Reason
+    error: str
+    count: Count
+    first_dead_at: Time
+    last_dead_at: Time
+    example: int | None = None
+
+
+class DeadLetterGroups(msgspec.Struct):
+    """Largest first."""
+
+    items: list[DeadLetterGroup]
+
+
+class ReplayAnswer(msgspec.Struct):
+    """How many dead letters fit, and how many were opened again."""
+
+    matched: Count
+    replayed: Count
+    dry_run: bool
+
+
+# -- long work
+
+
+class ResyncRequest(msgspec.Struct, forbid_unknown_fields=True, rename={"start": "from"}):
+    """From which history id on the history shall be listed again."""
+
+    start: Annotated[int, Meta(ge=0, le=2**63 - 1)] | Literal["beginning"]
+
+
+class TaskItem(msgspec.Struct):
+    """Long work; `total` is null until it is known, `recovered` (emails that the books had not known) is a resync's."""
+
+    id: int
+    kind: str
+    state: Literal["queued", "running", "done", "failed", "cancelled"]
+    params: dict[str, Any]
+    done: Count
+    total: Count | None
+    recovered: Count | None
+    counts: dict[str, int]
+    error: str | None
+    created_at: Time
+    started_at: Time | None
+    ended_at: Time | None
+    updated_at: Time
+
+
+class TaskPage(msgspec.Struct):
+    """Newest first."""
+
+    items: list[TaskItem]
+    next_cursor: str | None
+
+
+class TaskQuery(msgspec.Struct):
+    """A page of tasks."""
+
+    limit: Limit = 20
+    cursor: Cursor | None = None
+
+
+# -- erasing
+
+
+class EraseRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """Whose emails shall go: an address, as it stands alone or within `Name <address>`, in any case."""
+
+    sender: Annotated[str, Meta(min_length=3, max_length=512, examples=["anna@example.com"])]
+    dry_run: bool = False
+
+
+class EraseAnswer(msgspec.Struct):
+    """What went. `complete` false: ask again. `waiting`: open emails, whose senders nobody knows yet."""
+
+    matched: Count
+    erased: Count
+    dry_run: bool
+    complete: bool
+    waiting: Count
