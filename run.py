@@ -10,6 +10,7 @@ if __name__ == "__main__":
     venv.enter()
 
 import argparse
+import errno
 import importlib
 import os
 import sys
@@ -22,6 +23,7 @@ from engine.errors import DependencyTrouble, SettingsError
 from settings import Settings
 
 EXIT_FAILED, EXIT_CONFIG, EXIT_INTERRUPTED = 1, 78, 130
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Command(NamedTuple):
@@ -112,18 +114,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     command = COMMANDS[name]
     try:
         settings = Settings.from_env()
-        return getattr(importlib.import_module(command.module), command.run)(args, settings) or 0
-    except SettingsError as error:
-        return _say(error, EXIT_CONFIG)
-    except CommandError as error:
-        return _say(error, error.code)
-    except DependencyTrouble as error:
-        return _say(error, EXIT_FAILED)
+        code: int = getattr(importlib.import_module(command.module), command.run)(args, settings) or 0
+        print(end="", flush=True)  # what cannot be written shall fail here, not while Python ends
+    except (SettingsError, CommandError, DependencyTrouble) as error:
+        return _say(
+            str(error), EXIT_CONFIG if isinstance(error, SettingsError) else getattr(error, "code", EXIT_FAILED)
+        )
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # a closed pipe is no trouble: `| head`
+        _drop_output()  # a closed pipe is no trouble: `| head`
         return EXIT_FAILED
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        _drop_output()
+        return _say(f"{error.filename or 'the output'}: {error.strerror}", EXIT_FAILED)
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
+    return code
 
 
 def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
@@ -141,8 +148,13 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     return parser
 
 
-def _say(error: Exception, code: int) -> int:
-    print(f"run.py: {error}", file=sys.stderr)
+def _drop_output() -> None:
+    """What is left of it nobody can have; Python would try once more at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _say(text: str, code: int) -> int:
+    print(f"run.py: {text}", file=sys.stderr)
     return code
 
 

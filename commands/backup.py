@@ -4,11 +4,11 @@ import argparse
 import json
 from pathlib import Path
 
+from commands.books import open_books
 from commands.client import CommandError
 from engine.locking import locked
 from settings import Settings
 from storage import backup as copies
-from storage.database import Database
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,10 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def backup(args: argparse.Namespace, settings: Settings) -> None:
     """Copy the database as it stands at one moment; the system may run meanwhile."""
-    path = Path(settings.database.removeprefix("sqlite:///"))
-    if settings.database.startswith("sqlite") and not path.exists():
-        raise CommandError(f"there is no database at {path}: DATA_DIR or DATABASE_URL says where it is")
-    database = Database(settings.database)
+    database = open_books(settings)
     try:
         size = copies.backup(database, args.path)
     except OSError as error:

@@ -8,10 +8,10 @@ import json
 import sys
 import time
 from contextlib import closing
-from pathlib import Path
 
 from tqdm import tqdm
 
+from commands.books import check_books
 from commands.client import CommandError, UsageError
 from engine.errors import SettingsError
 from engine.locking import locked
@@ -33,9 +33,7 @@ def run(args: argparse.Namespace, settings: Settings) -> None:
         raise UsageError(f"--to must begin with postgresql://, not {without_password(args.to)!r}")
     if not settings.database.startswith("sqlite"):
         raise CommandError("DATABASE_URL names a PostgreSQL already: run this with the settings of the SQLite system")
-    path = Path(settings.database.removeprefix("sqlite:///"))
-    if not path.exists():
-        raise CommandError(f"there is no database at {path}: DATA_DIR or DATABASE_URL says where it is")
+    check_books(settings)
     with (
         locked(settings.data_dir / "lock", 0.5),
         closing(Database(settings.database)) as source,

@@ -4,7 +4,7 @@ import argparse
 import json
 import time
 
-from commands.client import CommandError
+from commands.books import open_books
 from commands.terminal import say
 from engine.locking import locked
 from settings import Settings
@@ -40,9 +40,7 @@ def keep_of(settings: Settings) -> Keep:
 
 def run(args: argparse.Namespace, settings: Settings) -> None:
     """Count or forget, and say how much."""
-    database = Database(settings.database)
-    if database.kind == "sqlite" and not database.size_bytes():
-        raise CommandError("there is no database yet: DATA_DIR or DATABASE_URL says where it is")
+    database = open_books(settings)
     try:
         before = database.size_bytes()
         forgotten = _forget(Retention(database), keep_of(settings), dry_run=args.dry_run)

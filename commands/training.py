@@ -5,17 +5,16 @@ Training reads the database itself and needs no corpus and no server; running pr
 
 import argparse
 import json
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from classification import weights
 from classification.feedback import Corrected, Trained, retrain
 from classification.records import LABELS, Email
+from commands.books import open_books
 from commands.client import CommandError, Server, UsageError
 from settings import Settings
 from storage.corrections import Corrections
-from storage.database import Database
 from storage.model_files import FEEDBACK, ModelStore
 from storage.records import Content
 
@@ -39,10 +38,7 @@ def train(args: argparse.Namespace, settings: Settings) -> None:
     """Train a model, keep it in the database, and let it run as the shadow."""
     if not args.from_feedback:
         raise UsageError("say --from-feedback; from the corpus, a developer trains with `make train`")
-    path = Path(settings.database.removeprefix("sqlite:///"))
-    if settings.database.startswith("sqlite") and not path.exists():
-        raise CommandError(f"there is no database at {path}: DATA_DIR or DATABASE_URL says where it is")
-    database = Database(settings.database)
+    database = open_books(settings)
     try:
         database.migrate()
         trained = _trained(Corrections(database))

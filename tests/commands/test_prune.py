@@ -54,5 +54,5 @@ def test_people_get_lines(filled, capsys):
 
 
 def test_without_a_database_it_is_one_line(settings):
-    with pytest.raises(CommandError, match="no database yet"):
+    with pytest.raises(CommandError, match="there is no database at"):
         prune.run(argparse.Namespace(dry_run=True, vacuum=False, json=False), settings)

@@ -119,3 +119,12 @@ def test_a_closed_pipe_leaves_no_traceback():
         assert process.stderr is not None
         process.stdout.close()
         assert b"Traceback" not in process.stderr.read()
+
+
+@pytest.mark.parametrize("command", [["config"], ["config", "--json"], ["failpoints"]])
+def test_no_room_for_the_output_is_one_line(command):
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            [sys.executable, "run.py", *command], check=False, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, timeout=30
+        )  # fmt: skip
+    assert (ended.returncode, ended.stderr) == (1, "run.py: the output: No space left on device\n")

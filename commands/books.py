@@ -1,0 +1,20 @@
+"""The database, for commands that work on it beside (or without) a running system."""
+
+from pathlib import Path
+
+from commands.client import CommandError
+from settings import Settings
+from storage.database import Database
+
+
+def open_books(settings: Settings) -> Database:
+    """The database of the settings, where there is one."""
+    check_books(settings)
+    return Database(settings.database)
+
+
+def check_books(settings: Settings) -> None:
+    """CommandError where SQLite would make a new, empty file."""
+    path = Path(settings.database.removeprefix("sqlite:///"))
+    if settings.database.startswith("sqlite") and not (path.is_file() and path.stat().st_size):
+        raise CommandError(f"there is no database at {path}: DATA_DIR or DATABASE_URL says where it is")
