@@ -15,7 +15,8 @@ COPY classification classification
 COPY actors actors
 COPY web web
 COPY commands commands
-COPY run.py settings.py settings_sources.py initialize_fakemail.py test_flow.py test_large_batch.py test_webhook.py ./
+COPY settings settings
+COPY run.py initialize_fakemail.py test_flow.py test_large_batch.py test_webhook.py ./
 ENV PATH="/app/.venv/bin:$PATH" PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 HOST=0.0.0.0 PORT=8005 DATA_DIR=/data
 USER app
 VOLUME /data

@@ -12,7 +12,7 @@ from engine.mailbox import MAIN
 from fakemail.client import FakeMailClient, Limits
 from fakemail.unset import NoFakeMail
 from settings import Settings
-from settings_sources import SourceSetting
+from settings.sources import SourceSetting
 from storage.books import Books
 from storage.desired import Desired
 from storage.records import SourceState

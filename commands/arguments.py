@@ -1,14 +1,16 @@
 """What the commands' arguments share: a command with actions, and `--json` before or after the action.
 
-Used by the `add_arguments` of the commands; relies on argparse alone.
+Used by the `add_arguments` of the commands. Values are read by the parsers of the settings.
 """
 
 import argparse
-import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
-MAX_DIGITS = 19
+from settings import parsing
+
+T = TypeVar("T")
+
 JSON_HELP = "for machines: one JSON document"
 
 
@@ -19,44 +21,29 @@ def add_json(parser: argparse.ArgumentParser, help: str = JSON_HELP, **more: Any
 
 def whole(low: int, high: int | None = None) -> Callable[[str], int]:
     """The type of an argument that is a whole number within these bounds."""
-
-    def parse(text: str) -> int:
-        value = int(text) if text.removeprefix("-").isdecimal() and len(text) < MAX_DIGITS else None
-        if value is None or value < low or (high is not None and value > high):
-            raise argparse.ArgumentTypeError(f"must be a whole number {_bounds(low, high)}, not {text!r}")
-        return value
-
-    return parse
+    return _read(parsing.whole(low, high))
 
 
 def number(low: float, high: float) -> Callable[[str], float]:
     """The type of an argument that is a number within these bounds."""
-
-    def parse(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"must be a number {_bounds(low, high)}, not {text!r}")
-        return value
-
-    return parse
+    return _read(parsing.number(low, high))
 
 
 def url(*schemes: str) -> Callable[[str], str]:
     """The type of an argument that is a URL of one of these schemes; what is refused may hold a password, and is not shown."""
-
-    def parse(text: str) -> str:
-        if not text.startswith(tuple(f"{scheme}://" for scheme in schemes)):
-            raise argparse.ArgumentTypeError(f"must begin with {' or '.join(f'{scheme}://' for scheme in schemes)}")
-        return text
-
-    return parse
+    return _read(parsing.url(*schemes), shown=False)
 
 
-def _bounds(low: float, high: float | None) -> str:
-    return f"of {low:g} or more" if high is None else f"from {low:g} to {high:g}"
+def _read(parse: Callable[[str], T], *, shown: bool = True) -> Callable[[str], T]:
+    """As the settings are read, in argparse's way of saying what is wrong."""
+
+    def read(text: str) -> T:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(f"{error}, not {text!r}" if shown else str(error)) from None
+
+    return read
 
 
 class Actions:

@@ -134,7 +134,7 @@ def test_every_target_of_make_in_the_documents_exists():
 
 
 def test_the_scripts_beside_run_py_are_named():
-    scripts = {path.name for path in ROOT.glob("*.py")} - {"run.py", "settings.py", "settings_sources.py"}
+    scripts = {path.name for path in ROOT.glob("*.py")} - {"run.py"}
     assert {name for name in scripts if name not in README} == set()
 
 

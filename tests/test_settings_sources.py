@@ -4,11 +4,10 @@ import json
 
 import pytest
 
-import settings_sources
 from engine.errors import SettingsError
 from engine.mailbox import MAIN
-from settings import Settings
-from settings_sources import SourceSetting
+from settings import Settings, sources
+from settings.sources import SourceSetting
 
 SALES = {"url": "https://mail.example/sales/", "token": "tok-sales", "webhook_secret": "one two"}
 
@@ -94,4 +93,4 @@ def test_main_stands_in_one_of_the_two_ways():
 
 
 def test_the_settings_mean_the_same_source_as_all_others():
-    assert settings_sources.MAIN == MAIN
+    assert sources.MAIN == MAIN

@@ -1,6 +1,6 @@
 """FAKEMAIL_SOURCES: several FakeMail accounts, as JSON or as the path of a JSON file: name → url, token, webhook_secret.
 
-Read by settings.py alone. Whatever is wrong is one line that names the source and the field, and never shows a secret.
+Read by the table of the settings. Whatever is wrong is one line that names the source and the field, and never shows a secret.
 """
 
 import json
@@ -11,37 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import SettingsError
+from settings.files import read_file
 
 MAIN = "main"
 """The source of FAKEMAIL_API_URL: engine.mailbox.MAIN, which the settings, who know none of the rooms, cannot ask."""
-
-MOST_OF_A_FILE = 64 * 1024
-"""Bytes of a file that a setting names."""
 
 NAME = re.compile(r"[a-z0-9_-]{1,32}")
 FIELDS = ("url", "token", "token_file", "webhook_secret", "webhook_secret_file", "webhook_url")
 
 Check = Callable[[str], Any]
-
-
-def read_file(path: str | Path, most: int = MOST_OF_A_FILE) -> str:
-    """What a file of the settings holds, without the blanks around it; ValueError with the reason where that cannot be had.
-
-    A pipe or a terminal would hold up the start until somebody writes to it.
-    """
-    try:
-        if not Path(path).is_file() and Path(path).exists():
-            raise ValueError("is no regular file")
-        with Path(path).open("rb") as file:
-            content = file.read(most + 1)
-    except OSError as error:
-        raise ValueError(f"cannot be read ({error.strerror or type(error).__name__})") from None
-    if len(content) > most:
-        raise ValueError(f"has more than {most // 1024} KiB")
-    try:
-        return content.decode().strip()
-    except UnicodeDecodeError:
-        raise ValueError("cannot be read (it is no UTF-8)") from None
 
 
 @dataclass(frozen=True, slots=True)

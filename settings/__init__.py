@@ -1,0 +1,6 @@
+"""The settings. table.py has one line a variable, and is the one to read; the others read, check and show the values."""
+
+from settings.showing import without_password
+from settings.table import Settings, Variable, is_loopback
+
+__all__ = ["Settings", "Variable", "is_loopback", "without_password"]

@@ -1,0 +1,25 @@
+"""Files that settings name: secrets of containers, and FAKEMAIL_SOURCES."""
+
+from pathlib import Path
+
+MOST_OF_A_FILE = 64 * 1024
+
+
+def read_file(path: str | Path, most: int = MOST_OF_A_FILE) -> str:
+    """What a file of the settings holds, without the blanks around it; ValueError with the reason where that cannot be had.
+
+    A pipe or a terminal would hold up the start until somebody writes to it.
+    """
+    try:
+        if not Path(path).is_file() and Path(path).exists():
+            raise ValueError("is no regular file")
+        with Path(path).open("rb") as file:
+            content = file.read(most + 1)
+    except OSError as error:
+        raise ValueError(f"cannot be read ({error.strerror or type(error).__name__})") from None
+    if len(content) > most:
+        raise ValueError(f"has more than {most // 1024} KiB")
+    try:
+        return content.decode().strip()
+    except UnicodeDecodeError:
+        raise ValueError("cannot be read (it is no UTF-8)") from None

@@ -1,0 +1,133 @@
+"""How values are read from text: each parser gives the value, or raises a ValueError that says what it must be.
+
+Used by the table of the settings and by the commands' arguments (commands/arguments.py).
+"""
+
+import base64
+import ipaddress
+import re
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+WHOLE = re.compile(r"-?[0-9]{1,18}")
+TRUE, FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
+
+
+def whole(low: int, high: int | None = None) -> Callable[[str], int]:
+    """A whole number within these bounds."""
+
+    def parse(text: str) -> int:
+        value = int(text) if WHOLE.fullmatch(text) else None
+        if value is None or value < low or (high is not None and value > high):
+            raise ValueError(
+                f"must be a whole number {f'of {low} or more' if high is None else f'from {low} to {high}'}"
+            )
+        return value
+
+    return parse
+
+
+def number(low: float, high: float) -> Callable[[str], float]:
+    """A number within these bounds."""
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = low - 1
+        if not low <= value <= high:
+            raise ValueError(f"must be a number from {low:g} to {high:g}")
+        return value
+
+    return parse
+
+
+def boolean(text: str) -> bool:
+    """True or false, in the words that people use for it."""
+    if text.lower() not in TRUE | FALSE:
+        raise ValueError("must be true or false")
+    return text.lower() in TRUE
+
+
+def choice(*values: str) -> Callable[[str], str]:
+    """One of these words, in any case."""
+
+    def parse(text: str) -> str:
+        found = next((value for value in values if value.lower() == text.lower()), None)
+        if found is None:
+            raise ValueError(f"must be one of {', '.join(values)}")
+        return found
+
+    return parse
+
+
+def url(*schemes: str) -> Callable[[str], str]:
+    """A URL of one of these schemes."""
+
+    def parse(text: str) -> str:
+        try:
+            parts = urlsplit(text)
+            if "sentinel" not in parts.scheme:  # which names several hosts
+                _ = parts.port  # raises ValueError for one that is no number
+        except ValueError as error:
+            raise ValueError(f"is no URL ({error})") from error
+        if parts.scheme not in schemes:
+            raise ValueError(f"must begin with {' or '.join(f'{scheme}://' for scheme in schemes)}")
+        if parts.scheme.startswith("http") and not parts.hostname:
+            raise ValueError("names no host")
+        return text.rstrip("/") if parts.scheme.startswith("http") else text
+
+    return parse
+
+
+def words(text: str) -> tuple[str, ...]:
+    """Words with blanks or commas between."""
+    return tuple(text.replace(",", " ").split())
+
+
+def origins(text: str) -> tuple[str, ...]:
+    """What a browser sends as Origin: scheme, host, port if not the usual one, and nothing behind it; no wildcard."""
+    for entry in words(text):
+        if not re.fullmatch(r"https?://[^/\s*?#@]+/?", entry):
+            raise ValueError("must be origins such as https://app.example")
+    return words(text)
+
+
+def networks(text: str) -> tuple[str, ...]:
+    """Addresses and networks, checked; a proxy's name could be anybody's tomorrow."""
+    for entry in words(text):
+        try:
+            ipaddress.ip_network(entry, strict=False)
+        except ValueError:
+            raise ValueError("must be addresses or networks such as 10.0.0.0/8") from None
+    return words(text)
+
+
+def signing_secrets(text: str) -> tuple[str, ...]:
+    """Standard Webhooks secrets: `whsec_` and base64, or plain text; the same reading as fakemail/signature.py's."""
+    for number, secret in enumerate(words(text), start=1):
+        key = secret.removeprefix("whsec_")
+        if key != secret:
+            try:
+                usable = bool(base64.b64decode(key + "=" * (-len(key) % 4), validate=True))
+            except ValueError:
+                usable = False
+            if not usable:
+                raise ValueError(
+                    f"must hold base64 after whsec_ in secret number {number} (`run.py secret new` makes one)"
+                )
+    return words(text)
+
+
+def line(text: str) -> str:
+    """What goes into a header, or is looked for in one: a line break in it would begin another header."""
+    if not text.isprintable():
+        raise ValueError("must be one line without control characters")
+    return text
+
+
+def token(text: str) -> str:
+    """What a header can carry: a token with a blank or an umlaut in it could never be shown."""
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError("must be printable ASCII without spaces")
+    return text

@@ -1,0 +1,249 @@
+"""The settings, one line a variable: read from the environment once, checked at start, then handed down as plain values.
+
+Only run.py, the commands and this folder know the environment. An empty value counts as unset; a wrong one is a SettingsError that names
+the variable; `NAME_FILE` reads NAME from a file (container secrets). `describe()` says what is in force and where it came from.
+"""
+
+import os
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from dataclasses import field as dataclass_field
+from pathlib import Path
+from typing import Any
+
+from engine.errors import SettingsError
+from settings.files import read_file
+from settings.parsing import (
+    boolean,
+    choice,
+    line,
+    networks,
+    number,
+    origins,
+    signing_secrets,
+    token,
+    url,
+    whole,
+    words,
+)
+from settings.showing import BY_CORES, masked, passwords, texts, without_password
+from settings.sources import MAIN, SourceSetting, parse_sources
+
+Parser = Callable[[str], Any]
+DATA = Path("data")
+MOST_SOURCES = 100
+
+
+def _sources(text: str) -> tuple[SourceSetting, ...]:
+    return parse_sources(text, url=url("http", "https"), token=token, secrets=signing_secrets)
+
+
+def _processes(text: str) -> int:
+    return BY_CORES if text.lower() == "auto" else int(whole(0, 64)(text))
+
+
+@dataclass(frozen=True)
+class Variable:
+    """How one setting is read: its parser, its default as text, and whether it must never be shown."""
+
+    parse: Parser
+    help: str
+    secret: bool = False
+
+
+def setting(default: Any, parse: Parser, help: str, *, secret: bool = False) -> Any:  # noqa: A002  (reads well in the table)
+    """One line of the table below."""
+    return dataclass_field(default=default, metadata={"variable": Variable(parse, help, secret)})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings. The field's name in upper case is the variable's name."""
+
+    host: str = setting("127.0.0.1", str, "where to listen")
+    port: int = setting(8005, whole(0, 65535), "where to listen")
+    redis_url: str | None = setting(
+        None,
+        url("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel"),
+        "the Redis or Valkey that holds the mailboxes; none: an embedded Valkey",
+        secret=True,
+    )
+    redis_host: str | None = setting(None, str, "the same, by host")
+    redis_port: int = setting(6379, whole(1, 65535), "the same, by port")
+    database_url: str | None = setting(
+        None,
+        url("sqlite", "postgresql", "postgres"),
+        "where the books and results are; none: SQLite in DATA_DIR",
+        secret=True,
+    )
+    data_dir: Path = setting(DATA, Path, "the embedded stores' data; locked while in use")  # noqa: RUF009  (a Path is immutable)
+    fakemail_api_url: str | None = setting(None, url("http", "https"), "the mailbox service; none: our own simulator")
+    fakemail_api_token: str | None = setting(None, line, "the bearer token of our calls to it", secret=True)
+    fakemail_sources: tuple[SourceSetting, ...] = setting(
+        (), _sources, "further accounts: name → url, token, webhook_secret; JSON, or a JSON file", secret=True
+    )
+    webhook_url: str | None = setting(None, url("http", "https"), "what we subscribe with; none: our own /webhook")
+    processor_worker_count: int = setting(3, whole(1, 64), "classifier actors in a process")
+    processor_processes: int = setting(
+        BY_CORES, _processes, "worker processes beside the front; 0: everything in one; auto: by cores"
+    )
+    processor_max_retries: int = setting(3, whole(0, 100), "retries after the first try, for failures of this email")
+    processor_retry_delay_ms: int = setting(
+        1000, whole(1, 3_600_000), "first retry's delay; doubles, with jitter, to a minute"
+    )
+    start_from: str = setting("beginning", choice("beginning", "now"), "what the first start takes")
+    poll_interval_s: float = setting(30.0, number(0.05, 86_400), "how often the history is looked at unasked")
+    history_overlap_s: float = setting(60.0, number(0, 604_800), "how far back a poll looks")
+    gone_after_s: float = setting(60.0, number(0, 604_800), "how long a listed email may be missing")
+    mailbox_limit: int = setting(
+        10_000, whole(10, 10_000_000), "messages that may wait in a mailbox; the rest waits in the books"
+    )
+    min_free_disk_mb: int = setting(
+        256, whole(0, 1_000_000), "with less free where our data are, nothing more is taken; 0: never mind"
+    )
+    max_body_bytes: int = setting(262_144, whole(1_024, 16_777_216), "bodies over this are cut and flagged")
+    webhook_secret: tuple[str, ...] = setting(
+        (), signing_secrets, "webhooks must bear a signature by one of these", secret=True
+    )
+    api_token: str | None = setting(None, line, "full access", secret=True)
+    api_token_readonly: str | None = setting(None, line, "access that changes nothing", secret=True)
+    metrics_token: str | None = setting(None, token, "/metrics needs this or another token", secret=True)
+    session_s: int = setting(43_200, whole(1, 31_536_000), "how long a browser's session lasts")
+    allow_anonymous: bool = setting(False, boolean, "listen beyond loopback without a token")
+    allowed_hosts: tuple[str, ...] = setting((), words, "Host names accepted beside loopback ones")
+    trusted_proxies: tuple[str, ...] = setting((), networks, "addresses whose X-Forwarded-* are believed")
+    cors_origins: tuple[str, ...] = setting((), origins, "origins that browsers may call from")
+    egress_allow: tuple[str, ...] = setting((), words, "internal hosts that URLs from the API may name")
+    webhook_rate_limit: float | None = setting(None, number(0, 1e6), "webhooks a second from one address")
+    api_rate_limit: float | None = setting(None, number(0, 1e6), "other calls a second from one address")
+    login_rate_limit: float | None = setting(None, number(0, 1e6), "logins and wrong tokens a minute from one address")
+    simulator_enabled: bool | None = setting(
+        None, boolean, "serve /simulator; default: while FAKEMAIL_API_URL is unset"
+    )
+    classifier_min_confidence: float | None = setting(
+        None, number(0, 1), "below it the label is unknown; none: the model's own"
+    )
+    keep_bodies_days: float = setting(
+        365.0, number(0, 36_500), "how long emails' bodies and headers are kept; 0: for ever"
+    )
+    keep_contents_days: float = setting(0.0, number(0, 36_500), "how long the rest of an email's text is kept")
+    keep_attempts_days: float = setting(30.0, number(0, 36_500), "how long failed tries are kept")
+    keep_dead_letters_days: float = setting(90.0, number(0, 36_500), "how long settled dead letters are kept")
+    keep_notifications_days: float = setting(7.0, number(0, 36_500), "how long notifications are kept")
+    keep_events_days: float = setting(7.0, number(0, 36_500), "how long the event log reaches back at most")
+    keep_minutes_days: float = setting(30.0, number(0, 36_500), "how long counts by the minute are kept")
+    log_level: str = setting("INFO", choice("DEBUG", "INFO", "WARNING", "ERROR"), "how much is logged")
+    log_format: str = setting("console", choice("console", "json"), "how it is written")
+    node_name: str | None = setting(None, str, "this node's name in processor_id; none: the host's name")
+    status_port: int | None = setting(None, whole(0, 65535), "a worker node's /health* and /metrics")
+    base_url: str = setting("http://127.0.0.1:8005", url("http", "https"), "where commands find the running server")
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> "Settings":
+        """Read and check all variables; raises SettingsError with one line that names the wrong one."""
+        environ = os.environ if environ is None else environ
+        values = {}
+        for each in fields(cls):
+            text = _lookup(each.name.upper(), environ)
+            if text is not None:
+                try:
+                    values[each.name] = each.metadata["variable"].parse(text)
+                except ValueError as error:
+                    shown = "(hidden)" if each.metadata["variable"].secret else repr(without_password(text))
+                    raise SettingsError(f"{each.name.upper()} {error}, not {shown}") from None
+        settings = cls(**values)
+        settings.check()
+        return settings
+
+    def check(self) -> None:
+        """What no single variable can tell."""
+        anonymous = not self.api_token and not self.allow_anonymous
+        if anonymous and not is_loopback(self.host):
+            raise SettingsError(
+                f"HOST={self.host} listens beyond loopback without a token: set API_TOKEN, or ALLOW_ANONYMOUS=true where only trusted people reach it"
+            )
+        if self.api_token_readonly and not self.api_token:
+            raise SettingsError("API_TOKEN_READONLY needs API_TOKEN beside it")
+        if self.api_token and self.api_token == self.api_token_readonly:
+            raise SettingsError(
+                "API_TOKEN_READONLY is the same as API_TOKEN: whoever may only read could do everything"
+            )
+        self._check_sources()
+
+    def _check_sources(self) -> None:
+        """Each account once: under two names its mail would be processed twice."""
+        if self.fakemail_api_url and any(each.name == MAIN for each in self.fakemail_sources):
+            raise SettingsError(
+                "FAKEMAIL_SOURCES: source main is FAKEMAIL_API_URL already: give it one of the two ways"
+            )
+        if len(self.fakemail_sources) > MOST_SOURCES:
+            raise SettingsError(f"FAKEMAIL_SOURCES: {len(self.fakemail_sources)} sources are more than {MOST_SOURCES}")
+        seen = {(self.fakemail_api_url, self.fakemail_api_token): MAIN}
+        for each in self.fakemail_sources:
+            other = seen.setdefault((each.url, each.token), each.name)
+            if other != each.name:
+                raise SettingsError(f"FAKEMAIL_SOURCES: sources {other} and {each.name} are the same account")
+
+    @property
+    def with_simulator(self) -> bool:
+        """Whether /simulator is served."""
+        outside = self.fakemail_api_url or self.fakemail_sources
+        return not outside if self.simulator_enabled is None else self.simulator_enabled
+
+    @property
+    def redis(self) -> str | None:
+        """The URL of the Redis in use; None: the embedded one."""
+        return self.redis_url or (f"redis://{self.redis_host}:{self.redis_port}/0" if self.redis_host else None)
+
+    @property
+    def database(self) -> str:
+        """The URL of the database in use."""
+        return self.database_url or f"sqlite:///{self.data_dir.absolute() / 'emails.db'}"
+
+    @property
+    def worker_processes(self) -> int:
+        """Worker processes beside the front: one less than the cores, at least one, unless set."""
+        return self.processor_processes if self.processor_processes >= 0 else max(1, (os.cpu_count() or 2) - 1)
+
+    def secrets(self) -> list[str]:
+        """Every secret word in force, so that logs can leave them out."""
+        found: list[str] = []
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if each.metadata["variable"].secret and value:
+                words_of = texts(value)
+                found += [word for text in words_of for word in (passwords(text) if "://" in text else [text])]
+        return [text for text in found if text]
+
+    @property
+    def node(self) -> str:
+        """This node's name."""
+        return self.node_name or socket.gethostname()
+
+    def describe(self, environ: Mapping[str, str] | None = None) -> list[tuple[str, str, str]]:
+        """(variable, value with secrets masked, where from) of every setting."""
+        environ = os.environ if environ is None else environ
+        rows = []
+        for each in fields(self):
+            name, value = each.name.upper(), getattr(self, each.name)
+            came = "environment" if environ.get(name) else "file" if environ.get(f"{name}_FILE") else "default"
+            rows.append((name, masked(value, secret=each.metadata["variable"].secret), came))
+        return rows
+
+
+def is_loopback(host: str) -> bool:
+    """Whether listening on this host stays on this machine."""
+    return host in {"localhost", "::1"} or host.startswith("127.")
+
+
+def _lookup(name: str, environ: Mapping[str, str]) -> str | None:
+    if environ.get(name, "").strip():
+        return environ[name].strip()
+    path = environ.get(f"{name}_FILE", "").strip()
+    if not path:
+        return None
+    try:
+        return read_file(path) or None
+    except ValueError as error:
+        raise SettingsError(f"{name}_FILE: {path} {error}") from None
