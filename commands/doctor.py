@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import shutil
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -13,7 +14,7 @@ from typing import Any
 
 from commands.client import CommandError, Server
 from commands.terminal import paint
-from engine.errors import DependencyTrouble, EngineError
+from engine.errors import EngineError
 from engine.mailbox import MAIN
 from fakemail.client import FakeMailClient
 from settings import Settings, is_loopback, without_password
@@ -76,7 +77,7 @@ def _looked(about: str, check: Callable[[Settings], Findings], settings: Setting
 
 
 ADVICE = {
-    "redis": "start it, or let REDIS_URL name the one that runs; without any of them the embedded Valkey is used",
+    "redis": "see its log, start it anew, or let REDIS_URL name the one that runs; without any the embedded Valkey is used",
     "database": "start it, or look at DATABASE_URL and at the rights of the file",
     "fakemail": "look at FAKEMAIL_API_URL and FAKEMAIL_API_TOKEN; mail waits at FakeMail meanwhile",
 }
@@ -113,20 +114,14 @@ def _disk(settings: Settings) -> Findings:
 def _redis(settings: Settings) -> Findings:
     url = settings.redis
     if url is None:
-        socket = settings.data_dir.resolve() / "valkey" / "valkey.sock"
-        if not socket.exists():
+        embedded = settings.data_dir.resolve() / "valkey" / "valkey.sock"
+        if not _listens(embedded):
             yield Finding("redis", "ok", "the embedded Valkey is used; it does not run now, serve starts it")
             return
-        url = f"unix://{socket}"
+        url = f"unix://{embedded}"
     with closing(connect(url)) as client:
-        try:
-            warnings = check_server(client)
-            memory = client.info("memory")
-        except DependencyTrouble:
-            if settings.redis is None:
-                yield Finding("redis", "ok", "the embedded Valkey is used; it does not run now, serve starts it")
-                return
-            raise
+        warnings = check_server(client)
+        memory = client.info("memory")
     for text in warnings:
         yield Finding("redis", "note", text, "change its configuration; docs/operations.md says what it should have")
     used, most = int(memory["used_memory"]), int(memory.get("maxmemory", 0))
@@ -136,6 +131,16 @@ def _redis(settings: Settings) -> Findings:
         )
     else:
         yield Finding("redis", "ok", f"it answers; {used // MIB:,} MB are used{f' of {most // MIB:,}' if most else ''}")
+
+
+def _listens(path: Path) -> bool:
+    """Whether a process has this socket open: one that hangs has, one that was killed leaves only the file."""
+    with socket.socket(socket.AF_UNIX) as ours:
+        try:
+            ours.connect(str(path))
+        except OSError:
+            return False
+    return True
 
 
 def _database(settings: Settings) -> Findings:

@@ -17,19 +17,26 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     """Print health, statistics and books; exit code 1 when it is unhealthy or the books do not balance."""
     server = Server(settings.base_url, settings.api_token)
     health = server.request("GET", "/health").json()
-    stats, audit = server.get("/stats"), server.get("/audit")
+    if not args.json:
+        print("\n".join(_health(server.base_url, health)), flush=True)  # the figures may not be had while Redis is away
+    stats, audit, paused = server.get("/stats"), server.get("/audit"), server.get("/actors")["paused"]
     if args.json:
-        print(json.dumps({"health": health, "stats": stats, "audit": audit}))
+        print(json.dumps({"health": health, "stats": stats, "audit": audit, "paused": paused}))
     else:
-        print("\n".join(_lines(server.base_url, health, stats, audit)))
+        print("\n".join(_figures(stats, audit, paused=paused)))
     return int(health["status"] == "unhealthy" or audit["unaccounted"] != 0)
 
 
-def _lines(url: str, health: dict[str, Any], stats: dict[str, Any], audit: dict[str, Any]) -> list[str]:
+def _health(url: str, health: dict[str, Any]) -> list[str]:
     parts = ", ".join(f"{name} {part['status']}" for name, part in health["components"].items())
+    reasons = [f"{name}: {part['reason']}" for name, part in health["components"].items() if part.get("reason")]
+    return [f"{url}  {health['status']}  (version {health['version']}; {parts})", *reasons]
+
+
+def _figures(stats: dict[str, Any], audit: dict[str, Any], *, paused: bool) -> list[str]:
     classes = ", ".join(f"{name} {number}" for name, number in stats["emails_by_classification"].items())
     return [
-        f"{url}  {health['status']}  (version {health['version']}; {parts})",
+        *(["paused: nothing is taken until POST /actors/resume"] if paused else []),
         f"processed {stats['total_emails_processed']}  ({classes})",
         f"queue {stats['queue_depth']}  dead letters {stats['dead_letters']}  {stats['emails_per_minute']} emails a minute",
         (

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from commands import doctor
 from settings import Settings
+from storage import redis_client
 from storage.database import Database
 from storage.statements import execute
 from tests.commands.http_server import SmallServer
@@ -55,6 +57,19 @@ def test_what_is_away_is_bad_and_says_what_to_do(look):
     for name in ("redis", "fakemail"):
         assert about(found, name)["level"] == "bad"
         assert about(found, name)["advice"]
+
+
+def test_an_embedded_valkey_that_hangs_is_bad_and_one_that_was_killed_is_not(look, tmp_path, monkeypatch):
+    monkeypatch.setattr(redis_client, "TIMEOUT", 0.2)
+    (tmp_path / "valkey").mkdir()
+    with socket.socket(socket.AF_UNIX) as frozen:
+        frozen.bind(str(tmp_path / "valkey" / "valkey.sock"))
+        frozen.listen()
+        code, found = look()
+        assert (code, about(found, "redis")["level"]) == (1, "bad")
+        assert "Timeout" in about(found, "redis")["text"]
+    code, found = look()
+    assert (code, about(found, "redis")["level"]) == (0, "ok")
 
 
 def test_a_newer_or_damaged_database_is_bad(look, tmp_path):

@@ -37,6 +37,7 @@ def running(small_server: SmallServer) -> SmallServer:
         ("GET", "/health"): (200, health("healthy")),
         ("GET", "/stats"): (200, STATS),
         ("GET", "/audit"): (200, AUDIT),
+        ("GET", "/actors"): (200, {"paused": False}),
     }
     return small_server
 
@@ -78,3 +79,24 @@ def test_a_wrong_token_is_one_line(running):
     running.answers["GET", "/stats"] = (401, {"title": "Unauthorized", "detail": "a valid token is needed"})
     with pytest.raises(CommandError, match=r"^GET /stats: 401 a valid token is needed$"):
         say(running)
+
+
+def test_while_the_figures_cannot_be_had_it_names_what_is_away(running, capsys):
+    away = {"status": "unhealthy", "latency_ms": None, "reason": "no answer within 1.5 s"}
+    running.answers |= {
+        ("GET", "/health"): (503, {**health("unhealthy"), "components": {"redis": away}}),
+        ("GET", "/stats"): (503, {"detail": "redis cannot be reached or is too slow; try again"}),
+    }
+    with pytest.raises(CommandError, match="redis cannot be reached"):
+        say(running)
+    assert "redis: no answer within 1.5 s" in capsys.readouterr().out
+
+
+def test_a_pause_is_told(running, capsys):
+    say(running)
+    assert "paused" not in capsys.readouterr().out
+    running.answers["GET", "/actors"] = (200, {"paused": True})
+    assert say(running) == 0
+    assert "paused: nothing is taken" in capsys.readouterr().out
+    say(running, as_json=True)
+    assert json.loads(capsys.readouterr().out)["paused"] is True
