@@ -61,7 +61,12 @@ def test_it_says_how_the_system_is(running, capsys):
 
 def test_it_says_the_same_to_machines(running, capsys):
     assert say(running, as_json=True) == 0
-    assert json.loads(capsys.readouterr().out) == {"health": health("healthy"), "stats": STATS, "audit": AUDIT}
+    assert json.loads(capsys.readouterr().out) == {
+        "health": health("healthy"),
+        "stats": STATS,
+        "audit": AUDIT,
+        "paused": False,
+    }
 
 
 @pytest.mark.parametrize(("word", "code"), [("degraded", 0), ("unhealthy", 1)])
