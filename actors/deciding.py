@@ -230,5 +230,16 @@ def to_rule(stored: StoredRule) -> Rule:
 
 
 def off_the_hub(work: Callable[..., Any], *args: Any) -> Any:
-    """Run what may take longer than the hub can stand still on another thread."""
-    return gevent.get_hub().threadpool.apply(work, args)
+    """Run what may take longer than the hub can stand still on another thread. What it raises is the caller's, and nothing for the log."""
+    result, error = gevent.get_hub().threadpool.apply(_outcome, (work, args))
+    if error is not None:
+        raise error
+    return result
+
+
+def _outcome(work: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Any, Exception | None]:
+    """Its result or its error: an error that left the thread gevent would print, with its traceback."""
+    try:
+        return work(*args), None
+    except Exception as error:  # noqa: BLE001  (raised again on the hub)
+        return None, error

@@ -136,10 +136,11 @@ def _letter(call: Call, letter_id: str) -> DeadLetter:
 
 
 def _filters(wanted: DeadLetterQuery | DeadLetterFilter) -> dict[str, Any]:
+    wrong = 422 if isinstance(wanted, DeadLetterFilter) else 400
     return {
         "reason": wanted.reason,
         "source": wanted.source,
         "email": None if wanted.email_id is None else shown_key(wanted.email_id),
-        "since": read_time("since", wanted.since),
-        "until": read_time("until", wanted.until),
+        "since": read_time("since", wanted.since, wrong),
+        "until": read_time("until", wanted.until, wrong),
     }

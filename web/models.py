@@ -162,7 +162,7 @@ def _filter(wanted: ReprocessFilter) -> EmailFilter:
         decided_by=wanted.decided_by,
         model_version=wanted.model_version,
         rule_id=wanted.rule_id,
-        since=read_time("since", wanted.since),
-        until=read_time("until", wanted.until),
+        since=read_time("filter.since", wanted.since, 422),
+        until=read_time("filter.until", wanted.until, 422),
         q=wanted.q,
     )

@@ -165,9 +165,21 @@ def _responses(route: Route) -> dict[str, Any]:
         problems.add(414)
     if route.request is not None:
         problems |= {413} if route.any_media else {413, 415, 422}
+    if _names_a_source(route.query) or _names_a_source(route.request):
+        problems.add(404)
     for status in sorted(problems - set(route.answers)):
         found[str(status)] = {"$ref": f"#/components/responses/Problem{status}"}
     return found
+
+
+def _names_a_source(model: Any) -> bool:
+    """Whether a source may be named in it: one that there is not is a 404."""
+    fields = msgspec.structs.fields(model) if _is_struct(model) else ()
+    return any(field.name == "source" or _names_a_source(field.type) for field in fields)
+
+
+def _is_struct(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
 
 
 def _content(model: Any, media: str) -> dict[str, Any]:

@@ -116,8 +116,8 @@ def read_cursor(kind: str, cursor: str | None) -> int | None:
     return int(match[2])
 
 
-def read_time(name: str, text: str | None) -> float | None:
-    """An ISO date or date and time (UTC unless it says otherwise) as seconds since the epoch; Problem 400 if it is none."""
+def read_time(name: str, text: str | None, status: int = 400) -> float | None:
+    """An ISO date or date and time (UTC unless it says otherwise) as seconds since the epoch; Problem if it is none: 422 in a body."""
     if text is None:
         return None
     try:
@@ -125,7 +125,8 @@ def read_time(name: str, text: str | None) -> float | None:
     except (ValueError, OverflowError):
         seconds = None
     if seconds is None or not FIRST_SECOND <= seconds < LAST_SECOND:
-        raise Problem(400, f"{name}: must be a date or a time in ISO 8601, such as 2026-01-31 or 2026-01-31T12:00:00Z")
+        message = "must be a date or a time in ISO 8601, such as 2026-01-31 or 2026-01-31T12:00:00Z"
+        raise Problem(status, f"{name}: {message}", errors=[_entry(name, message)])
     return seconds
 
 

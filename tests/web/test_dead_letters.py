@@ -111,3 +111,8 @@ def test_an_email_whose_id_is_too_long_to_be_fetched_stays_dead_and_is_told_so(s
     assert system.client.post("/dead-letters/replay", {}).json["replayed"] == 1
     assert system.client.get("/audit").json["dead"] == 1
     assert system.client.delete(f"/dead-letters/{letter['id']}").status == 204
+
+
+def test_a_time_that_is_none_is_400_in_a_query_and_422_in_a_body(system):
+    assert system.client.get("/dead-letters?since=yesterday").status == 400
+    assert system.client.post("/dead-letters/replay", {"since": "yesterday"}).status == 422

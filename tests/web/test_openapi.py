@@ -28,6 +28,15 @@ def test_every_route_is_in_it_with_its_problems(described):
         )
 
 
+@pytest.mark.parametrize(
+    "path", ["GET /results", "GET /review", "GET /dead-letters", "GET /notifications", "POST /dead-letters/replay", "POST /reprocess"]
+)  # fmt: skip
+def test_where_a_source_may_be_named_one_that_there_is_not_is_a_404(described, path):
+    method, path = path.split()
+    assert "404" in described["paths"][path][method.lower()]["responses"]
+    assert "404" not in described["paths"]["/models"]["get"]["responses"]
+
+
 def test_operation_ids_are_unique(described):
     ids = [operation["operationId"] for path in described["paths"].values() for operation in path.values()]
     assert len(ids) == len(set(ids)) == len(ROUTES)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from web.problems import Problem
 from web.routes import ROUTES
 from web.schemas import PageQuery
-from web.validation import make_cursor, read_cursor, read_json, read_model, read_query, read_time
+from web.validation import MAX_ON_HUB, make_cursor, read_cursor, read_json, read_model, read_query, read_time
 
 FOREIGN = re.compile(r"`|[Ee]xpected|\b(int|str|float|bool|Object|enum)\b")
 
@@ -175,8 +175,13 @@ def test_iso_dates_and_times_are_read_as_utc(text, seconds):
 )
 def test_other_times_are_refused_by_name(text):
     problem = refused(read_time, "since", text)
-    assert problem.status == 400
+    assert (problem.status, problem.members["errors"][0]["field"]) == (400, "since")
     assert "since" in problem.detail
+
+
+def test_a_long_body_that_cannot_be_read_leaves_nothing_in_the_log(capfd):
+    assert refused(read_model, b"[" * 2 * MAX_ON_HUB, Thing).status == 400
+    assert capfd.readouterr() == ("", "")
 
 
 @given(st.binary(max_size=200))
