@@ -5,46 +5,27 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
-from pathlib import Path
-from typing import Any
 
 import gevent
-from gevent.event import Event
 
-from actors import replaying, reprocessing, resync
 from actors.bodies import CLASSIFY, fetch_mailbox, look_mailbox
-from actors.broadcaster import Broadcaster
-from actors.canary import Canary
 from actors.deciding import Deciders
-from actors.feeder import Feeder
-from actors.fetcher import Fetcher
-from actors.following import Follower
-from actors.gauges import Gauges
-from actors.janitor import Janitor
-from actors.lister import Lister
 from actors.metrics import CANARY_AGE, RATE_LIMITED
-from actors.pruning import Pruning
-from actors.subscriber import Subscriber
-from actors.tasks import Job, TaskRunner
-from actors.undertaker import Undertaker
 from commands.access import access_of, doors_opened, warn_if_open
 from commands.accounts import accounts, credentials
-from commands.prune import keep_of
+from commands.crew import Crew
 from commands.stores import Stores
 from commands.version import VERSION
 from engine import logs
 from engine.canary import Pulse
 from engine.errors import SettingsError
-from engine.mailbox import DEAD, MAIN
+from engine.mailbox import DEAD
 from engine.mailbox_actor import Context
 from engine.supervision import ChildSpec
 from fakemail.egress import Egress
 from fakemail.simulator import open_simulator
 from fakemail.simulator_http import simulator_app
 from settings import Settings, is_loopback
-from storage.retention import Retention
-from storage.subscriptions import Subscriptions
 from web.app import Application
 from web.live import Hub
 from web.services import Services
@@ -80,7 +61,6 @@ class Front:
         self.settings, self.context, self.stores, self.token = settings, context, stores, token
         self.deciders, self.metrics, self.ready, self.obstacle = deciders, metrics, ready, obstacle
         warn_if_open(settings)
-        self.bell = Event()
         self.hub = Hub(stores.mailboxes)
         self.pulse = Pulse()
         self.pulse.listen(context.bus)
@@ -90,133 +70,22 @@ class Front:
             else None
         )
         self.accounts = accounts(settings, self.own_url)
-        self.clients = {name: account.client for name, account in self.accounts.items()}
         self.application = Application(self._services())
         gevent.signal_handler(signal.SIGHUP, self.reload)
 
     def specs(self) -> list[ChildSpec]:
-        """The actors, in start order."""
-        context, stores = self.context, self.stores
-        return [
-            ChildSpec(
-                "undertaker", lambda name: Undertaker.start(context, dead_letters=stores.dead_letters, name=name)
-            ),
-            *(ChildSpec(_child("fetcher", source), partial(self._fetcher, source)) for source in self.accounts),
-            ChildSpec("feeder", self._feeder),
-            ChildSpec("broadcaster", self._broadcaster),
-            ChildSpec("janitor", self._janitor),
-            *(ChildSpec(_child("lister", source), partial(self._lister, source)) for source in self.accounts),
-            ChildSpec(
-                "canary",
-                lambda name: Canary.start(context, pulse=self.pulse, name=name, first=self._fetch_mailboxes()[0]),
-                critical=False,
-                essential=False,
-            ),
-            ChildSpec("gauges", self._gauges, critical=False, essential=False),
-            ChildSpec("subscriber", self._subscriber, critical=False, essential=False),
-            ChildSpec("tasks", self._tasks, critical=False),
-        ]
-
-    @property
-    def _common(self) -> dict[str, Any]:
-        return {"bus": self.context.bus, "store": self.stores.mailboxes}
-
-    def _feeder(self, name: str) -> Any:
-        return Feeder.start(
-            name=name,
-            books=self.stores.books,
-            room=self.stores.room,
-            bell=self.bell,
-            served=set(self.accounts),
-            **self._common,
-        )
-
-    def _broadcaster(self, name: str) -> Any:
-        return Broadcaster.start(
-            name=name,
-            publish=self.hub.publish,
-            gap=self.hub.gap,
-            published=lambda: self.hub.last,
-            **self._common,
-        )
-
-    def _janitor(self, name: str) -> Any:
-        stores = self.stores
-        return Janitor.start(
-            name=name,
-            books=stores.books,
-            search=stores.search,
-            bell=self.bell,
-            pruning=Pruning(Retention(stores.database), stores.mailboxes, keep_of(self.settings), self.context.bus),
-            **self._common,
-        )
-
-    def _subscriber(self, name: str) -> Any:
-        return Subscriber.start(
-            name=name,
-            subscriptions=Subscriptions(self.stores.database),
-            wait_for_news=self.hub.wait_for_news,
-            resolve=self._egress().resolve,
+        """Its actors, in start order."""
+        return Crew(
+            settings=self.settings,
+            context=self.context,
+            stores=self.stores,
+            deciders=self.deciders,
+            accounts=self.accounts,
+            hub=self.hub,
+            pulse=self.pulse,
+            egress=self._egress,
             token=self.token,
-            **self._common,
-        )
-
-    def _tasks(self, name: str) -> Any:
-        return TaskRunner.start(name=name, tasks=self.stores.tasks, jobs=self._jobs(), token=self.token, **self._common)
-
-    def _gauges(self, name: str) -> Any:
-        stores = self.stores
-        return Gauges.start(
-            name=name,
-            bus=self.context.bus,
-            store=stores.mailboxes,
-            stats=stores.results.stats,
-            database_bytes=stores.database.size_bytes,
-            breaker_open=lambda: any(account.is_held_back for account in self.accounts.values()),
-            leases=(*(f"lister:{source}" for source in self.accounts), "tasks"),
-            mailboxes=(*self._fetch_mailboxes(), CLASSIFY),
-            folder=self.settings.data_dir if self.settings.data_dir.exists() else Path.cwd(),
-        )
-
-    def _fetch_mailboxes(self) -> tuple[str, ...]:
-        return tuple(map(fetch_mailbox, self.accounts))
-
-    def _jobs(self) -> dict[str, Job]:
-        """What long work there is, by the kind of its tasks."""
-        stores, bell = self.stores, self.bell
-        return {
-            resync.KIND: resync.resync(clients=self.clients, books=stores.books, bell=bell),
-            replaying.KIND: replaying.replay(letters=stores.dead_letters, bell=bell),
-            reprocessing.KIND: reprocessing.reprocess(
-                reprocessing=stores.learning.reprocessing, deciders=self.deciders, mailboxes=stores.mailboxes
-            ),
-        }
-
-    def _fetcher(self, source: str, name: str) -> Any:
-        return Fetcher.start(
-            self.context,
-            clients=self.clients,
-            gone_after=self.settings.gone_after_s,
-            lanes=self.deciders.lanes,
-            name=name,
-            mailbox=fetch_mailbox(source),
-        )
-
-    def _lister(self, source: str, name: str) -> Any:
-        account = self.accounts[source]
-        follower = Follower(source, account.client, self.stores.books, self.settings.history_overlap_s)
-        return Lister.start(
-            self.context,
-            follower=follower,
-            notifications=self.stores.notifications,
-            desired=self.stores.desired,
-            bell=self.bell,
-            subscribe=account.subscriber(self.stores.desired),
-            poll_interval=self.settings.poll_interval_s,
-            start_from=self.settings.start_from,
-            token=self.token,
-            name=name,
-        )
+        ).specs()
 
     def reload(self) -> None:
         """SIGHUP: read the secrets again (from the files that NAME_FILE names) and use them; wrong ones change nothing."""
@@ -251,7 +120,7 @@ class Front:
 
     def _services(self) -> Services:
         settings, stores = self.settings, self.stores
-        looks = map(look_mailbox, self.accounts)
+        looks, fetches = map(look_mailbox, self.accounts), map(fetch_mailbox, self.accounts)
         return Services(
             version=VERSION,
             node=self.context.process.rsplit("/", 1)[0],
@@ -270,7 +139,7 @@ class Front:
             classifier=self.deciders,
             hub=self.hub,
             metrics=self._metrics,
-            mailbox_names=(*looks, *self._fetch_mailboxes(), CLASSIFY, DEAD),
+            mailbox_names=(*looks, *fetches, CLASSIFY, DEAD),
             default_workers=settings.processor_worker_count,
             simulator=simulator_app(self.simulator) if self.simulator is not None else None,
             egress=self._egress(),
@@ -303,8 +172,3 @@ class Front:
         sources = [url for each in settings.fakemail_sources for url in (each.url, each.webhook_url)]
         named = [url for url in (settings.webhook_url, settings.fakemail_api_url, *sources) if url]
         return Egress(settings.egress_allow, loopback=is_loopback(settings.host), trusted=[*own, *named])
-
-
-def _child(kind: str, source: str) -> str:
-    """The name of a source's actor; those of `main` bear their kind's alone."""
-    return kind if source == MAIN else f"{kind}-{source}"

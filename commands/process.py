@@ -18,6 +18,7 @@ import signal
 import sys
 import time
 from base64 import b64encode
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -91,26 +92,10 @@ def run(role: str, settings: Settings) -> None:
     front = None
     if role != WORKER:
         patience.until(lambda: (open_sources(stores.books, settings), deciders.keep_packaged()))
-        front = Front(
-            settings,
-            context,
-            stores,
-            deciders,
-            node_metrics,
-            token=os.environ[TOKEN],
-            ready=unready,
-            obstacle=lambda: control.obstacle,
-        )
-
-    def describe() -> dict[str, Any]:
-        return _describe(role, process, supervisor.tree(), metrics)
-
-    heart = ChildSpec(
-        "heart",
-        lambda name: Heart.start(name=name, bus=bus, store=stores.mailboxes, process=process, describe=describe),
-    )
+        token, obstacle = os.environ[TOKEN], lambda: control.obstacle
+        front = Front(settings, context, stores, deciders, node_metrics, token=token, ready=unready, obstacle=obstacle)
     specs = [
-        heart,
+        _heart(context, lambda: _describe(role, process, supervisor.tree(), metrics)),
         *_disk_watch(settings, control, bus),
         *(front.specs() if front else []),
         *([] if role == FRONT else [_pool(settings, context, stores, deciders)]),
@@ -125,11 +110,8 @@ def run(role: str, settings: Settings) -> None:
     control.start()
     if front:
         room.enter(front.application)
-    status.enter(
-        {"redis": stores.mailboxes.ping, "database": stores.database.ping},
-        unready=unready,
-        metrics=node_metrics,
-    )
+    pings = {"redis": stores.mailboxes.ping, "database": stores.database.ping}
+    status.enter(pings, unready=unready, metrics=node_metrics)
     spare_collector()
     log.info("%s is up", process)
 
@@ -166,6 +148,16 @@ def _listen(role: str, settings: Settings, room: WaitingRoom) -> NodeStatus:
     elif STATUS in os.environ and settings.status_port is not None:
         log.info("status on http://%s:%d", settings.host, status.open(settings.host, settings.status_port).port)
     return status
+
+
+def _heart(context: Context, describe: Callable[[], dict[str, Any]]) -> ChildSpec:
+    """Says what `describe` says of this process."""
+    return ChildSpec(
+        "heart",
+        lambda name: Heart.start(
+            name=name, bus=context.bus, store=context.store, process=context.process, describe=describe
+        ),
+    )
 
 
 def _pool(settings: Settings, context: Context, stores: Stores, deciders: Deciders) -> ChildSpec:
