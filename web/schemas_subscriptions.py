@@ -23,7 +23,9 @@ Secret = Annotated[str, Meta(max_length=200, pattern=r"^whsec_[A-Za-z0-9+/]{32,}
 class EventQuery(msgspec.Struct):
     """A page of the event log; without `after` from its beginning."""
 
-    after: Annotated[str, Meta(max_length=200, description="`seq` of the last event seen")] | None = None
+    after: Annotated[str, Meta(max_length=200, description="`seq` of the last event seen, or `beginning`")] | None = (
+        None
+    )
     limit: Annotated[int, Meta(ge=1, le=1000, description="Events at most, approximately")] = 100
     wait: Annotated[float, Meta(ge=0, le=30, description="Wait so many seconds for the first one")] = 0
 

@@ -17,10 +17,8 @@ from storage.subscriptions import Delivery, Subscription, Subscriptions, TooMany
 from web.dispatch import Answer, Call
 from web.problems import Problem
 from web.results import page_answer
+from web.system import BEGINNING, FROM_THE_OLDEST
 from web.validation import make_cursor, read_cursor
-
-BEGINNING = "beginning"
-FROM_THE_OLDEST = ""
 
 
 def all_subscriptions(call: Call) -> dict[str, Any]:

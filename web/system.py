@@ -24,7 +24,7 @@ from web.validation import make_cursor, read_cursor
 
 METRICS_MEDIA = "text/plain; version=0.0.4; charset=utf-8"
 LOOK_AGAIN_S = 1.0
-FROM_THE_OLDEST = ""
+BEGINNING, FROM_THE_OLDEST = "beginning", ""
 """No place in any log: it is answered with the oldest events that there are."""
 
 
@@ -227,13 +227,13 @@ def notifications(call: Call) -> Answer:
 def events(call: Call) -> dict[str, Any]:
     """The event log: the very messages that the WebSocket plays, oldest first, from after `after`."""
     mailboxes, query = call.services.mailboxes, call.query
-    after = FROM_THE_OLDEST if query.after is None else query.after
+    after = FROM_THE_OLDEST if query.after in (None, BEGINNING) else query.after
     deadline = time.monotonic() + query.wait
     page = mailboxes.read_log(after, count=query.limit)
     while not page.entries and not page.gap and (left := deadline - time.monotonic()) > 0:
         call.services.hub.wait_for_news(min(left, LOOK_AGAIN_S))
         page = mailboxes.read_log(after, count=query.limit)
-    if page.gap and query.after is not None:
+    if page.gap and after != FROM_THE_OLDEST:
         oldest, newest = mailboxes.log_bounds()
         detail = f"the log does not go back to this seq: {page.gap}"
         raise Problem(410, detail, reason=page.gap, oldest=oldest, newest=newest)

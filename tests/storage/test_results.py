@@ -148,7 +148,7 @@ def test_stats_are_summed_over_shards(books, store):
     assert (stats.min_processing_time_ms, stats.max_processing_time_ms) == (1.0, 8.0)
     assert stats.avg_processing_time_ms == 15 / 4
     assert stats.p50_processing_time_ms == pytest.approx(2.0, rel=0.1)
-    assert stats.p99_processing_time_ms == pytest.approx(8.0, rel=0.1)
+    assert stats.p99_processing_time_ms == 8.0  # and not beyond the longest, though the histogram knows about 5 %
     assert (stats.queued, stats.retrying, stats.success_rate) == (2, 0, 100.0)
     assert (stats.emails_per_minute, stats.last_processed_at) == (4.0, now)
     assert stats.last_history_id == {"main": 0}

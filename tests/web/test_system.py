@@ -159,6 +159,17 @@ def test_a_place_that_the_log_does_not_know_is_410(system):
     assert reply.json["newest"] == system.client.get("/events").json["next_after"]
 
 
+def test_a_log_may_be_read_from_its_beginning_by_name_as_subscriptions_and_resync_do(system):
+    tell(system, "a", "b")
+    assert ids(system.client.get("/events?after=beginning").json) == ["a", "b"]
+
+
+def test_a_url_that_is_none_is_told_in_words(system):
+    reply = system.client.post("/setup", {"webhook_url": "nonsense"})
+    assert (reply.status, reply.json["errors"][0]["field"]) == (422, "webhook_url")
+    assert "must be an http:// or https:// URL" in reply.json["detail"]
+
+
 def test_a_reader_may_wait_for_the_first_event(system):
     tell(system, "a")
     after = system.client.get("/events").json["next_after"]
