@@ -8,7 +8,6 @@ getting a new id whenever they change hands, which makes every late acknowledgem
 import logging
 import random
 import time
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -21,20 +20,18 @@ from engine.mailbox import LANES, QUARANTINE, VERSION, Delivery, Depth, Envelope
 from storage.event_log import RedisEventLog
 from storage.leases import RedisPresence
 from storage.redis_keys import ALL_LANES, GROUP
+from storage.redis_packing import LANE_NUMBER, pack_envelopes, pack_one, pack_verdicts
 
 ONCE_MS = 15 * 60 * 1000
 FULL_POLL = 0.05  # seconds between two looks while there is no room downstream, or a message has to be alone
 SLICE = 500  # messages a script appends, settles or lists at most: a few milliseconds of the server's time
 RELEASE_SLICE = 200
 LEFT_S = 0.2  # a pause after messages that only newer workers understand, so that older ones do not pass them round and round
-LANE_NUMBER = {lane: number for number, lane in enumerate(ALL_LANES, 1)}
-BLOCK_SIZE = len(ALL_LANES) + 1
 
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-_encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Envelope).decode
 
 
@@ -78,9 +75,11 @@ class RedisMailboxes(RedisEventLog, RedisPresence):
         """Append durably. Without `once` in slices, so a lost reply may leave a part of them: repeating makes duplicates."""
         block = self.keys.block(mailbox)
         if once is not None:
-            return bool(self._run("put", (*block, self.keys.once(mailbox, once)), [ONCE_MS, *_packed(envelopes)]))
+            return bool(
+                self._run("put", (*block, self.keys.once(mailbox, once)), [ONCE_MS, *pack_envelopes(envelopes)])
+            )
         for part in _slices(envelopes, SLICE):
-            self._run("put", block, [ONCE_MS, *_packed(part)])
+            self._run("put", block, [ONCE_MS, *pack_envelopes(part)])
         return True
 
     def take(
@@ -177,17 +176,12 @@ class RedisMailboxes(RedisEventLog, RedisPresence):
         """As the contract says; slices of 500 are atomic each. After a lost reply a repetition reads False: it had happened."""
         results: list[bool] = []
         for part in _slices(verdicts, SLICE):
-            codes = _Codes()
-            runs = _runs(part, codes)
-            args = self.log_args()
-            for (source, target, told), run in runs.items():
-                args += _run_args(source, target, told, [part[number] for number in run])
-            blocks = (key for mailbox in codes.mailboxes for key in self.keys.block(mailbox))
-            lost = self._run("settle", [*self.keys.log, *blocks], args)
+            packed = pack_verdicts(part)
+            blocks = (key for mailbox in packed.mailboxes for key in self.keys.block(mailbox))
+            lost = self._run("settle", [*self.keys.log, *blocks], [*self.log_args(), *packed.args])
             ours = [True] * len(part)
-            order = [number for run in runs.values() for number in run] if lost else []
             for nth in lost:
-                ours[order[nth - 1]] = False
+                ours[packed.order[nth - 1]] = False
             results += ours
         return results
 
@@ -229,7 +223,7 @@ class RedisMailboxes(RedisEventLog, RedisPresence):
     ) -> bool:
         """As the contract says, in one script: bring about 1,000 envelopes at most. False after a lost reply may mean ours."""
         keys = [*self.keys.log, self.keys.positions, *self.keys.block(mailbox)]
-        args = [*self.log_args(), position, expected, to, len(envelopes), *_packed(envelopes), *events]
+        args = [*self.log_args(), position, expected, to, len(envelopes), *pack_envelopes(envelopes), *events]
         return bool(self._run("feed", keys, args))
 
     def position(self, name: str) -> int:
@@ -293,7 +287,7 @@ class RedisMailboxes(RedisEventLog, RedisPresence):
     def _move_one(self, mailbox: str, number: int, entry: bytes, size: int, to: int, *packed: bytes) -> int:
         """Settle one message that cannot be read; 1 when it was ours."""
         keys = [*self.keys.log, *self.keys.block(mailbox)]
-        return 1 - len(self._run("settle", keys, [*self.log_args(), number, to, 1, 0, _encode([size]), entry, *packed]))
+        return 1 - len(self._run("settle", keys, [*self.log_args(), *pack_one(number, to, entry, size), *packed]))
 
 
 def _read(packed: bytes) -> Envelope | None:
@@ -308,47 +302,6 @@ def _version_of(packed: bytes) -> int:
         return _decode_version(packed).version
     except msgspec.MsgspecError:
         return 0
-
-
-class _Codes(dict[tuple[str, str], int]):
-    """(mailbox, lane) → the number of its stream among the blocks of `mailboxes`, as settle.lua counts them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.mailboxes: list[str] = []
-
-    def __missing__(self, key: tuple[str, str]) -> int:
-        mailbox, lane = key
-        if mailbox not in self.mailboxes:
-            self.mailboxes.append(mailbox)
-        code = self[key] = self.mailboxes.index(mailbox) * BLOCK_SIZE + LANE_NUMBER[lane]
-        return code
-
-
-def _runs(verdicts: Sequence[Verdict], codes: _Codes) -> dict[tuple[int, int, int], list[int]]:
-    """The numbers of messages that are alike, as settle.lua wants them: (from, to or 0, how many events) → their places."""
-    runs: defaultdict[tuple[int, int, int], list[int]] = defaultdict(list)
-    for number, verdict in enumerate(verdicts):
-        delivery, forward = verdict.delivery, verdict.forward
-        target = 0 if forward is None else codes[forward[0], forward[1].lane]
-        runs[codes[delivery.mailbox, delivery.lane], target, len(verdict.events)].append(number)
-    return runs
-
-
-def _run_args(source: int, target: int, told: int, run: Sequence[Verdict]) -> list[Any]:
-    args = [source, target, len(run), told, _encode([verdict.delivery.size for verdict in run])]
-    args += [verdict.delivery.entry for verdict in run]
-    args += [_encode(verdict.forward[1]) for verdict in run if verdict.forward is not None]
-    args += [event for verdict in run for event in verdict.events]
-    return args
-
-
-def _packed(envelopes: Sequence[Envelope]) -> list[Any]:
-    """Lane number and encoded envelope, in turn, as put.lua and feed.lua take them."""
-    args: list[Any] = []
-    for envelope in envelopes:
-        args += (LANE_NUMBER[envelope.lane], _encode(envelope))
-    return args
 
 
 def _slices(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

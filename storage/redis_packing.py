@@ -1,0 +1,73 @@
+"""Messages and verdicts as the arguments of the scripts: what put.lua, feed.lua and settle.lua say at their tops. Used by redis_mailbox.py."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from engine.mailbox import Envelope, Verdict
+from storage.redis_keys import ALL_LANES
+
+LANE_NUMBER = {lane: number for number, lane in enumerate(ALL_LANES, 1)}
+BLOCK_SIZE = len(ALL_LANES) + 1
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Packed(NamedTuple):
+    """Verdicts for settle.lua: `order` tells which one its n-th message is, the blocks of `mailboxes` are its keys."""
+
+    mailboxes: list[str]
+    args: list[Any]
+    order: list[int]
+
+
+def pack_envelopes(envelopes: Sequence[Envelope]) -> list[Any]:
+    """Lane number and encoded envelope, in turn, as put.lua and feed.lua take them."""
+    args: list[Any] = []
+    for envelope in envelopes:
+        args += (LANE_NUMBER[envelope.lane], _encode(envelope))
+    return args
+
+
+def pack_verdicts(verdicts: Sequence[Verdict]) -> Packed:
+    """In runs of messages that are alike: from the same stream, to the same or none, with as many events."""
+    codes = _Codes()
+    runs: defaultdict[tuple[int, int, int], list[int]] = defaultdict(list)
+    for number, verdict in enumerate(verdicts):
+        delivery, forward = verdict.delivery, verdict.forward
+        target = 0 if forward is None else codes[forward[0], forward[1].lane]
+        runs[codes[delivery.mailbox, delivery.lane], target, len(verdict.events)].append(number)
+    args: list[Any] = []
+    for (source, target, told), run in runs.items():
+        args += _run(source, target, told, [verdicts[number] for number in run])
+    return Packed(codes.mailboxes, args, [number for run in runs.values() for number in run])
+
+
+def pack_one(source: int, target: int, entry: bytes, size: int) -> list[Any]:
+    """A run of one message without events, as it came; where it goes somewhere, its envelope comes behind."""
+    return [source, target, 1, 0, _encode([size]), entry]
+
+
+def _run(source: int, target: int, told: int, run: Sequence[Verdict]) -> list[Any]:
+    args = [source, target, len(run), told, _encode([verdict.delivery.size for verdict in run])]
+    args += [verdict.delivery.entry for verdict in run]
+    args += [_encode(verdict.forward[1]) for verdict in run if verdict.forward is not None]
+    args += [event for verdict in run for event in verdict.events]
+    return args
+
+
+class _Codes(dict[tuple[str, str], int]):
+    """(mailbox, lane) → the number of its stream among the blocks of `mailboxes`, as settle.lua counts them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mailboxes: list[str] = []
+
+    def __missing__(self, key: tuple[str, str]) -> int:
+        mailbox, lane = key
+        if mailbox not in self.mailboxes:
+            self.mailboxes.append(mailbox)
+        code = self[key] = self.mailboxes.index(mailbox) * BLOCK_SIZE + LANE_NUMBER[lane]
+        return code
