@@ -183,7 +183,7 @@ class Lister(MailboxActor):
 
     def _log(self, look: Look) -> None:
         """The line that leads from a notification's history id to its emails."""
-        ids = " ".join(readable_id(key) for key in look.keys)
+        ids = [readable_id(key) for key in look.keys]
         extra = {"source": self.follower.name, "look": look.id, "count": look.new, "email_ids": ids}
         if look.history_id is not None:
             extra["history_id"] = look.history_id

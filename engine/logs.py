@@ -163,7 +163,7 @@ class ConsoleFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """`time LEVEL process logger: message id=value`."""
-        ids = "".join(f" {name}={escape(str(value))}" for name, value in _ids(record).items())
+        ids = "".join(f" {name}={escape(_plain(value))}" for name, value in _ids(record).items())
         level = f"{record.levelname:<7}"
         if self.coloured:
             level = f"{_COLOURS.get(record.levelname, '')}{level}\x1b[0m"
@@ -180,7 +180,19 @@ def _detail(formatter: logging.Formatter, record: logging.LogRecord) -> str:
 
 def _ids(record: logging.LogRecord) -> dict[str, Any]:
     known = {**_borne.get(), **{name: getattr(record, name) for name in CONTEXT_IDS if hasattr(record, name)}}
-    return {name: value if isinstance(value, int | float) else _whole(str(value)) for name, value in known.items()}
+    return {name: _shown(value) for name, value in known.items()}
+
+
+def _shown(value: Any) -> int | float | str | list[str]:
+    """As JSON has it."""
+    if isinstance(value, list):
+        return [_whole(str(each)) for each in value]
+    return value if isinstance(value, int | float) else _whole(str(value))
+
+
+def _plain(value: Any) -> str:
+    """As a person reads it."""
+    return " ".join(value) if isinstance(value, list) else str(value)
 
 
 def _whole(text: str) -> str:

@@ -26,7 +26,9 @@ class Limits:
     small_body_bytes: int = 64 << 10  # such a body is never refused for the sake of others; places bound their number
     deferred_seconds: int = 3  # who connects and says nothing stays with the kernel for so long, and costs us nothing
     header_seconds: float = 7.0
-    idle_seconds: float = 10.0  # keep-alive: until the first byte of the next request
+    idle_seconds: float = (
+        65.0  # keep-alive, until the next request: longer than the minute after which clients ask again or hang up
+    )
     body_seconds: float = 10.0
     write_seconds: float = 10.0
     bytes_per_second: int = 32768  # a body or an answer may take this much longer than its deadline, and no more

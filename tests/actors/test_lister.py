@@ -171,5 +171,5 @@ def test_the_log_leads_from_a_notification_to_its_emails(start, account, mailbox
     eventually(lambda: listed(books) == 2)
     eventually(lambda: any(record.message == "Listed new emails" for record in caplog.records))
     line = next(record for record in caplog.records if record.message == "Listed new emails")
-    assert (line.source, line.history_id, line.count, line.email_ids) == ("main", 2, 2, "a/1 b")
+    assert (line.source, line.history_id, line.count, line.email_ids) == ("main", 2, 2, ["a/1", "b"])
     assert line.look > 0

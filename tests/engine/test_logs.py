@@ -50,6 +50,12 @@ def test_a_json_line_is_one_object_with_the_documented_fields():
     assert (line["level"], line["message"], line["count"]) == ("WARNING", "hello you", 3)
 
 
+def test_several_ids_are_an_array_for_machines_and_words_for_people():
+    told = record(email_ids=["a b", "c\ud800"])
+    assert json.loads(JsonFormatter("front").format(told))["email_ids"] == ["a b", "c\\ud800"]
+    assert ConsoleFormatter("front", coloured=False).format(told).endswith("email_ids=a b c\\ud800")
+
+
 @pytest.mark.parametrize(
     "formatter", [ConsoleFormatter("front", coloured=False), JsonFormatter("front")], ids=["console", "json"]
 )

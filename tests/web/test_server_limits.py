@@ -25,6 +25,11 @@ SHORT = Limits(
 POST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n"
 
 
+def test_who_asks_every_minute_keeps_the_connection():
+    """A server that hangs up just when the next request is under way has it reset."""
+    assert Limits().idle_seconds > 60
+
+
 def trickle(client: RawClient, byte: bytes) -> None:
     """One byte every 20 ms until the server has had enough."""
     give_up = time.monotonic() + 3
