@@ -15,8 +15,6 @@ from prometheus_client.metrics_core import Metric
 from engine import events
 from engine.events import Bus
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-
 MAX_SERIES = 200
 """Label sets of one metric at most; what comes beyond counts under `other`. A net: labels come from closed sets."""
 

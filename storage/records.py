@@ -35,7 +35,7 @@ class SourceState(msgspec.Struct, frozen=True):
 class Look(msgspec.Struct):
     """One listing of the history, and why it was made. `id` is 0 until the first slice with new mail is in the books."""
 
-    kind: str  # notification | poll | start | resync | reset
+    kind: str  # start | takeover | notification | poll (actors/metrics.py) | resync
     began: float
     notified_at: float | None = None
     history_id: int | None = None

@@ -15,7 +15,6 @@ from storage.database import Database
 from storage.statements import clean, encode_json, execute, for_update
 
 MAX_ERROR = 2_000
-ENDED = ("done", "failed", "cancelled")
 COLUMNS = "id, kind, params, state, position, done, total, counts, error, starts, created_at, started_at, ended_at, updated_at"
 
 

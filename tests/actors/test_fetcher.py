@@ -30,6 +30,12 @@ def fetcher(started, context, account):
     return started(Fetcher, context, clients={"main": account}, gone_after=60.0)
 
 
+def fails(account, failing, error):
+    """From now on the fetch of this one id comes to that error."""
+    original = account.get_email
+    account.get_emails = lambda ids: [error if email_id == failing else original(email_id) for email_id in ids]
+
+
 def waiting(mailboxes, mailbox):
     return mailboxes.depths(mailbox)["normal"].messages
 
@@ -84,14 +90,7 @@ def test_trouble_with_fakemail_spends_nothing_and_passes(fetcher, feed, account,
 
 def test_one_permanent_failure_does_not_hold_up_the_others(fetcher, feed, account, mailboxes):
     account.receive("good")
-    original = account.get_email
-
-    def get_email(email_id):
-        if email_id == "bad":
-            raise Permanent("its subject is a number", reason="invalid_email")
-        return original(email_id)
-
-    account.get_emails = lambda ids: [_tried(get_email, email_id) for email_id in ids]
+    fails(account, "bad", Permanent("its subject is a number", reason="invalid_email"))
     feed("bad", "good")
     assert [delivery.envelope.key for delivery in taken(mailboxes, CLASSIFY)] == ["good"]
     (dead,) = taken(mailboxes, DEAD)
@@ -100,14 +99,7 @@ def test_one_permanent_failure_does_not_hold_up_the_others(fetcher, feed, accoun
 
 def test_an_email_whose_own_fetch_fails_does_not_hold_up_the_others(fetcher, feed, account, books, mailboxes):
     account.receive("sick", "well")
-    original = account.get_email
-
-    def get_email(email_id):
-        if email_id == "sick":
-            raise DependencyTrouble("500 Internal Server Error", dependency="fakemail")
-        return original(email_id)
-
-    account.get_emails = lambda ids: [_tried(get_email, email_id) for email_id in ids]
+    fails(account, "sick", DependencyTrouble("500 Internal Server Error", dependency="fakemail"))
     feed("sick", "well")
     assert [delivery.envelope.key for delivery in taken(mailboxes, CLASSIFY)] == ["well"]
     eventually(lambda: books.audit().retrying == 1)
@@ -116,10 +108,7 @@ def test_an_email_whose_own_fetch_fails_does_not_hold_up_the_others(fetcher, fee
 
 def test_a_sick_email_alone_does_not_hold_up_what_comes_after_it(fetcher, feed, account, mailboxes, books):
     account.receive("sick", "well")
-    account.get_emails = lambda ids: [
-        DependencyTrouble("500", dependency="fakemail") if email_id == "sick" else account.get_email(email_id)
-        for email_id in ids
-    ]
+    fails(account, "sick", DependencyTrouble("500", dependency="fakemail"))
     feed("sick")
     eventually(lambda: books.audit().retrying == 1)
     feed("well")
@@ -138,20 +127,6 @@ def test_while_no_email_at_all_can_be_fetched_none_is_charged(started, context, 
 def test_an_email_whose_own_fetch_fails_for_minutes_is_charged(started, context, feed, account, books, mailboxes):
     started(Fetcher, context, clients={"main": account}, gone_after=60.0, patience=0.0)
     account.receive("sick", "well")
-    original = account.get_email
-
-    def get_email(email_id):
-        if email_id == "sick":
-            raise DependencyTrouble("500 Internal Server Error", dependency="fakemail")
-        return original(email_id)
-
-    account.get_emails = lambda ids: [_tried(get_email, email_id) for email_id in ids]
+    fails(account, "sick", DependencyTrouble("500 Internal Server Error", dependency="fakemail"))
     feed("sick", "well")
     eventually(lambda: books.find("sick")[0].attempts == 1)
-
-
-def _tried(get_email, email_id):
-    try:
-        return get_email(email_id)
-    except (Permanent, DependencyTrouble) as error:
-        return error
