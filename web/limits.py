@@ -7,6 +7,7 @@ connection. Nothing here knows HTTP; time is passed in, so the rules can be test
 import ipaddress
 import resource
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Protocol
@@ -26,9 +27,7 @@ class Limits:
     small_body_bytes: int = 64 << 10  # such a body is never refused for the sake of others; places bound their number
     deferred_seconds: int = 3  # who connects and says nothing stays with the kernel for so long, and costs us nothing
     header_seconds: float = 7.0
-    idle_seconds: float = (
-        65.0  # keep-alive, until the next request: longer than the minute after which clients ask again or hang up
-    )
+    idle_seconds: float = 65.0  # keep-alive: longer than the minute after which many clients ask again
     body_seconds: float = 10.0
     write_seconds: float = 10.0
     bytes_per_second: int = 32768  # a body or an answer may take this much longer than its deadline, and no more
@@ -38,6 +37,7 @@ class Limits:
     loopback_exempt: bool = True
     reserve: int = 32  # places beyond `connections` in which only /health is answered
     silent_seconds: float = 0.25  # at a full house, who has sent no request for so long makes room
+    resting_seconds: float = 10.0  # and whose last answer is so long ago
     retry_after_seconds: int = 2
     websockets: int = 2048
     message_bytes: int = 4096
@@ -103,6 +103,7 @@ class Door:
         self.count: Counter[Place] = Counter()
         self._by_address: Counter[str] = Counter()
         self._silent: dict[Place, dict[Guest, float]] = {Place.MAIN: {}, Place.RESERVE: {}}
+        self._resting: dict[Guest, float] = {}
 
     def enter(self, guest: Guest, now: float) -> Place:
         """Give `guest` a place; REFUSED is not counted and needs no `leave`."""
@@ -117,8 +118,13 @@ class Door:
 
     def heard(self, guest: Guest) -> None:
         """`guest` has sent a whole request head: it is no longer among those that make room."""
-        for silent in self._silent.values():
-            silent.pop(guest, None)
+        for idle in (*self._silent.values(), self._resting):
+            idle.pop(guest, None)
+
+    def rest(self, guest: Guest, now: float) -> None:
+        """`guest` has had its answer and keeps the connection; after a while it makes room too."""
+        if guest in self.inside:
+            self._resting[guest] = now
 
     def upgrade(self, guest: Guest) -> bool:
         """Move `guest` from the connections to the WebSockets; False when these are full."""
@@ -142,24 +148,35 @@ class Door:
         self.heard(guest)
 
     def _place_for(self, source: str, now: float) -> Place:
-        limits = self.limits
-        exempt = limits.loopback_exempt and source == "loopback"
-        welcome = exempt or self._by_address[source] < limits.connections_per_address
-        full = self.count[Place.MAIN] >= limits.connections
-        if welcome and (not full or self._make_room(Place.MAIN, now - limits.silent_seconds)):
+        if self._is_welcome(source, now) and self._has_room(now):
             return Place.MAIN
-        if self.count[Place.RESERVE] < limits.reserve or self._make_room(Place.RESERVE, now):
+        if self.count[Place.RESERVE] < self.limits.reserve or self._make_room(self._silent[Place.RESERVE], now):
             return Place.RESERVE
         return Place.REFUSED
 
-    def _make_room(self, place: Place, before: float) -> bool:
-        """Drop the connection of `place` that has been silent longest, if it came no later than `before`."""
-        for guest, came in self._silent[place].items():
-            if came > before:
+    def _is_welcome(self, source: str, now: float) -> bool:
+        limits = self.limits
+        exempt = limits.loopback_exempt and source == "loopback"
+        few = exempt or self._by_address[source] < limits.connections_per_address
+        return few or self._make_room(self._resting, now - limits.resting_seconds, source)
+
+    def _has_room(self, now: float) -> bool:
+        limits = self.limits
+        return (
+            self.count[Place.MAIN] < limits.connections
+            or self._make_room(self._silent[Place.MAIN], now - limits.silent_seconds)
+            or self._make_room(self._resting, now - limits.resting_seconds)
+        )
+
+    def _make_room(self, idle: Mapping[Guest, float], before: float, source: str | None = None) -> bool:
+        """Drop the one (of this source) that has been idle longest, if it was so no later than `before`."""
+        for guest, since in idle.items():
+            if since > before:
                 break
-            self.leave(guest)
-            guest.drop()
-            return True
+            if source in (None, self.inside[guest][1]):
+                self.leave(guest)
+                guest.drop()
+                return True
         return False
 
 

@@ -63,6 +63,7 @@ class HardenedHandler(WebSocketHandler):
                 self.unread = False  # not counted, so it may not linger
             while place is not Place.REFUSED and self.handle_one_request():
                 self.waiting = True
+                self.server.door.rest(self, time.monotonic())
                 self.raw.take_turn()
         except Exception:
             log.exception("Connection failed")

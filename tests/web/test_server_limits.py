@@ -310,6 +310,40 @@ def test_who_has_sent_a_request_does_not_make_room():
     assert (busy.dropped, silent.dropped) == ([], [True])
 
 
+def test_who_rests_after_an_answer_makes_room_after_a_while():
+    door = Door(Limits(connections=2, reserve=0))
+    busy, resting, late = Guest(), Guest(), Guest()
+    for guest in (busy, resting):
+        door.enter(guest, 0)
+        door.heard(guest)
+        door.rest(guest, 1)
+    door.heard(busy)
+    assert door.enter(late, 10) is Place.REFUSED
+    assert door.enter(late, 12) is Place.MAIN
+    assert (busy.dropped, resting.dropped) == ([], [True])
+
+
+def test_at_the_limit_of_one_address_its_own_rest_makes_room():
+    door = Door(Limits(connections_per_address=1, reserve=0))
+    other, resting, late = Guest("192.0.2.9"), Guest(), Guest()
+    for guest in (other, resting):
+        door.enter(guest, 0)
+        door.heard(guest)
+        door.rest(guest, 1)
+    assert door.enter(late, 10) is Place.REFUSED
+    assert door.enter(late, 12) is Place.MAIN
+    assert (other.dropped, resting.dropped) == ([], [True])
+
+
+def test_an_idle_connection_is_closed_for_another_at_a_full_house():
+    with serving(limits=Limits(connections=1, reserve=0, resting_seconds=0.05)) as server:
+        (idle,) = full_house(server, 1)
+        time.sleep(0.06)
+        assert ask(server, get()).status == 200
+        assert idle.at_end()
+        idle.close()
+
+
 @pytest.mark.parametrize(
     ("address", "source"),
     [
