@@ -71,6 +71,7 @@ class SqliteDriver:
         ("journal_size_limit", 64 * 1024 * 1024),
         ("cache_size", -8000),
         ("temp_store", "memory"),
+        ("secure_delete", "fast"),  # what is erased is overwritten where its page is written anyhow
     )
 
     READER = (("query_only", 1), ("cache_size", -1000))

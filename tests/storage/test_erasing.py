@@ -3,6 +3,7 @@
 import pytest
 
 from storage.books import Books
+from storage.database import Database
 from storage.dead_letters import DeadLetters
 from storage.erasing import Erasing
 from storage.reading import EmailFilter, Reader
@@ -95,3 +96,27 @@ def test_the_next_listing_brings_nothing_back_and_what_is_in_hand_is_not_stored(
     assert late is None
     assert DeadLetters(db).bury([burial(refs["replayed"], "replayed", generation=1, content=content(ANNA))]) == [None]
     assert db.read(execute, "SELECT COUNT(*) FROM content") == [(1,)]
+
+
+def test_nothing_of_it_stays_in_the_files(tmp_path):
+    db = Database(f"sqlite:///{tmp_path}/emails.db")
+    db.migrate()
+    keys = [f"{number}" for number in range(300)]
+    refs = enter(Books(db), keys)
+    theirs = Content(subject="quagga", body="zebra " * 300, sender="Okapi <okapi@example.org>")
+    rows = [
+        result(ref, key, content=theirs if number % 3 else content(BOB))
+        for number, (ref, key) in enumerate(zip(refs, keys, strict=True))
+    ]
+    ResultStore(db).save(rows, shard="t")
+    search, erasing, after = Search(db), Erasing(db), 0
+    while search.index(256):
+        pass
+    while found := erasing.find("okapi@example.org", after):
+        erasing.erase(found)
+        after = found[-1]
+    erasing.wipe()
+    stored = b"".join(file.read_bytes() for file in tmp_path.iterdir()).lower()
+    db.close()
+    assert [word for word in (b"quagga", b"zebra", b"okapi") if word in stored] == []
+    assert b"secret plans" in stored

@@ -27,6 +27,13 @@ def test_a_dry_run_counts_and_then_they_are_gone(system, index):
     assert system.client.get("/stats").json["total_emails_processed"] == 0
 
 
+def test_what_was_erased_is_in_no_file_any_more(system, index, tmp_path):
+    mail(system, index, "a")
+    assert any(b"anna@example.org" in file.read_bytes() for file in tmp_path.glob("emails.db*"))
+    system.client.post("/erase", {"sender": "anna@example.org"})
+    assert not any(b"anna@example.org" in file.read_bytes() for file in tmp_path.glob("emails.db*"))
+
+
 def test_the_act_is_written_down_without_the_address(system, index):
     mail(system, index, "a")
     system.client.post("/erase", {"sender": "anna@example.org"})
