@@ -6,6 +6,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
+import gevent
 import pytest
 
 from commands import doctor
@@ -70,6 +71,15 @@ def test_an_embedded_valkey_that_hangs_is_bad_and_one_that_was_killed_is_not(loo
         assert "Timeout" in about(found, "redis")["text"]
     code, found = look()
     assert (code, about(found, "redis")["level"]) == (0, "ok")
+
+
+def test_one_that_hangs_so_long_that_nobody_more_can_queue_is_not_waited_for(tmp_path):
+    with socket.socket(socket.AF_UNIX) as frozen, socket.socket(socket.AF_UNIX) as first:
+        frozen.bind(str(tmp_path / "valkey.sock"))
+        frozen.listen(0)
+        first.connect(str(tmp_path / "valkey.sock"))
+        with gevent.Timeout(5.0):
+            assert doctor._listens(tmp_path / "valkey.sock")
 
 
 def test_a_newer_or_damaged_database_is_bad(look, tmp_path):
