@@ -159,7 +159,9 @@ class Pump:
         )
         if not self.in_hand:
             self._no_trouble()
-        if batch:
+        if batch and not self.host.may_take():
+            self._reread = True  # the gate was shut while we stood at the mailbox: it goes back
+        elif batch:
             self._plenty = 2 * len(batch) >= intake.count or 2 * sum(each.size for each in batch) >= intake.max_bytes
             self._hand_over(batch)
         elif time.monotonic() - began < IDLE_S:

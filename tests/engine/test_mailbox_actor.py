@@ -134,6 +134,23 @@ def test_nothing_is_taken_while_paused(bench):
     until(lambda: ref.describe().state == "running")
 
 
+def test_what_comes_while_it_waits_at_the_mailbox_and_was_paused_meanwhile_goes_back(bench, monkeypatch):
+    take = bench.store.take
+
+    def paused_meanwhile(*args, **options):
+        bench.control.paused = True
+        return take(*args, **options)
+
+    monkeypatch.setattr(bench.store, "take", paused_meanwhile)
+    ref = bench.run("a")
+    until(lambda: ref.describe().state == "paused")
+    until(lambda: bench.store.depths("work")["normal"].in_hand == 0)
+    assert (in_mailbox(bench.store), holder(ref).batches) == (1, [])
+    monkeypatch.undo()
+    bench.control.paused = False
+    bench.drained()
+
+
 def test_a_batch_is_told_of_once(bench):
     batches = []
     bench.bus.subscribe(lambda _name, fields: batches.append(fields), BATCH_SETTLED)
