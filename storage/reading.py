@@ -164,8 +164,27 @@ def conditions(
     column that is nearly the same everywhere, and then putting all it finds in order.
     """
     query = _query(wanted)
-    parts: list[tuple[str, list[Any]]] = [
-        (f"{place} < ?", [before]),
+    chosen = [(f"{place} < ?", [before]), *_comparisons(wanted, query, time_column)]
+    chosen = [part for part in chosen if part[1] != [None]]
+    if wanted.decided_by is not None:
+        decider = DECIDERS.index(wanted.decided_by)
+        chosen.append((f"result.decided_by = {decider}", []))  # literal, for the partial index
+    if wanted.state is not None:
+        state = STATE_CONDITIONS[wanted.state]
+        chosen.append((state if place == "book.id" else state.replace("book.state", "book.state + 0"), []))
+    if text is not None:
+        chosen.append(text)
+    else:
+        texts, text_params = search.condition(query, "book.id")
+        chosen += [(condition, [value]) for condition, value in zip(texts, text_params, strict=True)]
+    sql = " AND ".join(condition for condition, _ in chosen)
+    params = [value for _, values in chosen for value in values]
+    return (f" WHERE {sql}" if sql else ""), params, query.has_text or bool(query.senders)
+
+
+def _comparisons(wanted: EmailFilter, query: Query, time_column: str) -> list[tuple[str, list[Any]]]:
+    """Conditions of one value each; what compares with None is not wanted."""
+    return [
         ("book.source + 0 = (SELECT id FROM source WHERE name = ?)", [wanted.source]),
         ("result.label = ?", [_index(LABELS, wanted.classification)]),
         ("result.label = ?", [_index(LABELS, query.label)]),
@@ -179,22 +198,6 @@ def conditions(
         (f"{time_column} < ?", [query.before]),
         *((f"result.confidence {_operator(bound)} ?", [bound.value]) for bound in query.confidence),
     ]
-    chosen = [part for part in parts if part[1] != [None]]
-    if wanted.decided_by is not None:
-        chosen.append(
-            (f"result.decided_by = {DECIDERS.index(wanted.decided_by)}", [])
-        )  # literal, for the partial index
-    if wanted.state is not None:
-        state = STATE_CONDITIONS[wanted.state]
-        chosen.append((state if place == "book.id" else state.replace("book.state", "book.state + 0"), []))
-    if text is not None:
-        chosen.append(text)
-    else:
-        texts, text_params = search.condition(query, "book.id")
-        chosen += [(condition, [value]) for condition, value in zip(texts, text_params, strict=True)]
-    sql = " AND ".join(condition for condition, _ in chosen)
-    params = [value for _, values in chosen for value in values]
-    return (f" WHERE {sql}" if sql else ""), params, query.has_text or bool(query.senders)
 
 
 def _query(wanted: EmailFilter) -> Query:
