@@ -43,16 +43,16 @@ def test_a_host_that_there_is_not_is_one_line(tmp_path: Path, host: str, port: s
 STORES = {"REDIS_URL": "redis://127.0.0.1:1/0", "DATABASE_URL": "postgresql://127.0.0.1:1/x"}
 
 
-def looked_at(monkeypatch: pytest.MonkeyPatch, **settings: str) -> None:
-    """What a worker's launcher looks at before it starts anything."""
-    monkeypatch.setattr(serve, "Launcher", lambda _children, *, check, **_: Mock(run=check))
+def looked_at(monkeypatch: pytest.MonkeyPatch, **settings: str) -> int:
+    """Have a worker's launcher look at what it looks at before it starts anything; what the command returns then."""
+    monkeypatch.setattr(serve, "Launcher", lambda _children, *, check, **_: Mock(run=lambda: check() or 0))
     monkeypatch.setattr(serve, "_sign", lambda *_: nullcontext())
     monkeypatch.setattr("engine.logs.setup", Mock())
-    serve.worker(argparse.Namespace(), Settings.from_env({**STORES, **settings, "ALLOW_ANONYMOUS": "true"}))
+    return serve.worker(argparse.Namespace(), Settings.from_env({**STORES, **settings, "ALLOW_ANONYMOUS": "true"}))
 
 
 def test_a_worker_that_listens_nowhere_does_not_look_at_host(monkeypatch: pytest.MonkeyPatch) -> None:
-    looked_at(monkeypatch, HOST="host-of-the-front.invalid")
+    assert looked_at(monkeypatch, HOST="host-of-the-front.invalid") == 0
 
 
 def test_a_worker_whose_status_port_is_in_use_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
