@@ -20,6 +20,8 @@ NEW, PROCESS, RETRY, DEAD, LABEL = "new", "process", "retry", "dead", "label"
 
 _encode = msgspec.json.Encoder().encode
 
+_FRONT = b'{"event":"'
+
 
 class ResultItem(msgspec.Struct):
     """A result as `/results/{email_id}` answers it; in events with the email's subject and sender."""
@@ -44,7 +46,7 @@ class ResultItem(msgspec.Struct):
 
 
 class Event(msgspec.Struct):
-    """One entry of the event log; web/live.py reads its topic off its front."""
+    """One entry of the event log; `kind_of` reads its front."""
 
     event: str
     data: Any
@@ -62,6 +64,11 @@ def timestamp(at: float | None) -> str | None:
 def encode_event(event: str, data: dict[str, Any] | ResultItem, at: float) -> bytes:
     """One event as the log keeps it: JSON of event, data and timestamp."""
     return _encode(Event(event, data, timestamp(at)))
+
+
+def kind_of(entry: LogEntry) -> str:
+    """What an entry of the event log tells of (NEW, PROCESS, …), read off its front without parsing it."""
+    return entry.data[len(_FRONT) : entry.data.index(b'"', len(_FRONT))].decode()
 
 
 def message(entry: LogEntry) -> bytes:

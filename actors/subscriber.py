@@ -5,7 +5,6 @@ SQL. A kill between the two means that a message comes again, with the same webh
 """
 
 import logging
-import re
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -14,7 +13,7 @@ import gevent
 import msgspec
 import orjson
 
-from actors.events import message, timestamp
+from actors.events import kind_of, message, timestamp
 from actors.metrics import DELIVERED, DISABLED, STATES
 from actors.posting import LONGEST_RETRY_AFTER_S, Posted, Poster
 from engine.actor import ServiceActor
@@ -23,6 +22,7 @@ from engine.events import Bus
 from engine.mailbox import LogEntry, MailboxStore
 from engine.supervision import backoff
 from fakemail.transport import Resolve
+from storage.event_log import is_seq, told_at
 from storage.subscriptions import Delivery, Failure, Subscription, Subscriptions
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,6 @@ GOOD_S = 60.0
 
 NEWS_S = 0.5
 LOOK_AGAIN_S = 1.0
-SEQ_TIME = re.compile(r"[0-9a-f]{8}-(\d{13})-")
 GAP, LABEL = "gap", "label"
 
 Wait = Callable[[float], None]
@@ -165,7 +164,7 @@ class Course:
         left_out = self._unwanted(page.entries)
         for entry in page.entries:
             if entry.seq not in left_out:
-                self._deliver(poster, entry.seq, _event(entry), message(entry))
+                self._deliver(poster, entry.seq, kind_of(entry), message(entry))
             self.at = entry.seq
             self._keep(whole=self.state.failures > 0)
         self._keep(whole=not page.entries)
@@ -181,10 +180,12 @@ class Course:
     def _unwanted(self, entries: Sequence[LogEntry]) -> set[str]:
         """The seqs of what this subscriber did not ask for: other kinds, and unless it wants the backlog, emails of the first sync."""
         wanted = self.state.events
-        left_out = {entry.seq for entry in entries if wanted and _event(entry) not in wanted}
+        left_out = {entry.seq for entry in entries if wanted and kind_of(entry) not in wanted}
         if self.state.backlog:
             return left_out
-        emails = {entry.seq: _email(entry) for entry in entries if entry.seq not in left_out and _event(entry) != LABEL}
+        emails = {
+            entry.seq: _email(entry) for entry in entries if entry.seq not in left_out and kind_of(entry) != LABEL
+        }
         backlog = self.store.of_first_sync(each for each in emails.values() if each)
         return left_out | {seq for seq, email in emails.items() if email in backlog}
 
@@ -241,11 +242,6 @@ def _lease(subscription_id: int) -> str:
     return f"subscription:{subscription_id}"
 
 
-def _event(entry: LogEntry) -> str:
-    """The kind, off the entry's front."""
-    return entry.data[len(b'{"event":"') :].partition(b'"')[0].decode()
-
-
 def _email(entry: LogEntry) -> tuple[str, str] | None:
     """Source and id of the email that an event tells of; of several, the first."""
     data = orjson.loads(entry.data)["data"]
@@ -269,7 +265,5 @@ def _tried(state: Subscription, webhook_id: str, event: str, seq: str, posted: P
 
 def _behind(position: str, newest: str) -> float:
     """Seconds of the log between two places in it; 0 where that cannot be told."""
-    places = [SEQ_TIME.match(seq) for seq in (position, newest)]
-    if places[0] is None or places[1] is None or position >= newest:
-        return 0.0
-    return (int(places[1][1]) - int(places[0][1])) / 1000
+    known = is_seq(position) and is_seq(newest) and position < newest
+    return told_at(newest) - told_at(position) if known else 0.0

@@ -13,7 +13,7 @@ import msgspec
 import orjson
 from gevent.event import Event
 
-from actors.events import DEAD, PROCESS, message
+from actors.events import DEAD, PROCESS, kind_of, message
 from engine.failpoints import reach
 from engine.mailbox import LogEntry, MailboxStore
 from web.websocket import LiveSocket, encode_text
@@ -26,7 +26,6 @@ PIECE_BYTES = 64 * 1024
 ALL, STATS, QUEUE = "email:all", "stats", "queue"
 TOPICS = frozenset({ALL, "email:new", "email:process", "email:retry", "email:dead", "email:label", STATS, QUEUE})
 ENDS = ("email:" + PROCESS, "email:" + DEAD)
-PREFIX = b'{"event":"'
 
 
 class Framed:
@@ -75,9 +74,8 @@ class Client:
 
 
 def topic_of(entry: LogEntry) -> str:
-    """`email:process` and so on, read from the front of the entry without parsing it."""
-    start = len(PREFIX)
-    return "email:" + entry.data[start : entry.data.index(b'"', start)].decode()
+    """`email:process` and so on."""
+    return "email:" + kind_of(entry)
 
 
 class Hub:
