@@ -18,6 +18,7 @@ from sklearn.linear_model import LogisticRegression  # type: ignore[import-not-f
 from classification import corpus, wordvectors
 from classification.text import read
 
+BOTH = "words and characters"
 _SENTENCE = 1_000
 _TOKENS = 192
 
@@ -37,7 +38,7 @@ def tfidf_inputs(items: Sequence[corpus.Labelled]) -> dict[str, sparse.csr_matri
     return {
         "words": by_words.tocsr(),
         "characters": by_letters.tocsr(),
-        "words and characters": sparse.hstack([by_words, by_letters]).tocsr(),
+        BOTH: sparse.hstack([by_words, by_letters]).tocsr(),
     }
 
 

@@ -3,6 +3,8 @@
 validation.py calls it for every row of the model card.
 """
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,12 +16,23 @@ from classification.records import LABELS
 DRAWS = 1_000
 
 Floats = NDArray[np.float64]
+Labels = NDArray[np.int64]
 
 
-def figures(labels: NDArray[np.int64], said: NDArray[np.int64], confidence: Floats | None = None) -> dict[str, float]:
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Emails drawn within strata: the rows of each stratum, and for how many of all emails each one stands."""
+
+    strata: Sequence[Labels]
+    weights: Floats
+
+
+def figures(
+    labels: Labels, said: Labels, confidence: Floats | None = None, weights: Floats | None = None
+) -> dict[str, float]:
     """Return accuracy, macro-F1, F1 per class and, with confidences, the calibration error of one set of answers."""
-    scores = f1_score(labels, said, labels=range(len(LABELS)), average=None, zero_division=0)
-    result = {"accuracy": float(np.mean(labels == said)), "macro_f1": float(scores.mean())}
+    scores = f1_score(labels, said, labels=range(len(LABELS)), average=None, zero_division=0, sample_weight=weights)
+    result = {"accuracy": float(np.average(labels == said, weights=weights)), "macro_f1": float(scores.mean())}
     result |= {f"f1_{label}": float(score) for label, score in zip(LABELS, scores, strict=True)}
     if confidence is not None:
         bins = np.minimum((confidence * 15).astype(int), 14)
@@ -30,35 +43,38 @@ def figures(labels: NDArray[np.int64], said: NDArray[np.int64], confidence: Floa
 
 
 def with_intervals(
-    labels: NDArray[np.int64], said: NDArray[np.int64], confidence: Floats | None = None
+    labels: Labels, said: Labels, confidence: Floats | None = None, sample: Sample | None = None
 ) -> dict[str, Any]:
     """Return each figure with its 95 % bootstrap interval over emails: name to [figure, low, high]."""
-    generator = np.random.default_rng(0)
-    whole = figures(labels, said, confidence)
-    drawn: dict[str, list[float]] = {name: [] for name in whole}
-    for _ in range(DRAWS):
-        pick = generator.integers(0, len(labels), len(labels))
-        part = figures(labels[pick], said[pick], None if confidence is None else confidence[pick])
-        for name, value in part.items():
-            drawn[name].append(value)
-    return {
-        name: [round(value, 3), *np.percentile(drawn[name], [2.5, 97.5]).round(3).tolist()]
-        for name, value in whole.items()
-    }
+
+    def measure(pick: Labels) -> dict[str, float]:
+        chosen = None if confidence is None else confidence[pick]
+        return figures(labels[pick], said[pick], chosen, None if sample is None else sample.weights[pick])
+
+    return _bootstrap(measure, len(labels), sample)
 
 
-def lead(labels: NDArray[np.int64], ours: NDArray[np.int64], theirs: NDArray[np.int64]) -> dict[str, list[float]]:
+def lead(labels: Labels, ours: Labels, theirs: Labels, sample: Sample | None = None) -> dict[str, list[float]]:
     """Return how far `ours` is ahead in accuracy, macro-F1 and F1 per class, with a paired 95 % bootstrap interval."""
+
+    def measure(pick: Labels) -> dict[str, float]:
+        weights = None if sample is None else sample.weights[pick]
+        behind = figures(labels[pick], theirs[pick], weights=weights)
+        ahead = figures(labels[pick], ours[pick], weights=weights)
+        return {name: value - behind[name] for name, value in ahead.items()}
+
+    return _bootstrap(measure, len(labels), sample)
+
+
+def _bootstrap(measure: Callable[[Labels], dict[str, float]], size: int, sample: Sample | None) -> dict[str, Any]:
     generator = np.random.default_rng(0)
-    whole = _ahead(labels, ours, theirs)
+    whole = measure(np.arange(size))
     drawn = []
     for _ in range(DRAWS):
-        pick = generator.integers(0, len(labels), len(labels))
-        drawn.append(list(_ahead(labels[pick], ours[pick], theirs[pick]).values()))
+        if sample is None:
+            pick = generator.integers(0, size, size)
+        else:
+            pick = np.concatenate([generator.choice(rows, len(rows)) for rows in sample.strata])
+        drawn.append(list(measure(pick).values()))
     bounds = np.percentile(np.array(drawn), [2.5, 97.5], axis=0).round(3).T.tolist()
     return {name: [round(value, 3), *bound] for (name, value), bound in zip(whole.items(), bounds, strict=True)}
-
-
-def _ahead(labels: NDArray[np.int64], ours: NDArray[np.int64], theirs: NDArray[np.int64]) -> dict[str, float]:
-    behind = figures(labels, theirs)
-    return {name: value - behind[name] for name, value in figures(labels, ours).items()}

@@ -24,13 +24,18 @@ from classification.encoding import Vocabulary, encode
 from classification.grouping import groups
 from classification.lexicon import LEXICON
 from classification.records import LABELS
-from classification.scores import figures, lead, with_intervals
+from classification.scores import Sample, figures, lead, with_intervals
 from classification.wordlists import WordLists
 
 FOLDS = 5
 SHARES = (0.25, 0.5, 0.75)
 SOURCES_LEFT_OUT = 7
 ALONE = ", without further readings"
+# What a reader said of emails of train and dev without seeing a label: ids and labels.
+BLIND = training.READINGS.parent / "blind.jsonl"
+PLAIN = ", before calibration"
+# What issue 4 and the corpus itself compare with: the mail that came with the corpus, words and characters, the likeliest label.
+GIVEN = f"TF-IDF of {contenders.BOTH} + logistic regression, of the given mail alone{PLAIN}"
 
 Floats = NDArray[np.float64]
 Split = tuple[NDArray[np.int64], NDArray[np.int64]]
@@ -38,15 +43,20 @@ Split = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """Real mail (first `real` rows), `written` mail, further readings, and what each row's label and weight are."""
+    """Real mail (first `real` rows), `written` mail, further readings, and what each row's label and weight are.
+
+    The first `given` of the written ones came with the corpus; `blind` has what a reader who saw no label said of some rows.
+    """
 
     items: list[corpus.Labelled]
     real: int
     written: int
+    given: int
     labels: NDArray[np.int64]
     trust: Floats
     grouped: NDArray[np.int64]
     owners: tuple[NDArray[np.int64], NDArray[np.int64]]
+    blind: dict[int, str]
 
     def further(self, test: NDArray[np.int64], left_out: str) -> NDArray[np.int64]:
         """Return the rows of further readings that share no sender, thread or left-out source with the tested mail."""
@@ -71,11 +81,24 @@ class Setup:
 
 def prepare(folder: Path) -> Setup:
     """Read train, dev, written mail and further readings."""
-    real = [item for name in ("train.jsonl", "dev.jsonl") for item in corpus.read_lines(folder / name)]
+    files = [folder / "train.jsonl", folder / "dev.jsonl"]
+    real = [item for path in files for item in corpus.read_lines(path)]
     written, further = training.synthetic(), training.readings(folder)
+    given = sum(1 for _ in corpus.read_lines(folder / "synthetic.jsonl"))
     items, labels, trust = training.together(real, written, further)
     owners = training.further_groups(real, further)
-    return Setup(items, len(real), len(written), labels, trust, groups(real), owners)
+    return Setup(items, len(real), len(written), given, labels, trust, groups(real), owners, _blind(files))
+
+
+def _blind(files: Sequence[Path]) -> dict[int, str]:
+    said = {entry["id"]: entry["label"] for entry in _entries(BLIND)}
+    ids = [entry["id"] for path in files for entry in _entries(path)]
+    return {row: said[each] for row, each in enumerate(ids) if each in said}
+
+
+def _entries(path: Path) -> list[dict[str, Any]]:
+    with path.open(encoding="utf-8", errors="surrogateescape") as lines:
+        return [json.loads(line) for line in lines if line.strip()]
 
 
 def log_odds(
@@ -84,16 +107,17 @@ def log_odds(
     folds: Sequence[Split],
     *,
     fit: Callable[..., LogisticRegression] = training.regression,
-    written: bool = True,
+    written: int | None = None,
     further: bool = True,
     share: float = 1.0,
 ) -> Floats:
     """Return held-out log-odds for the real mail that the folds test (rows of others stay 0).
 
-    `share` is how much of the real training mail is used, by whole groups.
+    `written` is how many of the written mails are used, None for all; `share` is how much of the real training mail is used, by
+    whole groups.
     """
     result = np.zeros((setup.real, len(LABELS)))
-    extra = np.arange(setup.real, setup.real + setup.written if written else setup.real)
+    extra = np.arange(setup.real, setup.real + (setup.written if written is None else written))
     used = np.random.default_rng(0).random(int(setup.grouped.max()) + 1)[setup.grouped] < share
     for train, test in folds:
         chosen = np.concatenate([train[used[train]], extra])
@@ -179,12 +203,18 @@ class Rows:
         self.said[table, name] = chances.argmax(axis=1)
         return self.row(table, name, chances, raw), raw
 
+    def plain(self, table: str, name: str, raw: Floats) -> dict[str, Any]:
+        """Return the row of a model whose answers are its likeliest labels, uncalibrated."""
+        self.said[table, name] = raw.argmax(axis=1)
+        at = self.tested[table]
+        return {"table": table, "row": name, **with_intervals(self.labels[at], self.said[table, name][at])}
+
     def leads(self, table: str) -> Iterator[dict[str, Any]]:
         """Yield how far this model is ahead of the TF-IDF models on the same emails and data, in pairs."""
         at = self.tested[table]
         for (split, name), said in self.said.items():
             if split == table and name.startswith("TF-IDF"):
-                ours = "this model" + (ALONE if name.endswith(ALONE) else "")
+                ours = "this model" + (ALONE if ALONE in name else "")
                 ahead = lead(self.labels[at], self.said[table, ours][at], said[at])
                 yield {"table": "lead", "row": f"{table}: {ours}, over {name}", **ahead}
 
@@ -207,12 +237,13 @@ def rows(setup: Setup, kept_vectors: Path | None) -> Iterator[dict[str, Any]]:
         yield row
         if table == "CV":
             yield from _of_ours(make, calibrated(ours[table], make.labels, folds))
+            yield from _of_reader(make, make.said["CV", "this model"])
         yield make.linear(table, "this model" + ALONE, parts["whole"], further=False)[0]
         yield make.lists(table)
     for share in SHARES:
         raw = log_odds(setup, parts["whole"], make.splits["CV"], share=share)
         yield make.row("learning", f"{share:.0%} of the real mail", calibrated(raw, make.labels, make.splits["CV"]))
-    raw = log_odds(setup, parts["whole"], make.splits["CV"], written=False)
+    raw = log_odds(setup, parts["whole"], make.splits["CV"], written=0)
     yield make.row("learning", "without written mail", calibrated(raw, make.labels, make.splits["CV"]))
     for name, inputs in parts.items():
         said = (ours["CV"] if name == "whole" else log_odds(setup, inputs, make.splits["CV"])).argmax(axis=1)
@@ -240,19 +271,60 @@ def _of_ours(make: Rows, chances: Floats) -> Iterator[dict[str, Any]]:
     }
 
 
+def _of_reader(make: Rows, said: NDArray[np.int64]) -> Iterator[dict[str, Any]]:
+    """Yield how a reader who saw no label does beside this model on the same emails, weighed back to all real mail."""
+    strata = [_stratum(item) for item in make.setup.items[: make.setup.real]]
+    rows_of: dict[str, list[int]] = {}
+    for place, row in enumerate(make.setup.blind):
+        rows_of.setdefault(strata[row], []).append(place)
+    weights = np.array([strata.count(strata[row]) / len(rows_of[strata[row]]) for row in make.setup.blind])
+    sample = Sample([np.array(places) for places in rows_of.values()], weights)
+    at = np.array(list(make.setup.blind))
+    read = np.array([LABELS.index(label) for label in make.setup.blind.values()])
+    for name, answers in (("reader", read), ("this model", said[at])):
+        yield {"table": "reader", "row": name, **with_intervals(make.labels[at], answers, sample=sample)}
+    yield {
+        "table": "reader",
+        "row": "how far the reader is ahead",
+        **lead(make.labels[at], read, said[at], sample),
+    }
+
+
+def _stratum(item: corpus.Labelled) -> str:
+    """Return the stratum within which emails for the blind reading were drawn."""
+    if item.label == "unknown":
+        return f"unknown/{item.second if item.second in {'intro', 'meeting'} else 'rest'}"
+    if item.label == "meeting":
+        return f"meeting/{'doubted' if item.second else 'clear'}"
+    return item.label
+
+
 def _beside(
     make: Rows, named: NDArray[np.float32], ours: dict[str, Floats], kept_vectors: Path | None
 ) -> Iterator[dict[str, Any]]:
     """Yield the rows of the other models, for both ways to split."""
     letters: dict[str, Floats] = {}
-    for name, inputs in contenders.tfidf_inputs(make.setup.items).items():
+    texts = contenders.tfidf_inputs(make.setup.items)
+    for name, inputs in texts.items():
         for table in make.splits:
             for further in (True, False):
                 told = f"TF-IDF of {name} + logistic regression{'' if further else ALONE}"
                 row, raw = make.linear(table, told, inputs, fit=contenders.tfidf_fit, further=further)
                 if further and name == "characters":
                     letters[table] = raw
+                if name == contenders.BOTH:
+                    yield make.plain(table, told + PLAIN, raw)
                 yield row
+    for table, folds in make.splits.items():
+        raw = log_odds(
+            make.setup,
+            texts[contenders.BOTH],
+            folds,
+            fit=contenders.tfidf_fit,
+            written=make.setup.given,
+            further=False,
+        )
+        yield make.plain(table, GIVEN, raw)
     for table in make.splits:
         yield from make.leads(table)
     vectors = contenders.sentence_vectors(make.setup.items, kept_vectors)

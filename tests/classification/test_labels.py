@@ -1,0 +1,24 @@
+"""The files with labels of the corpus's mail hold ids and labels and nothing of the messages, whose texts are not ours to keep."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from classification.records import LABELS
+
+FOLDER = Path(__file__).parents[2] / "classification" / "labels"
+
+
+@pytest.mark.parametrize("name", ["readings.jsonl", "blind.jsonl"])
+def test_a_file_of_labels_holds_no_text(name: str) -> None:
+    """Each line is an id, a label, and perhaps a second label and how sure the reader was; no email stands there twice."""
+    entries = [json.loads(line) for line in (FOLDER / name).read_text(encoding="utf-8").splitlines()]
+
+    assert entries
+    for entry in entries:
+        assert {"id", "label"} <= set(entry) <= {"id", "label", "second", "sure"}
+        assert len(entry["id"]) <= 12
+        assert entry["label"] in LABELS
+        assert entry.get("second") in {None, *LABELS}
+    assert len({entry["id"] for entry in entries}) == len(entries)
