@@ -38,6 +38,9 @@ PATH_TEXTS = {
     "name": "A file's name",
     "path": "A file's path",
 }
+ABOUT = """Errors are problem details (RFC 9457) with a `request_id`. Times are RFC 3339 in UTC.
+
+Where the simulator is served, `POST /simulator/send_email` with `{"subject", "body"}` brings mail to try all this with; the README has its other calls."""
 NUMBERS = ("letter_id", "task_id", "rule_id", "subscription_id")
 TITLES = {
     status: HTTPStatus(status).phrase
@@ -57,7 +60,7 @@ def document(routes: Sequence[Route], version: str) -> dict[str, Any]:
             "title": "Email processor",
             "version": version,
             "summary": "Classifies the emails of FakeMail accounts and tells the world.",
-            "description": "Errors are problem details (RFC 9457) with a `request_id`. Times are RFC 3339 in UTC.",
+            "description": ABOUT,
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [{"url": "/"}],

@@ -87,6 +87,7 @@ def rotate(call: Call, subscription_id: str) -> dict[str, Any]:
     """Give it a new secret, which this answer alone shows. For `grace_s` each message is signed with the old one as well.
 
     The header `webhook-signature` then has two signatures with a space between them; a receiver takes a message when one of them fits.
+    What is on its way within the first two seconds may bear the old one alone: have both ready until then, also with `grace_s` 0.
     """
     _check_secret(call.body.secret)
     secret, until = call.body.secret or new_secret(), time.time() + call.body.grace_s
