@@ -1,6 +1,7 @@
 """The page of emails: search, filters in the address, reading, correcting, a long list."""
 
 import re
+import time
 
 import pytest
 
@@ -85,6 +86,19 @@ def test_why_marks_the_evidence_in_the_text(page: Page, server: Server) -> None:
     page.until("return document.querySelectorAll('pre.body mark').length === 0")
 
 
+def test_why_marks_the_evidence_in_the_subject_too(page: Page, server: Server) -> None:
+    email_id = server.send("Introducing our new colleague", "She begins today.")
+    server.processed(email_id)
+    evidence = server.ask("GET", f"/results/{email_id}?explain=true")["explanation"]["evidence"]
+    assert any(each["field"] == "subject" and each["start"] is not None for each in evidence)
+    page.open(f"emails?id={email_id}&source=main")
+    page.click("[data-why]")
+    page.until("return document.querySelector('.detail-subject mark') !== null", "the evidence in the subject")
+    assert page.text(".detail-subject") == "Introducing our new colleague"
+    page.click("[data-why]")
+    page.until("return document.querySelector('.detail-subject mark') === null")
+
+
 def test_the_focus_stays_on_why_when_the_email_is_drawn_anew(page: Page, server: Server) -> None:
     email_id = server.send("Lunch by keys")
     server.processed(email_id)
@@ -117,6 +131,66 @@ def test_a_correction_takes_one_click_and_its_undo_another(page: Page, server: S
     page.click("[data-undo]")
     page.until("return document.querySelector('.verdict').innerText.includes('sure')")
     assert server.processed(email_id)["classification"] == before
+
+
+def test_an_undo_is_offered_only_as_long_as_there_is_something_to_take_back(page: Page, server: Server) -> None:
+    email_id = server.send("Correct me by keys")
+    before = server.processed(email_id)["classification"]
+    page.open(f"emails?id={email_id}&source=main")
+    page.sees("sure", ".verdict")
+    page.press("3" if before != "intro" else "1")
+    page.sees("A person said so", ".verdict")
+    page.until("return document.querySelector('[data-undo]') !== null", "the offer")
+    page.press("u")
+    page.sees("The correction is taken back", ".toasts")
+    assert page.js("return document.querySelector('[data-undo]')") is None
+
+
+def test_a_correction_days_later_leaves_the_way_of_the_machine_to_be_seen(page: Page, server: Server) -> None:
+    email_id = server.send("Corrected late")
+    server.processed(email_id)
+    page.open(f"emails?id={email_id}&source=main")
+    page.sees("Pushed", ".way")
+    shares = "return [...document.querySelectorAll('.way-bar i')].map((bar) => Number(bar.style.getPropertyValue('--share')))"
+    before = page.js(shares)
+    time.sleep(1)
+    server.ask("POST", f"/emails/{email_id}/label", {"classification": "intro"})
+    page.sees("Corrected", ".way")
+    assert page.js(shares) == before
+
+
+def test_times_are_those_of_the_reader_and_bear_their_zone(page: Page, server: Server) -> None:
+    email_id = server.send("What time is it there")
+    server.processed(email_id)
+    page.driver.execute_cdp_cmd("Emulation.setTimezoneOverride", {"timezoneId": "Asia/Kolkata"})
+    try:
+        page.open(f"emails?since=2026-01-02T03:04:05.000Z&until=2099-01-02T03:04:05.000Z&id={email_id}&source=main")
+        page.until("return document.querySelector('.picks [data-own]')?.textContent === 'since 2 Jan 08:34'")
+        page.sees("until: 2 Jan 08:34", ".chips")
+        page.sees("GMT+5:30", ".detail .facts")
+        page.until("return document.querySelector('.row time').title.endsWith('GMT+5:30')")
+    finally:
+        page.driver.execute_cdp_cmd("Emulation.setTimezoneOverride", {"timezoneId": ""})
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_a_long_search_stays_within_its_chip(page: Page, width: int) -> None:
+    page.size(width)
+    page.open(f"emails?q={'x' * 2000}")
+    page.until("return document.querySelector('.chip.drop') !== null")
+    edges = "return ['.list', '.filters .segments', '.chip.drop', '.filters .button'].map((one) => Math.round(document.querySelector(one).getBoundingClientRect().right))"
+    pane, *others = page.js(edges)
+    assert max(others) <= pane
+    page.click(".chip.drop")
+    page.until("return !location.hash.includes('q=')")
+
+
+def test_a_subject_of_which_nothing_can_be_seen_is_said_to_be_none(page: Page, server: Server) -> None:
+    email_id = server.send("\u200b\u2800\u3164\u00ad \u202e", "The text is there.")
+    server.processed(email_id)
+    page.open(f"emails?id={email_id}&source=main")
+    page.until("return document.querySelector('.detail-subject em')?.textContent === 'no subject'")
+    page.until(f"return document.querySelector('.row[data-id=\"{email_id}\"] em')?.textContent === 'no subject'")
 
 
 def test_an_id_of_any_characters_can_be_opened(page: Page, server: Server) -> None:

@@ -1,5 +1,7 @@
 """Every page opens, in light and dark, wide and narrow, without a fault of script, policy or accessibility."""
 
+import itertools
+
 import pytest
 
 from tests.browser.accessibility import serious_faults
@@ -100,6 +102,16 @@ def test_more_is_opened_and_closed_by_keys(page: Page) -> None:
     page.press("Escape")
     page.until("return document.getElementById('rail-more').hidden")
     assert page.js("return document.activeElement.textContent") == "More"
+
+
+def test_the_axis_of_the_last_hour_is_marked_at_its_quarters(page: Page) -> None:
+    page.open("now")
+    marks = page.until("return [...document.querySelectorAll('.bars-axis span')].map((mark) => mark.textContent)")
+    assert 3 <= len(marks) <= 4
+    assert {mark[-2:] for mark in marks} <= {"00", "15", "30", "45"}
+    middles = "return [...document.querySelectorAll('.bars-axis span')].map((mark) => { const { left, right } = mark.getBoundingClientRect(); return (left + right) / 2 })"
+    distances = {round(later - earlier) for earlier, later in itertools.pairwise(page.js(middles))}
+    assert max(distances) - min(distances) <= 1
 
 
 def test_the_choice_of_colours_is_kept(page: Page) -> None:

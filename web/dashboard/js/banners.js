@@ -5,6 +5,7 @@
 
 import { post } from "./api.js";
 import { h, setText } from "./dom.js";
+import { when } from "./format.js";
 import { live } from "./live.js";
 import { attempt, button } from "./parts.js";
 import { shared } from "./state.js";
@@ -34,7 +35,7 @@ export function showConnection({ state, retryAt }) {
   const link = document.getElementById("link");
   link.dataset.state = state;
   setText(document.getElementById("link-text"), LINK_WORDS[state]);
-  link.title = state === "waiting" ? `Next try at ${new Date(retryAt).toLocaleTimeString()}` : "";
+  link.title = state === "waiting" ? `Next try at ${when(retryAt)}` : "";
   if (state === "live") {
     banner("offline", null);
     banner("signed-out", null);

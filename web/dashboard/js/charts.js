@@ -7,6 +7,8 @@ import { h, s, setText, update } from "./dom.js";
 import { count, hourMinute } from "./format.js";
 import { CLASSES } from "./shapes.js";
 
+const MINUTE = 60_000;
+
 /** Stacked bars by class. `draw(buckets, step)` redraws; hover, touch or the arrow keys read one bar out. */
 export class StackedBars {
   #buckets = [];
@@ -35,7 +37,7 @@ export class StackedBars {
     const lines = [25, 50, 75].map((y) => s("path", { class: "grid", d: `M0 ${y}H${buckets.length * 10}` }));
     update(this.svg, lines, buckets.map((bucket, index) => bar(bucket, index, height)));
     setText(this.top, count(height));
-    update(this.axis, ticks(buckets).map((at) => h("span", null, hourMinute(at))));
+    update(this.axis, ticks(buckets, step).map(tickOf));
     this.plot.setAttribute("aria-label", summary(buckets, step));
     this.#choose(this.#at);
   }
@@ -82,9 +84,18 @@ function niceCeiling(value) {
   return [1, 2, 4, 10].map((step) => step * power).find((top) => top >= value);
 }
 
-function ticks(buckets) {
-  if (buckets.length < 2) return [];
-  return [0, 0.25, 0.5, 0.75, 1].map((share) => buckets[Math.round(share * (buckets.length - 1))].at);
+/** The bars at which a quarter of an hour, or of a day, begins by the reader's clock; `place`: 0 to 1. */
+function ticks(buckets, step) {
+  const round = (step === "minute" ? 15 : 360) * MINUTE;
+  const quarter = (at) => Math.floor((at - new Date(at).getTimezoneOffset() * MINUTE) / round);
+  return buckets.flatMap(({ at }, index) => {
+    const begins = index > 0 && quarter(at) !== quarter(buckets[index - 1].at);
+    return begins ? [{ at, place: (index + 0.5) / buckets.length }] : [];
+  });
+}
+
+function tickOf({ at, place }) {
+  return h("span", { vars: { "--at": place } }, hourMinute(at));
 }
 
 function summary(buckets, step) {

@@ -10,7 +10,10 @@ const compact = new Intl.NumberFormat("en", { notation: "compact", maximumFracti
 const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 const minute = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
 const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
-const full = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
+const full = new Intl.DateTimeFormat("en-GB", {
+  day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit",
+  timeZoneName: "short",
+});
 
 const missing = (value) => value === null || value === undefined || Number.isNaN(value);
 
@@ -74,7 +77,7 @@ export function ago(iso, now = Date.now()) {
   return ms < 2000 ? "just now" : `${duration(ms)} ago`;
 }
 
-/** A whole date and time, for titles. */
+/** A whole date and time with its zone, for titles and figures. */
 export function exact(iso) {
   const date = toDate(iso);
   return date ? full.format(date) : "";

@@ -4,6 +4,7 @@
  */
 
 import { fill, h, s } from "./dom.js";
+import { isVisible, noSubject } from "./shapes.js";
 
 const SHAPES = {
   meeting: ["circle", { cx: 6, cy: 6, r: 4.6 }],
@@ -76,7 +77,7 @@ export function failed(error, again) {
   );
 }
 
-/** Say something at the bottom of the page for a while; `undo` adds a button. */
+/** Say something at the bottom of the page for a while; `undo` adds a button. Returns what takes it away before. */
 export function toast(text, { undo, kind = "", seconds = 6 } = {}) {
   const area = document.getElementById("toasts");
   const node = h("div", { class: `toast ${kind}` }, h("span", null, text));
@@ -87,6 +88,7 @@ export function toast(text, { undo, kind = "", seconds = 6 } = {}) {
   area.append(node);
   while (area.children.length > 3) area.firstElementChild.remove();
   setTimeout(close, seconds * 1000);
+  return close;
 }
 
 /** Run an action and say what came of it; errors become a toast with the server's own words. */
@@ -139,6 +141,11 @@ export function facts(rows) {
 /** Somebody else's words on a line or two, in their own direction of writing; null where there are none. */
 export function foreign(text) {
   return text ? h("span", { class: "cut-lines", dir: "auto", title: text }, text) : null;
+}
+
+/** An email's subject; what else there is to say where there is none to see. */
+export function subjectOf(item) {
+  return isVisible(item.subject) ? item.subject : h("em", null, noSubject(item));
 }
 
 /** The head of a table; the columns named in `numbers` stand at the right, `meaning` is what pointing at one says. */

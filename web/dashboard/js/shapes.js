@@ -23,11 +23,20 @@ export function keyOf(item) {
 
 const HASHED = /^\\#[0-9a-f]{64}$/;
 
+/** Whether its id is too long to be kept, so that it can never be fetched. */
+export const isTooLong = ({ email_id: id }) => HASHED.test(id);
+
 /** What stands in the place of a subject that is empty or not known. */
-export function noSubject({ email_id: id, state }) {
-  if (HASHED.test(id)) return "never fetched: its id is too long to keep";
-  return state === "processed" ? "no subject" : id;
+export function noSubject(item) {
+  if (isTooLong(item)) return "never fetched: its id is too long to keep";
+  return (item.state ?? "processed") === "processed" ? "no subject" : item.email_id;
 }
+
+/** Anything but spaces, marks and characters without a picture, of which Unicode counts some among the letters. */
+const VISIBLE = /[^\s\p{C}\p{M}\u115f\u1160\u2800\u3164\uffa0]/u;
+
+/** Whether there is something to see in it. */
+export const isVisible = (text) => VISIBLE.test(text ?? "");
 
 /** An item of /emails, /results or a live event, flat: `classification` is null while there is no result. */
 export function emailItem(item) {

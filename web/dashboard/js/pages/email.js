@@ -8,8 +8,8 @@ import { fill, h } from "../dom.js";
 import { duration, exact } from "../format.js";
 import { live } from "../live.js";
 import { newestOnly } from "../looking.js";
-import { attempt, button, emptyState, facts, failed, foreign, loading, quietly, toast } from "../parts.js";
-import { keyOf, noSubject } from "../shapes.js";
+import { attempt, button, emptyState, facts, failed, foreign, loading, quietly, subjectOf, toast } from "../parts.js";
+import { keyOf } from "../shapes.js";
 import { highlighted } from "./evidence.js";
 import { Subject } from "./subject.js";
 import { noVerdict, verdict } from "./verdict.js";
@@ -26,6 +26,7 @@ export class EmailDetail {
   #why = false;
   #bars = 0;
   #again = 0;
+  #withdraw = () => {};
 
   constructor(pane, signal, onClose) {
     this.pane = pane;
@@ -86,8 +87,7 @@ export class EmailDetail {
     clearTimeout(this.#bars);
     this.#email = { ...email, result: result ?? email.result };
     this.#timeline = timeline;
-    this.#draw();
-    this.subject.show(email.subject || h("em", null, noSubject(email)), { fresh });
+    this.#draw({ fresh });
     if (fresh) this.pane.scrollTop = 0;
   }
 
@@ -102,7 +102,7 @@ export class EmailDetail {
     return h("div", { class: "detail-top" }, back, more);
   }
 
-  #draw() {
+  #draw({ fresh = false } = {}) {
     const email = this.#email;
     const held = this.pane.contains(document.activeElement) ? roleOf(document.activeElement) : null;
     const close = button("Close", () => this.onClose(), "plain small close");
@@ -114,17 +114,23 @@ export class EmailDetail {
       this.#text(),
       this.#timeline && way(this.#timeline),
       email.result && h("section", { class: "block" }, h("h3", null, "Figures"), facts(figures(email.result))));
+    this.subject.show(this.#marked(subjectOf(email), "subject"), { fresh });
     if (held) [...this.pane.querySelectorAll("button, a, pre")].find((node) => roleOf(node) === held)?.focus();
   }
 
   #text() {
-    const { body, result, truncated } = this.#email;
+    const { body, truncated } = this.#email;
     if (!body) return h("div", { class: "text" }, h("p", { class: "quiet" }, noText(body)));
-    const explained = this.#why && result?.explanation;
-    const shown = explained ? highlighted(body, result.explanation.evidence, "body") : body;
+    const props = { class: "body", dir: "auto", tabindex: "0", "aria-label": "Text of the email" };
     return h("div", { class: "text" },
-      h("pre", { class: "body", dir: "auto", tabindex: "0", "aria-label": "Text of the email" }, shown),
+      h("pre", props, this.#marked(body, "body")),
       truncated && h("p", { class: "quiet" }, "Cut: the email is longer than what is kept."));
+  }
+
+  /** Its words, with the evidence marked in them while it is asked why. */
+  #marked(words, field) {
+    const explanation = this.#why && this.#email.result?.explanation;
+    return explanation && typeof words === "string" ? highlighted(words, explanation.evidence, field) : words;
   }
 
   toggleWhy() {
@@ -139,7 +145,8 @@ export class EmailDetail {
     if (!before || (before.classification === name && before.decided_by === "person")) return;
     const said = await attempt(() => post(labelPath(email), { classification: name }));
     if (said === undefined) return;
-    toast(`Now ${name}`, { undo: () => this.#takeBack(email, before) });
+    this.#withdraw();
+    this.#withdraw = toast(`Now ${name}`, { undo: () => this.#takeBack(email, before) });
     this.changed(keyOf(email));
   }
 
@@ -154,6 +161,7 @@ export class EmailDetail {
   async undo() {
     const email = this.#email;
     if (email?.result?.decided_by !== "person") return;
+    this.#withdraw();
     await attempt(() => del(labelPath(email)), "The correction is taken back");
     this.changed(keyOf(email));
   }

@@ -5,7 +5,7 @@
 
 import { get, url } from "../api.js";
 import { fill, h, setText } from "../dom.js";
-import { count } from "../format.js";
+import { count, counted } from "../format.js";
 import { live } from "../live.js";
 import { newestOnly } from "../looking.js";
 import { emptyState, failed, loading } from "../parts.js";
@@ -100,7 +100,7 @@ export class EmailList {
     else this.#instead(this.#nothing());
     this.#show(items);
     const lag = answer.index_lag;
-    setText(this.status, lag ? `${count(lag)} new emails are not searchable yet` : "");
+    setText(this.status, lag ? `${counted(lag, "new email is", "new emails are")} not searchable yet` : "");
   }
 
   #turn(answer) {

@@ -6,9 +6,9 @@
 import { fill, h } from "../dom.js";
 import { exact, percent, sender, when } from "../format.js";
 import { keys } from "../keys.js";
-import { chip, mark, meter } from "../parts.js";
+import { chip, mark, meter, subjectOf } from "../parts.js";
 import { change, current, path } from "../route.js";
-import { CLASSES, keyOf, noSubject } from "../shapes.js";
+import { CLASSES, keyOf } from "../shapes.js";
 import { EmailDetail } from "./email.js";
 import { EmailList } from "./email_list.js";
 import { FILTERS, filterBar } from "./filters.js";
@@ -60,7 +60,7 @@ class EmailsPage {
     return h("a", { ...props, data: { id: item.email_id, state: item.state } },
       item.classification ? mark(item.classification) : h("i", { class: "mark none", "aria-hidden": "true" }),
       h("span", { class: "row-line" },
-        h("span", { class: "row-subject", dir: "auto" }, item.subject || h("em", null, noSubject(item))),
+        h("span", { class: "row-subject", dir: "auto" }, subjectOf(item)),
         h("time", { datetime: at, title: exact(at) }, when(at))),
       h("span", { class: "row-line under" },
         h("span", { class: "row-sender", dir: "auto" }, sender(item.sender)),

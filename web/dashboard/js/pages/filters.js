@@ -4,6 +4,7 @@
  */
 
 import { fill, h } from "../dom.js";
+import { NONE, when } from "../format.js";
 import { mark, press, segmented } from "../parts.js";
 import { CLASSES, STATES } from "../shapes.js";
 
@@ -31,7 +32,7 @@ const CHIPS = [
 export const FILTERS = [
   "classification", "state", "decided_by", "max_confidence", "since", ...CHIPS.map(([, name]) => name),
 ];
-const NONE = Object.fromEntries(FILTERS.map((name) => [name, ""]));
+const NOTHING = Object.fromEntries(FILTERS.map((name) => [name, ""]));
 
 /** `changed(values)` gets the parameters that differ, empty ones to be removed. */
 export function filterBar(changed) {
@@ -42,7 +43,7 @@ export function filterBar(changed) {
   const sure = pick("Confidence", SURE, (value) => changed({ max_confidence: value }));
   const since = pick("Since", SINCE, (value) => changed({ since: value ? before(SPANS[value]) : "" }));
   const others = h("span", { class: "chips" });
-  const props = { type: "button", class: "button plain small", on: { click: () => changed(NONE) } };
+  const props = { type: "button", class: "button plain small", on: { click: () => changed(NOTHING) } };
   const clear = h("button", props, "Clear all");
   const picks = h("div", { class: "picks" }, state, sure, decider, since);
 
@@ -51,8 +52,11 @@ export function filterBar(changed) {
     state.value = values.state;
     decider.value = values.decided_by;
     choose(sure, values.max_confidence, `under ${Math.round(values.max_confidence * 100)} % sure`);
-    choose(since, values.since, `since ${values.since.slice(0, 16).replace("T", " ")}`);
-    const chips = CHIPS.map(([words, name]) => values[name] && dropChip(words, name, values[name], changed));
+    choose(since, values.since, `since ${local(values.since)}`);
+    const chips = CHIPS.map(([words, name]) => {
+      const value = name === "until" ? local(values[name]) : values[name];
+      return value && dropChip(words, value, () => changed({ [name]: "" }));
+    });
     fill(others, chips, Object.values(values).some(Boolean) && clear);
   };
   const bar = { class: "filters", role: "group", "aria-label": "Filters" };
@@ -66,11 +70,16 @@ function classChoices() {
 
 const before = (seconds) => new Date(Date.now() - seconds * 1000).toISOString();
 
-function dropChip(words, name, value, changed) {
-  const on = { click: () => changed({ [name]: "" }) };
-  return h("button", { type: "button", class: "chip drop", "aria-label": `Remove ${words} ${value}`, on },
-    `${words}: ${value}`,
-    h("i", { "aria-hidden": "true" }, "×"));
+/** A time of the address as the rest of the page tells times: where the reader is. What is no time stays as it is. */
+function local(text) {
+  const time = when(text);
+  return time === NONE ? text : time;
+}
+
+function dropChip(words, value, click) {
+  const said = `${words}: ${value}`;
+  const props = { type: "button", class: "chip drop", title: said, "aria-label": `Remove ${words} ${value}` };
+  return h("button", { ...props, on: { click } }, h("span", null, said), h("i", { "aria-hidden": "true" }, "×"));
 }
 
 function pick(name, choices, change) {

@@ -9,7 +9,7 @@ import { fill, h, setText, update } from "../dom.js";
 import { count, counted, duration, exact, NONE, percent, rate, sender, short, when } from "../format.js";
 import { live } from "../live.js";
 import { everyWhileShown, newestOnly } from "../looking.js";
-import { loading, mark } from "../parts.js";
+import { loading, mark, subjectOf } from "../parts.js";
 import { path } from "../route.js";
 import { emailItem, keyOf } from "../shapes.js";
 import { shared } from "../state.js";
@@ -172,7 +172,7 @@ function row(item) {
   return h("li", null, h("a", { href, data: { id: item.email_id } },
     mark(item.classification),
     h("span", { class: "hidden" }, `${item.classification}: `),
-    h("span", { class: "feed-subject", dir: "auto" }, item.subject || h("em", null, "no subject")),
+    h("span", { class: "feed-subject", dir: "auto" }, subjectOf(item)),
     h("span", { class: "feed-sender", dir: "auto" }, sender(item.sender)),
     h("span", { class: "feed-sure" }, percent(item.confidence)),
     h("time", { datetime: item.processed_at, title: exact(item.processed_at) }, when(item.processed_at))));

@@ -41,7 +41,10 @@ export class Answers {
   /** Take back the newest; resolves to its email, or to null where there was none or the server refused. */
   async takeBack() {
     const last = this.#history.pop();
-    if (!last) return toast("There is nothing to undo") ?? null;
+    if (!last) {
+      toast("There is nothing to undo");
+      return null;
+    }
     const { item, before } = last;
     const again = { classification: before };
     const action = () => (before ? post(labelPath(item), again) : del(labelPath(item)));

@@ -19,7 +19,7 @@ export class Subject {
   /** Show this text (nodes where it is marked); `fresh`: it is another email's, so it is cut anew. */
   show(content, { fresh = false } = {}) {
     if (fresh) this.#whole = false;
-    fill(this.heading, content || h("em", null, "no subject"));
+    fill(this.heading, content);
     this.#draw();
     requestAnimationFrame(() => this.#measure());
   }

@@ -7,17 +7,21 @@ import { h } from "../dom.js";
 import { duration, exact, when } from "../format.js";
 import { stages } from "../shapes.js";
 
+/** A person's doing: it may come days later, beside which the stages of the machine would not be seen. */
+const AFTERWARDS = "corrected";
+
 /** The timeline as a block of the pane. */
 export function way(timeline) {
   const list = stages(timeline);
-  const end = Math.max(1, ...list.map((stage) => stage.offset));
+  const end = Math.max(1, ...list.filter(({ name }) => name !== AFTERWARDS).map(({ offset }) => offset));
   const steps = h("ol", { class: "way" }, list.map((stage) => step(stage, end)));
   return h("section", { class: "block" }, h("h3", null, "Its way"), steps);
 }
 
 function step(stage, end) {
   const took = stage.duration_ms ?? 0;
-  const bar = h("i", { vars: { "--from": Math.max(0, stage.offset - took) / end, "--share": took / end } });
+  const drawn = { "--from": Math.max(0, stage.offset - took) / end, "--share": took / end };
+  const bar = stage.name !== AFTERWARDS && h("i", { vars: drawn });
   const trouble = /fail|retry|dead|attempt|missing/i.test(stage.name);
   return h("li", { class: trouble ? "c-trouble" : "", title: titleOf(stage) },
     h("b", null, stage.name.replaceAll("_", " ")),
