@@ -277,6 +277,46 @@ def test_after_saving_the_focus_is_on_the_rule_and_it_is_said(
     assert [rule["name"] for rule in no_rules.ask("GET", "/rules")["items"]] == ["Kept"]
 
 
+def test_what_was_begun_of_a_rule_is_there_again_after_a_look_at_an_email_and_a_reload(
+    page: Page, no_rules: Server
+) -> None:
+    page.open("rules?id=new")
+    page.until("return document.activeElement.id === 'rule-name'")
+    page.press(*"Begun")
+    page.go("emails")
+    page.until("return document.querySelector('.row') !== null")
+    page.js("history.back()")
+    page.until("return document.querySelector('#rule-name')?.value === 'Begun'", "what was begun")
+    page.sees("not saved", ".rule-form .chip")
+    page.open("rules?id=new")
+    page.until("return document.querySelector('#rule-name')?.value === 'Begun'", "the same after a reload")
+    page.click(".rule-form header .button", "Close")
+    page.press("n")
+    page.until("return document.querySelector('#rule-name')?.value === ''", "a new one, once the old one was closed")
+    assert page.js("return document.querySelector('.rule-form .chip')") is None
+    assert no_rules.ask("GET", "/rules")["items"] == []
+
+
+def test_only_the_newest_answer_of_a_review_offers_its_undo(
+    page: Page, server: Server, unsure: list[dict[str, Any]]
+) -> None:
+    ids = [item["result"]["email_id"] for item in unsure]
+    opened = "return document.querySelector('.queue [aria-current]')?.dataset.review"
+    page.open("review")
+    page.until(f"{opened} === '{ids[0]}'")
+    for number in (0, 1):
+        page.press("1")
+        page.until(f"{opened} === '{ids[number + 1]}'")
+        wait_for(lambda: result_of(server, ids[number])["decided_by"] == "person", "the label")  # noqa: B023  (called at once)
+        page.until("return document.querySelectorAll('[data-undo]').length === 1", "one offer", 3)
+    page.click("[data-undo]")
+    wait_for(lambda: result_of(server, ids[1])["decided_by"] != "person", "the undo of the second")
+    assert result_of(server, ids[0])["decided_by"] == "person"
+    assert page.js("return document.querySelector('[data-undo]')") is None
+    page.press("z")
+    wait_for(lambda: result_of(server, ids[0])["decided_by"] != "person", "the undo of the first")
+
+
 def test_a_rule_that_somebody_else_changed_is_not_overwritten(page: Page, no_rules: Server) -> None:
     server = no_rules
     body = {"name": "mine", "conditions": [{"field": "subject", "pattern": "x"}], "classification": "intro"}
@@ -320,13 +360,16 @@ def test_a_shadow_is_compared_refused_when_worse_forced_and_rolled_back(own_serv
     server.start()
     page.base = server.base
     page.size(1440)
-    ids = [server.send(f"Plan {number}", PLAN, sender="anna@example.org") for number in range(4)]
+    ids = [server.send(f"Plan {number}", PLAN, sender="anna@example.org") for number in range(10)]
     packaged = {server.processed(email_id)["model_version"] for email_id in ids}.pop()
     label_all(server, ids, "intro")
     version = train(server)
     page.open("models")
     page.sees("shadow", ".models tbody")
-    page.sees("100 % of 4".replace(" %", "\u202f%"), ".models tbody")
+    page.sees("100 % of 10".replace(" %", "\u202f%"), ".models tbody")
+    [model] = [each for each in server.ask("GET", "/models")["items"] if each["version"] == version]
+    unseen = model["figures"]["right_held_out"]
+    page.sees(f"{unseen:.0%}".replace("%", "\u202f%"), ".versions tbody td:nth-child(7)")
     wait_for(lambda: compared(server) > 0, "a comparison on live mail", 30)
     page.sees("sampled emails", ".agree")
     label_all(server, ids, "meeting")  # now the shadow is wrong about all of them

@@ -7,7 +7,7 @@ import { get, post, url } from "../api.js";
 import { fill, h, setText } from "../dom.js";
 import { count, counted, exact, percent, sender, short, when } from "../format.js";
 import { Look } from "../looking.js";
-import { ask, attempt, button, chip, heads, label, loading, toast } from "../parts.js";
+import { ask, attempt, button, chip, heads, label, loading, subjectOf, toast } from "../parts.js";
 import { path } from "../route.js";
 import { reprocess } from "./reprocess.js";
 
@@ -16,7 +16,11 @@ const LEAD = "One model is live. A new one runs beside it as a shadow and only c
 const BACK = "The model from before is live again within seconds, on all nodes.";
 const FORWARD = "New mail is judged by it within seconds, on all nodes and without a restart. "
   + "Stored mail stays as it is until it is judged again.";
-const VERSIONS = ["Version", "Role", "Origin", "Made", "Size", "Right on corrections"];
+const VERSIONS = ["Version", "Role", "Origin", "Made", "Size", "Right on corrections", "Unseen"];
+const MEANING = {
+  "Right on corrections": "Of what people have corrected; a trained model has learned from these very emails",
+  Unseen: "When it was trained: how many of the corrections were right by models that had not seen them",
+};
 const DIFFERING = ["Email", "From", "Live", "Shadow", "Sure", "When"];
 const TRAIN = "python run.py train --from-feedback";
 
@@ -72,13 +76,14 @@ function versions(answer, promote) {
     h("td", { class: "nowrap", title: exact(model.created_at) }, when(model.created_at)),
     h("td", { class: "num" }, `${short(Math.round(model.size_bytes / 1024))} kB`),
     h("td", { class: "num" }, corrected(model.corrected)),
+    h("td", { class: "num" }, percent(model.figures.right_held_out)),
     h("td", { class: "acts" }, act(model, promote)));
   const acts = h("th", { scope: "col" }, h("span", { class: "hidden" }, "Act"));
-  return h("section", { class: "sheet" },
+  return h("section", { class: "sheet versions" },
     h("header", null, h("h2", null, "Versions")),
     h("div", { class: "table", tabindex: 0, role: "region", "aria-label": "Versions" },
       h("table", null,
-        heads(VERSIONS, ["Size", "Right on corrections"], { last: acts }),
+        heads(VERSIONS, ["Size", "Right on corrections", "Unseen"], { meaning: MEANING, last: acts }),
         h("tbody", null, answer.items.map(row)))));
 }
 
@@ -124,7 +129,8 @@ function differences(list) {
 }
 
 function newestDiffering(mails) {
-  return h("div", { class: "table", tabindex: 0, role: "region", "aria-label": "Emails on which they differ" },
+  const props = { class: "table differing", tabindex: 0, role: "region" };
+  return h("div", { ...props, "aria-label": "Emails on which they differ" },
     h("table", null,
       h("caption", null, "The newest on which they differ"),
       heads(DIFFERING, ["Sure"]),
@@ -134,7 +140,7 @@ function newestDiffering(mails) {
 function differingRow(mail) {
   const email = path("emails", { id: mail.email_id, source: mail.source });
   return h("tr", null,
-    h("th", { scope: "row", class: "cut" }, h("a", { href: email }, mail.subject || "no subject")),
+    h("th", { scope: "row", class: "cut" }, h("a", { href: email }, subjectOf(mail))),
     h("td", { class: "quiet nowrap" }, sender(mail.sender)),
     h("td", null, label(mail.live)),
     h("td", null, label(mail.shadow)),

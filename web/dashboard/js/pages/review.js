@@ -9,7 +9,7 @@ import { count, sender } from "../format.js";
 import { keys } from "../keys.js";
 import { live } from "../live.js";
 import { Look } from "../looking.js";
-import { chip, emptyState, loading, mark, quietly, toast } from "../parts.js";
+import { chip, emptyState, loading, mark, quietly, subjectOf, toast } from "../parts.js";
 import { change, current, path } from "../route.js";
 import { CLASSES, keyOf } from "../shapes.js";
 import { Answers } from "./review_answers.js";
@@ -21,7 +21,7 @@ const NEAR_THE_END = 10;
 const LEAD = "The least certain and the most contested come first. Each answer teaches the next model.";
 const NOTHING = "The model is sure of all that it has seen, and nobody says otherwise. Here comes mail of which it is "
   + "not sure, and mail of which a rule, the shadow model or FakeMail says something else.";
-const REASONS = { uncertain: "unsure", shadow: "shadow differs", rule: "rule differs", fakemail: "FakeMail differs" };
+const DIFFERING = { rule: "rule", shadow: "shadow", fakemail: "FakeMail" };
 
 export function show(root, _params, signal) {
   const page = new ReviewPage(root, signal);
@@ -35,6 +35,7 @@ class ReviewPage {
   #cursor = null;
   #total = 0;
   #more = false;
+  #withdraw = () => {};
 
   constructor(root, signal) {
     this.signal = signal;
@@ -102,11 +103,11 @@ class ReviewPage {
   #row(item) {
     const answer = this.answers.of(item);
     const href = path("review", { id: item.email_id, source: item.source });
-    const end = answer ? `now ${answer}` : item.reasons.map((reason) => chip(REASONS[reason]));
+    const end = answer ? `now ${answer}` : reasons(item.reasons);
     return h("li", { class: answer ? "done" : "" },
       h("a", { href, data: { review: item.email_id } },
         mark(answer ?? item.classification),
-        h("span", { class: "row-subject", dir: "auto" }, item.subject || h("em", null, "no subject")),
+        h("span", { class: "row-subject", dir: "auto" }, subjectOf(item)),
         h("span", { class: "row-line under" },
           h("span", { class: "row-sender", dir: "auto" }, sender(item.sender)),
           h("span", { class: "row-end" }, end))));
@@ -160,11 +161,14 @@ class ReviewPage {
     const taken = this.answers.give(item, name);
     this.#step(1, { open: true });
     if (!(await taken)) return;
-    toast(item.similar ? `Now ${name}. ${similarWords(item)}` : `Now ${name}`, { undo: () => this.undo(), seconds: 5 });
+    const words = item.similar ? `Now ${name}. ${similarWords(item)}` : `Now ${name}`;
+    this.#withdraw(); // an undo takes back the newest answer: only the newest offers it
+    this.#withdraw = toast(words, { undo: () => this.undo(), seconds: 5 });
   }
 
   /** Take back the last answer, and go to that email. */
   async undo() {
+    this.#withdraw();
     const item = await this.answers.takeBack();
     if (item && this.#indexOf(item) >= 0) this.#go(this.#indexOf(item));
   }
@@ -237,6 +241,15 @@ class ReviewPage {
       ["Escape", "Back to the list", () => this.#close()],
     ]);
   }
+}
+
+/** Why an email is in the queue, short: beside it stands its sender. */
+function reasons(names) {
+  const others = Object.keys(DIFFERING).filter((name) => names.includes(name)).map((name) => DIFFERING[name]);
+  return [
+    names.includes("uncertain") && chip("unsure"),
+    others.length > 0 && chip(`${others.join(", ")} ${others.length > 1 ? "differ" : "differs"}`),
+  ];
 }
 
 function nothing() {

@@ -7,9 +7,9 @@ import { get, url } from "../api.js";
 import { fill, h, setText } from "../dom.js";
 import { count, percent } from "../format.js";
 import { newestOnly } from "../looking.js";
-import { button, chip, failed, foreign, label, loading, mark, press } from "../parts.js";
+import { button, chip, failed, foreign, label, loading, mark, press, subjectOf } from "../parts.js";
 import { path } from "../route.js";
-import { CLASSES } from "../shapes.js";
+import { CLASSES, isVisible } from "../shapes.js";
 import { evidenceList, highlighted } from "./evidence.js";
 import { Subject } from "./subject.js";
 
@@ -37,7 +37,7 @@ export class ReviewEmail {
   /** Show this email, and which answer stands for it already. */
   open(item, decided) {
     fill(this.pane, this.bar, this.subject.element, sentBy(item), this.who, reach(item), this.text);
-    this.subject.show(item.subject, { fresh: true });
+    this.subject.show(subjectOf(item), { fresh: true });
     this.opinions(item);
     this.decided(decided);
     fill(this.text);
@@ -72,7 +72,7 @@ export class ReviewEmail {
 
   #draw(item, result) {
     const evidence = result.explanation?.evidence ?? [];
-    if (item.subject) this.subject.show(highlighted(result.subject ?? item.subject, evidence, "subject"));
+    if (isVisible(item.subject)) this.subject.show(highlighted(result.subject ?? item.subject, evidence, "subject"));
     const why = result.explanation && [h("h3", null, "Why"), evidenceList(result)];
     fill(this.text, textOf(result.body, evidence), why ?? chip("no explanation is kept"));
   }

@@ -7,7 +7,7 @@ import { post, put, url } from "../api.js";
 import { fill, h, setText } from "../dom.js";
 import { count } from "../format.js";
 import { newestOnly } from "../looking.js";
-import { button, emptyState, label, loading } from "../parts.js";
+import { button, chip, emptyState, label, loading, subjectOf } from "../parts.js";
 import { path } from "../route.js";
 import { CLASSES } from "../shapes.js";
 
@@ -15,6 +15,7 @@ const FIELDS = ["sender", "subject", "body"];
 const PRIORITIES = ["high", "normal", "low"];
 const LOOK_AT = 5000;
 export const KINDS = { literal: "contains", glob: "is like", regex: "matches" };
+const LIKE = { literal: "half price", glob: "*@shop.example", regex: "\\d+ ?% off" };
 
 /** A rule as the server takes it. */
 export function wire({ name, conditions, classification, priority, enabled, place }) {
@@ -26,7 +27,7 @@ const same = (names) => names.map((name) => [name, name]);
 export class RuleForm {
   #rows = [];
 
-  /** `acts`: {saved(rule), cancel(), remove()}. */
+  /** `acts`: {written(rule), saved(rule), cancel(), remove()}, and `begun`: whether it was left before it was saved. */
   constructor(rule, signal, acts) {
     this.rule = rule;
     this.acts = acts;
@@ -39,13 +40,15 @@ export class RuleForm {
     this.tried = h("div", { class: "tried", "aria-live": "polite" });
     const submit = (event) => (event.preventDefault(), this.save());
     const parts = [this.#head(), this.#fields(), this.#buttons(), this.tried];
-    this.element = h("form", { class: "rule-form", on: { submit } }, parts);
+    const written = () => acts.written({ ...rule, ...this.#value() });
+    this.element = h("form", { class: "rule-form", on: { submit, input: written } }, parts);
     rule.conditions.forEach((condition) => this.#add(condition));
   }
 
   #head() {
     return h("header", null,
       h("h2", { tabindex: -1 }, this.rule.id ? "Change the rule" : "A new rule"),
+      this.acts.begun && chip("not saved"),
       h("span", { class: "end" }, button("Close", this.acts.cancel, "plain small")));
   }
 
@@ -73,9 +76,10 @@ export class RuleForm {
     const row = {
       where: pick(null, same(FIELDS), condition.field, "Where"),
       kind: pick(null, Object.entries(KINDS), condition.kind, "How"),
-      pattern: h("input", { value: condition.pattern, ...props }),
+      pattern: h("input", { value: condition.pattern, placeholder: LIKE[condition.kind], ...props }),
       error: said(),
     };
+    row.kind.addEventListener("change", () => (row.pattern.placeholder = LIKE[row.kind.value]));
     const drop = button("×", () => this.#drop(row), "plain small", { "aria-label": "Remove this condition" });
     row.element = h("div", { class: "condition" }, row.where, row.kind, row.pattern, drop, row.error);
     this.#rows.push(row);
@@ -87,6 +91,7 @@ export class RuleForm {
     if (this.#rows.length > 1) {
       this.#rows = this.#rows.filter((other) => other !== row);
       row.element.remove();
+      this.acts.written({ ...this.rule, ...this.#value() });
     }
     this.#rows[0].pattern.focus();
   }
@@ -166,7 +171,7 @@ function changeItem(one) {
 function example(mail) {
   const stays = mail.classification === mail.would_be;
   return h("li", null,
-    h("a", { href: path("emails", { id: mail.email_id, source: mail.source }) }, mail.subject || "no subject"),
+    h("a", { href: path("emails", { id: mail.email_id, source: mail.source }) }, subjectOf(mail)),
     h("small", { class: "quiet" }, mail.sender),
     h("span", null, label(mail.classification),
       stays ? h("small", { class: "quiet" }, " as it is") : [" → ", label(mail.would_be)]));

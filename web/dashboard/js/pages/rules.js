@@ -11,6 +11,7 @@ import { Look } from "../looking.js";
 import { ask, attempt, button, chip, emptyState, failed, label, loading, toast } from "../parts.js";
 import { change, current, path } from "../route.js";
 import { reprocess } from "./reprocess.js";
+import { forget, keep, kept } from "./rule_drafts.js";
 import { KINDS, RuleForm, wire } from "./rule_form.js";
 
 const LEAD = "They go before the model. The first rule that gives a class decides the class, "
@@ -46,7 +47,7 @@ class RulesPage {
       ["n", "New rule", () => change({ id: "new" })],
       ["j", "Next rule", () => this.#step(1)],
       ["k", "Rule before", () => this.#step(-1)],
-      ["Escape", "Close the rule", () => change({ id: "" })],
+      ["Escape", "Close the rule", () => this.#close()],
     ]);
   }
 
@@ -70,7 +71,7 @@ class RulesPage {
     if (id === null) return this.#choose();
     const rule = id === "new" ? draft(params) : this.#rules.find((each) => String(each.id) === id);
     if (!rule) return fill(this.pane, failed({ status: 404, message: "There is no such rule any more." }));
-    this.#write(rule);
+    this.#write(rule, asked);
     if (id === "new") this.pane.querySelector("input").focus();
   }
 
@@ -79,13 +80,22 @@ class RulesPage {
     fill(this.pane, h("p", { class: "quiet" }, words));
   }
 
-  #write(rule) {
-    const form = new RuleForm(rule, this.signal, {
-      saved: (saved) => this.#saved(saved, rule.id),
-      cancel: () => change(closed),
+  /** The form of a rule, or of what was begun of it; what is written is kept for this place. */
+  #write(rule, place) {
+    const begun = kept(place);
+    const form = new RuleForm(begun ?? rule, this.signal, {
+      begun: begun !== null,
+      written: (value) => keep(place, value),
+      saved: (saved) => (forget(place), this.#saved(saved, rule.id)),
+      cancel: () => this.#close(),
       remove: () => this.#remove(rule),
     });
     fill(this.pane, form.element);
+  }
+
+  #close() {
+    forget(this.#asked);
+    change(closed);
   }
 
   #show(rules) {
@@ -173,7 +183,7 @@ class RulesPage {
     if (!(await ask(`Delete “${rule.name}”?`, words, "Delete", "danger"))) return;
     const answer = await attempt(() => del(url(["rules", rule.id])));
     if (answer === undefined) return;
-    change({ id: "" });
+    this.#close();
     await this.look.now();
     const undo = () => attempt(() => post("/rules", wire(rule)), "It is back").then(() => this.look.now());
     toast(`“${rule.name}” is deleted`, { undo });
