@@ -176,7 +176,7 @@ class DeadPage {
     if (!found.matched) return toast("There is nothing to replay");
     const what = filter.reason ? `the cause “${causeOf(filter.reason)}”` : "all causes";
     const words = `Dead letters of ${what} go through fetching and classifying again, each with fresh attempts. `
-      + "What fails again comes back here.";
+      + "What fails again comes back here; what can never be fetched stays.";
     if (!(await ask(`Replay ${counted(found.matched, "email")}?`, words, "Replay"))) return;
     const answer = await attempt(() => post("/dead-letters/replay", { ...filter, dry_run: false }));
     if (answer) toast(replayed(answer, found.matched));
@@ -195,5 +195,7 @@ class DeadPage {
 /** What came of it: many are a task's work. */
 function replayed(answer, matched) {
   if (answer.kind) return `A task sends ${counted(matched, "email")} on their way again, a few at a time`;
-  return `${counted(answer.replayed, "email is", "emails are")} on the way again`;
+  const stay = matched - answer.replayed;
+  const words = `${counted(answer.replayed, "email is", "emails are")} on the way again`;
+  return stay > 0 ? `${words}; ${counted(stay, "stays", "stay")} here, which can never be fetched` : words;
 }

@@ -9,8 +9,9 @@ import { counted, exact, when } from "../format.js";
 import { newestOnly } from "../looking.js";
 import { ask, attempt, button, chip, facts, failed, foreign, loading } from "../parts.js";
 import { change, path } from "../route.js";
-import { REASONS } from "../shapes.js";
+import { REASONS, isTooLong } from "../shapes.js";
 
+const TOO_LONG = "Its id is too long to keep, so it can never be fetched: it can be discarded, not replayed.";
 const TEXT = { class: "body", dir: "auto", tabindex: "0", "aria-label": "Text of the email" };
 
 export class DeadLetter {
@@ -38,6 +39,7 @@ export class DeadLetter {
   #draw(letter) {
     const close = button("Close", () => change({ id: "" }), "plain small");
     const dead = letter.state === "dead";
+    const lost = dead && isTooLong(letter);
     const replay = button("Replay", () => this.replay(), "solid");
     const discard = button("Discard", () => this.#discard(letter), "danger");
     fill(this.pane,
@@ -48,7 +50,8 @@ export class DeadLetter {
       h("h3", null, triesWords(letter)),
       h("ol", { class: "tries" }, letter.tries.map(tryItem)),
       letter.body && h("pre", { ...TEXT }, letter.body),
-      dead && h("div", { class: "actions" }, replay, discard));
+      lost && h("p", { class: "quiet" }, TOO_LONG),
+      dead && h("div", { class: "actions" }, !lost && replay, discard));
   }
 
   /** Send it on its way again. */
