@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -67,6 +69,15 @@ class System:
             name: value for name, value in os.environ.items() if not name.startswith(("REDIS", "DATABASE", "EMAILPROC"))
         }
         return {**clean, "DATA_DIR": str(self.folder), "PORT": port, "PROCESSOR_RETRY_DELAY_MS": "50", **self.env}
+
+    @contextmanager
+    def faults(self, **faults: Any) -> Iterator[None]:
+        """Its simulator errs so meanwhile."""
+        self.request("PUT", "/simulator/faults", json=faults)
+        try:
+            yield
+        finally:
+            self.request("PUT", "/simulator/faults", json={})
 
     @property
     def log_path(self) -> Path:

@@ -73,40 +73,30 @@ def test_ids_of_any_characters_go_the_whole_way(system):
 
 
 def test_an_email_that_becomes_listable_only_after_its_notification_is_found(system):
-    system.request("PUT", "/simulator/faults", json={"late_visibility_ms": 800})
-    try:
+    with system.faults(late_visibility_ms=800):
         system.send({"id": "late", "subject": "s", "body": "b"})
         assert system.request("GET", "/results/late", params={"wait": 10}).status_code == 200
-    finally:
-        system.request("PUT", "/simulator/faults", json={})
 
 
 def test_an_email_that_fills_a_gap_later_is_found(system):
-    system.request("PUT", "/simulator/faults", json={"gap_rate": 1.0, "gap_ms": 1500})
-    system.send({"id": "gap", "subject": "s", "body": "b"})
-    system.request("PUT", "/simulator/faults", json={})
+    with system.faults(gap_rate=1.0, gap_ms=1500):
+        system.send({"id": "gap", "subject": "s", "body": "b"})
     system.send({"id": "after-gap", "subject": "s", "body": "b"})
     assert system.request("GET", "/results/after-gap", params={"wait": 10}).status_code == 200
     assert system.request("GET", "/results/gap", params={"wait": 20}).status_code == 200
 
 
 def test_lost_notifications_cost_a_poll_and_no_mail(system):
-    system.request("PUT", "/simulator/faults", json={"drop_rate": 1.0})
-    try:
+    with system.faults(drop_rate=1.0):
         system.send({"id": "unannounced", "subject": "s", "body": "b"})
         assert system.request("GET", "/results/unannounced", params={"wait": 10}).status_code == 200
-    finally:
-        system.request("PUT", "/simulator/faults", json={})
 
 
 def test_a_fakemail_that_errs_and_throttles_makes_no_dead_letter(system):
     before = system.settle(0)
-    system.request("PUT", "/simulator/faults", json={"error_rate": 0.3, "garbage_rate": 0.1})
-    try:
+    with system.faults(error_rate=0.3, garbage_rate=0.1):
         ids = system.send(*mails(40, prefix="stormy"))
         time.sleep(1.0)
-    finally:
-        system.request("PUT", "/simulator/faults", json={})
     audit = system.settle(before["listed"] + len(ids), seconds=60)
     assert audit["dead"] == before["dead"]
     assert_balanced(audit)
