@@ -1,6 +1,6 @@
 """What all mailbox actors of one process share, and what a process does about its predecessor before it takes anything.
 
-Built by run.py, handed to every mailbox actor. `Recovery` acts on what the launcher said about the predecessor: only a process
+Built by commands/process.py, handed to every mailbox actor. `Recovery` acts on what the launcher said about the predecessor: only a process
 that was seen to die by a living launcher blames the messages that were in its hands.
 """
 

@@ -1,6 +1,6 @@
 """Logs: readable on a terminal, or one JSON object a line; never in the way of the work.
 
-Called by run.py once a process, with gevent or without. A line is formatted where it is logged and written by one native thread
+Set up once a process, with gevent or without. A line is formatted where it is logged and written by one native thread
 from a bounded queue (engine/log_writer.py): a stuck pipe costs log lines, which are counted, and never a turn of the hub. Control
 characters of what others sent us are escaped, so that no text can forge a line or speak to a terminal.
 

@@ -1,6 +1,6 @@
 """The supervisor: an actor that starts, watches, restarts, resizes and stops the actors of one process, by a table of ChildSpecs.
 
-One for each process, started by run.py's processes. It compares what shall run with what runs, at every tick and whenever a
+One for each process, started by commands/process.py. It compares what shall run with what runs, at every tick and whenever a
 child ends; it reads cards and never asks a child, so that no busy or hung child can stop it. What it cannot mend it escalates.
 """
 

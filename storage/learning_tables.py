@@ -1,6 +1,6 @@
 """The tables behind rules, models and review, as Peewee models, and their step of the schema's history.
 
-Used by rules.py, model_files.py, shadows.py and review.py; migrations.py calls `create`. As in models.py: times are seconds since the
+Used by rules.py, model_files.py and review.py; migrations.py calls `create`. As in models.py: times are seconds since the
 epoch, small codes indexes into the tuples of records.py.
 """
 

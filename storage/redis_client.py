@@ -1,4 +1,4 @@
-"""Clients of Redis: connecting by URL, and telling what its errors mean. Called by the stores beside it, by run.py and by /health.
+"""Clients of Redis: connecting by URL, and telling what its errors mean. Called by the stores beside it, and by the commands at the start.
 
 Relies on redis-py with hiredis. Nothing is retried in here: a repeated write is the caller's decision, who knows whether it
 may happen twice; each error that leaves is a DependencyTrouble, or a SettingsError where an operator has to act. The launcher, which

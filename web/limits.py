@@ -1,6 +1,6 @@
 """How much one client, and all of them together, may take: byte budgets, deadlines and places.
 
-`Limits` is handed to the server by run.py; `Door` counts who is inside and is asked by web/server_handler.py for each
+`Limits` is what web/server.py is given or takes by itself; `Door` counts who is inside and is asked by web/server_handler.py for each
 connection. Nothing here knows HTTP; time is passed in, so the rules can be tested without a clock.
 """
 

@@ -1,6 +1,6 @@
 """The hardened HTTP and WebSocket server: gevent's pywsgi and gevent-websocket, made fit for the open internet.
 
-run.py calls `serve` with a WSGI application (the processor's, or the simulator's alone) and `HardenedServer.shutdown`
+The waiting room, a worker's status and the simulator call `serve` with a WSGI application; a front calls `HardenedServer.shutdown`
 at the end. What a request may cost is in web/limits.py, how it is read in web/framing.py and web/server_body.py, one
 connection's life in web/server_handler.py and web/websocket.py.
 """

@@ -1,4 +1,4 @@
-"""Everything the routes need, in one record that run.py builds: stores, clients, the classifier, and the few settings they heed.
+"""Everything the routes need, in one record that commands/front.py builds: stores, clients, the classifier, and the few settings they heed.
 
 Handlers get it as `call.services`. The web reads no environment; what depends on settings arrives here as plain values, and
 what another process knows (its actors, its queue) is asked of the stores.
@@ -74,7 +74,7 @@ class Access:
 
 @dataclass(slots=True)
 class Services:
-    """What run.py hands to `web.app.Application`. `sources` has `main` first where there is one."""
+    """What the front hands to `web.app.Application`. `sources` has `main` first where there is one."""
 
     version: str
     node: str
