@@ -116,29 +116,30 @@ class ClassifierActor(MailboxActor):
         stamps: dict[str, float],
     ) -> NewResult:
         envelope = delivery.envelope
-        queued_ms, total_ms = waited(envelope.times, now, each_ms)
-        return NewResult(
-            source=envelope.source,
-            key=envelope.key,
-            ref=envelope.ref,
-            generation=envelope.generation,
-            seq=envelope.seq,
-            attempts=envelope.attempts,
-            content=content,
-            model_label=found.label,
-            confidence=found.confidence,
-            probabilities=found.probabilities,
-            model_version=found.model_version,
-            processor_id=self.processor_id,
-            processing_ms=each_ms,
-            processed_at=now,
-            below_threshold=found.below_threshold,
-            runner_up=found.runner_up,
-            rule_id=verdict.rule_id if verdict else None,
-            rule_label=verdict.classification if verdict else None,
-            times=envelope.times | stamps,
-            queued_ms=queued_ms,
-            total_ms=total_ms,
+        times = {**envelope.times, **stamps}
+        queued_ms, total_ms = waited(times, now, each_ms)
+        return NewResult(  # by position, as in actors/events.py
+            envelope.source,
+            envelope.key,
+            envelope.ref,
+            envelope.generation,
+            envelope.attempts,
+            content,
+            found.label,
+            found.confidence,
+            found.probabilities,
+            found.model_version,
+            self.processor_id,
+            each_ms,
+            now,
+            found.below_threshold,
+            found.runner_up,
+            verdict.rule_id if verdict else None,
+            verdict.classification if verdict else None,
+            times,
+            envelope.seq,
+            queued_ms,
+            total_ms,
         )
 
 

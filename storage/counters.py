@@ -53,13 +53,16 @@ class Moves:
             self._buckets[step, int(at // step) * step, "emails", label] += delta
 
     def emails(self, emails: Iterable[tuple[float, str]]) -> None:
-        """Count many: (time, class)."""
-        for (minute, label), count in Tally((at // MINUTE, label) for at, label in emails).items():
-            self.email(minute * MINUTE, label, count)
+        """Count many: (time, class). Those of a slice have one time, so they are counted before they are looked at."""
+        for (at, label), count in Tally(emails).items():
+            self.email(at, label, count)
 
     def observe(self, name: str, durations: Iterable[tuple[float, float]]) -> None:
-        """Put durations into the histograms of their minutes: (time, milliseconds)."""
-        for (minute, bucket), count in Tally((at // MINUTE, bucket_of(ms)) for at, ms in durations).items():
+        """Put durations into the histograms of their minutes: (time, milliseconds); counted first, as emails are."""
+        found: Tally[tuple[float, int]] = Tally()
+        for (at, ms), count in Tally(durations).items():
+            found[at // MINUTE, bucket_of(ms)] += count
+        for (minute, bucket), count in found.items():
             self._buckets[MINUTE, int(minute) * MINUTE, name, str(bucket)] += count
 
     def apply(self, shard: str) -> None:

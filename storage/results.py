@@ -8,7 +8,9 @@ and writes contents, results and counters for exactly those; told twice it reads
 
 from collections.abc import Mapping, Sequence
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from storage import labels, stats
 from storage.contents import CONTENT_FIELDS, CONTENT_UPSERT, content_values
@@ -45,10 +47,12 @@ RESULT_FIELDS = (
     "times",
 )
 
+_NOUGHTS = (0.0,) * len(LABELS)
+
 MODEL, RULE = DECIDERS.index("model"), DECIDERS.index("rule")
 
 
-class _Place(NamedTuple):
+class _Place(msgspec.Struct, frozen=True, gc=False):
     """Where a row of the books stands: which life of it, the tries spent on that, the number it was last fed under."""
 
     generation: int
@@ -57,13 +61,13 @@ class _Place(NamedTuple):
 
     def is_of(self, result: NewResult) -> bool:
         """Whether this result's message is the newest of its row: an older one leaves it to that one, or both would tell of it."""
-        return (result.generation, result.attempts) == self[:2] and result.seq in (0, self.seq)
+        alike = result.generation == self.generation and result.attempts == self.attempts
+        return alike and result.seq in (0, self.seq)
 
 
-class _Closed(NamedTuple):
+class _Closed(_Place, frozen=True, gc=False):
     """A row that was closed in this transaction."""
 
-    place: _Place
     source: int
     waiting: bool  # for a retry
 
@@ -117,7 +121,7 @@ def _save(given: Sequence[NewResult], shard: str) -> list[NewResult | StoredResu
     if len(fresh) == len(given):
         return list(given)
     stored: dict[int, tuple[_Place, NewResult | StoredResult]]
-    stored = {each.ref: (closed[each.ref].place, each) for each in fresh}
+    stored = {each.ref: (closed[each.ref], each) for each in fresh}
     stored |= _saved_before([each for each in ordered if each.ref not in stored])
     return [_answer(each, stored) for each in given]
 
@@ -146,14 +150,14 @@ def _close(results: Sequence[NewResult]) -> dict[int, _Closed]:
         types = {"ref": "bigint", "generation": "int", "attempts": "int", "seq": "bigint", "key": "text"}
         table, params = batch(types, guards)
         rows = execute(f"UPDATE book SET state = 1 FROM {table} WHERE {guard} {given}", params)
-    return {ref: _Closed(_Place(*place), source, bool(waiting)) for ref, *place, source, waiting in rows}
+    return {row[0]: _Closed(*row[1:]) for row in rows}
 
 
 def _first_of_each(results: Sequence[NewResult], closed: Mapping[int, _Closed]) -> list[NewResult]:
     """Give the results that closed a row: where a batch holds an email twice, the first one did."""
     firsts: dict[int, NewResult] = {}
     for each in results:
-        if each.ref in closed and closed[each.ref].place.is_of(each):
+        if each.ref in closed and closed[each.ref].is_of(each):
             firsts.setdefault(each.ref, each)
     return list(firsts.values())
 
@@ -172,7 +176,7 @@ def _values(result: NewResult, source: int) -> tuple[Any, ...]:
         float(result.confidence),
         result.below_threshold,
         NUMBER.get(result.runner_up),
-        encode_json([result.probabilities.get(each, 0.0) for each in LABELS]).decode(),
+        encode_json(list(map(result.probabilities.get, LABELS, _NOUGHTS))).decode(),
         result.model_version,
         0,
         float(result.processed_at),
@@ -188,15 +192,16 @@ def _count(fresh: Sequence[NewResult], waited: int, shard: str) -> None:
     """Move the counters; `waited` of them were waiting for a retry."""
     if not fresh:
         return
+    times, durations = [each.processed_at for each in fresh], [each.processing_ms for each in fresh]
     moves = Moves()
-    moves.emails((each.processed_at, each.label) for each in fresh)
-    moves.observe("processing", ((each.processed_at, each.processing_ms) for each in fresh))
-    moves.observe("total", ((each.processed_at, each.total_ms) for each in fresh if each.total_ms is not None))
-    moves.add("processing_ms", sum(each.processing_ms for each in fresh))
+    moves.emails(zip(times, [each.label for each in fresh], strict=True))
+    moves.observe("processing", zip(times, durations, strict=True))
+    moves.observe("total", [(each.processed_at, each.total_ms) for each in fresh if each.total_ms is not None])
+    moves.add("processing_ms", sum(durations))
     moves.add("retrying", -waited)
-    moves.least(min(each.processing_ms for each in fresh))
-    moves.greatest("max_processing_ms", max(each.processing_ms for each in fresh))
-    moves.greatest("last_processed_at", max(each.processed_at for each in fresh))
+    moves.least(min(durations))
+    moves.greatest("max_processing_ms", max(durations))
+    moves.greatest("last_processed_at", max(times))
     moves.apply(shard)
 
 
