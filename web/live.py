@@ -162,7 +162,8 @@ class Hub:
     def catch_up(self) -> None:
         """Try again with those who lag behind: their outboxes may have room now."""
         for client in list(self.clients):
-            self.advance(client)
+            if self._tell_losses(client):
+                self.advance(client)
 
     def boundary(self, client: Client, topic: str) -> str | None:
         """The seq from which on this client is served live: a replay ends before it. None: nothing live came yet."""

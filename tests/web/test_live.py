@@ -299,6 +299,18 @@ def test_a_slow_client_is_told_of_a_gap_and_of_what_it_had_not_had_by_then(hub, 
     assert full.socket.messages()[0] == gap
 
 
+def test_it_is_told_of_the_gap_also_where_no_event_follows_that_it_wants(hub, log):
+    client = hub.join(Socket())
+    send(hub, client, command="unsubscribe", topic="email:all")
+    client.socket.room = 0
+    hub.gap("trimmed")
+    hub.publish(log.add("new"))
+    client.socket.room = 10
+    client.socket.messages()
+    hub.catch_up()
+    assert [each["type"] for each in client.socket.messages()] == ["gap"]
+
+
 def test_a_slow_client_catches_up_from_the_ring(hub, log):
     client = hub.join(Socket(room=1))
     other = hub.join(Socket())
