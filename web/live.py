@@ -238,7 +238,9 @@ class Hub:
         return self._tell_losses(client) and client.socket.send_encoded(frames)
 
     def _tell_losses(self, client: Client) -> bool:
-        """Nothing comes behind a loss that has not been told of; False while the outbox has no room for that."""
+        """Nothing comes behind a loss that has not been told of; False while a replay is under way, or the outbox has no room for it."""
+        if client.held:
+            return False
         if client.lost:
             text = msgspec.json.encode({"type": "dropped", "count": client.lost})
             if not client.socket.send_encoded(encode_text(text)):

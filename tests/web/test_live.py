@@ -311,6 +311,21 @@ def test_it_is_told_of_the_gap_also_where_no_event_follows_that_it_wants(hub, lo
     assert [each["type"] for each in client.socket.messages()] == ["gap"]
 
 
+def test_what_was_lost_during_a_replay_is_told_behind_it(hub, log, monkeypatch):
+    monkeypatch.setattr(live, "RING_EVENTS", 2)
+    hub.publish(log.add("new", "new"))
+    client = hub.join(Socket())
+
+    def meanwhile():
+        hub.publish(log.add("dead", "dead", "dead", "dead"))
+        hub.catch_up()
+
+    log.on_read = meanwhile
+    send(hub, client, command="subscribe", topic="email:all", since="s000")
+    kinds = [each.get("event") or each["type"] for each in client.socket.messages()]
+    assert kinds.index("dropped") > kinds.index("new")
+
+
 def test_a_slow_client_catches_up_from_the_ring(hub, log):
     client = hub.join(Socket(room=1))
     other = hub.join(Socket())
