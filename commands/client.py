@@ -37,6 +37,8 @@ class Server:
         self.base_url, self.timeout = base_url.rstrip("/"), timeout
         self.patience = 0.0
         """How many seconds a request goes on while the server is away: for requests that may be made twice."""
+        self.named_by = "BASE_URL"
+        """What a person has to set where this is the wrong one."""
         self.session = requests.Session()
         self.session.trust_env = False  # 500 µs a call instead of 730, and no proxy surprises
         if token:
@@ -72,7 +74,9 @@ class Server:
             time.sleep(PAUSE)
         if isinstance(answer, requests.Response):
             return answer
-        raise CommandError(f"no answer from {self.base_url} ({_cause(answer)}): is it running? BASE_URL says where")
+        raise CommandError(
+            f"no answer from {self.base_url} ({_cause(answer)}): is it running? {self.named_by} says where"
+        )
 
     def _try(self, method: str, path: str, **options: Any) -> requests.Response | requests.RequestException:
         try:
@@ -89,7 +93,7 @@ class Server:
             return answer.json() if answer.content else None
         except ValueError:
             raise CommandError(
-                f"{method} {path}: the answer is no JSON: does BASE_URL={self.base_url} name the server?"
+                f"{method} {path}: the answer is no JSON: does {self.named_by}={self.base_url} name the server?"
             ) from None
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from commands.accounts import beside, names, secrets_of
-from commands.client import CommandError, Server, problem
+from commands.client import CommandError, Server, UsageError, problem
 from commands.script import server_from_env
 from commands.simulated import wait_result
 from commands.trials import SAMPLES, notify
@@ -49,7 +49,7 @@ def _targets(server: Server, fakemail: str | None, webhook_url: str | None, sour
         )
     known = tuple(found) if fakemail else names(settings)
     if source is not None and source not in known:
-        raise CommandError(f"there is no source {source!r}: FAKEMAIL_SOURCES, as set here, has {', '.join(known)}")
+        raise UsageError(f"there is no source {source!r}: FAKEMAIL_SOURCES, as set here, has {', '.join(known)}")
     return [found[name] for name in ([source] if source else [MAIN] if fakemail else known)]
 
 
@@ -57,6 +57,8 @@ def _prepare(server: Server, target: Target, *, test: bool) -> None:
     account = Server(target.url, target.token)
     if target.url.startswith(server.base_url):
         account.session.headers.update(server.session.headers)
+    else:
+        account.named_by = "--fakemail or FAKEMAIL_API_URL"
     history_id = account.post("/watch")["history_id"]
     print(f"  watching {target.url}: history id {history_id}")
     account.post("/subscribe", {"webhook_url": target.webhook_url})
@@ -85,5 +87,5 @@ def _try(server: Server, account: Server, target: Target, history_id: int) -> No
 def _webhook_of(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise CommandError(f"--webhook {url} is no http or https URL")
+        raise UsageError(f"{url} is no http or https URL")
     return f"{url.rstrip('/')}/webhook" if parts.path in {"", "/"} else url

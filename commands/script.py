@@ -21,7 +21,7 @@ def server_from_env() -> Server:
 
 
 def run(work: Callable[[], None]) -> None:
-    """Run a script's work; ends the process with 0, or with one line and 1 (78 for a wrong setting)."""
+    """Run a script's work; ends the process with 0, or with one line and 1 (2 for wrong usage, 78 for a wrong setting)."""
     name = sys.argv[0].rsplit("/", 1)[-1]
     try:
         work()
@@ -29,6 +29,7 @@ def run(work: Callable[[], None]) -> None:
         print(f"{name}: {error}", file=sys.stderr)
         sys.exit(EXIT_CONFIG)
     except (CommandError, ValueError) as error:
-        sys.exit(f"{name}: {error}")
+        print(f"{name}: {error}", file=sys.stderr)
+        sys.exit(getattr(error, "code", 1))
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)

@@ -146,7 +146,7 @@ def test_each_account_is_prepared_by_the_script_and_a_test_email_of_each_goes_th
     assert done.returncode == 0, done.stdout + done.stderr
     assert (well.url in done.stdout, faulty.url in done.stdout) == (False, True)
     wrong = script("--source", "nobody")
-    assert (wrong.returncode, wrong.stderr.count("\n")) == (1, 1)
+    assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)
     assert "main, support" in wrong.stderr
     env["FAKEMAIL_SOURCES"] = "{no json"
     refused = script()
