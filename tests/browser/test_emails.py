@@ -42,6 +42,37 @@ def test_a_search_finds_by_words_and_survives_a_reload(page: Page, server: Serve
     assert page.js("return document.getElementById('find').value") == "quokka"
 
 
+def test_escape_leaves_the_search_as_it_is(page: Page) -> None:
+    page.open("emails?q=harbour")
+    page.press("/", "n", "o")
+    page.until("return document.getElementById('find').value === 'no'")
+    page.press("Escape")
+    page.until("return document.activeElement !== document.getElementById('find')")
+    assert page.js("return document.getElementById('find').value") == "harbour"
+    assert page.js("return location.hash") == "#/emails?q=harbour"
+
+
+def test_the_open_email_is_in_sight_after_a_reload_and_on_the_way_back(page: Page, server: Server) -> None:
+    for email_id in server.send_many(30, "Further down"):
+        server.processed(email_id)
+    page.open("emails")
+    page.until("return document.querySelectorAll('.row').length > 5")
+    page.press(*"jjjjjjjjjjjjjjjjjjjjjjjjj")
+    page.until("return document.querySelector('.row[aria-current]')?.closest('li').ariaPosInSet === '25'")
+    seen = """
+        const row = document.querySelector('.row[aria-current]').getBoundingClientRect();
+        const list = document.querySelector('.rows-scroll').getBoundingClientRect();
+        return row.top >= list.top && row.bottom <= list.bottom + 1
+    """
+    page.until(seen)
+    page.driver.refresh()
+    page.until(seen, "the open row after a reload")
+    page.go("books")
+    page.sees("Balanced", "main")
+    page.js("history.back()")
+    page.until(seen, "the open row on the way back")
+
+
 def test_a_search_without_a_find_says_so(page: Page) -> None:
     page.open("emails?q=zzyzxnothinglikeit")
     page.sees("No email fits", ".list")

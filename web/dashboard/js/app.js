@@ -110,8 +110,17 @@ function startKeys() {
     ...FLAT.map(([name, title, letter]) => [`g ${letter}`, `Go to ${title}`, () => go(name)]),
   ]);
   document.getElementById("help").addEventListener("click", () => keys.help());
-  find.addEventListener("keydown", ({ key }) => key === "Escape" && find.blur());
+  find.addEventListener("keydown", leaveSearch);
   find.closest("form").addEventListener("submit", search);
+}
+
+/** Escape leaves the search as it is; by itself the browser would empty the field only. */
+function leaveSearch(event) {
+  if (event.key !== "Escape") return;
+  event.preventDefault();
+  const { name, params } = current();
+  find.value = searchOf(name, params);
+  find.blur();
 }
 
 function search(event) {

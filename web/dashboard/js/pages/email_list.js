@@ -34,7 +34,7 @@ export class EmailList {
 
   /**
    * `draw(item)` makes a row; `drawn()` is called when rows were made anew, `changed(key)` when an email is another
-   * than it was; `reading()` says whether one is open, beside which nothing may move.
+   * than it was; `reading()` gives the key of the one that is open, beside which nothing may move, or null.
    */
   constructor(signal, { draw, drawn, changed, reading }) {
     Object.assign(this, { signal, drawn, changed, reading });
@@ -61,10 +61,12 @@ export class EmailList {
     return this.list.row(this.#index.get(key))?.firstElementChild;
   }
 
-  /** Show what fits these values. */
-  filter(values) {
+  /** Show what fits these values; the email that is open is in sight where it is among the first. */
+  async filter(values) {
     this.#values = values;
-    this.#reload();
+    await this.#reload();
+    const open = this.#index.get(this.reading());
+    if (open !== undefined) this.list.reveal(open);
   }
 
   // -- pages
@@ -218,7 +220,7 @@ export class EmailList {
   #mayMove() {
     const { element } = this.list;
     const looked = element.matches(":hover") || element.contains(document.activeElement);
-    return this.list.atTop && !looked && !this.reading();
+    return this.list.atTop && !looked && this.reading() === null;
   }
 
   /** Show what is new; false where nothing is. */

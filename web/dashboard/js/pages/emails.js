@@ -28,7 +28,7 @@ class EmailsPage {
       draw: (item) => this.#row(item),
       drawn: () => this.#mark(),
       changed: (key) => this.detail.changed(key),
-      reading: () => this.#opened !== null,
+      reading: () => this.#opened,
     });
     this.bar = filterBar((values) => change({ ...values, id: "", source: "" }));
     this.pane = h("section", { class: "detail", "aria-label": "Email" });

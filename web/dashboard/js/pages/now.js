@@ -73,7 +73,7 @@ function waiting() {
 
 function success() {
   return figure("Success", {
-    value: ({ success_rate: rate }) => (rate === null ? NONE : percent(rate / 100, rate < 99.95 ? 1 : 0)),
+    value: ({ success_rate: of100 }) => (of100 === null ? NONE : percent(of100 / 100, of100 < 99.95 ? 1 : 0)),
     note: ({ retry_count: times }) => (times ? `put off ${counted(times, "time")}` : "none put off"),
     title: PUT_OFF,
   });
