@@ -7,6 +7,7 @@ forgotten here. Each slice is one short transaction and safe to repeat, on sever
 # ruff: noqa: S608  (what is put into statements is constants of ours; values are parameters)
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby, takewhile
 
 import msgspec
 
@@ -80,26 +81,47 @@ def _contents(before: float, limit: int) -> Slice:
 
 
 def _walk(kind: str, before: float, limit: int, forget: Callable[[int, int], int]) -> Slice:
-    """Go on from the mark, by ref, up to the first email that is too young or still open: what is open has its text yet to come."""
+    """Go on from the mark, by ref, up to the first email that is too young or still open: what is open has its text yet to come.
+
+    Past one that stays open (of a source that is away for long, say) a second mark goes ahead; when it is closed, the first follows.
+    """
     mark = _mark(kind)
-    rows = execute("SELECT id, listed_at, state FROM book WHERE id > ? ORDER BY id LIMIT ?", [mark, limit])
-    old = 0
-    while old < len(rows) and rows[old][1] < before and rows[old][2] != 0:
-        old += 1
-    if not old:
+    due = _due(mark, before, limit)
+    closed = [ref for ref, _ in takewhile(_is_closed, due)]
+    if closed:
+        forgotten = forget(mark, closed[-1])
+        _set_mark(kind, closed[-1])
+        return Slice(forgotten, more=len(due) == limit or len(due) > len(closed))
+    ahead = max(mark, _mark(f"{kind}:ahead"))
+    due = _due(ahead, before, limit)
+    if not due:
         return Slice(0, more=False)
-    last = int(rows[old - 1][0])
-    forgotten = forget(mark, last)
-    execute(
-        "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-        [f"forgotten:{kind}", str(last)],
-    )
-    return Slice(forgotten, more=old == limit)
+    refs = [[ref for ref, _ in run] for is_closed, run in groupby(due, _is_closed) if is_closed]
+    forgotten = sum(forget(run[0] - 1, run[-1]) for run in refs)
+    _set_mark(f"{kind}:ahead", due[-1][0])
+    return Slice(forgotten, more=len(due) == limit)
+
+
+def _due(after: int, before: float, limit: int) -> list[tuple[int, int]]:
+    """Refs and states of the emails after a mark, up to the first that is too young."""
+    rows = execute("SELECT id, listed_at, state FROM book WHERE id > ? ORDER BY id LIMIT ?", [after, limit])
+    return [(int(ref), state) for ref, _, state in takewhile(lambda row: row[1] < before, rows)]
+
+
+def _is_closed(row: tuple[int, int]) -> bool:
+    return row[1] != 0
 
 
 def _mark(kind: str) -> int:
     rows = execute("SELECT value FROM meta WHERE name = ?", [f"forgotten:{kind}"])
     return int(rows[0][0]) if rows else 0
+
+
+def _set_mark(kind: str, ref: int) -> None:
+    execute(
+        "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        [f"forgotten:{kind}", str(ref)],
+    )
 
 
 def _empty(after: int, last: int) -> int:

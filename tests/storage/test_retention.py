@@ -69,16 +69,36 @@ def test_old_bodies_go_and_subjects_results_and_the_books_stay(db, books, retent
     assert retention.slice("bodies", OLD + 1).forgotten == retention.count("bodies", OLD + 1) == 0
 
 
-def test_what_is_open_is_not_passed(db, books, retention):
+def test_what_was_open_goes_when_it_is_closed(db, books, retention):
     [first] = store(db, books, "a", listed_at=OLD)
     enter(books, ["b"])
     db.write(execute, f"UPDATE book SET listed_at = {OLD}")
     store(db, books, "c", listed_at=OLD)
-    assert everything(retention, "bodies", OLD + 1) == 1
+    assert everything(retention, "bodies", OLD + 1) == 2
     [waiting] = rows(db, "SELECT id FROM book WHERE state = 0")
     ResultStore(db).save([result(waiting[0], "b")], shard="t")
-    assert everything(retention, "bodies", OLD + 1) == 2
+    assert everything(retention, "bodies", OLD + 1) == 1
     assert first < waiting[0]
+
+
+@pytest.mark.parametrize("kind", ["bodies", "contents"])
+def test_what_stays_open_for_long_keeps_nothing_else(db, books, retention, kind):
+    """As mail of an account that is no longer configured: what came after it is as old."""
+    store(db, books, "a")
+    [first, second] = enter(books, ["open-1", "open-2"])
+    store(db, books, "b", "c", "d")
+    db.write(execute, f"UPDATE book SET listed_at = {OLD}")
+    store(db, books, "young")
+    assert retention.count(kind, OLD + 1) == 4
+    assert everything(retention, kind, OLD + 1) == 4
+    assert retention.slice(kind, OLD + 1).forgotten == retention.count(kind, OLD + 1) == 0
+    for ref, key in ((second, "open-2"), (first, "open-1")):  # they come at last, and go as well
+        ResultStore(db).save([result(ref, key)], shard="t")
+        everything(retention, kind, OLD + 1)
+    assert retention.count(kind, OLD + 1) == 0
+    assert [key for (key,) in rows(db, "SELECT book.key FROM content JOIN book ON book.id = ref WHERE body <> ''")] == [
+        "young"
+    ]
 
 
 def test_whole_contents_go_with_their_words(db, books, retention):
