@@ -127,7 +127,10 @@ def _lane_item(depth: Depth) -> dict[str, Any]:
 
 
 def pause(call: Call) -> dict[str, Any]:
-    """Nothing more is taken from any mailbox, on all nodes, until it is resumed; kept across restarts."""
+    """Nothing more is taken from any mailbox, on all nodes, until it is resumed; kept across restarts.
+
+    Webhooks are still accepted. New mail is not listed meanwhile: it waits at FakeMail, and in no figure here.
+    """
     return _desire(call, "paused", True)
 
 
