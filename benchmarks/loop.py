@@ -4,6 +4,7 @@ Run as a child: `python -m benchmarks.loop FOLDER REDIS_URL N frozen|model`. It 
 """
 
 import sqlite3
+import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -92,6 +93,17 @@ def run(client: Any, database: sqlite3.Connection, work: Work) -> int:
     return done
 
 
+def alone(work: Work) -> float:
+    """What the work by itself costs on this machine: µs of CPU an email, the median of a few batches."""
+    batches = [[email(number) for number in range(start, start + BATCH)] for start in range(0, 8 * BATCH, BATCH)]
+    seconds = []
+    for batch in batches:
+        began = time.process_time()
+        work(batch)
+        seconds.append(time.process_time() - began)
+    return statistics.median(seconds) / BATCH * 1e6
+
+
 def main(path: str, url: str, count: int, kind: str) -> None:
     """Fill, then time the loop."""
     client: Any = redis.Redis.from_url(url, protocol=3)  # its execute_command has no types
@@ -103,7 +115,7 @@ def main(path: str, url: str, count: int, kind: str) -> None:
     done = run(client, database, work)
     figures = meter.read(done)
     assert done == count == database.execute("SELECT count(*) FROM result").fetchone()[0]
-    say(figures)
+    say({**figures, "work_us": alone(work)})
 
 
 if __name__ == "__main__":
