@@ -49,6 +49,33 @@ def test_the_books_balance(page: Page) -> None:
     page.sees("With a result", ".ledger")
 
 
+BOOKS = """
+const real = window.fetch;
+window.fetch = async (path, init) => {
+  const answer = await real(path, init);
+  const none = { queued: 0, retrying: 0, discarded: 0, erased: 0 };
+  return String(path) === "/audit" ? Response.json({ ...(await answer.json()), ...none, ...books }) : answer;
+};
+"""
+
+
+@pytest.mark.parametrize(
+    ("listed", "dead", "shares"),
+    [(4_000, 8, ["99.80 %", "0.20 %"]), (400_000, 1, ["over 99.99 %", "under 0.01 %"]), (100, 20, ["80 %", "20 %"])],
+)
+def test_a_share_in_the_books_is_not_rounded_to_all_or_none(
+    page: Page, listed: int, dead: int, shares: list[str]
+) -> None:
+    page.open("now")
+    page.js(f"const books = arguments[0];{BOOKS}", {"listed": listed, "results": listed - dead, "dead": dead})
+    page.go("books")
+    page.sees("Balanced.", ".balance")
+    shown = page.js(
+        "return [...document.querySelectorAll('.ledger tbody td:nth-child(5)')].map((cell) => cell.innerText)"
+    )
+    assert [share for share in shown if share] == [share.replace(" %", "\u202f%") for share in shares]
+
+
 def test_what_cannot_be_read_anew_stays_and_says_as_of_when_it_is(page: Page) -> None:
     page.open("books")
     page.sees("Balanced.", ".balance")

@@ -87,13 +87,12 @@ function listedRow(audit) {
 
 function lineRow([name, title, note, href], audit) {
   const number = audit[name];
-  const share = audit.listed ? number / audit.listed : 0;
   return h("tr", { class: number ? "" : "zero" },
     h("th", { scope: "row" }, h("a", { href: href() }, title)),
     h("td", { class: "note quiet" }, note),
     h("td", null),
     h("td", { class: "num" }, count(number)),
-    h("td", { class: "num quiet" }, number ? percent(share, share < 0.01 ? 2 : 0) : ""));
+    h("td", { class: "num quiet" }, number ? shareWords(number / audit.listed) : ""));
 }
 
 function totalRow(audit) {
@@ -108,4 +107,11 @@ function unaccounted(audit) {
     h("span", null, "Unaccounted: given to a mailbox and in none"),
     h("b", null, count(audit.unaccounted)),
     h("time", { class: "hidden" }, exact(audit.as_of)));
+}
+
+/** A share of all, never rounded to none or to all: two digits near either, and words where those say it too. */
+function shareWords(share) {
+  if (share < 0.0001) return `under ${percent(0.0001, 2)}`;
+  if (share > 0.9999 && share < 1) return `over ${percent(0.9999, 2)}`;
+  return percent(share, share < 0.01 || (share > 0.99 && share < 1) ? 2 : 0);
 }
