@@ -74,11 +74,12 @@ class ClassifierActor(MailboxActor):
         taken = time.time()
         rows: list[NewResult] = []
         told: list[bytes] = []
-        for start in range(0, len(batch), SLICE):
-            found = self._classify(batch[start : start + SLICE], taken, offered=start == 0)
-            rows += found
-            told += map(process_event, found)
-            self.breathe_after(BREATH_S)
+        with self.thinking():
+            for start in range(0, len(batch), SLICE):
+                found = self._classify(batch[start : start + SLICE], taken, offered=start == 0)
+                rows += found
+                told += map(process_event, found)
+                self.breathe_after(BREATH_S)
         reach("classify.classified")
         saved = self.results.save(rows, shard=self.context.process)
         reach("results.committed")

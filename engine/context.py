@@ -59,7 +59,10 @@ class Recovery:
 
 @dataclass
 class Context:
-    """`process` is `node/process`: consumers are named `process/actor`. `after_crash`: a living launcher saw its predecessor die."""
+    """`process` is `node/process`: consumers are named `process/actor`. `after_crash`: a living launcher saw its predecessor die.
+
+    `thinking` is held by whoever computes: several at once finish no earlier, and the hub waits for a turn of each of them.
+    """
 
     store: MailboxStore
     process: str
@@ -71,6 +74,7 @@ class Context:
     rng: random.Random = field(default_factory=random.Random)
     after_crash: bool = False
     living: set[str] = field(default_factory=set)
+    thinking: BoundedSemaphore = field(default_factory=BoundedSemaphore)
     recovery: Recovery = field(init=False)
 
     def __post_init__(self) -> None:

@@ -8,7 +8,7 @@ first the handler's own durable work, then retries in the ledger, then one atomi
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any, ClassVar
 
 import gevent
@@ -212,6 +212,17 @@ class MailboxActor(ServiceActor):
         """Breathe, unless it did within the last `seconds`."""
         if time.monotonic() - self._breathed > seconds:
             self.breathe()
+
+    @contextmanager
+    def thinking(self) -> Iterator[None]:
+        """Compute inside, one actor of the process at a time; what waits for its turn is not hung, and keeps its deadline."""
+        while not self.context.thinking.acquire(timeout=self.handle_deadline / 2):
+            self.breathe()
+        self._breathed = time.monotonic()
+        try:
+            yield
+        finally:
+            self.context.thinking.release()
 
     def slices(self, batch: Sequence[Delivery], size: int = 16) -> Iterator[Sequence[Delivery]]:
         """The batch in slices, with a yield to the hub before each but the first."""

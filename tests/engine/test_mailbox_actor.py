@@ -274,6 +274,41 @@ def test_a_handler_that_gets_on_may_take_longer_than_its_deadline(bench):
     assert not bench.ledger.rows
 
 
+def test_one_actor_of_a_process_computes_at_a_time_and_waiting_for_ones_turn_is_no_fault(bench):
+    inside, met = [], []
+
+    class Thinker(Script):
+        def handle(self, batch):
+            with self.thinking():
+                inside.append(self.name)
+                for _ in range(4):
+                    gevent.sleep(0.03)
+                    self.breathe()
+                    met.append(tuple(inside))
+                inside.remove(self.name)
+            return super().handle(batch)
+
+    context = bench.context()
+    bench.store.put("work", letters(*"abcdef"))
+    for name in ("one", "two", "three"):
+        bench.start(context=context, cls=Thinker, name=name, count=1, deadline=0.2)
+    bench.drained()
+    assert set(met) == {("one",), ("two",), ("three",)}
+    assert told(bench.store) == {f"done {key}": 1 for key in "abcdef"}
+    assert not bench.ledger.rows
+
+
+def test_who_fails_while_computing_leaves_the_turn_to_the_next(bench):
+    class Thinker(Script):
+        def handle(self, batch):
+            with self.thinking():
+                return super().handle(batch)
+
+    bench.run("a", "b", acts={"a": raising(ValueError("no"))}, cls=Thinker, count=1)
+    bench.drained()
+    assert told(bench.store) == {"retry a": 1, "done b": 1}
+
+
 def test_an_error_that_no_database_would_take_is_made_fit(bench):
     bench.run("a", acts={"a": raising(Permanent("\ud800\0" + "x" * 9_000, reason="invalid_email"))})
     bench.drained()
