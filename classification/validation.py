@@ -312,7 +312,7 @@ def _beside(
                 row, raw = make.linear(table, told, inputs, fit=contenders.tfidf_fit, further=further)
                 if further and name == "characters":
                     letters[table] = raw
-                if name == contenders.BOTH:
+                if further and name == contenders.BOTH:
                     yield make.plain(table, told + PLAIN, raw)
                 yield row
     for table, folds in make.splits.items():
