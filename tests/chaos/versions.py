@@ -11,7 +11,7 @@ from pathlib import Path
 from commands.venv import ROOT
 from storage.migrations import STEPS
 
-PROGRAM = ("actors", "classification", "commands", "engine", "fakemail", "storage", "web")
+PROGRAM = ("actors", "classification", "commands", "engine", "fakemail", "settings", "storage", "web")
 NEWER = "99.0.0"
 NEWER_SCHEMA = len(STEPS) + 1
 
