@@ -117,15 +117,21 @@ def run(role: str, settings: Settings) -> None:
 
     stop.wait()
     log.info("%s stops", process)
-    deadline = time.monotonic() + GRACE_S
-    if front:
-        room.server.shutdown(1.0)
-        front.stop()
-    supervisor.stop(timeout=max(0.5, deadline - time.monotonic()))
+    _wind_down(room, front, control, supervisor)
     watch.stop()
     _close(stores, deciders)
     log.info("%s stopped", process)
     logging.shutdown()
+
+
+def _wind_down(room: WaitingRoom, front: Front | None, control: Control, supervisor: Any) -> None:
+    """The doors first, then whoever tells the actors something, then they; GRACE_S for all of it."""
+    deadline = time.monotonic() + GRACE_S
+    if front:
+        room.server.shutdown(1.0)
+        front.stop()
+    control.stop()  # what it reads from now on would be told to a supervisor that is gone
+    supervisor.stop(timeout=max(0.5, deadline - time.monotonic()))
 
 
 def _context(settings: Settings, stores: Stores, process: str, control: Control, bus: Bus) -> Context:
