@@ -1,7 +1,8 @@
 """The README's pictures of the dashboard: `python -m scripts.screenshots [--out docs/images]`, by `make screenshots`.
 
 A real server of its own, filled by its simulator with mail written for this project; the day behind it is made by moving
-the times of what was really processed. Needs Chromium and its driver. Nothing outside a temporary folder but --out is touched.
+the times of what was really processed. Needs Chromium and its driver, and the dashboard's first choice of font
+(Debian: fonts-inter), without which the pictures look otherwise. Nothing outside a temporary folder but --out is touched.
 """
 
 import argparse
