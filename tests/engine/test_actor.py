@@ -230,8 +230,9 @@ def test_ticks_do_not_drift(start):
         gevent.sleep(0.015)
 
     start(on_start=lambda actor: actor.every(0.03, note))
-    until(lambda: len(turns) >= 8)
-    assert turns[7] - turns[0] < 7 * 0.03 + 0.04
+    until(lambda: len(turns) >= 24)
+    sevens = [last - first for first, last in zip(turns, turns[7:], strict=False)]
+    assert min(sevens) < 7 * 0.03 + 0.04  # all of them with drift; a busy machine makes only some so long
 
 
 def test_a_dependencys_trouble_in_a_tick_makes_the_actor_wait_until_a_turn_passes(start):
