@@ -1,25 +1,35 @@
-"""How an email's content becomes a row: cleaned of what no database holds, headers as JSON.
+"""How an email's content becomes a row: cleaned of what no database holds, headers as JSON; the one door into its table.
 
 Used by whoever ends an email's way: results.py and dead_letters.py.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
+from storage.models import Content as ContentRow
 from storage.records import Content
-from storage.statements import clean, encode_json
+from storage.statements import clean, encode_json, execute, insert, is_postgres
 
-CONTENT_FIELDS = ("ref", "subject", "body", "sender", "recipient", "sent_at", "headers", "truncated")
+FIELDS = ("ref", "subject", "body", "sender", "recipient", "sent_at", "headers", "truncated")
 
-CONTENT_UPSERT = "ON CONFLICT (ref) DO UPDATE SET " + ", ".join(
-    f"{name} = excluded.{name}" for name in CONTENT_FIELDS[1:]
-)
+UPSERT = "ON CONFLICT (ref) DO UPDATE SET " + ", ".join(f"{name} = excluded.{name}" for name in FIELDS[1:])
 """A dead letter that was replayed has its content already."""
 
 
-def content_values(ref: int, content: Content) -> tuple[Any, ...]:
-    """Give the values of CONTENT_FIELDS."""
+def write_contents(contents: Sequence[tuple[int, Content]]) -> None:
+    """Write what emails say, by ref, and queue it for the full-text index (search.py).
+
+    PostgreSQL's triggers queue it. Those of SQLite are off for us (drivers.py): it copies the rows of a statement aside for them.
+    """
+    insert(ContentRow, FIELDS, [_values(ref, content) for ref, content in contents], UPSERT)
+    if not is_postgres():
+        refs = encode_json([ref for ref, _ in contents]).decode()
+        execute("INSERT OR IGNORE INTO unindexed (ref) SELECT value FROM json_each(?)", [refs])
+
+
+def _values(ref: int, content: Content) -> tuple[Any, ...]:
     return (
         ref,
         clean(content.subject),

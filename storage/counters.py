@@ -5,6 +5,7 @@ each other. Histograms have logarithmic buckets, eight to a doubling, within one
 """
 
 import math
+from bisect import bisect_left
 from collections import Counter as Tally
 from collections import defaultdict
 from collections.abc import Iterable
@@ -52,18 +53,23 @@ class Moves:
         for step in (MINUTE, HOUR):
             self._buckets[step, int(at // step) * step, "emails", label] += delta
 
-    def emails(self, emails: Iterable[tuple[float, str]]) -> None:
-        """Count many: (time, class). Those of a slice have one time, so they are counted before they are looked at."""
-        for (at, label), count in Tally(emails).items():
+    def emails(self, at: float, labels: Iterable[str]) -> None:
+        """Count the classes of emails of one minute, in which `at` lies."""
+        for label, count in Tally(labels).items():
             self.email(at, label, count)
 
-    def observe(self, name: str, durations: Iterable[tuple[float, float]]) -> None:
-        """Put durations into the histograms of their minutes: (time, milliseconds); counted first, as emails are."""
-        found: Tally[tuple[float, int]] = Tally()
-        for (at, ms), count in Tally(durations).items():
-            found[at // MINUTE, bucket_of(ms)] += count
-        for (minute, bucket), count in found.items():
-            self._buckets[MINUTE, int(minute) * MINUTE, name, str(bucket)] += count
+    def observe(self, name: str, at: float, durations: Iterable[float]) -> None:
+        """Put durations (milliseconds) into the histogram of one minute, in which `at` lies.
+
+        In their order a whole bucket of them is counted at once: they are many, and their buckets few.
+        """
+        ordered = sorted(durations)
+        first = 0
+        while first < len(ordered):
+            bucket = bucket_of(ordered[first])
+            end = max(first + 1, bisect_left(ordered, 2 ** ((bucket + 1) / BUCKETS_PER_DOUBLING)))
+            self._buckets[MINUTE, int(at // MINUTE) * MINUTE, name, str(bucket)] += end - first
+            first = end
 
     def apply(self, shard: str) -> None:
         """Write all moves of this shard, sorted, so that two writers can never wait for each other in a circle."""

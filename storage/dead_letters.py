@@ -10,11 +10,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from engine.mailbox import LANES
-from storage.contents import CONTENT_FIELDS, CONTENT_UPSERT, content_values
+from storage.contents import write_contents
 from storage.counters import Moves
 from storage.database import Database
 from storage.feeding import draw_for
-from storage.models import Content as ContentRow
 from storage.models import DeadLetter as LetterRow
 from storage.records import LETTER_STATES, Attempt, Burial, DeadLetter, DeadLetterGroup
 from storage.retries import MAX_ERROR
@@ -131,8 +130,7 @@ def _write(burials: Sequence[Burial], held: _Held, shard: str) -> None:
         params,
     )
     insert(LetterRow, LETTER_FIELDS, [_values(each, held[each.ref]) for each in burials])
-    contents = [content_values(each.ref, each.content) for each in burials if each.content is not None]
-    insert(ContentRow, CONTENT_FIELDS, contents, CONTENT_UPSERT)
+    write_contents([(each.ref, each.content) for each in burials if each.content is not None])
     moves = Moves()
     moves.add("dead", len(burials))
     moves.add("errors", len(burials))

@@ -60,6 +60,14 @@ def driver_for(url: str) -> "SqliteDriver | PostgresDriver":
     raise SettingsError("DATABASE_URL must begin with sqlite:/// or postgresql://")
 
 
+class _Sqlite(APSWDatabase):
+    def _connect(self) -> Any:
+        """Triggers are for older programs on the same file: ours queue for the full-text index themselves (contents.py)."""
+        connection = super()._connect()
+        connection.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, 0)
+        return connection
+
+
 class SqliteDriver:
     """SQLite through apsw, whose own SQLite is new enough for several writing processes."""
 
@@ -80,6 +88,9 @@ class SqliteDriver:
     NEW = (("auto_vacuum", 2),)
     """For a new file: incremental, so that what retention frees can be given back. On an old one it would want the lock."""
 
+    FLAGS = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_NOMUTEX
+    """No lock around each call: a connection belongs to one thread (database.py)."""
+
     def __init__(self, path: Path) -> None:
         if not path.parent.is_dir():
             raise SettingsError(f"DATABASE_URL: the folder {path.parent} does not exist")
@@ -89,7 +100,14 @@ class SqliteDriver:
         """Make a Peewee database; a reader's connection refuses to write."""
         new = not self.path.exists() or self.path.stat().st_size == 0
         pragmas = (*(self.NEW if new else ()), *self.PRAGMAS, *(self.READER if readonly else ()))
-        return APSWDatabase(str(self.path), pragmas=pragmas, timeout=LOCK_WAIT, autoconnect=False, thread_safe=False)
+        return _Sqlite(
+            str(self.path),
+            flags=self.FLAGS,
+            pragmas=pragmas,
+            timeout=LOCK_WAIT,
+            autoconnect=False,
+            thread_safe=False,
+        )
 
     def place(self) -> tuple[int, int] | None:
         """The file itself, whatever its name: one that was deleted or moved goes on to be written by whoever has it open."""

@@ -6,6 +6,7 @@ and writes contents, results and counters for exactly those; told twice it reads
 
 # ruff: noqa: S608  (what is put into statements is constants of ours; values are parameters)
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from typing import Any
@@ -13,10 +14,9 @@ from typing import Any
 import msgspec
 
 from storage import labels, stats
-from storage.contents import CONTENT_FIELDS, CONTENT_UPSERT, content_values
-from storage.counters import Moves
+from storage.contents import write_contents
+from storage.counters import MINUTE, Moves
 from storage.database import Database
-from storage.models import Content as ContentRow
 from storage.models import Result
 from storage.records import DECIDERS, LABELS, Content, NewResult, SourceStats, Stats, StoredResult
 from storage.rows import CONTENT_COLUMNS, RESULT_COLUMNS, RESULT_TABLES, content, stored_result
@@ -115,7 +115,7 @@ def _save(given: Sequence[NewResult], shard: str) -> list[NewResult | StoredResu
     ordered = sorted(given, key=attrgetter("ref"))
     closed = _close(ordered)
     fresh = ordered if len(closed) == len(ordered) else _first_of_each(ordered, closed)
-    insert(ContentRow, CONTENT_FIELDS, [content_values(each.ref, each.content) for each in fresh], CONTENT_UPSERT)
+    write_contents([(each.ref, each.content) for each in fresh])
     insert(Result, RESULT_FIELDS, [_values(each, closed[each.ref].source) for each in fresh])
     _count(fresh, sum(closed[each.ref].waiting for each in fresh), shard)
     if len(fresh) == len(given):
@@ -145,7 +145,7 @@ def _close(results: Sequence[NewResult]) -> dict[int, _Closed]:
     given = "RETURNING book.id, book.generation, book.attempts, book.feed_seq, book.source, next_attempt_at IS NOT NULL"
     if not is_postgres():
         columns = ("ref", "generation", "attempts", "seq", "key")
-        rows = execute_values(f"UPDATE book SET state = 1 FROM batch WHERE {guard} {given}", columns, guards)
+        rows = execute_values(f"UPDATE OR FAIL book SET state = 1 FROM batch WHERE {guard} {given}", columns, guards)
     else:
         types = {"ref": "bigint", "generation": "int", "attempts": "int", "seq": "bigint", "key": "text"}
         table, params = batch(types, guards)
@@ -192,17 +192,25 @@ def _count(fresh: Sequence[NewResult], waited: int, shard: str) -> None:
     """Move the counters; `waited` of them were waiting for a retry."""
     if not fresh:
         return
-    times, durations = [each.processed_at for each in fresh], [each.processing_ms for each in fresh]
     moves = Moves()
-    moves.emails(zip(times, [each.label for each in fresh], strict=True))
-    moves.observe("processing", zip(times, durations, strict=True))
-    moves.observe("total", [(each.processed_at, each.total_ms) for each in fresh if each.total_ms is not None])
+    for minute, some in _by_minute(fresh).items():
+        moves.emails(minute, [each.label for each in some])
+        moves.observe("processing", minute, [each.processing_ms for each in some])
+        moves.observe("total", minute, [each.total_ms for each in some if each.total_ms is not None])
+    durations = [each.processing_ms for each in fresh]
     moves.add("processing_ms", sum(durations))
     moves.add("retrying", -waited)
     moves.least(min(durations))
     moves.greatest("max_processing_ms", max(durations))
-    moves.greatest("last_processed_at", max(times))
+    moves.greatest("last_processed_at", max(each.processed_at for each in fresh))
     moves.apply(shard)
+
+
+def _by_minute(results: Sequence[NewResult]) -> dict[float, list[NewResult]]:
+    found: defaultdict[float, list[NewResult]] = defaultdict(list)
+    for each in results:
+        found[each.processed_at // MINUTE * MINUTE].append(each)
+    return found
 
 
 def _saved_before(results: Sequence[NewResult]) -> dict[int, tuple[_Place, StoredResult]]:

@@ -11,10 +11,11 @@ from itertools import groupby, takewhile
 
 import msgspec
 
+from storage.contents import write_contents
 from storage.counters import MINUTE
 from storage.database import Database
-from storage.models import Content
-from storage.statements import batch, execute, insert, is_postgres
+from storage.records import Content
+from storage.statements import batch, execute, is_postgres
 
 DAY = 86_400.0
 SLICE = 500
@@ -126,16 +127,16 @@ def _set_mark(kind: str, ref: int) -> None:
 
 def _empty(after: int, last: int) -> int:
     """Taken out and put in again: a row that only shrinks leaves its page of SQLite's file as large as it was."""
-    kept = ("ref", "subject", "sender", "recipient", "sent_at", "truncated")
     rows = execute(
         "DELETE FROM content WHERE ref > ? AND ref <= ? AND (body <> '' OR headers <> '{}') "
-        f"RETURNING {', '.join(kept)}",
+        "RETURNING ref, subject, sender, recipient, sent_at, truncated",
         [after, last],
     )
-    insert(
-        Content,
-        (*kept, "body", "headers"),
-        [(*row[:-1], bool(row[-1]), "", "{}") for row in sorted(rows, key=lambda row: row[0])],
+    write_contents(
+        [
+            (ref, Content(subject, "", sender, recipient, sent_at, truncated=bool(truncated)))
+            for ref, subject, sender, recipient, sent_at, truncated in sorted(rows)
+        ]
     )
     return len(rows)
 

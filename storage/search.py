@@ -1,7 +1,7 @@
 """The full-text index: subject, body and sender of every email, in FTS5 or a tsvector, filled off the hot path.
 
-The janitor calls `index` in small slices; reading.py uses `condition`. Triggers put every new or changed content into a queue, so
-no writer can forget it. Text is cut into tokens by storage/query.py before either database sees it, so that both answer alike.
+The janitor calls `index` in small slices; reading.py uses `condition`. The one door for contents (contents.py) puts every new or
+changed one into a queue. Text is cut into tokens by storage/query.py before either database sees it, so that both answer alike.
 """
 
 # ruff: noqa: S608  (what is put into statements is constants of ours; values are parameters)

@@ -1,6 +1,6 @@
 """The tables of the full-text index, its queue, and the triggers that fill the queue: a step of the schema's history.
 
-Called by migrations.py; search.py reads and fills what is made here.
+Called by migrations.py; search.py reads and fills what is made here. On SQLite the triggers serve older programs alone (contents.py).
 """
 
 from storage.statements import execute, is_postgres

@@ -45,21 +45,22 @@ def execute_many(sql: str, rows: Iterable[Sequence[Any]]) -> list[tuple[Any, ...
 def insert(model: type[Table], columns: Sequence[str], rows: Sequence[Sequence[Any]], tail: str = "") -> list[Any]:
     """Insert many rows; `tail` may be an ON CONFLICT or RETURNING clause, whose rows come back.
 
-    SQLite gets blocks of rows, PostgreSQL a column's values as one array.
+    SQLite gets blocks of rows, PostgreSQL a column's values as one array. OR FAIL: an error undoes the whole transaction anyhow
+    (database.py), so SQLite need not keep each page as it was before the statement.
     """
     if not rows:
         return []
-    into = f'INSERT INTO "{model._meta.table_name}" ({", ".join(columns)})'  # noqa: SLF001  (Peewee's place for options)
+    into = f'INTO "{model._meta.table_name}" ({", ".join(columns)})'  # noqa: SLF001  (Peewee's place for options)
     if not is_postgres():
         row = f"({', '.join('?' * len(columns))})"
-        return _in_blocks(lambda count: f"{into} VALUES {', '.join([row] * count)} {tail}", rows)
+        return _in_blocks(lambda count: f"INSERT OR FAIL {into} VALUES {', '.join([row] * count)} {tail}", rows)
     arrays = ", ".join(f"%b::{_type(model, column)}[]" for column in columns)
     values = [list(column) for column in zip(*rows, strict=True)]
-    return execute(f"{into} SELECT * FROM unnest({arrays}) {tail}", values)
+    return execute(f"INSERT {into} SELECT * FROM unnest({arrays}) {tail}", values)
 
 
 def execute_values(sql: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[tuple[Any, ...]]:
-    """Run one statement over a table `batch` of these rows (on SQLite only); all that it returns."""
+    """Run one statement over a table `batch` of these rows (on SQLite only); all that it returns. Best OR FAIL, as in `insert`."""
     row = f"({', '.join('?' * len(columns))})"
     head = f"WITH batch({', '.join(columns)}) AS (VALUES "
     return _in_blocks(lambda count: f"{head}{', '.join([row] * count)}) {sql}", rows)

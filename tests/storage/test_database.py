@@ -7,6 +7,7 @@ from pathlib import Path
 
 import apsw
 import gevent
+import peewee
 import psycopg
 import pytest
 
@@ -18,7 +19,7 @@ from storage.migrations import STEPS
 from storage.models import Desired
 from storage.records import Look
 from storage.results import ResultStore
-from storage.statements import execute
+from storage.statements import execute, insert
 from tests.storage.books_fixtures import URL, open_database
 from tests.storage.conftest import empty
 
@@ -53,6 +54,15 @@ def test_a_write_is_whole_or_nothing(db):
         db.write(half)
     db.write(put, "b")
     assert db.read(names) == ["b"]
+
+
+def test_a_statement_that_fails_at_its_last_row_leaves_none_of_the_others(db):
+    rows = [(f"name-{number}", "1", number) for number in range(64)]
+    with pytest.raises((apsw.ConstraintError, psycopg.IntegrityError, peewee.IntegrityError)):
+        db.write(insert, Desired, ("name", "value", "version"), [*rows[:-1], rows[0]])
+    assert db.read(execute, "SELECT COUNT(*) FROM desired") == [(0,)]
+    db.write(insert, Desired, ("name", "value", "version"), rows)
+    assert db.read(execute, "SELECT COUNT(*) FROM desired") == [(64,)]
 
 
 def test_models_work_inside_a_transaction_and_refuse_outside(db):
