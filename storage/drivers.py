@@ -60,9 +60,13 @@ def driver_for(url: str) -> "SqliteDriver | PostgresDriver":
     raise SettingsError("DATABASE_URL must begin with sqlite:/// or postgresql://")
 
 
-class _Sqlite(APSWDatabase):
+class Sqlite(APSWDatabase):
+    """SQLite without its triggers: they serve older programs on the same file, and ours queue for the full-text index (contents.py).
+
+    Nor would they do with our `INSERT OR FAIL` (statements.py), whose word goes for the statements of a trigger too.
+    """
+
     def _connect(self) -> Any:
-        """Triggers are for older programs on the same file: ours queue for the full-text index themselves (contents.py)."""
         connection = super()._connect()
         connection.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, 0)
         return connection
@@ -100,7 +104,7 @@ class SqliteDriver:
         """Make a Peewee database; a reader's connection refuses to write."""
         new = not self.path.exists() or self.path.stat().st_size == 0
         pragmas = (*(self.NEW if new else ()), *self.PRAGMAS, *(self.READER if readonly else ()))
-        return _Sqlite(
+        return Sqlite(
             str(self.path),
             flags=self.FLAGS,
             pragmas=pragmas,
