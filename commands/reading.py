@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from commands.arguments import whole
 from commands.client import CommandError, Server, UsageError
-from commands.terminal import label, paint, printable, say, width
+from commands.terminal import cut, label, paint, printable, say, width
 from settings import Settings
 
 PAGE = 100
@@ -138,7 +138,6 @@ def _line(item: dict[str, Any]) -> str:
     sure = f"{result['confidence']:.2f}" if result else "    "
     state = "" if item["state"] == "processed" else paint(f" [{item['state']}]", "yellow")
     who = printable(item.get("sender") or "")[:30]
-    text = printable(item.get("subject") or item["email_id"])
-    text = text if (room := width()) is None else text[: max(10, room - BEFORE_SUBJECT)]
+    text = cut(printable(item.get("subject") or item["email_id"]), BEFORE_SUBJECT)
     at = paint(item["listed_at"][:16].replace("T", " "), "grey")
     return f"{at}  {label(result.get('classification'))} {sure}  {who:<30}  {text}{state}"

@@ -8,6 +8,7 @@ from typing import Any
 
 COLOURS = {"red": 31, "green": 32, "yellow": 33, "blue": 34, "magenta": 35, "cyan": 36, "grey": 90}
 WIDEST = 32
+LEAST = 10
 CLASSES = {"meeting": "cyan", "promotion": "yellow", "intro": "green", "unknown": "grey"}
 
 
@@ -33,15 +34,19 @@ def width() -> int | None:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
-def cut(text: str) -> str:
-    """A line as the terminal has room for it."""
+def cut(text: str, before: int = 0) -> str:
+    """A line as the terminal has room for it beside what stands `before`; a few words of it in any case."""
     room = width()
-    return text if room is None or len(text) <= room else f"{text[: room - 1]}…"
+    return text if room is None else _shortened(text, max(LEAST, room - before))
+
+
+def _shortened(text: str, size: int) -> str:
+    return text if len(text) <= size else f"{text[: size - 1]}…"
 
 
 def _short(cell: str) -> str:
     """One long id must not push all other columns off the screen."""
-    return cell if len(cell) <= WIDEST else f"{cell[: WIDEST - 1]}…"
+    return _shortened(cell, WIDEST)
 
 
 def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:

@@ -47,6 +47,18 @@ def test_all_pages_are_walked_up_to_the_limit(server, capsys, monkeypatch):
     assert [parse_qs(asked.query).get("cursor") for asked in server.asked] == [None, ["more"]]
 
 
+@pytest.mark.parametrize(("columns", "shown"), [(87, "a subject that goes…"), (40, "a subject…"), (None, "")])
+def test_a_long_subject_is_cut_with_a_sign_where_the_terminal_ends(server, capsys, monkeypatch, columns, shown):
+    subject = "a subject that goes on and on"
+    found = {"email_id": "a", "subject": subject, "state": "open", "listed_at": "2026-11-29T03:00:00Z"}
+    server.answers["GET", "/emails"] = (200, {"items": [found], "next_cursor": None})
+    monkeypatch.setattr("commands.terminal.width", lambda: columns)
+    parser = argparse.ArgumentParser()
+    reading.add_search_arguments(parser)
+    reading.search(parser.parse_args(["subject"]), Settings(base_url=server.url))
+    assert f"  {shown or subject} [open]" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     "start", ["=", "+", "-", "@", "\t", "\r", "  =", "\uff1d", "\uff20", "\xa0=", "\ufeff=", "\v="]
 )
