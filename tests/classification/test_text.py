@@ -52,3 +52,35 @@ def test_a_cut_is_flagged_whether_it_is_the_body_or_the_subject():
     assert "truncated" in read("x" * 10_000, "short").flags
     assert "truncated" in read("short", "x" * 1_000_000).flags
     assert "truncated" not in read("x" * 900, "x" * 900).flags
+
+LOTUS = "---------------------- Forwarded by Ann Lee/HOU/ECT on 09/26/2000  12:08 PM ---------------------------"
+
+
+def test_a_mere_please_handle_above_a_forward_is_judged_by_what_it_forwards():
+    text = read("The panel", f"Please handle\n{LOTUS}\n\nThe panel is on July 16th from 8 to 10 am.")
+    assert text.forward
+    assert text.own.strip() == "The panel is on July 16th from 8 to 10 am."
+
+
+def test_a_forward_whose_line_breaks_were_lost_is_read():
+    body = f"{LOTUS}   \tInvitation Chairperson: Bob Roe Sent by: Eve Dow  Start: 09/27/2000 11:30 AM  Description: Vision Meeting"
+    text = read("", body)
+    assert text.forward
+    assert "Vision Meeting" in text.own
+    assert "Forwarded by" not in text.own
+
+
+def test_of_a_chain_of_forwards_the_first_that_says_anything_is_read():
+    text = read("Fw: dinner", f"{LOTUS}\n\n{LOTUS}\n\nShall we have dinner on Friday?")
+    assert text.own.strip() == "Shall we have dinner on Friday?"
+
+
+def test_a_short_note_above_a_forward_without_text_is_kept():
+    text = read("Fwd: request", "Let us talk\nBegin forwarded message:\n")
+    assert text.own.strip() == "Let us talk"
+    assert not text.forward
+
+
+def test_a_short_answer_to_a_mail_is_its_own_words():
+    text = read("Re: lunch", "Please do.\n\nOn Monday Ann wrote:\n> Shall we have lunch on Friday?")
+    assert text.own.strip() == "Please do."
