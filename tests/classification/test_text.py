@@ -53,6 +53,7 @@ def test_a_cut_is_flagged_whether_it_is_the_body_or_the_subject():
     assert "truncated" in read("short", "x" * 1_000_000).flags
     assert "truncated" not in read("x" * 900, "x" * 900).flags
 
+
 LOTUS = "---------------------- Forwarded by Ann Lee/HOU/ECT on 09/26/2000  12:08 PM ---------------------------"
 
 
