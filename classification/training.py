@@ -161,17 +161,18 @@ class Linear:
 
 
 def linear(inputs: sparse.csr_matrix, trust: Floats) -> Linear:
-    """Fit a logistic regression and a support vector machine (squared hinge) on weighted emails, and add them up.
+    """Fit a logistic regression and a support vector machine (squared hinge) on weighted emails, and take their mean.
 
-    The machine's labels are right more often, the regression's chances are truer, and the sum of two linear models is one.
+    The machine's labels are right more often, the regression's chances are truer, and the mean of two linear models is one.
     An email of two possible labels stands there twice, with a part of the weight each.
     """
     rows, labels = np.nonzero(trust)
     known, counts = inputs[rows], trust[rows, labels]
     chances = LogisticRegression(C=STRENGTH, max_iter=500).fit(known, labels, sample_weight=counts)
     margins = LinearSVC(C=MARGIN_STRENGTH, max_iter=3000, random_state=0).fit(known, labels, sample_weight=counts)
-    table = chances.coef_.T + MARGIN * margins.coef_.T
-    bias = chances.intercept_ + MARGIN * margins.intercept_
+    # Their mean, so that a weight stays as large as the regression's: feedback.py's penalty is on the size of changes.
+    table = (chances.coef_.T + MARGIN * margins.coef_.T) / 2
+    bias = (chances.intercept_ + MARGIN * margins.intercept_) / 2
     # What pushes all labels alike says nothing.
     return Linear(table - table.mean(axis=1, keepdims=True), bias - bias.mean())
 
