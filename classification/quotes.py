@@ -44,8 +44,8 @@ _TAILS = (
 _ATTRIBUTION_END = re.compile(r"(?:wrote|writes|said|schrieb|écrit|says)\s?:?[ \t]*$|:[ \t]*$")
 _LOTUS_MARKS = ("/HOU/", "/NA/", "/SFO/", "@E")
 _LOTUS_MARK = re.compile(r"/HOU/|/NA/|/SFO/|@ENRON|@EES|@ECT|@Enron")
-# Where line breaks were lost, a line with an address may be the whole mail.
-_ADDRESS_LINE = 200
+# A longer line with an address is no line of addresses: where line breaks were lost it is the whole mail.
+_LONGEST_ADDRESSES = 200
 _LOTUS_REST = re.compile(r"[ \t]*(?:\d\d/\d\d/\d{2,4})?[ \t]*(?:\d\d:\d\d )?(?:[AP]M)?[ \t-]*(?:Sent by:.{0,80})?$")
 
 
@@ -130,6 +130,6 @@ def _without_lotus_lines(own: str) -> str:
     return "\n".join(
         line
         for line in own.split("\n")
-        if len(line) > _ADDRESS_LINE
+        if len(line) > _LONGEST_ADDRESSES
         or (not _LOTUS_MARK.search(line) and (not line or line.isspace() or not _LOTUS_REST.match(line)))
     )

@@ -16,10 +16,9 @@ MAX_TEXT = 20_000
 MAX_READ = 5_000
 MAX_OWN = 1_500
 MAX_SUBJECT = 1_000
-# Own words with fewer letters than this may be a mere "please handle"; with fewer than that they say nothing at all.
+# Own words of fewer letters may be a mere "please handle" above a forward; of so few they are no words at all.
 _SHORT = 14
 _NOTHING = 3
-_MOST_FORWARDS = 4
 _FORWARD_SUBJECTS = ("fw:", "fwd:", "wg:", "tr:")
 
 _TAG_HINT = re.compile(r"<(?:html|body|div|p|br|table|td|span|font|head|!doctype|a\s+href)\b", re.IGNORECASE)
@@ -44,13 +43,12 @@ _TYPOGRAPHY = (
 _CONTROL_TABLE = dict.fromkeys((*range(9), 11, *range(14, 32), 127), " ")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
-# The line above a forwarded mail; where line breaks were lost, the mail goes on in the same line.
-_FORWARD_MARK = re.compile(
-    r"^[ \t>]{0,20}(?:-{3,40} ?Forwarded by [^\n]{0,120}?-{3,40}|Begin forwarded message:)",
-    re.MULTILINE | re.IGNORECASE,
-)
+_FORWARD = re.compile(r"[ \t>]{0,20}(?:-{3,40} ?Forwarded (?:by|message)|Begin forwarded message)", re.IGNORECASE)
+# What stands above a forwarded mail. Where line breaks were lost, the mail goes on in the line of the first two.
 _FORWARD_HEADER = re.compile(
-    r"^[ \t>]{0,20}(?:-{0,40} ?(?:Original Message|Forwarded|Begin forwarded)|_{3,}|(?:From|Sent|To|Cc|cc|bcc|Date|Subject|Importance|Attachments) ?:)[^\n]{0,500}$",
+    r"^[ \t>]{0,20}(?:-{3,40} ?Forwarded by [^\n]{0,120}?(?:\n[\d:APM ]{0,12})?-{3,40}|Begin forwarded message:|"
+    r"(?:-{0,40} ?(?:Original Message|Forwarded|Begin forwarded)|_{3,}|"
+    r"(?:From|Sent|To|Cc|cc|bcc|Date|Subject|Importance|Attachments) ?:)[^\n]{0,500}$)",
     re.MULTILINE | re.IGNORECASE,
 )
 
@@ -76,7 +74,7 @@ def read(subject: str, body: str) -> Text:
     own, quoted = split_quotes(text)
     forward = False
     if quoted and _adds_nothing(own, clean_subject, quoted):
-        forwarded, rest = _forwarded(quoted)
+        forwarded, rest = split_quotes(_FORWARD_HEADER.sub("", quoted))
         forward = _letters(forwarded) >= _NOTHING or _letters(own) < _NOTHING
         if forward:
             own, quoted = forwarded, rest
@@ -92,17 +90,7 @@ def _adds_nothing(own: str, subject: str, quoted: str) -> bool:
     letters = _letters(own)
     if letters < _NOTHING:
         return True
-    return letters < _SHORT and (subject.lower().startswith(_FORWARD_SUBJECTS) or bool(_FORWARD_MARK.match(quoted)))
-
-
-def _forwarded(quoted: str) -> tuple[str, str]:
-    """Return the words of the first mail of a chain of forwards that says anything, and what it quotes."""
-    own = ""
-    for _ in range(_MOST_FORWARDS):
-        own, quoted = split_quotes(_FORWARD_HEADER.sub("", _FORWARD_MARK.sub("", quoted, count=1)))
-        if not quoted or _letters(own) >= _SHORT:
-            break
-    return own, quoted
+    return letters < _SHORT and (subject.lower().startswith(_FORWARD_SUBJECTS) or bool(_FORWARD.match(quoted)))
 
 
 def _letters(text: str) -> int:

@@ -1,5 +1,7 @@
 """HTML reads as its reader sees it, and oddities are cleaned and named."""
 
+import pytest
+
 from classification.text import html_to_text, read
 
 
@@ -59,6 +61,20 @@ LOTUS = "---------------------- Forwarded by Ann Lee/HOU/ECT on 09/26/2000  12:0
 
 def test_a_mere_please_handle_above_a_forward_is_judged_by_what_it_forwards():
     text = read("The panel", f"Please handle\n{LOTUS}\n\nThe panel is on July 16th from 8 to 10 am.")
+    assert text.forward
+    assert text.own.strip() == "The panel is on July 16th from 8 to 10 am."
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [
+        "------- Forwarded by Ann Lee/HOU/EES on 03/10/99 06:06\nPM ---------------------------",
+        "---------- Forwarded message ----------",
+        "Begin forwarded message:",
+    ],
+)
+def test_a_forward_is_known_by_any_of_its_marks(mark):
+    text = read("The panel", f"Please handle\n{mark}\n\nThe panel is on July 16th from 8 to 10 am.")
     assert text.forward
     assert text.own.strip() == "The panel is on July 16th from 8 to 10 am."
 
