@@ -134,7 +134,11 @@ def fit(
     features = choose(everything)
     inputs = matrix(encode([item.email for item in everything], Vocabulary(features.keys)), features)
     model = linear(inputs, trust)
-    words, on_signals, on_vectors = np.split(model.table, [len(features.keys), len(features.keys) + len(signals.NAMES)])
+    scale, shift = calibrate(*_held_out(inputs, items, written, further))
+    # The scale is folded into the weights too, so that feedback.py's penalty on the size of a change means the same in every file.
+    words, on_signals, on_vectors = np.split(
+        model.table * scale, [len(features.keys), len(features.keys) + len(signals.NAMES)]
+    )
     # What was learned on the vectors of words is folded into the weights of the words: at run time there is one sum.
     table = (words + features.vectors @ on_vectors) * BLOCK_SCALE[features.blocks][:, None]
     return weights.Weights(
@@ -143,8 +147,8 @@ def fit(
         idf=features.idf,
         table=table.astype(np.float16),
         signals=(on_signals * SIGNAL_SCALE).astype(np.float32),
-        bias=model.bias.astype(np.float32),
-        calibration=calibrate(*_held_out(inputs, items, written, further)).astype(np.float32),
+        bias=(model.bias * scale).astype(np.float32),
+        calibration=np.stack([np.ones_like(scale), shift]).astype(np.float32),
     )
 
 
@@ -161,18 +165,17 @@ class Linear:
 
 
 def linear(inputs: sparse.csr_matrix, trust: Floats) -> Linear:
-    """Fit a logistic regression and a support vector machine (squared hinge) on weighted emails, and take their mean.
+    """Fit a logistic regression and a support vector machine (squared hinge) on weighted emails, and add them up.
 
-    The machine's labels are right more often, the regression's chances are truer, and the mean of two linear models is one.
+    The machine's labels are right more often, the regression's chances are truer, and the sum of two linear models is one.
     An email of two possible labels stands there twice, with a part of the weight each.
     """
     rows, labels = np.nonzero(trust)
     known, counts = inputs[rows], trust[rows, labels]
     chances = LogisticRegression(C=STRENGTH, max_iter=500).fit(known, labels, sample_weight=counts)
     margins = LinearSVC(C=MARGIN_STRENGTH, max_iter=3000, random_state=0).fit(known, labels, sample_weight=counts)
-    # Their mean, so that a weight stays as large as the regression's: feedback.py's penalty is on the size of changes.
-    table = (chances.coef_.T + MARGIN * margins.coef_.T) / 2
-    bias = (chances.intercept_ + MARGIN * margins.intercept_) / 2
+    table = chances.coef_.T + MARGIN * margins.coef_.T
+    bias = chances.intercept_ + MARGIN * margins.intercept_
     # What pushes all labels alike says nothing.
     return Linear(table - table.mean(axis=1, keepdims=True), bias - bias.mean())
 
