@@ -16,18 +16,16 @@ from sklearn.feature_extraction.text import TfidfVectorizer  # type: ignore[impo
 from sklearn.linear_model import LogisticRegression  # type: ignore[import-not-found] # training only
 
 from classification import corpus, wordvectors
+from classification.folds import Floats, Fold, Ints, in_turn
 from classification.text import read
 
 BOTH = "words and characters"
 _SENTENCE = 1_000
 _TOKENS = 192
 
-Floats = NDArray[np.float64]
-Split = tuple[NDArray[np.int64], NDArray[np.int64]]
-
 
 def tfidf_inputs(items: Sequence[corpus.Labelled]) -> dict[str, sparse.csr_matrix]:
-    """Return the common TF-IDF of subject and own words by name: words 1-2, characters 3-5, both."""
+    """Return the common TF-IDF of subject and own words by name: words 1-2, characters 3-5, both; a row for each item."""
     texts = []
     for item in items:
         cut = read(item.email.subject, item.email.body)
@@ -72,13 +70,13 @@ def sentence_vectors(items: Sequence[corpus.Labelled], kept: Path | None) -> spa
     return sparse.csr_matrix(vectors)
 
 
-def stacked(parts: Sequence[Floats], labels: NDArray[np.int64], folds: Sequence[Split]) -> Floats:
+def stacked(parts: Sequence[Floats], labels: Ints, folds: Sequence[Fold]) -> Floats:
     """Return held-out probabilities of a logistic regression over the held-out log-odds of several models."""
     inputs = np.hstack([part - part.mean(axis=1, keepdims=True) for part in parts])
     return _over_folds(inputs, labels, folds, lambda: LogisticRegression(C=0.1, max_iter=300))
 
 
-def boosted(signals: NDArray[np.float32], scores: Floats, labels: NDArray[np.int64], folds: Sequence[Split]) -> Floats:
+def boosted(signals: NDArray[np.float32], scores: Floats, labels: Ints, folds: Sequence[Fold]) -> Floats:
     """Return held-out probabilities of boosted trees over the signals and the held-out log-odds of the linear model."""
     inputs = np.hstack([signals, scores - scores.mean(axis=1, keepdims=True)])
     return _over_folds(
@@ -91,9 +89,8 @@ def boosted(signals: NDArray[np.float32], scores: Floats, labels: NDArray[np.int
     )
 
 
-def _over_folds(inputs: Floats, labels: NDArray[np.int64], folds: Sequence[Split], make: Callable[[], Any]) -> Floats:
+def _over_folds(inputs: Floats, labels: Ints, folds: Sequence[Fold], make: Callable[[], Any]) -> Floats:
     chances = np.zeros((len(inputs), 4))
-    for number, (_, test) in enumerate(folds):
-        others = np.concatenate([held for at, (_, held) in enumerate(folds) if at != number])
+    for others, test in in_turn(folds):
         chances[test] = make().fit(inputs[others], labels[others]).predict_proba(inputs[test])
     return chances

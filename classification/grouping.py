@@ -15,20 +15,22 @@ _MARKS = re.compile(r"^(?:\s*(?:re|fw|fwd|aw|sv|wg)\s*:|\s*\[[^\]]*\])+", re.IGN
 _SHORTEST_THREAD = 13
 
 
-def groups(items: Sequence[Labelled]) -> NDArray[np.int64]:
-    """Return a group number per email: joined by source and sender, and by source and subject where that tells."""
+def groups(items: Sequence[Labelled], *, senders: bool = True) -> NDArray[np.int64]:
+    """Return a group number per email: joined by source and subject where that tells, and with `senders` by source and sender."""
     parents = list(range(len(items)))
     first: dict[Hashable, int] = {}
     for number, item in enumerate(items):
-        for key in _keys(item, number):
+        for key in _keys(item, number, senders=senders):
             parents[_root(parents, number)] = _root(parents, first.setdefault(key, number))
     return np.array([_root(parents, number) for number in range(len(items))])
 
 
-def _keys(item: Labelled, number: int) -> list[Hashable]:
+def _keys(item: Labelled, number: int, *, senders: bool) -> list[Hashable]:
     if not item.source:
         return [number]
-    keys: list[Hashable] = [("sender", item.source, re.sub(r"\W+", "", item.email.sender.lower()))]
+    keys: list[Hashable] = []
+    if senders:
+        keys.append(("sender", item.source, re.sub(r"\W+", "", item.email.sender.lower())))
     thread = re.sub(r"\W+", " ", _MARKS.sub("", item.email.subject.lower())).strip()
     if len(thread) >= _SHORTEST_THREAD:
         keys.append(("thread", item.source, thread))

@@ -199,15 +199,16 @@ def _held_out(
 
 
 def further_groups(
-    items: Sequence[corpus.Labelled], further: Sequence[corpus.Labelled]
+    items: Sequence[corpus.Labelled], further: Sequence[corpus.Labelled], *, senders: bool = True
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the groups of real mail and of further readings, made together; sources go by the first part of their name."""
-    grouped = groups([replace(item, source=item.source.partition("/")[0]) for item in [*items, *further]])
+    everything = [replace(item, source=item.source.partition("/")[0]) for item in [*items, *further]]
+    grouped = groups(everything, senders=senders)
     return grouped[: len(items)], grouped[len(items) :]
 
 
 def apart(owners: tuple[NDArray[np.int64], NDArray[np.int64]], test: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the numbers of the further readings that share no sender and no thread with the tested real mail."""
+    """Return the numbers of the further readings that share no group with the tested real mail."""
     return np.flatnonzero(~np.isin(owners[1], owners[0][test]))
 
 

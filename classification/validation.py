@@ -7,143 +7,33 @@ what is shipped, on contenders.py for the models beside it, and card.py writes t
 
 import argparse
 import json
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse  # type: ignore[import-untyped] # not installed beside the run-time packages
-from sklearn.model_selection import StratifiedGroupKFold  # type: ignore[import-not-found] # training only
 from threadpoolctl import threadpool_limits  # type: ignore[import-not-found,unused-ignore] # training only
 
 from classification import card, contenders, corpus, signals, training
 from classification.encoding import Vocabulary, encode
-from classification.grouping import groups
+from classification.folds import Floats, Ints, Setup, calibrated, entries, log_odds, prepare
 from classification.lexicon import LEXICON
 from classification.records import LABELS
 from classification.scores import Sample, figures, lead, with_intervals
 from classification.wordlists import WordLists
 
-FOLDS = 5
 SHARES = (0.25, 0.5, 0.75)
-SOURCES_LEFT_OUT = 7
+OURS = "this model"
+TFIDF = "TF-IDF of {} + logistic regression"
 ALONE = ", without further readings"
-# What a reader said of emails of train and dev without seeing a label: ids and labels.
-BLIND = training.READINGS.parent / "blind.jsonl"
 PLAIN = ", before calibration"
 # What issue 4 and the corpus itself compare with: the mail that came with the corpus, words and characters, the likeliest label.
-GIVEN = f"TF-IDF of {contenders.BOTH} + logistic regression, of the given mail alone{PLAIN}"
-
-Floats = NDArray[np.float64]
-Split = tuple[NDArray[np.int64], NDArray[np.int64]]
-
-
-@dataclass(frozen=True, slots=True)
-class Setup:
-    """Real mail (first `real` rows), `written` mail, further readings, and what each row's label and weight are.
-
-    The first `given` of the written ones came with the corpus; `blind` has what a reader who saw no label said of some rows.
-    """
-
-    items: list[corpus.Labelled]
-    real: int
-    written: int
-    given: int
-    labels: NDArray[np.int64]
-    trust: Floats
-    grouped: NDArray[np.int64]
-    owners: tuple[NDArray[np.int64], NDArray[np.int64]]
-    blind: dict[int, str]
-
-    def further(self, test: NDArray[np.int64], left_out: str) -> NDArray[np.int64]:
-        """Return the rows of further readings that share no sender, thread or left-out source with the tested mail."""
-        first = self.real + self.written
-        numbers = first + training.apart(self.owners, test)
-        return np.array(
-            [row for row in numbers if self.items[row].source.partition("/")[0] != left_out], dtype=np.int64
-        )
-
-    def random_folds(self, seed: int = 1) -> list[Split]:
-        """Return folds of the real mail that keep groups whole."""
-        splitter = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
-        return list(splitter.split(np.zeros(self.real), self.labels[: self.real], self.grouped))
-
-    def source_folds(self) -> list[Split]:
-        """Return one fold for each of the largest sources: trained on all other real mail, tested on it."""
-        sources = np.array([item.source for item in self.items[: self.real]])
-        names, counts = np.unique(sources, return_counts=True)
-        largest = names[np.argsort(-counts, kind="stable")][:SOURCES_LEFT_OUT]
-        return [(np.flatnonzero(sources != name), np.flatnonzero(sources == name)) for name in largest]
-
-
-def prepare(folder: Path) -> Setup:
-    """Read train, dev, written mail and further readings."""
-    files = [folder / "train.jsonl", folder / "dev.jsonl"]
-    real = [item for path in files for item in corpus.read_lines(path)]
-    written, further = training.synthetic(), training.readings(folder)
-    given = sum(1 for _ in corpus.read_lines(folder / "synthetic.jsonl"))
-    items, labels, trust = training.together(real, written, further)
-    owners = training.further_groups(real, further)
-    return Setup(items, len(real), len(written), given, labels, trust, groups(real), owners, _blind(files))
-
-
-def _blind(files: Sequence[Path]) -> dict[int, str]:
-    said = {entry["id"]: entry["label"] for entry in _entries(BLIND)}
-    ids = [entry["id"] for path in files for entry in _entries(path)]
-    return {row: said[each] for row, each in enumerate(ids) if each in said}
-
-
-def _entries(path: Path) -> list[dict[str, Any]]:
-    with path.open(encoding="utf-8", errors="surrogateescape") as lines:
-        return [json.loads(line) for line in lines if line.strip()]
-
-
-def log_odds(
-    setup: Setup,
-    inputs: sparse.csr_matrix,
-    folds: Sequence[Split],
-    *,
-    fit: Callable[..., Any] = training.linear,
-    written: int | None = None,
-    further: bool = True,
-    share: float = 1.0,
-) -> Floats:
-    """Return held-out log-odds for the real mail that the folds test (rows of others stay 0).
-
-    `written` is how many of the written mails are used, None for all; `share` is how much of the real training mail is used, by
-    whole groups.
-    """
-    result = np.zeros((setup.real, len(LABELS)))
-    extra = np.arange(setup.real, setup.real + (setup.written if written is None else written))
-    used = np.random.default_rng(0).random(int(setup.grouped.max()) + 1)[setup.grouped] < share
-    for train, test in folds:
-        chosen = np.concatenate([train[used[train]], extra])
-        if further:
-            chosen = np.concatenate([chosen, setup.further(test, _left_out(setup, train, test))])
-        result[test] = fit(inputs[chosen], setup.trust[chosen]).decision_function(inputs[test])
-    return result
-
-
-def calibrated(scores: Floats, labels: NDArray[np.int64], folds: Sequence[Split]) -> Floats:
-    """Return probabilities: the log-odds of each fold calibrated on the held-out ones of all other folds."""
-    chances = np.zeros_like(scores)
-    for number, (_, test) in enumerate(folds):
-        others = np.concatenate([held for at, (_, held) in enumerate(folds) if at != number])
-        scale, shift = training.calibrate(scores[others], labels[others])
-        logits = scores[test] * scale + shift
-        raised = np.exp(logits - logits.max(axis=1, keepdims=True))
-        chances[test] = raised / raised.sum(axis=1, keepdims=True)
-    return chances
-
-
-def _left_out(setup: Setup, train: NDArray[np.int64], test: NDArray[np.int64]) -> str:
-    """Return the first part of the name of the source that a fold leaves out, or "" where the fold is of all sources."""
-    tested: set[str] = {setup.items[row].source for row in test}
-    if len(tested) == 1 and not any(setup.items[row].source in tested for row in train):
-        return tested.pop().partition("/")[0]
-    return ""
+GIVEN = f"{TFIDF.format(contenders.BOTH)}, of the given mail alone{PLAIN}"
+# What readers said of emails of train and dev without seeing a label: ids and labels.
+BLIND = training.READINGS.parent / "blind.jsonl"
+QUICK = training.READINGS.parent / "quick.jsonl"
 
 
 def model_parts(whole: sparse.csr_matrix, features: training.Features) -> dict[str, sparse.csr_matrix]:
@@ -177,14 +67,18 @@ class Rows:
         self.setup = setup
         self.labels = setup.labels[: setup.real]
         self.whole = np.arange(setup.real)
-        self.said: dict[tuple[str, str], NDArray[np.int64]] = {}
-        self.splits = {"CV": setup.random_folds(), "LOSO": setup.source_folds()}
+        self.said: dict[tuple[str, str], Ints] = {}
+        self.splits = {
+            "CV": setup.random_folds(),
+            "LOSO": setup.source_folds(),
+            "threads": setup.random_folds(senders=False),
+        }
         self.tested = {
-            name: np.sort(np.concatenate([test for _, test in folds])) for name, folds in self.splits.items()
+            name: np.sort(np.concatenate([fold.test for fold in folds])) for name, folds in self.splits.items()
         }
 
     def row(
-        self, table: str, name: str, chances: Floats, raw: Floats | None = None, at: NDArray[np.int64] | None = None
+        self, table: str, name: str, chances: Floats, raw: Floats | None = None, at: Ints | None = None
     ) -> dict[str, Any]:
         """Return one row with intervals; `raw` (log-odds) adds the macro-F1 before calibration, `at` are the rows meant."""
         at = self.tested.get(table, self.whole) if at is None else at
@@ -213,7 +107,7 @@ class Rows:
         at = self.tested[table]
         for (split, name), said in self.said.items():
             if split == table and name.startswith("TF-IDF"):
-                ours = "this model" + (ALONE if ALONE in name else "")
+                ours = OURS + (ALONE if ALONE in name else "")
                 ahead = lead(self.labels[at], self.said[table, ours][at], said[at])
                 yield {"table": "lead", "row": f"{table}: {ours}, over {name}", **ahead}
 
@@ -227,27 +121,35 @@ class Rows:
 def rows(setup: Setup, kept_vectors: Path | None) -> Iterator[dict[str, Any]]:
     """Yield all rows of figures."""
     make = Rows(setup)
-    features = training.choose(setup.items)
-    encoded = encode([item.email for item in setup.items], Vocabulary(features.keys))
-    parts = model_parts(training.matrix(encoded, features), features)
+    named, parts = _inputs(setup.items)
+    _, alone = _inputs(setup.items[: setup.real + setup.written])
     ours: dict[str, Floats] = {}
-    for table, folds in make.splits.items():
-        row, ours[table] = make.linear(table, "this model", parts["whole"])
+    for table in make.splits:
+        row, ours[table] = make.linear(table, OURS, parts["whole"])
         yield row
-        if table == "CV":
-            yield from _of_ours(make, calibrated(ours[table], make.labels, folds))
-            yield from _of_reader(make, make.said["CV", "this model"])
-        yield make.linear(table, "this model" + ALONE, parts["whole"], further=False)[0]
+        yield make.linear(table, OURS + ALONE, alone["whole"], further=False)[0]
+    for table in ("CV", "LOSO"):
         yield make.lists(table)
+    folds = make.splits["CV"]
+    yield from _of_ours(make, calibrated(ours["CV"], make.labels, folds))
+    yield from _of_reader(make, make.said["CV", OURS])
+    yield _of_quick_reader(setup)
     for share in SHARES:
-        raw = log_odds(setup, parts["whole"], make.splits["CV"], share=share)
-        yield make.row("learning", f"{share:.0%} of the real mail", calibrated(raw, make.labels, make.splits["CV"]))
-    raw = log_odds(setup, parts["whole"], make.splits["CV"], written=0)
-    yield make.row("learning", "without written mail", calibrated(raw, make.labels, make.splits["CV"]))
+        raw = log_odds(setup, parts["whole"], setup.thinned(folds, share))
+        yield make.row("learning", f"{share:.0%} of the real mail", calibrated(raw, make.labels, folds))
+    raw = log_odds(setup, parts["whole"], folds, written=0)
+    yield make.row("learning", "without written mail", calibrated(raw, make.labels, folds))
     for name, inputs in parts.items():
-        said = (ours["CV"] if name == "whole" else log_odds(setup, inputs, make.splits["CV"])).argmax(axis=1)
+        said = (ours["CV"] if name == "whole" else log_odds(setup, inputs, folds)).argmax(axis=1)
         yield {"table": "ablation", "row": name, **figures(make.labels, said)}
-    yield from _beside(make, encoded.signals[: setup.real], ours, kept_vectors)
+    yield from _beside(make, named[: setup.real], ours, kept_vectors)
+
+
+def _inputs(items: list[corpus.Labelled]) -> tuple[NDArray[np.float32], dict[str, sparse.csr_matrix]]:
+    """Return the signals of each email, and the inputs of this model and of its parts, with the features that these emails give."""
+    features = training.choose(items)
+    encoded = encode([item.email for item in items], Vocabulary(features.keys))
+    return encoded.signals, model_parts(training.matrix(encoded, features), features)
 
 
 def _of_ours(make: Rows, chances: Floats) -> Iterator[dict[str, Any]]:
@@ -270,22 +172,40 @@ def _of_ours(make: Rows, chances: Floats) -> Iterator[dict[str, Any]]:
     }
 
 
-def _of_reader(make: Rows, said: NDArray[np.int64]) -> Iterator[dict[str, Any]]:
+def _of_reader(make: Rows, said: Ints) -> Iterator[dict[str, Any]]:
     """Yield how a reader who saw no label does beside this model on the same emails, weighed back to all real mail."""
+    blind = {entry["id"]: LABELS.index(entry["label"]) for entry in entries(BLIND)}
+    at = np.array([row for row, each in enumerate(make.setup.ids) if each in blind])
+    read = np.array([blind[make.setup.ids[row]] for row in at])
     strata = [_stratum(item) for item in make.setup.items[: make.setup.real]]
     rows_of: dict[str, list[int]] = {}
-    for place, row in enumerate(make.setup.blind):
+    for place, row in enumerate(at):
         rows_of.setdefault(strata[row], []).append(place)
-    weights = np.array([strata.count(strata[row]) / len(rows_of[strata[row]]) for row in make.setup.blind])
+    weights = np.array([strata.count(strata[row]) / len(rows_of[strata[row]]) for row in at])
     sample = Sample([np.array(places) for places in rows_of.values()], weights)
-    at = np.array(list(make.setup.blind))
-    read = np.array([LABELS.index(label) for label in make.setup.blind.values()])
-    for name, answers in (("reader", read), ("this model", said[at])):
+    for name, answers in (("reader", read), (OURS, said[at])):
         yield {"table": "reader", "row": name, **with_intervals(make.labels[at], answers, sample=sample)}
     yield {
         "table": "reader",
         "row": "how far the reader is ahead",
         **lead(make.labels[at], read, said[at], sample),
+    }
+
+
+def _of_quick_reader(setup: Setup) -> dict[str, Any]:
+    """Return how often the reader of the further readings is right, told by mail of train and dev that it was given as well."""
+    said = {entry["id"]: entry for entry in entries(QUICK)}
+    asked = [(said[each], item.label) for each, item in zip(setup.ids, setup.items, strict=False) if each in said]
+
+    def right(chosen: list[bool]) -> str:
+        return f"{sum(chosen)} of {len(chosen)}"
+
+    return {
+        "table": "quick",
+        "row": "quick reader",
+        "right": right([entry["label"] == label for entry, label in asked]),
+        "right_if_clear": right([entry["label"] == label for entry, label in asked if entry["sure"] == 3]),
+        "right_if_intro": right([entry["label"] == label for entry, label in asked if label == "intro"]),
     }
 
 
@@ -301,41 +221,33 @@ def _stratum(item: corpus.Labelled) -> str:
 def _beside(
     make: Rows, named: NDArray[np.float32], ours: dict[str, Floats], kept_vectors: Path | None
 ) -> Iterator[dict[str, Any]]:
-    """Yield the rows of the other models, for both ways to split."""
-    common: dict[str, Floats] = {}
-    texts = contenders.tfidf_inputs(make.setup.items)
-    for name, inputs in texts.items():
-        for table in make.splits:
-            # With the further readings only the best of the three: each takes minutes with them.
-            for further in (True, False) if name == contenders.BOTH else (False,):
-                told = f"TF-IDF of {name} + logistic regression{'' if further else ALONE}"
-                row, raw = make.linear(table, told, inputs, fit=contenders.tfidf_fit, further=further)
-                if further:
-                    common[table] = raw
-                    yield make.plain(table, told + PLAIN, raw)
-                yield row
-    for table, folds in make.splits.items():
-        raw = log_odds(
-            make.setup,
-            texts[contenders.BOTH],
-            folds,
-            fit=contenders.tfidf_fit,
-            written=make.setup.given,
-            further=False,
-        )
+    """Yield the rows of the other models, for both ways to split; what is told of mail that it lacks sees none of that mail."""
+    setup = make.setup
+    texts = contenders.tfidf_inputs(setup.items)[contenders.BOTH]
+    alone = contenders.tfidf_inputs(setup.items[: setup.real + setup.written])
+    given = contenders.tfidf_inputs(setup.items[: setup.real + setup.given])[contenders.BOTH]
+    vectors = contenders.sentence_vectors(setup.items[: setup.real + setup.written], kept_vectors)
+    for table in ("CV", "LOSO"):
+        folds = make.splits[table]
+        # With the further readings only the best of the three: each takes minutes with them.
+        told = TFIDF.format(contenders.BOTH)
+        row, common = make.linear(table, told, texts, fit=contenders.tfidf_fit)
+        yield row
+        yield make.plain(table, told + PLAIN, common)
+        for name, inputs in alone.items():
+            told = TFIDF.format(name) + ALONE
+            yield make.linear(table, told, inputs, fit=contenders.tfidf_fit, further=False)[0]
+        raw = log_odds(setup, given, folds, fit=contenders.tfidf_fit, written=setup.given, further=False)
         yield make.plain(table, GIVEN, raw)
-    for table in make.splits:
         yield from make.leads(table)
-    vectors = contenders.sentence_vectors(make.setup.items[: make.setup.real + make.setup.written], kept_vectors)
-    for table, folds in make.splits.items():
-        stack = [ours[table], common[table]]
+        trees = contenders.boosted(named, ours[table], make.labels, folds)
+        yield make.row(table, "boosted trees on signals and this model's scores", trees)
+        stack = [ours[table], common]
         if vectors is not None:
             told = f"MiniLM sentence vectors + logistic regression{ALONE}"
             row, raw = make.linear(table, told, vectors, fit=contenders.sentence_fit, further=False)
             stack.append(raw)
             yield row
-        trees = contenders.boosted(named, ours[table], make.labels, folds)
-        yield make.row(table, "boosted trees on signals and this model's scores", trees)
         told = f"stack: this model, TF-IDF of {contenders.BOTH}" + (", MiniLM" if vectors is not None else "")
         yield make.row(table, told, contenders.stacked(stack, make.labels, folds))
 

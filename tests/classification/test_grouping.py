@@ -20,6 +20,18 @@ def test_a_thread_is_one_group_whoever_writes():
     assert numbers[0] == numbers[1] != numbers[2]
 
 
+def test_a_sender_may_be_in_two_groups_where_only_threads_count():
+    items = [
+        item("a", "Ann"),
+        item("b", "Ann"),
+        item("Planning the release", "Bob"),
+        item("Re: planning the release", "Cy"),
+    ]
+    numbers = groups(items, senders=False)
+    assert numbers[0] != numbers[1]
+    assert numbers[2] == numbers[3]
+
+
 def test_the_same_sender_in_two_sources_is_two_groups():
     numbers = groups([item("a", "Ann", "one"), item("b", "Ann", "two")])
     assert numbers[0] != numbers[1]

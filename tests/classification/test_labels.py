@@ -10,7 +10,7 @@ from classification.records import LABELS
 FOLDER = Path(__file__).parents[2] / "classification" / "labels"
 
 
-@pytest.mark.parametrize("name", ["readings.jsonl", "blind.jsonl"])
+@pytest.mark.parametrize("name", ["readings.jsonl", "blind.jsonl", "quick.jsonl"])
 def test_a_file_of_labels_holds_no_text(name: str) -> None:
     """Each line is an id, a label, and perhaps a second label and how sure the reader was; no email stands there twice."""
     entries = [json.loads(line) for line in (FOLDER / name).read_text(encoding="utf-8").splitlines()]
