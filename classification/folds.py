@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from joblib import Parallel, delayed  # type: ignore[import-untyped,import-not-found,unused-ignore] # training only
 from numpy.typing import NDArray
 from scipy import sparse  # type: ignore[import-untyped] # not installed beside the run-time packages
 from sklearn.model_selection import StratifiedGroupKFold  # type: ignore[import-not-found] # training only
@@ -113,12 +114,19 @@ def log_odds(
 
     `written` is how many of the written mails are used, None for all; `inputs` have a row for each email that is.
     """
-    result = np.zeros((setup.real, len(LABELS)))
     extra = np.arange(setup.real, setup.real + (setup.written if written is None else written))
+    tasks = []
     for fold in folds:
         chosen = np.concatenate([fold.train, extra, *([fold.further] if further else [])])
-        result[fold.test] = fit(inputs[chosen], setup.trust[chosen]).decision_function(inputs[fold.test])
+        tasks.append(delayed(_fitted)(fit, inputs[chosen], setup.trust[chosen], inputs[fold.test]))
+    result = np.zeros((setup.real, len(LABELS)))
+    for fold, said in zip(folds, Parallel(n_jobs=-1)(tasks), strict=True):
+        result[fold.test] = said
     return result
+
+
+def _fitted(fit: Callable[..., Any], known: sparse.csr_matrix, trust: Floats, asked: sparse.csr_matrix) -> Floats:
+    return np.asarray(fit(known, trust).decision_function(asked))
 
 
 def in_turn(folds: Sequence[Fold]) -> Iterator[tuple[Ints, Ints]]:
