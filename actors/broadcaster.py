@@ -36,6 +36,7 @@ class Broadcaster(ServiceActor):
         super().__init__(name=name, kind="broadcaster", bus=bus)
         self.store, self.publish, self.gap, self.published = store, publish, gap, published
         self.last: str | None = None
+        self._ended = False  # the last page went to the end of the log
 
     def on_start(self) -> None:
         """Begin to read: after what was `published` last, so that a restarted one goes on where it was, else from now on."""
@@ -45,7 +46,7 @@ class Broadcaster(ServiceActor):
     def _read(self) -> None:
         while not self.stop_asked.is_set():
             try:
-                page = self.store.read_log(self.last, count=PAGE, block=BLOCK)
+                page = self.store.read_log(self.last, count=PAGE, block=BLOCK, ended=self._ended)
             except DependencyTrouble as trouble:
                 self.waiting(trouble)
                 gevent.sleep(backoff(self.note_trouble(), base=0.1, cap=2.0))
@@ -59,3 +60,4 @@ class Broadcaster(ServiceActor):
                 self.publish(page.entries)
                 self.count(len(page.entries))
             self.last = page.last or self.last
+            self._ended = len(page.entries) < PAGE

@@ -72,8 +72,9 @@ class Feeder(ServiceActor):
             self._short_of_room = more = False
             for source in self._sources():
                 waiting = self.store.depths(fetch_mailbox(source.name))
+                positions = self.store.positions([_position(source, lane) for lane in LANES])
                 for lane in LANES:
-                    fed = self._feed_lane(source, lane, self._room(lane, waiting))
+                    fed = self._feed_lane(source, lane, self._room(lane, waiting), positions[_position(source, lane)])
                     more = more or fed == BATCH
                     total += fed
                     self.count(fed)
@@ -83,13 +84,11 @@ class Feeder(ServiceActor):
     def _sources(self) -> list[SourceState]:
         return [each for each in self.books.sources() if self.served is None or each.name in self.served]
 
-    def _feed_lane(self, source: SourceState, lane: str, room: int) -> int:
-        """One batch of one lane, so that sources and lanes take turns; how many went in."""
+    def _feed_lane(self, source: SourceState, lane: str, room: int, after: int) -> int:
+        """One batch of one lane from a position, so that sources and lanes take turns; how many went in."""
         if room <= 0:
             self._short_of_room = True
             return 0
-        position = f"{source.name}:{lane}"
-        after = self.store.position(position)
         rows = self.books.open_rows(source.id, lane, after, min(room, BATCH))
         if not rows:
             return 0
@@ -102,7 +101,7 @@ class Feeder(ServiceActor):
         moved = self.store.feed(
             fetch_mailbox(source.name),
             envelopes,
-            position=position,
+            position=_position(source, lane),
             expected=after,
             to=rows[-1].feed_seq,
             events=events,
@@ -121,6 +120,10 @@ class Feeder(ServiceActor):
             own = waiting["low"].messages if "low" in waiting else 0
             return min(self.room.messages // LOW_SHARE - own, self.room.messages - messages)
         return self.room.messages - messages
+
+
+def _position(source: SourceState, lane: str) -> str:
+    return f"{source.name}:{lane}"
 
 
 def _envelope(source: SourceState, lane: str, row: OpenRow, now: float) -> Envelope:

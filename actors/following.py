@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Protocol
 
+from msgspec import structs
+
 from engine.errors import Permanent
 from engine.failpoints import reach
 from fakemail.answers import RemoteEmail
@@ -118,7 +120,9 @@ class Follower:
                 return self._list(source, look, start=start, lane=lane)  # now we know: ask /watch first
             if part or move:
                 self._enter(source, part, look, lane, move)
-        return self.source
+            if move:
+                source = structs.replace(source, cursor=move.to, cursor_key=move.key)
+        return source
 
     def _enter(self, source: SourceState, ids: Sequence[str], look: Look, lane: str, move: CursorMove | None) -> None:
         new = self.books.enter(source, ids, look, lane=lane, move=move)

@@ -143,7 +143,7 @@ class Janitor(ServiceActor):
     def note_positions(self) -> None:
         """Remember how far each lane was fed, and when: `fed more than a minute ago` needs no mark per email."""
         now = time.monotonic()
-        current = {name: self.store.position(name) for name in self._positions()}
+        current = self.store.positions(self._positions())
         self.positions.append((now, current))
         self.positions = [each for each in self.positions if now - each[0] <= 2 * self.suspect_age + 10]
         self._check_copied(current)

@@ -127,7 +127,7 @@ def _check_redis(url: str) -> list[str]:
 def books_were_copied(stores: Stores) -> bool:
     """A feeder's position beyond the source's counter: this database is an older copy of the one that the mailboxes know."""
     return any(
-        stores.mailboxes.position(f"{source.name}:{lane}") > stores.books.newest_seq(source.id)
+        position > stores.books.newest_seq(source.id)
         for source in stores.books.sources()
-        for lane in LANES
+        for position in stores.mailboxes.positions([f"{source.name}:{lane}" for lane in LANES]).values()
     )

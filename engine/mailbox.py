@@ -181,8 +181,8 @@ class MailboxStore(Protocol):
     ) -> bool:
         """Move `position` from `expected` to `to` and append the envelopes and events with it; False when somebody else did."""
 
-    def position(self, name: str) -> int:
-        """The feeder's position of that name; 0 when there is none (all is fed again)."""
+    def positions(self, names: Sequence[str]) -> dict[str, int]:
+        """The feeder's positions of those names; 0 where there is none (all is fed again)."""
 
     def depths(self, mailbox: str) -> dict[str, Depth]:
         """Lane (QUARANTINE too) → Depth."""
@@ -193,8 +193,11 @@ class MailboxStore(Protocol):
     def tell(self, events: Sequence[bytes]) -> None:
         """Append events that belong to no settled message (labels, erasures) to the event log."""
 
-    def read_log(self, after: str | None, *, count: int, block: float = 0.0) -> LogRead:
-        """Events after `after` (None: from now on), waiting up to `block` seconds."""
+    def read_log(self, after: str | None, *, count: int, block: float = 0.0, ended: bool = False) -> LogRead:
+        """Events after `after` (None: from now on), waiting up to `block` seconds.
+
+        `ended`: a page that ended with `after` was the last one, so it is waited for the next event before the log is read.
+        """
 
     def log_bounds(self) -> tuple[str, str]:
         """The oldest and the newest seq of the log."""

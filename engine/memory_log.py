@@ -37,9 +37,9 @@ class MemoryLog:
         while size > self._log_bytes and len(self._log) > 1:
             size -= len(self._log.pop(next(iter(self._log))))
 
-    def read_log(self, after: str | None, *, count: int, block: float = 0.0) -> LogRead:
+    def read_log(self, after: str | None, *, count: int, block: float = 0.0, ended: bool = False) -> LogRead:
         """Events after `after` (None: from now on); never waits."""
-        del block
+        del block, ended
         if after is None:
             return LogRead(last=self._seq(self._told))
         log, _, number = after.partition("-")

@@ -212,16 +212,16 @@ class MemoryMailboxes(MemoryLog):
         events: Sequence[bytes] = (),
     ) -> bool:
         """Move `position` and append, or nothing when it is another one."""
-        if self.position(position) != expected:
+        if self._positions.get(position, 0) != expected:
             return False
         self._positions[position] = to
         self.put(mailbox, envelopes)
         self.tell(events)
         return True
 
-    def position(self, name: str) -> int:
-        """The feeder's position of that name; 0 when there is none."""
-        return self._positions.get(name, 0)
+    def positions(self, names: Sequence[str]) -> dict[str, int]:
+        """The feeder's positions of those names; 0 where there is none."""
+        return {name: self._positions.get(name, 0) for name in names}
 
     def depths(self, mailbox: str) -> dict[str, Depth]:
         """Lane → Depth."""

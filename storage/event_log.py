@@ -37,13 +37,13 @@ class RedisEventLog(RedisStore):
         for start in range(0, len(events), TELL_SLICE):
             self._run("tell", self.keys.log, [*self.log_args(), *events[start : start + TELL_SLICE]])
 
-    def read_log(self, after: str | None, *, count: int, block: float = 0.0) -> LogRead:
+    def read_log(self, after: str | None, *, count: int, block: float = 0.0, ended: bool = False) -> LogRead:
         """As the contract says: up to `count` events, each once, also when a page ends within an entry.
 
         `gap` is "trimmed" or "another log" (also for what is no seq at all); the page then begins with the oldest there is.
         """
         deadline = time.monotonic() + block
-        page = self._read(after, count)
+        page = LogRead(last=after) if ended and after is not None else self._read(after, count)
         while not page.entries and page.gap is None:
             left = min(deadline - time.monotonic(), self.BLOCK_PIECE)
             if left <= 0:

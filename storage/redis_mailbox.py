@@ -226,9 +226,10 @@ class RedisMailboxes(RedisEventLog, RedisPresence):
         args = [*self.log_args(), position, expected, to, len(envelopes), *pack_envelopes(envelopes), *events]
         return bool(self._run("feed", keys, args))
 
-    def position(self, name: str) -> int:
-        """The feeder's position of that name, 0 when there is none."""
-        return int(self._call("HGET", self.keys.positions, name) or 0)
+    def positions(self, names: Sequence[str]) -> dict[str, int]:
+        """The feeder's positions of those names, 0 where there is none."""
+        found = self._call("HMGET", self.keys.positions, *names) if names else []
+        return {name: int(position or 0) for name, position in zip(names, found, strict=True)}
 
     def depths(self, mailbox: str) -> dict[str, Depth]:
         """Lane → Depth, all four of one instant."""

@@ -56,9 +56,8 @@ class RedisStore:
         self._client: Any = connect(url, connections=connections)
         self._waiting: Any = connect(url, connections=2 * connections, patience=self.BLOCK_PIECE)
         self._scripts = {name: Script(self._client, text_of(name)) for name in PRELUDES}
-        pool = self._client.connection_pool
-        # A Sentinel's pool looks after its connections itself.
-        self._lines = Lines(pool, connections) if type(pool) is redis.BlockingConnectionPool else None
+        self._lines = _lines(self._client, connections)
+        self._waiting_lines = _lines(self._waiting, 2 * connections)
 
     def close(self) -> None:
         """Close all connections, when no greenlet is in a call any more; the store may be used again."""
@@ -82,14 +81,29 @@ class RedisStore:
 
     def _call(self, *command: Any) -> Any:
         with trouble():
-            return self._client.execute_command(*command)
+            return _said(self._client, self._lines, command)
 
     def _wait(self, *command: Any) -> Any:
         """A blocking read; what was lost meanwhile (the stream, the group) reads as nothing: the next script sees to it."""
         with trouble():
             try:
-                return self._waiting.execute_command(*command)
+                return _said(self._waiting, self._waiting_lines, command)
             except redis.ResponseError as error:
                 if str(error).startswith(("NOGROUP", "UNBLOCKED")):
                     return None
                 raise
+
+
+def _lines(client: Any, connections: int) -> Lines | None:
+    """The quick way past a client; None for a Sentinel's, whose pool looks after its connections itself."""
+    pool = client.connection_pool
+    return Lines(pool, connections) if type(pool) is redis.BlockingConnectionPool else None
+
+
+def _said(client: Any, lines: Lines | None, command: tuple[Any, ...]) -> Any:
+    """The reply to a command in the shape that redis-py gives it."""
+    if lines is None:
+        return client.execute_command(*command)
+    reply = lines.call(command)
+    shaped = client.response_callbacks.get(command[0])
+    return shaped(reply) if shaped else reply

@@ -380,12 +380,13 @@ def test_consumers_tell_what_they_hold_and_are_forgotten_when_empty(box):
 def test_feeding_moves_the_position_once(box):
     _, before = box.log_bounds()
     big = 2**53
-    assert box.position("main:low") == 0
+    assert box.positions(["main:low"]) == {"main:low": 0}
     assert box.feed("fetch", letters(2), position="main:low", expected=0, to=big, events=[b"new"]) is True
     assert box.feed("fetch", letters(2), position="main:low", expected=0, to=big, events=[b"new"]) is False
     assert box.feed("fetch", letters(2), position="main:low", expected=big + 1, to=big + 2) is False
     assert box.feed("fetch", [], position="main:low", expected=big, to=big + 1) is True
-    assert (box.position("main:low"), box.position("main:high")) == (big + 1, 0)
+    assert box.positions(["main:low", "main:high"]) == {"main:low": big + 1, "main:high": 0}
+    assert box.positions([]) == {}
     assert len(take(box)) == 2
     assert [entry.data for entry in box.read_log(before, count=10).entries] == [b"new"]
 
@@ -460,6 +461,15 @@ def test_a_reader_from_now_on_meets_only_what_comes(box):
     assert [entry.data for entry in box.read_log(now.last, count=10).entries] == [b"new"]
 
 
+def test_a_reader_at_the_end_of_the_log_gets_what_comes_next(box):
+    box.tell([b"old"])
+    end = box.read_log("", count=10).last
+    assert box.read_log(end, count=10, block=0.01, ended=True).entries == []
+    box.tell([b"new"])
+    page = box.read_log(end, count=10, block=5.0, ended=True)
+    assert [entry.data for entry in page.entries] == [b"new"]
+
+
 def test_old_events_give_way_by_size_and_late_readers_are_told(stores):
     box = stores.make(log_bytes=5000)
     late = box.read_log(None, count=1).last
@@ -502,7 +512,7 @@ def test_a_wiped_store_begins_another_log_and_feeds_from_the_start(stores, box):
     stores.wipe(box)
     assert settle(box, held) == [False, False]
     assert take(box) == []
-    assert box.position("main:low") == 0
+    assert box.positions(["main:low"]) == {"main:low": 0}
     box.tell([b"b"])
     page = box.read_log(old, count=10)
     assert (page.gap, [entry.data for entry in page.entries]) == ("another log", [b"b"])

@@ -116,7 +116,8 @@ def feed_without_its_position(patch: pytest.MonkeyPatch) -> None:
     def careless(
         self: Any, mailbox: str, envelopes: Any, *, position: str, expected: int, to: int, events: Any = ()
     ) -> bool:
-        return feed(self, mailbox, envelopes, position=position, expected=self.position(position), to=to, events=events)
+        there = self.positions([position])[position]
+        return feed(self, mailbox, envelopes, position=position, expected=there, to=to, events=events)
 
     patch.setattr(MemoryMailboxes, "feed", careless)
 

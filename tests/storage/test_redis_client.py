@@ -53,7 +53,7 @@ def refused(call: Callable[[], object]) -> str:
 def every_call(box: RedisMailboxes) -> Iterator[Callable[[], object]]:
     """One of each kind: a script, a plain command, a blocking read."""
     yield lambda: box.put("fetch", [LETTER])
-    yield lambda: box.position("x")
+    yield lambda: box.positions(["x"])
     yield lambda: box.listen("0-0", block=0.01)
     yield box.ping
 
@@ -96,7 +96,7 @@ def test_a_full_server_takes_nothing_in_but_lets_work_drain(box, admin):
     assert "maxmemory" in refused(lambda: box.put("fetch", [LETTER]))
     refused(lambda: box.feed("fetch", [LETTER], position="main:low", expected=0, to=3, events=[b"e"]))
     refused(lambda: box.tell([b"e"]))
-    assert box.position("main:low") == 0
+    assert box.positions(["main:low"]) == {"main:low": 0}
     assert box.depths("fetch")["normal"].messages == 3
     done = [Verdict(one, forward=("classify", one.envelope), events=(b"e",)) for one in held]
     assert box.settle(done) == [True, True]

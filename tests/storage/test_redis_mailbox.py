@@ -212,7 +212,7 @@ def test_a_lost_reply_of_feed_feeds_once(far, proxy):
     with pytest.raises(DependencyTrouble):
         far.feed("fetch", letters(5), position="main:low", expected=0, to=5)
     assert far.feed("fetch", letters(5), position="main:low", expected=0, to=5) is False
-    assert far.position("main:low") == 5
+    assert far.positions(["main:low"]) == {"main:low": 5}
     assert far.depths("fetch")["normal"].messages == 5
 
 
@@ -344,10 +344,10 @@ def test_a_consumer_that_is_killed_while_it_waits_leaves_no_answer_for_the_next(
 def test_a_caller_that_is_killed_before_its_answer_leaves_none_for_the_next(box, redis_client):
     box.feed("fetch", [], position="here", expected=0, to=7)
     redis_client.client_pause(100)
-    caller = gevent.spawn(box.position, "here")
+    caller = gevent.spawn(box.positions, ["here"])
     gevent.sleep(0.02)
     caller.kill()
-    assert box.position("elsewhere") == 0
+    assert box.positions(["elsewhere"]) == {"elsewhere": 0}
 
 
 @pytest.mark.parametrize("seed", range(8))
