@@ -48,6 +48,7 @@ class Broadcaster(ServiceActor):
             try:
                 page = self.store.read_log(self.last, count=PAGE, block=BLOCK, ended=self._ended)
             except DependencyTrouble as trouble:
+                self._ended = False  # the server may have lost the end of the log: looking is what finds that out
                 self.waiting(trouble)
                 gevent.sleep(backoff(self.note_trouble(), base=0.1, cap=2.0))
                 continue

@@ -25,7 +25,13 @@ def throughput(found: dict[str, Any]) -> None:
     figure, axes = plt.subplots(figsize=(8, 0.42 * len(bars) + 1.2), layout="constrained")
     axes.barh(names, values, color=colors, xerr=errors, ecolor="#868e96", capsize=2)
     for place, value in enumerate(values):
-        axes.text(max(value, errors[1][place] + value) + 0.01, place, f"{value:.2f}" if value >= 0.01 else f"{value:.3f}", va="center", fontsize=9)
+        axes.text(
+            max(value, errors[1][place] + value) + 0.01,
+            place,
+            f"{value:.2f}" if value >= 0.01 else f"{value:.3f}",
+            va="center",
+            fontsize=9,
+        )
     axes.set_xlabel("emails a second on one core, relative to a tight hand-written loop")
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(IMAGES / "bench-throughput.png", dpi=120)

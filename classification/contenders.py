@@ -4,6 +4,7 @@ Only validation.py calls it. The linear ones are inputs for the same folds; tree
 said of held-out mail, as the calibration does.
 """
 
+import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -51,22 +52,26 @@ def sentence_fit(inputs: sparse.csr_matrix, trust: Floats) -> LogisticRegression
 
 
 def sentence_vectors(items: Sequence[corpus.Labelled], kept: Path | None) -> sparse.csr_matrix | None:
-    """Return all-MiniLM-L6-v2's vector of each email (E x 384), from the file `kept` when there; None where it cannot run.
+    """Return all-MiniLM-L6-v2's vector of each email (E x 384), from the file `kept` where it is of the same texts; None where it cannot run.
 
-    It needs sentence-transformers beside requirements-train.txt, and some minutes; `kept` is written for the next time.
+    It needs sentence-transformers beside requirements-train.txt, and some minutes; `kept` (.npz) is written for the next time.
     """
+    read_texts = [read(item.email.subject, item.email.body) for item in items]
+    texts = [f"{text.subject}. {' '.join(text.own[:_SENTENCE].split())}" for text in read_texts]
+    digest = hashlib.sha256("\0".join(texts).encode("utf-8", "surrogatepass")).hexdigest()
     if kept is not None and kept.exists():
-        return sparse.csr_matrix(np.load(kept))
+        with np.load(kept) as found:
+            if str(found["of"]) == digest:
+                return sparse.csr_matrix(found["vectors"])
     try:
         from sentence_transformers import SentenceTransformer  # type: ignore[import-not-found] # noqa: PLC0415 (see above)
     except ImportError:
         return None
     model = SentenceTransformer(str(wordvectors.model_folder()), device="cpu")
     model.max_seq_length = _TOKENS
-    texts = [read(item.email.subject, item.email.body) for item in items]
-    vectors = model.encode([f"{text.subject}. {' '.join(text.own[:_SENTENCE].split())}" for text in texts])
+    vectors = model.encode(texts)
     if kept is not None:
-        np.save(kept, vectors)
+        np.savez(kept, vectors=vectors, of=digest)
     return sparse.csr_matrix(vectors)
 
 

@@ -112,7 +112,7 @@ def log_odds(
 ) -> Floats:
     """Return held-out log-odds for the real mail that the folds test (rows of others stay 0).
 
-    `written` is how many of the written mails are used, None for all; `inputs` have a row for each email that is.
+    `written` is how many of the written mails are used, None for all; `inputs` have the setup's rows, up to the last that is used.
     """
     extra = np.arange(setup.real, setup.real + (setup.written if written is None else written))
     tasks = []

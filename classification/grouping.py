@@ -13,10 +13,14 @@ from classification.corpus import Labelled
 
 _MARKS = re.compile(r"^(?:\s*(?:re|fw|fwd|aw|sv|wg)\s*:|\s*\[[^\]]*\])+", re.IGNORECASE)
 _SHORTEST_THREAD = 13
+_ADDRESS = re.compile(r"[^\s<>()\[\]\"',;:@]+@[^\s<>()\[\]\"',;:@]+")
 
 
 def groups(items: Sequence[Labelled], *, senders: bool = True) -> NDArray[np.int64]:
-    """Return a group number per email: joined by source and subject where that tells, and with `senders` by source and sender."""
+    """Return a group number per email: joined by source and subject where that tells, and with `senders` by sender.
+
+    A sender is an address, whatever name and source stand beside it; one without an address is the same within a source.
+    """
     parents = list(range(len(items)))
     first: dict[Hashable, int] = {}
     for number, item in enumerate(items):
@@ -30,7 +34,9 @@ def _keys(item: Labelled, number: int, *, senders: bool) -> list[Hashable]:
         return [number]
     keys: list[Hashable] = []
     if senders:
-        keys.append(("sender", item.source, re.sub(r"\W+", "", item.email.sender.lower())))
+        sender = item.email.sender.lower()
+        address = _ADDRESS.search(sender)
+        keys.append(("address", address[0]) if address else ("sender", item.source, re.sub(r"\W+", "", sender)))
     thread = re.sub(r"\W+", " ", _MARKS.sub("", item.email.subject.lower())).strip()
     if len(thread) >= _SHORTEST_THREAD:
         keys.append(("thread", item.source, thread))

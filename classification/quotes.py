@@ -106,7 +106,7 @@ def _split_marked(text: str) -> tuple[str, str]:
     for line in text.split("\n"):
         if line.startswith(">"):
             if not marked:
-                _drop_attribution(own)
+                quoted += _without_attribution(own)
             quoted.append(line.lstrip("> "))
             marked = True
         else:
@@ -115,14 +115,17 @@ def _split_marked(text: str) -> tuple[str, str]:
     return "\n".join(own), "\n".join(quoted) + "\n" if quoted else ""
 
 
-def _drop_attribution(own: list[str]) -> None:
-    """Take the "On Monday X wrote:" that stands above a quote, on one or two lines, from the own words."""
+def _without_attribution(own: list[str]) -> list[str]:
+    """Take the "On Monday X wrote:" that stands above a quote, on one or two lines, from the own words; return a forward's mark."""
     last = len(own) - 1
     while last >= 0 and not own[last].strip():
         last -= 1
     if last >= 0 and _ATTRIBUTION_END.search(own[last][-40:]):
         first = last - 1 if last and own[last - 1].startswith(("On ", "At ", "In ", "Le ", "Am ")) else last
+        mark = own[last:] if _MARKER.match(own[last]) else []
         del own[first:]
+        return mark
+    return []
 
 
 def _without_lotus_lines(own: str) -> str:

@@ -75,7 +75,8 @@ def read(subject: str, body: str) -> Text:
     forward = False
     if quoted and _adds_nothing(own, clean_subject, quoted):
         forwarded, rest = split_quotes(_FORWARD_HEADER.sub("", quoted))
-        forward = _letters(forwarded) >= _NOTHING or _letters(own) < _NOTHING
+        letters = _letters(own)
+        forward = letters < _NOTHING or _letters(forwarded) >= letters
         if forward:
             own, quoted = forwarded, rest
     if (not own or own.isspace()) and not clean_subject.strip():

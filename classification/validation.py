@@ -257,7 +257,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--corpus", type=Path, required=True, help="the folder with train.jsonl and dev.jsonl")
     parser.add_argument("--card", type=Path, help="the model card whose tables are to be written anew")
-    parser.add_argument("--vectors", type=Path, help="where sentence vectors are kept from run to run (.npy)")
+    parser.add_argument("--vectors", type=Path, help="where sentence vectors are kept from run to run (.npz)")
     given = parser.parse_args()
     made = []
     with threadpool_limits(1):

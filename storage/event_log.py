@@ -43,7 +43,7 @@ class RedisEventLog(RedisStore):
         `gap` is "trimmed" or "another log" (also for what is no seq at all); the page then begins with the oldest there is.
         """
         deadline = time.monotonic() + block
-        page = LogRead(last=after) if ended and after is not None else self._read(after, count)
+        page = LogRead(last=after) if ended and block > 0 and after is not None else self._read(after, count)
         while not page.entries and page.gap is None:
             left = min(deadline - time.monotonic(), self.BLOCK_PIECE)
             if left <= 0:

@@ -40,7 +40,7 @@ class Lines:
     def _exchange(self, line: Any, packed: bytes) -> Any:
         try:
             line.connect()
-            if line.can_read():  # what nobody asked for: it was closed, or left in the middle of something
+            if _is_stale(line):
                 line.disconnect()
                 line.connect()
             line.send_packed_command([packed], check_health=False)
@@ -50,3 +50,11 @@ class Lines:
         except BaseException:
             line.disconnect()
             raise
+
+
+def _is_stale(line: Any) -> bool:
+    """Whether an idle connection was closed, or left in the middle of something: then there is what nobody asked for."""
+    try:
+        return bool(line.can_read())
+    except (redis.ConnectionError, redis.TimeoutError, OSError):
+        return True

@@ -11,6 +11,7 @@ from actors.broadcaster import Broadcaster
 from actors.events import encode_event
 from actors.heart import Heart
 from actors.undertaker import Undertaker
+from engine.errors import DependencyTrouble
 from engine.events import Bus
 from engine.mailbox import DEAD, Envelope, LogEntry
 from engine.mailbox_actor import Obituary
@@ -66,6 +67,22 @@ def test_the_broadcaster_hands_on_every_entry_once_and_in_order(started, mailbox
     eventually(lambda: len([entry for entry in got if b'"count":-1' not in entry.data]) == 300)
     assert [entry.data for entry in got if b'"count":-1' not in entry.data] == written
     assert [entry.seq for entry in got] == sorted({entry.seq for entry in got})
+
+
+def test_after_a_trouble_the_broadcaster_looks_before_it_waits(started, mailboxes, monkeypatch):
+    """A server that came back may have lost the log's end, which only a look finds out."""
+    read, asked = mailboxes.read_log, []
+
+    def faltering(after, **how):
+        asked.append(how.pop("ended"))
+        if len(asked) == 3:
+            raise DependencyTrouble("away", dependency="redis")
+        return read(after, **how | {"block": 0.01})
+
+    monkeypatch.setattr(mailboxes, "read_log", faltering)
+    started(Broadcaster, name="broadcaster", bus=Bus(), store=mailboxes, publish=lambda _: None, gap=lambda _: None)
+    eventually(lambda: len(asked) >= 5)
+    assert asked[:5] == [False, True, True, False, True]
 
 
 def test_the_heart_says_that_the_process_lives(started, mailboxes):

@@ -9,7 +9,12 @@ def item(subject, sender, source="list"):
 
 
 def test_a_sender_is_one_group_however_the_name_is_spaced():
-    numbers = groups([item("a", "Ann <a@b>"), item("b", "ann < a@b >"), item("c", "Bob <b@b>")])
+    numbers = groups([item("a", "Ann Lee"), item("b", "ann  lee"), item("c", "Bob")])
+    assert numbers[0] == numbers[1] != numbers[2]
+
+
+def test_an_address_is_one_sender_whatever_stands_beside_it():
+    numbers = groups([item("a", "80% off <a@b.c>"), item("b", "Ann < A@B.c >", "two"), item("c", "Ann <b@b.c>")])
     assert numbers[0] == numbers[1] != numbers[2]
 
 

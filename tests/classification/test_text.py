@@ -79,6 +79,20 @@ def test_a_forward_is_known_by_any_of_its_marks(mark):
     assert text.own.strip() == "The panel is on July 16th from 8 to 10 am."
 
 
+def test_a_forward_is_known_by_its_mark_above_marked_lines():
+    body = "Please handle\n\nBegin forwarded message:\n\n> From: Ann\n> Subject: The panel\n>\n> The panel is on July 16th."
+    text = read("The panel", body)
+    assert text.forward
+    assert text.own.strip() == "The panel is on July 16th."
+
+
+def test_a_note_above_a_forward_that_says_less_is_kept():
+    text = read(
+        "FW: the paper", "Latest one.\n\n-----Original Message-----\nFrom: Ann\nTo: Bob\nSubject: the paper\n\nSBU\n"
+    )
+    assert text.own.strip() == "Latest one."
+
+
 def test_a_forward_whose_line_breaks_were_lost_is_read():
     body = f"{LOTUS}   \tInvitation Chairperson: Bob Roe Sent by: Eve Dow  Start: 09/27/2000 11:30 AM  Description: Vision Meeting"
     text = read("", body)

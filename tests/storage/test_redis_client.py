@@ -69,6 +69,14 @@ def test_a_server_that_is_away_is_trouble_and_its_return_is_noticed(box, server,
         again.stop()
 
 
+def test_connections_that_the_server_closed_while_idle_are_opened_anew(box, admin):
+    for call in every_call(box):
+        call()
+    admin.client_kill_filter(_type="normal", skipme=True)
+    for call in every_call(box):
+        call()
+
+
 def test_nobody_at_the_address():
     client = connect("redis://127.0.0.1:1/0")
     assert "refused" in refused(lambda: check_server(client))
