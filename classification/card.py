@@ -14,7 +14,7 @@ _TABLES = {
     "CV": "**Cross-validation** (5 folds, all 3,464 emails; each figure with its 95 % bootstrap interval over emails)",
     "LOSO": "**Leave one source out** (the seven largest, predictions pooled)",
     "lead": "**How far this model is ahead** on the same emails (paired bootstrap; calibrated, the other too unless its name says not)",
-    "threads": "**Threads apart, senders not** (5 folds; as dev.jsonl was cut off from train.jsonl)",
+    "threads": "**Threads apart, senders not** (5 folds; much as dev.jsonl was cut off from train.jsonl)",
     "reader": "**A reader beside this model** on 240 emails of train and dev, weighed back to all (bootstrap within strata)",
     "sure": "**This model by how sure the readers were** (cross-validation; classes that are not among the emails count 0)",
     "learning": "**With less data** (cross-validation)",
