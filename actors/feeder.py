@@ -72,9 +72,10 @@ class Feeder(ServiceActor):
             self._short_of_room = more = False
             for source in self._sources():
                 waiting = self.store.depths(fetch_mailbox(source.name))
-                positions = self.store.positions([_position(source, lane) for lane in LANES])
+                positions = self.store.positions(feed_positions([source]))
                 for lane in LANES:
-                    fed = self._feed_lane(source, lane, self._room(lane, waiting), positions[_position(source, lane)])
+                    after = positions[feed_position(source, lane)]
+                    fed = self._feed_lane(source, lane, self._room(lane, waiting), after)
                     more = more or fed == BATCH
                     total += fed
                     self.count(fed)
@@ -101,7 +102,7 @@ class Feeder(ServiceActor):
         moved = self.store.feed(
             fetch_mailbox(source.name),
             envelopes,
-            position=_position(source, lane),
+            position=feed_position(source, lane),
             expected=after,
             to=rows[-1].feed_seq,
             events=events,
@@ -122,8 +123,22 @@ class Feeder(ServiceActor):
         return self.room.messages - messages
 
 
-def _position(source: SourceState, lane: str) -> str:
+def feed_position(source: SourceState, lane: str) -> str:
+    """The name under which the store keeps how far a lane of a source was fed."""
     return f"{source.name}:{lane}"
+
+
+def feed_positions(sources: Sequence[SourceState]) -> list[str]:
+    """Those of all lanes of some sources."""
+    return [feed_position(source, lane) for source in sources for lane in LANES]
+
+
+def are_copied(books: Books, positions: Mapping[str, int]) -> bool:
+    """Whether a position is beyond its source's counter: these books are an older copy of those that the mailboxes know."""
+    return any(
+        max(positions.get(name, 0) for name in feed_positions([source])) > books.newest_seq(source.id)
+        for source in books.sources()
+    )
 
 
 def _envelope(source: SourceState, lane: str, row: OpenRow, now: float) -> Envelope:

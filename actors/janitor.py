@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from gevent.event import Event
 
 from actors.bodies import CLASSIFY, FETCH, fetch_mailbox, look_mailbox
+from actors.feeder import are_copied, feed_position, feed_positions
 from actors.metrics import RECONCILED
 from actors.pruning import EVERY_S, Pruning
 from engine.actor import ServiceActor
@@ -20,7 +21,6 @@ from engine.failpoints import reach
 from engine.lanes import process_of
 from engine.mailbox import DEAD, LANES, MailboxStore
 from storage.books import Books
-from storage.records import SourceState
 from storage.search import Search
 
 log = logging.getLogger(__name__)
@@ -143,26 +143,18 @@ class Janitor(ServiceActor):
     def note_positions(self) -> None:
         """Remember how far each lane was fed, and when: `fed more than a minute ago` needs no mark per email."""
         now = time.monotonic()
-        current = self.store.positions(self._positions())
+        current = self.store.positions(feed_positions(self.books.sources()))
         self.positions.append((now, current))
         self.positions = [each for each in self.positions if now - each[0] <= 2 * self.suspect_age + 10]
         self._check_copied(current)
 
     def _check_copied(self, positions: dict[str, int]) -> None:
         """A position beyond its source's counter: the database was put back under us. Every process then ends and starts anew."""
-        if any(
-            positions.get(f"{each.name}:{lane}", 0) > self.books.newest_seq(each.id) for each, lane in self._lanes()
-        ):
+        if are_copied(self.books, positions):
             log.error(
                 "these books are older than what Redis knows of them: they get a new name, all that is open is fed again"
             )
             self.books.renew_books_id(instead_of=self.books_id)
-
-    def _positions(self) -> list[str]:
-        return [f"{source.name}:{lane}" for source, lane in self._lanes()]
-
-    def _lanes(self) -> list[tuple[SourceState, str]]:
-        return [(source, lane) for source in self.books.sources() for lane in LANES]
 
     def reconcile(self) -> None:
         """Open rows, fed over a minute ago, waiting for no retry: any that no mailbox holds is unaccounted, and is fed again."""
@@ -196,7 +188,7 @@ class Janitor(ServiceActor):
         found: dict[tuple[int, int], str] = {}
         for source in self.books.sources():
             for lane in LANES:
-                after, up_to = 0, positions.get(f"{source.name}:{lane}", 0)
+                after, up_to = 0, positions.get(feed_position(source, lane), 0)
                 while up_to and (page := self.books.suspects(source.id, lane, up_to, after, SUSPECT_BATCH)):
                     found.update(dict.fromkeys(page, source.name))
                     after = page[-1][0]

@@ -10,9 +10,10 @@ from typing import TypeVar
 from gevent.event import Event
 
 from actors.bodies import CLASSIFY, FETCH, fetch_mailbox
+from actors.feeder import are_copied, feed_positions
 from actors.ledger import SqlLedger
 from engine.errors import DependencyTrouble
-from engine.mailbox import LANES, Room
+from engine.mailbox import Room
 from engine.supervision import backoff
 from settings import Settings
 from storage.books import Books
@@ -125,9 +126,5 @@ def _check_redis(url: str) -> list[str]:
 
 
 def books_were_copied(stores: Stores) -> bool:
-    """A feeder's position beyond the source's counter: this database is an older copy of the one that the mailboxes know."""
-    return any(
-        position > stores.books.newest_seq(source.id)
-        for source in stores.books.sources()
-        for position in stores.mailboxes.positions([f"{source.name}:{lane}" for lane in LANES]).values()
-    )
+    """Whether this database is an older copy of the one that the mailboxes know."""
+    return are_copied(stores.books, stores.mailboxes.positions(feed_positions(stores.books.sources())))
