@@ -195,7 +195,11 @@ def _of_reader(make: Rows, said: Ints) -> Iterator[dict[str, Any]]:
 def _of_quick_reader(setup: Setup) -> dict[str, Any]:
     """Return how often the reader of the further readings is right, told by mail of train and dev that it was given as well."""
     said = {entry["id"]: entry for entry in entries(QUICK)}
-    asked = [(said[each], item.label) for each, item in zip(setup.ids, setup.items, strict=False) if each in said]
+    asked = [
+        (said[each], item.label)
+        for each, item in zip(setup.ids, setup.items[: setup.real], strict=True)
+        if each in said
+    ]
 
     def right(chosen: list[bool]) -> str:
         return f"{sum(chosen)} of {len(chosen)}"
