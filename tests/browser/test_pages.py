@@ -65,12 +65,15 @@ return [...document.querySelectorAll(".rail-bar span:not(.badge)")].map((name) =
 """The names in the bar of a phone, as far as they can be read."""
 
 MANY_DEAD = """
-import("/static/js/state.js").then(({ shared }) => shared.set("stats", { ...shared.stats, dead_letters: 12_400 }));
+return import("/static/js/state.js").then(({ shared }) => {
+  shared.set("stats", { ...shared.stats, dead_letters: 12_400 });
+  const badge = document.querySelector(".rail-bar [data-badge=dead]");
+  const box = badge.getBoundingClientRect();
+  const seen = box.width > 0 && box.left >= 0 && box.right <= innerWidth && box.top >= 0 && box.bottom <= innerHeight;
+  return [badge.innerText, seen];
+});
 """
-SEEN = """
-const box = document.querySelector(".rail-bar [data-badge=dead]").getBoundingClientRect();
-return box.width > 0 && box.left >= 0 && box.right <= innerWidth && box.top >= 0 && box.bottom <= innerHeight;
-"""
+"""Looked at in the same breath: the server's own figures may come at any moment and overwrite these."""
 
 
 @pytest.mark.parametrize("width", [320, 360, 390])
@@ -79,9 +82,7 @@ def test_a_phone_has_four_pages_in_its_bar_with_whole_names_and_the_rest_behind_
     page.open("now")
     page.until("return import('/static/js/state.js').then(({ shared }) => shared.stats !== null)")
     assert page.js(WHOLE) == ["Now", "Emails", "Review", "Dead letters", "More"]
-    page.js(MANY_DEAD)
-    page.sees("12.4K", ".rail-bar .badge")
-    assert page.js(SEEN)
+    assert page.js(MANY_DEAD) == ["12.4K", True]
     page.click(".rail-bar button", "More")
     page.click("#rail-more a", "Books")
     page.sees("Balanced", "main")
