@@ -1,11 +1,15 @@
-"""(h) How long the web's answers take at each size: the running system on a database that growth.py filled."""
+"""(h) Growth: the stage's throughput, and how long the web's answers take, on databases of several sizes that growth.py filled."""
 
 import shutil
 import statistics
 import time
 import urllib.parse
+from collections.abc import Sequence
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
 
-from benchmarks.rig import Figures, child, folder, valkey
+from benchmarks.rig import Figures, child, folder, ratios, rounds, valkey
 from benchmarks.system import System, call, system
 
 ASKED = 30
@@ -23,17 +27,34 @@ QUERIES = {
 }
 
 
-def run(size: int, count: int) -> Figures:
-    """The stage's throughput on top of `size` stored emails, then the answers (median and longest of some, in ms)."""
-    with folder() as path:
-        with valkey(path) as url:
-            figures = child("benchmarks.growth", path, url, size, count, seconds=3000)
-        data = path / "data"
-        data.mkdir()
-        for file in path.glob("stage.db*"):
-            shutil.move(file, data / file.name.replace("stage.db", "emails.db"))
-        with system(path, fakemail_url="http://bench", POLL_INTERVAL_S="3600") as ours:
-            return {**figures, "answers": {name: _ask(ours, query) for name, query in QUERIES.items()}}
+def run(sizes: Sequence[int], count: int, turns: int) -> Figures:
+    """The stage's throughput with so many emails stored before, in turns; then the answers (median and longest of some, in ms).
+
+    Each turn puts `count` emails more on top, in a process of its own, so that what filled the store does not weigh on it.
+    """
+    with ExitStack() as folders:
+        paths = {size: folders.enter_context(folder()) for size in sizes}
+        with ExitStack() as servers:
+            urls = {size: servers.enter_context(valkey(paths[size])) for size in sizes}
+            filled = [child("benchmarks.growth", paths[size], urls[size], size, seconds=3000) for size in sizes]
+            stages = {
+                str(size): partial(child, "benchmarks.stage", paths[size], urls[size], count, "frozen")
+                for size in sizes
+            }
+            runs = rounds(stages, turns)
+        answers = [_answers(paths[size]) for size in sizes]
+    sized = [{**fill, "answers": found} for fill, found in zip(filled, answers, strict=True)]
+    return {"sizes": sized, "runs": runs, "ratios": ratios(runs, str(sizes[0]))}
+
+
+def _answers(path: Path) -> dict[str, Figures]:
+    """The running system on the store of the stage in this folder."""
+    data = path / "data"
+    data.mkdir()
+    for file in path.glob("stage.db*"):
+        shutil.move(file, data / file.name.replace("stage.db", "emails.db"))
+    with system(path, fakemail_url="http://bench", POLL_INTERVAL_S="3600") as ours:
+        return {name: _ask(ours, query) for name, query in QUERIES.items()}
 
 
 def _ask(ours: System, query: str) -> Figures:

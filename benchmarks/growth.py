@@ -1,7 +1,6 @@
-"""(h) Growth: the same throughput and the same answers with 10^4, 10^5 and 10^6 emails already stored.
+"""Stores so many emails for (h): `python -m benchmarks.growth FOLDER REDIS_URL SIZE`.
 
-Run as a child for the stage and the filling: `python -m benchmarks.growth FOLDER REDIS_URL SIZE N`. Rows are stored by the product's own
-stores (enter, save, index), only without the work; then N more go through the real stage.
+Rows are stored by the product's own stores (enter, save, index), only without the work.
 """
 
 # ruff: noqa: E402  (gevent patches before anything else is imported)
@@ -13,11 +12,8 @@ monkey.patch_all()
 import sys
 import time
 
-import redis
-
 from benchmarks import work
-from benchmarks.frozen import Frozen
-from benchmarks.rig import Meter, say
+from benchmarks.rig import say
 from benchmarks.stage import Stage
 from storage.records import LABELS, Content, Look, NewResult
 from storage.search import Search
@@ -59,19 +55,15 @@ def _result(ref: int, email: dict[str, str]) -> NewResult:
     )
 
 
-def main(path: str, url: str, size: int, count: int) -> None:
-    """Fill, then time the stage on top."""
+def main(path: str, url: str, size: int) -> None:
+    """Fill."""
     stage = Stage(path, url, "worker-1")
     began = time.perf_counter()
     fill(stage, size)
     filled = time.perf_counter() - began
     stage.database.checkpoint()
-    stage.fill(count)
-    meter = Meter(redis.Redis.from_url(url))
-    stage.work(Frozen(), count)
-    figures = meter.read(count, ended=stage.ended)
-    say({**figures, "stored": size, "fill_s": filled, "database_mib": stage.database.size_bytes() / 2**20})
+    say({"stored": size, "fill_s": filled, "database_mib": stage.database.size_bytes() / 2**20})
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))

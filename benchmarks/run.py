@@ -45,12 +45,12 @@ def throughput(count: int, turns: int, kind: str, *, peers: bool, share: float) 
 
 def abcd(quick: bool) -> Figures:
     """The frozen work function, peers included."""
-    return throughput(4_000 if quick else 30_000, 1 if quick else 3, "frozen", peers=True, share=0.1 if quick else 1.0)
+    return throughput(4_000 if quick else 30_000, 1 if quick else 5, "frozen", peers=True, share=0.1 if quick else 1.0)
 
 
 def model(quick: bool) -> Figures:
     """The same with the product's own model."""
-    return throughput(4_000 if quick else 30_000, 1 if quick else 3, "model", peers=False, share=0.0)
+    return throughput(4_000 if quick else 30_000, 1 if quick else 5, "model", peers=False, share=0.0)
 
 
 def doors(quick: bool) -> Figures:
@@ -62,17 +62,20 @@ def doors(quick: bool) -> Figures:
 
 def latencies(quick: bool) -> Figures:
     """(f)."""
-    seconds, backlog = (3.0, 2_000) if quick else (20.0, 20_000)
-    return {
-        "alone": latency.run(seconds),
-        "while a first sync runs": latency.run(5.0, backlog=backlog, rates=(10, 100)),
+    turns, seconds, backlog = (1, 3.0, 2_000) if quick else (3, 20.0, 20_000)
+    alone = {f"{rate:,} a second": partial(latency.run, rate, seconds) for rate in (10, 100, 1_000)}
+    syncing = {
+        f"{rate:,} a second, a first sync beside it": partial(latency.run, rate, 5.0, backlog=backlog)
+        for rate in (10, 100)
     }
+    return {"runs": rounds(alone | syncing, turns)}
 
 
 def growth(quick: bool) -> Figures:
     """(h)."""
-    sizes = (1_000, 10_000) if quick else (10_000, 100_000, 1_000_000)
-    return {"sizes": [answers.run(size, 2_000 if quick else 20_000) for size in sizes]}
+    if quick:
+        return answers.run((1_000, 10_000), 2_000, 1)
+    return answers.run((10_000, 100_000, 1_000_000), 20_000, 5)
 
 
 def fans(quick: bool) -> Figures:

@@ -63,11 +63,11 @@ class Stage:
         self.bus.subscribe(self._count, BATCH_SETTLED)
         self.bus.subscribe(lambda _, fields: self.lags.extend(fields["lags"]), HUB_LAG)
 
-    def fill(self, count: int) -> None:
-        """Enter the emails into the books and put them into the mailbox, as the fetcher would."""
+    def fill(self, count: int, *, first: int = 0) -> None:
+        """Enter the emails from number `first` on into the books and put them into the mailbox, as the fetcher would."""
         source = self.books.open_source("main", "http://bench")
-        for start in range(0, count, SLICE):
-            emails = [work.email(number) for number in range(start, min(start + SLICE, count))]
+        for start in range(first, first + count, SLICE):
+            emails = [work.email(number) for number in range(start, min(start + SLICE, first + count))]
             look = Look("poll", time.time())
             rows = self.books.enter(source, [each["id"] for each in emails], look, lane="normal")
             by_key = {each["id"]: each for each in emails}
@@ -112,9 +112,10 @@ def classifier_of(kind: str) -> Any:
 
 
 def main(path: str, url: str, count: int, kind: str, workers: int = WORKERS) -> None:
-    """Fill, then time the stage."""
+    """Fill, then time the stage, on top of whatever is stored there already."""
     stage = Stage(path, url, "worker-1")
-    stage.fill(count)
+    before = stage.books.audit().listed
+    stage.fill(count, first=before)
     classifier = classifier_of(kind)
     watch = HubWatch(stage.bus)
     watch.start()
@@ -124,7 +125,7 @@ def main(path: str, url: str, count: int, kind: str, workers: int = WORKERS) -> 
     figures = meter.read(count, ended=stage.ended)
     watch.stop()
     audit = stage.books.audit()
-    assert audit.results == count == audit.listed, audit
+    assert audit.results == before + count == audit.listed, audit
     lags = sorted(stage.lags) or [0.0]
     say({**figures, "lag_p99_ms": lags[int(len(lags) * 0.99)] * 1000, "lag_max_ms": lags[-1] * 1000})
 
