@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse  # type: ignore[import-untyped] # not installed beside the run-time packages
-from sklearn.ensemble import HistGradientBoostingClassifier  # type: ignore[import-not-found] # training only
-from sklearn.feature_extraction.text import TfidfVectorizer  # type: ignore[import-not-found] # training only
-from sklearn.linear_model import LogisticRegression  # type: ignore[import-not-found] # training only
+from scipy import sparse  # type: ignore[import-untyped] # training only
+from sklearn.ensemble import HistGradientBoostingClassifier  # type: ignore[import-untyped] # training only
+from sklearn.feature_extraction.text import TfidfVectorizer  # type: ignore[import-untyped] # training only
+from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped] # training only
 
 from classification import corpus, wordvectors
 from classification.folds import Floats, Fold, Ints, in_turn

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from joblib import Parallel, delayed  # type: ignore[import-untyped,import-not-found,unused-ignore] # training only
+from joblib import Parallel, delayed  # type: ignore[import-untyped] # training only
 from numpy.typing import NDArray
-from scipy import sparse  # type: ignore[import-untyped] # not installed beside the run-time packages
-from sklearn.model_selection import StratifiedGroupKFold  # type: ignore[import-not-found] # training only
+from scipy import sparse  # type: ignore[import-untyped] # training only
+from sklearn.model_selection import StratifiedGroupKFold  # type: ignore[import-untyped] # training only
 
 from classification import corpus, training
 from classification.grouping import groups

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import f1_score  # type: ignore[import-not-found] # training only
+from sklearn.metrics import f1_score  # type: ignore[import-untyped] # training only
 
 from classification.records import LABELS
 

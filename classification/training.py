@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, sparse  # type: ignore[import-untyped] # not installed beside the run-time packages
-from sklearn.linear_model import LogisticRegression  # type: ignore[import-not-found] # training only, see above
-from sklearn.model_selection import StratifiedGroupKFold  # type: ignore[import-not-found] # training only
-from sklearn.svm import LinearSVC  # type: ignore[import-not-found] # training only
-from threadpoolctl import threadpool_limits  # type: ignore[import-not-found,unused-ignore] # training only
+from scipy import optimize, sparse  # type: ignore[import-untyped] # training only
+from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped] # training only
+from sklearn.model_selection import StratifiedGroupKFold  # type: ignore[import-untyped] # training only
+from sklearn.svm import LinearSVC  # type: ignore[import-untyped] # training only
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped] # training only
 
 from classification import corpus, signals, weights, wordvectors
 from classification.encoding import Encoded, Vocabulary, encode

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse  # type: ignore[import-untyped] # not installed beside the run-time packages
-from threadpoolctl import threadpool_limits  # type: ignore[import-not-found,unused-ignore] # training only
+from scipy import sparse  # type: ignore[import-untyped] # training only
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped] # training only
 
 from classification import card, contenders, corpus, signals, training
 from classification.encoding import Vocabulary, encode

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import load_file  # type: ignore[import-not-found,unused-ignore] # training only
+from safetensors.numpy import load_file
 
 from classification.features import BLOCKS, fold, word_key
 

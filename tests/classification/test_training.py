@@ -1,0 +1,95 @@
+"""Training: weights by how sure a reader was, true probabilities, and the same file to the byte for the same mail."""
+
+import numpy as np
+import pytest
+
+from classification import training, weights, wordvectors
+from classification.corpus import Labelled, labelled
+from classification.encoding import Vocabulary, encode
+from classification.features import BLOCKS, fold, word_key
+from classification.model import Classifier
+from classification.records import LABELS, Email
+
+WORDS = {
+    "meeting": "meet tuesday noon room agenda calendar",
+    "promotion": "sale discount offer buy coupon shop",
+    "intro": "hello introduce myself joined welcome greetings",
+    "unknown": "report bug patch release kernel log",
+}
+
+
+def _mails(count: int, *, source: str = "made up") -> list[Labelled]:
+    """Mails of a few words of their label, in another order each, by many senders."""
+    rng = np.random.default_rng(count)
+    mails = []
+    for number in range(count):
+        label = LABELS[number % 4]
+        words = rng.permutation(WORDS[label].split())
+        record = {"subject": words[0], "body": " ".join(words[1:]), "label": label}
+        mails.append(labelled({**record, "sender": f"p{number}@example.org", "source": source}))
+    return mails
+
+
+@pytest.fixture(autouse=True)
+def _small_vectors(monkeypatch):
+    """The language model's package is for `make train` alone: here each word has a few numbers made up."""
+    words = [fold(word) for text in WORDS.values() for word in text.split()]
+    rows = np.random.default_rng(0).normal(size=(len(words), 8)).astype(np.float32)
+    known = [
+        ({word_key(word, BLOCKS.index(name)): row for row, word in enumerate(words)}, rows) for name in ("own", "head")
+    ]
+    monkeypatch.setattr(wordvectors, "vectors_by_key", lambda: known)
+
+
+def test_a_second_choice_takes_a_part_of_the_weight_of_a_doubtful_mail():
+    clear = labelled({"subject": "", "body": "", "label": "meeting", "second": "intro", "sure": 3})
+    toss_up = labelled({"subject": "", "body": "", "label": "meeting", "second": "intro", "sure": 1})
+    labels, trust = training.answers([clear, toss_up])
+    meeting, intro = LABELS.index("meeting"), LABELS.index("intro")
+    assert list(labels) == [meeting, meeting]
+    assert trust[0, meeting] == 1
+    assert trust[0, intro] == 0
+    assert 0 < trust[1, intro] < trust[1, meeting]
+    assert trust[1].sum() == pytest.approx(training.SURE_WEIGHT[1])
+
+
+def test_further_readings_count_less_than_mail_of_the_corpus():
+    (mail,) = _mails(1)
+    _, _, trust = training.together([mail], [mail], [mail])
+    assert trust[2].sum() == pytest.approx(training.READING_WEIGHT * trust[0].sum())
+    assert (trust[0] == trust[1]).all()
+
+
+def test_calibration_finds_the_scale_and_the_shares_that_were_there():
+    rng = np.random.default_rng(1)
+    true = rng.normal(size=(20_000, 4)) * 2 + np.array([0.5, 0.0, -1.0, 0.0])
+    chances = np.exp(true) / np.exp(true).sum(axis=1, keepdims=True)
+    labels = np.array([rng.choice(4, p=row) for row in chances])
+    scale, shift = training.calibrate(true / 3, labels)
+    assert scale == pytest.approx(np.full(4, 3.0), rel=0.05)
+    assert shift == pytest.approx(np.zeros(4), abs=0.1)
+
+
+def test_what_pushes_all_labels_alike_is_left_out_of_the_weights():
+    mails = _mails(80)
+    inputs = training.matrix(*_encoded(mails))
+    model = training.linear(inputs, training.answers(mails)[1])
+    assert np.allclose(model.table.sum(axis=1), 0)
+    assert model.bias.sum() == pytest.approx(0)
+
+
+def _encoded(mails):
+    features = training.choose(mails)
+    return encode([mail.email for mail in mails], Vocabulary(features.keys)), features
+
+
+def test_the_same_mail_makes_the_same_file_which_labels_it_right(tmp_path):
+    real, written, further = _mails(120), _mails(40, source=""), _mails(60, source="other")
+    for name in ("a.npz", "b.npz"):
+        weights.save(training.fit(real, written, further), tmp_path / name)
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+
+    classifier = Classifier.load(tmp_path / "a.npz")
+    found = classifier.classify([Email(words, words) for words in WORDS.values()])
+    assert [each.label for each in found] == list(WORDS)
+    assert all(each.confidence > 0.6 for each in found)
