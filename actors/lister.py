@@ -21,6 +21,7 @@ from engine.failpoints import reach
 from engine.logs import Folded
 from engine.mailbox import Delivery
 from engine.mailbox_actor import Context, MailboxActor, Outcome
+from engine.outcome import clean
 from engine.supervision import backoff
 from storage.desired import Desired
 from storage.notifications import Notifications
@@ -29,6 +30,8 @@ from storage.records import Look, Notification, SourceState
 log = logging.getLogger(__name__)
 
 LEASE_TTL = 5.0
+POLL_AGAIN_CAP = 2.0
+TELLING_REFUSAL = 3
 ANNOUNCED_TRIES = 8
 """An announced history id that is not listed yet is looked for so many times, with growing pauses, before it is left to polls."""
 
@@ -60,9 +63,9 @@ class Lister(MailboxActor):
         self.listed = Folded(log)
         self.token = token
         self.leads = False
-        self.subscribed = False
+        self.subscribed, self.subscribe_at, self.refusals = False, 0.0, 0
         self.has_started = False
-        self.polled_at = float("-inf")
+        self.poll_at, self.poll_failures, self.has_polled = 0.0, 0, False
         self.announced = 0
         self.tries = 0
         self.look_at = float("inf")
@@ -95,7 +98,7 @@ class Lister(MailboxActor):
             else:
                 if self.leads and not led:
                     log.info("leading source %s", self.follower.name)
-                    self.polled_at = float("-inf")
+                    self.poll_at, self.has_polled = 0.0, False
             gevent.sleep(LEASE_TTL / 5)
 
     @property
@@ -132,25 +135,41 @@ class Lister(MailboxActor):
         if not self.leads or self.context.control.paused:
             return
         now = time.monotonic()
-        if now - self.polled_at >= self.poll_interval:
+        if not self.subscribed and now >= self.subscribe_at:
+            self._subscribe(now)
+        if now >= self.poll_at:
             self._poll(now)
         elif now >= self.look_at:
             look = Look("notification", time.time(), history_id=self.announced)
             self._look_again(self._follow(look, self.follower.look))
 
-    def _poll(self, now: float) -> None:
-        if not self.subscribed:
-            reach("subscribe.before")
+    def _subscribe(self, now: float) -> None:
+        """Have FakeMail notify us. Where it does not take that, it is asked again later and later: the polls find the mail meanwhile."""
+        reach("subscribe.before")
+        try:
             self.subscribe()
-            reach("subscribe.done")
-            self.subscribed = True
+        except DependencyTrouble as trouble:
+            self.refusals += 1
+            self.subscribe_at = now + backoff(self.refusals, base=0.5, cap=max(self.poll_interval, 0.5))
+            self.card.error = clean(f"FakeMail does not notify us: {trouble}")
+            if self.refusals == TELLING_REFUSAL:  # not at once: it may be away, and then the poll says so
+                log.warning("source %s: %s; polls find its mail meanwhile", self.follower.name, self.card.error)
+            return
+        reach("subscribe.done")
+        if self.refusals:
+            self.poll_at = now  # what came before it knew of us
+        self.subscribed, self.refusals = True, 0
+
+    def _poll(self, now: float) -> None:
+        self.poll_failures += 1
+        self.poll_at = now + backoff(self.poll_failures, base=0.25, cap=POLL_AGAIN_CAP)  # unless it goes well
         self._start_if_new()
-        kind = "poll" if self.polled_at > float("-inf") else "takeover"  # what came while nobody led, told of or not
+        kind = "poll" if self.has_polled else "takeover"  # what came while nobody led, told of or not
         look = Look(kind, time.time())
         self._follow(look, self.follower.poll)
-        self.polled_at = now
-        if look.new and kind == "poll":
-            self.subscribed = False  # mail without its notification: perhaps FakeMail has forgotten us
+        self.poll_at, self.poll_failures, self.has_polled = now + self.poll_interval, 0, True
+        if look.new and kind == "poll":  # mail without its notification: perhaps FakeMail has forgotten us
+            self.subscribed, self.subscribe_at = False, self.poll_at
 
     def _start_if_new(self) -> None:
         """The first start takes what the account lists, as low priority, or skips it."""

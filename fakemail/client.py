@@ -57,6 +57,10 @@ class _AccountTrouble(DependencyTrouble):
     """Trouble that is surely not about one email: it counts in the breaker whatever was asked for."""
 
 
+class _RequestRefused(DependencyTrouble):
+    """FakeMail answers, but will not do this one thing: the account is well, and the breaker hears of a success."""
+
+
 class FakeMailClient:
     """One FakeMail account at `base_url`, which may have a path; `token` is sent to that host and no other.
 
@@ -98,7 +102,8 @@ class FakeMailClient:
 
     def subscribe(self, webhook_url: str) -> None:
         """Have FakeMail notify `webhook_url` from now on."""
-        self._call("POST", "/subscribe", lambda body: body and read_object(body), document={"webhook_url": webhook_url})
+        document = {"webhook_url": webhook_url}
+        self._call("POST", "/subscribe", lambda body: body and read_object(body), document=document, refusable=True)
 
     def list_emails(self, from_history_id: int) -> list[str] | Listing:
         """The ids of the emails after `from_history_id`, oldest first, as listed (an id may be there twice)."""
@@ -120,7 +125,8 @@ class FakeMailClient:
 
     def classify(self, subject: str, body: str) -> tuple[str, float]:
         """FakeMail's own opinion: a label, and a confidence in 0..1."""
-        return self._call("POST", "/classify", read_opinion, document={"subject": subject, "body": body})
+        document = {"subject": subject, "body": body}
+        return self._call("POST", "/classify", read_opinion, document=document, refusable=True)
 
     def get_email(self, email_id: str) -> RemoteEmail | None:
         """One email, None when there is none of that id; Permanent when this email can never be had."""
@@ -208,13 +214,18 @@ class FakeMailClient:
         read: Callable[[bytes | bytearray], T],
         *,
         document: dict[str, str] | None = None,
+        refusable: bool = False,
     ) -> T:
-        """One call that is not about one email."""
+        """One call that is not about one email; `refusable`: a 4xx is about what it asks for, and says nothing of the account."""
         request = self._request(method, path, document)
 
         def work() -> T:
             try:
-                return read(_plain(self._exchange(request, self._limits.call, _SMALL_ANSWER_BYTES)))
+                answer = self._exchange(request, self._limits.call, _SMALL_ANSWER_BYTES)
+                if refusable and 400 <= answer.status < 500:
+                    _raise_for_status(answer)
+                    raise _RequestRefused(f"FakeMail refuses {path}: status {answer.status}", dependency=_NAME)
+                return read(_plain(answer))
             except (Garbled, TransportError) as error:
                 raise _trouble(error) from error
 
@@ -242,6 +253,9 @@ class FakeMailClient:
             value = work()
         except Throttled as error:
             self.breaker.throttle(permit, time.monotonic(), error.retry_after or 1.0)
+            raise
+        except _RequestRefused:
+            self.breaker.success(permit)
             raise
         except DependencyTrouble as error:
             whose = None if isinstance(error, _AccountTrouble) else key

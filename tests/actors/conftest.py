@@ -34,6 +34,7 @@ class Account:
     down: bool = False
     listings: list[int] = field(default_factory=list)
     subscriptions: int = 0
+    refuses_webhook: bool = False
 
     def receive(self, *ids: str, history_id: int | None = None) -> None:
         for email_id in ids:
@@ -54,6 +55,8 @@ class Account:
 
     def subscribe(self) -> None:
         self._check()
+        if self.refuses_webhook:
+            raise DependencyTrouble("answered with status 422", dependency="fakemail")
         self.subscriptions += 1
 
     def list_emails(self, from_history_id: int) -> list[str]:

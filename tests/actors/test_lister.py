@@ -141,6 +141,42 @@ def test_mail_found_by_a_poll_without_its_notification_makes_it_subscribe_again(
     eventually(lambda: account.subscriptions == 2)
 
 
+def test_a_fakemail_that_refuses_our_webhook_is_polled_all_the_same_and_asked_again(start, account, books, caplog):
+    account.refuses_webhook = True
+    lister = start(poll_interval=0.1)
+    account.receive("a")
+    eventually(lambda: listed(books) == 1)
+    account.receive("b")
+    eventually(lambda: listed(books) == 2)
+    assert lister.describe().state != "waiting"
+    eventually(lambda: "does not notify us" in (lister.describe().last_error or ""))
+    eventually(lambda: any("polls find its mail meanwhile" in record.message for record in caplog.records))
+    account.refuses_webhook = False
+    eventually(lambda: account.subscriptions == 1)
+
+
+def test_what_came_before_a_late_subscription_is_listed_at_once(start, account, books):
+    account.refuses_webhook = True
+    start(poll_interval=60.0)
+    eventually(lambda: len(account.listings) == 2)  # the start and the takeover
+    account.receive("in between")
+    account.refuses_webhook = False
+    eventually(lambda: listed(books) == 1)
+
+
+def test_a_poll_that_fails_is_tried_again_with_growing_pauses(start, account, monkeypatch):
+    tried = []
+    watch = account.watch
+    monkeypatch.setattr(account, "watch", lambda: tried.append(time.monotonic()) or watch())
+    account.down = True
+    lister = start()
+    eventually(lambda: len(tried) >= 6)
+    assert lister.describe().state == "waiting"
+    assert tried[5] - tried[4] > tried[1] - tried[0]
+    account.down = False
+    eventually(lambda: account.subscriptions == 1)
+
+
 def test_while_fakemail_is_away_it_waits_and_keeps_the_hint(start, account, books, mailboxes):
     lister = start()
     eventually(lambda: account.listings)

@@ -484,3 +484,24 @@ def test_emails_that_are_gone_or_invalid_show_that_fakemail_is_well() -> None:
             with pytest.raises(Permanent):
                 client.get_email(str(number))
         assert client.breaker.state(time.monotonic()) == "closed"
+
+
+@pytest.mark.parametrize("ask", [lambda c: c.subscribe("http://here/webhook"), lambda c: c.classify("s", "b")])
+def test_a_webhook_or_an_email_that_is_refused_says_nothing_against_fakemail(
+    ask: Callable[[FakeMailClient], Any],
+) -> None:
+    with answering(fixed(response("422 Bad"))) as url:
+        client = client_of(url)
+        for _ in range(6):
+            with pytest.raises(DependencyTrouble, match="status 422"):
+                ask(client)
+        assert client.breaker.state(time.monotonic()) == "closed"
+
+
+def test_a_watch_that_is_refused_opens_the_breaker() -> None:
+    with answering(fixed(response("404 Not Found"))) as url:
+        client = client_of(url)
+        for _ in range(5):
+            with pytest.raises(DependencyTrouble):
+                client.watch()
+        assert client.breaker.state(time.monotonic()) == "open"
