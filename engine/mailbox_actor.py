@@ -154,7 +154,7 @@ class MailboxActor(ServiceActor):
         work.foreign = ours.count(False)
 
     def _finish(self, work: Work) -> None:
-        self.pump.finished(work)
+        self.pump.finished(work, well=len(work.again) < len(work.deliveries))
         self._tell(work)
         if work.again:
             self._keep(Work([again.delivery for again in work.again]), work.again[0].trouble)

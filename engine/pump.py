@@ -85,13 +85,14 @@ class Pump:
 
     # -- called by the actor ---------------------------------------------------------------------------------------------
 
-    def finished(self, work: Work) -> None:
-        """It has left our hands well: whatever trouble there was is over."""
+    def finished(self, work: Work, *, well: bool) -> None:
+        """It has left our hands. `well`: something in it got on, so whatever trouble there was is over."""
         self.in_hand.remove(work)
         if not self._plenty:
             now = time.monotonic()
             self._rest_until = now + min((now - self._handed_at) * REST, REST_S)
-        self._no_trouble()
+        if well:
+            self._no_trouble()
         self._moved.set()
 
     def dropped(self, work: Work, trouble: DependencyTrouble) -> None:

@@ -1,5 +1,7 @@
 """The loop: take, handle, postpone, settle; every message ends exactly once, whatever fails in between."""
 
+import time
+
 import gevent
 import msgspec
 import pytest
@@ -384,6 +386,22 @@ def test_trouble_with_one_message_keeps_that_one_and_settles_the_rest(bench):
     bench.drained()
     assert holder(ref).batches == [["a", "b", "c"], ["b"], ["b"]]
     assert told(bench.store) == {"done a": 1, "done b": 1, "done c": 1}
+
+
+def test_trouble_with_every_message_is_one_outage_with_growing_pauses(bench, monkeypatch):
+    monkeypatch.setattr(engine.pump, "BACKOFF_CAP", 0.8)
+    left, at, told_of = [DOWN] * 4, [], []
+    bench.bus.subscribe(lambda name, _fields: told_of.append(name), DEPENDENCY_LOST, DEPENDENCY_BACK)
+
+    def act(outcome, delivery):
+        at.append(time.monotonic())
+        outcome.again(delivery, left.pop()) if left else done(outcome, delivery)
+
+    bench.run("a", acts={"a": act})
+    bench.drained()
+    assert told_of == [DEPENDENCY_LOST, DEPENDENCY_BACK]
+    assert len(at) == 5
+    assert at[4] - at[3] > at[1] - at[0]
 
 
 def test_one_by_one_goes_on_where_a_dependencys_trouble_met_it(bench):
