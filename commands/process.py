@@ -25,6 +25,7 @@ from typing import Any
 
 import gevent
 import msgspec
+import pykka
 from gevent.event import Event
 
 from actors.bodies import CLASSIFY
@@ -51,13 +52,13 @@ from engine.hub import HubWatch, crash, dump_on_signal
 from engine.mailbox_actor import Context, RetryPolicy
 from engine.metrics import Metrics
 from engine.supervision import EXIT_CONFIG, ChildSpec
-from engine.supervisor import Resize, Supervisor
+from engine.supervisor import STOP_S, Resize, Supervisor
 from settings import Settings
 from web.node_status import NodeStatus
 from web.waiting import WaitingRoom
 
 FRONT, WORKER, ALL = "front", "worker", "all"
-GRACE_S = 5.0
+DOOR_S = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -125,13 +126,15 @@ def run(role: str, settings: Settings) -> None:
 
 
 def _wind_down(room: WaitingRoom, front: Front | None, control: Control, supervisor: Any) -> None:
-    """The doors first, then whoever tells the actors something, then they; GRACE_S for all of it."""
-    deadline = time.monotonic() + GRACE_S
+    """The doors first, then whoever tells the actors something, then they: before the launcher loses its patience."""
     if front:
-        room.server.shutdown(1.0)
+        room.server.shutdown(DOOR_S)
         front.stop()
     control.stop()  # what it reads from now on would be told to a supervisor that is gone
-    supervisor.stop(timeout=max(0.5, deadline - time.monotonic()))
+    try:
+        supervisor.stop(timeout=STOP_S + 0.5)
+    except pykka.Timeout:
+        log.warning("the actors did not stop in time; what they hold stays in their mailboxes")
 
 
 def _context(settings: Settings, stores: Stores, process: str, control: Control, bus: Bus) -> Context:

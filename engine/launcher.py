@@ -68,7 +68,7 @@ class Launcher:
         check: Callable[[], object] = lambda: None,
         silence: float = 15.0,
         grace: float = 60.0,
-        stop_children: float = 6.0,
+        stop_children: float = 7.0,
         stop_services: float = 2.0,
         patience: float = 2.0,
         late: float = 2.0,

@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 LONE_DEATHS = 2
 """A message under which a process died in company, and then so often while it was alone, is buried."""
 
-STOP_S = 4.0
+STOP_S = 3.0
 """How long a stopping actor goes on with what is in hand."""
 
 SWEEP_S = 30.0

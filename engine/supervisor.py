@@ -22,7 +22,7 @@ from engine.supervision import ChildSpec, Escalate, Restart, backoff, decide
 
 log = logging.getLogger(__name__)
 
-STOP_S = 5.0
+STOP_S = 4.0
 """How long all children together may take to stop."""
 
 

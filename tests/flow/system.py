@@ -142,6 +142,43 @@ class System:
         return audit
 
 
+class Simulator:
+    """A FakeMail in a process of its own."""
+
+    def __init__(self, folder: Path, secret: str = "") -> None:
+        folder.mkdir()
+        self.log = folder / "log"
+        command = [sys.executable, "run.py", "simulator", "--port", "0"]
+        env = {"DATA_DIR": str(folder), "PATH": "/usr/bin:/bin", "WEBHOOK_SECRET": secret}
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=log, stderr=log)
+        wait_until(lambda: "http://" in self.log.read_text(), "the simulator's address", 60)
+        self.url = "http://" + self.log.read_text().partition("http://")[2].split()[0].rstrip(".,\"'")
+        wait_until(self.answers, "the simulator's answer", 60)
+
+    def answers(self) -> bool:
+        """Whether it is there."""
+        try:
+            return requests.get(f"{self.url}/simulator/status", timeout=2).ok
+        except requests.RequestException:
+            return False
+
+    def call(self, method: str, path: str, body: Any = None) -> Any:
+        """Any request, as JSON."""
+        answer = requests.request(method, self.url + path, json=body, timeout=30)
+        assert answer.ok, answer.text
+        return answer.json()
+
+    def send(self, *emails: dict[str, Any]) -> None:
+        """Send emails to it, with one notification."""
+        self.call("POST", "/simulator/send_batch", {"emails": list(emails)})
+
+    def stop(self) -> None:
+        """SIGTERM."""
+        self.process.terminate()
+        self.process.wait(10)
+
+
 def mails(count: int, prefix: str = "mail") -> list[dict[str, str]]:
     """So many different emails, with ids of their own."""
     return [

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.flow.system import ROOT, System, elapsed, mails
+from tests.flow.system import ROOT, Simulator, System, elapsed, mails
 from tests.flow.test_whole_way import assert_balanced
 from tests.servers import wait_until
 
@@ -80,6 +80,37 @@ def test_sigterm_under_load_ends_within_ten_seconds_with_zero(own):
     assert elapsed(began) < 10
     own.start()
     assert own.settle(1_000)["results"] == 1_000
+
+
+def test_sigterm_while_a_call_to_fakemail_hangs_ends_as_well_as_ever(own, short_tmp):
+    account = Simulator(short_tmp / "account")
+    try:
+        _is_stopped_while_it_waits_for(account, own)
+    finally:
+        account.stop()
+
+
+def _is_stopped_while_it_waits_for(account, own):
+    own.env["FAKEMAIL_API_URL"] = account.url
+    own.start()
+    account.call("PUT", "/simulator/faults", {"latency_ms": 20_000})
+    account.send(*mails(1))
+    wait_until(lambda: _is_busy(own, "lister"), "a lister that waits for FakeMail")
+    began = time.monotonic()
+    assert own.stop() == 0
+    assert elapsed(began) < 10
+    assert "Traceback" not in own.log()
+    assert "front stopped" in own.log()
+    account.call("PUT", "/simulator/faults", {})
+    own.start()
+    assert own.settle(1)["results"] == 1
+
+
+def _is_busy(system, kind):
+    actors = [
+        actor for node in system.get("/actors")["nodes"] for process in node["processes"] for actor in process["actors"]
+    ]
+    return any(actor["kind"] == kind and actor["busy_seconds"] is not None for actor in actors)
 
 
 def test_a_second_server_on_the_same_data_says_so_in_one_line(own):

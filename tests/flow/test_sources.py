@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from fakemail.signature import sign
-from tests.flow.system import ROOT, System
+from tests.flow.system import ROOT, Simulator, System
 from tests.flow.test_whole_way import assert_balanced
 from tests.servers import wait_until
 
@@ -19,43 +19,13 @@ SECRET = "support-secret"
 FAULTS = {"latency_ms": 100, "error_rate": 0.1, "rate_limit_rate": 0.02, "duplicate_rate": 0.3, "reorder_rate": 0.3}
 
 
-class Simulator:
-    """A FakeMail of its own process."""
-
-    def __init__(self, folder, secret=""):
-        folder.mkdir()
-        self.log = folder / "log"
-        command = [sys.executable, "run.py", "simulator", "--port", "0"]
-        env = {"DATA_DIR": str(folder), "PATH": "/usr/bin:/bin", "WEBHOOK_SECRET": secret}
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=log, stderr=log)
-        wait_until(lambda: "http://" in self.log.read_text(), "the simulator's address", 60)
-        self.url = "http://" + self.log.read_text().partition("http://")[2].split()[0].rstrip(".,\"'")
-        wait_until(self.answers, "the simulator's answer", 60)
-
-    def answers(self):
-        try:
-            return requests.get(f"{self.url}/simulator/status", timeout=2).ok
-        except requests.RequestException:
-            return False
-
-    def call(self, method, path, body=None):
-        answer = requests.request(method, self.url + path, json=body, timeout=30)
-        assert answer.ok, answer.text
-        return answer.json()
-
-    def send(self, *emails):
-        self.call("POST", "/simulator/send_batch", {"emails": list(emails)})
-
-
 @pytest.fixture(scope="module")
 def simulators(short_tmp):
     stamp = time.monotonic_ns() % 10**6
     made = [Simulator(short_tmp / f"source-{name}-{stamp}", secret) for name, secret in (("a", ""), ("b", SECRET))]
     yield made
     for each in made:
-        each.process.terminate()
-        each.process.wait(10)
+        each.stop()
 
 
 @pytest.fixture(scope="module")
