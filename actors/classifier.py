@@ -1,7 +1,7 @@
 """Classifies emails and saves the results: the pool's actor. Work first, then one transaction, then acknowledge and tell.
 
 The user's rules are asked beside the model; what both say is kept, and a rule's classification goes first. The first
-emails of each batch are offered to the shadow model.
+emails of each batch are offered to the shadow model, once they are stored.
 """
 
 import logging
@@ -34,6 +34,7 @@ BREATH_S = 0.004
 
 Judge = Callable[[Sequence[Readable]], Sequence[Verdict | None]]
 Offer = Callable[[Sequence[int], Sequence[Email], Sequence[Classification]], None]
+Sample = tuple[list[Email], list[Classification]]
 
 
 class Labels(Protocol):
@@ -74,15 +75,18 @@ class ClassifierActor(MailboxActor):
         taken = time.time()
         rows: list[NewResult] = []
         told: list[bytes] = []
+        sample: Sample = ([], [])
         with self.thinking():
             for start in range(0, len(batch), SLICE):
-                found = self._classify(batch[start : start + SLICE], taken, offered=start == 0)
+                emails, labels, found = self._classify(batch[start : start + SLICE], taken)
+                sample = sample if start else (emails, labels)
                 rows += found
                 told += map(process_event, found)
                 self.breathe_after(BREATH_S)
         reach("classify.classified")
         saved = self.results.save(rows, shard=self.context.process)
         reach("results.committed")
+        self._offer(sample, rows, saved)
         outcome = Outcome()
         for delivery, row, event, result in zip(batch, rows, told, saved, strict=True):
             # `event` was made before the row was stored; it has come true only if it was this row.
@@ -91,7 +95,9 @@ class ClassifierActor(MailboxActor):
         self.processed.infos("Processed", [result for result in saved if result], _named)
         return outcome
 
-    def _classify(self, deliveries: Sequence[Delivery], taken: float, *, offered: bool) -> list[NewResult]:
+    def _classify(
+        self, deliveries: Sequence[Delivery], taken: float
+    ) -> tuple[list[Email], list[Classification], list[NewResult]]:
         began = time.perf_counter()
         contents = [decode(delivery.envelope.body, ClassifyBody) for delivery in deliveries]
         emails = [
@@ -99,12 +105,22 @@ class ClassifierActor(MailboxActor):
             for content in contents
         ]
         found, verdicts = self.classifier.classify(emails), self.rules(emails)
-        if offered:  # all of a small batch, a small part of a full one: a burst costs little more for the shadow
-            self.offer([delivery.envelope.ref for delivery in deliveries], emails, found)
         each_ms, now = (time.perf_counter() - began) * 1000 / len(deliveries), time.time()
         stamps = {"taken": taken, "classified": now}
         judged = zip(deliveries, contents, found, verdicts, strict=True)
-        return [self._row(*each, each_ms, now, stamps) for each in judged]
+        return emails, found, [self._row(*each, each_ms, now, stamps) for each in judged]
+
+    def _offer(
+        self, sample: Sample, rows: Sequence[NewResult], saved: Sequence[NewResult | StoredResult | None]
+    ) -> None:
+        """All of a small batch, a small part of a full one: a burst costs little more for the shadow. What was stored before is not new to it."""
+        stored = [
+            (row.ref, email, label)
+            for row, kept, email, label in zip(rows, saved, *sample, strict=False)
+            if kept is row
+        ]
+        if stored:
+            self.offer(*zip(*stored, strict=True))
 
     def _row(
         self,

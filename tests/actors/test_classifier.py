@@ -9,6 +9,7 @@ import pytest
 from actors.bodies import CLASSIFY, ClassifyBody, encode
 from actors.classifier import ClassifierActor
 from classification.model import LABELS, Classification
+from engine.errors import DependencyTrouble
 from engine.mailbox import DEAD, Envelope
 from storage.records import Look
 from storage.results import ResultStore
@@ -136,3 +137,37 @@ def test_the_log_names_what_was_processed(classifier, put, caplog):
     eventually(lambda: any(record.message == "Processed" for record in caplog.records))
     line = next(record for record in caplog.records if record.message == "Processed")
     assert (line.source, line.email_id) == ("main", "0-a")
+
+
+class DownOnce:
+    """Results of which the first save fails as while the database is away, before or after its commit."""
+
+    def __init__(self, results, after):
+        self.results, self.after, self.failures = results, after, 1
+
+    def save(self, rows, **options):
+        failing, self.failures = self.failures > 0, 0
+        saved = [] if failing and not self.after else self.results.save(rows, **options)
+        if failing:
+            raise DependencyTrouble("no route", dependency="database")
+        return saved
+
+
+@pytest.mark.parametrize(("after", "seen"), [(False, ["0-one", "1-two"]), (True, [])])
+def test_an_email_is_offered_to_the_shadow_once_it_is_stored_and_never_again(
+    after, seen, started, context, results, put, books
+):
+    offered = []
+    started(
+        ClassifierActor,
+        context,
+        classifier=Obliging(),
+        results=DownOnce(results, after),
+        name="classifier-1",
+        offer=lambda refs, emails, labels: offered.extend(zip(refs, emails, labels, strict=True)),
+    )
+    keys = {envelope.ref: envelope.key for envelope in put("one", "two")}
+    eventually(lambda: books.audit().results == 2)
+    eventually(lambda: context.store.depths(CLASSIFY)["normal"].messages == 0)
+    assert [keys[ref] for ref, _email, _label in offered] == seen
+    assert all(label.label == "meeting" for _ref, _email, label in offered)
