@@ -57,7 +57,7 @@ class Follower:
     books: Books
     overlap: float  # seconds, HISTORY_OVERLAP_S
     progress: Callable[[int], None] = lambda _: None  # told after each slice how many emails were new in it
-    bears_history: bool = field(default=True, init=False)  # until an email shows that they bear none
+    bears_history: bool = field(default=True, init=False)  # whether the last email that was asked did
 
     @property
     def source(self) -> SourceState:
@@ -131,7 +131,9 @@ class Follower:
 
     def _move(self, source: SourceState, ids: Iterable[str], watched: int | None) -> CursorMove | None:
         """Where the cursor goes with these ids; None when it stays where it is."""
-        seen, key = self._seen_history(ids) if watched is None else (watched, None)
+        seen, key = self._seen_history(ids)
+        if seen is None and watched is not None:
+            seen, key = watched, None
         if seen is None or seen <= source.cursor:
             return None
         return CursorMove(source.epoch, source.cursor, seen, key)
@@ -144,7 +146,7 @@ class Follower:
                 continue
             if email is not None:
                 self.bears_history = email.history_id is not None
-                return email.history_id, email_key(email_id)
+                return (email.history_id, email_key(email_id)) if self.bears_history else (None, None)
         return None, None
 
 

@@ -69,6 +69,19 @@ def test_where_emails_bear_no_history_id_the_cursor_goes_to_what_watch_said_befo
     assert known(books) == 3
 
 
+def test_one_email_without_a_history_id_does_not_end_the_watch_for_resets(follower, account, books):
+    account.bears_history = False
+    account.receive("bare")
+    assert follower.look(notified()).cursor_key is None
+    account.bears_history = True
+    account.receive("b", "c")
+    assert follower.look(notified()).cursor_key == "c"
+    account.reset()
+    account.receive("1", "2", "3", "4")  # the new account has caught up with the cursor
+    follower.look(notified(4))
+    assert known(books) == 7
+
+
 def test_the_cursor_stays_while_the_last_emails_cannot_be_fetched(follower, account, books):
     account.receive("a", "b")
     account.get_email = lambda _: None
