@@ -1,7 +1,8 @@
 """What decides about emails in this process, as it stands now: the user's rules, the live model, and the shadow beside it.
 
 One for each process, shared by its actors and its web. It follows the desired state (engine/control.py): when the rules or the models
-have another version there, they are read from SQL, made ready off the hub, and put in the place of the old ones between two batches.
+have another version there, they are read from SQL, made ready off the hub, and put in the place of the old ones between
+two slices of a batch; each result bears the versions that made it.
 """
 
 import logging

@@ -120,9 +120,9 @@ def signing_secrets(text: str) -> tuple[str, ...]:
 
 
 def line(text: str) -> str:
-    """What goes into a header, or is looked for in one: a line break in it would begin another header."""
-    if not text.isprintable():
-        raise ValueError("must be one line without control characters")
+    """What goes into a header, or is looked for in one: a line break in it would begin another header, and an umlaut none can carry."""
+    if not text.isascii() or not text.isprintable():
+        raise ValueError("must be one line of printable ASCII")
     return text
 
 

@@ -140,6 +140,8 @@ def test_a_good_value_is_read(name, text, value):
         ("CORS_ORIGINS", "https://a.example app.example", "must be origins"),
         ("CORS_ORIGINS", "https://a.example/path", "must be origins"),
         ("METRICS_TOKEN", "two words", "printable ASCII without spaces"),
+        ("API_TOKEN", "schl\u00fcssel", "printable ASCII"),
+        ("FAKEMAIL_API_TOKEN", "schl\u00fcssel", "printable ASCII"),
         ("LOGIN_RATE_LIMIT", "-1", "from 0 to"),
         ("SESSION_S", "0", "from 1 to"),
         ("LOG_LEVEL", "LOUD", "must be one of DEBUG, INFO, WARNING, ERROR"),
