@@ -1,0 +1,144 @@
+"""The call of a handler: within its deadline, in slices that let others run, and whatever it raises charged to the right message.
+
+engine/mailbox_actor.py builds its loop on this; subclasses of that write `handle`, and use `breathe`, `thinking` and `slices` in it.
+"""
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import ClassVar
+
+import gevent
+
+from engine import events
+from engine.actor import ServiceActor
+from engine.context import Context
+from engine.errors import DependencyTrouble, MessageTrouble, Permanent
+from engine.mailbox import DEAD, Delivery
+from engine.outcome import Fate, Grave, Key, Outcome, Retry, clean, key_of
+
+log = logging.getLogger(__name__)
+
+LONE_DEATHS = 2
+"""A message under which a process died in company, and then so often while it was alone, is buried."""
+
+GRACE_S = 30.0
+"""A handler beyond its deadline is interrupted; one that cannot be is hung so much later."""
+
+
+class HandlerTimeout(MessageTrouble):
+    """A handler took longer than its deadline."""
+
+
+class Handling(ServiceActor):
+    """An actor that handles batches of `mailbox`. `deadline`: seconds for one call of `handle`, extended by each `breathe()`.
+
+    `error_reason` and `timeout_reason` are what a dead letter says of messages on which the handler raised or ran out of time.
+    """
+
+    error_reason: ClassVar[str] = "handler_error"
+    timeout_reason: ClassVar[str] = "handler_timeout"
+
+    def __init__(self, context: Context, *, name: str, kind: str, mailbox: str, deadline: float) -> None:
+        super().__init__(name=name, kind=kind, bus=context.bus, deadline=deadline + GRACE_S)
+        self.context, self.mailbox, self.handle_deadline = context, mailbox, deadline
+        self.card.mailbox = mailbox
+        self._limit: gevent.Timeout | None = None
+        self._breathed = 0.0
+
+    def handle(self, batch: Sequence[Delivery]) -> Outcome:
+        """Do the work of a batch and say what becomes of each message. May be called again for the same messages.
+
+        Raise DependencyTrouble when a dependency is away: nothing is spent, the same batch comes again. On any other error each
+        message is handled alone, and the one that raises then is charged for it.
+        """
+        raise NotImplementedError
+
+    def fates_of(self, batch: list[Delivery]) -> dict[Key, Fate] | None:
+        """The batch's fates; None when it raised and has more than one message."""
+        first = batch[0]
+        if first.lone_deaths >= LONE_DEATHS:
+            text = f"{first.deaths} processes died while they held it, {first.lone_deaths} of them while it was alone"
+            return {key_of(first): Grave(first, "crashed_process", text)}
+        try:
+            outcome = self._handled(batch)
+        except DependencyTrouble:
+            raise
+        except BaseException as error:  # noqa: BLE001  (whatever a message brings about is charged to that message alone)
+            return self._raised(batch, error)
+        for delivery in outcome.missing(batch):
+            log.error("%s forgot a message of mailbox %s: a bug, charged as a failed try", self.name, self.mailbox)
+            outcome.retry(delivery, self.error_reason, f"{self.name} forgot it")
+        return {key: outcome.fates[key] for key in map(key_of, batch)}
+
+    def _handled(self, batch: list[Delivery]) -> Outcome:
+        error = HandlerTimeout(f"took longer than {self.handle_deadline:g} s", reason=self.timeout_reason)
+        self._limit, self._breathed = gevent.Timeout.start_new(self.handle_deadline, error), time.monotonic()
+        try:
+            outcome = self.handle(batch)
+        finally:
+            self._limit.close()
+            self._limit = None
+        if not isinstance(outcome, Outcome):
+            raise TypeError(f"{self.name}.handle returned {type(outcome).__name__}, not an Outcome")
+        return outcome
+
+    def breathe(self) -> None:
+        """Let others run, and give the handler its whole deadline again: it gets on."""
+        if self._limit is not None:
+            self._limit.close()
+            self._limit = gevent.Timeout.start_new(self.handle_deadline, self._limit.exception)
+        super().breathe()
+        self._breathed = time.monotonic()
+
+    def breathe_after(self, seconds: float) -> None:
+        """Breathe, unless it did within the last `seconds`."""
+        if time.monotonic() - self._breathed > seconds:
+            self.breathe()
+
+    @contextmanager
+    def thinking(self) -> Iterator[None]:
+        """Compute inside, one actor of the process at a time; what waits for its turn is not hung, and keeps its deadline."""
+        while not self.context.thinking.acquire(timeout=self.handle_deadline / 2):
+            self.breathe()
+        self._breathed = time.monotonic()
+        try:
+            yield
+        finally:
+            self.context.thinking.release()
+
+    def slices(self, batch: Sequence[Delivery], size: int = 16) -> Iterator[Sequence[Delivery]]:
+        """The batch in slices, with a yield to the hub before each but the first."""
+        for start in range(0, len(batch), size):
+            if start:
+                self.breathe()
+            yield batch[start : start + size]
+
+    def _raised(self, batch: list[Delivery], error: BaseException) -> dict[Key, Fate] | None:
+        self.card.error = clean(f"{type(error).__name__}: {error}")
+        if len(batch) > 1:
+            log.warning(
+                "%s raised on %d messages, which are handled one by one: %s", self.name, len(batch), self.card.error
+            )
+            self.bus.emit(
+                events.HANDLER_FAILED,
+                mailbox=self.mailbox,
+                actor=self.name,
+                messages=len(batch),
+                error=self.card.error,
+            )
+            return None
+        delivery = batch[0]
+        if self.mailbox == DEAD:  # it goes to the end of its own mailbox, and must not run in circles there
+            self.pause(1.0)
+        log.info(
+            "%s could not handle %s: %s",
+            self.name,
+            delivery.envelope.key,
+            self.card.error,
+            exc_info=error if log.isEnabledFor(logging.DEBUG) else None,
+        )
+        reason = error.reason if isinstance(error, MessageTrouble) else self.error_reason
+        fate = Grave if isinstance(error, Permanent) else Retry
+        return {key_of(delivery): fate(delivery, reason, self.card.error)}
