@@ -6,10 +6,8 @@ One lister leads a source at a time, by lease; the guards of the books hold even
 import logging
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from functools import partial
 
-import gevent
 from gevent.event import Event
 
 from actors.bodies import LookBody, decode, look_mailbox
@@ -18,6 +16,7 @@ from actors.following import Follower
 from engine.errors import DependencyTrouble, StaleError
 from engine.events import LOOK
 from engine.failpoints import reach
+from engine.leadership import Leadership
 from engine.logs import Folded
 from engine.mailbox import Delivery
 from engine.mailbox_actor import Context, MailboxActor, Outcome
@@ -29,7 +28,6 @@ from storage.records import Look, Notification, SourceState
 
 log = logging.getLogger(__name__)
 
-LEASE_TTL = 5.0
 POLL_AGAIN_CAP = 2.0
 TELLING_REFUSAL = 3
 ANNOUNCED_TRIES = 8
@@ -61,8 +59,7 @@ class Lister(MailboxActor):
         self.subscribe, self.poll_interval, self.start_from = subscribe, poll_interval, start_from
         self.bell = bell
         self.listed = Folded(log)
-        self.token = token
-        self.leads = False
+        self.leadership = Leadership(context.store, f"lister:{follower.name}", token, taken=self._taken)
         self.subscribed, self.subscribe_at, self.refusals = False, 0.0, 0
         self.has_started = False
         self.poll_at, self.poll_failures, self.has_polled = 0.0, 0, False
@@ -74,36 +71,21 @@ class Lister(MailboxActor):
 
     def on_start(self) -> None:
         """Campaign for the lease, and look when it is time to."""
-        self.spawn(self._campaign)
+        self.spawn(self.leadership.campaign)
         self.every(min(0.25, self.poll_interval), self.tick)
 
     def on_stop(self) -> None:
         """Let another node lead at once."""
         super().on_stop()
-        if self.leads:
-            with suppress(DependencyTrouble):
-                self.context.store.give_up(self._lease, self.token)
+        self.leadership.give_up()
 
     def may_take(self) -> bool:
         """Only the leader reads the hints."""
-        return self.leads and super().may_take()
+        return self.leadership.leads and super().may_take()
 
-    def _campaign(self) -> None:
-        """Take and renew the lease, beside whatever the actor is busy with."""
-        while True:
-            try:
-                led, self.leads = self.leads, self.context.store.lease(self._lease, self.token, ttl=LEASE_TTL)
-            except DependencyTrouble:
-                self.leads = False  # without Redis there are no hints to read either
-            else:
-                if self.leads and not led:
-                    log.info("leading source %s", self.follower.name)
-                    self.poll_at, self.has_polled = 0.0, False
-            gevent.sleep(LEASE_TTL / 5)
-
-    @property
-    def _lease(self) -> str:
-        return f"lister:{self.follower.name}"
+    def _taken(self) -> None:
+        log.info("leading source %s", self.follower.name)
+        self.poll_at, self.has_polled = 0.0, False
 
     # -- looking ---------------------------------------------------------------------------------------------------------
 
@@ -132,7 +114,7 @@ class Lister(MailboxActor):
 
     def tick(self) -> None:
         """Whatever is due: subscribing, a poll, a second look for what was announced."""
-        if not self.leads or self.context.control.paused:
+        if not self.leadership.leads or self.context.control.paused:
             return
         now = time.monotonic()
         if not self.subscribed and now >= self.subscribe_at:

@@ -8,20 +8,18 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
-
-import gevent
 
 from engine.actor import ServiceActor
 from engine.errors import DependencyTrouble, StaleError
 from engine.events import Bus
+from engine.leadership import TTL_S, Leadership
 from engine.mailbox import MailboxStore
 from engine.supervision import backoff
 from storage.tasks import Step, Task, Tasks
 
 log = logging.getLogger(__name__)
 
-LEASE, LEASE_TTL = "tasks", 5.0
+LEASE = "tasks"
 MOST_STARTS = 20
 """A task that ended so many runners in a row without getting on is given up: it must not take the process down for ever."""
 
@@ -64,9 +62,9 @@ class TaskRunner(ServiceActor):
         tick: float = 0.5,
     ) -> None:
         super().__init__(name=name, kind="tasks", bus=bus, deadline=180.0)
-        self.store, self.tasks, self.jobs, self.token, self.tick = store, tasks, jobs, token, tick
+        self.tasks, self.jobs, self.tick = tasks, jobs, tick
         self.runner = secrets.token_hex(8)
-        self.leads = False
+        self.leadership = Leadership(store, LEASE, token)
         self.taken: set[int] = set()
         self.jobs_begun: dict[int, Iterator[float | None]] = {}
         self.not_before: dict[int, float] = {}
@@ -74,30 +72,20 @@ class TaskRunner(ServiceActor):
 
     def on_start(self) -> None:
         """Campaign for the lease, and work."""
-        self.spawn(self._campaign)
+        self.spawn(self.leadership.campaign)
         self.every(self.tick, self.work)
         self.every(3600.0, lambda: self.tasks.prune(time.time() - KEPT_S))
 
     def on_stop(self) -> None:
         """Let another node go on at once."""
-        if self.leads:
-            with suppress(DependencyTrouble):
-                self.store.give_up(LEASE, self.token)
-
-    def _campaign(self) -> None:
-        while True:
-            try:
-                self.leads = self.store.lease(LEASE, self.token, ttl=LEASE_TTL)
-            except DependencyTrouble:
-                self.leads = False
-            gevent.sleep(LEASE_TTL / 5)
+        self.leadership.give_up()
 
     def work(self) -> None:
         """A step of each open task in turn, until all of them wait or have ended."""
-        if not self.leads:
+        if not self.leadership.leads:
             self.taken.clear()
             self.jobs_begun.clear()
-        while self.leads and not self.stop_asked.is_set():
+        while self.leadership.leads and not self.stop_asked.is_set():
             found = self.tasks.open()
             self._forget({task.id for task in found})
             now = time.monotonic()
@@ -121,7 +109,7 @@ class TaskRunner(ServiceActor):
         except StopIteration:
             self._conclude(task, None)
         except StaleError:
-            self._drop(task, wait=LEASE_TTL)
+            self._drop(task, wait=TTL_S)
             self.taken.discard(task.id)
         except DependencyTrouble as trouble:
             self.troubles[task.id] = self.troubles.get(task.id, 0) + 1

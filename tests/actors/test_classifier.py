@@ -157,15 +157,13 @@ class DownOnce:
 def test_an_email_is_offered_to_the_shadow_once_it_is_stored_and_never_again(
     after, seen, started, context, results, put, books
 ):
-    offered = []
-    started(
-        ClassifierActor,
-        context,
-        classifier=Obliging(),
-        results=DownOnce(results, after),
-        name="classifier-1",
-        offer=lambda refs, emails, labels: offered.extend(zip(refs, emails, labels, strict=True)),
-    )
+    offered: list[tuple[int, object, Classification]] = []
+
+    def offer(refs, emails, labels):
+        offered.extend(zip(refs, emails, labels, strict=True))
+
+    once_down = DownOnce(results, after)
+    started(ClassifierActor, context, classifier=Obliging(), results=once_down, name="classifier-1", offer=offer)
     keys = {envelope.ref: envelope.key for envelope in put("one", "two")}
     eventually(lambda: books.audit().results == 2)
     eventually(lambda: context.store.depths(CLASSIFY)["normal"].messages == 0)

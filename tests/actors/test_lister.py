@@ -167,7 +167,12 @@ def test_what_came_before_a_late_subscription_is_listed_at_once(start, account, 
 def test_a_poll_that_fails_is_tried_again_with_growing_pauses(start, account, monkeypatch):
     tried = []
     watch = account.watch
-    monkeypatch.setattr(account, "watch", lambda: tried.append(time.monotonic()) or watch())
+
+    def noted():
+        tried.append(time.monotonic())
+        return watch()
+
+    monkeypatch.setattr(account, "watch", noted)
     account.down = True
     lister = start()
     eventually(lambda: len(tried) >= 6)

@@ -163,7 +163,7 @@ def test_only_the_holder_of_the_lease_works(run, tasks, mailboxes, started):
             yield 0.005
 
     first = run(job=job)
-    eventually(lambda: first.proxy().leads.get(timeout=20))
+    eventually(lambda: first.proxy().leadership.get(timeout=20).leads)
     run(token="two", job=job)
     made = tasks.create("job", {})
     eventually(lambda: len(workers) > 5)

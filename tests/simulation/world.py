@@ -234,11 +234,11 @@ class World:
 
     def _leading(self, lister: Lister) -> Callable[[], None]:
         def lead() -> None:
+            lister.leadership.renew()
             try:
-                lister.leads = lister.context.store.lease(lister._lease, lister.token, ttl=5.0)
                 lister.tick()
             except (DependencyTrouble, StaleError):
-                lister.leads = False
+                lister.leadership.leads = False
 
         return lead
 
@@ -388,7 +388,7 @@ class _Host:
     def __init__(self, actor: MailboxActor, inbox: deque[Any]) -> None:
         self.stop_asked = Bell()
         self.before_taking, self.accept = actor.before_taking, inbox.append
-        self._leads = (lambda: actor.leads) if isinstance(actor, Lister) else (lambda: True)
+        self._leads = (lambda: actor.leadership.leads) if isinstance(actor, Lister) else (lambda: True)
 
     def may_take(self) -> bool:
         return self._leads()

@@ -1,0 +1,57 @@
+"""Leadership by lease: of all who campaign for the same name one leads, until it gives up or stops renewing.
+
+A lease is a hint, not a lock: whoever was frozen may still believe in it for a moment, so what a leader writes is guarded where it is
+written (storage/books.py, storage/tasks.py). Used by the lister of a source and by the task runner.
+"""
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Protocol
+
+import gevent
+
+from engine.errors import DependencyTrouble
+
+TTL_S = 5.0
+"""A leader that dies is succeeded after so long; it renews five times as often."""
+
+
+class Leases(Protocol):
+    """The part of a mailbox store that keeps leases."""
+
+    def lease(self, name: str, token: str, *, ttl: float) -> bool:
+        """Take or renew it; False while somebody else holds it."""
+
+    def give_up(self, name: str, token: str) -> None:
+        """Let it go at once."""
+
+
+class Leadership:
+    """`leads` is True while the lease `name` is ours; `token` is unique to whoever asks. `taken` is called when it has become ours."""
+
+    def __init__(self, store: Leases, name: str, token: str, *, taken: Callable[[], None] = lambda: None) -> None:
+        self.store, self.name, self.token, self.taken = store, name, token, taken
+        self.leads = False
+
+    def campaign(self) -> None:
+        """Renew for ever: in a greenlet of its own, beside whatever its actor is busy with."""
+        while True:
+            self.renew()
+            gevent.sleep(TTL_S / 5)
+
+    def renew(self) -> None:
+        """Take the lease, or keep it."""
+        try:
+            led, self.leads = self.leads, self.store.lease(self.name, self.token, ttl=TTL_S)
+        except DependencyTrouble:
+            self.leads = False  # without Redis there is nothing to be led
+            return
+        if self.leads and not led:
+            self.taken()
+
+    def give_up(self) -> None:
+        """Let another lead at once."""
+        led, self.leads = self.leads, False
+        if led:
+            with suppress(DependencyTrouble):
+                self.store.give_up(self.name, self.token)

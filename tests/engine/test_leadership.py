@@ -1,0 +1,54 @@
+"""Of all who campaign for a lease one leads; it gives up at once when it stops, and believes nothing while the store is away."""
+
+import pytest
+
+from engine.leadership import Leadership
+from engine.memory_mailbox import MemoryMailboxes
+from tests.engine.helpers import Faults
+
+
+@pytest.fixture
+def store():
+    return MemoryMailboxes()
+
+
+def test_one_leads_and_is_told_so_once(store):
+    told = []
+    first = Leadership(store, "office", "a", taken=lambda: told.append("a"))
+    second = Leadership(store, "office", "b", taken=lambda: told.append("b"))
+    for each in (first, second, first, second):
+        each.renew()
+    assert (first.leads, second.leads, told) == (True, False, ["a"])
+
+
+def test_who_gives_up_is_succeeded_at_once(store):
+    first, second = Leadership(store, "office", "a"), Leadership(store, "office", "b")
+    first.renew()
+    first.give_up()
+    second.renew()
+    assert (first.leads, second.leads) == (False, True)
+
+
+def test_who_does_not_lead_gives_nothing_up(store):
+    first, second = Leadership(store, "office", "a"), Leadership(store, "office", "b")
+    first.renew()
+    second.give_up()
+    second.renew()
+    assert not second.leads
+
+
+def test_while_the_store_is_away_nobody_leads_and_afterwards_it_is_taken_anew(store):
+    down: list[bool] = []
+    told: list[int] = []
+    leadership = Leadership(
+        Faults(store, lambda _: "before" if down else ""), "office", "a", taken=lambda: told.append(1)
+    )
+    leadership.renew()
+    down.append(True)
+    leadership.renew()
+    seen = [leadership.leads]
+    leadership.give_up()
+    down.clear()
+    leadership.renew()
+    assert [*seen, leadership.leads] == [False, True]
+    assert len(told) == 2
