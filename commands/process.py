@@ -120,7 +120,8 @@ def run(role: str, settings: Settings) -> None:
     log.info("%s stops", process)
     _wind_down(room, front, control, supervisor)
     watch.stop()
-    _close(stores, deciders)
+    deciders.stop()
+    _close(stores)
     log.info("%s stopped", process)
     logging.shutdown()
 
@@ -193,6 +194,7 @@ def _opened(role: str, settings: Settings, process: str, patience: Patience) -> 
             "these books are an older copy of what Redis knows: they get a new name, and all open emails are fed again"
         )
         patience.until(lambda: stores.books.renew_books_id(instead_of=stores.books_id))
+        _close(stores)
         stores = open_stores(settings, os.environ[REDIS], process, patience)
     return stores
 
@@ -221,8 +223,7 @@ def _deciders(settings: Settings, stores: Stores, process: str) -> Deciders:
     )
 
 
-def _close(stores: Stores, deciders: Deciders) -> None:
-    deciders.stop()
+def _close(stores: Stores) -> None:
     stores.mailboxes.close()
     stores.database.close()
 
