@@ -11,10 +11,9 @@ from typing import Any
 import gevent
 from gevent.event import Event
 
-from engine.errors import DependencyTrouble
 from engine.events import CONTROL_CHANGED, Bus
+from engine.loops import keep_doing
 from engine.mailbox import MailboxStore
-from engine.supervision import backoff
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +48,8 @@ class Control:
         self._callbacks: list[Callback] = []
         self._greenlets: list[gevent.Greenlet[..., Any]] = []
         self._called = Event()
+        self._heard: str | None = None
+        self._deaf = False
 
     @property
     def paused(self) -> bool:
@@ -63,7 +64,10 @@ class Control:
 
     def start(self) -> None:
         """Begin to listen and to read."""
-        self._greenlets = [gevent.spawn(self._listen), gevent.spawn(self._keep_reading)]
+        self._greenlets = [
+            gevent.spawn(keep_doing, self._listen, IDLE_S, "the control topic"),
+            gevent.spawn(keep_doing, self._read_as_called, self.reread, "the desired state", wait=self._called.wait),
+        ]
 
     def stop(self) -> None:
         """No more."""
@@ -89,31 +93,14 @@ class Control:
             except Exception:
                 log.exception("a listener of the desired state raised")
 
-    def _keep_reading(self) -> None:
-        while True:
-            self._called.clear()
-            try:
-                self.read()
-            except DependencyTrouble as trouble:
-                log.info("the desired state stays as it was read last: %s", trouble)
-            except Exception:
-                log.exception("the desired state cannot be read")
-            self._called.wait(self.reread)
+    def _read_as_called(self) -> None:
+        self._called.clear()
+        self.read()
 
     def _listen(self) -> None:
-        last: str | None = None
-        failures = 0
-        while True:
-            try:
-                last, topics = self.store.listen(last, block=self.reread)
-            except DependencyTrouble:
-                failures += 1
-                gevent.sleep(backoff(failures, base=0.1, cap=2.0))
-            except Exception:
-                log.exception("the control topic cannot be heard")
-                gevent.sleep(1.0)
-            else:
-                if topics or failures:  # after an outage: a call may have been missed in it
-                    self._called.set()
-                failures = 0
-                gevent.sleep(IDLE_S)
+        """Hear one call, if one comes; after an outage one may have been missed in it."""
+        missed, self._deaf = self._deaf, True
+        self._heard, topics = self.store.listen(self._heard, block=self.reread)
+        self._deaf = False
+        if topics or missed:
+            self._called.set()

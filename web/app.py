@@ -16,7 +16,7 @@ import bottle
 import gevent
 import msgspec
 
-from engine.errors import DependencyTrouble
+from engine.loops import keep_doing
 from storage.actions import Actions
 from storage.sessions import EndedSessions
 from web import actions, live_client
@@ -131,39 +131,31 @@ class Application(App):
             return problem.detail
         return None
 
-    def _look_after_sessions(self, server: HardenedServer) -> None:
-        """Every few seconds: learn what other fronts ended, and hang up on who would not be let in any more."""
-        while not server.draining:
-            try:
-                self.gate.sessions.refresh()
-            except DependencyTrouble as trouble:
-                log.debug("ended sessions could not be read: %s", trouble)
-            for count, socket in enumerate(list(self._sockets), start=1):
-                if not self.gate.still_welcome(socket.environ):
-                    socket.close(POLICY, "the session is over")
-                if count % SOCKETS_AT_ONCE == 0:
-                    gevent.sleep(0.001)
-            gevent.sleep(SESSIONS_EVERY_S)
-
-    def _look_after_health(self, server: HardenedServer) -> None:
-        while not server.draining:
-            self.health.look_again()
-            gevent.sleep(HEALTH_EVERY_S)
-
     def push(self, server: HardenedServer) -> None:
-        """Once a second: what slow clients lag behind, and the figures where they changed and somebody listens."""
-        gevent.spawn(self._look_after_sessions, server)
-        gevent.spawn(self._look_after_health, server)
-        sent: dict[str, dict[str, Any]] = {}
-        while not server.draining:
-            gevent.sleep(PUSH_EVERY_S)
-            self.services.hub.catch_up()
-            try:
-                self._push_figures(sent)
-            except DependencyTrouble:
-                continue
-            except Exception:
-                log.exception("The figures could not be made")
+        """What goes on beside the requests until the server drains: the pushes of this greenlet, and looking after sessions and health."""
+        keep = partial(keep_doing, until=lambda: server.draining)
+        gevent.spawn(keep, self._look_after_sessions, SESSIONS_EVERY_S, "ended sessions")
+        gevent.spawn(keep, self.health.look_again, HEALTH_EVERY_S, "the look at what was not well")
+        keep(partial(self._push, {}), PUSH_EVERY_S, "the figures for live clients")
+
+    def _look_after_sessions(self) -> None:
+        """Learn what other fronts ended, and hang up on who would not be let in any more."""
+        try:
+            self.gate.sessions.refresh()
+        finally:  # what expired or was ended here is over, whatever the database says
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        for count, socket in enumerate(list(self._sockets), start=1):
+            if not self.gate.still_welcome(socket.environ):
+                socket.close(POLICY, "the session is over")
+            if count % SOCKETS_AT_ONCE == 0:
+                gevent.sleep(0.001)
+
+    def _push(self, sent: dict[str, dict[str, Any]]) -> None:
+        """What slow clients lag behind, and the figures where they changed since they were `sent` and somebody listens."""
+        self.services.hub.catch_up()
+        self._push_figures(sent)
 
     def _push_figures(self, sent: dict[str, dict[str, Any]]) -> None:
         hub = self.services.hub

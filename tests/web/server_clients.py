@@ -197,9 +197,9 @@ def frame(
 class SocketClient(RawClient):
     """A WebSocket client on raw frames, after a correct handshake."""
 
-    def __init__(self, server: HardenedServer, path: str = "/ws", **options: Any) -> None:
+    def __init__(self, server: HardenedServer, path: str = "/ws", *, cookie: str | None = None, **options: Any) -> None:
         super().__init__(server, **options)
-        assert self.send(handshake(path)).answer().status == 101
+        assert self.send(handshake(path, Cookie=cookie)).answer().status == 101
 
     def read_frame(self) -> tuple[int, bytes]:
         """(opcode, payload) of the next frame; EOFError at the end."""

@@ -4,11 +4,13 @@ import pytest
 
 from engine.errors import DependencyTrouble
 from storage.sessions import EndedSessions
+from tests.web.server_clients import SocketClient, opened, wait_until
 from tests.web.wsgi_client import WsgiClient
 from web.app import Application
 from web.auth import Gate
 from web.services import Access
 from web.sessions import Sessions
+from web.websocket_frames import POLICY
 
 
 @pytest.fixture
@@ -91,3 +93,28 @@ def test_what_would_have_expired_is_forgotten(database):
     store.end("old", 100.0, 200.0)
     store.end("new", 300.0, 400.0)
     assert store.all() == {"new": 300.0}
+
+
+@pytest.mark.parametrize(
+    "error", [DependencyTrouble("away", dependency="database"), ValueError("unforeseen")], ids=repr
+)
+def test_whoever_is_no_longer_welcome_is_hung_up_on_whatever_happened_before(system, monkeypatch, error):
+    monkeypatch.setattr("web.app.SESSIONS_EVERY_S", 0.01)
+    system.services.access = Access(api_token="full token")
+    app = Application(system.services)
+    calls = []
+
+    def refresh():
+        calls.append(error)
+        raise error
+
+    monkeypatch.setattr(app.gate.sessions, "refresh", refresh)
+    server = opened(app)
+    try:
+        _, cookie = app.gate.sessions.open("full", secure=False)
+        with SocketClient(server, "/ws/emails/me", cookie=cookie.partition(";")[0]) as client:
+            wait_until(lambda: calls)
+            app.gate.use(Access(api_token="another"))
+            assert client.close_code() == POLICY
+    finally:
+        server.shutdown(0.5)

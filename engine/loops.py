@@ -1,0 +1,46 @@
+"""What a process does again and again beside its actors: `keep_doing`, which no error ends.
+
+Spawned by the control (engine/control.py), the web application and whoever else looks after something; actors have ticks of their own.
+"""
+
+import logging
+from collections.abc import Callable
+
+import gevent
+
+from engine.errors import DependencyTrouble
+from engine.supervision import backoff
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE_S = 0.2
+LONGEST_PAUSE_S = 5.0
+
+
+def keep_doing(
+    work: Callable[[], object],
+    every: float,
+    name: str,
+    *,
+    wait: Callable[[float], object] = gevent.sleep,
+    until: Callable[[], bool] = lambda: False,
+) -> None:
+    """Do `work` now and then `every` seconds after each end of it, for the life of this greenlet or `until` that holds.
+
+    After a failure it is tried again sooner, then with growing pauses. An outage is told once, until it is over; anything else each time,
+    with its traceback. `wait` may end early, such as the wait of an Event that asks for the work.
+    """
+    failures = 0
+    while not until():
+        try:
+            work()
+        except DependencyTrouble as trouble:
+            failures += 1
+            if failures == 1:
+                log.info("%s: waits for %s: %s", name, trouble.dependency, trouble)
+        except (Exception, gevent.Timeout):
+            failures += 1
+            log.exception("%s: failed, and is tried again", name)
+        else:
+            failures = 0
+        wait(backoff(failures, base=FIRST_PAUSE_S, cap=LONGEST_PAUSE_S) if failures else every)
