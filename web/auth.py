@@ -180,11 +180,16 @@ def cap_before_reading(environ: Environ, cap: int, check: Callable[[], object]) 
 
 
 class LoginBrake:
-    """Slows down guessing: after a few failures each address has to wait, longer and longer, up to half a minute."""
+    """Slows down guessing: after a few failures each address has to wait, longer and longer, up to half a minute.
+
+    Of so many addresses that memory would not hold them, the one that was quiet longest is forgotten, and nobody else.
+    """
 
     def __init__(self, refused: Refused = unnoticed) -> None:
         self._refused = refused
-        self._failures: dict[str, tuple[int, float]] = {}
+        self._failures: dict[
+            str, tuple[int, float]
+        ] = {}  # address → (failures, when it may try again), the newest last
 
     def check(self, address: str, now: float) -> None:
         """Raises Problem 429 while the address has to wait."""
@@ -195,11 +200,11 @@ class LoginBrake:
 
     def failed(self, address: str, now: float) -> None:
         """A login with a wrong token."""
-        if len(self._failures) >= REMEMBERED:
-            self._failures.clear()
-        count = self._failures.get(address, (0, 0.0))[0] + 1
+        count = self._failures.pop(address, (0, 0.0))[0] + 1
         wait = 0.0 if count < FREE_TRIES else min(2.0 ** (count - FREE_TRIES), SLOWEST_S)
         self._failures[address] = (count, now + wait)
+        if len(self._failures) > REMEMBERED:
+            del self._failures[next(iter(self._failures))]
 
     def succeeded(self, address: str) -> None:
         """A login with a right one."""

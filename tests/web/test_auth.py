@@ -188,6 +188,33 @@ def test_guessing_tokens_gets_slower():
     brake.check("1.2.3.4", 101.5)
 
 
+def test_guesses_from_ever_more_addresses_free_nobody_who_still_has_to_wait(monkeypatch):
+    monkeypatch.setattr("web.auth.REMEMBERED", 10)
+    brake = LoginBrake()
+    for _ in range(9):
+        brake.failed("1.2.3.4", 100.0)
+    for number in range(50):
+        brake.failed(f"10.0.0.{number}", 100.0 + number / 10)
+        brake.failed("1.2.3.4", 100.0 + number / 10)
+    with pytest.raises(Problem):
+        brake.check("1.2.3.4", 106.0)
+    assert len(brake._failures) == 10
+
+
+def test_where_too_many_addresses_guess_the_one_that_was_quiet_longest_is_forgotten_first(monkeypatch):
+    monkeypatch.setattr("web.auth.REMEMBERED", 3)
+    brake = LoginBrake()
+    for address in "abc":
+        for _ in range(9):
+            brake.failed(address, 100.0)
+    brake.failed("a", 100.5)
+    brake.failed("d", 101.0)
+    brake.check("b", 101.0)
+    for address in "ac":
+        with pytest.raises(Problem):
+            brake.check(address, 101.0)
+
+
 def test_x_forwarded_proto_is_believed_of_trusted_proxies_alone():
     request = {"wsgi.url_scheme": "http", "HTTP_X_FORWARDED_PROTO": "https", "REMOTE_ADDR": "10.0.0.1"}
     assert not is_secure(request, ())
