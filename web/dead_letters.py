@@ -81,7 +81,7 @@ def replay_one(call: Call, letter_id: str) -> dict[str, Any]:
     if is_hashed(letter.key):
         raise Problem(409, TOO_LONG, state=letter.state)
     if not call.services.dead_letters.replay([letter.id]):
-        raise Problem(409, f"this dead letter no longer stands: its state is {letter.state}", state=letter.state)
+        raise _stands_no_longer(call, letter_id)
     return {"matched": 1, "replayed": 1, "dry_run": False}
 
 
@@ -123,7 +123,7 @@ def discard(call: Call, letter_id: str) -> Answer:
     """A person gives the email up: its state is then `discarded`. 409 where the letter no longer stands."""
     letter = _letter(call, letter_id)
     if not call.services.dead_letters.discard(letter.id):
-        raise Problem(409, f"this dead letter no longer stands: its state is {letter.state}", state=letter.state)
+        raise _stands_no_longer(call, letter_id)
     return Answer(None, 204)
 
 
@@ -133,6 +133,12 @@ def _letter(call: Call, letter_id: str) -> DeadLetter:
     if letter is None:
         raise Problem(404, "there is no such dead letter")
     return letter
+
+
+def _stands_no_longer(call: Call, letter_id: str) -> Problem:
+    """Read anew: what was read before may be from before somebody else's act."""
+    state = _letter(call, letter_id).state
+    return Problem(409, f"this dead letter no longer stands: its state is {state}", state=state)
 
 
 def _filters(wanted: DeadLetterQuery | DeadLetterFilter) -> dict[str, Any]:

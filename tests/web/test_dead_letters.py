@@ -58,6 +58,28 @@ def test_a_replay_opens_the_email_again_once(system):
     assert system.client.get("/dead-letters").json["items"] == []
 
 
+@pytest.mark.parametrize(
+    ("act", "state"), [("replay", "replayed"), ("discard", "discarded")], ids=["a replay", "a discard"]
+)
+@pytest.mark.parametrize("call", ["POST /dead-letters/{}/replay", "DELETE /dead-letters/{}"])
+def test_who_comes_second_is_told_what_the_first_did(system, monkeypatch, call, act, state):
+    [letter] = system.bury("a")
+    letters = system.services.dead_letters
+    get = letters.get
+
+    def found_before_another_acts(number):
+        monkeypatch.setattr(letters, "get", get)
+        found = get(number)
+        letters.replay([number]) if act == "replay" else letters.discard(number)
+        return found
+
+    monkeypatch.setattr(letters, "get", found_before_another_acts)
+    method, path = call.format(letter.id).split()
+    late = system.client.send(method, path)
+    assert (late.status, late.json["state"]) == (409, state)
+    assert late.json["detail"].endswith(f"its state is {state}")
+
+
 def test_a_replay_by_filter_can_be_tried_dry(system):
     letters = system.bury("a", "b", "c")
     system.bury("d", reason="gone")
