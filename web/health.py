@@ -112,8 +112,11 @@ class Health:
 
     def _actors(self) -> float:
         began = time.perf_counter()
-        self.waits = {}
-        alive = self.services.mailboxes.alive()
+        try:
+            alive = self.services.mailboxes.alive()
+        except EngineError:
+            self.waits = {}  # nobody can say any more
+            raise
         self.waits = {name: reason for info in alive.values() for name, reason in _waits(info)}
         if not alive:
             raise Unwell("no process has been heard of for 5 seconds", UNHEALTHY)

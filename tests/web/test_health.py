@@ -211,6 +211,29 @@ def test_what_actors_wait_for_is_not_well_although_it_answers(system):
     assert (database["status"], database["reason"]) == ("degraded", "actors wait: database is locked")
 
 
+def test_what_actors_wait_for_is_told_also_while_they_are_asked_anew(well, monkeypatch):
+    actors = [{"name": "janitor", "state": "waiting", "reason": "database: database is locked"}]
+    well.services.mailboxes.beat("node/front", {**HEARTBEAT, "actors": actors}, ttl=60)
+    monkeypatch.setattr("web.health.KEEP_S", 0)
+    monkeypatch.setattr("web.health.PATIENCE_S", 0.2)
+    client = client_of(well)
+    client.get("/health")
+    monkeypatch.setattr(well.services.mailboxes, "alive", hang)
+    components = client.get("/health").json["components"]
+    assert components["actors"]["reason"] == "no answer within 0.2 s"
+    assert components["database"]["reason"] == "actors wait: database is locked"
+
+
+def test_what_actors_waited_for_is_forgotten_when_nobody_can_say_any_more(well, monkeypatch):
+    actors = [{"name": "janitor", "state": "waiting", "reason": "database: database is locked"}]
+    well.services.mailboxes.beat("node/front", {**HEARTBEAT, "actors": actors}, ttl=60)
+    monkeypatch.setattr("web.health.KEEP_S", 0)
+    client = client_of(well)
+    assert client.get("/health").json["components"]["database"]["status"] == "degraded"
+    monkeypatch.setattr(well.services.mailboxes, "alive", away)
+    assert client.get("/health").json["components"]["database"]["status"] == "healthy"
+
+
 def test_of_several_accounts_the_one_that_is_away_is_named(system):
     system.services.sources = {name: SourceConfig(name, "x", Account()) for name in ("main", "sales", "support")}
     system.services.sources["sales"] = SourceConfig("sales", "x", Doing(away))
