@@ -4,13 +4,12 @@ Built by the actors when they settle a batch, by the web for labels; the `seq` i
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any
 
 import msgspec
 
 from engine.mailbox import LogEntry
+from engine.timestamps import timestamp
 from storage.keys import unescape_id
 from storage.records import DeadLetter, NewResult, StoredResult
 from storage.statements import clean
@@ -51,14 +50,6 @@ class Event(msgspec.Struct):
     event: str
     data: Any
     timestamp: str | None
-
-
-@lru_cache(maxsize=1024)
-def timestamp(at: float | None) -> str | None:
-    """Seconds since the epoch → RFC 3339 in UTC with milliseconds and `Z`."""
-    if at is None:
-        return None
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{int(at % 1 * 1000):03d}Z"
 
 
 def encode_event(event: str, data: dict[str, Any] | ResultItem, at: float) -> bytes:

@@ -13,7 +13,7 @@ import gevent
 import msgspec
 import orjson
 
-from actors.events import kind_of, message, timestamp
+from actors.events import kind_of, message
 from actors.metrics import DELIVERED, DISABLED, STATES
 from actors.posting import LONGEST_RETRY_AFTER_S, Posted, Poster
 from engine.actor import ServiceActor
@@ -21,6 +21,7 @@ from engine.errors import DependencyTrouble, StaleError
 from engine.events import Bus
 from engine.mailbox import LogEntry, MailboxStore
 from engine.supervision import backoff
+from engine.timestamps import timestamp
 from fakemail.transport import Resolve
 from storage.event_log import is_seq, told_at
 from storage.subscriptions import Delivery, Failure, Subscription, Subscriptions

@@ -15,7 +15,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
-from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -23,6 +22,7 @@ import msgspec
 
 from engine.events import HUB_LAG, LOGS_DROPPED, Bus
 from engine.log_writer import LogWriter
+from engine.timestamps import timestamp
 
 T = TypeVar("T")
 
@@ -140,7 +140,7 @@ class JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The fields named at the top of this file."""
         line = {
-            "time": _timestamp(record.created),
+            "time": timestamp(record.created),
             "level": record.levelname,
             "logger": record.name,
             "process": self.process,
@@ -167,7 +167,7 @@ class ConsoleFormatter(logging.Formatter):
         level = f"{record.levelname:<7}"
         if self.coloured:
             level = f"{_COLOURS.get(record.levelname, '')}{level}\x1b[0m"
-        head = f"{_timestamp(record.created)} {level} {self.process} {record.name}: {escape(record.getMessage())}{ids}"
+        head = f"{timestamp(record.created)} {level} {self.process} {record.name}: {escape(record.getMessage())}{ids}"
         below = _detail(self, record).splitlines()
         return "\n".join([head, *(f"    | {escape(line)}" for line in below)])
 
@@ -198,10 +198,6 @@ def _plain(value: Any) -> str:
 def _whole(text: str) -> str:
     """Lone surrogates cannot be encoded: shown as escapes."""
     return text.encode("utf-8", "backslashreplace").decode()
-
-
-def _timestamp(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class Folded:

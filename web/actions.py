@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
-from actors.events import timestamp
 from engine.errors import DependencyTrouble
+from engine.timestamps import timestamp
 from storage.actions import Action, Actions
 from web.auth import Gate
 from web.clients import address_of

@@ -5,9 +5,10 @@ Reads and writes through storage/dead_letters.py, whose guards make a second rep
 
 from typing import Any
 
-from actors.events import dead_letter_item, timestamp
+from actors.events import dead_letter_item
 from actors.replaying import KIND as REPLAY
 from actors.replaying import fetchable
+from engine.timestamps import timestamp
 from storage.keys import MAX_KEY_BYTES, is_hashed, shown_key
 from storage.records import DeadLetter
 from web.dispatch import Answer, Call

@@ -6,7 +6,8 @@ Reads the Reader; a correction goes through the ResultStore and is told to the e
 import time
 from typing import Any
 
-from actors.events import label_event, readable_id, result_item, timestamp
+from actors.events import label_event, readable_id, result_item
+from engine.timestamps import timestamp
 from storage.reading import EmailItem
 from storage.timeline import Stage, in_order
 from web.dispatch import Answer, Call

@@ -6,8 +6,9 @@ Used by the handlers of /results/{id} and /emails/{id}. Relies on the books, whi
 import time
 from typing import Any
 
-from actors.events import readable_id, timestamp
+from actors.events import readable_id
 from engine.mailbox import MAIN
+from engine.timestamps import timestamp
 from storage.keys import is_hashed, shown_key
 from storage.records import BookRow
 from web.dispatch import Call

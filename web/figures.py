@@ -6,13 +6,12 @@ clients. The cost does not grow with the number of emails: counters are summed, 
 
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 from actors.bodies import CLASSIFY, fetch_mailbox
-from actors.events import timestamp
 from engine.mailbox import LANES, MAIN, Depth
+from engine.timestamps import timestamp
 from storage.records import LABELS, Stats
 from web.cached import Shared
 from web.dispatch import Call
@@ -157,8 +156,8 @@ def timeseries(call: Call) -> dict[str, Any]:
     buckets = call.services.results.timeseries(start, end, query.step)
     return {
         "step": query.step,
-        "from": _at(start),
-        "to": _at(end),
+        "from": timestamp(start),
+        "to": timestamp(end),
         "buckets": [bucket_item(bucket) for bucket in buckets],
     }
 
@@ -166,8 +165,4 @@ def timeseries(call: Call) -> dict[str, Any]:
 def bucket_item(bucket: Mapping[str, Any]) -> dict[str, Any]:
     """One bucket of a series."""
     counts = {label: int(bucket[label]) for label in LABELS}
-    return {"at": _at(bucket["start"]), "total": sum(counts.values()), "counts": counts}
-
-
-def _at(moment: float) -> str:
-    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return {"at": timestamp(bucket["start"]), "total": sum(counts.values()), "counts": counts}

@@ -12,9 +12,9 @@ from typing import Any
 
 import msgspec
 
-from actors.events import timestamp
 from engine.canary import Pulse
 from engine.errors import EngineError
+from engine.timestamps import timestamp
 from web.cached import Probe
 from web.dispatch import Answer, Call
 from web.problems import RETRY_AFTER_S, retry_after

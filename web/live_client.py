@@ -11,9 +11,10 @@ from typing import Any
 import gevent
 import msgspec
 
-from actors.events import message, timestamp
+from actors.events import message
 from engine.errors import DependencyTrouble
 from engine.mailbox import LogEntry
+from engine.timestamps import timestamp
 from web.live import ALL, TOPICS, Client, Hub, topic_of
 from web.websocket import LiveSocket, encode_text
 

@@ -8,8 +8,8 @@ import time
 from dataclasses import replace
 from urllib.parse import parse_qs
 
-from actors.events import timestamp
 from engine.logs import Folded
+from engine.timestamps import timestamp
 from web.assets import page
 from web.auth import CHALLENGE, is_secure, name_of
 from web.clients import client_of

@@ -9,8 +9,9 @@ from typing import Any
 import msgspec
 
 from actors.deciding import Score
-from actors.events import readable_id, timestamp
+from actors.events import readable_id
 from actors.reprocessing import KIND as REPROCESS
+from engine.timestamps import timestamp
 from storage.model_files import Difference, ModelInfo
 from storage.reading import EmailFilter
 from web.dispatch import Answer, Call

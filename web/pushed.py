@@ -6,9 +6,10 @@ email, so the log is read from the time of the result, MOST_EVENTS at most: what
 
 import msgspec
 
-from actors.events import PROCESS, readable_id, timestamp
+from actors.events import PROCESS, readable_id
 from engine.errors import DependencyTrouble
 from engine.mailbox import LogEntry, MailboxStore
+from engine.timestamps import timestamp
 from storage.event_log import place_at, told_at
 from storage.records import StoredResult
 

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from actors.deciding import off_the_hub, to_email, to_rule
-from actors.events import readable_id, timestamp
+from actors.events import readable_id
 from actors.reprocessing import effective_label
 from classification.rules import MAX_PROGRAMS, Condition, RuleError, RuleSet, Verdict, check
+from engine.timestamps import timestamp
 from storage.reprocessing import Judged
 from storage.rules import MAX_RULES, NewRule, RuleCondition, StoredRule, TooManyRulesError
 from web.dispatch import Answer, Call

@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from actors.events import timestamp
 from actors.posting import Poster
+from engine.timestamps import timestamp
 from fakemail.egress import EgressRefused
 from fakemail.signature import keys, new_secret
 from storage.subscriptions import Delivery, Subscription, Subscriptions, TooManyError

@@ -10,8 +10,9 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from actors.events import message, readable_id, timestamp
+from actors.events import message, readable_id
 from engine.mailbox import MAIN, Depth
+from engine.timestamps import timestamp
 from fakemail.egress import EgressRefused
 from web.assets import PAGE_POLICY, folder, html
 from web.dispatch import Answer, Call

@@ -5,8 +5,8 @@ The rows are storage/tasks.py's; actors/tasks.py does the work on whichever node
 
 from typing import Any
 
-from actors.events import timestamp
 from actors.resync import KIND as RESYNC
+from engine.timestamps import timestamp
 from storage.tasks import Task
 from web.dispatch import Answer, Call
 from web.problems import Problem
