@@ -162,7 +162,6 @@ def health(call: Call) -> Answer:
         "uptime_seconds": round(time.time() - services.started_at, 1),
         "websocket_clients": len(services.hub.clients),
         **_canary(services.pulse),
-        **services.gauges(),
     }
     return stated({"status": status, "version": services.version, "components": components, "metrics": metrics})
 

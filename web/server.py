@@ -19,7 +19,7 @@ from gevent.event import Event
 from gevent.pywsgi import WSGIServer
 
 from engine.listening import bound, refused
-from web.limits import Door, Limits, Place, fit_descriptors
+from web.limits import Door, Limits, fit_descriptors
 from web.server_body import BodyBudget, BodyCap, WsgiApp
 from web.server_handler import HardenedHandler
 from web.websocket import LiveSocket
@@ -54,7 +54,6 @@ class HardenedServer(WSGIServer):
         *,
         authorize_websocket: Authorize,
         on_websocket: Callable[[LiveSocket], None] | None,
-        access_log: bool,
     ) -> None:
         environ = {"SERVER_NAME": host, "wsgi.multithread": True}
         super().__init__(listener, app, log=None, error_log=log, environ=environ)
@@ -62,7 +61,6 @@ class HardenedServer(WSGIServer):
         self.door = Door(limits)
         self.authorize_websocket = authorize_websocket
         self.on_websocket = on_websocket
-        self.access_log = access_log
         self.draining = False
         self._warn_again_at = 0.0
         self._empty = Event()
@@ -107,10 +105,6 @@ class HardenedServer(WSGIServer):
         """True for the paths that are answered in a full house."""
         return path == RESERVED_PATH or path.startswith(f"{RESERVED_PATH}/")
 
-    def websockets(self) -> int:
-        """How many WebSockets are connected."""
-        return self.door.count[Place.WEBSOCKET]
-
     def shutdown(self, grace: float) -> None:
         """Stop accepting, let running requests finish, close WebSockets with 1001; back within `grace` seconds."""
         deadline = time.monotonic() + grace
@@ -147,7 +141,6 @@ def serve(
     body_cap: BodyCap | None = None,
     authorize_websocket: Authorize = lambda _environ: None,
     on_websocket: Callable[[LiveSocket], None] | None = None,
-    access_log: bool = False,
     setting: str = "PORT",
 ) -> HardenedServer:
     """Start serving `app` and return at once; raises SettingsError when the address cannot be had (`setting` named the port).
@@ -168,7 +161,6 @@ def serve(
         limits,
         authorize_websocket=authorize_websocket,
         on_websocket=on_websocket,
-        access_log=access_log,
     )
     server.start()
     return server

@@ -171,18 +171,13 @@ class HardenedHandler(WebSocketHandler):
 
     def handle_one_response(self) -> None:
         """Run the application on the request in hand; whatever it raises ends in an answer and in the log."""
-        self.time_start = time.time()
         self.status = self.result = None
         self.headers_sent = self.response_use_chunked = self.connection_upgraded = False
-        self.response_length = 0
         bear(request_id=self.request_id)
         try:
             self.run_application()
         except (Exception, gevent.Timeout, gevent.GreenletExit):  # noqa: BLE001  (logged and answered there)
             self.handle_error(*sys.exc_info())
-        finally:
-            self.time_finish = time.time()
-            self.log_request()
 
     def start_response(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
         """As in WSGI; adds X-Request-Id, and Connection: close where that is what will happen."""
@@ -223,12 +218,6 @@ class HardenedHandler(WebSocketHandler):
     def _sendall(self, data: bytes) -> None:
         """Send within the write deadline; raises ClientGoneError."""
         send_all(self.socket, data, self.limits.write_seconds, self.limits.bytes_per_second)
-        self.response_length += len(data)
-
-    def log_request(self) -> None:
-        """One line for each request, where the access log is on."""
-        if self.server.access_log and self.code != 101:
-            log.info("%s", self.format_request().encode("ascii", "backslashreplace").decode())
 
     def handle_error(self, kind: Any, error: Any, trace: Any) -> None:
         """Answer what the application let through: a refusal as it says, the rest as 500, the reason in the log only."""

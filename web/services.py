@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from actors.deciding import Deciders
 from engine.canary import Pulse
@@ -102,7 +102,6 @@ class Services:
     obstacle: Callable[[], str] = lambda: ""  # why nothing is taken here although nobody paused it, or nothing
     refused: Callable[[str], None] = lambda _kind: None  # told the kind of each call that is one too many
     pulse: Pulse = field(default_factory=Pulse)  # what the canaries tell
-    gauges: Callable[[], Mapping[str, Any]] = dict  # this process's own figures, for /health
     started_at: float = field(default_factory=time.time)
 
     def call_out(self) -> None:

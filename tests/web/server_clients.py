@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from web.app import Application
-from web.limits import Limits
+from web.limits import Limits, Place
 from web.server import HardenedServer, serve
 from web.waiting import WaitingRoom
 from web.websocket import LiveSocket
@@ -146,6 +146,11 @@ def wait_until(condition: Callable[[], object], seconds: float = DEADLINE_S) -> 
     while not condition():
         assert time.monotonic() < give_up
         time.sleep(0.005)
+
+
+def websockets(server: HardenedServer) -> int:
+    """How many are connected."""
+    return server.door.count[Place.WEBSOCKET]
 
 
 def get(path: str = "/", *headers: str) -> bytes:

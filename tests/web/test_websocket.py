@@ -6,7 +6,7 @@ import gevent
 import pytest
 from gevent.event import Event
 
-from tests.web.server_clients import SocketClient, closing, frame, serving, wait_until
+from tests.web.server_clients import SocketClient, closing, frame, serving, wait_until, websockets
 from web.limits import Limits
 from web.websocket import LiveSocket, encode_text
 
@@ -102,7 +102,7 @@ def test_a_stuck_reader_loses_messages_is_cut_off_and_slows_nobody():
         assert time.monotonic() - began < 1.4
         assert room.sockets[0].dropped > 0
         assert room.sockets[1].dropped == 0
-        wait_until(lambda: server.websockets() == 1)
+        wait_until(lambda: websockets(server) == 1)
         assert room.sockets[0].closed
         assert not room.sockets[0].send("more")
         stuck.close()
@@ -143,7 +143,7 @@ def test_a_client_that_answers_no_ping_is_cut_off():
     ):
         assert [client.read_frame()[0] for _ in range(2)] == [PING, PING]
         assert client.at_end()
-        wait_until(lambda: server.websockets() == 0)
+        wait_until(lambda: websockets(server) == 0)
 
 
 def test_a_frame_that_trickles_is_cut_off():

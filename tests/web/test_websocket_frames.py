@@ -15,6 +15,7 @@ from tests.web.server_clients import (
     handshake,
     serving,
     wait_until,
+    websockets,
 )
 from web.limits import Limits
 from web.websocket import LiveSocket, encode_text
@@ -125,7 +126,7 @@ def test_a_client_that_vanishes_leaves_nothing_behind(server):
         client = SocketClient(server)
         client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         client.close()
-    wait_until(lambda: server.websockets() == 0)
+    wait_until(lambda: websockets(server) == 0)
     assert not server._handlers
     gc.collect()
     assert not [thing for thing in gc.get_objects() if type(thing) is LiveSocket]
