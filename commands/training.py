@@ -8,15 +8,15 @@ import json
 from typing import Any
 from urllib.parse import quote
 
+from actors.deciding import to_email
 from classification import weights
 from classification.feedback import Corrected, Trained, retrain
-from classification.records import LABELS, Email
+from classification.records import LABELS
 from commands.books import open_books
 from commands.client import CommandError, Server, UsageError
 from settings import Settings
 from storage.corrections import Corrections
 from storage.model_files import FEEDBACK, ModelStore
-from storage.records import Content
 
 MOST_CORRECTIONS = 5_000
 SAMPLE = 1_000
@@ -56,12 +56,8 @@ def _trained(corrections: Corrections) -> Trained:
     given = corrections.newest(MOST_CORRECTIONS)
     if not given:
         raise CommandError("nobody has corrected an email yet: there is nothing to learn from")
-    learned = [Corrected(_email(each.content), each.label, int(each.at // DAY_S)) for each in given]
-    return retrain(weights.PACKAGED, learned, [_email(each) for each in corrections.sample(SAMPLE)])
-
-
-def _email(content: Content) -> Email:
-    return Email(content.subject, content.body, content.sender, content.recipient, content.headers)
+    learned = [Corrected(to_email(each.content), each.label, int(each.at // DAY_S)) for each in given]
+    return retrain(weights.PACKAGED, learned, [to_email(each) for each in corrections.sample(SAMPLE)])
 
 
 def _text(trained: Trained, args: argparse.Namespace) -> str:

@@ -20,8 +20,8 @@ from engine.loops import keep_doing
 from storage.actions import Actions
 from storage.sessions import EndedSessions
 from web import actions, live_client
-from web.auth import SMALL_BODY, Gate, cap_before_reading
-from web.dispatch import SAFE, App, Headers, endpoint, raw_path, refuse, send
+from web.auth import SAFE_METHODS, SMALL_BODY, Gate, cap_before_reading
+from web.dispatch import App, Headers, endpoint, raw_path, refuse, send
 from web.figures import Figures, queue_of, settled
 from web.health import Health
 from web.live import QUEUE, STATS
@@ -199,7 +199,7 @@ class Application(App):
     def _simulate(self, environ: Environ, start: Callable[..., Any]) -> Iterable[bytes]:
         """Hand on to the simulator, to those who may use it."""
         try:
-            self.gate.admit(environ, "read" if environ["REQUEST_METHOD"] in SAFE else "full")
+            self.gate.admit(environ, "read" if environ["REQUEST_METHOD"] in SAFE_METHODS else "full")
         except Problem as problem:
             return send(refuse(problem, environ), environ, start)
         assert self.services.simulator is not None
@@ -208,7 +208,7 @@ class Application(App):
     def _noting(self, environ: Environ, start: Callable[..., Any]) -> Callable[..., Any]:
         """Write down what changes the simulator for everybody, once it has succeeded."""
         path = environ["PATH_INFO"]
-        if environ["REQUEST_METHOD"] in SAFE or path not in NOTED_OF_SIMULATOR:
+        if environ["REQUEST_METHOD"] in SAFE_METHODS or path not in NOTED_OF_SIMULATOR:
             return start
 
         def noting(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:

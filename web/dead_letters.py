@@ -16,7 +16,7 @@ from web.problems import Problem
 from web.results import page_answer
 from web.schemas_work import DeadLetterFilter, DeadLetterQuery
 from web.tasks import accepted
-from web.validation import make_cursor, read_cursor, read_time
+from web.validation import make_cursor, read_cursor, read_number, read_time
 
 BATCH = 500
 TOO_LONG = f"the email's id has more than {MAX_KEY_BYTES} bytes, so that it can never be fetched: it may be discarded, not replayed"
@@ -129,8 +129,7 @@ def discard(call: Call, letter_id: str) -> Answer:
 
 
 def _letter(call: Call, letter_id: str) -> DeadLetter:
-    number = int(letter_id) if letter_id.isascii() and letter_id.isdigit() and len(letter_id) < 19 else 0
-    letter = call.services.dead_letters.get(number)
+    letter = call.services.dead_letters.get(read_number(letter_id))
     if letter is None:
         raise Problem(404, "there is no such dead letter")
     return letter

@@ -15,7 +15,7 @@ import bottle
 import gevent
 import msgspec
 
-from web.auth import Gate
+from web.auth import SAFE_METHODS, Gate
 from web.problems import JSON_MEDIA, MEDIA, Problem, from_error
 from web.server_body import Environ, StartResponse
 from web.services import Services
@@ -26,7 +26,6 @@ log = logging.getLogger("emailproc.web")
 
 Headers = tuple[tuple[str, str], ...]
 AccessKind = Literal["public", "page", "read", "full", "metrics"]
-SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +147,7 @@ def endpoint(route: Route, app: App) -> Callable[..., bottle.HTTPResponse]:
             call = Call(app, route, environ)
             _read(call)
             response = respond(route.handler(call, **arguments))
-            if route.access == "full" and route.acts and route.method not in SAFE:
+            if route.access == "full" and route.acts and route.method not in SAFE_METHODS:
                 app.actions.note(call, response.status_code)
             return response
         except (Exception, gevent.Timeout) as error:  # noqa: BLE001  (the edge: whatever it is, the client gets an answer)
@@ -162,7 +161,7 @@ def _read(call: Call) -> None:
     route, environ = call.route, call.environ
     if route.query is not None:
         call.query = read_query(environ.get("QUERY_STRING", ""), route.query)
-    if route.method not in SAFE and "wsgi.input" in environ:
+    if route.method not in SAFE_METHODS and "wsgi.input" in environ:
         call.raw = environ["wsgi.input"].read()
         if not route.any_media:
             _check_media(environ, call.raw, route)
@@ -214,7 +213,7 @@ def send(
 
 
 def _is_page_view(environ: Environ) -> bool:
-    return environ["REQUEST_METHOD"] in SAFE and "text/html" in environ.get("HTTP_ACCEPT", "").lower()
+    return environ["REQUEST_METHOD"] in SAFE_METHODS and "text/html" in environ.get("HTTP_ACCEPT", "").lower()
 
 
 def request_id(environ: Environ) -> str:

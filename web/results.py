@@ -12,11 +12,12 @@ import gevent
 import msgspec
 from gevent.event import Event
 
+from actors.deciding import to_email
 from actors.events import readable_id, result_item
 from classification.records import Email, Explanation
 from storage.keys import shown_key
 from storage.reading import EmailFilter
-from storage.records import BookRow, Content, StoredResult
+from storage.records import BookRow, StoredResult
 from web.dispatch import Answer, Call
 from web.emails_lookup import find, no_result, state_of
 from web.problems import Problem
@@ -76,7 +77,7 @@ def _with_extras(call: Call, result: StoredResult) -> dict[str, Any]:
         item["body"] = content.body if content else ""
     if call.query.explain:
         item["probabilities"] = result.probabilities
-        item["explanation"] = explanation_item(explain(call, email_of(content))) if content else None
+        item["explanation"] = explanation_item(explain(call, to_email(content))) if content else None
     return item
 
 
@@ -136,11 +137,6 @@ def explain(call: Call, email: Email) -> Explanation:
     """The classifier's reasons, off the hub: a long email takes it longer than the hub may stand still."""
     found: Explanation = gevent.get_hub().threadpool.apply(call.services.classifier.explain, (email,))
     return found
-
-
-def email_of(content: Content) -> Email:
-    """Stored content as the classifier wants it."""
-    return Email(content.subject, content.body, content.sender, content.recipient, content.headers)
 
 
 def explanation_item(explanation: Explanation) -> dict[str, Any]:

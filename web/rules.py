@@ -19,6 +19,7 @@ from storage.rules import MAX_RULES, NewRule, RuleCondition, StoredRule, TooMany
 from web.dispatch import Answer, Call
 from web.problems import Problem
 from web.schemas_learning import RuleRequest
+from web.validation import read_number
 
 PAGE = 100
 EXAMPLES = 20
@@ -169,8 +170,7 @@ def rule_item(rule: StoredRule) -> dict[str, Any]:
 
 
 def _rule(call: Call, rule_id: str) -> StoredRule:
-    number = int(rule_id) if rule_id.isascii() and rule_id.isdigit() and len(rule_id) < 19 else 0
-    rule = call.services.learning.rules.get(number)
+    rule = call.services.learning.rules.get(read_number(rule_id))
     if rule is None:
         raise Problem(404, "there is no such rule")
     return rule

@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from fakemail.answers import MAX_HISTORY_ID
+
 Label = Literal["meeting", "promotion", "intro", "unknown"]
 Decider = Literal["model", "rule", "person"]
 EmailState = Literal["queued", "retrying", "processed", "dead", "discarded", "erased"]
@@ -25,7 +27,7 @@ Status = Literal["healthy", "degraded", "unhealthy"]
 Time = Annotated[str, Meta(examples=["2026-01-31T12:00:00.000Z"], extra_json_schema={"format": "date-time"})]
 Confidence = Annotated[float, Meta(ge=0, le=1)]
 Count = Annotated[int, Meta(ge=0)]
-HistoryId = Annotated[int, Meta(ge=0, le=2**63 - 1, examples=[42])]
+HistoryId = Annotated[int, Meta(ge=0, le=MAX_HISTORY_ID, examples=[42])]
 EmailId = Annotated[str, Meta(description="As FakeMail gave it", examples=["email-0001"])]
 Wait = Annotated[
     float,

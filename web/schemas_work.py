@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from fakemail.answers import MAX_HISTORY_ID
 from web.schemas import Count, Cursor, EmailId, Filter, Limit, Moment, Reason, SourceName, Time
 
 # -- dead letters
@@ -121,7 +122,7 @@ class ReplayAnswer(msgspec.Struct):
 class ResyncRequest(msgspec.Struct, forbid_unknown_fields=True, rename={"start": "from"}):
     """From which history id on the history shall be listed again."""
 
-    start: Annotated[int, Meta(ge=0, le=2**63 - 1)] | Literal["beginning"]
+    start: Annotated[int, Meta(ge=0, le=MAX_HISTORY_ID)] | Literal["beginning"]
 
 
 class TaskItem(msgspec.Struct):

@@ -18,7 +18,7 @@ from web.dispatch import Answer, Call
 from web.problems import Problem
 from web.results import page_answer
 from web.system import BEGINNING, FROM_THE_OLDEST
-from web.validation import make_cursor, read_cursor
+from web.validation import make_cursor, read_cursor, read_number
 
 
 def all_subscriptions(call: Call) -> dict[str, Any]:
@@ -68,7 +68,7 @@ def one_subscription(call: Call, subscription_id: str) -> dict[str, Any]:
 
 def unsubscribe(call: Call, subscription_id: str) -> Answer:
     """Tell it nothing more, and forget it."""
-    if not _store(call).delete(_number(subscription_id)):
+    if not _store(call).delete(read_number(subscription_id)):
         raise Problem(404, "there is no such subscription")
     return Answer(None, 204)
 
@@ -142,12 +142,8 @@ def _store(call: Call) -> Subscriptions:
     return Subscriptions(call.services.database)
 
 
-def _number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
-
-
 def _found(call: Call, subscription_id: str) -> Subscription:
-    found = _store(call).get(_number(subscription_id))
+    found = _store(call).get(read_number(subscription_id))
     if found is None:
         raise Problem(404, "there is no such subscription")
     return found

@@ -11,10 +11,8 @@ from storage.tasks import Task
 from web.dispatch import Answer, Call
 from web.problems import Problem
 from web.results import page_answer
-from web.system import the_source
-from web.validation import make_cursor, read_cursor
-
-BEGINNING = "beginning"
+from web.system import BEGINNING, the_source
+from web.validation import make_cursor, read_cursor, read_number
 
 
 def resync(call: Call) -> Answer:
@@ -72,8 +70,7 @@ def task_item(task: Task) -> dict[str, Any]:
 
 
 def _task(call: Call, task_id: str) -> Task:
-    number = int(task_id) if task_id.isascii() and task_id.isdigit() and len(task_id) < 19 else 0
-    task = call.services.tasks.get(number)
+    task = call.services.tasks.get(read_number(task_id))
     if task is None:
         raise Problem(404, "there is no such task")
     return task

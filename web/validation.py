@@ -116,6 +116,11 @@ def read_cursor(kind: str, cursor: str | None) -> int | None:
     return int(match[2])
 
 
+def read_number(text: str) -> int:
+    """The number that a path names something by; 0, which nothing bears, where it is none that there can be."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < MAX_DIGITS else 0
+
+
 def read_time(name: str, text: str | None, status: int = 400) -> float | None:
     """An ISO date or date and time (UTC unless it says otherwise) as seconds since the epoch; Problem if it is none: 422 in a body."""
     if text is None:

@@ -16,6 +16,7 @@ from actors.bodies import LookBody, encode, look_mailbox
 from engine.failpoints import reach
 from engine.logs import Folded
 from engine.mailbox import MAIN, Envelope
+from fakemail.answers import MAX_HISTORY_ID
 from fakemail.signature import SignatureError, verify
 from web.dispatch import raw_path, request_id
 from web.problems import MEDIA, Problem, from_error
@@ -27,7 +28,6 @@ from web.validation import read_json
 
 log = logging.getLogger("emailproc.web.webhook")
 
-MAX_HISTORY_ID = 2**63 - 1
 MAX_WEBHOOK_ID = 256
 USUAL = re.compile(rb'\s*\{\s*"history_id"\s*:\s*(0|[1-9][0-9]{0,17})\s*\}\s*')
 SIGNED_HEADERS = {

@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 from web.problems import Problem
 from web.routes import ROUTES
 from web.schemas import PageQuery
-from web.validation import MAX_ON_HUB, make_cursor, read_cursor, read_json, read_model, read_query, read_time
+from web.validation import (
+    MAX_ON_HUB,
+    make_cursor,
+    read_cursor,
+    read_json,
+    read_model,
+    read_number,
+    read_query,
+    read_time,
+)
 
 FOREIGN = re.compile(r"`|[Ee]xpected|\b(int|str|float|bool|Object|enum)\b")
 
@@ -154,6 +163,25 @@ def test_a_cursor_comes_back_and_only_to_its_own_list():
 def test_any_other_text_is_no_cursor(text):
     problem = refused(read_cursor, "emails", text)
     assert problem.status == 400
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("1", 1),
+        ("007", 7),
+        ("9" * 18, 10**18 - 1),
+        ("9" * 19, 0),
+        ("", 0),
+        ("-1", 0),
+        ("1.5", 0),
+        ("x", 0),
+        ("٣", 0),
+        ("²", 0),
+    ],
+)
+def test_a_number_in_a_path_is_read_or_is_one_that_nothing_bears(text, number):
+    assert read_number(text) == number
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,12 @@ import pytest
 
 from actors.bodies import LookBody, decode, look_mailbox
 from engine.errors import DependencyTrouble
+from fakemail.answers import MAX_HISTORY_ID
 from fakemail.signature import sign
 from fakemail.unset import NoFakeMail
 from tests.web.wsgi_client import WsgiClient
 from web.app import Application
 from web.services import SourceConfig
-from web.webhook import MAX_HISTORY_ID
 
 SECRET = "whsec_" + "c2VjcmV0" * 6
 
