@@ -14,6 +14,8 @@ STATES = ("open", "result", "dead", "discarded", "erased")
 DECIDERS = ("model", "rule", "person")
 
 LABELS = ("meeting", "promotion", "intro", "unknown")
+NUMBER = {label: number for number, label in enumerate(LABELS)}
+"""What SQL stores of a label."""
 
 LETTER_STATES = ("dead", "replayed", "discarded")
 """What became of a dead letter; the first still stands."""

@@ -16,13 +16,12 @@ from storage.counters import Moves
 from storage.database import Database
 from storage.labels import effective
 from storage.reading import EmailFilter, conditions
-from storage.records import DECIDERS, LABELS, Content, StoredResult
+from storage.records import DECIDERS, LABELS, NUMBER, Content, StoredResult
 from storage.rows import CONTENT_COLUMNS, RESULT_COLUMNS, RESULT_TABLES, content, stored_result
 from storage.statements import encode_json, execute, for_update
 
 GENERATION = "reprocess_generation"
 SHARD = "reprocess"
-NUMBER = {label: number for number, label in enumerate(LABELS)}
 
 
 class Judged(msgspec.Struct, frozen=True):

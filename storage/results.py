@@ -18,12 +18,10 @@ from storage.contents import write_contents
 from storage.counters import MINUTE, Moves
 from storage.database import Database
 from storage.models import Result
-from storage.records import DECIDERS, LABELS, Content, NewResult, SourceStats, Stats, StoredResult
+from storage.records import DECIDERS, LABELS, NUMBER, Content, NewResult, SourceStats, Stats, StoredResult
 from storage.rows import CONTENT_COLUMNS, RESULT_COLUMNS, RESULT_TABLES, content, stored_result
 from storage.source_stats import source_stats
 from storage.statements import batch, encode_json, execute, execute_values, insert, is_postgres
-
-NUMBER = {label: number for number, label in enumerate(LABELS)}
 
 RESULT_FIELDS = (
     "ref",
