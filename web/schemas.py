@@ -123,7 +123,7 @@ class NotificationItem(msgspec.Struct):
 
 
 class NotificationPage(msgspec.Struct):
-    """Newest first; kept for 7 days."""
+    """Newest first; kept as long as `KEEP_NOTIFICATIONS_DAYS` says: 7 days, unless it is set."""
 
     items: list[NotificationItem]
     next_cursor: str | None
