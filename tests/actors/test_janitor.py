@@ -18,7 +18,7 @@ from tests.actors.conftest import eventually
 
 @pytest.fixture
 def janitor(started, mailboxes, books, database):
-    def begin(suspect_age=60.0, restart=60.0, node_lost=20.0):
+    def begin(suspect_age=60.0, restart=60.0, node_lost=20.0, node_ended=0.5):
         bell = Event()
         started(Feeder, name="feeder", bus=Bus(), store=mailboxes, books=books, room=Room(100), bell=bell, tick=60.0)
         return started(
@@ -32,6 +32,7 @@ def janitor(started, mailboxes, books, database):
             suspect_age=suspect_age,
             restart=restart,
             node_lost=node_lost,
+            node_ended=node_ended,
         )
 
     return begin
@@ -43,6 +44,18 @@ def enter(books, *ids):
 
 def depth(mailboxes, mailbox=FETCH):
     return sum(lane.messages for lane in mailboxes.depths(mailbox).values())
+
+
+def looks(mailboxes):
+    """The mailboxes whose consumers are asked for, from now on."""
+    looked, consumers = [], mailboxes.consumers
+
+    def look(mailbox):
+        looked.append(mailbox)
+        return consumers(mailbox)
+
+    mailboxes.consumers = look
+    return looked
 
 
 def test_a_due_retry_is_fed_again(janitor, books, mailboxes):
@@ -73,17 +86,10 @@ def test_what_a_silent_process_held_waits_for_its_launcher_which_may_have_to_bla
     mailboxes.put(CLASSIFY, [Envelope("main", "a", ref=1)])
     mailboxes.beat(heard_of, {}, ttl=60)
     mailboxes.take(CLASSIFY, "node/hung/c", count=1, max_bytes=10**6, block=0)
-    looked = []
-    consumers = mailboxes.consumers
-
-    def look(mailbox):
-        looked.append(mailbox)
-        return consumers(mailbox)
-
-    mailboxes.consumers = look
+    looked = looks(mailboxes)
     janitor()
     eventually(lambda: looked.count(CLASSIFY) >= 2)
-    assert consumers(CLASSIFY) == {"node/hung/c": 1}
+    assert mailboxes.consumers(CLASSIFY) == {"node/hung/c": 1}
     assert mailboxes.release(CLASSIFY, "node/hung/c", crashed=True) == 1
     (again,) = mailboxes.take(CLASSIFY, "node/hung/c", count=5, max_bytes=10**6, block=1)
     assert (again.lane, again.deaths) == ("quarantine", 1)
@@ -113,8 +119,9 @@ def test_as_long_as_the_launcher_lives_what_its_silent_processes_held_is_its_to_
     held_by(mailboxes, "hung")
     with LauncherSign(valkey_url, "hung", every=0.05):
         eventually(lambda: mailboxes.launchers(["hung"]) == {"hung": True})
-        janitor(node_lost=0.1)
-        time.sleep(1.5)
+        looked = looks(mailboxes)
+        janitor(node_lost=0.1, node_ended=0.1)
+        eventually(lambda: looked.count(CLASSIFY) >= 3)
         assert mailboxes.consumers(CLASSIFY) == {"hung/worker-1/c": 1}
     eventually(lambda: mailboxes.consumers(CLASSIFY) == {})
 

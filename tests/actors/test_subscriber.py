@@ -208,14 +208,16 @@ def test_one_node_leads_and_another_takes_over(mailboxes, receiver, subscribe, s
 
 
 def test_a_deleted_subscription_is_told_nothing_more(mailboxes, receiver, subscribe, start, subscriptions):
-    made = subscribe()
-    leader = start()
-    eventually(leader.proxy().running_for.get)
-    assert subscriptions.delete(made.id)
-    eventually(lambda: not leader.proxy().running_for.get())
-    mailboxes.tell([event(1)])
-    gevent.sleep(0.05)
-    assert receiver.received == []
+    with Receiver() as other:
+        made, kept = subscribe(), subscribe(url=other.url)
+        leader = start()
+        eventually(lambda: leader.proxy().running_for.get().keys() == {made.id, kept.id})
+        assert subscriptions.delete(made.id)
+        eventually(lambda: leader.proxy().running_for.get().keys() == {kept.id})
+        for number in (1, 2, 3):
+            mailboxes.tell([event(number)])
+            eventually(lambda: len(other.taken) == number)  # noqa: B023  (asked within this turn of the loop)
+        assert receiver.received == []
 
 
 def test_one_that_follows_a_deleted_one_is_served_and_not_mistaken_for_it(

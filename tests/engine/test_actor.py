@@ -186,11 +186,22 @@ def test_a_busy_actor_can_be_looked_at_without_waiting(start):
 
 
 def test_an_actor_that_pauses_in_its_work_is_not_busy(start):
-    ref = start()
-    ref.tell(lambda actor: actor.pause(5))
-    until(lambda: holder(ref).heard)
-    gevent.sleep(0.01)
-    assert ref.describe().busy_since is None
+    ref, seen = start(), []
+
+    def look():
+        seen.append(ref.describe().busy_since)
+
+    def work(actor):
+        look()
+        gevent.spawn(look)  # its turn comes when the actor gives up its own
+        actor.pause(0.01)
+        look()
+
+    ref.ask(work, timeout=20)
+    before, meanwhile, after = seen
+    assert before
+    assert meanwhile is None
+    assert after
 
 
 def test_breathing_says_that_the_work_gets_on(start):

@@ -133,7 +133,9 @@ def test_a_restart_storm_escalates_once(tree):
     tree.start_errors = [OSError("no port")] * 99
     tree.start(tree.spec("a"))
     until(lambda: tree.escalations)
-    gevent.sleep(0.05)
+    for _ in range(3):
+        tree.ref.proxy().reconcile().get(timeout=20)
+    assert tree.diary == ["start a"] * 4
     assert tree.escalations == ["a failed too often: 4 failures within 30 s; last: OSError: no port"]
     assert tree.events[-1] == (ESCALATED, "a")
     assert tree.state("a").state == "failed"

@@ -133,7 +133,7 @@ def test_waiting_ends_without_the_event_too(system, monkeypatch):
     monkeypatch.setattr("web.results.LOOK_AGAIN_S", 0.05)
     system.enter("a")
     waiting = gevent.spawn(system.client.get, "/results/a?wait=20")
-    gevent.sleep(0.05)
+    wait_until(lambda: bool(system.services.hub._waiting), "somebody who waits")
     [row] = system.services.books.find("a")
     system.services.results.save([result(row.ref, "a")], shard="t")
     assert waiting.get(timeout=20).status == 200

@@ -8,6 +8,7 @@ import pytest
 from actors.events import encode_event
 from engine.errors import DependencyTrouble
 from storage.records import Look, Notification
+from tests.servers import wait_until
 from tests.web.test_health import Account
 from tests.web.test_results import publish
 from tests.web.wsgi_client import WsgiClient
@@ -170,12 +171,22 @@ def test_a_url_that_is_none_is_told_in_words(system):
     assert "must be an http:// or https:// URL" in reply.json["detail"]
 
 
-def test_a_reader_may_wait_for_the_first_event(system):
+def test_a_reader_may_wait_for_the_first_event(system, monkeypatch):
+    monkeypatch.setattr("web.system.LOOK_AGAIN_S", 60.0)
+    hub, waits = system.services.hub, []
+    wait_for_news = hub.wait_for_news
+
+    def wait(seconds):
+        waits.append(seconds)
+        wait_for_news(seconds)
+
+    monkeypatch.setattr(hub, "wait_for_news", wait)
     tell(system, "a")
     after = system.client.get("/events").json["next_after"]
     waiting = gevent.spawn(system.client.get, f"/events?after={after}&wait=20")
-    gevent.sleep(0.05)
+    wait_until(lambda: bool(waits), "a reader who waits")
     tell(system, "b")
+    assert not waiting.ready()
     publish(system)
     assert ids(waiting.get(timeout=20).json) == ["b"]
 
