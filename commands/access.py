@@ -1,4 +1,7 @@
-"""Who gets in, by the settings; and what is said at the start when that is anybody. Called by commands/front.py."""
+"""Who gets in, by the settings; and what is said at the start when that is anybody.
+
+Called by commands/front.py, by commands/process.py for a worker node's status, and by commands/simulator_process.py.
+"""
 
 import logging
 from dataclasses import replace

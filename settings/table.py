@@ -45,7 +45,7 @@ def _processes(text: str) -> int:
 
 @dataclass(frozen=True)
 class Variable:
-    """How one setting is read: its parser, its default as text, and whether it must never be shown."""
+    """How one setting is read: its parser, what it is for in a few words, and whether it must never be shown."""
 
     parse: Parser
     help: str
