@@ -12,7 +12,7 @@ from typing import Protocol
 from actors.bodies import CLASSIFY, ClassifyBody, decode
 from actors.events import process_event, readable_id
 from classification.model import Classification, Email
-from classification.rules import Readable, Verdict
+from classification.rules import Readable, Ruling
 from engine.failpoints import reach
 from engine.logs import Folded
 from engine.mailbox import Delivery
@@ -32,7 +32,7 @@ BREATH_S = 0.004
 """Seconds after which others have their turn: after each slice would be too often, since a turn of the hub costs too."""
 
 
-Judge = Callable[[Sequence[Readable]], Sequence[Verdict | None]]
+Rules = Callable[[Sequence[Readable]], Sequence[Ruling | None]]
 Offer = Callable[[Sequence[int], Sequence[Email], Sequence[Classification]], None]
 Sample = tuple[list[Email], list[Classification]]
 
@@ -44,7 +44,7 @@ class Labels(Protocol):
         """Label emails, in their order."""
 
 
-def no_rules(emails: Sequence[Readable]) -> Sequence[Verdict | None]:
+def no_rules(emails: Sequence[Readable]) -> Sequence[Ruling | None]:
     """What the rules say where there are none."""
     return [None] * len(emails)
 
@@ -61,7 +61,7 @@ class ClassifierActor(MailboxActor):
         classifier: Labels,
         results: ResultStore,
         name: str,
-        rules: Judge = no_rules,
+        rules: Rules = no_rules,
         offer: Offer = lambda *_: None,
     ) -> None:
         super().__init__(context, name=name, kind="classifier", mailbox=CLASSIFY, count=BATCH)
@@ -104,10 +104,10 @@ class ClassifierActor(MailboxActor):
             Email(content.subject, content.body, content.sender, content.recipient, content.headers)
             for content in contents
         ]
-        found, verdicts = self.classifier.classify(emails), self.rules(emails)
+        found, rulings = self.classifier.classify(emails), self.rules(emails)
         each_ms, now = (time.perf_counter() - began) * 1000 / len(deliveries), time.time()
         stamps = {"taken": taken, "classified": now}
-        judged = zip(deliveries, contents, found, verdicts, strict=True)
+        judged = zip(deliveries, contents, found, rulings, strict=True)
         return emails, found, [self._row(*each, each_ms, now, stamps) for each in judged]
 
     def _offer(
@@ -127,7 +127,7 @@ class ClassifierActor(MailboxActor):
         delivery: Delivery,
         content: Content,
         found: Classification,
-        verdict: Verdict | None,
+        ruling: Ruling | None,
         each_ms: float,
         now: float,
         stamps: dict[str, float],
@@ -151,8 +151,8 @@ class ClassifierActor(MailboxActor):
             now,
             found.below_threshold,
             found.runner_up,
-            verdict.rule_id if verdict else None,
-            verdict.classification if verdict else None,
+            ruling.rule_id if ruling else None,
+            ruling.classification if ruling else None,
             times,
             envelope.seq,
             queued_ms,

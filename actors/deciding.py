@@ -17,12 +17,12 @@ from gevent.event import Event
 
 from actors.shadow import Shadow
 from classification.model import Classification, Classifier, Email, Explanation
-from classification.rules import Condition, Readable, Rule, RuleSet, Verdict
+from classification.rules import Condition, Readable, Rule, RuleSet, Ruling
 from classification.weights import PACKAGED as PACKAGED_FILE
 from classification.weights import ModelFileError
 from engine.control import Control
 from engine.errors import DependencyTrouble
-from engine.supervision import backoff
+from engine.loops import keep_doing
 from storage.corrections import Corrections
 from storage.model_files import PACKAGED, ModelInfo, ModelStore, Roles
 from storage.records import Content
@@ -38,6 +38,9 @@ CORRECTIONS = 2_000
 """So many of the newest corrections are held against a model."""
 
 SLICE = 128
+
+REREAD_S = 60.0
+"""Rules and models are read again so often, whether or not anybody called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,9 @@ class Deciders:
 
     def start(self, control: Control) -> None:
         """Begin to follow."""
-        self._greenlet = gevent.spawn(self._follow)
+        self._greenlet = gevent.spawn(
+            keep_doing, self._read_as_asked, REREAD_S, "rules and models", wait=self._asked.wait
+        )
         self.shadow.start()
         control.on_change(lambda _: self._asked.set())
 
@@ -100,7 +105,7 @@ class Deciders:
         """What the live model says of one email, and why."""
         return self.classifier.explain(email)
 
-    def judge(self, emails: Sequence[Readable]) -> Sequence[Verdict | None]:
+    def judge(self, emails: Sequence[Readable]) -> Sequence[Ruling | None]:
         """What the rules say, None where none matches. Regular expressions may take long on hostile text: that runs off the hub."""
         self._wait()
         rules = self.ruleset
@@ -108,7 +113,7 @@ class Deciders:
             return [None] * len(emails)
         if not rules.may_take_long:
             return rules.judge_all(emails)
-        found: list[Verdict | None] = off_the_hub(rules.judge_all, emails)
+        found: list[Ruling | None] = off_the_hub(rules.judge_all, emails)
         return found
 
     def lanes(self, emails: Sequence[Readable]) -> Sequence[str | None]:
@@ -116,7 +121,7 @@ class Deciders:
         self._wait()
         if not self.ruleset.sets_priority:
             return [None] * len(emails)
-        return [verdict.priority if verdict else None for verdict in self.judge(emails)]
+        return [ruling.priority if ruling else None for ruling in self.judge(emails)]
 
     def score(self, classifier: Classifier, corrections: Corrections) -> Score:
         """Hold a model against the corrections, off the hub; known until there are others."""
@@ -140,23 +145,9 @@ class Deciders:
 
     # -- following -------------------------------------------------------------------------------------------------------
 
-    def _follow(self) -> None:
-        failures = 0
-        while True:
-            self._asked.wait()
-            self._asked.clear()
-            try:
-                self.read()
-            except DependencyTrouble as trouble:
-                log.info("rules and models stay as they were read last: %s", trouble)
-            except Exception:
-                log.exception("rules or models cannot be used")
-            else:
-                failures = 0
-                continue
-            failures += 1
-            gevent.sleep(backoff(failures, base=0.2, cap=5.0))
-            self._asked.set()
+    def _read_as_asked(self) -> None:
+        self._asked.clear()
+        self.read()
 
     def read(self) -> None:
         """Read now what the desired state says. Raises DependencyTrouble."""

@@ -61,7 +61,7 @@ def _begin(run: Run, reprocessing: Reprocessing, wanted: EmailFilter, *, dry: bo
 def judge_again(deciders: Deciders, page: Sequence[Judged]) -> list[Judgement]:
     """What model and rules say of stored emails now."""
     emails = [to_email(each.content) for each in page]
-    found, verdicts = deciders.classify(emails), deciders.judge(emails)
+    found, rulings = deciders.classify(emails), deciders.judge(emails)
     return [
         Judgement(
             id=each.id,
@@ -71,10 +71,10 @@ def judge_again(deciders: Deciders, page: Sequence[Judged]) -> list[Judgement]:
             model_version=said.model_version,
             below_threshold=said.below_threshold,
             runner_up=said.runner_up,
-            rule_label=verdict.classification if verdict else None,
-            rule_id=verdict.rule_id if verdict else None,
+            rule_label=ruling.classification if ruling else None,
+            rule_id=ruling.rule_id if ruling else None,
         )
-        for each, said, verdict in zip(page, found, verdicts, strict=True)
+        for each, said, ruling in zip(page, found, rulings, strict=True)
     ]
 
 

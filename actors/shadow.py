@@ -14,6 +14,7 @@ from gevent.event import Event
 
 from classification.model import Classification, Classifier, Email
 from engine.errors import DependencyTrouble
+from engine.loops import keep_doing
 from storage.model_files import ModelStore
 
 log = logging.getLogger(__name__)
@@ -61,7 +62,10 @@ class Shadow:
 
     def start(self) -> None:
         """Begin to compare and to write."""
-        self._greenlets = [gevent.spawn(self._compare), gevent.spawn(self._keep_writing)]
+        self._greenlets = [
+            gevent.spawn(self._compare),
+            gevent.spawn(keep_doing, self.write, FLUSH_S, "the shadow's counts"),
+        ]
 
     def stop(self) -> None:
         """No more."""
@@ -92,16 +96,6 @@ class Shadow:
             if said.label != answer.label:
                 row = (ref, said.label, answer.label, answer.confidence)
                 self._differences.setdefault(pair, []).append(row)
-
-    def _keep_writing(self) -> None:
-        while True:
-            gevent.sleep(FLUSH_S)
-            try:
-                self.write()
-            except DependencyTrouble as trouble:
-                log.info("the shadow's counts wait: %s", trouble)
-            except Exception:
-                log.exception("the shadow's counts cannot be written")
 
     def write(self) -> None:
         """Write what was counted since the last time. Raises DependencyTrouble, and keeps it."""

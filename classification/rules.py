@@ -74,7 +74,7 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Ruling:
     """What the rules say of one email: the first that matches and has a classification decides that, likewise the priority."""
 
     matched: tuple[int, ...]
@@ -107,11 +107,11 @@ class RuleSet:
         """Whether there is any rule at all."""
         return bool(self.rules)
 
-    def judge_all(self, emails: Sequence[Readable]) -> list[Verdict | None]:
+    def judge_all(self, emails: Sequence[Readable]) -> list[Ruling | None]:
         """Judge each; on another thread where `may_take_long`: a match lets other threads run."""
         return [self.judge(email) for email in emails]
 
-    def judge(self, email: Readable) -> Verdict | None:
+    def judge(self, email: Readable) -> Ruling | None:
         """Ask all rules about one email; None where none matches. The cost hardly grows with the number of rules."""
         found: dict[int, int] = {}
         for field, find, owners in self._finders:
@@ -121,14 +121,14 @@ class RuleSet:
                     found[place] = found.get(place, 0) + 1
         if not found:
             return None
-        return self._verdict(sorted(place for place, count in found.items() if count == self._needed[place]))
+        return self._ruling(sorted(place for place, count in found.items() if count == self._needed[place]))
 
-    def _verdict(self, places: Sequence[int]) -> Verdict | None:
+    def _ruling(self, places: Sequence[int]) -> Ruling | None:
         if not places:
             return None
         matched = [self.rules[place] for place in places]
         decides = next((rule for rule in matched if rule.classification), None)
-        return Verdict(
+        return Ruling(
             matched=tuple(rule.id for rule in matched),
             classification=decides.classification if decides else None,
             rule_id=decides.id if decides else None,

@@ -8,7 +8,6 @@ import random
 import secrets
 import time
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +16,7 @@ from gevent.event import AsyncResult, Event
 from gevent.lock import BoundedSemaphore
 from gevent.threadpool import ThreadPool
 
+from engine.timestamps import timestamp
 from engine.turns import breathe
 from fakemail.egress import Egress
 from fakemail.faults import NONE, Faults
@@ -211,9 +211,8 @@ def open_simulator(data_dir: Path, webhook_secret: str | None = None, egress: Eg
 
 def _render(email_id: str, email: NewEmail, now: float) -> bytes:
     """The email's JSON, all but its history id and the closing brace."""
-    moment = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     fields: dict[str, Any] = {"id": email_id, "subject": email.subject, "body": email.body}
-    fields |= {"sender": email.sender, "recipient": email.recipient, "timestamp": moment}
+    fields |= {"sender": email.sender, "recipient": email.recipient, "timestamp": timestamp(now)}
     fields["headers"] = email.headers or {}
     if email.priority is not None:
         fields["priority"] = email.priority

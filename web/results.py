@@ -129,8 +129,8 @@ def classify(call: Call) -> dict[str, Any]:
     explanation = explain(call, email)
     found = msgspec.structs.asdict(explanation.classification)
     found["classification"] = found.pop("label")
-    (verdict,) = call.services.classifier.judge([email])
-    return {**found, "explanation": explanation_item(explanation), "rule": asdict(verdict) if verdict else None}
+    (ruling,) = call.services.classifier.judge([email])
+    return {**found, "explanation": explanation_item(explanation), "rule": asdict(ruling) if ruling else None}
 
 
 def explain(call: Call, email: Email) -> Explanation:

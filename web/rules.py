@@ -12,7 +12,7 @@ from typing import Any
 from actors.deciding import off_the_hub, to_email, to_rule
 from actors.events import readable_id
 from actors.reprocessing import effective_label
-from classification.rules import MAX_PROGRAMS, Condition, RuleError, RuleSet, Verdict, check
+from classification.rules import MAX_PROGRAMS, Condition, RuleError, RuleSet, Ruling, check
 from engine.timestamps import timestamp
 from storage.reprocessing import Judged
 from storage.rules import MAX_RULES, NewRule, RuleCondition, StoredRule, TooManyRulesError
@@ -85,8 +85,8 @@ def test(call: Call) -> dict[str, Any]:
         size = min(PAGE, wanted.limit - tried.scanned)
         page = call.services.learning.reprocessing.newest_judged(before, size)
         emails = [to_email(each.content) for each in page]
-        verdicts = off_the_hub(lambda some=emails: (now.judge_all(some), then.judge_all(some)))
-        tried.add(page, *verdicts)
+        rulings = off_the_hub(lambda some=emails: (now.judge_all(some), then.judge_all(some)))
+        tried.add(page, *rulings)
         tried.complete = len(page) < size
         before = page[-1].id if page else before
     return tried.answer()
@@ -102,7 +102,7 @@ class _Tried:
         self.changing: list[dict[str, Any]] = []
         self.matching: list[dict[str, Any]] = []
 
-    def add(self, page: Sequence[Judged], now: Sequence[Verdict | None], then: Sequence[Verdict | None]) -> None:
+    def add(self, page: Sequence[Judged], now: Sequence[Ruling | None], then: Sequence[Ruling | None]) -> None:
         """Take in some emails, with what the rules say now and would say then."""
         for each, old, new in zip(page, now, then, strict=True):
             self.scanned += 1
@@ -138,8 +138,8 @@ def label_changes(changes: Counter[tuple[str, str]]) -> list[dict[str, Any]]:
     return [{"from": before, "to": after, "count": count} for (before, after), count in changes.most_common()]
 
 
-def _label(each: Judged, verdict: Verdict | None) -> str:
-    return effective_label(each.model_label, verdict.classification if verdict else None, each.person_label)
+def _label(each: Judged, ruling: Ruling | None) -> str:
+    return effective_label(each.model_label, ruling.classification if ruling else None, each.person_label)
 
 
 def _example(each: Judged, before: str, after: str) -> dict[str, Any]:
