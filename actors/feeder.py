@@ -161,5 +161,5 @@ def _envelope(source: SourceState, lane: str, row: OpenRow, now: float) -> Envel
 
 def _new_events(source: SourceState, rows: Sequence[OpenRow], now: float) -> list[bytes]:
     """`new` tells of first lives only: a retry or a replay is no new email."""
-    new = [row.key for row in rows if row.generation == 0 and row.attempts == 0 and row.first_missing_at is None]
+    new = [row.key for row in rows if row.is_new]
     return [new_event(source.name, new, now)] if new else []

@@ -20,10 +20,15 @@ MISSING_PAUSE, LONGEST_MISSING_PAUSE = 1.0, 600.0
 """An email that is not there yet is asked for again after this many seconds, then at growing intervals."""
 
 
-PATIENCE = 300.0
-"""An email whose own fetch fails for so many seconds, while others succeed, begins to spend its attempts."""
+PATIENCE = 30.0
+"""An email whose own fetch fails for so many seconds, while others succeed, begins to spend its attempts: FakeMail may only be flapping."""
 
-SICK_PAUSE = 5.0
+SICK_PAUSE, LONGEST_SICK_PAUSE = 1.0, 5.0
+"""Until then it is asked for again after this many seconds, then at growing intervals."""
+
+STRANGER = "email-processor-asks-whether-you-answer"
+"""An id that no email has: a FakeMail that says so gives emails, and fails for one alone."""
+
 SICK_LIMIT = 10_000
 
 
@@ -46,13 +51,15 @@ class SickList:
         for key in keys:
             self._since.pop(key, None)
 
-    def is_charged(self, key: str) -> bool:
-        """Note a failure; True when it has gone on beyond the patience, and others were answered for within that time."""
+    def pause(self, key: str) -> float | None:
+        """Note a failure, and say when to ask again; None, to charge it, when it has gone on beyond the patience while others were answered for."""
         if len(self._since) >= SICK_LIMIT:
             del self._since[next(iter(self._since))]  # the oldest
         now = time.monotonic()
         since = self._since.setdefault(key, now)
-        return now - since >= self.patience and self._answered_at >= now - self.patience - SICK_PAUSE
+        if now - since >= self.patience and self._answered_at >= now - self.patience - LONGEST_SICK_PAUSE:
+            return None
+        return min(max(SICK_PAUSE, (now - since) / 2), LONGEST_SICK_PAUSE)
 
 
 class Fetches(Protocol):
@@ -98,7 +105,7 @@ class Fetcher(MailboxActor):
             answers = client.get_emails([unescape_id(delivery.envelope.key) for delivery in deliveries])
             fetched_at = time.time()
             reach("fetch.fetched")
-            well = _is_well(client, answers)
+            well = self._is_well(client, answers)
             answered = zip(deliveries, answers, strict=True)
             self.sick.answered(
                 [each.envelope.key for each, answer in answered if not isinstance(answer, DependencyTrouble)]
@@ -134,9 +141,21 @@ class Fetcher(MailboxActor):
 
     def _sick(self, outcome: Outcome, delivery: Delivery, trouble: DependencyTrouble) -> None:
         """FakeMail answers others but not for this email: it is put off, so as not to hold them up, and charged at last."""
-        charged = self.sick.is_charged(delivery.envelope.key)
-        delay = None if charged else SICK_PAUSE
-        outcome.retry(delivery, "fetch_failed", str(trouble), delay=delay, spend=charged)
+        pause = self.sick.pause(delivery.envelope.key)
+        outcome.retry(delivery, "fetch_failed", str(trouble), delay=pause, spend=pause is None)
+
+    def _is_well(self, client: Fetches, answers: Sequence[RemoteEmail | Exception | None]) -> bool:
+        """FakeMail answers, if not for every email: then trouble with one is that one's own, and must not hold up the others."""
+        if any(not isinstance(answer, DependencyTrouble) for answer in answers):
+            return True
+        try:
+            client.watch()
+        except DependencyTrouble:
+            return False
+        (answer,) = client.get_emails([STRANGER])
+        if not isinstance(answer, DependencyTrouble):
+            self.sick.answered([STRANGER])
+        return True
 
     def _missing(self, outcome: Outcome, delivery: Delivery, at: float) -> None:
         """A 404 spends no attempt: the id may have been announced before the email can be had."""
@@ -147,17 +166,6 @@ class Fetcher(MailboxActor):
         waited = 0.0 if since is None else at - since
         pause = min(max(MISSING_PAUSE, waited / 2), LONGEST_MISSING_PAUSE, max(self.gone_after - waited, 0.1))
         outcome.retry(delivery, "gone", "FakeMail answers 404", delay=pause, spend=False, missing=True)
-
-
-def _is_well(client: Fetches, answers: Sequence[RemoteEmail | Exception | None]) -> bool:
-    """FakeMail answers, if not for every email: then trouble with one is that one's own, and must not hold up the others."""
-    if any(not isinstance(answer, DependencyTrouble) for answer in answers):
-        return True
-    try:
-        client.watch()
-    except DependencyTrouble:
-        return False
-    return True
 
 
 def _by_source(batch: Sequence[Delivery]) -> dict[str, list[Delivery]]:

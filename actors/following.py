@@ -13,7 +13,7 @@ from typing import Protocol
 
 from msgspec import structs
 
-from engine.errors import Permanent
+from engine.errors import DependencyTrouble, Permanent, Throttled
 from engine.failpoints import reach
 from fakemail.answers import RemoteEmail
 from storage.books import Books
@@ -57,6 +57,7 @@ class Follower:
     books: Books
     overlap: float  # seconds, HISTORY_OVERLAP_S
     progress: Callable[[int], None] = lambda _: None  # told after each slice how many emails were new in it
+    failed: str | None = field(default=None, init=False)  # the last id that FakeMail failed to give: asked after others
     bears_history: bool = field(default=True, init=False)  # whether the last email that was asked did
 
     @property
@@ -139,10 +140,17 @@ class Follower:
         return CursorMove(source.epoch, source.cursor, seen, key)
 
     def _seen_history(self, ids: Iterable[str]) -> tuple[int | None, str | None]:
-        for email_id in reversed(list(ids)):
+        """What the newest of them that can be had bears. One that FakeMail fails to give must keep no listed id out of the books."""
+        newest_first = list(ids)[::-1]
+        for email_id in sorted(newest_first, key=lambda each: each == self.failed):
             try:
                 email = self.client.get_email(email_id)
             except Permanent:
+                continue
+            except Throttled:
+                break
+            except DependencyTrouble:
+                self.failed = email_id
                 continue
             if email is not None:
                 self.bears_history = email.history_id is not None

@@ -40,17 +40,15 @@ class SqlLedger:
         reach("postpone.committed")
         return [due is not None for due in entered]
 
-    def retry_event(self, postponement: Postponement) -> bytes | None:
-        """What the event log says of it; an email that is not there yet is no news."""
-        if not postponement.spend:
-            return None
+    def retry_event(self, postponement: Postponement) -> bytes:
+        """What the event log says of it; `attempts` are those that were spent."""
         envelope = postponement.delivery.envelope
         return retry_event(
             envelope.source,
             envelope.key,
             reason=postponement.reason,
             error=postponement.error,
-            attempts=envelope.attempts + 1,
+            attempts=envelope.attempts + postponement.spend,
             next_at=postponement.next_at,
             at=postponement.at,
         )

@@ -45,7 +45,7 @@ def open_rows(source_id: int, lane: str, after: int, limit: int) -> list[OpenRow
     """Give open rows of a lane with a number above `after`, in its order."""
     rows = execute(
         "SELECT book.id, book.key, book.generation, book.attempts, book.feed_seq, book.listed_at, look.notified_at, "
-        "book.first_missing_at FROM book LEFT JOIN look ON look.id = book.look "
+        "book.first_missing_at, book.generation = 0 AND book.last_error IS NULL FROM book LEFT JOIN look ON look.id = book.look "
         f"WHERE {OPEN} AND book.source = ? AND book.lane = ? AND book.feed_seq > ? ORDER BY book.feed_seq LIMIT ?",
         [source_id, LANES.index(lane), after, limit],
     )

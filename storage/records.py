@@ -57,7 +57,7 @@ class CursorMove(msgspec.Struct, frozen=True):
 
 
 class OpenRow(msgspec.Struct, frozen=True):
-    """An open row on its way into a mailbox."""
+    """An open row on its way into a mailbox; `is_new`: no try of it has failed yet, in its first life."""
 
     ref: int
     key: str
@@ -67,6 +67,7 @@ class OpenRow(msgspec.Struct, frozen=True):
     listed_at: float
     notified_at: float | None
     first_missing_at: float | None
+    is_new: bool
 
 
 class Content(msgspec.Struct, frozen=True, gc=False):

@@ -24,7 +24,7 @@ _Held = dict[int, tuple[int, str, int, int, float | None, int]]
 
 
 def postpone(attempts: Sequence[Attempt], shard: str) -> list[float | None]:
-    """Enter failed tries; each one's next time, or None where the row has moved on."""
+    """Enter failed tries; each one's next time, or None where the row has moved on, or waits for a try that spent nothing already."""
     held = _hold(attempts)
     told = _told_before(attempts)
     fresh: dict[int, Attempt] = {}
@@ -32,7 +32,8 @@ def postpone(attempts: Sequence[Attempt], shard: str) -> list[float | None]:
     for attempt in attempts:
         if _guard(attempt, held):
             fresh.setdefault(attempt.ref, attempt)
-            answers.append(fresh[attempt.ref].next_at)
+            waits_already = held[attempt.ref][4] is not None  # it was told of before, and has no row that would show it
+            answers.append(None if waits_already and not attempt.spend else fresh[attempt.ref].next_at)
         else:
             answers.append(told.get((attempt.ref, attempt.generation, attempt.attempts + 1)))
     _enter(list(fresh.values()), held, shard)

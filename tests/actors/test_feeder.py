@@ -89,20 +89,21 @@ def test_two_feeders_feed_each_row_once(started, enter, mailboxes, books):
     assert len({ref for _, ref, _ in mailboxes.refs(FETCH)}) == depth(mailboxes) == 90
 
 
-def test_new_mail_is_told_once_and_a_retry_is_no_new_mail(feeder, enter, mailboxes, books):
+@pytest.mark.parametrize("missing", [True, False])
+def test_new_mail_is_told_once_and_a_retry_is_no_new_mail(feeder, enter, mailboxes, books, missing):
     start = mailboxes.read_log(None, count=1).last
     ((ref, key),) = enter(1)
     feeder.set()
     eventually(lambda: depth(mailboxes) == 1)
     now = time.time()
-    books.postpone([Attempt("main", key, ref, 0, 0, "gone", "404", now, now, "p", spend=False, missing=True)])
+    books.postpone([Attempt("main", key, ref, 0, 0, "gone", "404", now, now, "p", spend=False, missing=missing)])
     assert books.due(now + 1, 10) == 1
     feeder.set()
     eventually(lambda: depth(mailboxes) == 2)
     events = [json.loads(entry.data) for entry in mailboxes.read_log(start, count=10).entries]
     assert [(event["event"], event["data"]["email_ids"]) for event in events] == [("new", [key])]
     retried = mailboxes.take(FETCH, "node/test/x", count=10, max_bytes=10**6, block=0)[-1]
-    assert decode(retried.envelope.body, FetchBody).first_missing_at == now
+    assert decode(retried.envelope.body, FetchBody).first_missing_at == (now if missing else None)
 
 
 def test_a_wiped_redis_is_filled_again_from_the_books(feeder, enter, mailboxes, redis_client):

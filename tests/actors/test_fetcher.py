@@ -124,7 +124,17 @@ def test_while_no_email_at_all_can_be_fetched_none_is_charged(started, context, 
     assert books.find("a")[0].attempts == 0
 
 
-def test_an_email_whose_own_fetch_fails_for_minutes_is_charged(started, context, feed, account, books, mailboxes):
+def test_a_lone_email_is_charged_too_when_fakemail_says_of_another_that_there_is_none(
+    started, context, feed, account, books
+):
+    started(Fetcher, context, clients={"main": account}, gone_after=60.0, patience=0.0)
+    account.receive("sick")
+    fails(account, "sick", DependencyTrouble("500", dependency="fakemail"))
+    feed("sick")
+    eventually(lambda: books.find("sick")[0].attempts == 1)
+
+
+def test_an_email_whose_own_fetch_goes_on_failing_is_charged(started, context, feed, account, books, mailboxes):
     started(Fetcher, context, clients={"main": account}, gone_after=60.0, patience=0.0)
     account.receive("sick", "well")
     fails(account, "sick", DependencyTrouble("500 Internal Server Error", dependency="fakemail"))

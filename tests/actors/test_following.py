@@ -5,7 +5,7 @@ import time
 import pytest
 
 from actors.following import Follower
-from engine.errors import StaleError
+from engine.errors import DependencyTrouble, StaleError
 from storage.records import Look
 
 
@@ -87,6 +87,52 @@ def test_the_cursor_stays_while_the_last_emails_cannot_be_fetched(follower, acco
     account.get_email = lambda _: None
     assert follower.look(notified()).cursor == 0
     assert known(books) == 2
+
+
+@pytest.fixture
+def sick(account, monkeypatch):
+    """Ids that FakeMail fails to give, while it answers for all others."""
+    ids: set[str] = set()
+    asked = []
+    get = account.get_email
+
+    def get_email(email_id):
+        asked.append(email_id)
+        if email_id in ids:
+            raise DependencyTrouble("status 500", dependency="fakemail")
+        return get(email_id)
+
+    monkeypatch.setattr(account, "get_email", get_email)
+    return ids, asked
+
+
+def test_a_last_email_that_cannot_be_fetched_keeps_nothing_out_of_the_books(follower, account, books, sick):
+    account.receive("a", "b", "sick")
+    sick[0].add("sick")
+    source = follower.look(notified(3))
+    assert known(books) == 3
+    assert (source.cursor, source.cursor_key) == (2, "b"), "to the newest that could be asked"
+
+
+def test_while_no_email_can_be_fetched_all_that_is_listed_enters_the_books_and_the_cursor_stays(
+    follower, account, books, sick
+):
+    account.receive("a", "b")
+    sick[0].update("ab")
+    assert follower.look(notified(2)).cursor == 0
+    assert known(books) == 2
+    sick[0].clear()
+    assert follower.look(notified(2)).cursor == 2
+
+
+def test_an_email_that_failed_is_asked_last_the_next_time(follower, account, sick):
+    account.receive("a", "sick")
+    sick[0].add("sick")
+    follower.look(notified(2))
+    account.receive("c", history_id=2)
+    sick[1].clear()
+    follower.look(notified(3))
+    assert "sick" not in sick[1]
 
 
 def test_an_email_that_becomes_listable_after_its_notification_is_found_by_the_next_look(follower, account, books):

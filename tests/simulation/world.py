@@ -371,7 +371,10 @@ class World:
         told: Counter[tuple[str, str]] = Counter()
         for data in self.store._log.values():
             event = orjson.loads(data)
-            if event["event"] in ("process", "dead", "retry"):
+            waits = (
+                event["event"] == "retry" and event["data"]["reason"] == "gone"
+            )  # which spends no try, so no row tells of it
+            if event["event"] in ("process", "dead", "retry") and not waits:
                 told[event["event"], event["data"]["email_id"]] += 1
         expected = Counter({("process", key): 1 for key, state in state_of.items() if state == 1})
         expected += Counter({("dead", key): 1 for key in dead})
