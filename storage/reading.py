@@ -39,6 +39,8 @@ WALKED_TABLES = (
 )
 EMAIL_COLUMNS = "book.id, source.name, book.key, book.state, book.listed_at, book.attempts, book.next_attempt_at, book.last_error, content.subject, content.sender"
 EMAIL_WIDTH = 10
+CONFIDENCE = "CASE WHEN result.decided_by > 0 THEN 1.0 ELSE result.confidence END"
+"""As it is shown: rules and people are sure."""
 
 
 class EmailFilter(msgspec.Struct, frozen=True):
@@ -190,13 +192,13 @@ def _comparisons(wanted: EmailFilter, query: Query, time_column: str) -> list[tu
         ("result.label = ?", [_index(LABELS, query.label)]),
         ("result.model_version = ?", [wanted.model_version]),
         ("result.rule_id = ?", [wanted.rule_id]),
-        ("result.confidence >= ?", [wanted.min_confidence]),
-        ("result.confidence <= ?", [wanted.max_confidence]),
+        (f"{CONFIDENCE} >= ?", [wanted.min_confidence]),
+        (f"{CONFIDENCE} <= ?", [wanted.max_confidence]),
         (f"{time_column} >= ?", [wanted.since]),
         (f"{time_column} <= ?", [wanted.until]),
         (f"{time_column} >= ?", [query.after]),
         (f"{time_column} < ?", [query.before]),
-        *((f"result.confidence {_operator(bound)} ?", [bound.value]) for bound in query.confidence),
+        *((f"{CONFIDENCE} {_operator(bound)} ?", [bound.value]) for bound in query.confidence),
     ]
 
 

@@ -52,6 +52,13 @@ def test_emails_come_newest_listed_first_and_results_newest_stored_first(db, sto
     assert keys(Reader(db).results(EmailFilter())) == "cab"
 
 
+def test_what_a_person_said_is_filtered_by_the_confidence_that_is_shown(db, stored):
+    ResultStore(db).label("c", "main", "intro", by="ana")
+    assert keys(Reader(db).results(EmailFilter(min_confidence=1.0))) == "c"
+    assert "c" not in keys(Reader(db).results(EmailFilter(max_confidence=0.9999)))
+    assert keys(Reader(db).emails(EmailFilter(q="confidence:>=1"))) == "c", "what is still open has none"
+
+
 def test_pages_follow_each_other_without_gap_or_repetition(db, stored):
     first = Reader(db).emails(EmailFilter(), limit=3)
     second = Reader(db).emails(EmailFilter(), before=first.next, limit=3)
