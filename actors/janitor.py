@@ -9,17 +9,19 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+import gevent
 from gevent.event import Event
 
 from actors.bodies import CLASSIFY, FETCH, fetch_mailbox, look_mailbox
 from actors.feeder import are_copied, feed_position, feed_positions
 from actors.metrics import RECONCILED
 from actors.pruning import EVERY_S, Pruning
-from engine.actor import ServiceActor
+from engine.actor import ServiceActor, Tick
 from engine.events import Bus
 from engine.failpoints import reach
 from engine.lanes import process_of
 from engine.mailbox import DEAD, LANES, MailboxStore
+from engine.turns import A_TURN_S
 from storage.books import Books
 from storage.search import Search
 
@@ -29,7 +31,9 @@ DUE_BATCH = 1_000
 SUSPECT_AGE = 60.0
 """Rows fed longer ago than this and still open are looked for in the mailboxes."""
 SUSPECT_BATCH = 2_000
-INDEX_BATCH = 256
+INDEX_BATCH, INDEX_S = 256, 0.5
+INDEX_TURN_S = 0.2
+"""So long a backlog of the full text holds up the other duties, before it waits behind those that are due."""
 
 RESTART_S = 60.0
 """A process that is silent while others of its node live has a launcher: that one ends it if it hangs, starts it again, and
@@ -68,6 +72,7 @@ class Janitor(ServiceActor):
         self.silent_since: dict[str, float] = {}
         self.positions: list[tuple[float, dict[str, int]]] = []
         self.books_id = ""
+        self.index_lags = False
 
     def on_start(self) -> None:
         """Begin all duties."""
@@ -75,7 +80,6 @@ class Janitor(ServiceActor):
         duties: Sequence[tuple[float, Callable[[], None]]] = (
             (0.25, self.reopen_due),
             (0.5, self.release_the_dead),
-            (0.5, self.index),
             (min(60.0, self.suspect_age), self.reconcile),
             (min(5.0, self.suspect_age / 2), self.note_positions),
             (3600.0, self.prune),
@@ -83,6 +87,7 @@ class Janitor(ServiceActor):
         )
         for seconds, duty in duties:
             self.every(seconds, duty)
+        self.spawn(self._index_turns)
 
     def reopen_due(self) -> None:
         """Retries whose time has come get a new place in the feed."""
@@ -135,9 +140,22 @@ class Janitor(ServiceActor):
         """The mailboxes that carry emails, in the direction in which they flow."""
         return [*dict.fromkeys([FETCH, *map(fetch_mailbox, sources)]), CLASSIFY, DEAD]
 
+    def _index_turns(self) -> None:
+        """While there is more to index one turn follows the other at once, each behind what came due meanwhile."""
+        turn = Tick(self.index, Event())
+        while True:
+            self.actor_ref.tell(turn)
+            turn.done.wait()
+            gevent.sleep(A_TURN_S if self.index_lags else INDEX_S)
+            turn.done.clear()
+
     def index(self) -> None:
-        """Full text catches up in small slices; more of them while there is much to do."""
+        """Full text catches up in small slices; in several of them while there is much to do."""
+        self.index_lags, ends = False, time.monotonic() + INDEX_TURN_S
         while self.search.index(INDEX_BATCH) == INDEX_BATCH:
+            if time.monotonic() >= ends:
+                self.index_lags = True
+                return
             self.breathe()
 
     def note_positions(self) -> None:

@@ -5,9 +5,10 @@ import time
 import pytest
 from gevent.event import Event
 
+import actors.janitor
 from actors.bodies import CLASSIFY, FETCH
 from actors.feeder import Feeder
-from actors.janitor import Janitor
+from actors.janitor import INDEX_BATCH, Janitor
 from engine.events import Bus
 from engine.mailbox import Envelope, Room
 from storage.launcher_sign import LauncherSign
@@ -18,7 +19,7 @@ from tests.actors.conftest import eventually
 
 @pytest.fixture
 def janitor(started, mailboxes, books, database):
-    def begin(suspect_age=60.0, restart=60.0, node_lost=20.0, node_ended=0.5):
+    def begin(suspect_age=60.0, restart=60.0, node_lost=20.0, node_ended=0.5, search=None):
         bell = Event()
         started(Feeder, name="feeder", bus=Bus(), store=mailboxes, books=books, room=Room(100), bell=bell, tick=60.0)
         return started(
@@ -27,7 +28,7 @@ def janitor(started, mailboxes, books, database):
             bus=Bus(),
             store=mailboxes,
             books=books,
-            search=Search(database),
+            search=search or Search(database),
             bell=bell,
             suspect_age=suspect_age,
             restart=restart,
@@ -66,6 +67,34 @@ def test_a_due_retry_is_fed_again(janitor, books, mailboxes):
     eventually(lambda: depth(mailboxes) == 1)
     (taken,) = mailboxes.take(FETCH, "node/test/x", count=1, max_bytes=10**6, block=0)
     assert taken.envelope.attempts == 1
+
+
+class Backlog(Search):
+    """So many full slices wait to be indexed (None: there is no end of them)."""
+
+    def __init__(self, slices=None):
+        self.slices = slices
+
+    def index(self, limit=INDEX_BATCH):
+        if self.slices is None:
+            return limit
+        self.slices = max(0, self.slices - 1)
+        return limit if self.slices else 0
+
+
+def test_a_backlog_of_the_full_text_holds_up_no_other_duty(janitor, books, mailboxes):
+    ((ref, key),) = enter(books, "a")
+    now = time.time()
+    books.postpone([Attempt("main", key, ref, 0, 0, "classifier_error", "e", now, now + 0.3, "p")])
+    janitor(search=Backlog())
+    eventually(lambda: depth(mailboxes) == 1)
+
+
+def test_while_there_is_more_to_index_one_turn_follows_the_other_at_once(janitor, monkeypatch):
+    monkeypatch.setattr(actors.janitor, "INDEX_TURN_S", 0.0)
+    backlog = Backlog(200)
+    janitor(search=backlog)
+    eventually(lambda: not backlog.slices)  # with a pause after each turn it would take 100 s
 
 
 def test_what_a_process_held_that_is_gone_is_given_back_and_nobody_is_blamed(janitor, mailboxes):
