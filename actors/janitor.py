@@ -1,6 +1,6 @@
-"""Keeps the house: gives back what dead processes held, reopens due retries, reconciles mailboxes with books, indexes, prunes.
+"""Keeps the house: gives back what dead processes held, reopens due retries, reconciles mailboxes with books, indexes, folds, prunes.
 
-Each duty is small, safe to repeat and safe to run on several nodes at once; each has its own pace (DUTIES). The books are the
+Each duty is small, safe to repeat and safe to run on several nodes at once; each has its own pace (`on_start`). The books are the
 truth: what they say is open and no mailbox holds is given a new feed_seq, and the feeder puts it in again.
 """
 
@@ -32,8 +32,10 @@ SUSPECT_AGE = 60.0
 """Rows fed longer ago than this and still open are looked for in the mailboxes."""
 SUSPECT_BATCH = 2_000
 INDEX_BATCH, INDEX_S = 256, 0.5
-INDEX_TURN_S = 0.2
-"""So long a backlog of the full text holds up the other duties, before it waits behind those that are due."""
+TURN_S = 0.2
+"""So long a backlog of one duty holds up the others at a time."""
+
+FOLD_S = 600.0
 
 RESTART_S = 60.0
 """A process that is silent while others of its node live has a launcher: that one ends it if it hangs, starts it again, and
@@ -83,6 +85,7 @@ class Janitor(ServiceActor):
             (min(60.0, self.suspect_age), self.reconcile),
             (min(5.0, self.suspect_age / 2), self.note_positions),
             (3600.0, self.prune),
+            (FOLD_S, self.fold),
             (EVERY_S, self.forget),
         )
         for seconds, duty in duties:
@@ -151,7 +154,7 @@ class Janitor(ServiceActor):
 
     def index(self) -> None:
         """Full text catches up in small slices; in several of them while there is much to do."""
-        self.index_lags, ends = False, time.monotonic() + INDEX_TURN_S
+        self.index_lags, ends = False, time.monotonic() + TURN_S
         while self.search.index(INDEX_BATCH) == INDEX_BATCH:
             if time.monotonic() >= ends:
                 self.index_lags = True
@@ -215,6 +218,12 @@ class Janitor(ServiceActor):
     def prune(self) -> None:
         """What only the last hour needs."""
         self.books.prune(time.time())
+
+    def fold(self) -> None:
+        """Counters of processes that are gone become one shard's, and so do old counts: what is read does not grow with restarts."""
+        writers, ends = set(self.store.alive()), time.monotonic() + TURN_S
+        while self.books.fold(writers, time.time()) and time.monotonic() < ends:
+            self.breathe()
 
     def forget(self) -> None:
         """What is kept for some days only, by the settings."""

@@ -8,11 +8,11 @@ retries.py hold what happens in it) and safe to repeat after DependencyTrouble. 
 
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import msgspec
 
-from storage import counters, feeding, retries, sources
+from storage import counters, feeding, folding, retries, sources
 from storage.database import Database
 from storage.keys import email_key
 from storage.records import Attempt, Audit, BookRow, CursorMove, Look, OpenRow, SourceState
@@ -144,6 +144,15 @@ class Books:
     def prune(self, now: float) -> int:
         """Forget what only the last minutes need: histograms over an hour old; how many rows."""
         return self._db.write(counters.prune, now - 3600)
+
+    def fold(self, writers: Collection[str], now: float) -> int:
+        """Fold a slice of the counters that none of these writers moves, and one of old counts; how many rows, 0 when all is folded."""
+        shards = self._db.read(folding.gone, writers)
+        folded = self._db.write(folding.fold_counters, shards) if shards else 0
+        before = now - folding.KEPT_APART_S
+        for step in self._db.read(folding.old_buckets, before):
+            folded += self._db.write(folding.fold_buckets, step, before)
+        return folded
 
     def find(self, key: str, source: str | None = None) -> list[BookRow]:
         """Give the rows of a key: one for each source (or of that one) that knows it."""

@@ -11,9 +11,11 @@ from actors.feeder import Feeder
 from actors.janitor import INDEX_BATCH, Janitor
 from engine.events import Bus
 from engine.mailbox import Envelope, Room
+from storage.counters import Moves
 from storage.launcher_sign import LauncherSign
 from storage.records import Attempt, Look
 from storage.search import Search
+from storage.statements import execute
 from tests.actors.conftest import eventually
 
 
@@ -91,7 +93,7 @@ def test_a_backlog_of_the_full_text_holds_up_no_other_duty(janitor, books, mailb
 
 
 def test_while_there_is_more_to_index_one_turn_follows_the_other_at_once(janitor, monkeypatch):
-    monkeypatch.setattr(actors.janitor, "INDEX_TURN_S", 0.0)
+    monkeypatch.setattr(actors.janitor, "TURN_S", 0.0)
     backlog = Backlog(200)
     janitor(search=backlog)
     eventually(lambda: not backlog.slices)  # with a pause after each turn it would take 100 s
@@ -153,6 +155,17 @@ def test_as_long_as_the_launcher_lives_what_its_silent_processes_held_is_its_to_
         eventually(lambda: looked.count(CLASSIFY) >= 3)
         assert mailboxes.consumers(CLASSIFY) == {"hung/worker-1/c": 1}
     eventually(lambda: mailboxes.consumers(CLASSIFY) == {})
+
+
+def test_counters_of_processes_that_are_gone_become_one_shard(janitor, mailboxes, database):
+    mailboxes.beat("node/alive", {}, ttl=60)
+    for shard in ("node/alive", "gone/worker-1", "gone-too/worker-1"):
+        moves = Moves()
+        moves.add("errors", 2)
+        database.write(moves.apply, shard)
+    janitor()
+    rows = "SELECT shard, value FROM counter ORDER BY shard"
+    eventually(lambda: database.read(execute, rows) == [("node/alive", 2), ("past", 4)])
 
 
 def test_open_rows_that_no_mailbox_holds_are_unaccounted_and_fed_again(janitor, books, mailboxes, redis_client):
