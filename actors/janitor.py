@@ -113,7 +113,7 @@ class Janitor(ServiceActor):
 
     def _gone(self, processes: set[str]) -> set[str]:
         """Of these, the ones that have been silent for longer than their launchers need to start them again."""
-        alive, now = self.store.alive().keys(), time.monotonic()
+        alive, now = self.store.living(), time.monotonic()
         self.silent_since = {each: self.silent_since.get(each, now) for each in processes - alive}
         nodes = {_node_of(process) for process in alive}
         silent_nodes = sorted({_node_of(each) for each in self.silent_since} - nodes)
@@ -221,7 +221,7 @@ class Janitor(ServiceActor):
 
     def fold(self) -> None:
         """Counters of processes that are gone become one shard's, and so do old counts: what is read does not grow with restarts."""
-        writers, ends = set(self.store.alive()), time.monotonic() + TURN_S
+        writers, ends = self.store.living(), time.monotonic() + TURN_S
         while self.books.fold(writers, time.time()) and time.monotonic() < ends:
             self.breathe()
 

@@ -202,11 +202,17 @@ class MailboxStore(Protocol):
     def log_bounds(self) -> tuple[str, str]:
         """The oldest and the newest seq of the log."""
 
-    def beat(self, process: str, info: Mapping[str, Any], *, ttl: float) -> None:
-        """Say that a process lives, with what others should know of it (JSON-able)."""
+    def beat(self, process: str, info: Mapping[str, Any], *, ttl: float, metrics: bytes = b"") -> None:
+        """Say that a process lives, with what others should know of it (JSON-able), and its metrics for whoever asks for those."""
 
     def alive(self) -> dict[str, dict[str, Any]]:
         """Processes heard of within their ttl → their info."""
+
+    def living(self) -> set[str]:
+        """The names of these alone: what many nodes say of themselves is much to read."""
+
+    def metrics(self, processes: Sequence[str]) -> dict[str, bytes]:
+        """Process → its metrics as of its last beat; those that do not live or told none are left out."""
 
     def launchers(self, nodes: Sequence[str]) -> dict[str, bool]:
         """Node → whether its launcher lives; those whose launcher gives no signs are left out."""

@@ -526,6 +526,16 @@ def test_processes_live_as_long_as_they_beat(box):
     wait_until(lambda: set(box.alive()) == {"n1/w1"}, "the end of a process that does not beat")
 
 
+def test_the_metrics_of_a_process_live_as_long_as_it_and_are_nobody_elses_burden(box):
+    box.beat("n1/w1", {"pid": 7}, ttl=30, metrics=b"\x00\xffone")
+    box.beat("n1/w2", {}, ttl=0.02, metrics=b"two")
+    box.beat("n2/w1", {"pid": 9}, ttl=30)
+    assert box.metrics([]) == {}
+    wait_until(lambda: set(box.living()) == {"n1/w1", "n2/w1"}, "the end of a process that does not beat")
+    assert box.metrics(["n1/w1", "n1/w2", "n2/w1", "n3/w1"]) == {"n1/w1": b"\x00\xffone"}
+    assert box.alive() == {"n1/w1": {"pid": 7}, "n2/w1": {"pid": 9}}
+
+
 def test_a_lease_has_one_holder_who_may_renew_it(box):
     assert box.lease("lister:main", "token-a", ttl=30) is True
     assert box.lease("lister:main", "token-b", ttl=30) is False
