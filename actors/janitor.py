@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import gevent
 from gevent.event import Event
 
-from actors.bodies import CLASSIFY, FETCH, fetch_mailbox, look_mailbox
+from actors.bodies import CLASSIFY, FETCH, canary_mailbox, fetch_mailbox, look_mailbox
 from actors.feeder import are_copied, feed_position, feed_positions
 from actors.metrics import RECONCILED
 from actors.pruning import EVERY_S, Pruning
@@ -35,7 +35,7 @@ INDEX_BATCH, INDEX_S = 256, 0.5
 TURN_S = 0.2
 """So long a backlog of one duty holds up the others at a time."""
 
-FOLD_S = 600.0
+FOLD_S = CANARIES_S = 600.0
 
 RESTART_S = 60.0
 """A process that is silent while others of its node live has a launcher: that one ends it if it hangs, starts it again, and
@@ -75,6 +75,7 @@ class Janitor(ServiceActor):
         self.positions: list[tuple[float, dict[str, int]]] = []
         self.books_id = ""
         self.index_lags = False
+        self.gone_nodes: set[str] = set()
 
     def on_start(self) -> None:
         """Begin all duties."""
@@ -86,6 +87,7 @@ class Janitor(ServiceActor):
             (min(5.0, self.suspect_age / 2), self.note_positions),
             (3600.0, self.prune),
             (FOLD_S, self.fold),
+            (CANARIES_S, self.forget_canaries),
             (EVERY_S, self.forget),
         )
         for seconds, duty in duties:
@@ -224,6 +226,16 @@ class Janitor(ServiceActor):
         writers, ends = self.store.living(), time.monotonic() + TURN_S
         while self.books.fold(writers, time.time()) and time.monotonic() < ends:
             self.breathe()
+
+    def forget_canaries(self) -> None:
+        """The mailboxes of canaries whose nodes were gone at the last look and are still: nodes may draw a new name at each start."""
+        mailboxes = {each.removeprefix(canary_mailbox("")): each for each in self.store.mailboxes(canary_mailbox(""))}
+        silent = sorted(mailboxes.keys() - set(map(_node_of, self.store.living())))
+        launchers = self.store.launchers(silent)
+        gone = {node for node in silent if not launchers.get(node)}
+        for node in sorted(gone & self.gone_nodes):
+            self.store.remove(mailboxes[node])
+        self.gone_nodes = gone
 
     def forget(self) -> None:
         """What is kept for some days only, by the settings."""

@@ -184,6 +184,12 @@ class MailboxStore(Protocol):
     def positions(self, names: Sequence[str]) -> dict[str, int]:
         """The feeder's positions of those names; 0 where there is none (all is fed again)."""
 
+    def mailboxes(self, prefix: str) -> set[str]:
+        """The names of the mailboxes that begin so. Looks at all that the store holds: for rare duties."""
+
+    def remove(self, mailbox: str) -> None:
+        """Forget a mailbox that nobody needs any more, with whatever is in it."""
+
     def depths(self, mailbox: str) -> dict[str, Depth]:
         """Lane (QUARANTINE too) → Depth."""
 

@@ -50,6 +50,15 @@ class Keys:
             self._blocks[mailbox] = found
         return found
 
+    def mailbox_of(self, key: str) -> str | None:
+        """The mailbox whose lane a key is; None for any other key."""
+        mailbox, _, lane = key.removeprefix(f"{self._root}:mb:").rpartition(":")
+        return mailbox if key.startswith(f"{self._root}:mb:") and lane in ALL_LANES else None
+
+    def lanes(self, prefix: str) -> str:
+        """A pattern that all lanes of mailboxes match whose names begin so (and other keys too)."""
+        return f"{self._root}:mb:{prefix}*"
+
     def duty(self, mailbox: str) -> str:
         """Whose turn with the mailbox's quarantine it is."""
         return f"{self._root}:mb:{mailbox}:duty"

@@ -26,6 +26,7 @@ ONCE_MS = 15 * 60 * 1000
 FULL_POLL = 0.05  # seconds between two looks while there is no room downstream, or a message has to be alone
 SLICE = 500  # messages a script appends, settles or lists at most: a few milliseconds of the server's time
 RELEASE_SLICE = 200
+SCAN_SLICE = 1000
 LEFT_S = 0.2  # a pause after messages that only newer workers understand, so that older ones do not pass them round and round
 
 T = TypeVar("T")
@@ -230,6 +231,19 @@ class RedisMailboxes(RedisEventLog, RedisPresence):
         """The feeder's positions of those names, 0 where there is none."""
         found = self._call("HMGET", self.keys.positions, *names) if names else []
         return {name: int(position or 0) for name, position in zip(names, found, strict=True)}
+
+    def mailboxes(self, prefix: str) -> set[str]:
+        """As the contract says, by SCAN: one that has never been read from nor written to is not there."""
+        found, cursor = set(), 0
+        while True:
+            cursor, keys = self._call("SCAN", cursor, "MATCH", self.keys.lanes(prefix), "COUNT", SCAN_SLICE)
+            found |= {self.keys.mailbox_of(key.decode()) for key in keys}
+            if not cursor:
+                return {mailbox for mailbox in found if mailbox is not None}
+
+    def remove(self, mailbox: str) -> None:
+        """As the contract says; a reader that is blocked in it makes it anew."""
+        self._call("DEL", *self.keys.block(mailbox), self.keys.duty(mailbox))
 
     def depths(self, mailbox: str) -> dict[str, Depth]:
         """Lane → Depth, all four of one instant."""

@@ -6,9 +6,10 @@ import pytest
 from gevent.event import Event
 
 import actors.janitor
-from actors.bodies import CLASSIFY, FETCH
+from actors.bodies import CLASSIFY, FETCH, canary_mailbox
 from actors.feeder import Feeder
 from actors.janitor import INDEX_BATCH, Janitor
+from engine.canary import canary
 from engine.events import Bus
 from engine.mailbox import Envelope, Room
 from storage.counters import Moves
@@ -155,6 +156,42 @@ def test_as_long_as_the_launcher_lives_what_its_silent_processes_held_is_its_to_
         eventually(lambda: looked.count(CLASSIFY) >= 3)
         assert mailboxes.consumers(CLASSIFY) == {"hung/worker-1/c": 1}
     eventually(lambda: mailboxes.consumers(CLASSIFY) == {})
+
+
+@pytest.fixture
+def look_for_canaries(mailboxes, books, database):
+    """Turns of a janitor; each gives the mailboxes of canaries that are there after it."""
+    janitor = Janitor(name="j", bus=Bus(), store=mailboxes, books=books, search=Search(database), bell=Event())
+
+    def turn():
+        janitor.forget_canaries()
+        return mailboxes.mailboxes(canary_mailbox(""))
+
+    return turn
+
+
+def sing(mailboxes, *nodes):
+    """In each of these nodes a canary came home, and was in hand when the node ended."""
+    for node in nodes:
+        mailboxes.put(canary_mailbox(node), [canary(node, ())])
+        mailboxes.take(canary_mailbox(node), f"{node}/front/canary", count=1, max_bytes=10**6, block=0)
+
+
+def test_the_canarys_mailbox_of_a_node_that_is_gone_is_forgotten(look_for_canaries, mailboxes, redis_client):
+    sing(mailboxes, "here", "gone")
+    mailboxes.beat("here/front", {}, ttl=60)
+    assert look_for_canaries() == {"canary.here", "canary.gone"}, "it may just be late"
+    assert look_for_canaries() == {"canary.here"}
+    assert redis_client.keys("*canary.gone*") == []
+
+
+def test_that_of_a_node_that_comes_back_or_whose_launcher_lives_stays(look_for_canaries, mailboxes, valkey_url):
+    sing(mailboxes, "late", "starting")
+    with LauncherSign(valkey_url, "starting", every=0.05):
+        eventually(lambda: mailboxes.launchers(["starting"]) == {"starting": True})
+        look_for_canaries()
+        mailboxes.beat("late/front", {}, ttl=60)
+        assert look_for_canaries() == look_for_canaries() == {"canary.late", "canary.starting"}
 
 
 def test_counters_of_processes_that_are_gone_become_one_shard(janitor, mailboxes, database):
