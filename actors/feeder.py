@@ -13,7 +13,7 @@ from gevent.event import Event
 from actors.bodies import FetchBody, encode, fetch_mailbox
 from actors.events import new_event
 from engine.actor import ServiceActor, Tick
-from engine.events import FEED, Bus
+from engine.events import Bus
 from engine.failpoints import reach
 from engine.mailbox import LANES, Depth, Envelope, MailboxStore, Room
 from storage.books import Books
@@ -115,7 +115,6 @@ class Feeder(ServiceActor):
         if not moved:
             return 0  # another feeder was first
         reach("feed.fed")
-        self.bus.emit(FEED, source=source.name, lane=lane, count=len(rows))
         return len(rows)
 
     def _room(self, lane: str, waiting: Mapping[str, Depth], taken: int) -> int:

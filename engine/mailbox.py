@@ -147,7 +147,7 @@ class MailboxStore(Protocol):
         """Messages that `consumer` already holds, oldest first: what a restarted process or a lost reply left in its hands.
 
         `after` pages on: lane → last entry seen. One from QUARANTINE comes alone, when no others are left. Entries deleted
-        under it are dropped from its hands and counted.
+        under it are dropped from its hands.
         """
 
     def settle(self, verdicts: Sequence[Verdict]) -> list[bool]:

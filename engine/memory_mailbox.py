@@ -54,7 +54,6 @@ class MemoryMailboxes(MemoryLog):
     ) -> None:
         self.rooms = dict(rooms or {})
         self.turn = turn
-        self.dropped = 0
         self._numbers = itertools.count(1)
         super().__init__(clock, log_bytes)
 

@@ -158,10 +158,6 @@ class Books:
         """Give the rows of a key: one for each source (or of that one) that knows it."""
         return self._db.read(_find, key, source)
 
-    def row(self, ref: int) -> BookRow | None:
-        """Give the row of a ref."""
-        return self._db.read(_row, ref)
-
 
 def _meta(name: str) -> str | None:
     rows = execute("SELECT value FROM meta WHERE name = ?", [name])
@@ -232,8 +228,3 @@ def _find(key: str, source: str | None) -> list[BookRow]:
     names = "SELECT id FROM source" if source is None else "SELECT id FROM source WHERE name = ?"
     sql = f"SELECT {BOOK_COLUMNS} FROM {BOOK_TABLES} WHERE book.source IN ({names}) AND book.key = ? ORDER BY book.id"
     return [book_row(row) for row in execute(sql, [*([] if source is None else [source]), key])]
-
-
-def _row(ref: int) -> BookRow | None:
-    rows = execute(f"SELECT {BOOK_COLUMNS} FROM {BOOK_TABLES} WHERE book.id = ?", [ref])
-    return book_row(rows[0]) if rows else None

@@ -57,8 +57,8 @@ _decode_ref = msgspec.msgpack.Decoder(_Ref).decode
 class RedisMailboxes(RedisEventLog, RedisPresence):
     """A MailboxStore on Redis 7.0 or Valkey 7.2, and newer. Safe for any number of greenlets and processes.
 
-    `namespace` is the books' id; `rooms` holds the limits of mailboxes (none: unlimited). `dropped` counts entries that were
-    deleted or spoilt in our hands, by somebody else: the books' reconciling brings their messages back.
+    `namespace` is the books' id; `rooms` holds the limits of mailboxes (none: unlimited). Entries that somebody else
+    deleted or spoilt in our hands are dropped: the books' reconciling brings their messages back.
     """
 
     def __init__(
@@ -67,7 +67,6 @@ class RedisMailboxes(RedisEventLog, RedisPresence):
         super().__init__(url, namespace=namespace, **options)
         self.rooms = dict(rooms)
         self.turn = turn
-        self.dropped = 0
         self._left = Folded(log, 60.0, first=1)
         self._turns: dict[str, int] = {}
         self._waiters: dict[str, BoundedSemaphore] = {}
@@ -167,8 +166,7 @@ class RedisMailboxes(RedisEventLog, RedisPresence):
         """As the contract says. One from quarantine comes alone, after all others are settled or passed by `after`."""
         seen = after or {}
         starts = [seen.get(lane, "0") for lane in ALL_LANES]
-        dropped, deaths, lone_deaths, *flat = self._run("pending", self.keys.block(mailbox), [consumer, count, *starts])
-        self.dropped += dropped
+        deaths, lone_deaths, *flat = self._run("pending", self.keys.block(mailbox), [consumer, count, *starts])
         held = self._deliveries(mailbox, flat, int(deaths), int(lone_deaths))
         held.sort(key=lambda delivery: _age_order(delivery.entry))
         return held[:count]
@@ -196,7 +194,6 @@ class RedisMailboxes(RedisEventLog, RedisPresence):
         while True:
             moved, dropped = self._run("release", self.keys.block(mailbox), [consumer, int(crashed), RELEASE_SLICE])
             given += int(moved)
-            self.dropped += dropped
             if not moved and not dropped:
                 return given
 
@@ -297,7 +294,7 @@ class RedisMailboxes(RedisEventLog, RedisPresence):
         return self._move_one(mailbox, number, entry, len(packed), lane, packed)
 
     def _drop(self, mailbox: str, number: int, entry: bytes, size: int) -> None:
-        self.dropped += self._move_one(mailbox, number, entry, size, 0)
+        self._move_one(mailbox, number, entry, size, 0)
 
     def _move_one(self, mailbox: str, number: int, entry: bytes, size: int, to: int, *packed: bytes) -> int:
         """Settle one message that cannot be read; 1 when it was ours."""
