@@ -1,7 +1,8 @@
 """Signs of life, leases and calls between processes, on Redis. The base of RedisMailboxes (redis_mailbox.py).
 
-Used by the heart (beat), the web (alive, held, memory, ping), the janitor (living, launchers), whoever leads something (lease) and
-engine/control.py (call, listen). Relies on the server's clock alone, so nodes need not agree on the time.
+Used by the heart (beat), the web (alive, ping), the gauges (held, memory), the janitor (living, launchers), whoever leads something
+(lease), engine/control.py (listen) and whoever changes what shall be (call). Relies on the server's clock alone, so nodes need not
+agree on the time.
 """
 
 import json

@@ -1,6 +1,6 @@
 """The mailboxes on Redis streams: what engine/mailbox.py promises, each move one atomic script (scripts/*.lua).
 
-Used by the pump (engine/mailbox_actor.py), the feeder and the janitor. The key layout stands in redis_keys.py; the event log
+Used by the pump (engine/pump.py), the mailbox actors, the feeder and the janitor. The key layout stands in redis_keys.py; the event log
 and the signs of life are the base classes in event_log.py and leases.py. Relies on one group over all nodes and on entries
 getting a new id whenever they change hands, which makes every late acknowledgement void.
 """
