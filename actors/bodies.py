@@ -28,6 +28,11 @@ def fetch_mailbox(source: str) -> str:
     return FETCH if source == MAIN else f"{FETCH}.{source}"
 
 
+def canary_mailbox(node: str) -> str:
+    """The mailbox in which a node waits for its canaries (actors/canary.py)."""
+    return f"canary.{node}"
+
+
 class LookBody(msgspec.Struct, frozen=True, omit_defaults=True):
     """A notification: the history id it announced. A hint, nothing more."""
 

@@ -1,13 +1,13 @@
 """Sends a canary through the mailboxes every ten seconds, and keeps in a pulse when the last one came home.
 
-One for each front. The mailbox in which it waits for its own is the node's; `/health` and the metrics read the pulse.
+One for each front. The mailbox in which it waits for its own is the node's, and goes with it (actors/janitor.py); `/health` and the metrics read the pulse.
 """
 
 import secrets
 import time
 from collections.abc import Sequence
 
-from actors.bodies import CLASSIFY, FETCH
+from actors.bodies import CLASSIFY, FETCH, canary_mailbox
 from engine.canary import Pulse, canary
 from engine.mailbox import Delivery
 from engine.mailbox_actor import Context, MailboxActor, Outcome
@@ -23,7 +23,7 @@ class Canary(MailboxActor):
         self, context: Context, *, pulse: Pulse, name: str, every: float = EVERY_S, first: str = FETCH
     ) -> None:
         node = context.process.rsplit("/", 1)[0]
-        super().__init__(context, name=name, mailbox=f"canary.{node}", count=16)
+        super().__init__(context, name=name, mailbox=canary_mailbox(node), count=16)
         self.pulse, self.every_s, self.first = pulse, every, first
         self.sung_at = float("-inf")
 

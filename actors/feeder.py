@@ -13,7 +13,7 @@ from gevent.event import Event
 from actors.bodies import FetchBody, encode, fetch_mailbox
 from actors.events import new_event
 from engine.actor import ServiceActor, Tick
-from engine.events import FEED, Bus
+from engine.events import Bus
 from engine.failpoints import reach
 from engine.mailbox import LANES, Depth, Envelope, MailboxStore, Room
 from storage.books import Books
@@ -65,7 +65,10 @@ class Feeder(ServiceActor):
             turn.done.clear()
 
     def feed(self) -> int:
-        """Feed all sources until there is nothing left or no room; returns how many rows went in."""
+        """Feed all sources until there is nothing left or no room; returns how many rows went in.
+
+        The lane that has the least in the mailbox comes first, so that none keeps the room from another.
+        """
         total = 0
         more = True
         while more:
@@ -73,10 +76,12 @@ class Feeder(ServiceActor):
             for source in self._sources():
                 waiting = self.store.depths(fetch_mailbox(source.name))
                 positions = self.store.positions(feed_positions([source]))
-                for lane in LANES:
+                taken = 0
+                for lane in sorted(LANES, key=lambda each: waiting[each].messages):
                     after = positions[feed_position(source, lane)]
-                    fed = self._feed_lane(source, lane, self._room(lane, waiting), after)
+                    fed = self._feed_lane(source, lane, self._room(lane, waiting, taken), after)
                     more = more or fed == BATCH
+                    taken += fed
                     total += fed
                     self.count(fed)
             self.breathe()
@@ -110,11 +115,11 @@ class Feeder(ServiceActor):
         if not moved:
             return 0  # another feeder was first
         reach("feed.fed")
-        self.bus.emit(FEED, source=source.name, lane=lane, count=len(rows))
         return len(rows)
 
-    def _room(self, lane: str, waiting: Mapping[str, Depth]) -> int:
-        messages = sum(depth.messages for depth in waiting.values())
+    def _room(self, lane: str, waiting: Mapping[str, Depth], taken: int) -> int:
+        """For so many more a lane has room, of which the lanes before it have `taken` some since it was looked what waits."""
+        messages = sum(depth.messages for depth in waiting.values()) + taken
         if sum(depth.bytes for depth in waiting.values()) >= self.room.bytes:
             return 0
         if lane == "low":

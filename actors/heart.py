@@ -1,6 +1,6 @@
 """Says that this process lives, and what others should know of it: /actors and /stats of every node are read from these infos.
 
-A process that is not heard of within the time to live counts as gone, and the janitors give back what it held.
+What it measures (`measure`) is told beside them, since its own node alone reads that (commands/measuring.py). A process that is not heard of within the time to live counts as gone, and the janitors give back what it held.
 """
 
 import itertools
@@ -28,10 +28,17 @@ class Heart(ServiceActor):
     """Beats from its own greenlet, so that nothing the actor does can hold it up."""
 
     def __init__(
-        self, *, name: str, bus: Bus, store: MailboxStore, process: str, describe: Callable[[], dict[str, Any]]
+        self,
+        *,
+        name: str,
+        bus: Bus,
+        store: MailboxStore,
+        process: str,
+        describe: Callable[[], dict[str, Any]],
+        measure: Callable[[], bytes] = bytes,
     ) -> None:
         super().__init__(name=name, kind="heart", bus=bus)
-        self.store, self.process, self.describe_process = store, process, describe
+        self.store, self.process, self.describe_process, self.measure = store, process, describe, measure
 
     def on_start(self) -> None:
         """Begin to beat."""
@@ -40,7 +47,7 @@ class Heart(ServiceActor):
     def _beat(self) -> None:
         for number in itertools.count():
             try:
-                self.store.beat(self.process, self.describe_process(), ttl=TTL_S)
+                self.store.beat(self.process, self.describe_process(), ttl=TTL_S, metrics=self.measure())
             except DependencyTrouble as trouble:
                 self.waiting(trouble)
             else:

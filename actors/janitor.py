@@ -1,6 +1,6 @@
-"""Keeps the house: gives back what dead processes held, reopens due retries, reconciles mailboxes with books, indexes, prunes.
+"""Keeps the house: gives back what dead processes held, reopens due retries, reconciles mailboxes with books, indexes, folds, prunes.
 
-Each duty is small, safe to repeat and safe to run on several nodes at once; each has its own pace (DUTIES). The books are the
+Each duty is small, safe to repeat and safe to run on several nodes at once; each has its own pace (`on_start`). The books are the
 truth: what they say is open and no mailbox holds is given a new feed_seq, and the feeder puts it in again.
 """
 
@@ -9,17 +9,19 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+import gevent
 from gevent.event import Event
 
-from actors.bodies import CLASSIFY, FETCH, fetch_mailbox, look_mailbox
+from actors.bodies import CLASSIFY, FETCH, canary_mailbox, fetch_mailbox, look_mailbox
 from actors.feeder import are_copied, feed_position, feed_positions
 from actors.metrics import RECONCILED
 from actors.pruning import EVERY_S, Pruning
-from engine.actor import ServiceActor
+from engine.actor import ServiceActor, Tick
 from engine.events import Bus
 from engine.failpoints import reach
 from engine.lanes import process_of
 from engine.mailbox import DEAD, LANES, MailboxStore
+from engine.turns import A_TURN_S
 from storage.books import Books
 from storage.search import Search
 
@@ -29,7 +31,11 @@ DUE_BATCH = 1_000
 SUSPECT_AGE = 60.0
 """Rows fed longer ago than this and still open are looked for in the mailboxes."""
 SUSPECT_BATCH = 2_000
-INDEX_BATCH = 256
+INDEX_BATCH, INDEX_S = 256, 0.5
+TURN_S = 0.2
+"""So long a backlog of one duty holds up the others at a time."""
+
+FOLD_S = CANARIES_S = 600.0
 
 RESTART_S = 60.0
 """A process that is silent while others of its node live has a launcher: that one ends it if it hangs, starts it again, and
@@ -68,6 +74,8 @@ class Janitor(ServiceActor):
         self.silent_since: dict[str, float] = {}
         self.positions: list[tuple[float, dict[str, int]]] = []
         self.books_id = ""
+        self.index_lags = False
+        self.gone_nodes: set[str] = set()
 
     def on_start(self) -> None:
         """Begin all duties."""
@@ -75,14 +83,16 @@ class Janitor(ServiceActor):
         duties: Sequence[tuple[float, Callable[[], None]]] = (
             (0.25, self.reopen_due),
             (0.5, self.release_the_dead),
-            (0.5, self.index),
             (min(60.0, self.suspect_age), self.reconcile),
             (min(5.0, self.suspect_age / 2), self.note_positions),
             (3600.0, self.prune),
+            (FOLD_S, self.fold),
+            (CANARIES_S, self.forget_canaries),
             (EVERY_S, self.forget),
         )
         for seconds, duty in duties:
             self.every(seconds, duty)
+        self.spawn(self._index_turns)
 
     def reopen_due(self) -> None:
         """Retries whose time has come get a new place in the feed."""
@@ -105,7 +115,7 @@ class Janitor(ServiceActor):
 
     def _gone(self, processes: set[str]) -> set[str]:
         """Of these, the ones that have been silent for longer than their launchers need to start them again."""
-        alive, now = self.store.alive().keys(), time.monotonic()
+        alive, now = self.store.living(), time.monotonic()
         self.silent_since = {each: self.silent_since.get(each, now) for each in processes - alive}
         nodes = {_node_of(process) for process in alive}
         silent_nodes = sorted({_node_of(each) for each in self.silent_since} - nodes)
@@ -135,9 +145,22 @@ class Janitor(ServiceActor):
         """The mailboxes that carry emails, in the direction in which they flow."""
         return [*dict.fromkeys([FETCH, *map(fetch_mailbox, sources)]), CLASSIFY, DEAD]
 
+    def _index_turns(self) -> None:
+        """While there is more to index one turn follows the other at once, each behind what came due meanwhile."""
+        turn = Tick(self.index, Event())
+        while True:
+            self.actor_ref.tell(turn)
+            turn.done.wait()
+            gevent.sleep(A_TURN_S if self.index_lags else INDEX_S)
+            turn.done.clear()
+
     def index(self) -> None:
-        """Full text catches up in small slices; more of them while there is much to do."""
+        """Full text catches up in small slices; in several of them while there is much to do."""
+        self.index_lags, ends = False, time.monotonic() + TURN_S
         while self.search.index(INDEX_BATCH) == INDEX_BATCH:
+            if time.monotonic() >= ends:
+                self.index_lags = True
+                return
             self.breathe()
 
     def note_positions(self) -> None:
@@ -197,6 +220,22 @@ class Janitor(ServiceActor):
     def prune(self) -> None:
         """What only the last hour needs."""
         self.books.prune(time.time())
+
+    def fold(self) -> None:
+        """Counters of processes that are gone become one shard's, and so do old counts: what is read does not grow with restarts."""
+        writers, ends = self.store.living(), time.monotonic() + TURN_S
+        while self.books.fold(writers, time.time()) and time.monotonic() < ends:
+            self.breathe()
+
+    def forget_canaries(self) -> None:
+        """The mailboxes of canaries whose nodes were gone at the last look and are still: nodes may draw a new name at each start."""
+        mailboxes = {each.removeprefix(canary_mailbox("")): each for each in self.store.mailboxes(canary_mailbox(""))}
+        silent = sorted(mailboxes.keys() - set(map(_node_of, self.store.living())))
+        launchers = self.store.launchers(silent)
+        gone = {node for node in silent if not launchers.get(node)}
+        for node in sorted(gone & self.gone_nodes):
+            self.store.remove(mailboxes[node])
+        self.gone_nodes = gone
 
     def forget(self) -> None:
         """What is kept for some days only, by the settings."""

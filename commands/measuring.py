@@ -19,11 +19,12 @@ def begin(bus: Bus, lines: LogWriter) -> Metrics:
 
 
 def of_node(mailboxes: RedisMailboxes, process: str, metrics: Metrics) -> bytes:
-    """Of all processes of this node, each as of its last heartbeat (commands/process.py); our own are fresh."""
+    """Of all processes of this node, each as of its last heartbeat (actors/heart.py); our own are fresh."""
     node, own = process.rsplit("/", 1)
-    snapshots = {}
+    told: dict[str, bytes] = {}
     with suppress(DependencyTrouble):
-        for name, info in mailboxes.alive().items():
-            if info.get("node") == node and info.get("metrics"):
-                snapshots[name.rsplit("/", 1)[-1]] = b64decode(info["metrics"])
-    return render_union({**snapshots, own: metrics.snapshot()})
+        ours = {name: info for name, info in mailboxes.alive().items() if info.get("node") == node}
+        # A process of an older version has them in its info.
+        told = {name: b64decode(info["metrics"]) for name, info in ours.items() if info.get("metrics")}
+        told |= mailboxes.metrics(list(ours))
+    return render_union({**{name.rsplit("/", 1)[-1]: each for name, each in told.items()}, own: metrics.snapshot()})

@@ -17,7 +17,6 @@ import logging
 import signal
 import sys
 import time
-from base64 import b64encode
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -50,7 +49,6 @@ from engine.errors import SettingsError
 from engine.events import Bus
 from engine.hub import HubWatch, crash, dump_on_signal
 from engine.mailbox_actor import Context, RetryPolicy
-from engine.metrics import Metrics
 from engine.supervision import EXIT_CONFIG, ChildSpec
 from engine.supervisor import STOP_S, Resize, Supervisor
 from settings import Settings
@@ -96,7 +94,7 @@ def run(role: str, settings: Settings) -> None:
         token, obstacle = os.environ[TOKEN], lambda: control.obstacle
         front = Front(settings, context, stores, deciders, node_metrics, token=token, ready=unready, obstacle=obstacle)
     specs = [
-        _heart(context, lambda: _describe(role, process, supervisor.tree(), metrics)),
+        _heart(context, lambda: _describe(role, process, supervisor.tree()), metrics.snapshot),
         *_disk_watch(settings, control, bus),
         *(front.specs() if front else []),
         *([] if role == FRONT else [_pool(settings, context, stores, deciders)]),
@@ -160,12 +158,17 @@ def _listen(role: str, settings: Settings, room: WaitingRoom) -> NodeStatus:
     return status
 
 
-def _heart(context: Context, describe: Callable[[], dict[str, Any]]) -> ChildSpec:
-    """Says what `describe` says of this process."""
+def _heart(context: Context, describe: Callable[[], dict[str, Any]], measure: Callable[[], bytes]) -> ChildSpec:
+    """Says what `describe` says of this process, and what it measures."""
     return ChildSpec(
         "heart",
         lambda name: Heart.start(
-            name=name, bus=context.bus, store=context.store, process=context.process, describe=describe
+            name=name,
+            bus=context.bus,
+            store=context.store,
+            process=context.process,
+            describe=describe,
+            measure=measure,
         ),
     )
 
@@ -235,7 +238,7 @@ def _desired(stores: Stores) -> dict[str, Any]:
     return stores.desired.all()
 
 
-def _describe(role: str, process: str, tree: list[Any], metrics: Metrics) -> dict[str, Any]:
+def _describe(role: str, process: str, tree: list[Any]) -> dict[str, Any]:
     """What other processes show of this one."""
     workers = [info for info in tree if info.mailbox == CLASSIFY]
     return {
@@ -246,7 +249,6 @@ def _describe(role: str, process: str, tree: list[Any], metrics: Metrics) -> dic
         "workers": len(workers),
         "busy": sum(info.busy_since is not None for info in workers),
         "actors": msgspec.to_builtins(tree),
-        "metrics": b64encode(metrics.snapshot()).decode(),
     }
 
 

@@ -109,7 +109,7 @@ def open_stores(settings: Settings, redis_url: str, process: str, patience: Pati
         room=room,
         books=books,
         results=ResultStore(database),
-        dead_letters=DeadLetters(database),
+        dead_letters=DeadLetters(database, shard=process),
         notifications=Notifications(database),
         desired=Desired(database),
         tasks=Tasks(database),

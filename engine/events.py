@@ -47,9 +47,6 @@ DEPENDENCY_BACK = "dependency_back"
 CONTROL_CHANGED = "control_changed"
 """paused, workers, versions: the desired state that is now in force"""
 
-FEED = "feed"
-"""source, lane, count: rows put into a mailbox"""
-
 LOOK = "look"
 """source, kind, listed, new, seconds: one listing of a source's history"""
 

@@ -1,8 +1,9 @@
 """The mailbox contract: what a durable mailbox promises, and the records that pass through it.
 
 Implemented by storage/redis_mailbox.py on Redis streams and by engine/memory_mailbox.py for simulating crashes; one contract
-suite (tests/engine/test_mailbox_contract.py) holds both. Used by the pump (engine/mailbox_actor.py) and by whoever puts
-messages in from outside. Put before acknowledge: a message leaves one mailbox in the same atomic step that hands it on.
+suite (tests/engine/test_mailbox_contract.py) holds both. Used by the pump (engine/pump.py), the actor
+that it supplies (engine/mailbox_actor.py) and whoever puts messages in from outside. Put before acknowledge: a message leaves one
+mailbox in the same atomic step that hands it on.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -147,7 +148,7 @@ class MailboxStore(Protocol):
         """Messages that `consumer` already holds, oldest first: what a restarted process or a lost reply left in its hands.
 
         `after` pages on: lane → last entry seen. One from QUARANTINE comes alone, when no others are left. Entries deleted
-        under it are dropped from its hands and counted.
+        under it are dropped from its hands.
         """
 
     def settle(self, verdicts: Sequence[Verdict]) -> list[bool]:
@@ -184,6 +185,12 @@ class MailboxStore(Protocol):
     def positions(self, names: Sequence[str]) -> dict[str, int]:
         """The feeder's positions of those names; 0 where there is none (all is fed again)."""
 
+    def mailboxes(self, prefix: str) -> set[str]:
+        """The names of the mailboxes that begin so. Looks at all that the store holds: for rare duties."""
+
+    def remove(self, mailbox: str) -> None:
+        """Forget a mailbox that nobody needs any more, with whatever is in it."""
+
     def depths(self, mailbox: str) -> dict[str, Depth]:
         """Lane (QUARANTINE too) → Depth."""
 
@@ -202,11 +209,17 @@ class MailboxStore(Protocol):
     def log_bounds(self) -> tuple[str, str]:
         """The oldest and the newest seq of the log."""
 
-    def beat(self, process: str, info: Mapping[str, Any], *, ttl: float) -> None:
-        """Say that a process lives, with what others should know of it (JSON-able)."""
+    def beat(self, process: str, info: Mapping[str, Any], *, ttl: float, metrics: bytes = b"") -> None:
+        """Say that a process lives, with what others should know of it (JSON-able), and its metrics for whoever asks for those."""
 
     def alive(self) -> dict[str, dict[str, Any]]:
         """Processes heard of within their ttl → their info."""
+
+    def living(self) -> set[str]:
+        """The names of these alone: what many nodes say of themselves is much to read."""
+
+    def metrics(self, processes: Sequence[str]) -> dict[str, bytes]:
+        """Process → its metrics as of its last beat; those that do not live or told none are left out."""
 
     def launchers(self, nodes: Sequence[str]) -> dict[str, bool]:
         """Node → whether its launcher lives; those whose launcher gives no signs are left out."""

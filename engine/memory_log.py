@@ -25,6 +25,7 @@ class MemoryLog:
         self._log: dict[int, bytes] = {}
         self._told = 0
         self._processes: dict[str, tuple[float, dict[str, Any]]] = {}
+        self._metrics: dict[str, bytes] = {}
         self._leases: dict[str, tuple[str, float]] = {}
         self._calls: list[str] = []
 
@@ -57,13 +58,23 @@ class MemoryLog:
         """The oldest and the newest seq of the log."""
         return self._seq(next(iter(self._log), self._told)), self._seq(self._told)
 
-    def beat(self, process: str, info: Mapping[str, Any], *, ttl: float) -> None:
+    def beat(self, process: str, info: Mapping[str, Any], *, ttl: float, metrics: bytes = b"") -> None:
         """Say that a process lives."""
         self._processes[process] = (self._clock() + ttl, dict(info))
+        self._metrics[process] = metrics
 
     def alive(self) -> dict[str, dict[str, Any]]:
         """Processes heard of within their ttl → their info."""
         return {name: info for name, (until, info) in self._processes.items() if until > self._clock()}
+
+    def living(self) -> set[str]:
+        """The names of these alone."""
+        return set(self.alive())
+
+    def metrics(self, processes: Sequence[str]) -> dict[str, bytes]:
+        """Process → its metrics, of those that live and told any."""
+        living = self.living()
+        return {name: self._metrics[name] for name in processes if name in living and self._metrics[name]}
 
     def launchers(self, nodes: Sequence[str]) -> dict[str, bool]:  # noqa: ARG002  (the contract's signature)
         """No launcher gives signs here."""

@@ -54,7 +54,6 @@ class MemoryMailboxes(MemoryLog):
     ) -> None:
         self.rooms = dict(rooms or {})
         self.turn = turn
-        self.dropped = 0
         self._numbers = itertools.count(1)
         super().__init__(clock, log_bytes)
 
@@ -222,6 +221,17 @@ class MemoryMailboxes(MemoryLog):
     def positions(self, names: Sequence[str]) -> dict[str, int]:
         """The feeder's positions of those names; 0 where there is none."""
         return {name: self._positions.get(name, 0) for name in names}
+
+    def mailboxes(self, prefix: str) -> set[str]:
+        """The names of the mailboxes that begin so."""
+        return {mailbox for (mailbox, _), entries in self._lanes.items() if entries and mailbox.startswith(prefix)}
+
+    def remove(self, mailbox: str) -> None:
+        """Forget a mailbox with whatever is in it."""
+        for lane in ALL_LANES:
+            self._lanes.pop((mailbox, lane), None)
+        self._known.pop(mailbox, None)
+        self._duties.pop(mailbox, None)
 
     def depths(self, mailbox: str) -> dict[str, Depth]:
         """Lane → Depth."""

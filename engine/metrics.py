@@ -185,10 +185,6 @@ class Metrics:
             self._seen[name].add(labels)
             self._metrics[name].labels(*labels)
 
-    def render(self) -> bytes:
-        """This process's metrics in Prometheus' text format."""
-        return generate_latest(self.registry)
-
     def snapshot(self) -> bytes:
         """This process's samples, for another one to render them with its own: see `render_union`."""
         families = [

@@ -15,7 +15,7 @@ import pykka
 
 from engine import events
 from engine.actor import ChildEnded, ServiceActor, ServiceRef, adopting
-from engine.card import ActorInfo, Card
+from engine.card import Card
 from engine.errors import DependencyTrouble
 from engine.events import Bus
 from engine.supervision import ChildSpec, Escalate, Restart, backoff, decide
@@ -77,10 +77,6 @@ class Supervisor(ServiceActor):
             raise ValueError(f"{kind} is no pool")
         self.counts[kind] = count
         self.reconcile()
-
-    def tree(self) -> list[ActorInfo]:
-        """The supervisor and all below it."""
-        return self.card.tree()
 
     def on_receive(self, message: Any) -> Any:
         """A child has ended, or a pool shall change its size."""

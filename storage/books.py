@@ -8,11 +8,11 @@ retries.py hold what happens in it) and safe to repeat after DependencyTrouble. 
 
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import msgspec
 
-from storage import counters, feeding, retries, sources
+from storage import counters, feeding, folding, meta, retries, sources
 from storage.database import Database
 from storage.keys import email_key
 from storage.records import Attempt, Audit, BookRow, CursorMove, Look, OpenRow, SourceState
@@ -32,7 +32,7 @@ class Books:
 
     def books_id(self) -> str:
         """Give the name of these books, by which the mailboxes in Redis know them; drawn at the first call."""
-        return self._db.read(_meta, "books_id") or self._db.write(_draw_books_id)
+        return self._db.read(meta.get, "books_id") or self._db.write(_draw_books_id)
 
     def renew_books_id(self, instead_of: str | None = None) -> str:
         """Draw a new name, after a restore or a copy: mailboxes and positions of the old one are then not ours.
@@ -145,52 +145,45 @@ class Books:
         """Forget what only the last minutes need: histograms over an hour old; how many rows."""
         return self._db.write(counters.prune, now - 3600)
 
+    def fold(self, writers: Collection[str], now: float) -> int:
+        """Fold a slice of the counters that none of these writers moves, and one of old counts; how many rows, 0 when all is folded."""
+        shards = self._db.read(folding.gone, writers)
+        folded = self._db.write(folding.fold_counters, shards) if shards else 0
+        before = now - folding.KEPT_APART_S
+        for step in self._db.read(folding.old_buckets, before):
+            folded += self._db.write(folding.fold_buckets, step, before)
+        return folded
+
     def find(self, key: str, source: str | None = None) -> list[BookRow]:
         """Give the rows of a key: one for each source (or of that one) that knows it."""
         return self._db.read(_find, key, source)
 
-    def row(self, ref: int) -> BookRow | None:
-        """Give the row of a ref."""
-        return self._db.read(_row, ref)
-
-
-def _meta(name: str) -> str | None:
-    rows = execute("SELECT value FROM meta WHERE name = ?", [name])
-    return str(rows[0][0]) if rows else None
-
-
-def _set_meta(name: str, value: str) -> str:
-    execute(
-        "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-        [name, value],
-    )
-    return value
-
 
 def _renew_books_id(drawn: str, instead_of: str | None) -> str:
     if instead_of is None:
-        return _set_meta("books_id", drawn)
+        meta.put("books_id", drawn)
+        return drawn
     execute("UPDATE meta SET value = ? WHERE name = 'books_id' AND value = ?", [drawn, instead_of])
-    return _meta("books_id") or _draw_books_id()
+    return meta.get("books_id") or _draw_books_id()
 
 
 def _draw_books_id() -> str:
     drawn = secrets.token_hex(8)
     execute("INSERT INTO meta (name, value) VALUES ('books_id', ?) ON CONFLICT (name) DO NOTHING", [drawn])
-    return _meta("books_id") or drawn
+    return meta.get("books_id") or drawn
 
 
 def _set_unaccounted(counts: dict[str, int], now: float) -> None:
-    _set_meta("unaccounted", str(sum(counts.values())))
-    _set_meta("unaccounted_at", repr(now))
-    _set_meta("unaccounted_by_source", encode_json(counts).decode())
+    meta.put("unaccounted", str(sum(counts.values())))
+    meta.put("unaccounted_at", repr(now))
+    meta.put("unaccounted_by_source", encode_json(counts).decode())
 
 
 def _unaccounted(source_id: int | None) -> int:
     if source_id is None:
-        return int(_meta("unaccounted") or 0)
+        return int(meta.get("unaccounted") or 0)
     ((name,),) = execute("SELECT name FROM source WHERE id = ?", [source_id])
-    counts: dict[str, int] = msgspec.json.decode(_meta("unaccounted_by_source") or "{}")
+    counts: dict[str, int] = msgspec.json.decode(meta.get("unaccounted_by_source") or "{}")
     return counts.get(name, 0)
 
 
@@ -223,8 +216,3 @@ def _find(key: str, source: str | None) -> list[BookRow]:
     names = "SELECT id FROM source" if source is None else "SELECT id FROM source WHERE name = ?"
     sql = f"SELECT {BOOK_COLUMNS} FROM {BOOK_TABLES} WHERE book.source IN ({names}) AND book.key = ? ORDER BY book.id"
     return [book_row(row) for row in execute(sql, [*([] if source is None else [source]), key])]
-
-
-def _row(ref: int) -> BookRow | None:
-    rows = execute(f"SELECT {BOOK_COLUMNS} FROM {BOOK_TABLES} WHERE book.id = ?", [ref])
-    return book_row(rows[0]) if rows else None

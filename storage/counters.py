@@ -1,7 +1,8 @@
 """Counters that move in the transaction of what they count, in shards by writer, in a fixed order; summed when they are read.
 
-Moved by results.py, dead_letters.py and retries.py, read by stats.py. A process moves only its own shard, so writers do not wait for
-each other. Histograms have logarithmic buckets, eight to a doubling, within one minute.
+Moved by whoever changes the books (results.py, retries.py, dead_letters.py, sources.py, labels.py, reprocessing.py, erasing.py), read by
+stats.py. A process moves only its own shard, so writers do not wait for each other; shards of processes that are gone become one
+(folding.py). Histograms have logarithmic buckets, eight to a doubling, within one minute.
 """
 
 import math
@@ -47,11 +48,24 @@ class Moves:
         """Tell a value to a counter that keeps the greatest."""
         self._extremes[name] = max(value, self._extremes.get(name, value))
 
+    def again(self, name: str, label: str, value: float) -> None:
+        """Move what another shard's counter of that name and label holds."""
+        if name == LEAST:
+            self.least(value)
+        elif name in GREATEST:
+            self.greatest(name, value)
+        else:
+            self.add(name, value, label)
+
     def email(self, at: float, label: str, delta: int = 1) -> None:
         """Count an email of a class: in all, in its minute and in its hour."""
         self._sums["emails", label] += delta
         for step in (MINUTE, HOUR):
-            self._buckets[step, int(at // step) * step, "emails", label] += delta
+            self.within(step, int(at // step) * step, label, delta)
+
+    def within(self, step: int, start: int, label: str, delta: int) -> None:
+        """Count emails of a class in the minute or hour (`step`) from `start` alone."""
+        self._buckets[step, start, "emails", label] += delta
 
     def emails(self, at: float, labels: Iterable[str]) -> None:
         """Count the classes of emails of one minute, in which `at` lies."""
@@ -125,6 +139,6 @@ def percentile(histogram: dict[int, int], share: float) -> float | None:
 
 
 def prune(before: float) -> int:
-    """Forget the histograms of minutes before a time; how many rows went. Emails by class are kept for ever."""
+    """Forget the histograms of minutes before a time; how many rows went. Emails by class are kept longer (retention.py)."""
     sql = "DELETE FROM bucket WHERE step = ? AND name = ? AND start < ? RETURNING step"
     return sum(len(execute(sql, [MINUTE, name, int(before)])) for name in HISTOGRAMS)

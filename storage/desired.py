@@ -29,10 +29,6 @@ class Desired:
         """Give all values by name."""
         return self._db.read(_all)
 
-    def version(self) -> int:
-        """Give a number that rises with every `set` of any name."""
-        return self._db.read(_version)
-
 
 def _get(name: str, default: Any) -> Any:
     rows = execute("SELECT value FROM desired WHERE name = ?", [name])
@@ -63,7 +59,3 @@ def _all() -> dict[str, Any]:
     return {
         name: msgspec.json.decode(value) for name, value in execute("SELECT name, value FROM desired ORDER BY name")
     }
-
-
-def _version() -> int:
-    return int(execute("SELECT COALESCE(SUM(version), 0) FROM desired")[0][0])

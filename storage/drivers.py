@@ -4,7 +4,8 @@ Used by database.py alone, always on the native thread that then uses the connec
 """
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -161,16 +162,32 @@ class _NativeAdapter(peewee.Psycopg3Adapter):
 
 
 def _resolved(params: dict[str, Any]) -> dict[str, Any]:
-    """Look the host up here: libpq would do it while it holds the interpreter lock, and the hub would stand still."""
-    hosts = str(params.get("host") or "").split(",")
+    """Look the hosts up here: libpq would do it while it holds the interpreter lock, and the hub would stand still.
+
+    Each of a host's addresses gets its place in libpq's lists, so that they are tried one after the other as libpq would.
+    """
+    hosts, ports = (str(params.get(name) or "").split(",") for name in ("host", "port"))
     if "hostaddr" in params or not all(host and not host.startswith("/") for host in hosts):
         return params
-    getaddrinfo = monkey.get_original("socket", "getaddrinfo")
+    if len(ports) not in (1, len(hosts)):
+        return params  # libpq refuses it, in its own words
+    addresses = [_addresses(host) for host in hosts]
+    found = {**params, "host": _lined_up(hosts, addresses), "hostaddr": ",".join(chain.from_iterable(addresses))}
+    return {**found, "port": _lined_up(ports, addresses)} if len(ports) > 1 else found
+
+
+def _lined_up(values: Sequence[str], addresses: Sequence[Sequence[str]]) -> str:
+    """Each value so often as its host has addresses."""
+    return ",".join(value for value, own in zip(values, addresses, strict=True) for _ in own)
+
+
+def _addresses(host: str) -> list[str]:
+    """All addresses of a host, each once, in the order in which they are to be tried."""
     try:
-        addresses = [str(getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0]) for host in hosts]
+        found = monkey.get_original("socket", "getaddrinfo")(host, None, type=socket.SOCK_STREAM)
     except OSError as error:
-        raise psycopg.OperationalError(f"cannot resolve {','.join(hosts)}: {error}") from error
-    return {**params, "hostaddr": ",".join(addresses)}
+        raise psycopg.OperationalError(f"cannot resolve {host}: {error}") from error
+    return list(dict.fromkeys(str(place[0]) for *_, place in found))
 
 
 class _Postgres(peewee.PostgresqlDatabase):

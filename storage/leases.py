@@ -1,7 +1,8 @@
 """Signs of life, leases and calls between processes, on Redis. The base of RedisMailboxes (redis_mailbox.py).
 
-Used by supervisors (beat), the janitor (alive), the listers (lease) and the control actor (call, listen). Relies on the server's
-clock alone, so nodes need not agree on the time.
+Used by the heart (beat), the web (alive, ping), the gauges (held, memory), the janitor (living, launchers), whoever leads something
+(lease), engine/control.py (listen) and whoever changes what shall be (call). Relies on the server's clock alone, so nodes need not
+agree on the time.
 """
 
 import json
@@ -18,14 +19,24 @@ CALLS_KEPT = 1000
 class RedisPresence(RedisStore):
     """Who lives, who may, and who should look again."""
 
-    def beat(self, process: str, info: Mapping[str, Any], *, ttl: float) -> None:
-        """Say that `process` lives for `ttl` more seconds; `info` is JSON-able."""
-        self._run("beat", [self.keys.processes], [process, int(ttl * 1000), json.dumps(dict(info))])
+    def beat(self, process: str, info: Mapping[str, Any], *, ttl: float, metrics: bytes = b"") -> None:
+        """Say that `process` lives for `ttl` more seconds; `info` is JSON-able, `metrics` only for who asks for them."""
+        keys = [self.keys.processes, *([self.keys.metrics(process)] if metrics else [])]
+        self._run("beat", keys, [process, int(ttl * 1000), json.dumps(dict(info)), metrics])
 
     def alive(self) -> dict[str, dict[str, Any]]:
         """Processes heard of within their ttl → their info, in one round trip."""
         flat = iter(self._run("alive", [self.keys.processes], []))
         return {name.decode(): json.loads(info) for name, info in zip(flat, flat, strict=True)}
+
+    def living(self) -> set[str]:
+        """Their names alone."""
+        return {name.decode() for name in self._run("alive", [self.keys.processes], ["names"])}
+
+    def metrics(self, processes: Sequence[str]) -> dict[str, bytes]:
+        """Process → its metrics as of its last beat, of those that live and told any."""
+        found = self._call("MGET", *map(self.keys.metrics, processes)) if processes else []
+        return {process: told for process, told in zip(processes, found, strict=True) if told is not None}
 
     def launchers(self, nodes: Sequence[str]) -> dict[str, bool]:
         """Node → whether its launcher lives; those whose launcher gives no signs (an older one's) are left out."""

@@ -8,7 +8,7 @@ is put back in a newer one's place, as long as that says so (`schema_oldest`); e
 from collections.abc import Callable, Sequence
 
 from engine.errors import SettingsError
-from storage import access_tables, learning_tables, search_tables, subscription_tables
+from storage import access_tables, learning_tables, meta, search_tables, subscription_tables
 from storage.models import MODELS, MetaRow, TaskRow
 from storage.statements import execute
 
@@ -73,18 +73,11 @@ def migrate(kind: str, *, filling: bool = False) -> int:
         return version  # as it is: the newer program's facts stay
     for step in STEPS[version:]:
         step()
-    _note("schema_version", len(STEPS))
-    _note("schema_oldest", OLDEST)
+    meta.put("schema_version", str(len(STEPS)))
+    meta.put("schema_oldest", str(OLDEST))
     return len(STEPS)
 
 
 def too_old(version: int, oldest: str | None) -> bool:
     """Whether this program must leave alone a schema of that version, which says from which version on programs may use it."""
     return len(STEPS) < int(oldest or version)
-
-
-def _note(name: str, value: int) -> None:
-    execute(
-        "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-        [name, str(value)],
-    )

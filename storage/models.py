@@ -210,7 +210,7 @@ class LookRow(Table):
 
 
 class NotificationRow(Table):
-    """A webhook that was accepted; kept for seven days."""
+    """A webhook that was accepted; kept for KEEP_NOTIFICATIONS_DAYS."""
 
     id = BigAutoField()
     source = IntegerField()
@@ -225,7 +225,7 @@ class NotificationRow(Table):
 
 
 class Counter(Table):
-    """A total, in shards by writer: each process moves only its own rows."""
+    """A total, in shards by writer: each process moves only its own rows, and those of gone ones are folded into one (folding.py)."""
 
     name = TextField()
     label = TextField()

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from engine.errors import SettingsError
-from storage import migrations
+from storage import meta, migrations
 from storage.books import Books
 from storage.database import Database
 from storage.drivers import SqliteDriver
@@ -213,7 +213,7 @@ def _looked_at(kind: str, tables: list[str]) -> Mark | str | None:
 def _begin(mark: Mark, tables: list[str]) -> None:
     names = ", ".join(f'"{table}"' for table in (*tables, "search", "unindexed"))
     execute(f"TRUNCATE {names}")
-    _set(FILLING, encode_json(mark).decode())
+    meta.put(FILLING, encode_json(mark).decode())
 
 
 def _kinds(table: str) -> dict[str, str]:
@@ -245,13 +245,13 @@ def _store(
             copy.write_row(
                 [value if convert is None else convert(value) for convert, value in zip(converts, row[1:], strict=True)]
             )
-    _set(FILLING, encode_json(mark).decode())
+    meta.put(FILLING, encode_json(mark).decode())
 
 
 def _finish(facts: list[tuple[str, str]], books_id: str) -> None:
     for name, value in facts:
-        _set(name, value)
-    _set("books_id", books_id)
+        meta.put(name, value)
+    meta.put("books_id", books_id)
     execute("DELETE FROM meta WHERE name = ?", [FILLING])
     owned = execute(
         "SELECT table_name, column_name, pg_get_serial_sequence(quote_ident(table_name), column_name) "
@@ -262,10 +262,3 @@ def _finish(facts: list[tuple[str, str]], books_id: str) -> None:
         execute(
             f'SELECT setval(\'{sequence}\', COALESCE(MAX("{column}"), 1), MAX("{column}") IS NOT NULL) FROM "{table}"'
         )
-
-
-def _set(name: str, value: str) -> None:
-    execute(
-        "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-        [name, value],
-    )

@@ -1,6 +1,7 @@
 """Webhooks that were accepted, with what they led to: whether one arrived, and what came of it.
 
-Noted by the lister after the look that a batch of them asked for, shown by GET /notifications, pruned by the janitor after seven days.
+Noted by the lister after the look that a batch of them asked for, shown by GET /notifications (reading.py), kept for
+KEEP_NOTIFICATIONS_DAYS (retention.py).
 """
 
 # ruff: noqa: S608  (what is put into statements is constants of ours; values are parameters)
@@ -44,20 +45,6 @@ class Notifications:
         if notifications:
             self._db.write(_note, source_id, notifications)
 
-    def page(
-        self, before: int | None = None, limit: int = 20, *, source: str | None = None
-    ) -> tuple[list[NotedNotification], int | None]:
-        """Give notifications, newest first, with ids below `before`; and the `before` of the next page, if any."""
-        return self._db.read(page_of, before, limit, source)
-
-    def emails_of(self, look: int, limit: int = 100) -> list[str]:
-        """Give the keys of the emails that a look brought, oldest first."""
-        return self._db.read(emails_of, look, limit)
-
-    def prune(self, before: float) -> int:
-        """Forget what was received before a time; how many."""
-        return self._db.write(_prune, before)
-
 
 def _note(source_id: int, notifications: Sequence[Notification]) -> None:
     noted = _noted(source_id, notifications)
@@ -82,7 +69,7 @@ def _noted(source_id: int, notifications: Sequence[Notification]) -> set[tuple[s
 
 
 def page_of(before: int | None, limit: int, source: str | None) -> tuple[list[NotedNotification], int | None]:
-    """As Notifications.page, inside a transaction."""
+    """Give notifications, newest first, with ids below `before`; and the `before` of the next page, if any. Inside a transaction."""
     wanted = [("notification.id < ?", before), ("source.name = ?", source)]
     given = [(condition, value) for condition, value in wanted if value is not None]
     where = " AND ".join(["1 = 1", *(condition for condition, _ in given)])
@@ -98,14 +85,10 @@ def page_of(before: int | None, limit: int, source: str | None) -> tuple[list[No
 
 
 def emails_of(look: int, limit: int) -> list[str]:
-    """As Notifications.emails_of, inside a transaction."""
+    """Give the keys of the emails that a look brought, oldest first. Inside a transaction."""
     rows = execute(
         "SELECT book.key FROM look JOIN book ON book.id >= look.first_ref AND book.id <= look.last_ref "
         "AND book.look = look.id WHERE look.id = ? ORDER BY book.id LIMIT ?",
         [look, limit],
     )
     return [key for (key,) in rows]
-
-
-def _prune(before: float) -> int:
-    return len(execute("DELETE FROM notification WHERE received_at < ? RETURNING id", [before]))

@@ -116,10 +116,6 @@ class Reader:
         """Webhooks that were accepted, newest first."""
         return self._db.read(_notifications, source, before, limit)
 
-    def lag(self) -> int:
-        """Emails that the text index lacks."""
-        return self._db.read(search.lag)
-
 
 def _emails(wanted: EmailFilter, before: int | None, limit: int) -> Page:
     """Walks the index that has the rows in order and passes over the fewest: the text's, the results', or the books'."""

@@ -10,6 +10,7 @@ All keys of a system share one hash tag, so that a cluster keeps them in one slo
     ep:{NAMESPACE}:log                    stream  the event log; an entry bears up to 100 events
     ep:{NAMESPACE}:log:meta               hash    its id, its bytes, its newest and its last trimmed entry (scripts/log.lua)
     ep:{NAMESPACE}:processes              hash    process → until when it lives, and what it says of itself
+    ep:{NAMESPACE}:metrics:PROCESS        string  its metrics as of its last sign of life (engine/metrics.py)
     ep:{NAMESPACE}:lease:NAME             string  the holder's random token
     ep:{NAMESPACE}:calls                  stream  "read again": topics, capped
     ep:{NAMESPACE}:probe                  string  written to see that writing is possible
@@ -49,6 +50,15 @@ class Keys:
             self._blocks[mailbox] = found
         return found
 
+    def mailbox_of(self, key: str) -> str | None:
+        """The mailbox whose lane a key is; None for any other key."""
+        mailbox, _, lane = key.removeprefix(f"{self._root}:mb:").rpartition(":")
+        return mailbox if key.startswith(f"{self._root}:mb:") and lane in ALL_LANES else None
+
+    def lanes(self, prefix: str) -> str:
+        """A pattern that all lanes of mailboxes match whose names begin so (and other keys too)."""
+        return f"{self._root}:mb:{prefix}*"
+
     def duty(self, mailbox: str) -> str:
         """Whose turn with the mailbox's quarantine it is."""
         return f"{self._root}:mb:{mailbox}:duty"
@@ -56,6 +66,10 @@ class Keys:
     def once(self, mailbox: str, name: str) -> str:
         """The guard against putting `name` twice; hashed, since names come from outside and may be long."""
         return f"{self._root}:mb:{mailbox}:once:{hashlib.blake2b(name.encode(), digest_size=16).hexdigest()}"
+
+    def metrics(self, process: str) -> str:
+        """What a process counts."""
+        return f"{self._root}:metrics:{process}"
 
     def lease(self, name: str) -> str:
         """The lease of that name."""

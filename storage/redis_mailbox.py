@@ -1,6 +1,6 @@
 """The mailboxes on Redis streams: what engine/mailbox.py promises, each move one atomic script (scripts/*.lua).
 
-Used by the pump (engine/mailbox_actor.py), the feeder and the janitor. The key layout stands in redis_keys.py; the event log
+Used by the pump (engine/pump.py), the mailbox actors, the feeder and the janitor. The key layout stands in redis_keys.py; the event log
 and the signs of life are the base classes in event_log.py and leases.py. Relies on one group over all nodes and on entries
 getting a new id whenever they change hands, which makes every late acknowledgement void.
 """
@@ -26,6 +26,7 @@ ONCE_MS = 15 * 60 * 1000
 FULL_POLL = 0.05  # seconds between two looks while there is no room downstream, or a message has to be alone
 SLICE = 500  # messages a script appends, settles or lists at most: a few milliseconds of the server's time
 RELEASE_SLICE = 200
+SCAN_SLICE = 1000
 LEFT_S = 0.2  # a pause after messages that only newer workers understand, so that older ones do not pass them round and round
 
 T = TypeVar("T")
@@ -56,8 +57,8 @@ _decode_ref = msgspec.msgpack.Decoder(_Ref).decode
 class RedisMailboxes(RedisEventLog, RedisPresence):
     """A MailboxStore on Redis 7.0 or Valkey 7.2, and newer. Safe for any number of greenlets and processes.
 
-    `namespace` is the books' id; `rooms` holds the limits of mailboxes (none: unlimited). `dropped` counts entries that were
-    deleted or spoilt in our hands, by somebody else: the books' reconciling brings their messages back.
+    `namespace` is the books' id; `rooms` holds the limits of mailboxes (none: unlimited). Entries that somebody else
+    deleted or spoilt in our hands are dropped: the books' reconciling brings their messages back.
     """
 
     def __init__(
@@ -66,7 +67,6 @@ class RedisMailboxes(RedisEventLog, RedisPresence):
         super().__init__(url, namespace=namespace, **options)
         self.rooms = dict(rooms)
         self.turn = turn
-        self.dropped = 0
         self._left = Folded(log, 60.0, first=1)
         self._turns: dict[str, int] = {}
         self._waiters: dict[str, BoundedSemaphore] = {}
@@ -166,8 +166,7 @@ class RedisMailboxes(RedisEventLog, RedisPresence):
         """As the contract says. One from quarantine comes alone, after all others are settled or passed by `after`."""
         seen = after or {}
         starts = [seen.get(lane, "0") for lane in ALL_LANES]
-        dropped, deaths, lone_deaths, *flat = self._run("pending", self.keys.block(mailbox), [consumer, count, *starts])
-        self.dropped += dropped
+        deaths, lone_deaths, *flat = self._run("pending", self.keys.block(mailbox), [consumer, count, *starts])
         held = self._deliveries(mailbox, flat, int(deaths), int(lone_deaths))
         held.sort(key=lambda delivery: _age_order(delivery.entry))
         return held[:count]
@@ -195,7 +194,6 @@ class RedisMailboxes(RedisEventLog, RedisPresence):
         while True:
             moved, dropped = self._run("release", self.keys.block(mailbox), [consumer, int(crashed), RELEASE_SLICE])
             given += int(moved)
-            self.dropped += dropped
             if not moved and not dropped:
                 return given
 
@@ -230,6 +228,19 @@ class RedisMailboxes(RedisEventLog, RedisPresence):
         """The feeder's positions of those names, 0 where there is none."""
         found = self._call("HMGET", self.keys.positions, *names) if names else []
         return {name: int(position or 0) for name, position in zip(names, found, strict=True)}
+
+    def mailboxes(self, prefix: str) -> set[str]:
+        """As the contract says, by SCAN: one that has never been read from nor written to is not there."""
+        found, cursor = set(), 0
+        while True:
+            cursor, keys = self._call("SCAN", cursor, "MATCH", self.keys.lanes(prefix), "COUNT", SCAN_SLICE)
+            found |= {self.keys.mailbox_of(key.decode()) for key in keys}
+            if not cursor:
+                return {mailbox for mailbox in found if mailbox is not None}
+
+    def remove(self, mailbox: str) -> None:
+        """As the contract says; a reader that is blocked in it makes it anew."""
+        self._call("DEL", *self.keys.block(mailbox), self.keys.duty(mailbox))
 
     def depths(self, mailbox: str) -> dict[str, Depth]:
         """Lane → Depth, all four of one instant."""
@@ -283,7 +294,7 @@ class RedisMailboxes(RedisEventLog, RedisPresence):
         return self._move_one(mailbox, number, entry, len(packed), lane, packed)
 
     def _drop(self, mailbox: str, number: int, entry: bytes, size: int) -> None:
-        self.dropped += self._move_one(mailbox, number, entry, size, 0)
+        self._move_one(mailbox, number, entry, size, 0)
 
     def _move_one(self, mailbox: str, number: int, entry: bytes, size: int, to: int, *packed: bytes) -> int:
         """Settle one message that cannot be read; 1 when it was ours."""

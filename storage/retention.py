@@ -11,6 +11,7 @@ from itertools import groupby, takewhile
 
 import msgspec
 
+from storage import meta
 from storage.contents import write_contents
 from storage.counters import MINUTE
 from storage.database import Database
@@ -114,15 +115,11 @@ def _is_closed(row: tuple[int, int]) -> bool:
 
 
 def _mark(kind: str) -> int:
-    rows = execute("SELECT value FROM meta WHERE name = ?", [f"forgotten:{kind}"])
-    return int(rows[0][0]) if rows else 0
+    return int(meta.get(f"forgotten:{kind}") or 0)
 
 
 def _set_mark(kind: str, ref: int) -> None:
-    execute(
-        "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-        [f"forgotten:{kind}", str(ref)],
-    )
+    meta.put(f"forgotten:{kind}", str(ref))
 
 
 def _empty(after: int, last: int) -> int:

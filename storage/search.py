@@ -49,13 +49,9 @@ class Search:
             self._db.write(_store, part)
         return len(documents)
 
-    def lag(self) -> int:
-        """How many emails wait to be indexed (at most LAG_LIMIT are counted)."""
-        return self._db.read(lag)
-
 
 def lag() -> int:
-    """As Search.lag, inside a transaction."""
+    """How many emails wait to be indexed (at most LAG_LIMIT are counted), inside a transaction."""
     return int(execute(f"SELECT COUNT(*) FROM (SELECT 1 FROM unindexed LIMIT {LAG_LIMIT}) AS waiting")[0][0])
 
 

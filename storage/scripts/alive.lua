@@ -1,6 +1,7 @@
 -- The processes heard of within their time; the others are forgotten.
 --
--- KEYS[1]  processes (beat.lua);  returns {process, info, process, …}
+-- KEYS[1]  processes (beat.lua);  ARGV[1]  'names' (optional)
+-- Returns {process, info, process, …}, or {process, process, …} where only their names are asked for.
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -9,7 +10,7 @@ for i = 1, #all, 2 do
   local lives_until, info = string.match(all[i + 1], '^(%d+) (.*)$')
   if lives_until and tonumber(lives_until) > now then
     out[#out + 1] = all[i]
-    out[#out + 1] = info
+    if ARGV[1] ~= 'names' then out[#out + 1] = info end
   else
     redis.call('HDEL', KEYS[1], all[i])
   end

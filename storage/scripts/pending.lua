@@ -2,10 +2,10 @@
 --
 -- KEYS[1..5]  the mailbox's block (mailbox.lua)
 -- ARGV[1]     consumer;  ARGV[2]  how many at most of each lane;  ARGV[3..6]  for each lane: the last entry seen
--- Returns {dropped, deaths, lone deaths, lane, entry, envelope, lane, entry, …}; deaths are those of the one from quarantine, which
+-- Returns {deaths, lone deaths, lane, entry, envelope, lane, entry, …}; deaths are those of the one from quarantine, which
 -- comes only when nothing else is left.
 
-local consumer, out = ARGV[1], {0, '0', '0'}
+local consumer, out = ARGV[1], {'0', '0'}
 
 local function again(lane, count)
   local from, got = ARGV[2 + lane], 0
@@ -17,10 +17,10 @@ local function again(lane, count)
       if fields then
         local at = #out
         out[at + 1], out[at + 2], out[at + 3] = lane, entry[1], fields[2]
-        if lane == QUARANTINE then out[2], out[3] = fields[4] or '0', fields[6] or '0' end
+        if lane == QUARANTINE then out[1], out[2] = fields[4] or '0', fields[6] or '0' end
         got = got + 1
       else
-        out[1] = out[1] + redis.call('XACK', KEYS[lane], 'g', entry[1])
+        redis.call('XACK', KEYS[lane], 'g', entry[1])
       end
     end
     from = entries[#entries][1]
@@ -28,5 +28,5 @@ local function again(lane, count)
 end
 
 for lane = 1, 3 do again(lane, tonumber(ARGV[2])) end
-if #out == 3 then again(QUARANTINE, 1) end
+if #out == 2 then again(QUARANTINE, 1) end
 return out

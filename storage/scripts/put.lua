@@ -1,4 +1,4 @@
--- Append envelopes to a mailbox; with a fifth key only once within its time.
+-- Append envelopes to a mailbox; with a sixth key only once within its time.
 --
 -- KEYS[1..5]  the mailbox's block (mailbox.lua);  KEYS[6]  once: string, there while a repetition adds nothing (optional)
 -- ARGV[1]     how long `once` stands, ms;  then for each envelope: lane number, envelope

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from functools import partial
 
 import pytest
+from prometheus_client import generate_latest
 
 from actors.gauges import Gauges
 from actors.metrics import METRICS
@@ -31,7 +32,7 @@ def metrics(started, mailboxes, database, tmp_path):
         }  # fmt: skip
         found = Metrics(bus, METRICS)
         started(Gauges, **{**options, **changes})
-        return lambda: found.render().decode()
+        return lambda: generate_latest(found.registry).decode()
 
     return start
 

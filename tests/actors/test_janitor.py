@@ -5,20 +5,24 @@ import time
 import pytest
 from gevent.event import Event
 
-from actors.bodies import CLASSIFY, FETCH
+import actors.janitor
+from actors.bodies import CLASSIFY, FETCH, canary_mailbox
 from actors.feeder import Feeder
-from actors.janitor import Janitor
+from actors.janitor import INDEX_BATCH, Janitor
+from engine.canary import canary
 from engine.events import Bus
 from engine.mailbox import Envelope, Room
+from storage.counters import Moves
 from storage.launcher_sign import LauncherSign
 from storage.records import Attempt, Look
 from storage.search import Search
+from storage.statements import execute
 from tests.actors.conftest import eventually
 
 
 @pytest.fixture
 def janitor(started, mailboxes, books, database):
-    def begin(suspect_age=60.0, restart=60.0, node_lost=20.0, node_ended=0.5):
+    def begin(suspect_age=60.0, restart=60.0, node_lost=20.0, node_ended=0.5, search=None):
         bell = Event()
         started(Feeder, name="feeder", bus=Bus(), store=mailboxes, books=books, room=Room(100), bell=bell, tick=60.0)
         return started(
@@ -27,7 +31,7 @@ def janitor(started, mailboxes, books, database):
             bus=Bus(),
             store=mailboxes,
             books=books,
-            search=Search(database),
+            search=search or Search(database),
             bell=bell,
             suspect_age=suspect_age,
             restart=restart,
@@ -66,6 +70,34 @@ def test_a_due_retry_is_fed_again(janitor, books, mailboxes):
     eventually(lambda: depth(mailboxes) == 1)
     (taken,) = mailboxes.take(FETCH, "node/test/x", count=1, max_bytes=10**6, block=0)
     assert taken.envelope.attempts == 1
+
+
+class Backlog(Search):
+    """So many full slices wait to be indexed (None: there is no end of them)."""
+
+    def __init__(self, slices=None):
+        self.slices = slices
+
+    def index(self, limit=INDEX_BATCH):
+        if self.slices is None:
+            return limit
+        self.slices = max(0, self.slices - 1)
+        return limit if self.slices else 0
+
+
+def test_a_backlog_of_the_full_text_holds_up_no_other_duty(janitor, books, mailboxes):
+    ((ref, key),) = enter(books, "a")
+    now = time.time()
+    books.postpone([Attempt("main", key, ref, 0, 0, "classifier_error", "e", now, now + 0.3, "p")])
+    janitor(search=Backlog())
+    eventually(lambda: depth(mailboxes) == 1)
+
+
+def test_while_there_is_more_to_index_one_turn_follows_the_other_at_once(janitor, monkeypatch):
+    monkeypatch.setattr(actors.janitor, "TURN_S", 0.0)
+    backlog = Backlog(200)
+    janitor(search=backlog)
+    eventually(lambda: not backlog.slices)  # with a pause after each turn it would take 100 s
 
 
 def test_what_a_process_held_that_is_gone_is_given_back_and_nobody_is_blamed(janitor, mailboxes):
@@ -124,6 +156,53 @@ def test_as_long_as_the_launcher_lives_what_its_silent_processes_held_is_its_to_
         eventually(lambda: looked.count(CLASSIFY) >= 3)
         assert mailboxes.consumers(CLASSIFY) == {"hung/worker-1/c": 1}
     eventually(lambda: mailboxes.consumers(CLASSIFY) == {})
+
+
+@pytest.fixture
+def look_for_canaries(mailboxes, books, database):
+    """Turns of a janitor; each gives the mailboxes of canaries that are there after it."""
+    janitor = Janitor(name="j", bus=Bus(), store=mailboxes, books=books, search=Search(database), bell=Event())
+
+    def turn():
+        janitor.forget_canaries()
+        return mailboxes.mailboxes(canary_mailbox(""))
+
+    return turn
+
+
+def sing(mailboxes, *nodes):
+    """In each of these nodes a canary came home, and was in hand when the node ended."""
+    for node in nodes:
+        mailboxes.put(canary_mailbox(node), [canary(node, ())])
+        mailboxes.take(canary_mailbox(node), f"{node}/front/canary", count=1, max_bytes=10**6, block=0)
+
+
+def test_the_canarys_mailbox_of_a_node_that_is_gone_is_forgotten(look_for_canaries, mailboxes, redis_client):
+    sing(mailboxes, "here", "gone")
+    mailboxes.beat("here/front", {}, ttl=60)
+    assert look_for_canaries() == {"canary.here", "canary.gone"}, "it may just be late"
+    assert look_for_canaries() == {"canary.here"}
+    assert redis_client.keys("*canary.gone*") == []
+
+
+def test_that_of_a_node_that_comes_back_or_whose_launcher_lives_stays(look_for_canaries, mailboxes, valkey_url):
+    sing(mailboxes, "late", "starting")
+    with LauncherSign(valkey_url, "starting", every=0.05):
+        eventually(lambda: mailboxes.launchers(["starting"]) == {"starting": True})
+        look_for_canaries()
+        mailboxes.beat("late/front", {}, ttl=60)
+        assert look_for_canaries() == look_for_canaries() == {"canary.late", "canary.starting"}
+
+
+def test_counters_of_processes_that_are_gone_become_one_shard(janitor, mailboxes, database):
+    mailboxes.beat("node/alive", {}, ttl=60)
+    for shard in ("node/alive", "gone/worker-1", "gone-too/worker-1"):
+        moves = Moves()
+        moves.add("errors", 2)
+        database.write(moves.apply, shard)
+    janitor()
+    rows = "SELECT shard, value FROM counter ORDER BY shard"
+    eventually(lambda: database.read(execute, rows) == [("node/alive", 2), ("past", 4)])
 
 
 def test_open_rows_that_no_mailbox_holds_are_unaccounted_and_fed_again(janitor, books, mailboxes, redis_client):

@@ -12,6 +12,7 @@ from engine.events import LOOK
 from engine.mailbox import Envelope
 from storage.desired import Desired
 from storage.notifications import Notifications
+from storage.reading import Reader
 from tests.actors.conftest import eventually
 
 
@@ -74,7 +75,7 @@ def test_a_notification_brings_live_mail_at_once_and_is_noted(start, account, bo
     eventually(lambda: listed(books) == 1)
     assert [row.key for row in books.open_rows(1, "normal", 0, 10)] == ["live"]
     assert bell.is_set(), "the feeder is woken"
-    eventually(lambda: Notifications(database).page()[0])
+    eventually(lambda: Reader(database).notifications().items)
 
 
 def test_a_burst_of_notifications_is_one_look(start, account, books, mailboxes):

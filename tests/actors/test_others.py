@@ -87,8 +87,10 @@ def test_after_a_trouble_the_broadcaster_looks_before_it_waits(started, mailboxe
 
 def test_the_heart_says_that_the_process_lives(started, mailboxes):
     describe = lambda: {"node": "node", "role": "front"}  # noqa: E731
-    started(Heart, name="heart", bus=Bus(), store=mailboxes, process="node/front", describe=describe)
+    measure = lambda: b"figures"  # noqa: E731
+    started(Heart, name="heart", bus=Bus(), store=mailboxes, process="node/front", describe=describe, measure=measure)
     eventually(lambda: mailboxes.alive().get("node/front") == {"node": "node", "role": "front"})
+    assert mailboxes.metrics(["node/front"]) == {"node/front": b"figures"}
 
 
 def test_what_comes_up_after_the_first_beat_does_not_wait_for_the_slow_ones(started, mailboxes, monkeypatch):

@@ -526,6 +526,16 @@ def test_processes_live_as_long_as_they_beat(box):
     wait_until(lambda: set(box.alive()) == {"n1/w1"}, "the end of a process that does not beat")
 
 
+def test_the_metrics_of_a_process_live_as_long_as_it_and_are_nobody_elses_burden(box):
+    box.beat("n1/w1", {"pid": 7}, ttl=30, metrics=b"\x00\xffone")
+    box.beat("n1/w2", {}, ttl=0.02, metrics=b"two")
+    box.beat("n2/w1", {"pid": 9}, ttl=30)
+    assert box.metrics([]) == {}
+    wait_until(lambda: set(box.living()) == {"n1/w1", "n2/w1"}, "the end of a process that does not beat")
+    assert box.metrics(["n1/w1", "n1/w2", "n2/w1", "n3/w1"]) == {"n1/w1": b"\x00\xffone"}
+    assert box.alive() == {"n1/w1": {"pid": 7}, "n2/w1": {"pid": 9}}
+
+
 def test_a_lease_has_one_holder_who_may_renew_it(box):
     assert box.lease("lister:main", "token-a", ttl=30) is True
     assert box.lease("lister:main", "token-b", ttl=30) is False
@@ -548,6 +558,19 @@ def test_calls_reach_who_listens_from_before(box):
     last, topics = box.listen(last, block=0)
     assert topics == ["control", "rules"]
     assert box.listen(last, block=0) == (last, [])
+
+
+def test_a_mailbox_is_found_by_its_name_and_can_be_removed_with_all_that_is_in_it(box):
+    for mailbox in ("canary.n1", "canary.n2", "fetch"):
+        box.put(mailbox, letters(3))
+    (held,) = take(box, count=1, mailbox="canary.n1")
+    assert box.mailboxes("canary.") == {"canary.n1", "canary.n2"}
+    box.remove("canary.n1")
+    assert box.mailboxes("canary.") == {"canary.n2"}
+    assert box.mailboxes("") == {"canary.n2", "fetch"}
+    assert (box.consumers("canary.n1"), settle(box, [held])) == ({}, [False])
+    box.put("canary.n1", letters(1))
+    assert len(take(box, mailbox="canary.n1")) == 1, "it begins anew"
 
 
 def test_it_answers_a_ping(box):

@@ -17,11 +17,3 @@ def test_values_are_set_replaced_and_listed(desired):
     desired.set("setup", {"webhook_url": "http://x"})
     assert desired.get("paused") is False
     assert desired.all() == {"paused": False, "setup": {"webhook_url": "http://x"}}
-
-
-def test_every_set_raises_the_version(desired):
-    versions = [desired.version()]
-    for value in (1, 1, 2):
-        desired.set("workers", value)
-        versions.append(desired.version())
-    assert versions == [0, 1, 2, 3]

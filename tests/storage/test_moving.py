@@ -12,7 +12,7 @@ from storage.desired import Desired
 from storage.moving import Move
 from storage.records import CursorMove, Look
 from storage.results import ResultStore
-from storage.search import Search
+from storage.search import Search, lag
 from storage.statements import execute
 from tests.storage.books_fixtures import attempt, burial, enter, open_database, result
 
@@ -103,7 +103,7 @@ def test_the_full_text_is_queued_for_its_index(source, target):
     while Search(source).index():
         pass
     moved(source, target)
-    assert Search(target).lag() == 25
+    assert target.read(lag) == 25
     while Search(target).index():
         pass
     assert target.read(execute, "SELECT COUNT(*) FROM search") == [(25,)]

@@ -9,6 +9,7 @@ from storage.books import Books
 from storage.database import Database
 from storage.dead_letters import DeadLetters
 from storage.notifications import Notifications
+from storage.reading import Reader
 from storage.records import Attempt, CursorMove, Look, Notification
 from storage.results import ResultStore
 from storage.statements import execute
@@ -74,13 +75,11 @@ def a_day(db) -> None:
     letters.replay([first.id])
     letters.discard(second.id)
     notes.note(source.id, [Notification(1.0, 5, look=look.id)])
-    notes.page(source="main")
-    notes.emails_of(look.id)
-    notes.prune(0.5)
+    Reader(db).notifications(source="main")
+    books.fold(["w"], time.time())
     books.prune(time.time())
     books.audit()
     books.find("a")
-    books.row(refs[0])
 
 
 def test_no_statement_walks_a_table_of_emails(statements, tmp_path):

@@ -92,7 +92,7 @@ def test_a_result_ends_a_retry_that_was_waiting(books, store):
     stats = store.stats(told.at)
     assert (stats.retrying, stats.queued) == (0, 0)
     assert books.due(told.next_at + 1, 10) == 0
-    assert books.row(ref).next_attempt_at is None
+    assert books.find("a")[0].next_attempt_at is None
 
 
 def test_content_is_kept_without_what_no_database_holds(books, store):

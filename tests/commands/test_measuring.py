@@ -1,0 +1,48 @@
+"""The metrics page of a node: all its processes, whatever their version, and no other node's."""
+
+from base64 import b64encode
+
+import pytest
+
+from commands import measuring
+from engine.events import HANDLER_FAILED, Bus
+from engine.metrics import Metrics
+from storage.redis_mailbox import RedisMailboxes
+
+FAILURES = "emailproc_handler_failures_total"
+
+
+@pytest.fixture
+def mailboxes(valkey_url, redis_client):
+    made = RedisMailboxes(valkey_url, namespace="test", rooms={})
+    yield made
+    made.close()
+
+
+def counted(mailbox):
+    """The metrics of a process in which a batch of this mailbox failed."""
+    bus = Bus()
+    metrics = Metrics(bus)
+    bus.emit(HANDLER_FAILED, mailbox=mailbox)
+    return metrics
+
+
+def told(page):
+    return sorted(line for line in page.decode().splitlines() if line.startswith(FAILURES))
+
+
+def test_all_processes_of_the_node_are_shown_and_our_own_fresh(mailboxes):
+    mailboxes.beat("n/front", {"node": "n"}, ttl=30, metrics=counted("stale").snapshot())
+    mailboxes.beat("n/worker-1", {"node": "n"}, ttl=30, metrics=counted("classify").snapshot())
+    mailboxes.beat("other/front", {"node": "other"}, ttl=30, metrics=counted("fetch").snapshot())
+    assert told(measuring.of_node(mailboxes, "n/front", counted("fresh"))) == [
+        FAILURES + '{mailbox="classify",process="worker-1"} 1.0',
+        FAILURES + '{mailbox="fresh",process="front"} 1.0',
+    ]
+
+
+def test_a_process_of_an_older_version_tells_its_metrics_with_its_sign_of_life(mailboxes):
+    mailboxes.beat("n/worker-1", {"node": "n", "metrics": b64encode(counted("old").snapshot()).decode()}, ttl=30)
+    assert FAILURES + '{mailbox="old",process="worker-1"} 1.0' in told(
+        measuring.of_node(mailboxes, "n/front", counted("fresh"))
+    )
