@@ -127,5 +127,5 @@ class Classifier:
 
 
 def _four_decimals(chance: float) -> float:
-    """Round, for a fourth of what round() costs."""
-    return int(chance * 10_000 + 0.5) / 10_000
+    """Cut and not round: a guess is never said to be certain."""
+    return int(chance * 10_000) / 10_000
