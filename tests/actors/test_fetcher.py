@@ -134,6 +134,18 @@ def test_a_lone_email_is_charged_too_when_fakemail_says_of_another_that_there_is
     eventually(lambda: books.find("sick")[0].attempts == 1)
 
 
+def test_where_many_fail_and_none_comes_nobody_is_charged_although_there_is_an_answer_for_strangers(
+    started, context, feed, account, books
+):
+    started(Fetcher, context, clients={"main": account}, gone_after=60.0, patience=0.0)
+    trouble = DependencyTrouble("500", dependency="fakemail")
+    account.get_emails = lambda ids: [trouble if email_id.startswith("m") else None for email_id in ids]
+    many = [f"m{number}" for number in range(10)]
+    feed(*many)
+    eventually(lambda: books.audit().retrying == len(many))
+    assert not any(books.find(key)[0].attempts for key in many)
+
+
 def test_an_email_whose_own_fetch_goes_on_failing_is_charged(started, context, feed, account, books, mailboxes):
     started(Fetcher, context, clients={"main": account}, gone_after=60.0, patience=0.0)
     account.receive("sick", "well")
