@@ -1,25 +1,28 @@
-"""The language of `q`: words, "phrases", -not, from:, subject:, class:, confidence:<0.6, before: and after: (ISO dates).
+"""The language of `q`: words, "phrases", from:, subject:, class:, confidence:<0.6, before: and after: (ISO dates), and a - before any.
 
-Pure: text in, a Query out, never an error; what is no operator is text. Its tokens are made by the one rule that the index uses
-too (`tokens`), so that both databases answer alike.
+Pure: text in, a Query out, never an error; what is no operator is text. All terms must hold, those of one operator too. Tokens
+are made by the one rule that the index uses too (`tokens`), so that both databases answer alike.
 """
 
 import re
 import unicodedata
+from collections import defaultdict
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 
 from storage.records import LABELS
 
 MAX_TERMS = 32
-"""So many terms of a query are heeded."""
+"""So many different terms of a query are heeded."""
 
 _WORD = re.compile(r"[^\W_]+")
 _PLAIN = bytes(ord(chr(code).lower()) if code < 128 and chr(code).isalnum() else ord(" ") for code in range(256))
 _SHAPE = bytes(ord("x") if code < 128 and chr(code).isalnum() else ord(" ") for code in range(256))
 _TERM = re.compile(r'(?P<minus>-?)(?:(?P<field>[a-z]+):)?(?:"(?P<phrase>[^"]*)"?|(?P<word>\S+))', re.IGNORECASE)
+_OPPOSITE = {"<": ">=", "<=": ">", ">": "<=", ">=": "<"}
 _BOUND = re.compile(r"(<=|>=|<|>)?(\d*\.?\d+)\Z")
 
 
@@ -33,14 +36,18 @@ class Bound(msgspec.Struct, frozen=True):
 class Query(msgspec.Struct, frozen=True):
     """What a `q` asks for. Phrases are tuples of tokens (a word is a phrase of one); all of them must be there, in any field.
 
-    `subject` holds phrases that the subject must have, `excluded` those that must be nowhere; `senders` are texts in the sender.
+    `subject` holds phrases that the subject must have, `senders` texts in the sender, `labels` what the label must be (two differ:
+    nothing is found). Each has its `excluded`: what must not be there, and nowhere at all for `excluded` alone.
     """
 
     phrases: tuple[tuple[str, ...], ...] = ()
     excluded: tuple[tuple[str, ...], ...] = ()
     subject: tuple[tuple[str, ...], ...] = ()
+    excluded_subject: tuple[tuple[str, ...], ...] = ()
     senders: tuple[str, ...] = ()
-    label: str | None = None
+    excluded_senders: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    excluded_labels: tuple[str, ...] = ()
     confidence: tuple[Bound, ...] = ()
     before: float | None = None
     after: float | None = None
@@ -48,7 +55,8 @@ class Query(msgspec.Struct, frozen=True):
     @property
     def has_text(self) -> bool:
         """Whether the full-text index is needed."""
-        return bool(self.phrases or self.excluded or self.subject)
+        wanted = self.phrases or self.subject or self.senders
+        return bool(wanted or self.excluded or self.excluded_subject or self.excluded_senders)
 
 
 def tokens(text: str) -> list[str]:
@@ -72,38 +80,38 @@ def has_longer_token(text: str, length: int) -> bool:
 
 def parse(q: str) -> Query:
     """Read a query. Unknown fields, bad dates and the like are taken as the text that they are."""
-    found: dict[str, list[tuple[str, ...]]] = {"phrases": [], "excluded": [], "subject": []}
-    senders: list[str] = []
-    bounds: list[Bound] = []
-    single: dict[str, str | float] = {}
+    found: dict[str, list[Any]] = defaultdict(list)
     for minus, field, text in _terms(q):
-        if not minus and field == "from" and text.strip():
-            senders.append(text.strip().casefold())
-        elif not minus and field == "class" and text.lower() in LABELS:
-            single["label"] = text.lower()
-        elif not minus and field == "confidence" and (bound := _bound(text)):
-            bounds.append(bound)
-        elif not minus and field in {"before", "after"} and (at := _moment(text)) is not None:
-            single[field] = at
-        elif phrase := tuple(tokens(text if field in {"", "subject"} else f"{field} {text}")):
-            found["excluded" if minus else "subject" if field == "subject" else "phrases"].append(phrase)
-    return Query(
-        phrases=tuple(found["phrases"]),
-        excluded=tuple(found["excluded"]),
-        subject=tuple(found["subject"]),
-        senders=tuple(senders),
-        confidence=tuple(bounds),
-        **single,  # type: ignore[arg-type]  # each name was put in with its own type above
-    )
+        excluded = "excluded_" if minus else ""
+        if field == "from" and text.strip():
+            found[f"{excluded}senders"].append(text.strip().casefold())
+        elif field == "class" and text.lower() in LABELS:
+            found[f"{excluded}labels"].append(text.lower())
+        elif field == "confidence" and (bound := _bound(text)):
+            found["confidence"].append(Bound(_OPPOSITE[bound.operator], bound.value) if minus else bound)
+        elif field in {"before", "after"} and (at := _moment(text)) is not None:
+            found["before" if (field == "before") is not minus else "after"].append(at)
+        elif field == "subject" and (phrase := tuple(tokens(text))):
+            found[f"{excluded}subject"].append(phrase)
+        elif phrase := tuple(tokens(f"{field} {text}" if field not in {"", "subject"} else text)):
+            found["excluded" if minus else "phrases"].append(phrase)
+    before, after = found.pop("before", ()), found.pop("after", ())
+    said: dict[str, Any] = {name: tuple(values) for name, values in found.items()}
+    return Query(before=min(before, default=None), after=max(after, default=None), **said)
 
 
 def _terms(q: str) -> Iterator[tuple[bool, str, str]]:
-    """(negated, field or "", text) of each term."""
-    for number, match in enumerate(_TERM.finditer(q)):
-        if number == MAX_TERMS:
-            return
+    """(negated, field or "", text) of each term, and of equal ones the first."""
+    seen: set[tuple[bool, str, str]] = set()
+    for match in _TERM.finditer(q):
         text = match["phrase"] if match["phrase"] is not None else match["word"]
-        yield bool(match["minus"]), (match["field"] or "").lower(), text
+        term = bool(match["minus"]), (match["field"] or "").lower(), text.casefold()
+        if term in seen:
+            continue
+        if len(seen) == MAX_TERMS:
+            return
+        seen.add(term)
+        yield *term[:2], text
 
 
 def _bound(text: str) -> Bound | None:

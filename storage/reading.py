@@ -122,7 +122,7 @@ def _emails(wanted: EmailFilter, before: int | None, limit: int) -> Page:
     query = _query(wanted)
     if search.has_terms(query) and not is_postgres():
         tables, place, text = WALKED_TABLES, "search.rowid", search.walk(query)
-    elif wanted.classification is not None or query.label is not None or wanted.decided_by is not None:
+    elif wanted.classification is not None or query.labels or wanted.decided_by is not None:
         tables, place, text = RESULT_TABLES, "result.ref", None
     else:
         tables, place, text = TABLES, "book.id", None
@@ -177,7 +177,7 @@ def conditions(
         chosen += [(condition, [value]) for condition, value in zip(texts, text_params, strict=True)]
     sql = " AND ".join(condition for condition, _ in chosen)
     params = [value for _, values in chosen for value in values]
-    return (f" WHERE {sql}" if sql else ""), params, query.has_text or bool(query.senders)
+    return (f" WHERE {sql}" if sql else ""), params, query.has_text
 
 
 def _comparisons(wanted: EmailFilter, query: Query, time_column: str) -> list[tuple[str, list[Any]]]:
@@ -185,7 +185,8 @@ def _comparisons(wanted: EmailFilter, query: Query, time_column: str) -> list[tu
     return [
         ("book.source + 0 = (SELECT id FROM source WHERE name = ?)", [wanted.source]),
         ("result.label = ?", [_index(LABELS, wanted.classification)]),
-        ("result.label = ?", [_index(LABELS, query.label)]),
+        *(("result.label = ?", [LABELS.index(label)]) for label in query.labels),
+        *(("COALESCE(result.label, -1) <> ?", [LABELS.index(label)]) for label in query.excluded_labels),
         ("result.model_version = ?", [wanted.model_version]),
         ("result.rule_id = ?", [wanted.rule_id]),
         (f"{CONFIDENCE} >= ?", [wanted.min_confidence]),

@@ -7,7 +7,7 @@ changed one into a queue. Text is cut into tokens by storage/query.py before eit
 # ruff: noqa: S608  (what is put into statements is constants of ours; values are parameters)
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from storage.database import Database
@@ -28,6 +28,9 @@ LAG_LIMIT = 100_000
 
 Document = tuple[int, str, str, str]
 """ref, and the tokens of subject, body and sender, with spaces between."""
+
+Term = tuple[tuple[str, ...], str]
+"""A phrase, and the field that it is looked for in ("": in any)."""
 
 FIELDS = "ABC"
 """How a tsvector marks the fields subject, body and sender."""
@@ -63,7 +66,7 @@ def has_terms(query: Query) -> bool:
 def walk(query: Query) -> tuple[str, list[Any]]:
     """The condition under which a walk over FTS5's own rows, newest first, meets what matches and nothing else (SQLite)."""
     wanted = _expression(_terms(query))
-    unwanted = "".join(f" NOT {_expression([(phrase, '')])}" for phrase in query.excluded)
+    unwanted = "".join(f" NOT ({_expression([term])})" for term in _excluded(query))
     return "search MATCH ?", [f"({wanted}){unwanted}"]
 
 
@@ -74,19 +77,30 @@ def condition(query: Query, ref: str) -> tuple[list[str], list[Any]]:
         wanted = _expression(_terms(query))
         conditions.append(f"{ref} IN ({_matching()})" if _is_rare(wanted) else f"EXISTS ({_matching_row(ref)})")
         params.append(wanted)
-    for phrase in query.excluded:
+    for term in _excluded(query):
         conditions.append(f"{ref} NOT IN ({_matching()})")
-        params.append(_expression([(phrase, "")]))
+        params.append(_expression([term]))
     return conditions, params
 
 
-def _terms(query: Query) -> list[tuple[tuple[str, ...], str]]:
-    """(phrase, field or "") of all that must be there."""
-    senders = (tuple(tokens(sender)) for sender in query.senders)
+def _terms(query: Query) -> list[Term]:
+    """All that must be there."""
+    return _by_field(query.phrases, query.subject, query.senders)
+
+
+def _excluded(query: Query) -> list[Term]:
+    """All that must not be there."""
+    return _by_field(query.excluded, query.excluded_subject, query.excluded_senders)
+
+
+def _by_field(
+    anywhere: Iterable[tuple[str, ...]], subject: Iterable[tuple[str, ...]], senders: Iterable[str]
+) -> list[Term]:
+    in_sender = (tuple(tokens(sender)) for sender in senders)
     return [
-        *((phrase, "") for phrase in query.phrases),
-        *((phrase, "subject") for phrase in query.subject),
-        *((phrase, "sender") for phrase in senders if phrase),
+        *((phrase, "") for phrase in anywhere),
+        *((phrase, "subject") for phrase in subject),
+        *((phrase, "sender") for phrase in in_sender if phrase),
     ]
 
 
@@ -112,7 +126,7 @@ def _matching_row(ref: str) -> str:
     return f"{_matching()} AND search.{'ref' if is_postgres() else 'rowid'} = {ref}"
 
 
-def _expression(terms: Sequence[tuple[tuple[str, ...], str]]) -> str:
+def _expression(terms: Sequence[Term]) -> str:
     """All of the phrases; tokens are letters and digits only, so nothing in them can be an operator."""
     if not is_postgres():
         quoted = ((f"{field} : " if field else "") + '"' + " ".join(_cut(phrase)) + '"' for phrase, field in terms)

@@ -43,7 +43,8 @@ Search = Annotated[
     str,
     Meta(
         max_length=10_000,
-        description='Words, "phrases", -not, from:, subject:, class:, confidence:<0.6, before:, after:; anything else is text',
+        description='Words, "phrases", from:, subject:, class:, confidence:<0.6, before:, after:, each with - to leave out; '
+        "all must hold; anything else is text",
         examples=["invoice -draft from:example.com"],
     ),
 ]

@@ -19,13 +19,24 @@ from storage.query import Bound, Query, has_longer_token, parse, plain, tokens
         ("from:Ana@example.org", Query(senders=("ana@example.org",))),
         ("subject:invoice", Query(subject=(("invoice",),))),
         ('subject:"big sale"', Query(subject=(("big", "sale"),))),
-        ("class:meeting", Query(label="meeting")),
+        ("class:meeting", Query(labels=("meeting",))),
         ("class:nonsense", Query(phrases=(("class", "nonsense"),))),
         ("confidence:<0.6", Query(confidence=(Bound("<", 0.6),))),
         ("confidence:0.6", Query(confidence=(Bound(">=", 0.6),))),
         ("confidence:high", Query(phrases=(("confidence", "high"),))),
         ("after:2026-01-02", Query(after=1767312000.0)),
         ("before:soon", Query(phrases=(("before", "soon"),))),
+        ("-from:Ana", Query(excluded_senders=("ana",))),
+        ("-subject:invoice", Query(excluded_subject=(("invoice",),))),
+        ("-class:meeting", Query(excluded_labels=("meeting",))),
+        ("-class:nonsense", Query(excluded=(("class", "nonsense"),))),
+        ("class:meeting class:intro", Query(labels=("meeting", "intro"))),
+        ("-confidence:<0.6", Query(confidence=(Bound(">=", 0.6),))),
+        ("-confidence:0.6 -confidence:<=0.1", Query(confidence=(Bound("<", 0.6), Bound(">", 0.1)))),
+        ("-before:2026-01-02", Query(after=1767312000.0)),
+        ("-after:2026-01-02", Query(before=1767312000.0)),
+        ("after:2026-01-02 after:2026-01-01", Query(after=1767312000.0)),
+        ("before:2026-01-02 before:2026-01-03", Query(before=1767312000.0)),
         ("http://x.example", Query(phrases=(("http", "x", "example"),))),
         ("naïve CAFÉ", Query(phrases=(("naive",), ("cafe",)))),
         ("\x00 * () OR", Query(phrases=(("or",),))),
@@ -36,7 +47,11 @@ def test_a_query_is_read(q, expected):
 
 
 def test_terms_past_the_limit_are_left_alone():
-    assert len(parse("x " * 500).phrases) == 32
+    assert len(parse(" ".join(f"x{number}" for number in range(500))).phrases) == 32
+
+
+def test_equal_terms_count_once():
+    assert parse("x " * 500 + "X -x x:1 y") == parse("x -x x:1 y") != parse("x -x x:1")
 
 
 @given(st.text())
