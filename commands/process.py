@@ -127,7 +127,7 @@ def run(role: str, settings: Settings) -> None:
 def _wind_down(room: WaitingRoom, front: Front | None, control: Control, supervisor: Any) -> None:
     """The doors first, then whoever tells the actors something, then they: before the launcher loses its patience."""
     if front:
-        room.server.shutdown(DOOR_S)
+        room.close(DOOR_S)
         front.stop()
     control.stop()  # what it reads from now on would be told to a supervisor that is gone
     try:

@@ -7,7 +7,7 @@ and what leaves the ring before it could take it is counted and told. A `seq` ri
 
 from collections import deque
 from collections.abc import Sequence
-from itertools import islice
+from itertools import chain, islice
 
 import msgspec
 import orjson
@@ -91,6 +91,7 @@ class Hub:
         self._gap: str | None = None
         self._waiting: dict[str, set[Event]] = {}
         self._news = Event()
+        self.ending = False  # the server stops: nobody is to be held any more
         self._joined: dict[tuple[frozenset[str], int], tuple[int, bytes]] = {}
 
     # -- the broadcaster's side
@@ -107,8 +108,7 @@ class Hub:
             if self._waiting and event.topic in ENDS:
                 self._wake(entry)
         self.last = entries[-1].seq
-        news, self._news = self._news, Event()
-        news.set()
+        self._wake_readers()
         self._trim()
         self._joined.clear()
         for client in list(self.clients):
@@ -201,6 +201,17 @@ class Hub:
     def wait_for_news(self, seconds: float) -> None:
         """Back with the next event of any kind, or after `seconds`."""
         self._news.wait(seconds)
+
+    def let_go(self) -> None:
+        """The server stops: whoever waits looks a last time, and is answered with what there is."""
+        self.ending = True
+        for event in chain.from_iterable(self._waiting.values()):
+            event.set()
+        self._wake_readers()
+
+    def _wake_readers(self) -> None:
+        news, self._news = self._news, Event()
+        news.set()
 
     def _wake(self, entry: LogEntry) -> None:
         for event in self._waiting.get(orjson.loads(entry.data)["data"]["email_id"], ()):

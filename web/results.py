@@ -47,7 +47,7 @@ def _result_of(call: Call, row: BookRow | None) -> StoredResult | None:
 
 
 def _wait(call: Call, email_id: str) -> tuple[BookRow | None, StoredResult | None]:
-    """Look again whenever the email's event comes, and each second, until there is a result, a death, or no time left."""
+    """Look again whenever the email's event comes, and each second, until there is a result, a death, no time left, or the server stops."""
     name = readable_id(shown_key(email_id))
     event = call.services.hub.watch(name)
     try:
@@ -62,7 +62,7 @@ def _look_until(call: Call, email_id: str, event: Event, deadline: float) -> tup
         row = find(call, email_id, call.query.source)
         result = _result_of(call, row)
         left = deadline - time.monotonic()
-        if result is not None or state_of(row) in OVER or left <= 0:
+        if result is not None or state_of(row) in OVER or left <= 0 or call.services.hub.ending:
             return row, result
         event.wait(min(left, LOOK_AGAIN_S))
 

@@ -234,8 +234,9 @@ def events(call: Call) -> dict[str, Any]:
     after = FROM_THE_OLDEST if query.after in (None, BEGINNING) else query.after
     deadline = time.monotonic() + query.wait
     page = mailboxes.read_log(after, count=query.limit)
-    while not page.entries and not page.gap and (left := deadline - time.monotonic()) > 0:
-        call.services.hub.wait_for_news(min(left, LOOK_AGAIN_S))
+    hub = call.services.hub
+    while not page.entries and not page.gap and (left := deadline - time.monotonic()) > 0 and not hub.ending:
+        hub.wait_for_news(min(left, LOOK_AGAIN_S))
         page = mailboxes.read_log(after, count=query.limit)
     if page.gap and after != FROM_THE_OLDEST:
         oldest, newest = mailboxes.log_bounds()

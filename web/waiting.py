@@ -43,6 +43,12 @@ class WaitingRoom:
         self.application = application
         gevent.spawn(application.push, self.server)
 
+    def close(self, grace: float) -> None:
+        """The server stops: who is held is answered now, what is in hand within `grace` seconds."""
+        if self.application is not None:
+            self.application.services.hub.let_go()
+        self.server.shutdown(grace)
+
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request."""
         if self.application is not None:

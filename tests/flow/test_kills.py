@@ -1,11 +1,15 @@
 """Plugs are pulled on the whole system: nothing is lost, nothing counts twice, and the next start needs nobody."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -88,6 +92,16 @@ def test_sigterm_while_a_call_to_fakemail_hangs_ends_as_well_as_ever(own, short_
         _is_stopped_while_it_waits_for(account, own)
     finally:
         account.stop()
+
+
+def test_a_request_that_is_held_is_answered_when_the_system_stops(own):
+    own.start()
+    with closing(HTTPConnection(urlsplit(own.url).netloc, timeout=20)) as held:
+        held.request("GET", "/results/nobody?wait=30")
+        own.get("/stats")  # answered after the other was read
+        assert own.stop() == 0
+        answer = held.getresponse()
+        assert (answer.status, json.load(answer)["state"]) == (404, "unknown")
 
 
 def _is_stopped_while_it_waits_for(account, own):

@@ -9,9 +9,11 @@ import pytest
 from engine.mailbox import LogEntry
 from tests.servers import wait_until
 from tests.storage.books_fixtures import attempt, result
+from tests.web.server_clients import RawClient
 from web import results
 from web.routes import ROUTES
 from web.validation import make_cursor
+from web.waiting import WaitingRoom
 
 
 def test_a_result_is_answered_as_the_contract_says(system):
@@ -138,6 +140,30 @@ def test_waiting_ends_without_the_event_too(system, monkeypatch):
     system.services.results.save([result(row.ref, "a")], shard="t")
     assert waiting.get(timeout=20).status == 200
     assert system.services.hub._waiting == {}
+
+
+def test_waiting_ends_with_an_answer_when_the_server_stops(system, monkeypatch):
+    monkeypatch.setattr(results, "LOOK_AGAIN_S", 60.0)
+    system.enter("a")
+    room = WaitingRoom(version="1.0.0", node="node", waits={})
+    server = room.open("127.0.0.1", 0)
+    room.enter(system.app)
+    with RawClient(server) as client:
+        client.send(b"GET /results/a?wait=30 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        wait_until(lambda: bool(system.services.hub._waiting), "somebody who waits")
+        began = time.monotonic()
+        room.close(20)
+        answer = client.answer()
+        assert time.monotonic() - began < 10
+    assert (answer.status, answer.json["state"], answer.json["attempts"]) == (404, "queued", 0)
+    assert answer.headers["connection"] == "close"
+
+
+def test_a_server_that_stops_holds_nobody(system):
+    system.services.hub.let_go()
+    began = time.monotonic()
+    assert system.client.get("/results/nobody?wait=20").json["state"] == "unknown"
+    assert time.monotonic() - began < 10
 
 
 def test_waiting_ends_when_the_time_is_over_or_the_email_is_dead(system):

@@ -171,7 +171,9 @@ def test_a_url_that_is_none_is_told_in_words(system):
     assert "must be an http:// or https:// URL" in reply.json["detail"]
 
 
-def test_a_reader_may_wait_for_the_first_event(system, monkeypatch):
+@pytest.fixture
+def waits(system, monkeypatch):
+    """How long readers of the event log wait for news, one entry each time."""
     monkeypatch.setattr("web.system.LOOK_AGAIN_S", 60.0)
     hub, waits = system.services.hub, []
     wait_for_news = hub.wait_for_news
@@ -181,6 +183,19 @@ def test_a_reader_may_wait_for_the_first_event(system, monkeypatch):
         wait_for_news(seconds)
 
     monkeypatch.setattr(hub, "wait_for_news", wait)
+    return waits
+
+
+def test_a_reader_who_waits_is_answered_when_the_server_stops(system, waits):
+    tell(system, "a")
+    after = system.client.get("/events").json["next_after"]
+    waiting = gevent.spawn(system.client.get, f"/events?after={after}&wait=20")
+    wait_until(lambda: bool(waits), "a reader who waits")
+    system.services.hub.let_go()
+    assert waiting.get(timeout=10).json["items"] == []
+
+
+def test_a_reader_may_wait_for_the_first_event(system, waits):
     tell(system, "a")
     after = system.client.get("/events").json["next_after"]
     waiting = gevent.spawn(system.client.get, f"/events?after={after}&wait=20")
