@@ -14,9 +14,9 @@ from storage.records import DeadLetter
 from web.dispatch import Answer, Call
 from web.problems import Problem
 from web.results import page_answer
-from web.schemas_work import DeadLetterFilter, DeadLetterQuery
+from web.schemas_work import DeadLetterFilter, DeadLetterQuery, ReplayRequest
 from web.tasks import accepted
-from web.validation import make_cursor, read_cursor, read_number, read_time
+from web.validation import make_cursor, place_of, read_cursor, read_number, read_time, whole_filter
 
 BATCH = 500
 TOO_LONG = f"the email's id has more than {MAX_KEY_BYTES} bytes, so that it can never be fetched: it may be discarded, not replayed"
@@ -26,7 +26,8 @@ def all_letters(call: Call) -> Answer:
     """The dead letters that stand, newest first."""
     query = call.query
     before = read_cursor("deadletters", query.cursor)
-    items, following = call.services.dead_letters.page(before, query.limit, **_filters(query))
+    filters = _filters(query, read_time("since", query.since), read_time("until", query.until))
+    items, following = call.services.dead_letters.page(before, query.limit, **filters)
     return page_answer(call, [dead_letter_item(each) for each in items], make_cursor("deadletters", following))
 
 
@@ -91,10 +92,12 @@ def replay_some(call: Call) -> dict[str, Any] | Answer:
 
     Emails whose id is too long to be fetched are among the `matched`, and stay dead.
     """
-    wanted: DeadLetterFilter = call.body
-    letters, filters = call.services.dead_letters, _filters(wanted)
-    if wanted.ids is not None:
-        return _replay_named(call, wanted, filters)
+    wanted: ReplayRequest = call.body
+    chosen = whole_filter(wanted, DeadLetterFilter)
+    times = [read_time(place_of(wanted, name), getattr(chosen, name), 422) for name in ("since", "until")]
+    letters, filters = call.services.dead_letters, _filters(chosen, *times)
+    if chosen.ids is not None:
+        return _replay_named(call, set(chosen.ids), filters)
     below = letters.newest() + 1
     matched = letters.count(below, **filters)
     if wanted.dry_run:
@@ -107,17 +110,17 @@ def replay_some(call: Call) -> dict[str, Any] | Answer:
     return {"matched": matched, "replayed": letters.replay(fetchable(page)), "dry_run": False}
 
 
-def _replay_named(call: Call, wanted: DeadLetterFilter, filters: dict[str, Any]) -> dict[str, Any]:
+def _replay_named(call: Call, names: set[int], filters: dict[str, Any]) -> dict[str, Any]:
     """Those of the named letters that fit the other conditions too."""
-    names, matched, replayed = set(wanted.ids or ()), 0, 0
+    dry_run, matched, replayed = call.body.dry_run, 0, 0
     before: int | None = max(names, default=0) + 1
     while before is not None and before > min(names, default=0):
         page, before = call.services.dead_letters.page(before, BATCH, **filters)
         chosen = [each for each in page if each.id in names]
         matched += len(chosen)
-        if chosen and not wanted.dry_run:
+        if chosen and not dry_run:
             replayed += call.services.dead_letters.replay(fetchable(chosen))
-    return {"matched": matched, "replayed": replayed, "dry_run": wanted.dry_run}
+    return {"matched": matched, "replayed": replayed, "dry_run": dry_run}
 
 
 def discard(call: Call, letter_id: str) -> Answer:
@@ -141,12 +144,11 @@ def _stands_no_longer(call: Call, letter_id: str) -> Problem:
     return Problem(409, f"this dead letter no longer stands: its state is {state}", state=state)
 
 
-def _filters(wanted: DeadLetterQuery | DeadLetterFilter) -> dict[str, Any]:
-    wrong = 422 if isinstance(wanted, DeadLetterFilter) else 400
+def _filters(wanted: DeadLetterQuery | DeadLetterFilter, since: float | None, until: float | None) -> dict[str, Any]:
     return {
         "reason": wanted.reason,
         "source": wanted.source,
         "email": None if wanted.email_id is None else shown_key(wanted.email_id),
-        "since": read_time("since", wanted.since, wrong),
-        "until": read_time("until", wanted.until, wrong),
+        "since": since,
+        "until": until,
     }

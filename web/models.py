@@ -17,9 +17,9 @@ from storage.reading import EmailFilter
 from web.dispatch import Answer, Call
 from web.problems import Problem
 from web.rules import label_changes
-from web.schemas_learning import PromoteQuery, ReprocessFilter
+from web.schemas_learning import PromoteQuery, ReprocessFilter, ReprocessRequest
 from web.tasks import accepted
-from web.validation import read_model, read_time
+from web.validation import place_of, read_model, read_time, whole_filter
 
 DIFFERING = 50
 
@@ -148,12 +148,13 @@ def reprocess(call: Call) -> Answer:
     `counts` of the task say what changed, or with `dry_run` what would: `changed`, and `x_to_y` for each pair of labels. A person's label
     is never overwritten, no state changes, nothing is fetched. Asked again while it runs: the same task.
     """
-    params = {"filter": msgspec.to_builtins(_filter(call.body.filter)), "dry_run": call.body.dry_run}
+    params = {"filter": msgspec.to_builtins(_filter(call.body)), "dry_run": call.body.dry_run}
     params["filter"] = {name: value for name, value in params["filter"].items() if value is not None}
     return accepted(call.services.tasks.create(REPROCESS, params))
 
 
-def _filter(wanted: ReprocessFilter) -> EmailFilter:
+def _filter(request: ReprocessRequest) -> EmailFilter:
+    wanted = whole_filter(request, ReprocessFilter)
     return EmailFilter(
         source=wanted.source,
         classification=wanted.classification,
@@ -163,7 +164,7 @@ def _filter(wanted: ReprocessFilter) -> EmailFilter:
         decided_by=wanted.decided_by,
         model_version=wanted.model_version,
         rule_id=wanted.rule_id,
-        since=read_time("filter.since", wanted.since, 422),
-        until=read_time("filter.until", wanted.until, 422),
+        since=read_time(place_of(request, "since"), wanted.since, 422),
+        until=read_time(place_of(request, "until"), wanted.until, 422),
         q=wanted.q,
     )

@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from actors.deciding import off_the_hub, to_email, to_rule
 from actors.events import readable_id
 from actors.reprocessing import effective_label
@@ -18,7 +20,7 @@ from storage.reprocessing import Judged
 from storage.rules import MAX_RULES, NewRule, RuleCondition, StoredRule, TooManyRulesError
 from web.dispatch import Answer, Call
 from web.problems import Problem
-from web.schemas_learning import RuleRequest
+from web.schemas_learning import RuleRequest, RuleTest
 from web.validation import read_number
 
 PAGE = 100
@@ -75,10 +77,10 @@ def delete(call: Call, rule_id: str) -> Answer:
 
 def test(call: Call) -> dict[str, Any]:
     """What a rule would match and change among the newest stored emails; nothing is saved or changed."""
-    wanted = call.body
+    wanted, rule = call.body, _to_be_tried(call.body)
     if wanted.id is not None:
         _rule(call, str(wanted.id))
-    now, then = _check(call, wanted.rule, wanted.id)
+    now, then = _check(call, rule, wanted.id)
     tried = _Tried()
     before, deadline = 2**62, time.monotonic() + PATIENCE_S
     while tried.scanned < wanted.limit and not tried.complete and time.monotonic() < deadline:
@@ -90,6 +92,22 @@ def test(call: Call) -> dict[str, Any]:
         tried.complete = len(page) < size
         before = page[-1].id if page else before
     return tried.answer()
+
+
+def _to_be_tried(wanted: RuleTest) -> RuleRequest:
+    """The rule in the body, or that the body is; Problem 422 for both, and for neither."""
+    names = [field.name for field in msgspec.structs.fields(RuleRequest)]
+    given = {name: value for name in names if (value := getattr(wanted, name)) is not None}
+    if wanted.rule is not None:
+        if given:
+            raise _misfit(next(iter(given)), "stands beside rule, not in it")
+        return wanted.rule
+    if not given:
+        raise _misfit("rule", "is missing")
+    for name in ("name", "conditions"):
+        if name not in given:
+            raise _misfit(name, "is missing")
+    return RuleRequest(**given)
 
 
 class _Tried:

@@ -41,20 +41,22 @@ class RuleCondition(msgspec.Struct, forbid_unknown_fields=True):
     kind: Literal["literal", "glob", "regex"] = "literal"
 
 
+RuleName = Annotated[str, Meta(min_length=1, max_length=200, examples=["newsletters"])]
+RuleConditions = Annotated[list[RuleCondition], Meta(min_length=1, max_length=20)]
+RulePlace = Annotated[int, Meta(ge=1, description="Where it stands in the order; without it last, or where it was")]
+RuleVersion = Annotated[int, Meta(ge=1, description="The rule's version that you read: 409 if it has another by now")]
+
+
 class RuleRequest(msgspec.Struct, forbid_unknown_fields=True):
     """A rule: all conditions must hold. The first rule with a classification decides that, the first with a priority decides that."""
 
-    name: Annotated[str, Meta(min_length=1, max_length=200, examples=["newsletters"])]
-    conditions: Annotated[list[RuleCondition], Meta(min_length=1, max_length=20)]
+    name: RuleName
+    conditions: RuleConditions
     classification: Label | None = None
     priority: Priority | None = None
     enabled: bool = True
-    place: (
-        Annotated[int, Meta(ge=1, description="Where it stands in the order; without it last, or where it was")] | None
-    ) = None
-    version: (
-        Annotated[int, Meta(ge=1, description="The rule's version that you read: 409 if it has another by now")] | None
-    ) = None
+    place: RulePlace | None = None
+    version: RuleVersion | None = None
 
 
 class RuleItem(msgspec.Struct):
@@ -94,11 +96,18 @@ class RuleAnswer(RuleItem, kw_only=True):
 
 
 class RuleTest(msgspec.Struct, forbid_unknown_fields=True):
-    """A rule to be tried on the newest stored emails, as new or in the place of rule `id`."""
+    """A rule to be tried on the newest stored emails, as new or in the place of rule `id`; it stands in `rule`, or is the body itself."""
 
-    rule: RuleRequest
+    rule: RuleRequest | None = None
     id: int | None = None
     limit: Annotated[int, Meta(ge=1, le=10_000, description="Emails that are looked at")] = 1_000
+    name: RuleName | None = None
+    conditions: RuleConditions | None = None
+    classification: Label | None = None
+    priority: Priority | None = None
+    enabled: bool | None = None
+    place: RulePlace | None = None
+    version: RuleVersion | None = None
 
 
 class LabelChange(msgspec.Struct, rename={"before": "from", "after": "to"}):
@@ -226,8 +235,11 @@ class ReprocessFilter(msgspec.Struct, forbid_unknown_fields=True):
     q: Search | None = None
 
 
-class ReprocessRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """Judge stored results once more with today's model and rules; `dry_run` only counts what would change."""
+class ReprocessRequest(ReprocessFilter, forbid_unknown_fields=True, kw_only=True):
+    """Judge stored results once more with today's model and rules; the conditions stand in `filter` or beside it.
+
+    `dry_run` only counts what would change.
+    """
 
     filter: ReprocessFilter = msgspec.field(default_factory=ReprocessFilter)
     dry_run: bool = False

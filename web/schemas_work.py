@@ -67,7 +67,7 @@ class DeadLetterPage(msgspec.Struct):
 
 
 class DeadLetterFilter(msgspec.Struct, forbid_unknown_fields=True):
-    """Which dead letters to replay: all that fit every condition given; `dry_run` only counts them."""
+    """Which dead letters: all that fit every condition given."""
 
     ids: Annotated[list[int], Meta(max_length=10_000)] | None = None
     reason: Reason | None = None
@@ -75,6 +75,12 @@ class DeadLetterFilter(msgspec.Struct, forbid_unknown_fields=True):
     email_id: str | None = None
     since: Moment | None = None
     until: Moment | None = None
+
+
+class ReplayRequest(DeadLetterFilter, forbid_unknown_fields=True, kw_only=True):
+    """Which dead letters to replay; the conditions stand in `filter` or beside it. `dry_run` only counts them."""
+
+    filter: DeadLetterFilter = msgspec.field(default_factory=DeadLetterFilter)
     dry_run: bool = False
     per_second: Annotated[int, Meta(ge=1, le=10_000, description="How fast a replay that becomes a task may go")] = 100
 

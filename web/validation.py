@@ -21,6 +21,7 @@ from engine.wording import explain
 from web.problems import Problem
 
 T = TypeVar("T")
+S = TypeVar("S", bound=msgspec.Struct)
 
 MAX_DEPTH = 32
 MAX_DIGITS = 19
@@ -69,6 +70,23 @@ def read_model(raw: bytes, kind: type[T]) -> T:
         raise Problem(
             422, f"{field}: {message}" if field else f"the body {message}", errors=[_entry(field, message)]
         ) from None
+
+
+def whole_filter(request: Any, kind: type[S]) -> S:
+    """All conditions of a request with a `filter` of that kind, beside which they may stand too; Problem 422 for one in both places."""
+    names: tuple[str, ...] = kind.__struct_fields__
+    for name in names:
+        if getattr(request, name) is not None and getattr(request.filter, name) is not None:
+            message = "stands in filter too"
+            raise Problem(422, f"{name}: {message}", errors=[_entry(name, message)])
+    found = {name: getattr(request, name) for name in names}
+    inner = {name: getattr(request.filter, name) for name in names}
+    return kind(**found | {name: value for name, value in inner.items() if value is not None})
+
+
+def place_of(request: Any, name: str) -> str:
+    """Where the client wrote that condition."""
+    return name if getattr(request, name) is not None else f"filter.{name}"
 
 
 def read_query(query: str, kind: type[T]) -> T:

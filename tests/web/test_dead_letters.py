@@ -86,6 +86,9 @@ def test_a_replay_by_filter_can_be_tried_dry(system):
     ask = {"reason": "classifier_error", "ids": [letters[0].id, letters[1].id]}
     dry = system.client.post("/dead-letters/replay", {**ask, "dry_run": True}).json
     assert (dry["matched"], dry["replayed"], dry["dry_run"]) == (2, 0, True)
+    assert system.client.post("/dead-letters/replay", {"filter": ask, "dry_run": True}).json == dry
+    mixed = {"filter": {"ids": ask["ids"]}, "reason": "classifier_error", "dry_run": True}
+    assert system.client.post("/dead-letters/replay", mixed).json == dry
     assert len(system.client.get("/dead-letters").json["items"]) == 4
     done = system.client.post("/dead-letters/replay", ask).json
     assert (done["matched"], done["replayed"]) == (2, 2)
@@ -137,4 +140,12 @@ def test_an_email_whose_id_is_too_long_to_be_fetched_stays_dead_and_is_told_so(s
 
 def test_a_time_that_is_none_is_400_in_a_query_and_422_in_a_body(system):
     assert system.client.get("/dead-letters?since=yesterday").status == 400
-    assert system.client.post("/dead-letters/replay", {"since": "yesterday"}).status == 422
+    for body, field in (({"since": "yesterday"}, "since"), ({"filter": {"until": "soon"}}, "filter.until")):
+        refused = system.client.post("/dead-letters/replay", body)
+        assert (refused.status, refused.json["errors"][0]["field"]) == (422, field)
+
+
+def test_a_condition_stands_beside_the_filter_or_in_it_not_in_both(system):
+    refused = system.client.post("/dead-letters/replay", {"reason": "gone", "filter": {"reason": "gone"}})
+    assert (refused.status, refused.json["errors"][0]["field"]) == (422, "reason")
+    assert system.client.post("/dead-letters/replay", {"filter": {"dry_run": True}}).status == 422

@@ -123,6 +123,12 @@ def test_reprocessing_is_a_task_with_its_filter(system):
     )
     assert again.json["id"] == asked.json["id"]
     assert system.client.post("/reprocess", {}).json["params"] == {"filter": {}, "dry_run": False}
+    beside = {"classification": "meeting", "max_confidence": 0.6, "dry_run": True}
+    assert system.client.post("/reprocess", beside).json["id"] == again.json["id"]
+    both = system.client.post("/reprocess", {"classification": "meeting", "filter": {"classification": "intro"}})
+    assert (both.status, both.json["errors"][0]["field"]) == (422, "classification")
+    assert system.client.post("/reprocess", {"since": "yesterday"}).json["errors"][0]["field"] == "since"
+    assert system.client.post("/reprocess", {"dry": True}).status == 422
     wrong = system.client.post("/reprocess", {"filter": {"since": "yesterday"}})
     assert (wrong.status, wrong.json["errors"][0]["field"]) == (422, "filter.since")
     assert system.client.post("/reprocess", {"filter": {"state": "dead"}}).status == 422

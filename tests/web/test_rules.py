@@ -69,12 +69,28 @@ def test_who_changes_an_old_version_is_told(system):
     ],
 )
 def test_what_does_not_fit_is_refused_by_its_field(system, changes, field):
-    for path, body in (("/rules", rule(**changes)), ("/rules/test", {"rule": rule(**changes)})):
+    wrong = rule(**changes)
+    for path, body in (("/rules", wrong), ("/rules/test", wrong), ("/rules/test", {"rule": wrong})):
         refused = system.client.post(path, body)
         assert refused.status == 422
         where = refused.json["errors"][0]["field"]
-        assert where.endswith(field) if path == "/rules/test" else where == field
+        assert where.endswith(field) if "rule" in body else where == field
     assert system.client.get("/rules").json["items"] == []
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({}, "rule"),
+        ({"rule": None, "limit": 5}, "rule"),
+        ({"name": "newsletters", "classification": "promotion"}, "conditions"),
+        ({"conditions": [{"field": "subject", "pattern": "x"}], "classification": "promotion"}, "name"),
+        ({"rule": rule(), "priority": "low"}, "priority"),
+    ],
+)
+def test_a_rule_to_be_tried_stands_in_one_place_as_a_whole(system, body, field):
+    refused = system.client.post("/rules/test", body)
+    assert (refused.status, refused.json["errors"][0]["field"]) == (422, field)
 
 
 def test_a_test_says_what_would_change_and_changes_nothing(system):
@@ -94,6 +110,7 @@ def test_a_test_says_what_would_change_and_changes_nothing(system):
 def test_a_test_is_bounded_and_says_so(system):
     system.process("a", "ab", "b")
     tried = system.client.post("/rules/test", {"rule": rule(), "limit": 2}).json
+    assert system.client.post("/rules/test", {**rule(), "limit": 2}).json == tried
     assert (tried["scanned"], tried["matched"], tried["complete"]) == (2, 1, False)
 
 
