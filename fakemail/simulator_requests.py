@@ -4,7 +4,7 @@ Used by simulator_http.py. Texts may hold lone surrogates and NULs, as real emai
 """
 
 import json
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
@@ -34,7 +34,7 @@ class NewEmail(msgspec.Struct):
     sender: str | None = None
     recipient: str | None = None
     headers: dict[str, str | list[str]] | None = None
-    priority: Annotated[str, msgspec.Meta(max_length=100)] | int | None = None
+    priority: Literal["high", "normal", "low"] | None = None
 
 
 class Subscription(msgspec.Struct):
@@ -55,7 +55,7 @@ def read(kind: type[T], body: bytes) -> T:
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
-        raise _wrong_field(error, "") from error
+        raise _wrong_field(error, kind, "") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         pass  # no JSON, or JSON with lone surrogates
     try:
@@ -95,7 +95,7 @@ def _convert(kind: type[T], value: Any, where: str) -> T:
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        raise _wrong_field(error, where) from error
+        raise _wrong_field(error, kind, where) from error
 
 
 def _check(email: NewEmail, where: str) -> NewEmail:
@@ -105,7 +105,7 @@ def _check(email: NewEmail, where: str) -> NewEmail:
     return email
 
 
-def _wrong_field(error: msgspec.ValidationError, where: str) -> BadRequest:
-    path, reason = explain(error)
+def _wrong_field(error: msgspec.ValidationError, kind: type[Any], where: str) -> BadRequest:
+    path, reason = explain(error, kind)
     field = f"{where}{path}".rstrip(".")
     return BadRequest(422, f"{field}: {reason}." if field else f"The body {reason}.", field or None)

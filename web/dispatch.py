@@ -15,6 +15,7 @@ import bottle
 import gevent
 import msgspec
 
+from web.accept import prefers_html
 from web.auth import SAFE_METHODS, Gate
 from web.problems import JSON_MEDIA, MEDIA, Problem, from_error
 from web.server_body import Environ, StartResponse
@@ -134,7 +135,7 @@ class Call:
     @property
     def wants_html(self) -> bool:
         """Whether a browser asks for a page."""
-        return "text/html" in self.header("ACCEPT").lower()
+        return prefers_html(self.header("ACCEPT"))
 
 
 def endpoint(route: Route, app: App) -> Callable[..., bottle.HTTPResponse]:
@@ -213,7 +214,7 @@ def send(
 
 
 def _is_page_view(environ: Environ) -> bool:
-    return environ["REQUEST_METHOD"] in SAFE_METHODS and "text/html" in environ.get("HTTP_ACCEPT", "").lower()
+    return environ["REQUEST_METHOD"] in SAFE_METHODS and prefers_html(environ.get("HTTP_ACCEPT", ""))
 
 
 def request_id(environ: Environ) -> str:

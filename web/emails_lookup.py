@@ -12,7 +12,7 @@ from engine.timestamps import timestamp
 from storage.keys import is_hashed, shown_key
 from storage.records import BookRow
 from web.dispatch import Call
-from web.problems import Problem, retry_after
+from web.problems import NULL, Problem, retry_after
 
 QUEUED_RETRY_S = 1.0
 SHOWN = 100
@@ -64,12 +64,12 @@ def state_of(row: BookRow | None) -> str:
 def no_result(call: Call, email_id: str, row: BookRow | None) -> Problem:
     """Why there is no result: a 404 with the state, and when to ask again where that helps."""
     state = state_of(row)
-    members: dict[str, Any] = {"state": state}
+    members: dict[str, Any] = {"state": state, "reason": NULL, "attempts": 0, "next_attempt_at": NULL}
     headers: tuple[tuple[str, str], ...] = ()
     if row is not None and state != "unknown":
-        members |= {"source": row.source, "attempts": row.attempts, "reason": _reason(call, row, state)}
-        members["error"] = row.last_error
-        members["next_attempt_at"] = timestamp(row.next_attempt_at)
+        members |= {"source": row.source, "attempts": row.attempts, "error": row.last_error}
+        members["reason"] = _reason(call, row, state) or NULL
+        members["next_attempt_at"] = timestamp(row.next_attempt_at) or NULL
     if state in ("queued", "processed"):
         headers = (retry_after(QUEUED_RETRY_S),)
     elif state == "retrying" and row is not None and row.next_attempt_at is not None:

@@ -17,6 +17,10 @@ JSON_MEDIA = "application/json"
 RETRY_AFTER_S = 1.0
 
 
+NULL = msgspec.Raw(b"null")
+"""A member of a problem that is told though there is nothing to tell."""
+
+
 class Problem(Exception):
     """An answer other than success: `detail` for people, `members` for programs, `headers` beside the usual ones."""
 
@@ -28,7 +32,7 @@ class Problem(Exception):
         self.members = members
 
     def body(self, request_id: str, instance: str) -> bytes:
-        """The problem as JSON; extension members that are None are left out."""
+        """The problem as JSON; extension members that are None are left out, those that are NULL told."""
         problem: dict[str, Any] = {
             "type": "about:blank",
             "title": title(self.status),

@@ -105,7 +105,7 @@ ROUTES = (
     Route("GET", "/static/{path}", static_file, "Files of the dashboard", "system", {200: None}, "page", media="text/css", problems=(404,)),
     Route("GET", "/login", login.login_page, "Page to log in", "access", {200: None}, "page", media="text/html"),
     Route("POST", "/login", login.login, "Begin a session", "access", {200: a.LoginAnswer, 303: None}, "page", any_media=True, form=a.LoginRequest, problems=(401, 409, 413, 415, 422)),
-    Route("POST", "/logout", login.logout, "End the session", "access", {204: None, 303: None}, "page", query=a.LogoutQuery, any_media=True, problems=(401,)),
+    Route("POST", "/logout", login.logout, "End the session", "access", {204: None, 303: None}, "page", query=a.LogoutQuery, problems=(401, 415)),
     Route("GET", "/actions", actions.all_actions, "Who did what", "access", {200: a.ActionPage}, query=a.ActionQuery),
 )  # fmt: skip
 

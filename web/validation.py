@@ -38,6 +38,7 @@ DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 MOMENT = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?([Zz]|[+-][0-9]{2}:[0-9]{2})?", re.ASCII
 )
+WHOLE = re.compile(r"-?[0-9]+", re.ASCII)
 SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -103,16 +104,21 @@ def read_query(query: str, kind: type[T]) -> T:
     except msgspec.ValidationError as error:
         field, message = explain(error, kind, text_only=True)
         raise Problem(400, f"{field}: {message}" if field else message, errors=[_entry(field, message)]) from None
-    _refuse_null(values, read)
+    _refuse_misread(values, read)
     return read
 
 
-def _refuse_null(values: Mapping[str, str], read: Any) -> None:
-    """The word "null" is no number and no choice, though msgspec reads it as one that is absent."""
+def _refuse_misread(values: Mapping[str, str], read: Any) -> None:
+    """The word "null" is no number and no choice, though msgspec reads it as one that is absent; nor is 1e1 a whole number."""
     for field in msgspec.structs.fields(read):
-        if values.get(field.encode_name, "").lower() == "null" and getattr(read, field.name) is None:
+        text, value = values.get(field.encode_name, ""), getattr(read, field.name)
+        if text.lower() == "null" and value is None:
             message = "must not be null"
-            raise Problem(400, f"{field.encode_name}: {message}", errors=[_entry(field.encode_name, message)])
+        elif text and type(value) is int and not WHOLE.fullmatch(text):
+            message = "must be a whole number"
+        else:
+            continue
+        raise Problem(400, f"{field.encode_name}: {message}", errors=[_entry(field.encode_name, message)])
 
 
 def make_cursor(kind: str, before: int | None) -> str | None:

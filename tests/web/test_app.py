@@ -263,6 +263,7 @@ def test_the_index_is_a_page_for_browsers_and_json_for_programs(system, tmp_path
     assert len(reply.json["routes"]) == len(ROUTES)
     (tmp_path / "index.html").write_text("<!doctype html>")
     system.services.dashboard = tmp_path
+    assert system.client.get("/", Accept="application/json, text/html;q=0.5").json["name"]
     page = system.client.get("/", Accept="text/html,*/*")
     assert page.body == b"<!doctype html>"
     assert "require-trusted-types-for" in page.headers["content-security-policy"]

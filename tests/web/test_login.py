@@ -68,6 +68,12 @@ def test_logging_out_takes_the_cookie_back(client):
     assert (page.status, page.headers["location"]) == (303, "/login")
 
 
+def test_a_body_that_is_no_json_ends_no_session(client):
+    assert client.send("POST", "/logout", b"a=1", FORM).status == 415
+    assert client.send("POST", "/logout", b"", FORM).status == 204
+    assert client.post("/logout", {}).status == 204
+
+
 def test_the_login_page_loads_nothing_from_elsewhere(client):
     reply = client.get("/login")
     assert reply.status == 200

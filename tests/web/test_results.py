@@ -70,6 +70,11 @@ def test_a_lone_surrogate_can_be_asked_for_too(system):
 def test_an_unknown_id_is_404_with_its_state(system):
     reply = system.client.get("/results/nobody")
     assert (reply.status, reply.json["state"]) == (404, "unknown")
+    assert {name: reply.json[name] for name in ("reason", "attempts", "next_attempt_at")} == {
+        "reason": None,
+        "attempts": 0,
+        "next_attempt_at": None,
+    }
     assert "retry-after" not in reply.headers
 
 
@@ -77,6 +82,7 @@ def test_a_queued_email_is_404_and_says_when_to_ask_again(system):
     system.enter("a")
     reply = system.client.get("/results/a")
     assert (reply.status, reply.json["state"], reply.json["attempts"]) == (404, "queued", 0)
+    assert (reply.json["reason"], reply.json["next_attempt_at"]) == (None, None)
     assert reply.headers["retry-after"] == "1"
 
 

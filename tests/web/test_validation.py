@@ -132,6 +132,8 @@ def test_half_a_surrogate_pair_becomes_the_replacement_character():
         ("limit=0", "limit"),
         ("limit=x", "limit"),
         ("limit=1_0", "limit"),
+        ("limit=1e1", "limit: must be a whole number"),
+        ("limit=10.0", "limit: must be a whole number"),
         ("limit=1&limit=2", "limit"),
         ("min_confidence=1.5", "min_confidence"),
         ("classification=spam", "classification"),
