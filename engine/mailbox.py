@@ -197,6 +197,9 @@ class MailboxStore(Protocol):
     def refs(self, mailbox: str) -> Iterator[tuple[str, int, int]]:
         """(source, ref, generation) of every message in the mailbox, in hand or not, in slices, in the direction of flow."""
 
+    def peek(self, mailbox: str, count: int) -> list[Envelope]:
+        """The newest messages of the mailbox, newest first, in hand or not; nothing is taken. Those that only newer programs understand are left out."""
+
     def tell(self, events: Sequence[bytes]) -> None:
         """Append events that belong to no settled message (labels, erasures) to the event log."""
 

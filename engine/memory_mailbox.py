@@ -250,6 +250,11 @@ class MemoryMailboxes(MemoryLog):
                 envelope = _decode(entry.packed)
                 yield envelope.source, envelope.ref, envelope.generation
 
+    def peek(self, mailbox: str, count: int) -> list[Envelope]:
+        """The newest messages, newest first, in hand or not; nothing is taken."""
+        found = {number: entry for lane in ALL_LANES for number, entry in self._lane(mailbox, lane).items()}
+        return [_decode(found[number].packed) for number in sorted(found, reverse=True)[:count]]
+
     def _lane(self, mailbox: str, lane: str) -> dict[int, _Entry]:
         return self._lanes.setdefault((mailbox, lane), {})
 

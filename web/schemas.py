@@ -112,7 +112,7 @@ class SetupAnswer(msgspec.Struct):
 
 
 class NotificationItem(msgspec.Struct):
-    """A webhook that was accepted, and what it led to."""
+    """A webhook that was accepted, and what it led to; `outcome` is `pending` until it was looked at."""
 
     source: str
     received_at: Time

@@ -1,4 +1,4 @@
-"""The system itself: what it is, its actors and their control, the books' audit, setup, metrics, notifications, the event log.
+"""The system itself: what it is, its actors and their control, the books' audit, setup, metrics, the event log.
 
 Handlers of web/routes.py's table. Control is desired state in SQL, announced in Redis: every process of every node reads it.
 """
@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from actors.events import message, readable_id
+from actors.events import message
 from engine.mailbox import MAIN, Depth
 from engine.timestamps import timestamp
 from fakemail.egress import EgressRefused
@@ -18,10 +18,8 @@ from web.assets import PAGE_POLICY, folder, html
 from web.dispatch import Answer, Call
 from web.health import overall
 from web.problems import Problem
-from web.results import page_answer
 from web.services import NAME, SourceConfig
 from web.sources import no_source
-from web.validation import make_cursor, read_cursor
 
 METRICS_MEDIA = "text/plain; version=0.0.4; charset=utf-8"
 LOOK_AGAIN_S = 1.0
@@ -203,26 +201,6 @@ def the_source(call: Call, name: str | None) -> SourceConfig:
     if name not in sources:
         raise no_source(call.services, name)
     return sources[name]
-
-
-def notifications(call: Call) -> Answer:
-    """The webhooks that were accepted, and the emails each led to."""
-    page = call.services.reader.notifications(
-        before=read_cursor("notifications", call.query.cursor), limit=call.query.limit, source=call.query.source
-    )
-    items = [
-        {
-            "source": each.source,
-            "received_at": timestamp(each.received_at),
-            "history_id": each.history_id,
-            "webhook_id": each.webhook_id,
-            "outcome": each.outcome,
-            "emails": each.new,
-            "email_ids": [readable_id(key) for key in each.keys],
-        }
-        for each in page.items
-    ]
-    return page_answer(call, items, make_cursor("notifications", page.next))
 
 
 # -- the event log

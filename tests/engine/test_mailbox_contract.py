@@ -519,6 +519,20 @@ def test_a_wiped_store_begins_another_log_and_feeds_from_the_start(stores, box):
     assert (page.gap, [entry.data for entry in page.entries]) == ("another log", [b"b"])
 
 
+def test_a_peek_shows_the_newest_messages_and_takes_none(box):
+    quarantined(box)
+    box.put("fetch", letters(3))
+    taken = take(box, OTHER, count=2)
+    newest = box.peek("fetch", 2)
+    assert newest == letters(3)[:0:-1]
+    assert {each.key for each in box.peek("fetch", 10)} == {"normal0", "normal1", "normal2"}
+    assert len(box.peek("fetch", 10)) == 4
+    assert sum(depth.in_hand for depth in box.depths("fetch").values()) == len(taken)
+    settle(box, taken)
+    assert len(box.peek("fetch", 10)) == 4 - len(taken)
+    assert box.peek("look.nobody", 10) == []
+
+
 def test_processes_live_as_long_as_they_beat(box):
     box.beat("n1/w1", {"pid": 7, "text": "d\u00e9j\u00e0 vu"}, ttl=30)
     box.beat("n1/w2", {}, ttl=0.02)

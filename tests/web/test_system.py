@@ -1,13 +1,10 @@
-"""Actors and their control, the audit, notifications, the event log, metrics."""
-
-import time
+"""Actors and their control, the audit, the event log, metrics."""
 
 import gevent
 import pytest
 
 from actors.events import encode_event
 from engine.errors import DependencyTrouble
-from storage.records import Look, Notification
 from tests.servers import wait_until
 from tests.web.test_health import Account
 from tests.web.test_results import publish
@@ -115,17 +112,6 @@ def test_where_none_is_called_main_a_source_must_be_named(system):
         assert (reply.status, reply.json["sources"]) == (409, ["sales", "support"])
     assert client.post("/resync?source=support", {"from": 0}).json["params"] == {"source": "support", "from": 0}
     assert client.post("/resync?source=main", {"from": 0}).status == 404
-
-
-def test_notifications_say_what_they_led_to(system):
-    look = Look("notification", time.time(), history_id=7)
-    system.services.books.enter(system.main, ["a", "b"], look, lane="normal")
-    note = Notification(received_at=time.time(), history_id=7, webhook_id="msg_1", look=look.id)
-    system.services.notifications.note(system.main.id, [note])
-    [item] = system.client.get("/notifications").json["items"]
-    assert (item["source"], item["history_id"], item["webhook_id"], item["outcome"]) == ("main", 7, "msg_1", "listed")
-    assert (item["emails"], item["email_ids"]) == (2, ["a", "b"])
-    assert system.client.get("/notifications?source=other").status == 404
 
 
 def test_metrics_are_plain_text(system):
