@@ -63,6 +63,7 @@ class Lister(MailboxActor):
         self.subscribed, self.subscribe_at, self.refusals = False, 0.0, 0
         self.has_started = False
         self.poll_at, self.poll_failures, self.has_polled = 0.0, 0, False
+        self.poll_trouble: DependencyTrouble | None = None
         self.announced = 0
         self.tries = 0
         self.look_at = float("inf")
@@ -121,6 +122,8 @@ class Lister(MailboxActor):
             self._subscribe(now)
         if now >= self.poll_at:
             self._poll(now)
+        elif self.poll_trouble is not None:  # a turn in which nothing was due is no sign that it is over
+            raise self.poll_trouble.with_traceback(None)
         elif now >= self.look_at:
             look = Look("notification", time.time(), history_id=self.announced)
             self._look_again(self._follow(look, self.follower.look))
@@ -134,22 +137,28 @@ class Lister(MailboxActor):
             self.refusals += 1
             self.subscribe_at = now + backoff(self.refusals, base=0.5, cap=max(self.poll_interval, 0.5))
             self.card.error = clean(f"FakeMail does not notify us: {trouble}")
-            if self.refusals == TELLING_REFUSAL:  # not at once: it may be away, and then the poll says so
+            if self.refusals == TELLING_REFUSAL and self.poll_trouble is None:
                 log.warning("source %s: %s; polls find its mail meanwhile", self.follower.name, self.card.error)
             return
         reach("subscribe.done")
-        if self.refusals:
-            self.poll_at = now  # what came before it knew of us
         self.subscribed, self.refusals = True, 0
+        self.poll_at = now  # what came before it knew of us
 
     def _poll(self, now: float) -> None:
-        self.poll_failures += 1
-        self.poll_at = now + backoff(self.poll_failures, base=0.25, cap=POLL_AGAIN_CAP)  # unless it goes well
-        self._start_if_new()
-        kind = "poll" if self.has_polled else "takeover"  # what came while nobody led, told of or not
-        look = Look(kind, time.time())
-        self._follow(look, self.follower.poll)
-        self.poll_at, self.poll_failures, self.has_polled = now + self.poll_interval, 0, True
+        try:
+            self._start_if_new()
+            kind = "poll" if self.has_polled else "takeover"  # what came while nobody led, told of or not
+            look = Look(kind, time.time())
+            self._follow(look, self.follower.poll)
+        except DependencyTrouble as trouble:
+            self.poll_trouble = trouble
+            self.poll_failures += 1
+            self.poll_at = now + backoff(self.poll_failures, base=0.25, cap=POLL_AGAIN_CAP)
+            raise
+        if self.poll_failures:
+            self.refusals, self.subscribe_at = 0, now  # what kept the polls may have kept it from hearing of us
+        self.poll_trouble, self.poll_failures, self.has_polled = None, 0, True
+        self.poll_at = now + self.poll_interval
         if look.new and kind == "poll":  # mail without its notification: perhaps FakeMail has forgotten us
             self.subscribed, self.subscribe_at = False, self.poll_at
 

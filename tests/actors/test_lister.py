@@ -8,7 +8,7 @@ from gevent.event import Event
 from actors.bodies import LookBody, encode, look_mailbox
 from actors.following import Follower
 from actors.lister import Lister
-from engine.events import LOOK
+from engine.events import DEPENDENCY_BACK, DEPENDENCY_LOST, LOOK
 from engine.mailbox import Envelope
 from storage.desired import Desired
 from storage.notifications import Notifications
@@ -165,8 +165,9 @@ def test_what_came_before_a_late_subscription_is_listed_at_once(start, account, 
     eventually(lambda: listed(books) == 1)
 
 
-def test_a_poll_that_fails_is_tried_again_with_growing_pauses(start, account, monkeypatch):
-    tried = []
+def test_a_poll_that_fails_is_tried_again_with_growing_pauses_and_is_one_outage(start, account, monkeypatch, context):
+    tried, told_of = [], []
+    context.bus.subscribe(lambda name, _fields: told_of.append(name), DEPENDENCY_LOST, DEPENDENCY_BACK)
     watch = account.watch
 
     def noted():
@@ -181,6 +182,8 @@ def test_a_poll_that_fails_is_tried_again_with_growing_pauses(start, account, mo
     assert tried[5] - tried[4] > tried[1] - tried[0]
     account.down = False
     eventually(lambda: account.subscriptions == 1)
+    eventually(lambda: lister.describe().state == "running")
+    assert told_of == [DEPENDENCY_LOST, DEPENDENCY_BACK]
 
 
 def test_while_fakemail_is_away_it_waits_and_keeps_the_hint(start, account, books, mailboxes):
