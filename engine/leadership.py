@@ -32,10 +32,11 @@ class Leadership:
     def __init__(self, store: Leases, name: str, token: str, *, taken: Callable[[], None] = lambda: None) -> None:
         self.store, self.name, self.token, self.taken = store, name, token, taken
         self.leads = False
+        self._over = False
 
     def campaign(self) -> None:
-        """Renew for ever: in a greenlet of its own, beside whatever its actor is busy with."""
-        while True:
+        """Renew until it is given up: in a greenlet of its own, beside whatever its actor is busy with."""
+        while not self._over:
             self.renew()
             gevent.sleep(TTL_S / 5)
 
@@ -50,8 +51,8 @@ class Leadership:
             self.taken()
 
     def give_up(self) -> None:
-        """Let another lead at once."""
-        led, self.leads = self.leads, False
+        """Let another lead at once, and campaign no more."""
+        led, self.leads, self._over = self.leads, False, True
         if led:
             with suppress(DependencyTrouble):
                 self.store.give_up(self.name, self.token)

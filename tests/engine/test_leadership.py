@@ -1,10 +1,11 @@
 """Of all who campaign for a lease one leads; it gives up at once when it stops, and believes nothing while the store is away."""
 
+import gevent
 import pytest
 
 from engine.leadership import Leadership
 from engine.memory_mailbox import MemoryMailboxes
-from tests.engine.helpers import Faults
+from tests.engine.helpers import Faults, until
 
 
 @pytest.fixture
@@ -27,6 +28,17 @@ def test_who_gives_up_is_succeeded_at_once(store):
     first.give_up()
     second.renew()
     assert (first.leads, second.leads) == (False, True)
+
+
+def test_who_gave_up_campaigns_no_more_while_its_actor_still_ends(store, monkeypatch):
+    monkeypatch.setattr("engine.leadership.TTL_S", 0.05)
+    first = Leadership(store, "office", "a")
+    campaign = gevent.spawn(first.campaign)
+    until(lambda: first.leads)
+    first.give_up()
+    campaign.join(5.0)
+    assert campaign.dead
+    assert not first.leads
 
 
 def test_who_does_not_lead_gives_nothing_up(store):
