@@ -123,7 +123,7 @@ class Feeder(ServiceActor):
         if sum(depth.bytes for depth in waiting.values()) >= self.room.bytes:
             return 0
         if lane == "low":
-            own = waiting["low"].messages if "low" in waiting else 0
+            own = waiting["low"].messages
             return min(self.room.messages // LOW_SHARE - own, self.room.messages - messages)
         return self.room.messages - messages
 
