@@ -40,7 +40,7 @@ class Limits:
     resting_seconds: float = 10.0  # and whose last answer is so long ago
     retry_after_seconds: int = 2
     websockets: int = 2048
-    message_bytes: int = 4096
+    message_bytes: int = 1 << 16
     message_fragments: int = 64
     outbox_frames: int = 256
     outbox_bytes: int = 1 << 18

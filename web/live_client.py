@@ -20,6 +20,7 @@ from web.websocket import LiveSocket, encode_text
 
 PAGE = 500
 ROOM_POLL_S = 0.05
+COMMAND_CHARACTERS = 4096
 
 Stats = Callable[[], dict[str, Any]]
 TooOften = Callable[[], str | None]
@@ -56,9 +57,9 @@ def answer(
 ) -> dict[str, Any] | None:
     """Carry out one command; its reply."""
     try:
-        command = msgspec.json.decode(text, type=Command)
-    except (msgspec.MsgspecError, RecursionError, UnicodeError):
-        return _error('send {"command": "ping"}, "subscribe", "unsubscribe" or "fetch_stats"')
+        command = _read(text)
+    except ValueError as error:
+        return _error(str(error))
     if (command.command == "fetch_stats" or command.since is not None) and (reason := too_often()):
         return _error(reason)
     match command.command:
@@ -69,6 +70,16 @@ def answer(
         case "subscribe" | "unsubscribe":
             return _change_topic(hub, client, command)
     return _error(f"unknown command {command.command[:100]!r}")
+
+
+def _read(text: str) -> Command:
+    """What the client asks for; a ValueError says what is wrong with it."""
+    if len(text) > COMMAND_CHARACTERS:
+        raise ValueError(f"a command has at most {COMMAND_CHARACTERS} characters, this one {len(text)}")
+    try:
+        return msgspec.json.decode(text, type=Command)
+    except (msgspec.MsgspecError, RecursionError, UnicodeError):
+        raise ValueError('send {"command": "ping"}, "subscribe", "unsubscribe" or "fetch_stats"') from None
 
 
 def _change_topic(hub: Hub, client: Client, command: Command) -> dict[str, Any] | None:

@@ -119,10 +119,19 @@ def test_queue_messages_are_their_own_topic(system, served):
         assert queue["data"]["queue_depth"] == 1
 
 
-def test_nonsense_is_an_error_and_the_connection_stays(served):
+@pytest.mark.parametrize(
+    ("sent", "named"),
+    [
+        (b"nonsense", "send"),
+        (b'{"command": "dance"}', "dance"),
+        (b'{"command": "ping", "x": "' + b"x" * 60_000 + b'"}', "at most 4096 characters"),
+    ],
+    ids=["no JSON", "no command", "60 KB"],
+)
+def test_nonsense_is_an_error_and_the_connection_stays(served, sent, named):
     with Events(served, "/ws/emails/me") as client:
-        client.send(frame(1, b"nonsense"))
-        assert client.next(lambda message: message["type"] == "error")["message"]
+        client.send(frame(1, sent))
+        assert named in client.next(lambda message: message["type"] == "error")["message"]
         assert client.command(command="ping").next(lambda message: message["type"] == "pong")["timestamp"].endswith("Z")
 
 
