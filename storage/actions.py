@@ -73,7 +73,7 @@ def _page(wanted: Mapping[str, Any], limit: int) -> tuple[list[Action], int | No
     where = " AND ".join(["1 = 1", *wanted])
     rows = execute(
         f"SELECT {', '.join(FIELDS)}, id FROM action WHERE {where} ORDER BY id DESC LIMIT ?",
-        [*wanted.values(), limit + 1],
+        [*(clean(value) if isinstance(value, str) else value for value in wanted.values()), limit + 1],
     )
     found = [_action(row) for row in rows[:limit]]
     return found, found[-1].id if len(rows) > limit else None

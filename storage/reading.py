@@ -17,7 +17,7 @@ from storage.notifications import NotedNotification, emails_of, page_of
 from storage.query import Bound, Query, parse, tokens
 from storage.records import DECIDERS, LABELS, StoredResult
 from storage.rows import RESULT_COLUMNS, RESULT_TABLES, stored_result
-from storage.statements import execute, is_postgres
+from storage.statements import clean, execute, is_postgres
 from storage.timeline import Stage, timeline
 
 EMAIL_STATES = ("queued", "retrying", "processed", "dead", "discarded", "erased")
@@ -183,11 +183,11 @@ def conditions(
 def _comparisons(wanted: EmailFilter, query: Query, time_column: str) -> list[tuple[str, list[Any]]]:
     """Conditions of one value each; what compares with None is not wanted."""
     return [
-        ("book.source + 0 = (SELECT id FROM source WHERE name = ?)", [wanted.source]),
+        ("book.source + 0 = (SELECT id FROM source WHERE name = ?)", [_storable(wanted.source)]),
         ("result.label = ?", [_index(LABELS, wanted.classification)]),
         *(("result.label = ?", [LABELS.index(label)]) for label in query.labels),
         *(("COALESCE(result.label, -1) <> ?", [LABELS.index(label)]) for label in query.excluded_labels),
-        ("result.model_version = ?", [wanted.model_version]),
+        ("result.model_version = ?", [_storable(wanted.model_version)]),
         ("result.rule_id = ?", [wanted.rule_id]),
         (f"{CONFIDENCE} >= ?", [wanted.min_confidence]),
         (f"{CONFIDENCE} <= ?", [wanted.max_confidence]),
@@ -209,6 +209,10 @@ def _query(wanted: EmailFilter) -> Query:
 
 def _operator(bound: Bound) -> str:
     return {"<": "<", "<=": "<=", ">": ">", ">=": ">="}[bound.operator]
+
+
+def _storable(name: str | None) -> str | None:
+    return None if name is None else clean(name)
 
 
 def _index(names: Sequence[str], name: str | None) -> int | None:
