@@ -2,6 +2,8 @@
 
 import orjson
 
+from engine.errors import DependencyTrouble
+
 
 def test_the_list_holds_every_known_email_with_its_state(system):
     system.process("a")
@@ -74,6 +76,20 @@ def test_a_correction_wins_is_counted_is_told_and_can_be_undone(system):
     undone = system.client.delete("/emails/a/label")
     assert (undone.json["classification"], undone.json["decided_by"]) == ("meeting", "model")
     assert labels(system) == ["intro", "meeting"]
+
+
+def test_a_correction_holds_and_is_written_down_while_redis_is_away(system, monkeypatch):
+    system.process("a")
+
+    def away(_events):
+        raise DependencyTrouble("connection refused", dependency="redis")
+
+    monkeypatch.setattr(system.services.mailboxes, "tell", away)
+    assert system.client.post("/emails/a/label", {"classification": "intro"}).status == 200
+    assert system.client.get("/results/a").json["decided_by"] == "person"
+    assert system.client.delete("/emails/a/label").status == 200
+    acts = [each["action"] for each in system.client.get("/actions").json["items"]]
+    assert acts == ["DELETE /emails/{email_id}/label", "POST /emails/{email_id}/label"]
 
 
 def test_an_email_without_a_result_cannot_be_corrected(system):
