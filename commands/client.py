@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
+from urllib.parse import unquote, urlsplit
 
 import requests
 from tqdm import tqdm
@@ -16,6 +17,7 @@ T = TypeVar("T")
 SENSELESS = (400, 422)
 AWAY = (502, 503, 504)
 PAUSE = 0.5
+PORTS = {"http": 80, "https": 443}
 
 
 class CommandError(Exception):
@@ -39,10 +41,22 @@ class Server:
         """How many seconds a request goes on while the server is away: for requests that may be made twice."""
         self.named_by = "BASE_URL"
         """What a person has to set where this is the wrong one."""
+        self.authorized_by = "API_TOKEN"
+        """The same, where it wants another token."""
         self.session = requests.Session()
         self.session.trust_env = False  # 500 µs a call instead of 730, and no proxy surprises
         if token:
             self.session.headers["Authorization"] = f"Bearer {token}"
+
+    def fakemail(self, url: str, token: str | None, *, named_by: str) -> "Server":
+        """The FakeMail at `url`: this server's own simulator is asked as this server is, any other with `token`, and never with our own."""
+        found = Server(url, token)
+        if is_within(url, self.base_url):
+            found.session.headers.update(self.session.headers)
+            found.named_by, found.authorized_by = self.named_by, self.authorized_by
+        else:
+            found.named_by, found.authorized_by = named_by, "FAKEMAIL_API_TOKEN"
+        return found
 
     def get(self, path: str, **params: Any) -> Any:
         """GET, as JSON."""
@@ -95,6 +109,17 @@ class Server:
             raise CommandError(
                 f"{method} {path}: the answer is no JSON: does {self.named_by}={self.base_url} name the server?"
             ) from None
+
+
+def is_within(url: str, base: str) -> bool:
+    """Whether `url` is served by the server at `base`: the same scheme, host and port, and a path under the one of `base`."""
+    path, under = (unquote(urlsplit(each).path).rstrip("/").split("/") for each in (url, base))
+    return _origin(url) == _origin(base) and path[: len(under)] == under and not {".", ".."}.intersection(path)
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or PORTS.get(parts.scheme)
 
 
 def problem(answer: requests.Response) -> str:

@@ -3,18 +3,16 @@
 With FAKEMAIL_SOURCES in the environment (as the server has it) each account is prepared, or the one that --source names.
 """
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from commands.accounts import beside, names, secrets_of
 from commands.client import CommandError, Server, UsageError, problem
-from commands.script import server_from_env
+from commands.script import server_from_env, settings_from_env
 from commands.simulated import wait_result
 from commands.trials import SAMPLES, notify
 from engine.mailbox import MAIN
-from settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +34,7 @@ def initialize(fakemail: str | None, webhook_url: str | None, source: str | None
 
 
 def _targets(server: Server, fakemail: str | None, webhook_url: str | None, source: str | None) -> list[Target]:
-    heeded = ("FAKEMAIL_API_URL", "FAKEMAIL_API_TOKEN", "FAKEMAIL_SOURCES", "WEBHOOK_SECRET")
-    wanted = [name for each in heeded for name in (each, f"{each}_FILE") if name in os.environ]
-    settings = Settings.from_env({name: os.environ[name] for name in wanted})
+    settings = settings_from_env("FAKEMAIL_API_URL", "FAKEMAIL_API_TOKEN", "FAKEMAIL_SOURCES", "WEBHOOK_SECRET")
     base = _webhook_of(webhook_url or f"{server.base_url}/webhook")
     main_url = fakemail or settings.fakemail_api_url or f"{server.base_url}/simulator"
     found = {MAIN: Target(MAIN, main_url, settings.fakemail_api_token, settings.webhook_secret, base)}
@@ -54,11 +50,7 @@ def _targets(server: Server, fakemail: str | None, webhook_url: str | None, sour
 
 
 def _prepare(server: Server, target: Target, *, test: bool) -> None:
-    account = Server(target.url, target.token)
-    if target.url.startswith(server.base_url):
-        account.session.headers.update(server.session.headers)
-    else:
-        account.named_by = "--fakemail or FAKEMAIL_API_URL"
+    account = server.fakemail(target.url, target.token, named_by="--fakemail or FAKEMAIL_API_URL")
     history_id = account.post("/watch")["history_id"]
     print(f"  watching {target.url}: history id {history_id}")
     account.post("/subscribe", {"webhook_url": target.webhook_url})

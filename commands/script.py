@@ -14,10 +14,14 @@ EXIT_INTERRUPTED = 130
 
 def server_from_env() -> Server:
     """The running server that BASE_URL and API_TOKEN name."""
-    settings = Settings.from_env(
-        {name: os.environ[name] for name in ("BASE_URL", "API_TOKEN", "API_TOKEN_FILE") if name in os.environ}
-    )
+    settings = settings_from_env("BASE_URL", "API_TOKEN")
     return Server(settings.base_url, settings.api_token)
+
+
+def settings_from_env(*names: str) -> Settings:
+    """These variables alone, or their files: what else the environment holds for the server is no script's business."""
+    wanted = [name for each in names for name in (each, f"{each}_FILE") if name in os.environ]
+    return Settings.from_env({name: os.environ[name] for name in wanted})
 
 
 def run(work: Callable[[], None]) -> None:

@@ -1,6 +1,5 @@
 """Finds the simulator that a running server listens to, and sends mail through it; used by import and the scripts."""
 
-import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -9,17 +8,18 @@ from urllib.parse import quote
 from tqdm import tqdm
 
 from commands.client import CommandError, Server, wait_for
+from commands.script import settings_from_env
 
 
 def find_simulator(server: Server) -> Server:
     """The simulator in the server itself, else the one at FAKEMAIL_API_URL; CommandError when there is none."""
-    fakemail = os.environ.get("FAKEMAIL_API_URL", "").rstrip("/")
+    settings = settings_from_env("FAKEMAIL_API_URL", "FAKEMAIL_API_TOKEN")
+    fakemail = settings.fakemail_api_url
     for url in [f"{server.base_url}/simulator", *([fakemail, f"{fakemail}/simulator"] if fakemail else [])]:
-        found = Server(url)
-        found.session.headers.update(server.session.headers if url.startswith(server.base_url) else {})
+        found = server.fakemail(url, settings.fakemail_api_token, named_by="FAKEMAIL_API_URL")
         answer = found.request("GET", "/status")
         if answer.status_code == 401:
-            raise CommandError(f"{url} wants a token: set API_TOKEN")
+            raise CommandError(f"{url} wants a token: set {found.authorized_by}")
         if answer.ok:
             return found
     raise CommandError(

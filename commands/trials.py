@@ -1,7 +1,6 @@
 """The work of three of the four scripts at the top level: small trials of a running server, as a stranger would make them."""
 
 import json
-import os
 import secrets
 import time
 from collections.abc import Iterator, Sequence
@@ -11,7 +10,7 @@ import websocket
 from tqdm import tqdm
 
 from commands.client import CommandError, Server
-from commands.script import server_from_env
+from commands.script import server_from_env, settings_from_env
 from commands.simulated import advance, books, check, find_simulator, send, wait_result, wait_settled
 from fakemail.signature import sign
 
@@ -125,9 +124,9 @@ def _notifications() -> Iterator[tuple[bytes, str, int]]:
     yield b"no json", "application/json", 400
 
 
-def secrets_from_env() -> list[str]:
+def secrets_from_env() -> Sequence[str]:
     """WEBHOOK_SECRET's, as the server has them."""
-    return os.environ.get("WEBHOOK_SECRET", "").split()
+    return settings_from_env("WEBHOOK_SECRET").webhook_secret
 
 
 def notify(url: str, body: bytes, content_type: str, signed_with: Sequence[str]) -> requests.Response:

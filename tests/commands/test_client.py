@@ -7,7 +7,7 @@ import pytest
 import requests
 
 from commands import client
-from commands.client import CommandError, Server, problem, wait_for
+from commands.client import CommandError, Server, is_within, problem, wait_for
 
 
 def test_a_get_gives_json_and_passes_parameters(small_server):
@@ -34,6 +34,37 @@ def test_the_token_goes_along_and_only_where_there_is_one(small_server):
     Server(small_server.url, "secret").get("/stats")
     Server(small_server.url).get("/stats")
     assert [asked.authorization for asked in small_server.asked] == ["Bearer secret", None]
+
+
+@pytest.mark.parametrize(
+    ("url", "base"),
+    [
+        ("http://127.0.0.1:18978", "http://127.0.0.1"),
+        ("http://127.0.0.1:8005/x", "http://127.0.0.1:80"),
+        ("https://mail.example", "http://mail.example"),
+        ("http://mail.example.evil.example", "http://mail.example"),
+        ("http://mail.example:80@evil.example/x", "http://mail.example:80"),
+        ("http://mail.example/application", "http://mail.example/app"),
+        ("http://mail.example/app/../other", "http://mail.example/app"),
+        ("http://mail.example/app/%2e%2E/other", "http://mail.example/app"),
+        ("http://mail.example", "http://mail.example/app"),
+    ],
+)
+def test_what_only_begins_like_a_servers_url_is_another_server(url, base):
+    assert not is_within(url, base)
+
+
+@pytest.mark.parametrize(
+    ("url", "base"),
+    [
+        ("http://127.0.0.1:8005/simulator", "http://127.0.0.1:8005"),
+        ("http://MAIL.example:80/simulator", "http://mail.example"),
+        ("https://mail.example/app", "https://mail.example:443/app/"),
+        ("https://mail.example/app/simulator", "https://mail.example/app"),
+    ],
+)
+def test_what_lies_under_a_servers_url_is_this_server(url, base):
+    assert is_within(url, base)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import pytest
 
 from commands.client import CommandError, UsageError
 from commands.initializing import initialize
+from tests.commands.http_server import SmallServer
 
 AWAY = "http://127.0.0.1:1"
 
@@ -11,6 +12,28 @@ AWAY = "http://127.0.0.1:1"
 def test_an_account_that_does_not_answer_is_not_looked_for_by_base_url():
     with pytest.raises(CommandError, match=f"no answer from {AWAY} .* --fakemail or FAKEMAIL_API_URL says where"):
         initialize(AWAY, None, None, test=False)
+
+
+def account(server: SmallServer) -> str:
+    server.answers |= {("POST", "/mail/watch"): (200, {"history_id": 1}), ("POST", "/mail/subscribe"): (200, {})}
+    return f"{server.url}/mail"
+
+
+def test_our_token_goes_to_no_other_server(small_server, monkeypatch):
+    monkeypatch.setenv("BASE_URL", "http://127.0.0.1")
+    monkeypatch.setenv("API_TOKEN", "ours")
+    initialize(account(small_server), None, None, test=False)
+    assert {asked.authorization for asked in small_server.asked} == {None}
+    monkeypatch.setenv("FAKEMAIL_API_TOKEN", "fakemails")
+    initialize(account(small_server), None, None, test=False)
+    assert {asked.authorization for asked in small_server.asked} == {None, "Bearer fakemails"}
+
+
+def test_our_own_simulator_gets_our_token(small_server, monkeypatch):
+    monkeypatch.setenv("BASE_URL", small_server.url)
+    monkeypatch.setenv("API_TOKEN", "ours")
+    initialize(account(small_server), None, None, test=False)
+    assert {asked.authorization for asked in small_server.asked} == {"Bearer ours"}
 
 
 @pytest.mark.parametrize("options", [{"webhook_url": "nonsense"}, {"source": "nobody"}])

@@ -1,0 +1,15 @@
+"""The scripts' trials: what they take from the environment, and what they say where another server answers."""
+
+import pytest
+
+from commands.trials import secrets_from_env
+
+
+@pytest.mark.parametrize("in_file", [False, True])
+def test_notifications_are_signed_by_the_secrets_that_the_server_has(tmp_path, monkeypatch, in_file):
+    (tmp_path / "secret").write_text("new old\n")
+    if in_file:
+        monkeypatch.setenv("WEBHOOK_SECRET_FILE", str(tmp_path / "secret"))
+    else:
+        monkeypatch.setenv("WEBHOOK_SECRET", "new old")
+    assert secrets_from_env() == ("new", "old")
