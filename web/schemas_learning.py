@@ -18,6 +18,7 @@ from web.schemas import (
     Label,
     Limit,
     Moment,
+    Number,
     ResultItem,
     Search,
     SourceName,
@@ -43,8 +44,8 @@ class RuleCondition(msgspec.Struct, forbid_unknown_fields=True):
 
 RuleName = Annotated[str, Meta(min_length=1, max_length=200, examples=["newsletters"])]
 RuleConditions = Annotated[list[RuleCondition], Meta(min_length=1, max_length=20)]
-RulePlace = Annotated[int, Meta(ge=1, description="Where it stands in the order; without it last, or where it was")]
-RuleVersion = Annotated[int, Meta(ge=1, description="The rule's version that you read: 409 if it has another by now")]
+RulePlace = Annotated[Number, Meta(description="Where it stands in the order; without it last, or where it was")]
+RuleVersion = Annotated[Number, Meta(description="The rule's version that you read: 409 if it has another by now")]
 
 
 class RuleRequest(msgspec.Struct, forbid_unknown_fields=True):
@@ -99,7 +100,7 @@ class RuleTest(msgspec.Struct, forbid_unknown_fields=True):
     """A rule to be tried on the newest stored emails, as new or in the place of rule `id`; it stands in `rule`, or is the body itself."""
 
     rule: RuleRequest | None = None
-    id: int | None = None
+    id: Number | None = None
     limit: Annotated[int, Meta(ge=1, le=10_000, description="Emails that are looked at")] = 1_000
     name: RuleName | None = None
     conditions: RuleConditions | None = None
@@ -229,7 +230,7 @@ class ReprocessFilter(msgspec.Struct, forbid_unknown_fields=True):
     source: SourceName | None = None
     decided_by: Decider | None = None
     model_version: Annotated[str, Meta(max_length=100)] | None = None
-    rule_id: int | None = None
+    rule_id: Number | None = None
     since: Moment | None = None
     until: Moment | None = None
     q: Search | None = None

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from fakemail.answers import MAX_HISTORY_ID
-from web.schemas import Count, Cursor, EmailId, Filter, Limit, Moment, Reason, SourceName, Time
+from web.schemas import Count, Cursor, EmailId, Filter, Limit, Moment, Number, Reason, SourceName, Time
 
 # -- dead letters
 
@@ -69,7 +69,7 @@ class DeadLetterPage(msgspec.Struct):
 class DeadLetterFilter(msgspec.Struct, forbid_unknown_fields=True):
     """Which dead letters: all that fit every condition given."""
 
-    ids: Annotated[list[int], Meta(max_length=10_000)] | None = None
+    ids: Annotated[list[Number], Meta(max_length=10_000)] | None = None
     reason: Reason | None = None
     source: SourceName | None = None
     email_id: str | None = None

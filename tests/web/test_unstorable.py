@@ -1,4 +1,4 @@
-"""What no database holds, NUL and lone surrogates, names nothing: it is a 404, an empty list, or text like any other; never a 500."""
+"""What no database holds (NUL, lone surrogates, numbers beyond 64 bits) names nothing: it is told so, and never a 500 or a task that fails."""
 
 from collections.abc import Iterator
 
@@ -7,6 +7,7 @@ import pytest
 from storage.database import Database
 from storage.reading import EmailFilter
 from tests.web.conftest import System
+from web.validation import make_cursor
 
 NUL, SURROGATE = "%00", "%ED%A0%80"
 
@@ -76,3 +77,46 @@ def test_a_task_for_such_a_version_finds_nothing_and_does_not_fail(system: Syste
     assert system.services.learning.reprocessing.count(wanted, 0, 100) == 0
     for hostile in (EmailFilter(source="\0"), EmailFilter(source="\ud800"), EmailFilter(model_version="\ud800")):
         assert system.services.reader.results(hostile).items == []
+
+
+RULE = {"name": "n", "conditions": [{"field": "body", "pattern": "p"}], "classification": "intro"}
+UNBORNE = (2**53 + 1, 2**63 - 1, 2**63, 9_999_999_999_999_999_999, 0, -1)
+UNBORNE_IN_PATHS = ("9" * 17, "9" * 18, "9223372036854775807", "9223372036854775808", "9" * 40)
+
+
+def test_a_number_in_a_body_that_no_row_bears_is_a_422(system: System) -> None:
+    bodies = [
+        each
+        for number in UNBORNE
+        for each in (
+            ("/dead-letters/replay", {"ids": [number]}),
+            ("/dead-letters/replay", {"filter": {"ids": [1, number]}}),
+            ("/reprocess", {"rule_id": number}),
+            ("/reprocess", {"filter": {"rule_id": number}}),
+            ("/rules", RULE | {"place": number}),
+            ("/rules", RULE | {"version": number}),
+            ("/rules/test", {"rule": RULE, "id": number}),
+            ("/rules/test", RULE | {"place": number}),
+            ("/actors/resize", {"workers": number}),
+        )
+    ]
+    found = [(*each, system.client.post(*each).status) for each in bodies]
+    assert [each for each in found if each[-1] != 422] == []
+    assert system.client.get("/tasks").json["items"] == []
+
+
+def test_a_number_in_a_path_that_no_row_bears_is_a_404(system: System) -> None:
+    kinds = ("rules", "dead-letters", "tasks", "subscriptions")
+    paths = [f"/{kind}/{number}" for kind in kinds for number in UNBORNE_IN_PATHS]
+    found = {path: (system.client.get(path).status, system.client.delete(path).status) for path in paths}
+    assert {path: status for path, status in found.items() if status != (404, 404)} == {}
+
+
+def test_a_cursor_beyond_everything_is_a_page(system: System) -> None:
+    lists = [(name, name) for name in ("results", "emails", "notifications", "review", "actions", "tasks")]
+    targets = [
+        f"/{path}?cursor={make_cursor(kind, number)}"
+        for path, kind in (*lists, ("dead-letters", "deadletters"))
+        for number in (10**18 - 1, 0)
+    ]
+    assert [target for target in targets if system.client.get(target).status != 200] == []
