@@ -19,7 +19,7 @@ from web.problems import Problem
 from web.schemas_system import TimeseriesQuery
 from web.services import Services
 from web.sources import no_source
-from web.validation import read_time
+from web.validation import FIRST_SECOND, read_time
 
 STEPS = {"minute": 60, "hour": 3600}
 MOST_BUCKETS = 3_000
@@ -148,7 +148,7 @@ def timeseries(call: Call) -> dict[str, Any]:
     end = read_time("to", query.end)
     end = time.time() if end is None else end
     start = read_time("from", query.start)
-    start = end - DEFAULT_SPAN_S[query.step] if start is None else start
+    start = max(FIRST_SECOND, end - DEFAULT_SPAN_S[query.step]) if start is None else start
     if start > end:
         raise Problem(400, "from: it is later than to")
     if (end - start) / step > MOST_BUCKETS:

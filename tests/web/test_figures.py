@@ -186,6 +186,12 @@ def test_without_a_span_it_is_the_last_hour_or_day(system):
     assert len(system.client.get("/stats/timeseries?step=hour").json["buckets"]) in (24, 25)
 
 
+@pytest.mark.parametrize(("step", "end"), [("minute", "0001-01-01T00:01Z"), ("hour", "0001-01-01")])
+def test_no_span_begins_before_the_calendar(system, step, end):
+    series = system.client.get(f"/stats/timeseries?step={step}&to={end}")
+    assert (series.status, series.json["from"]) == (200, "0001-01-01T00:00:00.000Z")
+
+
 def test_spans_that_cannot_be_are_400(system):
     for query in (
         "from=2026-01-02&to=2026-01-01",
