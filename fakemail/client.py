@@ -57,7 +57,7 @@ class _AccountTrouble(DependencyTrouble):
     """Trouble that is surely not about one email: it counts in the breaker whatever was asked for."""
 
 
-class _RequestRefused(DependencyTrouble):
+class RequestRefused(DependencyTrouble):
     """FakeMail answers, but will not do this one thing: the account is well, and the breaker hears of a success."""
 
 
@@ -224,7 +224,7 @@ class FakeMailClient:
                 answer = self._exchange(request, self._limits.call, _SMALL_ANSWER_BYTES)
                 if refusable and 400 <= answer.status < 500:
                     _raise_for_status(answer)
-                    raise _RequestRefused(f"FakeMail refuses {path}: status {answer.status}", dependency=_NAME)
+                    raise RequestRefused(f"FakeMail refuses {path}: status {answer.status}", dependency=_NAME)
                 return read(_plain(answer))
             except (Garbled, TransportError) as error:
                 raise _trouble(error) from error
@@ -254,7 +254,7 @@ class FakeMailClient:
         except Throttled as error:
             self.breaker.throttle(permit, time.monotonic(), error.retry_after or 1.0)
             raise
-        except _RequestRefused:
+        except RequestRefused:
             self.breaker.success(permit)
             raise
         except DependencyTrouble as error:

@@ -44,7 +44,7 @@ Where the simulator is served, `POST /simulator/send_email` with `{"subject", "b
 NUMBERS = ("letter_id", "task_id", "rule_id", "subscription_id")
 TITLES = {
     status: HTTPStatus(status).phrase
-    for status in (400, 401, 403, 404, 409, 410, 413, 414, 415, 422, 426, 429, 500, 503)
+    for status in (400, 401, 403, 404, 409, 410, 413, 414, 415, 422, 426, 429, 500, 502, 503)
 }
 
 

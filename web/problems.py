@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from engine.errors import DependencyTrouble, StaleError
+from fakemail.client import RequestRefused
 from web.server_problems import title
 
 MEDIA = "application/problem+json"
@@ -49,6 +50,8 @@ def from_error(error: BaseException) -> Problem:
     """What the client is told of an exception that a handler let through."""
     if isinstance(error, Problem):
         return error
+    if isinstance(error, RequestRefused):  # it is there, and says no: to try again is no use
+        return Problem(502, str(error), dependency=error.dependency)
     if isinstance(error, DependencyTrouble):
         wait = RETRY_AFTER_S if error.retry_after is None else error.retry_after
         detail = f"{error.dependency} cannot be reached or is too slow; try again"

@@ -48,7 +48,7 @@ ROUTES = (
     Route("POST", "/webhook", webhook, "Say that there is news", "webhook", {202: s.WebhookAccepted}, "public", s.WebhookRequest, any_media=True, problems=(401, 404, 429)),
     Route("POST", "/webhook/{source}", webhook, "Say that a source has news", "webhook", {202: s.WebhookAccepted}, "public", s.WebhookRequest, any_media=True, problems=(401, 404, 429)),
     Route("GET", "/notifications", notifications.notifications, "Webhooks that were accepted", "webhook", {200: s.NotificationPage}, query=s.NotificationQuery),
-    Route("POST", "/setup", system.setup, "Watch and subscribe at FakeMail", "webhook", {200: s.SetupAnswer}, "full", s.SetupRequest, s.SourceQuery, problems=(404, 409)),
+    Route("POST", "/setup", system.setup, "Watch and subscribe at FakeMail", "webhook", {200: s.SetupAnswer}, "full", s.SetupRequest, s.SourceQuery, problems=(404, 409, 502)),
     Route("GET", "/results", results.all_results, "All results", "results", {200: s.ResultPage}, query=s.PageQuery),
     Route("GET", "/results/{email_id}", results.one_result, "One email's result", "results", {200: s.ResultAnswer}, query=s.ResultQuery, problems=(404, 409)),
     Route("POST", "/classify", results.classify, "Classify without storing", "results", {200: s.ClassifyAnswer}, "full", s.ClassifyRequest, acts=False),

@@ -5,6 +5,8 @@ import pytest
 
 from actors.events import encode_event
 from engine.errors import DependencyTrouble
+from fakemail.client import RequestRefused
+from fakemail.unset import NoFakeMail
 from tests.servers import wait_until
 from tests.web.test_health import Account
 from tests.web.test_results import publish
@@ -103,6 +105,25 @@ def test_setup_subscribes_one_source_at_its_own_webhook(system):
     assert system.services.sources["main"].client.told == []
     assert system.services.desired.get("setup:sales")["webhook_url"] == "http://127.0.0.1:8005/webhook/sales"
     assert client.post("/setup", {"webhook_url": "http://127.0.0.1:8005"}).json["source"] == "main"
+
+
+class Refusing(Account):
+    """One that is there, and does not like the URL."""
+
+    def subscribe(self, _webhook_url):
+        raise RequestRefused("FakeMail refuses /subscribe: status 400", dependency="fakemail")
+
+
+def test_setup_tells_a_refusal_from_an_outage_and_from_a_fakemail_that_nobody_named(system):
+    body = {"webhook_url": "http://127.0.0.1:8005"}
+    refused = with_sources(system, main=Refusing()).post("/setup", body)
+    assert (refused.status, refused.json["detail"]) == (502, "FakeMail refuses /subscribe: status 400")
+    unset = with_sources(system, main=NoFakeMail()).post("/setup", body)
+    assert (unset.status, unset.json["detail"]) == (409, "FAKEMAIL_API_URL is not set and the simulator is off")
+    assert [("retry-after" in reply.headers, reply.json["dependency"]) for reply in (refused, unset)] == [
+        (False, "fakemail")
+    ] * 2
+    assert system.services.desired.get("setup") is None
 
 
 def test_where_none_is_called_main_a_source_must_be_named(system):
