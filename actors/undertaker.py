@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from actors.bodies import ClassifyBody
+from actors.bodies import CLASSIFY, ClassifyBody
 from actors.events import dead_event
 from engine.failpoints import reach
 from engine.mailbox import DEAD, Delivery
@@ -45,14 +45,16 @@ def _burial(delivery: Delivery) -> Burial:
         error=obituary.error,
         at=obituary.at,
         processor_id=obituary.processor,
-        content=_content(obituary.content),
+        content=_content(obituary),
         times=envelope.times,
     )
 
 
-def _content(data: bytes) -> Content | None:
-    """The email itself, where it had been fetched."""
+def _content(obituary: Obituary) -> Content | None:
+    """The email itself, where it had been fetched: what other mailboxes carry would be read as an empty one."""
+    if obituary.mailbox not in ("", CLASSIFY) or not obituary.content:
+        return None
     try:
-        return msgspec.msgpack.decode(data, type=ClassifyBody) if data else None
+        return msgspec.msgpack.decode(obituary.content, type=ClassifyBody)
     except msgspec.DecodeError:
         return None

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 import actors.heart
-from actors.bodies import ClassifyBody, encode
+from actors.bodies import ClassifyBody, FetchBody, encode
 from actors.broadcaster import Broadcaster
 from actors.events import encode_event
 from actors.heart import Heart
@@ -17,6 +17,7 @@ from engine.mailbox import DEAD, Envelope, LogEntry
 from engine.mailbox_actor import Obituary
 from storage.dead_letters import DeadLetters
 from storage.records import Look
+from storage.statements import execute
 from tests.actors.conftest import eventually
 
 
@@ -49,6 +50,20 @@ def test_the_undertaker_writes_a_dead_letter_and_tells_of_it_once(started, conte
     assert books.audit().dead == 1
     (entry,) = mailboxes.read_log(start, count=10).entries
     assert b'"event":"dead"' in entry.data
+
+
+def test_a_death_while_it_is_fetched_leaves_the_text_that_is_known(
+    started, context, books, database, letters, mailboxes
+):
+    ((ref, key),) = books.enter(books.source("main"), ["a"], Look("poll", time.time()), lane="normal")
+    dead = obituary(), obituary(reason="gone", mailbox="fetch", content=encode(FetchBody(first_missing_at=1.0)))
+    started(Undertaker, context, dead_letters=letters)
+    for generation, body in enumerate(dead):
+        mailboxes.put(DEAD, [Envelope("main", key, ref=ref, generation=generation, body=body)])
+        eventually(lambda: letters.page()[0])
+        (letter,), _ = letters.page()
+        assert database.read(execute, "SELECT subject FROM content") == [("s",)]
+        letters.replay([letter.id])
 
 
 def test_the_broadcaster_hands_on_every_entry_once_and_in_order(started, mailboxes):
