@@ -8,7 +8,7 @@ getting a new id whenever they change hands, which makes every late acknowledgem
 import logging
 import random
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -25,8 +25,12 @@ from storage.redis_packing import LANE_NUMBER, pack_envelopes, pack_one, pack_ve
 ONCE_MS = 15 * 60 * 1000
 FULL_POLL = 0.05  # seconds between two looks while there is no room downstream, or a message has to be alone
 SLICE = 500  # messages a script appends, settles or lists at most: a few milliseconds of the server's time
+SLICE_BYTES = (
+    4 * 1024 * 1024
+)  # and of what it hands on, so that it passes within the socket's time limit over a slow link too
 RELEASE_SLICE = 200
 SCAN_SLICE = 1000
+REFS_SLICE = 32  # whole emails, for three numbers of each
 LEFT_S = 0.2  # a pause after messages that only newer workers understand, so that older ones do not pass them round and round
 
 T = TypeVar("T")
@@ -78,7 +82,7 @@ class RedisMailboxes(RedisEventLog, RedisPresence):
             return bool(
                 self._run("put", (*block, self.keys.once(mailbox, once)), [ONCE_MS, *pack_envelopes(envelopes)])
             )
-        for part in _slices(envelopes, SLICE):
+        for part in _slices(envelopes, lambda envelope: len(envelope.body)):
             self._run("put", block, [ONCE_MS, *pack_envelopes(part)])
         return True
 
@@ -172,9 +176,9 @@ class RedisMailboxes(RedisEventLog, RedisPresence):
         return held[:count]
 
     def settle(self, verdicts: Sequence[Verdict]) -> list[bool]:
-        """As the contract says; slices of 500 are atomic each. After a lost reply a repetition reads False: it had happened."""
+        """As the contract says; slices of 500, or 4 MiB, are atomic each. After a lost reply a repetition reads False: it had happened."""
         results: list[bool] = []
-        for part in _slices(verdicts, SLICE):
+        for part in _slices(verdicts, _handed_on):
             packed = pack_verdicts(part)
             blocks = (key for mailbox in packed.mailboxes for key in self.keys.block(mailbox))
             lost = self._run("settle", [*self.keys.log, *blocks], [*self.log_args(), *packed.args])
@@ -257,7 +261,7 @@ class RedisMailboxes(RedisEventLog, RedisPresence):
         """As the contract says: lanes first, quarantine last, since that is the way messages go; new entries are met too."""
         for stream in self.keys.block(mailbox)[: len(ALL_LANES)]:
             start = "-"
-            while page := self._call("XRANGE", stream, start, "+", "COUNT", SLICE):
+            while page := self._call("XRANGE", stream, start, "+", "COUNT", REFS_SLICE):
                 for _, fields in page:
                     try:
                         found = _decode_ref(fields.get(b"e", b""))
@@ -327,9 +331,20 @@ def _version_of(packed: bytes) -> int:
         return 0
 
 
-def _slices(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
+def _slices(items: Sequence[T], size_of: Callable[[T], int]) -> Iterator[Sequence[T]]:
+    """Cut into parts of at most SLICE items, and of SLICE_BYTES or one item."""
+    start = size = 0
+    for place, item in enumerate(items):
+        size += (added := size_of(item))
+        if place > start and (place - start == SLICE or size > SLICE_BYTES):
+            yield items[start:place]
+            start, size = place, added
+    if items:
+        yield items[start:]
+
+
+def _handed_on(verdict: Verdict) -> int:
+    return 0 if verdict.forward is None else len(verdict.forward[1].body)
 
 
 def _age_order(entry: str) -> tuple[int, int]:

@@ -439,3 +439,17 @@ def test_what_nobody_of_ours_wrote_leaves_the_mailbox(box, redis_client):
     put_raw(redis_client, b"\xff\x00 no envelope")
     assert take(box) == []
     assert box.depths("fetch")["normal"].messages == 0
+
+
+def test_what_is_handed_on_at_once_is_bounded_in_bytes_too(box, monkeypatch):
+    monkeypatch.setattr("storage.redis_mailbox.SLICE_BYTES", 3_000)
+    sizes = dict(zip("abcde", (10, 2_000, 2_000, 5_000, 10), strict=True))
+    box.put("work", [Envelope("main", key, body=b"x" * size) for key, size in sizes.items()])
+    taken = box.take("work", ANNA, count=10, max_bytes=PLENTY, block=0.0)
+    run, sent = box._run, []
+    monkeypatch.setattr(box, "_run", lambda name, *args: (sent.append(name), run(name, *args))[1])
+    assert box.settle([Verdict(each, ("next", each.envelope)) for each in taken]) == [True] * 5
+    assert sent.count("settle") == 4  # a and b, c, d, e
+    assert [each.envelope.key for each in box.take("next", ANNA, count=10, max_bytes=PLENTY, block=0.0)] == list(
+        "abcde"
+    )
