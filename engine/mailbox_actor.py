@@ -102,6 +102,7 @@ class MailboxActor(Handling):
         with work.timed("handle_s"):
             while work.todo:
                 batch = work.todo[0]
+                self.card.busy_at = time.monotonic()  # the deadline is of one call: a batch taken apart may need many
                 fates = self.fates_of(batch)
                 work.todo.popleft()
                 if fates is None:

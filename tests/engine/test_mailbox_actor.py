@@ -276,6 +276,23 @@ def test_a_handler_that_gets_on_may_take_longer_than_its_deadline(bench):
     assert not bench.ledger.rows
 
 
+def test_a_batch_that_is_taken_apart_has_its_deadline_for_each_message(bench):
+    busy = []
+
+    class OneByOne(Script):
+        def handle(self, batch):
+            if len(batch) > 1:
+                raise ValueError("apart")
+            busy.append(self.card.busy_for())
+            gevent.sleep(0.02)
+            return super().handle(batch)
+
+    bench.run(*"abcdef", cls=OneByOne)
+    bench.drained()
+    assert len(busy) == 6
+    assert max(busy) < 0.02
+
+
 def test_one_actor_of_a_process_computes_at_a_time_and_waiting_for_ones_turn_is_no_fault(bench):
     inside, met = [], []
 
