@@ -62,6 +62,7 @@ bind 127.0.0.1
 class EmbeddedValkey:
     """One Valkey server on a unix socket, or on a loopback port with a password where the socket's path would be too long.
 
+    Started again it is where it was, with the same password: its clients cannot be told of another place while they run.
     Call `start` from the launcher's main thread: on Linux the server ends when the thread that started it does. `process` is
     the running server; when it has ended by itself, `start` it again.
     """
@@ -70,6 +71,8 @@ class EmbeddedValkey:
         self.folder = data_dir.resolve() / "valkey"
         self.url = ""
         self.process: subprocess.Popen[bytes] | None = None
+        self._door: tuple[int, str] | None = None  # port and password, where it listens on one
+        self._is_known = False  # it has answered, so its clients know where
         self._config = self.folder / "valkey.conf"
         self._socket = self.folder / "valkey.sock"
 
@@ -84,13 +87,16 @@ class EmbeddedValkey:
         for attempt in range(5):
             complaint = self._launch(patience)
             if complaint is None:
+                self._is_known = True
                 return
             if UNREADABLE.search(complaint):
                 self._set_data_aside()
             elif self.process is not None and self.process.returncode == -signal.SIGKILL and attempt < 4:
                 log.warning("The embedded Valkey was killed while it started; started again")
-            elif PORT_TAKEN not in complaint or attempt == 4:
+            elif PORT_TAKEN not in complaint or self._is_known or attempt == 4:
                 break
+            else:
+                self._door = None
         raise EngineError(f"the embedded Valkey did not start: {complaint} (see {self.folder / 'valkey.log'})")
 
     def stop(self, timeout: float = 2.0) -> None:
@@ -105,7 +111,7 @@ class EmbeddedValkey:
             self.process.wait()
 
     def rotate_log(self) -> None:
-        """Keep its log bounded: call it now and then. The server opens the file anew for each line."""
+        """Keep its log bounded: at each start, since it hardly writes any. The server opens the file anew for each line."""
         current = self.folder / "valkey.log"
         if current.exists() and current.stat().st_size > LOG_LIMIT:
             current.replace(self.folder / "valkey.log.1")
@@ -142,7 +148,7 @@ class EmbeddedValkey:
             listen = "port 0\nunixsocket valkey.sock\nunixsocketperm 700\n"
             self.url = f"unix://{quote(str(self._socket))}"
         else:
-            port, password = free_port(), secrets.token_urlsafe(24)
+            self._door = port, password = self._door or (free_port(), secrets.token_urlsafe(24))
             listen = f"port {port}\nrequirepass {password}\n"
             self.url = f"redis://:{password}@127.0.0.1:{port}/0"
         self._config.unlink(missing_ok=True)

@@ -229,6 +229,19 @@ def test_a_long_path_means_a_loopback_port_with_a_password(make, data_dir):
     assert kept(new) == 5
 
 
+def test_started_again_it_is_where_its_clients_know_it_to_be(make, data_dir):
+    folder = data_dir / ("long" * 25)
+    folder.mkdir()
+    server = make(folder)
+    server.start()
+    put(server, 5)
+    known = server.url
+    killed(server)
+    server.start()
+    assert server.url == known
+    assert kept(server) == 5
+
+
 def test_a_path_with_odd_characters_works(make, data_dir):
     folder = data_dir / 'a "b" #c?%20é'
     folder.mkdir()
