@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ParamSpec, TypeVar, cast
 
 import apsw
@@ -28,6 +29,9 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 TRIES = 6
+TURN_S = 30.0
+"""So long a transaction waits for a thread: less than any deadline, so that a stuck database is charged to no email."""
+
 DRIVER_ERRORS = (peewee.PeeweeException, apsw.Error, psycopg.Error)
 
 
@@ -117,7 +121,15 @@ class _Connections:
         """Run `job` on a thread of the pool; another native thread than the owner's runs it itself."""
         if threading.get_native_id() != self._owner:
             return self._whole(job, transaction=transaction)
-        outcome = self._pool.spawn(self._caught, job, transaction).get()
+        call = _Call(partial(self._whole, job, transaction=transaction))
+        result = self._pool.spawn(call)
+        try:
+            result.wait(TURN_S)
+            if not call.begun and not result.ready():
+                raise DependencyTrouble(f"no thread was free for {TURN_S:g} s", dependency="database")
+            outcome = result.get()
+        finally:
+            call.wanted = result.ready()
         if isinstance(outcome, _Failure):
             raise outcome.error
         return cast("T", outcome)
@@ -129,13 +141,6 @@ class _Connections:
         for database, _ in list(self._opened.values()):
             database.connection().close()
         self._opened.clear()
-
-    def _caught(self, job: Callable[[], T], transaction: bool) -> "T | _Failure":
-        """Carry errors as values: gevent would print those that pass through its pool."""
-        try:
-            return self._whole(job, transaction=transaction)
-        except BaseException as error:  # noqa: BLE001  (raised again in the calling greenlet)
-            return _Failure(error)
 
     def _whole(self, job: Callable[[], T], *, transaction: bool) -> T:
         """Run the job; again while it only lost against another transaction."""
@@ -220,6 +225,25 @@ def _vacuum() -> None:
 @dataclass(frozen=True)
 class _Failure:
     error: BaseException
+
+
+@dataclass
+class _Call:
+    """A job for a thread of the pool, left undone where nobody waits for it any more when its turn comes."""
+
+    job: Callable[[], Any]
+    wanted: bool = True
+    begun: bool = False
+
+    def __call__(self) -> Any:
+        """Run it; an error is carried as a value, since gevent would print those that pass through its pool."""
+        if not self.wanted:
+            return None
+        self.begun = True
+        try:
+            return self.job()
+        except BaseException as error:  # noqa: BLE001  (raised again in the calling greenlet)
+            return _Failure(error)
 
 
 def _trouble(cause: BaseException) -> DependencyTrouble:

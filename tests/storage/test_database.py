@@ -216,6 +216,20 @@ def test_a_lock_that_is_not_given_back_is_trouble_of_the_database(tmp_path, monk
     db.close()
 
 
+def test_who_gets_no_turn_in_time_is_told_of_trouble_and_its_job_is_left_undone(sqlite, monkeypatch):
+    monkeypatch.setattr("storage.database.TURN_S", 0.05)
+    held = _NativeEvent()
+    first = gevent.spawn(sqlite.write, lambda: (put("a"), held.wait(5.0)))
+    gevent.sleep(0.01)
+    with pytest.raises(DependencyTrouble, match="no thread was free") as trouble:
+        sqlite.write(put, "b")
+    assert trouble.value.dependency == "database"
+    held.set()
+    first.get(timeout=5)
+    sqlite.write(put, "c")
+    assert sqlite.read(names) == ["a", "c"]
+
+
 def test_a_full_disk_is_trouble_and_passes(sqlite):
     def fill():
         execute("PRAGMA max_page_count = 1")
