@@ -31,7 +31,8 @@ FEW = 3
 """While no more emails than this fail, and no other is asked for, FakeMail is asked for one that there is not: if it says so, it gives emails,
 and fails for these alone. Where more of them fail it may be the place where they are kept that is out of order, and nobody is charged."""
 
-SICK_LIMIT = 10_000
+SICK_LIMIT, FORGET_S = 10_000, 300.0
+"""So many failing emails are known at most, each for so many seconds after its last failure: its retries come within a minute or two."""
 
 
 Lanes = Callable[[Sequence[RemoteEmail]], Sequence[str | None]]
@@ -43,7 +44,9 @@ class SickList:
 
     def __init__(self, patience: float) -> None:
         self.patience = patience
-        self._since: dict[str, float] = {}
+        self._since: dict[
+            str, tuple[float, float]
+        ] = {}  # email → when its fetch failed first and last, the latest of them at the end
         self._answered_at = float("-inf")
 
     @property
@@ -60,13 +63,18 @@ class SickList:
 
     def pause(self, key: str) -> float | None:
         """Note a failure, and say when to ask again; None, to charge it, when it has gone on beyond the patience while others were answered for."""
-        if len(self._since) >= SICK_LIMIT:
-            del self._since[next(iter(self._since))]  # the oldest
         now = time.monotonic()
-        since = self._since.setdefault(key, now)
+        since, _ = self._since.pop(key, (now, now))
+        self._since[key] = since, now
+        self._forget(now)
         if now - since >= self.patience and self._answered_at >= now - self.patience - LONGEST_SICK_PAUSE:
             return None
         return min(max(SICK_PAUSE, (now - since) / 2), LONGEST_SICK_PAUSE)
+
+    def _forget(self, now: float) -> None:
+        """What is asked for no more, since it was buried or erased, fails no more either."""
+        while len(self._since) > SICK_LIMIT or next(iter(self._since.values()))[1] < now - FORGET_S:
+            del self._since[next(iter(self._since))]
 
 
 class Fetches(Protocol):

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from actors.bodies import CLASSIFY, FETCH, ClassifyBody, FetchBody, decode, encode
-from actors.fetcher import Fetcher
+from actors.fetcher import FORGET_S, Fetcher, SickList
 from engine.errors import DependencyTrouble, Permanent
 from engine.mailbox import DEAD, Envelope
 from storage.records import Look
@@ -152,3 +152,13 @@ def test_an_email_whose_own_fetch_goes_on_failing_is_charged(started, context, f
     fails(account, "sick", DependencyTrouble("500 Internal Server Error", dependency="fakemail"))
     feed("sick", "well")
     eventually(lambda: books.find("sick")[0].attempts == 1)
+
+
+def test_what_is_asked_for_no_more_is_not_counted_among_those_that_fail(monkeypatch):
+    sick, clock = SickList(0.0), [1000.0]
+    monkeypatch.setattr("actors.fetcher.time.monotonic", lambda: clock[0])
+    for number in range(10):
+        sick.pause(f"buried{number}")
+    clock[0] += FORGET_S + 1
+    sick.pause("new")
+    assert sick.count == 1
