@@ -12,7 +12,9 @@ from engine.canary import Pulse, canary
 from engine.mailbox import Delivery
 from engine.mailbox_actor import Context, MailboxActor, Outcome
 
-EVERY_S = 10.0
+EVERY_S, AWAY_S = 10.0, 60.0
+"""Seconds between two canaries, and between two when none has come home for so long: they pile up in a mailbox that nobody reads."""
+
 TICK_S = 1.0
 
 
@@ -46,7 +48,7 @@ class Canary(MailboxActor):
         now = time.monotonic()
         if self.context.control.paused:
             self.pulse.rest(now)
-        elif now - self.sung_at >= self.every_s:
+        elif now - self.sung_at >= (AWAY_S if self.pulse.away(now) > AWAY_S else self.every_s):
             self.context.store.put(self.first, [canary(secrets.token_hex(8), (CLASSIFY, self.mailbox))])
             self.sung_at = now
             self.pulse.sing(now)

@@ -3,11 +3,12 @@
 import time
 from typing import ClassVar
 
+import msgspec
 import pytest
 
 from actors.bodies import CLASSIFY, FETCH
-from actors.canary import Canary
-from engine.canary import Pulse
+from actors.canary import AWAY_S, Canary
+from engine.canary import LONGEST_S, Pulse, canary, passed_on
 from engine.events import DEPENDENCY_BACK, Bus
 from engine.mailbox import Delivery, Envelope
 from engine.mailbox_actor import MailboxActor, Outcome
@@ -100,3 +101,19 @@ def test_a_canary_beside_emails_does_not_change_what_becomes_of_them(stages, sin
     stages(FETCH, CLASSIFY)
     eventually(lambda: len(Stage.seen) == 20 and pulse.round_trip is not None)
     assert {each.envelope.key for each in Stage.seen} == {f"m{number}" for number in range(20)}
+
+
+def test_while_none_comes_home_fewer_are_sung_and_those_long_under_way_fly_no_further(
+    monkeypatch, started, context, mailboxes
+):
+    pulse, sung = Pulse(), []
+    monkeypatch.setattr(mailboxes, "put", lambda *put: sung.append(put))
+    started(Canary, context, pulse=pulse, name="canary", every=0.01)
+    eventually(lambda: len(sung) > 1)
+    pulse.waiting_since = time.monotonic() - AWAY_S - 1
+    sung.clear()
+    time.sleep(0.1)
+    assert not sung
+    old = canary("key", (CLASSIFY, "home"))
+    late = msgspec.structs.replace(old, times={"sung": time.time() - LONGEST_S - 1})
+    assert [passed_on(Delivery(FETCH, "high", "1-0", each, 1)).forward is None for each in (old, late)] == [False, True]
