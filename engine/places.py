@@ -87,9 +87,10 @@ class Place:
 
     def forgive(self, seconds: float) -> None:
         """We were stopped ourselves for so long: its silence in that time says nothing."""
-        self.started_at += seconds
+        now = time.monotonic()
+        self.started_at = min(now, self.started_at + seconds)
         if self.beat_at is not None:
-            self.beat_at += seconds
+            self.beat_at = min(now, self.beat_at + seconds)
 
     def exit_code(self) -> int | None:
         """None while it runs; negative: the signal that ended it."""
