@@ -47,7 +47,9 @@ class Leadership:
         except DependencyTrouble:
             self.leads = False  # without Redis there is nothing to be led
             return
-        if self.leads and not led:
+        if self._over and self.leads:  # it was given up while we waited for the answer
+            self.give_up()
+        elif self.leads and not led:
             self.taken()
 
     def give_up(self) -> None:
