@@ -18,7 +18,7 @@ import gevent
 import msgspec
 from gevent.lock import BoundedSemaphore
 
-from engine.errors import DependencyTrouble, EngineError, Permanent, SettingsError, Throttled
+from engine.errors import DependencyTrouble, Permanent, SettingsError, Throttled
 from fakemail.answers import (
     Garbled,
     RemoteEmail,
@@ -254,17 +254,14 @@ class FakeMailClient:
         except Throttled as error:
             self.breaker.throttle(permit, time.monotonic(), error.retry_after or 1.0)
             raise
-        except RequestRefused:
+        except (RequestRefused, Permanent):
             self.breaker.success(permit)
             raise
         except DependencyTrouble as error:
             whose = None if isinstance(error, _AccountTrouble) else key
             self.breaker.failure(permit, time.monotonic(), key=whose)
             raise
-        except EngineError:
-            self.breaker.success(permit)
-            raise
-        except BaseException:
+        except BaseException:  # the caller's time was up, or it is a bug: it says nothing of FakeMail
             self.breaker.abandon(permit)
             raise
         self.breaker.success(permit)

@@ -12,7 +12,8 @@ import gevent
 import pytest
 
 from engine.errors import DependencyTrouble, EngineError, MessageTrouble, Permanent, SettingsError, Throttled
-from fakemail.breaker import CircuitBreaker
+from engine.handling import HandlerTimeout
+from fakemail.breaker import CircuitBreaker, Refused
 from fakemail.client import FakeMailClient, Limits, encode_id
 from fakemail.transport import Patience
 from tests.fakemail.serving import answering, flooding, serving
@@ -505,3 +506,14 @@ def test_a_watch_that_is_refused_opens_the_breaker() -> None:
             with pytest.raises(DependencyTrouble):
                 client.watch()
         assert client.breaker.state(time.monotonic()) == "open"
+
+
+def test_the_time_limit_of_a_caller_says_nothing_of_fakemail() -> None:
+    with answering(hang) as url:
+        client = client_of(url, threshold=2)
+        client.breaker.failure(client.breaker.admit(time.monotonic()), time.monotonic())
+        with pytest.raises(HandlerTimeout), gevent.Timeout(0.05, HandlerTimeout("late", reason="fetch_failed")):
+            client.watch()
+        client.breaker.failure(client.breaker.admit(time.monotonic()), time.monotonic())
+        with pytest.raises(Refused):
+            client.breaker.admit(time.monotonic())
