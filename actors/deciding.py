@@ -69,6 +69,7 @@ class Deciders:
         self.rules_version = 0
         self.shadow = Shadow(models, shard)
         self.ready = Event()
+        self._unusable: set[str] = set()  # models of another release, or broken: said once
         self._scores: dict[
             str, tuple[tuple[int, float], Score]
         ] = {}  # by model: the corrections' stamp, and its score on them
@@ -160,14 +161,14 @@ class Deciders:
         self.ready.set()
 
     def _take_roles(self, roles: Roles) -> None:
-        live = roles.live or self.packaged.version
+        live = self.packaged.version if roles.live is None or roles.live in self._unusable else roles.live
         if live != self.classifier.version:
             self.classifier = self._wrap(self.load(live) or self.packaged)
             log.info("model %s is live", self.classifier.version)
         if roles.shadow in (None, self.classifier.version):
             self.shadow.use(None)
-        elif self.shadow.version != roles.shadow:
-            self.shadow.use(self.load(roles.shadow or ""))
+        elif roles.shadow not in (self.shadow.version, *self._unusable):
+            self.shadow.use(self.load(roles.shadow))
 
     def keep_packaged(self) -> bool:
         """Put the packaged model's file into SQL, so that nodes of another release can follow when it is promoted; whether it is new there."""
@@ -192,11 +193,13 @@ class Deciders:
             log.error("model %s is not in the database", version)
             return None
         if not self.can_use(info):
+            self._unusable.add(version)
             log.error("model %s was trained from a model of another release: train again", version)
             return None
         try:
             found: Classifier = off_the_hub(classifier_of, file, self.packaged.min_confidence)
         except ModelFileError as error:
+            self._unusable.add(version)
             log.error("model %s cannot be used: %s", version, error)  # noqa: TRY400  (the error says all)
             return None
         return found

@@ -14,6 +14,7 @@ import msgspec
 from actors.deciding import Deciders, to_email
 from actors.events import label_event
 from actors.tasks import Job, Run
+from engine.errors import DependencyTrouble
 from engine.mailbox import MailboxStore
 from storage.labels import effective
 from storage.reading import EmailFilter
@@ -27,6 +28,7 @@ REST = 1.0
 """It rests so many times as long as it worked: new mail goes first."""
 
 LONGEST_REST_S = 1.0
+TELL_AGAIN_S = 1.0
 
 
 def reprocess(*, reprocessing: Reprocessing, deciders: Deciders, mailboxes: MailboxStore) -> Job:
@@ -44,11 +46,20 @@ def reprocess(*, reprocessing: Reprocessing, deciders: Deciders, mailboxes: Mail
             else:
                 also = _counted(run, page, done, at)
                 changed = reprocessing.apply(judgements, at["generation"], also)
-                if changed:
-                    mailboxes.tell([label_event(each, time.time()) for each in changed])
+                yield from _told(mailboxes, [label_event(each, time.time()) for each in changed])
             yield min((time.monotonic() - began) * REST, LONGEST_REST_S)
 
     return run
+
+
+def _told(mailboxes: MailboxStore, events: Sequence[bytes]) -> Iterator[float]:
+    """Tell the log of what was changed, in a while where Redis is away: the next page must not begin before."""
+    while events:
+        try:
+            return mailboxes.tell(events)
+        except DependencyTrouble:
+            yield TELL_AGAIN_S
+    return None
 
 
 def _begin(run: Run, reprocessing: Reprocessing, wanted: EmailFilter, *, dry: bool) -> dict[str, int]:

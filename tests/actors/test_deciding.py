@@ -18,6 +18,7 @@ from classification import weights
 from classification.feedback import Corrected, retrain
 from classification.model import Classifier, Email
 from engine.control import Control
+from engine.errors import DependencyTrouble
 from engine.events import Bus
 from engine.mailbox import Envelope
 from storage.database import Database
@@ -143,9 +144,9 @@ def test_a_promoted_model_is_live_in_every_process_and_so_is_the_old_one_again(
 
 
 def test_a_model_that_is_broken_or_nowhere_or_of_another_release_leaves_the_packaged_one_live(
-    process, models, packaged, other
+    process, models, packaged, other, caplog
 ):
-    deciders = process(reread=0.05)
+    deciders = process(reread=0.02)
     models.add("broken", b"no model", origin=FEEDBACK, parent=packaged.version)
     models.add("older", other[0], origin=FEEDBACK, parent="shipped-before")
     for version in ("broken", "nowhere", "older"):
@@ -153,6 +154,8 @@ def test_a_model_that_is_broken_or_nowhere_or_of_another_release_leaves_the_pack
         gevent.sleep(0.1)
         assert deciders.version == packaged.version
     assert deciders.classify([MEETING])[0].label == "meeting"
+    said = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert [sum(version in line for line in said) for version in ("broken", "older")] == [1, 1]
 
 
 @pytest.fixture
@@ -277,6 +280,30 @@ def test_reprocessing_tells_what_would_change_then_does_it(
         ("label", "0-Lunch", "rule")
     ]
     assert run_task(deciders).counts == {}
+
+
+def test_what_reprocessing_changed_is_told_although_redis_was_away_then(
+    process, rules, started, context, database, put, mailboxes, run_task, monkeypatch
+):
+    monkeypatch.setattr("actors.reprocessing.TELL_AGAIN_S", 0.01)
+    deciders, results = process(reread=0.05), ResultStore(database)
+    actor = started(ClassifierActor, context, classifier=deciders, results=results, name="classifier-1")
+    put(MEETING)
+    eventually(lambda: results.get("0-Lunch", "main"))
+    actor.stop()
+    rules.create(subject_rule("lunch", classification="promotion"))
+    eventually(lambda: deciders.ruleset)
+    start, tell, away = mailboxes.read_log(None, count=1).last, mailboxes.tell, [True, True]
+
+    def tell_later(events):
+        if away:
+            away.pop()
+            raise DependencyTrouble("away", dependency="redis")
+        tell(events)
+
+    monkeypatch.setattr(mailboxes, "tell", tell_later)
+    assert run_task(deciders).counts == {"changed": 1, "meeting_to_promotion": 1}
+    assert [json.loads(entry.data)["event"] for entry in mailboxes.read_log(start, count=10).entries] == ["label"]
 
 
 def test_a_model_file_makes_the_classifier_that_wrote_it(other):
