@@ -12,7 +12,7 @@ from typing import Any
 
 from storage.database import Database
 from storage.query import Query, has_longer_token, plain, tokens
-from storage.statements import execute, execute_many, is_postgres
+from storage.statements import batch, execute, execute_many, is_postgres
 
 MAX_CHARS = 32 * 1024
 """So much of a body is indexed."""
@@ -47,10 +47,10 @@ class Search:
 
     def index(self, limit: int = 512) -> int:
         """Index up to `limit` emails that wait for it, in transactions of PART_CHARS; how many were waiting in this slice."""
-        documents = self._db.read(_waiting, limit)
-        for part in _parts(documents):
+        waiting = self._db.read(_waiting, limit)
+        for part in _parts(waiting):
             self._db.write(_store, part)
-        return len(documents)
+        return len(waiting)
 
 
 def lag() -> int:
@@ -143,10 +143,24 @@ def _cut(phrase: Sequence[str]) -> Sequence[str]:
     return [token[:MAX_TOKEN] for token in phrase]
 
 
-def _waiting(limit: int) -> list[Document]:
+def _waiting(limit: int) -> list[tuple[int, int]]:
+    """The refs of those that wait, and about how many characters of each are indexed."""
+    return [
+        (ref, min(size or 0, MAX_CHARS))
+        for ref, size in execute(
+            f"SELECT unindexed.ref, {'octet_length' if is_postgres() else 'length'}(body) "
+            "FROM unindexed LEFT JOIN content ON content.ref = unindexed.ref ORDER BY unindexed.ref LIMIT ?",
+            [limit],
+        )
+    ]
+
+
+def _documents(refs: Sequence[int]) -> list[Document]:
+    """What is to be indexed of these; nothing of one whose content is gone."""
+    table, params = batch({"ref": "bigint"}, [(ref,) for ref in refs])
     rows = execute(
-        "SELECT unindexed.ref, subject, substr(body, 1, ?), sender FROM unindexed LEFT JOIN content ON content.ref = unindexed.ref ORDER BY unindexed.ref LIMIT ?",
-        [MAX_CHARS, limit],
+        f"SELECT batch.ref, subject, substr(body, 1, ?), sender FROM {table} LEFT JOIN content ON content.ref = batch.ref",
+        [MAX_CHARS, *params],
     )
     return [(ref, _words(subject), _words(body), _words(sender)) for ref, subject, body, sender in rows]
 
@@ -159,28 +173,26 @@ def _words(text: str | None) -> str:
     return " ".join(_cut(tokens(text)[:MAX_TOKENS]))
 
 
-def _parts(documents: Sequence[Document]) -> Iterator[list[Document]]:
-    part: list[Document] = []
-    size = 0
-    for document in documents:
-        part.append(document)
-        size += len(document[2])
-        if size >= PART_CHARS:
+def _parts(waiting: Sequence[tuple[int, int]]) -> Iterator[list[int]]:
+    part: list[int] = []
+    chars = 0
+    for ref, size in waiting:
+        part.append(ref)
+        chars += size
+        if chars >= PART_CHARS:
             yield part
-            part, size = [], 0
+            part, chars = [], 0
     if part:
         yield part
 
 
-def _store(documents: Sequence[Document]) -> None:
-    """Take from the queue what is still in it, and index that; another indexer may have been first."""
-    refs = [(ref,) for ref, *_ in documents]
+def _store(refs: Sequence[int]) -> None:
+    """Take from the queue what is still in it, and index that as it is now; another indexer may have been first."""
     if is_postgres():
-        taken = execute("DELETE FROM unindexed WHERE ref = ANY(?) RETURNING ref", [[ref for ref, *_ in documents]])
+        taken = execute("DELETE FROM unindexed WHERE ref = ANY(?) RETURNING ref", [list(refs)])
     else:
-        taken = execute_many("DELETE FROM unindexed WHERE ref = ? RETURNING ref", refs)
-    ours = {ref for (ref,) in taken}
-    _write([document for document in documents if document[0] in ours])
+        taken = execute_many("DELETE FROM unindexed WHERE ref = ? RETURNING ref", [(ref,) for ref in refs])
+    _write(_documents([ref for (ref,) in taken]))
 
 
 def _write(documents: Sequence[Document]) -> None:

@@ -4,7 +4,9 @@ import time
 
 import pytest
 
+from storage import search
 from storage.books import Books
+from storage.contents import write_contents
 from storage.database import Database
 from storage.reading import EmailFilter, Reader
 from storage.records import Content
@@ -131,6 +133,19 @@ def test_a_changed_content_is_indexed_anew(db, stored):
     ResultStore(db).save([result(stored["d"], "d", content=Content("Zebra"))], shard="t")
     Search(db).index()
     assert keys(Reader(db).emails(EmailFilter(q="zebra"))) == "d"
+
+
+def test_a_content_that_changes_while_it_is_being_indexed_is_indexed_as_it_is_now(db, stored, monkeypatch):
+    ResultStore(db).save([result(stored["d"], "d", content=Content("Zebra"))], shard="t")
+    parts = search._parts
+
+    def and_meanwhile(waiting):
+        db.write(write_contents, [(stored["d"], Content("Giraffe"))])
+        return parts(waiting)
+
+    monkeypatch.setattr(search, "_parts", and_meanwhile)
+    Search(db).index()
+    assert keys(Reader(db).emails(EmailFilter(q="giraffe"))) == "d"
 
 
 def test_the_timeline_tells_each_stage_in_order(db, stored):
