@@ -7,7 +7,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from settings import parsing
+from settings import addresses, parsing
 
 T = TypeVar("T")
 
@@ -31,7 +31,7 @@ def number(low: float, high: float) -> Callable[[str], float]:
 
 def url(*schemes: str) -> Callable[[str], str]:
     """The type of an argument that is a URL of one of these schemes; what is refused may hold a password, and is not shown."""
-    return _read(parsing.url(*schemes), shown=False)
+    return _read(addresses.url(*schemes), shown=False)
 
 
 def _read(parse: Callable[[str], T], *, shown: bool = True) -> Callable[[str], T]:

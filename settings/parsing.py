@@ -1,15 +1,14 @@
 """How values are read from text: each parser gives the value, or raises a ValueError that says what it must be.
 
-Used by the table of the settings and by the commands' arguments (commands/arguments.py).
+Used by the table of the settings and by the commands' arguments (commands/arguments.py). URLs, hosts and networks are in addresses.py.
 """
 
 import base64
-import ipaddress
 import re
 from collections.abc import Callable
-from urllib.parse import urlsplit
 
 WHOLE = re.compile(r"-?[0-9]{1,18}")
+WORD = re.compile(r"[A-Za-z0-9._-]{1,64}")
 TRUE, FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 
 
@@ -61,51 +60,14 @@ def choice(*values: str) -> Callable[[str], str]:
     return parse
 
 
-def url(*schemes: str) -> Callable[[str], str]:
-    """A URL of one of these schemes."""
-
-    def parse(text: str) -> str:
-        try:
-            parts = urlsplit(text)
-            if "sentinel" not in parts.scheme:  # which names several hosts
-                _ = parts.port  # raises ValueError for one that is no number
-        except ValueError as error:
-            raise ValueError(f"is no URL ({error})") from error
-        if parts.scheme not in schemes:
-            raise ValueError(f"must begin with {' or '.join(f'{scheme}://' for scheme in schemes)}")
-        if parts.scheme.startswith("http") and not parts.hostname:
-            raise ValueError("names no host")
-        return text.rstrip("/") if parts.scheme.startswith("http") else text
-
-    return parse
-
-
 def words(text: str) -> tuple[str, ...]:
     """Words with blanks or commas between."""
     return tuple(text.replace(",", " ").split())
 
 
-def origins(text: str) -> tuple[str, ...]:
-    """What a browser sends as Origin: scheme, host, port if not the usual one, and nothing behind it; no wildcard."""
-    for entry in words(text):
-        if not re.fullmatch(r"https?://[^/\s*?#@]+/?", entry):
-            raise ValueError("must be origins such as https://app.example")
-    return words(text)
-
-
-def networks(text: str) -> tuple[str, ...]:
-    """Addresses and networks, checked; a proxy's name could be anybody's tomorrow."""
-    for entry in words(text):
-        try:
-            ipaddress.ip_network(entry, strict=False)
-        except ValueError:
-            raise ValueError("must be addresses or networks such as 10.0.0.0/8") from None
-    return words(text)
-
-
 def signing_secrets(text: str) -> tuple[str, ...]:
-    """Standard Webhooks secrets: `whsec_` and base64, or plain text; the same reading as fakemail/signature.py's."""
-    for number, secret in enumerate(words(text), start=1):
+    """Standard Webhooks secrets: `whsec_` and base64, or plain text with blanks between; the same reading as fakemail/signature.py's."""
+    for number, secret in enumerate(text.split(), start=1):
         key = secret.removeprefix("whsec_")
         if key != secret:
             try:
@@ -116,7 +78,14 @@ def signing_secrets(text: str) -> tuple[str, ...]:
                 raise ValueError(
                     f"must hold base64 after whsec_ in secret number {number} (`run.py secret new` makes one)"
                 )
-    return words(text)
+    return tuple(text.split())
+
+
+def word(text: str) -> str:
+    """A name that stands in other names, in paths and in files with blanks between."""
+    if not WORD.fullmatch(text):
+        raise ValueError("must be 1 to 64 of letters, digits, ., _ and -")
+    return text
 
 
 def line(text: str) -> str:

@@ -37,11 +37,11 @@ class SourceSetting:
         return (*([self.token] if self.token else []), *self.webhook_secret)
 
 
-def parse_sources(text: str, *, url: Check, token: Check, secrets: Check) -> tuple[SourceSetting, ...]:
+def parse_sources(text: str, *, base_url: Check, url: Check, token: Check, secrets: Check) -> tuple[SourceSetting, ...]:
     """The accounts in their order; the checks are those of the settings for one account. SettingsError with one line."""
     inline = text.startswith("{")
     folder = Path.cwd() if inline else Path(text).parent
-    checks = {"url": url, "token": token, "webhook_secret": secrets, "webhook_url": url}
+    checks = {"url": base_url, "token": token, "webhook_secret": secrets, "webhook_url": url}
     found = _document(text if inline else _file(text))
     return tuple(_source(name, fields, folder, checks) for name, fields in found.items())
 

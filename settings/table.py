@@ -5,6 +5,7 @@ the variable; `NAME_FILE` reads NAME from a file (container secrets). `describe(
 """
 
 import os
+import re
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
@@ -13,20 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import SettingsError
+from settings import addresses
+from settings.addresses import is_loopback
 from settings.files import read_file
-from settings.parsing import (
-    boolean,
-    choice,
-    line,
-    networks,
-    number,
-    origins,
-    signing_secrets,
-    token,
-    url,
-    whole,
-    words,
-)
+from settings.parsing import boolean, choice, line, number, signing_secrets, token, whole, word
 from settings.showing import BY_CORES, masked, passwords, texts, without_password
 from settings.sources import MAIN, SourceSetting, parse_sources
 
@@ -36,7 +27,9 @@ MOST_SOURCES = 100
 
 
 def _sources(text: str) -> tuple[SourceSetting, ...]:
-    return parse_sources(text, url=url("http", "https"), token=token, secrets=signing_secrets)
+    return parse_sources(
+        text, base_url=addresses.base_url, url=addresses.url("http", "https"), token=token, secrets=signing_secrets
+    )
 
 
 def _processes(text: str) -> int:
@@ -65,25 +58,27 @@ class Settings:
     port: int = setting(8005, whole(0, 65535), "where to listen")
     redis_url: str | None = setting(
         None,
-        url("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel"),
+        addresses.redis_url,
         "the Redis or Valkey that holds the mailboxes; none: an embedded Valkey",
         secret=True,
     )
-    redis_host: str | None = setting(None, str, "the same, by host")
+    redis_host: str | None = setting(None, addresses.host, "the same, by host")
     redis_port: int = setting(6379, whole(1, 65535), "the same, by port")
     database_url: str | None = setting(
         None,
-        url("sqlite", "postgresql", "postgres"),
+        addresses.database_url,
         "where the books and results are; none: SQLite in DATA_DIR",
         secret=True,
     )
     data_dir: Path = setting(DATA, Path, "the embedded stores' data; locked while in use")  # noqa: RUF009  (a Path is immutable)
-    fakemail_api_url: str | None = setting(None, url("http", "https"), "the mailbox service; none: our own simulator")
+    fakemail_api_url: str | None = setting(None, addresses.base_url, "the mailbox service; none: our own simulator")
     fakemail_api_token: str | None = setting(None, line, "the bearer token of our calls to it", secret=True)
     fakemail_sources: tuple[SourceSetting, ...] = setting(
         (), _sources, "further accounts: name → url, token, webhook_secret; JSON, or a JSON file", secret=True
     )
-    webhook_url: str | None = setting(None, url("http", "https"), "what we subscribe with; none: our own /webhook")
+    webhook_url: str | None = setting(
+        None, addresses.url("http", "https"), "what we subscribe with; none: our own /webhook"
+    )
     processor_worker_count: int = setting(3, whole(1, 64), "classifier actors in a process")
     processor_processes: int = setting(
         BY_CORES, _processes, "worker processes beside the front; 0: everything in one; auto: by cores"
@@ -111,10 +106,12 @@ class Settings:
     metrics_token: str | None = setting(None, token, "/metrics needs this or another token", secret=True)
     session_s: int = setting(43_200, whole(1, 31_536_000), "how long a browser's session lasts")
     allow_anonymous: bool = setting(False, boolean, "listen beyond loopback without a token")
-    allowed_hosts: tuple[str, ...] = setting((), words, "Host names accepted beside loopback ones")
-    trusted_proxies: tuple[str, ...] = setting((), networks, "addresses whose X-Forwarded-* are believed")
-    cors_origins: tuple[str, ...] = setting((), origins, "origins that browsers may call from")
-    egress_allow: tuple[str, ...] = setting((), words, "internal hosts that URLs from the API may name")
+    allowed_hosts: tuple[str, ...] = setting((), addresses.hosts, "Host names accepted beside loopback ones")
+    trusted_proxies: tuple[str, ...] = setting((), addresses.networks, "addresses whose X-Forwarded-* are believed")
+    cors_origins: tuple[str, ...] = setting((), addresses.origins, "origins that browsers may call from")
+    egress_allow: tuple[str, ...] = setting(
+        (), addresses.hosts_or_networks, "internal hosts that URLs from the API may name"
+    )
     webhook_rate_limit: float | None = setting(None, number(0, 1e6), "webhooks a second from one address")
     api_rate_limit: float | None = setting(None, number(0, 1e6), "other calls a second from one address")
     login_rate_limit: float | None = setting(None, number(0, 1e6), "logins and wrong tokens a minute from one address")
@@ -135,9 +132,9 @@ class Settings:
     keep_minutes_days: float = setting(30.0, number(0, 36_500), "how long counts by the minute are kept")
     log_level: str = setting("INFO", choice("DEBUG", "INFO", "WARNING", "ERROR"), "how much is logged")
     log_format: str = setting("console", choice("console", "json"), "how it is written")
-    node_name: str | None = setting(None, str, "this node's name in processor_id; none: the host's name")
+    node_name: str | None = setting(None, word, "this node's name in processor_id; none: the host's name")
     status_port: int | None = setting(None, whole(0, 65535), "a worker node's /health* and /metrics")
-    base_url: str = setting("http://127.0.0.1:8005", url("http", "https"), "where commands find the running server")
+    base_url: str = setting("http://127.0.0.1:8005", addresses.base_url, "where commands find the running server")
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> "Settings":
@@ -194,7 +191,10 @@ class Settings:
     @property
     def redis(self) -> str | None:
         """The URL of the Redis in use; None: the embedded one."""
-        return self.redis_url or (f"redis://{self.redis_host}:{self.redis_port}/0" if self.redis_host else None)
+        if self.redis_url or not self.redis_host:
+            return self.redis_url
+        host = f"[{self.redis_host}]" if ":" in self.redis_host else self.redis_host
+        return f"redis://{host}:{self.redis_port}/0"
 
     @property
     def database(self) -> str:
@@ -219,7 +219,7 @@ class Settings:
     @property
     def node(self) -> str:
         """This node's name."""
-        return self.node_name or socket.gethostname()
+        return self.node_name or re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname()[:59]) or "node"
 
     def describe(self, environ: Mapping[str, str] | None = None) -> list[tuple[str, str, str]]:
         """(variable, value with secrets masked, where from) of every setting."""
@@ -230,11 +230,6 @@ class Settings:
             came = "environment" if environ.get(name) else "file" if environ.get(f"{name}_FILE") else "default"
             rows.append((name, masked(value, secret=each.metadata["variable"].secret), came))
         return rows
-
-
-def is_loopback(host: str) -> bool:
-    """Whether listening on this host stays on this machine."""
-    return host in {"localhost", "::1"} or host.startswith("127.")
 
 
 def _lookup(name: str, environ: Mapping[str, str]) -> str | None:

@@ -54,10 +54,14 @@ def test_variables_of_others_are_let_alone():
             "redis+sentinel://a:26379,b:26379/main/0",
             "redis+sentinel://a:26379,b:26379/main/0",
         ),
+        ("REDIS_URL", "REDIS://redis", "redis://redis"),
         ("REDIS_HOST", "redis", "redis"),
+        ("REDIS_HOST", "fd00::1", "fd00::1"),
         ("REDIS_PORT", "6380", 6380),
         ("DATABASE_URL", "sqlite:////data/emails.db", "sqlite:////data/emails.db"),
+        ("DATABASE_URL", "sqlite:///mail and more/emails.db", "sqlite:///mail and more/emails.db"),
         ("DATABASE_URL", "postgresql://emails@db/emails", "postgresql://emails@db/emails"),
+        ("DATABASE_URL", "postgresql:///emails?host=/run", "postgresql:///emails?host=/run"),
         ("DATA_DIR", "/var/lib/emails", Path("/var/lib/emails")),
         ("FAKEMAIL_API_URL", "https://mail.example/api/", "https://mail.example/api"),
         ("FAKEMAIL_API_TOKEN", "abc", "abc"),
@@ -74,11 +78,15 @@ def test_variables_of_others_are_let_alone():
         ("MAILBOX_LIMIT", "10", 10),
         ("MAX_BODY_BYTES", "1024", 1024),
         ("WEBHOOK_SECRET", "whsec_new whsec_old", ("whsec_new", "whsec_old")),
+        ("WEBHOOK_SECRET", "a,b", ("a,b",)),
         ("ALLOWED_HOSTS", "a.example, b.example", ("a.example", "b.example")),
+        ("ALLOWED_HOSTS", "A.example:8005 10.0.0.1 [fd00::1]:80", ("A.example:8005", "10.0.0.1", "[fd00::1]:80")),
         ("TRUSTED_PROXIES", "10.0.0.1", ("10.0.0.1",)),
         ("CORS_ORIGINS", "https://a.example,https://b.example", ("https://a.example", "https://b.example")),
+        ("CORS_ORIGINS", "http://[::1]:3000 https://a.example:8443/", ("http://[::1]:3000", "https://a.example:8443/")),
         ("TRUSTED_PROXIES", "10.0.0.0/8 ::1", ("10.0.0.0/8", "::1")),
         ("EGRESS_ALLOW", "10.0.0.0/8, app", ("10.0.0.0/8", "app")),
+        ("EGRESS_ALLOW", "my_app.internal. fd00::/8 ::1", ("my_app.internal.", "fd00::/8", "::1")),
         ("WEBHOOK_RATE_LIMIT", "0.5", 0.5),
         ("API_RATE_LIMIT", "0", 0.0),
         ("SESSION_S", "60", 60),
@@ -91,6 +99,7 @@ def test_variables_of_others_are_let_alone():
         ("LOG_LEVEL", "debug", "DEBUG"),
         ("LOG_FORMAT", "JSON", "json"),
         ("NODE_NAME", "left", "left"),
+        ("NODE_NAME", "Mail-1.rack_b", "Mail-1.rack_b"),
         ("STATUS_PORT", "8006", 8006),
         ("BASE_URL", "http://127.0.0.1:9000/", "http://127.0.0.1:9000"),
     ],
@@ -111,13 +120,32 @@ def test_a_good_value_is_read(name, text, value):
         ("PORT", "-1", "from 0 to 65535"),
         ("REDIS_PORT", "0", "from 1 to 65535"),
         ("REDIS_URL", "http://redis", "must begin with redis:// or rediss:// or unix://"),
-        ("DATABASE_URL", "mysql://db/x", "must begin with sqlite:// or postgresql://"),
+        ("REDIS_URL", "redis:foo", "must begin with redis://"),
+        ("REDIS_URL", "redis://redis/mail", "must end with the number of a database"),
+        ("REDIS_URL", "unix://run/valkey.sock", "the whole path of the socket"),
+        ("REDIS_URL", "unix:///", "the whole path of the socket"),
+        ("REDIS_HOST", "redis:6379", "without a port"),
+        ("REDIS_HOST", "redis/1", "must be a host's name"),
+        ("REDIS_HOST", "redis://redis", "must be a host's name"),
+        ("DATABASE_URL", "mysql://db/x", "must begin with sqlite:/// or postgresql://"),
+        ("DATABASE_URL", "sqlite:foo.db", "must begin with sqlite:///"),
+        ("DATABASE_URL", "sqlite://foo.db", "must begin with sqlite:///"),
+        ("DATABASE_URL", "sqlite:///", "must name a file"),
+        ("DATABASE_URL", "sqlite:////data/", "must name a file"),
+        ("DATABASE_URL", "sqlite:///:memory:", "must name a file"),
+        ("DATABASE_URL", "sqlite:///emails.db?mode=ro", "without options"),
+        ("DATABASE_URL", "postgresql:emails", "must begin with sqlite:/// or postgresql://"),
         ("FAKEMAIL_API_URL", "ftp://mail", "must begin with http:// or https://"),
         ("FAKEMAIL_API_URL", "mail.example", "must begin with http:// or https://"),
         ("FAKEMAIL_API_URL", "http://", "names no host"),
         ("FAKEMAIL_API_URL", "http://mail:port", "is no URL"),
         ("WEBHOOK_URL", "http://[::1", "is no URL"),
+        ("FAKEMAIL_API_URL", "https://mail.example/api?key=1", "must have no ? and no #"),
+        ("FAKEMAIL_API_URL", "http://mail.example/a b", "no blanks"),
+        ("FAKEMAIL_API_URL", "http://mail\nexample", "no blanks"),
         ("BASE_URL", "8005", "must begin with"),
+        ("BASE_URL", "http:8005", "must begin with"),
+        ("BASE_URL", "http://127.0.0.1:8005/#top", "must have no ? and no #"),
         ("PROCESSOR_WORKER_COUNT", "0", "from 1 to 64"),
         ("PROCESSOR_PROCESSES", "some", "from 0 to 64"),
         ("PROCESSOR_MAX_RETRIES", "-1", "from 0 to 100"),
@@ -136,6 +164,21 @@ def test_a_good_value_is_read(name, text, value):
         ("WEBHOOK_SECRET", "whsec_%%%", "secret number 1"),
         ("WEBHOOK_SECRET", "plain whsec_", "secret number 2"),
         ("TRUSTED_PROXIES", "proxy.example", "must be addresses or networks"),
+        *(
+            ("ALLOWED_HOSTS", text, "must be host names such as app.example")
+            for text in (
+                "https://app.example", "app.example/", "*", "*.example", ".example", "app.example:port", "app.example:0",
+                "app.example:65536", "fd00::1", "[app.example]", "[fd00::1", "10.0.0", "b\u00fccher.example", "a a..b",
+            )
+        ),
+        *(
+            ("EGRESS_ALLOW", text, "must be host names, addresses or networks")
+            for text in ("10.0.0/8", "10.0.0", "10.0.0.0/33", "http://app", "app:8080", "*.internal", "app/8", "x 256.1.1.1")
+        ),
+        *(("NODE_NAME", text, "must be 1 to 64 of letters") for text in ("my node", "a/b", "\u00fc", "x" * 65)),
+        ("CORS_ORIGINS", "https://app.example:443", "must be written without :443"),
+        ("CORS_ORIGINS", "https://app.example:x", "must be origins"),
+        ("CORS_ORIGINS", "https://b\u00fccher.example", "must be origins"),
         ("CORS_ORIGINS", "*", "must be origins such as https://app.example, not '*'"),
         ("CORS_ORIGINS", "https://a.example app.example", "must be origins"),
         ("CORS_ORIGINS", "https://a.example/path", "must be origins"),
@@ -148,7 +191,7 @@ def test_a_good_value_is_read(name, text, value):
         ("LOG_FORMAT", "xml", "must be one of console, json"),
         ("STATUS_PORT", "x", "whole number"),
     ],
-)
+)  # fmt: skip
 def test_a_wrong_value_is_one_line_that_names_the_variable(name, text, says):
     line = refusal(**{name: text})
     assert line.startswith(f"{name} ")
@@ -229,7 +272,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path):
     assert "UTF-8" in refusal(API_TOKEN_FILE=str(tmp_path / "binary"))
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.org"])
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.org", "127.example.org"])
 def test_listening_beyond_loopback_without_a_token_is_refused(host):
     line = refusal(HOST=host)
     assert line.startswith(f"HOST={host} ")
@@ -276,6 +319,7 @@ def test_redis_is_named_by_url_or_by_host_and_port_or_not_at_all():
     assert Settings.from_env({}).redis is None
     assert Settings.from_env({"REDIS_HOST": "redis"}).redis == "redis://redis:6379/0"
     assert Settings.from_env({"REDIS_HOST": "redis", "REDIS_PORT": "7000"}).redis == "redis://redis:7000/0"
+    assert Settings.from_env({"REDIS_HOST": "fd00::1"}).redis == "redis://[fd00::1]:6379/0"
     assert Settings.from_env({"REDIS_URL": "redis://other", "REDIS_HOST": "redis"}).redis == "redis://other"
     assert Settings.from_env({"REDIS_PORT": "7000"}).redis is None
 
@@ -301,9 +345,11 @@ def test_auto_is_one_worker_process_less_than_cores_and_at_least_one(monkeypatch
         assert Settings.from_env({"PROCESSOR_PROCESSES": "0"}).worker_processes == 0
 
 
-def test_a_node_bears_its_own_name_or_the_hosts():
+def test_a_node_bears_its_own_name_or_the_hosts(monkeypatch):
     assert Settings.from_env({"NODE_NAME": "left"}).node == "left"
-    assert Settings.from_env({}).node
+    for host, node in (("mail-1", "mail-1"), ("my node/2", "my-node-2"), ("", "node"), ("x" * 64, "x" * 59)):
+        monkeypatch.setattr("socket.gethostname", lambda host=host: host)
+        assert Settings.from_env({}).node == node
 
 
 def test_describing_says_where_each_value_came_from_and_masks_secrets(tmp_path):

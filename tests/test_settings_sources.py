@@ -70,6 +70,7 @@ def test_secrets_are_hidden_and_names_and_urls_are_shown():
         ({"a": "http://a"}, "source a: must be an object"),
         ({"a": {}}, "source a: url is missing"),
         ({"a": {"url": "ftp://a"}}, "source a: url must begin with http:// or https://"),
+        ({"a": {"url": "http://a?key=1"}}, "source a: url must have no ? and no #"),
         ({"a": {"url": 7}}, "source a: url must be a string"),
         ({"a": {"url": "http://a", "tokn": "tok-1"}}, "source a: tokn is unknown; there are url, token"),
         ({"a": {"url": "http://a", "token": "tok- 1"}}, "source a: token must be printable ASCII without spaces"),

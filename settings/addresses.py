@@ -1,0 +1,145 @@
+"""How URLs, hosts and networks are read from text: each parser gives the value, or raises a ValueError that says what it must be.
+
+Used by the table of the settings and by the commands' arguments. What could never match or would be read as something else is refused:
+a host that is never found in a list, or an option that is taken for a part of a file's name, would be noticed by nobody.
+"""
+
+import ipaddress
+import re
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from settings.parsing import words
+
+LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+NAME = re.compile(rf"(?!.*\b[0-9]+\.?$)({LABEL}\.)*{LABEL}\.?")
+"""A host's name as DNS bears it; one that ends in a number would be an address."""
+
+WITH_PORT = re.compile(r"(?P<host>\[[^\]]*\]|[^:]*)(:(?P<port>[0-9]{1,5}))?")
+USUAL_PORTS = {"http": 80, "https": 443}
+
+
+def url(*schemes: str) -> Callable[[str], str]:
+    """A URL of one of these schemes."""
+
+    def parse(text: str) -> str:
+        try:
+            parts = urlsplit(text)
+            if "sentinel" not in parts.scheme:  # which names several hosts
+                _ = parts.port  # raises ValueError for one that is no number
+        except ValueError as error:
+            raise ValueError(f"is no URL ({error})") from error
+        found = parts.scheme + text[len(parts.scheme) :]  # a scheme may be written in any case
+        if parts.scheme not in schemes or not found.startswith(f"{parts.scheme}://"):
+            raise ValueError(f"must begin with {' or '.join(f'{scheme}://' for scheme in schemes)}")
+        if not parts.scheme.startswith("http"):
+            return found
+        if not parts.hostname:
+            raise ValueError("names no host")
+        if " " in found or not found.isprintable():
+            raise ValueError("must have no blanks in it")
+        return found.rstrip("/")
+
+    return parse
+
+
+def base_url(text: str) -> str:
+    """An http or https URL that paths are put behind."""
+    found = url("http", "https")(text)
+    if "?" in found or "#" in found:
+        raise ValueError("must have no ? and no #: paths are put behind it")
+    return found
+
+
+def redis_url(text: str) -> str:
+    """A Redis or Valkey. redis-py takes another path for no database, which is the number 0, and a unix:// without a third slash for another file."""
+    found = url("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel")(text)
+    parts = urlsplit(found)
+    if parts.scheme in {"redis", "rediss"} and not re.fullmatch(r"(/[0-9]*)?", parts.path):
+        raise ValueError("must end with the number of a database, such as /0")
+    if parts.scheme == "unix" and (parts.netloc.rpartition("@")[2] or not parts.path.strip("/")):
+        raise ValueError("must be unix:// and the whole path of the socket")
+    return found
+
+
+def database_url(text: str) -> str:
+    """An SQLite file or a PostgreSQL."""
+    if text.startswith("sqlite:///"):
+        file = text.removeprefix("sqlite:///")
+        if not file or file.endswith("/") or file == ":memory:" or "?" in file:
+            raise ValueError("must name a file after sqlite:///, without options")
+        return text
+    if not text.startswith(("postgresql://", "postgres://")):
+        raise ValueError("must begin with sqlite:/// or postgresql://")
+    return url("postgresql", "postgres")(text)
+
+
+def host(text: str) -> str:
+    """A host by name or address, without a port."""
+    if not _is_host(text):
+        raise ValueError("must be a host's name or address, without a port")
+    return text
+
+
+def hosts(text: str) -> tuple[str, ...]:
+    """What a Host header may say: names, or addresses with IPv6 in brackets, perhaps with a port; no wildcard."""
+    if not all(map(_is_authority, words(text))):
+        raise ValueError("must be host names such as app.example or [fd00::1], perhaps with a port")
+    return words(text)
+
+
+def hosts_or_networks(text: str) -> tuple[str, ...]:
+    """Host names, addresses and networks."""
+    if not all(_is_network(entry) or _is_host(entry) for entry in words(text)):
+        raise ValueError("must be host names, addresses or networks such as app.internal or 10.0.0.0/8, without a port")
+    return words(text)
+
+
+def networks(text: str) -> tuple[str, ...]:
+    """Addresses and networks, checked; a proxy's name could be anybody's tomorrow."""
+    if not all(map(_is_network, words(text))):
+        raise ValueError("must be addresses or networks such as 10.0.0.0/8")
+    return words(text)
+
+
+def origins(text: str) -> tuple[str, ...]:
+    """What a browser sends as Origin: scheme, host, port if not the usual one, and nothing behind it; no wildcard."""
+    for entry in words(text):
+        scheme, _, rest = entry.rstrip("/").partition("://")
+        if scheme not in USUAL_PORTS or not _is_authority(rest):
+            raise ValueError("must be origins such as https://app.example")
+        if rest.endswith(f":{USUAL_PORTS[scheme]}") and not rest.endswith("]"):
+            raise ValueError(f"must be written without :{USUAL_PORTS[scheme]}, as browsers do")
+    return words(text)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether listening on this host stays on this machine."""
+    return _is_loopback_address(host) or host == "localhost"
+
+
+def _is_loopback_address(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_host(text: str) -> bool:
+    return NAME.fullmatch(text) is not None or ("/" not in text and _is_network(text))
+
+
+def _is_authority(text: str) -> bool:
+    found = WITH_PORT.fullmatch(text)
+    if found is None or not 0 < int(found["port"] or 1) <= 65535:
+        return False
+    host = found["host"]
+    return _is_host(host[1:-1]) and ":" in host if host.startswith("[") else _is_host(host)
