@@ -28,6 +28,9 @@ EXAMPLES = 20
 PATIENCE_S = 10.0
 """A test looks at no more mail after so long."""
 
+MAX_CHARACTERS = 256 * 1024
+"""Of the patterns of all rules together: to make so many ready holds up a process for a quarter of a second."""
+
 
 def all_rules(call: Call) -> dict[str, Any]:
     """All rules in their order."""
@@ -80,7 +83,7 @@ def test(call: Call) -> dict[str, Any]:
     wanted, rule = call.body, _to_be_tried(call.body)
     if wanted.id is not None:
         _rule(call, str(wanted.id))
-    now, then = _check(call, rule, wanted.id)
+    now, then = (off_the_hub(_ready, each) for each in _check(call, rule, wanted.id))
     tried = _Tried()
     before, deadline = 2**62, time.monotonic() + PATIENCE_S
     while tried.scanned < wanted.limit and not tried.complete and time.monotonic() < deadline:
@@ -199,7 +202,7 @@ def _wanted(request: RuleRequest) -> NewRule:
     return NewRule(request.name, conditions, request.classification, request.priority, request.enabled, request.place)
 
 
-def _check(call: Call, request: RuleRequest, replaced: int | None) -> tuple[RuleSet, RuleSet]:
+def _check(call: Call, request: RuleRequest, replaced: int | None) -> tuple[list[StoredRule], list[StoredRule]]:
     """The rules as they are, and as they would be with this one; Problem 422 naming the field that does not fit."""
     if request.classification is None and request.priority is None:
         raise _misfit("classification", "a rule gives a classification, a priority, or both")
@@ -208,14 +211,27 @@ def _check(call: Call, request: RuleRequest, replaced: int | None) -> tuple[Rule
     others = [each for each in rules if each.id != replaced]
     old_place = next((each.place for each in rules if each.id == replaced), len(others) + 1)
     place = min(request.place or old_place, len(others) + 1)
+    then = [*others[: place - 1], _tried(request, place), *others[place - 1 :]]
+    if _characters(then) > max(MAX_CHARACTERS, _characters(rules)):  # who has more already may go on with less
+        raise _misfit("conditions", f"the patterns of all rules together have more than {MAX_CHARACTERS} characters")
     try:
-        size = check(conditions)
-        then = [*others[: place - 1], _tried(request, place), *others[place - 1 :]]
-        if size and sum(check(to_rule(each).conditions) for each in then) > MAX_PROGRAMS:
-            raise _misfit("conditions", "the regular expressions of all rules together are too large")
-        return _ready(rules), _ready(then)
+        size = off_the_hub(_programs, conditions, others)
     except RuleError as error:
         raise _misfit(f"conditions[{error.condition}].pattern", str(error)) from None
+    if size > MAX_PROGRAMS:
+        raise _misfit("conditions", "the regular expressions of all rules together are too large")
+    return rules, then
+
+
+def _characters(rules: Sequence[StoredRule]) -> int:
+    return sum(len(condition.pattern) for rule in rules for condition in rule.conditions)
+
+
+def _programs(conditions: Sequence[Condition], others: Sequence[StoredRule]) -> int:
+    """How large the regular expressions of all rules are together, 0 where these conditions add none; raises RuleError for one of these."""
+    size = check(conditions)
+    regexes = [each for rule in others for each in to_rule(rule).conditions if each.kind == "regex"]
+    return size + check(regexes) if size else 0
 
 
 def _tried(request: RuleRequest, place: int) -> StoredRule:
@@ -235,8 +251,7 @@ def _tried(request: RuleRequest, place: int) -> StoredRule:
 
 
 def _ready(rules: Sequence[StoredRule]) -> RuleSet:
-    found: RuleSet = off_the_hub(RuleSet, [to_rule(each) for each in rules if each.enabled])
-    return found
+    return RuleSet([to_rule(each) for each in rules if each.enabled])
 
 
 def _misfit(field: str, message: str) -> Problem:

@@ -3,9 +3,12 @@
 import json
 
 import pytest
+from gevent import monkey
 
+from classification.rules import check
 from engine.control import Control
 from engine.events import Bus
+from storage.rules import NewRule, RuleCondition
 from tests.actors.conftest import eventually
 
 MEETING_IS_PROMOTION = {
@@ -154,3 +157,43 @@ def test_reading_is_enough_to_read_and_not_to_change(system):
     headers = {"Authorization": "Bearer look"}
     assert client.send("GET", "/rules", b"", headers).status == 200
     assert client.send("DELETE", "/rules/1", b"", headers).status == 403
+
+
+def regex(pattern):
+    return [{"field": "body", "kind": "regex", "pattern": pattern}]
+
+
+def test_a_save_compiles_its_own_patterns_and_others_regular_expressions_and_not_on_the_hub(system, monkeypatch):
+    this_thread, seen = monkey.get_original("_thread", "get_native_id"), []
+
+    def watched(conditions):
+        seen.append((this_thread(), [each.pattern for each in conditions]))
+        return check(conditions)
+
+    monkeypatch.setattr("web.rules.check", watched)
+    for conditions in (rule()["conditions"], regex("a+"), regex("b+"), rule()["conditions"]):
+        assert system.client.post("/rules", rule(conditions=conditions)).status == 201
+    assert this_thread() not in [thread for thread, _ in seen]
+    literal = ["subject of a"]
+    assert [patterns for _, patterns in seen] == [literal, ["a+"], [], ["b+"], ["a+"], literal]
+
+
+def test_the_regular_expressions_of_all_rules_have_a_size_together(system, monkeypatch):
+    monkeypatch.setattr("web.rules.MAX_PROGRAMS", 60)
+    assert system.client.post("/rules", rule(conditions=regex("a{40}"))).status == 201
+    refused = system.client.post("/rules", rule(conditions=regex("b{40}")))
+    assert (refused.status, refused.json["errors"][0]["field"]) == (422, "conditions")
+    assert system.client.post("/rules", rule()).status == 201
+
+
+def test_the_patterns_of_all_rules_have_a_length_together_and_who_has_more_may_go_on_with_less(system):
+    long = [{"field": "body", "pattern": "x" * 496 + f"{n:04}"} for n in range(20)]
+    kept = tuple(RuleCondition(each["field"], "literal", each["pattern"]) for each in long)
+    rules = [system.services.learning.rules.create(NewRule("r", kept, "intro", None)) for _ in range(26)]
+    refused = system.client.post("/rules", rule(conditions=long))
+    assert (refused.status, refused.json["detail"]) == (
+        422,
+        "conditions: the patterns of all rules together have more than 262144 characters",
+    )
+    system.services.learning.rules.create(NewRule("r", kept, "intro", None))
+    assert put(system, f"/rules/{rules[0].id}", rule(conditions=long[:-1])).status == 200
