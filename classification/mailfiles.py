@@ -5,43 +5,76 @@ memory but the message at hand.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 MAX_MESSAGE = 64 * 1024 * 1024
+Skip = Callable[[Path, OSError], None]
 _LONGEST_LINE = 1024 * 1024
 _MESSAGE_NAMES = {".eml", ".msg", ".email", ".txt"}
 _HEADER = re.compile(rb"(?:From |>From |[!-9;-~]{1,100}[ \t]*:)")
 _ESCAPED = re.compile(rb">+From ")
 
 
-def iter_messages(path: Path) -> Iterator[bytes]:
-    """Yield the raw messages under `path`, in order of name. Raises OSError when the path itself cannot be read."""
+def iter_messages(path: Path, skip: Skip | None = None) -> Iterator[bytes]:
+    """Yield the raw messages under `path`, in order of name. Raises OSError when the path itself cannot be read.
+
+    What cannot be read below it is passed over, and `skip` is told; without a `skip` that is an OSError too.
+    """
     if not path.is_dir():
         yield from _read_file(path)
         return
     if (path / "cur").is_dir() or (path / "new").is_dir():
-        yield from _maildir(path)
+        yield from _maildir(path, skip)
         return
     for entry in sorted(path.iterdir()):
-        if entry.name.startswith("."):
-            continue
-        if _is_folder(entry):
-            yield from iter_messages(entry)
-        elif entry.is_file() and _looks_like_mail(entry):
-            yield from _read_file(entry)
+        if not entry.name.startswith("."):
+            yield from _passing_over(entry, _read_entry(entry, skip), skip)
 
 
-def _maildir(path: Path) -> Iterator[bytes]:
+def _passing_over(entry: Path, messages: Iterator[bytes], skip: Skip | None) -> Iterator[bytes]:
+    """The messages of an entry, as far as it can be read."""
+    try:
+        yield from messages
+    except OSError as error:
+        if skip is None:
+            raise
+        skip(entry, error)
+
+
+def _read_entry(entry: Path, skip: Skip | None) -> Iterator[bytes]:
+    """An entry of a folder: a folder again, or a file where that looks like mail."""
+    if _is_folder(entry):
+        yield from iter_messages(entry, skip)
+    elif entry.is_file() and _looks_like_mail(entry):
+        yield from _read_file(entry)
+
+
+def _maildir(path: Path, skip: Skip | None) -> Iterator[bytes]:
     for folder in (path / "cur", path / "new"):
-        for entry in sorted(folder.iterdir()) if folder.is_dir() else ():
-            if entry.is_file() and not entry.name.startswith("."):
-                with entry.open("rb") as source:
-                    yield source.read(MAX_MESSAGE)
+        yield from _passing_over(folder, _maildir_part(folder, skip), skip)
     for entry in sorted(path.iterdir()):
         # Maildir++ keeps its sub-folders beside cur and new, with a leading dot.
-        if _is_folder(entry) and entry.name not in {"cur", "new", "tmp"}:
-            yield from iter_messages(entry)
+        if entry.name not in {"cur", "new", "tmp"}:
+            yield from _passing_over(entry, _read_folder(entry, skip), skip)
+
+
+def _maildir_part(folder: Path, skip: Skip | None) -> Iterator[bytes]:
+    for entry in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if not entry.name.startswith("."):
+            yield from _passing_over(entry, _read_message(entry), skip)
+
+
+def _read_message(entry: Path) -> Iterator[bytes]:
+    """A file of a Maildir is one message, whatever it begins with."""
+    if entry.is_file():
+        with entry.open("rb") as source:
+            yield source.read(MAX_MESSAGE)
+
+
+def _read_folder(entry: Path, skip: Skip | None) -> Iterator[bytes]:
+    if _is_folder(entry):
+        yield from iter_messages(entry, skip)
 
 
 def _is_folder(entry: Path) -> bool:

@@ -1,18 +1,19 @@
 """`run.py import PATH`: real mail (mbox, Maildir, .eml files) through the simulator and all the way, with a progress bar.
 
 An email's id is the hash of its raw message, so importing the same mail again changes nothing. No message
-stops the run, nor does a server that is killed and started again meanwhile.
+stops the run, nor a file that cannot be read, nor a server that is killed and started again meanwhile.
 """
 
 import argparse
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from classification.mailfiles import iter_messages
+from classification.mailfiles import Skip, iter_messages
 from classification.mime import message_id, parse_message
 from commands.client import CommandError, Server
 from commands.simulated import advance, books, find_simulator, send, wait_settled
@@ -45,9 +46,10 @@ def run(args: argparse.Namespace, settings: Settings) -> None:
     before = books(server)
     server.patience = simulator.patience = PATIENCE  # the same email sent twice changes nothing
     sent = _send_all(simulator, paths, settings.max_body_bytes)
-    told: dict[str, Any] = {"read": sent.read, "sent": len(sent.ids)}
+    told: dict[str, Any] = {"read": sent.read, "sent": len(sent.ids), "unreadable": sent.unreadable}
     if not args.json:
-        print(f"{sent.read} messages read, {len(sent.ids)} different ones sent")
+        unreadable = f"; {sent.unreadable} could not be read" if sent.unreadable else ""
+        print(f"{sent.read} messages read, {len(sent.ids)} different ones sent{unreadable}")
     if not args.no_wait:
         told |= _outcome(server, before, sent)
     if args.json:
@@ -63,11 +65,17 @@ class Sent:
         self.read = 0
         self.ids: set[str] = set()
         self.last: list[str] = []  # of each batch
+        self.unreadable = 0  # files and folders
+
+    def skip(self, path: Path, error: OSError) -> None:
+        """Go on without what cannot be read, and say so."""
+        self.unreadable += 1
+        tqdm.write(f"{path} cannot be read ({_cause(error)})", file=sys.stderr)
 
 
 def _send_all(simulator: Server, paths: Sequence[Path], max_body_bytes: int) -> Sent:
     sent = Sent()
-    total = sum(1 for path in paths for _ in iter_messages(path))
+    total = sum(1 for _ in _messages(paths, lambda *_: None))
     with tqdm(total=total, unit="email", desc="sent") as bar:
         for chunk in _chunks(paths, max_body_bytes, sent):
             ids = send(simulator, chunk)
@@ -82,7 +90,7 @@ def _chunks(paths: Sequence[Path], max_body_bytes: int, sent: Sent) -> Iterator[
     """Emails in batches bounded by number and by bytes."""
     chunk: list[dict[str, Any]] = []
     size = 0
-    for raw in (raw for path in paths for raw in iter_messages(path)):
+    for raw in _messages(paths, sent.skip):
         sent.read += 1
         email = _email(raw, max_body_bytes)
         chunk.append(email)
@@ -126,7 +134,24 @@ def _report(told: dict[str, Any]) -> None:
         print(f"  {label:<10} {number}")
 
 
+def _messages(paths: Sequence[Path], skip: Skip) -> Iterator[bytes]:
+    """All messages; CommandError where one of the paths themselves cannot be read."""
+    for path in paths:
+        try:
+            yield from iter_messages(path, skip)
+        except OSError as error:
+            raise CommandError(f"{path} cannot be read ({_cause(error)})") from None
+
+
 def _exists(path: Path) -> bool:
-    if not path.exists():
+    try:
+        found = path.exists()
+    except OSError as error:
+        raise CommandError(f"{path} cannot be read ({_cause(error)})") from None
+    if not found:
         raise CommandError(f"{path} does not exist")
     return True
+
+
+def _cause(error: OSError) -> str:
+    return error.strerror or type(error).__name__

@@ -1,6 +1,10 @@
 """Messages come out of every kind of mail file, one by one, whatever stands between them."""
 
+import io
 import mailbox
+from pathlib import Path
+
+import pytest
 
 from classification.mailfiles import iter_messages
 
@@ -57,6 +61,57 @@ def test_links_that_lead_round_in_a_circle_are_not_followed(tmp_path):
     (tmp_path / "one.eml").write_bytes(ONE)
     (tmp_path / "again").symlink_to(tmp_path)
     assert subjects(tmp_path) == [b"Subject: one"]
+
+
+def unreadable(path):
+    """Opening it works and reading it is an I/O error, for root too."""
+    path.symlink_to("/proc/self/mem")
+    return path
+
+
+def test_what_cannot_be_read_below_the_path_is_passed_over_and_told(tmp_path, monkeypatch):
+    box = mailbox.Maildir(tmp_path / "box")
+    box.add(ONE)
+    box.add_folder("sub").add(TWO)
+    bad = {unreadable(tmp_path / name) for name in ("box/cur/bad", "a.eml", "notes")}
+    bad.add(tmp_path / "box" / "new")
+    (tmp_path / "z.eml").write_bytes(TWO)
+    listed = Path.iterdir
+
+    def iterdir(path):
+        if path == tmp_path / "box" / "new":
+            raise PermissionError(13, "Permission denied")
+        return listed(path)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    told = {}
+    assert list(iter_messages(tmp_path, told.__setitem__)) == [TWO, TWO]
+    assert set(told) == bad
+    with pytest.raises(OSError, match="Input/output error"):
+        list(iter_messages(tmp_path))
+
+
+def test_an_mbox_is_read_as_far_as_it_goes(tmp_path, monkeypatch):
+    (tmp_path / "mail.mbox").write_bytes(b"From a@b\n" + ONE + b"\nFrom a@b\n" + TWO + b"\nFrom a@b\n" + ONE)
+
+    class Torn(io.BytesIO):
+        def readline(self, size=-1):
+            if self.tell() > 50:
+                raise OSError(5, "Input/output error")
+            return super().readline(size)
+
+    content = (tmp_path / "mail.mbox").read_bytes()
+    monkeypatch.setattr(Path, "open", lambda *_: Torn(content))
+    told = []
+    found = [raw.split(b"\n", 1)[0] for raw in iter_messages(tmp_path, lambda path, _: told.append(path.name))]
+    assert (found, told) == ([b"Subject: one"], ["mail.mbox"])
+
+
+@pytest.mark.parametrize("name", ["none", "bad"])
+def test_a_path_that_itself_cannot_be_read_is_an_error(tmp_path, name):
+    unreadable(tmp_path / "bad")
+    with pytest.raises(OSError, match=r"No such file|Input/output error"):
+        list(iter_messages(tmp_path / name, lambda *_: None))
 
 
 def test_one_message_is_read(tmp_path):

@@ -103,6 +103,29 @@ def test_a_path_that_is_not_there_is_one_line(tmp_path):
         importing._exists(tmp_path / "none")
 
 
+def test_a_path_that_cannot_be_read_is_one_line(tmp_path):
+    (tmp_path / "bad.eml").symlink_to("/proc/self/mem")  # opening it works, reading is an I/O error
+    with pytest.raises(CommandError, match=r"bad\.eml cannot be read \(Input/output error\)$"):
+        chunks(tmp_path / "bad.eml")
+    with pytest.raises(CommandError, match=r"cannot be read \(File name too long\)$"):
+        importing._exists(tmp_path / ("x" * 300))
+
+
+@pytest.mark.filterwarnings("ignore::tqdm.TqdmWarning")
+def test_what_cannot_be_read_in_a_folder_is_counted_and_told(tmp_path, small_server, capsys):
+    simulator = open_simulator(tmp_path, None)
+    small_server.mounted["/simulator/"] = simulator_app(simulator)
+    small_server.answers["GET", "/audit"] = (200, dict.fromkeys(("listed", "results", "dead"), 0))
+    folder = folder_of(tmp_path / "mail", [raw(1), raw(2)])
+    (folder / "0000-bad.eml").symlink_to("/proc/self/mem")
+    importing.run(argparse.Namespace(path=[folder], no_wait=True, json=False), Settings(base_url=small_server.url))
+    told = capsys.readouterr()
+    assert told.out == "2 messages read, 2 different ones sent; 1 could not be read\n"
+    assert told.err.count(f"{folder}/0000-bad.eml cannot be read (Input/output error)") == 1
+    assert simulator.status()["email_count"] == 2
+    simulator.close()
+
+
 @pytest.mark.filterwarnings("ignore::tqdm.TqdmWarning")
 def test_the_same_mail_again_changes_nothing_at_the_simulator(tmp_path, small_server, capsys):
     simulator = open_simulator(tmp_path, None)
@@ -117,7 +140,7 @@ def test_the_same_mail_again_changes_nothing_at_the_simulator(tmp_path, small_se
         assert "5 messages read, 4 different ones sent" in capsys.readouterr().out
     args.json = True
     importing.run(args, settings)
-    assert json.loads(capsys.readouterr().out) == {"read": 5, "sent": 4}
+    assert json.loads(capsys.readouterr().out) == {"read": 5, "sent": 4, "unreadable": 0}
     simulator.close()
 
 
