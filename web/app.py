@@ -109,11 +109,11 @@ class Application(App):
 
     # -- WebSockets
 
-    def authorize(self, environ: Environ) -> tuple[int, str] | None:
-        """Before the handshake: None, or the status and detail of a refusal."""
+    def authorize(self, environ: Environ) -> None:
+        """Before the handshake: raises Problem for whom it is not."""
         if SOCKET_PATH.fullmatch(routable(environ)) is None:
-            return 404, "there is no WebSocket at this path"
-        return self.gate.authorize(environ)
+            raise Problem(404, "there is no WebSocket at this path")
+        self.gate.authorize(environ)
 
     def on_websocket(self, socket: LiveSocket) -> None:
         """Serve one client until it is gone."""

@@ -13,7 +13,6 @@ from web.clients import client_of, is_forwarded, is_trusted
 from web.problems import Problem, retry_after
 from web.ratelimit import RateLimits, Refused, unnoticed
 from web.server_body import Environ
-from web.server_problems import Refusal
 from web.services import Access
 from web.sessions import Ended, Session, Sessions
 
@@ -124,15 +123,11 @@ class Gate:
         if len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
 
-    def authorize(self, environ: Environ) -> tuple[int, str] | None:
-        """The same for a WebSocket upgrade, in the form that web/server.py asks for."""
-        try:
-            self.limits.check("api", environ)
-            self._check_origin({**environ, "REQUEST_METHOD": "UPGRADE"})
-            self.identify({**environ, "REQUEST_METHOD": "GET"}, "read")
-        except Problem as problem:
-            return problem.status, problem.detail
-        return None
+    def authorize(self, environ: Environ) -> None:
+        """The same for a WebSocket upgrade."""
+        self.limits.check("api", environ)
+        self._check_origin({**environ, "REQUEST_METHOD": "UPGRADE"})
+        self.identify({**environ, "REQUEST_METHOD": "GET"}, "read")
 
     def still_welcome(self, environ: Environ) -> bool:
         """Whether a WebSocket that was let in with this request would still be: sessions expire, tokens change."""
@@ -172,10 +167,7 @@ class Gate:
 def cap_before_reading(environ: Environ, cap: int, check: Callable[[], object]) -> int:
     """The `cap` of a body; one beyond SMALL_BODY is refused, before any of it is read, where `check` raises a Problem."""
     if min(cap, int(environ.get("CONTENT_LENGTH", cap))) > SMALL_BODY:
-        try:
-            check()
-        except Problem as problem:
-            raise Refusal(problem.status, problem.detail, problem.headers) from None
+        check()
     return cap
 
 

@@ -11,7 +11,7 @@ import msgspec
 
 from engine.errors import DependencyTrouble, StaleError
 from fakemail.client import RequestRefused
-from web.server_problems import title
+from web.server_problems import Header, Refusal
 
 MEDIA = "application/problem+json"
 JSON_MEDIA = "application/json"
@@ -22,33 +22,16 @@ NULL = msgspec.Raw(b"null")
 """A member of a problem that is told though there is nothing to tell."""
 
 
-class Problem(Exception):
-    """An answer other than success: `detail` for people, `members` for programs, `headers` beside the usual ones."""
+class Problem(Refusal):
+    """An answer of the application other than success; of `members` those that are NULL are told as null."""
 
-    def __init__(self, status: int, detail: str, *, headers: tuple[tuple[str, str], ...] = (), **members: Any) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.detail = detail
-        self.headers = headers
-        self.members = members
-
-    def body(self, request_id: str, instance: str) -> bytes:
-        """The problem as JSON; extension members that are None are left out, those that are NULL told."""
-        problem: dict[str, Any] = {
-            "type": "about:blank",
-            "title": title(self.status),
-            "status": self.status,
-            "detail": self.detail.encode("utf-8", "replace").decode(),
-            "instance": instance,
-            "request_id": request_id,
-        }
-        problem.update({name: value for name, value in self.members.items() if value is not None})
-        return msgspec.json.encode(problem)
+    def __init__(self, status: int, detail: str, *, headers: tuple[Header, ...] = (), **members: Any) -> None:
+        super().__init__(status, detail, headers, members)
 
 
-def from_error(error: BaseException) -> Problem:
+def from_error(error: BaseException) -> Refusal:
     """What the client is told of an exception that a handler let through."""
-    if isinstance(error, Problem):
+    if isinstance(error, Refusal):
         return error
     if isinstance(error, RequestRefused):  # it is there, and says no: to try again is no use
         return Problem(502, str(error), dependency=error.dependency)
@@ -61,6 +44,6 @@ def from_error(error: BaseException) -> Problem:
     return Problem(500, "the server failed on this request; its log says why")
 
 
-def retry_after(seconds: float) -> tuple[str, str]:
+def retry_after(seconds: float) -> Header:
     """The Retry-After header: whole seconds, one at least."""
     return ("Retry-After", str(max(1, math.ceil(seconds))))

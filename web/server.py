@@ -146,8 +146,8 @@ def serve(
     """Start serving `app` and return at once; raises SettingsError when the address cannot be had (`setting` named the port).
 
     `body_cap` is bytes, or a function of the environ (see web.server_body.cap_by_path). `on_websocket` runs in the
-    connection's greenlet until the client is done; without it there are no WebSockets. `authorize_websocket` gives
-    None, or the status and detail of a refusal, before the handshake.
+    connection's greenlet until the client is done; without it there are no WebSockets. `authorize_websocket` raises
+    Refusal before the handshake for whom it is not.
     """
     wanted = limits or Limits()
     limits = fit_descriptors(wanted)

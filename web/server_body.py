@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, BinaryIO
 
 from web.limits import Limits
-from web.server_problems import Refusal, problem_body, problem_headers, status_line
+from web.server_problems import Refusal, problem_headers, status_line
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
@@ -163,6 +163,6 @@ def _read_capped(stream: BinaryIO, cap: int, *, chunked: bool) -> bytes:
 def refuse(refusal: Refusal, environ: Environ, start_response: StartResponse) -> list[bytes]:
     """Answer a refusal the WSGI way."""
     request_id = environ.get("emailproc.request_id", "")
-    body = problem_body(refusal.status, refusal.detail, request_id, environ.get("PATH_INFO"))
+    body = refusal.body(request_id, environ.get("PATH_INFO"))
     start_response(status_line(refusal.status), problem_headers(refusal, body))
     return [body]

@@ -1,22 +1,42 @@
-"""Refusals of the server itself, and their form: application/problem+json (RFC 9457).
+"""Refusals and their form: application/problem+json (RFC 9457).
 
-Raised as `Refusal` by the framing, body and WebSocket rules, answered by web/server_handler.py and web/server_body.py.
+Raised as `Refusal` by the framing, body and WebSocket rules, answered by web/server_handler.py and web/server_body.py. What the
+application refuses (`Problem` in web/problems.py) is one too, so that it may be raised before the application is called.
 """
 
-import json
+from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Any
+
+import msgspec
 
 Header = tuple[str, str]
 
 
 class Refusal(Exception):
-    """This request is not served: `status` and `detail` for the client, `headers` beside the usual ones."""
+    """This request is not served: `detail` for people, `members` for programs, `headers` beside the usual ones."""
 
-    def __init__(self, status: int, detail: str, headers: tuple[Header, ...] = ()) -> None:
+    def __init__(
+        self, status: int, detail: str, headers: tuple[Header, ...] = (), members: Mapping[str, Any] | None = None
+    ) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
         self.headers = headers
+        self.members = members or {}
+
+    def body(self, request_id: str, instance: str | None = None) -> bytes:
+        """The JSON; `instance` is the path that was asked for. Members that are None are left out."""
+        problem: dict[str, Any] = {
+            "type": "about:blank",
+            "title": title(self.status),
+            "status": self.status,
+            "detail": self.detail.encode("utf-8", "replace").decode(),
+            "instance": instance,
+            "request_id": request_id,
+        }
+        problem |= self.members
+        return msgspec.json.encode({name: value for name, value in problem.items() if value is not None})
 
 
 def title(status: int) -> str:
@@ -25,15 +45,6 @@ def title(status: int) -> str:
         return HTTPStatus(status).phrase
     except ValueError:
         return "Error"
-
-
-def problem_body(status: int, detail: str, request_id: str, instance: str | None = None) -> bytes:
-    """The JSON of one problem; `instance` is the path that was asked for."""
-    problem: dict[str, object] = {"type": "about:blank", "title": title(status), "status": status, "detail": detail}
-    if instance is not None:
-        problem["instance"] = instance
-    problem["request_id"] = request_id
-    return json.dumps(problem).encode()
 
 
 def problem_headers(refusal: Refusal, body: bytes) -> list[Header]:
@@ -52,7 +63,7 @@ def status_line(status: int) -> str:
 
 def raw_answer(refusal: Refusal, request_id: str) -> bytes:
     """A whole answer on the wire, for a request that never became a WSGI environ."""
-    body = problem_body(refusal.status, refusal.detail, request_id)
+    body = refusal.body(request_id)
     headers = [*problem_headers(refusal, body), ("X-Request-Id", request_id)]
     lines = [f"HTTP/1.1 {status_line(refusal.status)}", *(f"{name}: {value}" for name, value in headers)]
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + body

@@ -59,9 +59,11 @@ class WaitingRoom:
         """How large a body may be."""
         return SMALL_BODY if self.application is None else self.application.body_cap(environ)
 
-    def authorize(self, environ: Environ) -> tuple[int, str] | None:
+    def authorize(self, environ: Environ) -> None:
         """Before a WebSocket's handshake."""
-        return (503, self.reason) if self.application is None else self.application.authorize(environ)
+        if self.application is None:
+            raise self._not_yet()
+        self.application.authorize(environ)
 
     def on_websocket(self, socket: LiveSocket) -> None:
         """Serve one client."""
@@ -82,8 +84,12 @@ class WaitingRoom:
                 return respond(live())
             if path == "/health/ready":
                 return respond(readiness(self.reason))
+        return explain(self._not_yet(), environ)
+
+    def _not_yet(self) -> Problem:
+        """What strangers are told: no reasons, which name hosts and files."""
         waits = f"not started yet: {', '.join(self.waits) or 'a moment'}"
-        return explain(Problem(503, waits, headers=(retry_after(RETRY_AFTER_S),)), environ)
+        return Problem(503, waits, headers=(retry_after(RETRY_AFTER_S),))
 
     def _health(self) -> dict[str, Any]:
         components = {name: self._component(name) for name in ("redis", "database")}

@@ -14,7 +14,7 @@ from geventwebsocket.handler import WebSocketHandler
 from web.framing import tokens
 from web.server_problems import Refusal
 
-Authorize = Callable[[dict[str, Any]], tuple[int, str] | None]
+Authorize = Callable[[dict[str, Any]], None]
 VERSION = "13"
 UPGRADE_REQUIRED = (("Upgrade", "websocket"), ("Sec-WebSocket-Version", VERSION))
 
@@ -37,8 +37,7 @@ def check_upgrade(environ: dict[str, Any], authorize: Authorize) -> str:
     key = environ.get("HTTP_SEC_WEBSOCKET_KEY", "")
     if not _is_key(key):
         raise Refusal(400, "Sec-WebSocket-Key is not 16 bytes in base64")
-    if refused := authorize(environ):
-        raise Refusal(*refused)
+    authorize(environ)
     return str(key)
 
 

@@ -11,6 +11,7 @@ from commands import tail
 from commands.client import CommandError
 from settings import Settings
 from tests.web.server_clients import serving
+from web.server_problems import Refusal
 from web.websocket import LiveSocket
 
 
@@ -98,9 +99,13 @@ def test_what_is_lost_is_said(follow):
     assert "7 events were left out" in out
 
 
+def refusing(_environ):
+    raise Refusal(401, "no")
+
+
 def test_a_refusal_ends_it_with_one_line(follow):
     with pytest.raises(CommandError, match="answers 401"):
-        follow(Server([]), authorize_websocket=lambda environ: (401, "no"))
+        follow(Server([]), authorize_websocket=refusing)
 
 
 def test_a_correction_is_marked():

@@ -121,7 +121,7 @@ def ask(system, route, letter_id):
 
 
 def test_every_route_answers_as_it_is_described(filled, contract):
-    expected = {"/setup": 503, "POST /login": 409, "/ws/emails/{client_id}": 426}
+    expected = {"/setup": 409, "POST /login": 409, "/ws/emails/{client_id}": 426}
 
     def judge(route):
         [letter, *_] = filled.services.dead_letters.page()[0]

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.web.wsgi_client import WsgiClient
+from web.problems import Problem
 from web.waiting import WaitingRoom
 
 
@@ -50,7 +51,9 @@ def test_nothing_else_is_told_to_anybody(room, waits):
     for path in ("/", "/stats", "/results/a", "/actors"):
         reply = WsgiClient(room).get(path)
         assert (reply.status, b"password" in reply.body) == (503, False)
-    assert room.authorize({})[0] == 503
+    with pytest.raises(Problem, match=r"^not started yet: database$") as refused:
+        room.authorize({})
+    assert (refused.value.status, refused.value.headers) == (503, (("Retry-After", "1"),))
 
 
 def test_the_application_takes_over_when_it_enters(room, system):

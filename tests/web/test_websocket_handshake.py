@@ -4,6 +4,7 @@ import pytest
 
 from tests.web.server_clients import SocketClient, ask, echo_socket, get, handshake, serving
 from web.limits import Limits
+from web.problems import Problem, retry_after
 
 QUICK = Limits(close_seconds=0.2, linger_seconds=0.1)
 
@@ -55,15 +56,25 @@ def test_compression_that_is_offered_is_not_taken(server):
 
 def test_the_application_decides_who_may_connect():
     def authorize(environ):
-        if environ.get("HTTP_ORIGIN") == "http://good":
-            return None
-        return (401, "log in first") if "HTTP_ORIGIN" in environ else (403, "no Origin")
+        if "HTTP_ORIGIN" not in environ:
+            raise Problem(403, "no Origin")
+        if environ["HTTP_ORIGIN"] != "http://good":
+            raise Problem(401, "log in first")
 
     with serving(limits=QUICK, on_websocket=echo_socket, authorize_websocket=authorize) as server:
         refused = ask(server, handshake())
         assert (refused.status, refused.json["detail"]) == (403, "no Origin")
         assert ask(server, handshake(Origin="http://evil")).headers["www-authenticate"] == "Bearer"
         assert ask(server, handshake(Origin="http://good")).status == 101
+
+
+def test_a_refusal_of_the_application_comes_as_it_is():
+    def authorize(_environ):
+        raise Problem(429, "too many calls", headers=(retry_after(7),), reason="a flood")
+
+    with serving(limits=QUICK, on_websocket=echo_socket, authorize_websocket=authorize) as server:
+        refused = ask(server, handshake())
+    assert (refused.status, refused.headers["retry-after"], refused.json["reason"]) == (429, "7", "a flood")
 
 
 def test_without_a_taker_an_upgrade_is_an_ordinary_request():
