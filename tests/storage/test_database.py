@@ -219,7 +219,12 @@ def test_a_lock_that_is_not_given_back_is_trouble_of_the_database(tmp_path, monk
 def test_who_gets_no_turn_in_time_is_told_of_trouble_and_its_job_is_left_undone(sqlite, monkeypatch):
     monkeypatch.setattr("storage.database.TURN_S", 0.05)
     held = _NativeEvent()
-    first = gevent.spawn(sqlite.write, lambda: (put("a"), held.wait(5.0)))
+
+    def hold():
+        put("a")
+        held.wait(5.0)
+
+    first = gevent.spawn(sqlite.write, hold)
     gevent.sleep(0.01)
     with pytest.raises(DependencyTrouble, match="no thread was free") as trouble:
         sqlite.write(put, "b")

@@ -447,7 +447,12 @@ def test_what_is_handed_on_at_once_is_bounded_in_bytes_too(box, monkeypatch):
     box.put("work", [Envelope("main", key, body=b"x" * size) for key, size in sizes.items()])
     taken = box.take("work", ANNA, count=10, max_bytes=PLENTY, block=0.0)
     run, sent = box._run, []
-    monkeypatch.setattr(box, "_run", lambda name, *args: (sent.append(name), run(name, *args))[1])
+
+    def counted(name, *args):
+        sent.append(name)
+        return run(name, *args)
+
+    monkeypatch.setattr(box, "_run", counted)
     assert box.settle([Verdict(each, ("next", each.envelope)) for each in taken]) == [True] * 5
     assert sent.count("settle") == 4  # a and b, c, d, e
     assert [each.envelope.key for each in box.take("next", ANNA, count=10, max_bytes=PLENTY, block=0.0)] == list(
