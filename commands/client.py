@@ -16,6 +16,8 @@ T = TypeVar("T")
 
 SENSELESS = (400, 422)
 AWAY = (502, 503, 504)
+UNSURE = (*AWAY, 429)
+"""What may come from a proxy before the server."""
 PAUSE = 0.5
 PORTS = {"http": 80, "https": 443}
 
@@ -30,6 +32,10 @@ class UsageError(CommandError):
     """What was asked for makes no sense."""
 
     code = 2
+
+
+class OtherServerError(CommandError):
+    """Something answers there, and it is no email processor."""
 
 
 class Server:
@@ -57,6 +63,19 @@ class Server:
         else:
             found.named_by, found.authorized_by = named_by, "FAKEMAIL_API_TOKEN"
         return found
+
+    def health(self) -> dict[str, Any]:
+        """What /health says, well or not; CommandError where nothing answers, OtherServerError where it is no email processor that does."""
+        answer = self.request("GET", "/health")
+        try:
+            found = answer.json()
+        except ValueError:
+            found = None
+        if _is_health(found):
+            return dict(found)
+        if answer.status_code in UNSURE:
+            raise CommandError(f"GET /health: {problem(answer)}")
+        raise OtherServerError(f"{self.base_url} is another server: set {self.named_by}")
 
     def get(self, path: str, **params: Any) -> Any:
         """GET, as JSON."""
@@ -130,6 +149,13 @@ def problem(answer: requests.Response) -> str:
     except (ValueError, AttributeError):
         text = answer.reason
     return f"{answer.status_code} {text}"
+
+
+def _is_health(found: Any) -> bool:
+    parts = found.get("components") if isinstance(found, dict) else None
+    if not isinstance(parts, dict) or not {"status", "version"} <= set(found):
+        return False
+    return all(isinstance(part, dict) and "status" in part for part in parts.values())
 
 
 def wait_for(what: str, look: Callable[[], T | None], *, seconds: float, pause: float = 0.1) -> T:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from commands.client import CommandError, Server
+from commands.client import CommandError, OtherServerError, Server
 from commands.terminal import paint
 from engine.errors import EngineError
 from engine.mailbox import MAIN
@@ -235,16 +235,16 @@ def is_loopback_url(url: str) -> bool:
 def _server(settings: Settings) -> Findings:
     server = Server(settings.base_url, settings.api_token, timeout=10)
     try:
-        health = server.request("GET", "/health").json()
+        health = server.health()
+    except OtherServerError:
+        yield Finding("server", "bad", f"{settings.base_url} is another server", "set BASE_URL")
+        return
     except CommandError:
         yield Finding(
             "server", "note", f"nothing answers at {settings.base_url}", "if it should run: `python run.py serve`"
         )
         return
-    except ValueError:
-        yield Finding("server", "bad", f"{settings.base_url} is another server", "set BASE_URL")
-        return
-    for name, part in health.get("components", {}).items():
+    for name, part in health["components"].items():
         if part["status"] != "healthy":
             yield Finding(
                 "server", "bad", f"{name} is {part['status']}: {part.get('reason')}", "docs/operations.md, Is it well"

@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, settings: Settings) -> int:
     """Print health, statistics and books; exit code 1 when it is unhealthy or the books do not balance."""
     server = Server(settings.base_url, settings.api_token)
-    health = server.request("GET", "/health").json()
+    health = server.health()
     if not args.json:
         print("\n".join(_health(server.base_url, health)), flush=True)  # the figures may not be had while Redis is away
     stats, audit, paused = server.get("/stats"), server.get("/audit"), server.get("/actors")["paused"]

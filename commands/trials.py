@@ -99,6 +99,7 @@ def large_batch(count: int) -> None:
 def webhook() -> None:
     """Good and bad notifications, and their answers."""
     server = server_from_env()
+    server.health()  # so that another server is called that, not a webhook that answers wrongly
     rows = []
     for body, content_type, expected in _notifications():
         answer = notify(f"{server.base_url}/webhook", body, content_type, secrets_from_env())

@@ -7,7 +7,7 @@ import pytest
 import requests
 
 from commands import client
-from commands.client import CommandError, Server, is_within, problem, wait_for
+from commands.client import CommandError, OtherServerError, Server, is_within, problem, wait_for
 
 
 def test_a_get_gives_json_and_passes_parameters(small_server):
@@ -34,6 +34,40 @@ def test_the_token_goes_along_and_only_where_there_is_one(small_server):
     Server(small_server.url, "secret").get("/stats")
     Server(small_server.url).get("/stats")
     assert [asked.authorization for asked in small_server.asked] == ["Bearer secret", None]
+
+
+HEALTH = {"status": "unhealthy", "version": "1", "components": {"redis": {"status": "unhealthy"}}}
+
+
+@pytest.mark.parametrize("status", [200, 503])
+def test_health_is_told_well_or_not(small_server, status):
+    small_server.answers["GET", "/health"] = (status, HEALTH)
+    assert Server(small_server.url).health() == HEALTH
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (200, "<html>"),
+        (200, None),
+        (200, ["ok"]),
+        (200, {"status": "ok"}),
+        (200, HEALTH | {"components": ["redis"]}),
+        (200, HEALTH | {"components": {"redis": "fine"}}),
+        (404, "<html>"),
+        (500, {"title": "Internal Server Error"}),
+    ],
+)
+def test_another_server_is_told_by_its_health(small_server, status, body):
+    small_server.answers["GET", "/health"] = (status, body)
+    with pytest.raises(OtherServerError, match=f"^{small_server.url} is another server: set BASE_URL$"):
+        Server(small_server.url).health()
+
+
+def test_a_proxy_whose_server_is_away_is_not_called_another_server(small_server):
+    small_server.answers["GET", "/health"] = (502, "<html>")
+    with pytest.raises(CommandError, match=r"^GET /health: 502 Reason$"):
+        Server(small_server.url).health()
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,7 @@ def test_an_open_door_is_noted(look):
 
 def test_a_running_server_tells_what_is_wrong(look, small_server: SmallServer):
     small_server.answers |= {
-        ("GET", "/health"): (200, {"status": "degraded", "components": {"redis": {"status": "healthy"}, "fakemail": {"status": "unhealthy", "reason": "away"}}}),
+        ("GET", "/health"): (200, {"status": "degraded", "version": "1", "components": {"redis": {"status": "healthy"}, "fakemail": {"status": "unhealthy", "reason": "away"}}}),
         ("GET", "/audit"): (200, {"listed": 5, "results": 3, "unaccounted": 1}),
         ("GET", "/stats"): (200, {"dead_letters": 1, "queue_depth": 0}),
         ("GET", "/actors"): (200, {"paused": True}),
@@ -121,6 +121,17 @@ def test_a_running_server_tells_what_is_wrong(look, small_server: SmallServer):
     texts = " ".join(each["text"] for each in found if each["about"] == "server")
     for word in ("fakemail is unhealthy: away", "1 emails are unaccounted", "1 dead letters", "paused"):
         assert word in texts
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "level", "text"),
+    [(200, "<html>", "bad", "is another server"), (200, {}, "bad", "is another server"), (502, "", "note", "nothing answers")],
+)  # fmt: skip
+def test_another_server_is_told_from_none(look, small_server: SmallServer, status, body, level, text):
+    small_server.answers["GET", "/health"] = (status, body)
+    _, found = look(base_url=small_server.url)
+    told = about(found, "server")
+    assert (told["level"], text in told["text"]) == (level, True)
 
 
 def test_people_get_lines_without_colours_in_a_pipe(tmp_path, capsys):

@@ -80,6 +80,13 @@ def test_an_unaccounted_email_is_an_exit_code(running):
     assert say(running) == 1
 
 
+@pytest.mark.parametrize("body", ["<html>", {"status": "ok"}])
+def test_another_server_is_one_line(running, body):
+    running.answers["GET", "/health"] = (200, body)
+    with pytest.raises(CommandError, match=r"is another server: set BASE_URL$"):
+        say(running)
+
+
 def test_a_wrong_token_is_one_line(running):
     running.answers["GET", "/stats"] = (401, {"title": "Unauthorized", "detail": "a valid token is needed"})
     with pytest.raises(CommandError, match=r"^GET /stats: 401 a valid token is needed$"):

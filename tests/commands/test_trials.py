@@ -2,7 +2,8 @@
 
 import pytest
 
-from commands.trials import secrets_from_env
+from commands.client import CommandError
+from commands.trials import secrets_from_env, webhook
 
 
 @pytest.mark.parametrize("in_file", [False, True])
@@ -13,3 +14,10 @@ def test_notifications_are_signed_by_the_secrets_that_the_server_has(tmp_path, m
     else:
         monkeypatch.setenv("WEBHOOK_SECRET", "new old")
     assert secrets_from_env() == ("new", "old")
+
+
+def test_another_server_is_one_line(small_server, monkeypatch):
+    monkeypatch.setenv("BASE_URL", small_server.url)
+    small_server.answers |= {("GET", "/health"): (200, "<html>"), ("POST", "/webhook"): (202, "<html>")}
+    with pytest.raises(CommandError, match=r"is another server: set BASE_URL$"):
+        webhook()
