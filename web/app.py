@@ -199,7 +199,8 @@ class Application(App):
     def _simulate(self, environ: Environ, start: Callable[..., Any]) -> Iterable[bytes]:
         """Hand on to the simulator, to those who may use it."""
         try:
-            self.gate.admit(environ, "read" if environ["REQUEST_METHOD"] in SAFE_METHODS else "full")
+            kind = "read" if environ["REQUEST_METHOD"] in SAFE_METHODS else "full"
+            self.gate.admit(environ, kind, counted=False)  # most of its calls are our own
         except Problem as problem:
             return send(refuse(problem, environ), environ, start)
         assert self.services.simulator is not None

@@ -53,11 +53,12 @@ class Gate:
         """Whether API_TOKEN is set."""
         return bool(self._tokens)
 
-    def admit(self, environ: Environ, kind: str) -> None:
+    def admit(self, environ: Environ, kind: str, *, counted: bool = True) -> None:
         """Let a request pass that may use a route of this kind: `public`, `page`, `read`, `full` or `metrics`."""
         if kind == "public":
             return
-        self.limits.check("api", environ)
+        if counted:
+            self.limits.check("api", environ)
         if kind == "page":
             self._admit_page(environ)
         elif kind != "metrics" or not self._may_scrape(environ):

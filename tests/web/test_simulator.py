@@ -40,6 +40,14 @@ def test_it_wants_the_token_like_the_rest(with_simulator):
     assert client.post("/simulator/watch", {}, Authorization="Bearer full").status == 200
 
 
+def test_a_limit_of_calls_is_none_of_the_simulators_whose_callers_are_ourselves(with_simulator):
+    client = with_simulator.with_access(api_rate=1, api_token="full")
+    assert {client.get("/simulator/status", Authorization="Bearer full").status for _ in range(10)} == {200}
+    assert client.get("/stats", Authorization="Bearer full").status == 200
+    guesses = [client.get("/simulator/status", Authorization="Bearer wrong", Via="x").status for _ in range(31)]
+    assert guesses == [401] * 30 + [429]
+
+
 def test_other_sites_pages_cannot_use_it(with_simulator):
     assert with_simulator.client.post("/simulator/reset", {}, Origin="https://evil.example").status == 403
     assert with_simulator.client.get("/simulator/status", Host="evil.example").status == 403
