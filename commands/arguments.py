@@ -12,6 +12,7 @@ from settings import addresses, parsing
 T = TypeVar("T")
 
 JSON_HELP = "for machines: one JSON document"
+JSON_LINES_HELP = "for machines: one JSON object a line"
 
 
 def add_json(parser: argparse.ArgumentParser, help: str = JSON_HELP, **more: Any) -> None:  # noqa: A002  (as argparse calls it)
@@ -32,6 +33,11 @@ def number(low: float, high: float) -> Callable[[str], float]:
 def url(*schemes: str) -> Callable[[str], str]:
     """The type of an argument that is a URL of one of these schemes; what is refused may hold a password, and is not shown."""
     return _read(addresses.url(*schemes), shown=False)
+
+
+def database_url(text: str) -> str:
+    """An argument that is the URL of a database, read as DATABASE_URL is."""
+    return _read(addresses.database_url, shown=False)(text)
 
 
 def _read(parse: Callable[[str], T], *, shown: bool = True) -> Callable[[str], T]:

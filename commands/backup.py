@@ -4,6 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
+from commands.arguments import add_json
 from commands.books import open_books
 from commands.client import CommandError
 from engine.locking import locked
@@ -14,7 +15,7 @@ from storage import backup as copies
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The argument of both commands."""
     parser.add_argument("path", type=Path, metavar="PATH", help="the backup file")
-    parser.add_argument("--json", action="store_true", help="for machines: one JSON document")
+    add_json(parser)
 
 
 def backup(args: argparse.Namespace, settings: Settings) -> None:

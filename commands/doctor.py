@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from commands.arguments import add_json
 from commands.client import CommandError, OtherServerError, Server
 from commands.terminal import paint
 from engine.errors import EngineError
@@ -45,7 +46,7 @@ Findings = Iterator[Finding]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
-    parser.add_argument("--json", action="store_true", help="for machines: one JSON document")
+    add_json(parser)
 
 
 def run(args: argparse.Namespace, settings: Settings) -> int:

@@ -3,13 +3,14 @@
 import argparse
 import json
 
+from commands.arguments import add_json
 from engine.failpoints import POINTS, VARIABLE
 from settings import Settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
-    parser.add_argument("--json", action="store_true", help="for machines: one JSON document")
+    add_json(parser)
 
 
 def run(args: argparse.Namespace, _settings: Settings) -> None:

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from classification.mailfiles import Skip, iter_messages
 from classification.mime import message_id, parse_message
+from commands.arguments import JSON_HELP, add_json
 from commands.client import CommandError, Server
 from commands.simulated import advance, books, find_simulator, send, wait_settled
 from settings import Settings
@@ -33,9 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="an mbox file, a Maildir, a folder of .eml files, or one of them",
     )
     parser.add_argument("--no-wait", action="store_true", help="send only, do not wait for the results")
-    parser.add_argument(
-        "--json", action="store_true", help="for machines: one JSON document; the bars go to standard error"
-    )
+    add_json(parser, f"{JSON_HELP}; the bars go to standard error")
 
 
 def run(args: argparse.Namespace, settings: Settings) -> None:

@@ -11,6 +11,7 @@ from contextlib import closing
 
 from tqdm import tqdm
 
+from commands.arguments import add_json
 from commands.books import check_books
 from commands.client import CommandError, UsageError
 from engine.errors import SettingsError
@@ -24,7 +25,7 @@ from storage.moving import Move, TableCount
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
     parser.add_argument("--to", required=True, metavar="URL", help="the empty PostgreSQL database: postgresql://...")
-    parser.add_argument("--json", action="store_true", help="for machines: one JSON document")
+    add_json(parser)
 
 
 def run(args: argparse.Namespace, settings: Settings) -> None:

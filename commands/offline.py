@@ -12,6 +12,7 @@ from classification.evaluation import evaluate
 from classification.mailfiles import iter_messages
 from classification.mime import parse_message
 from classification.model import MIN_CONFIDENCE, Classifier, Email
+from commands.arguments import JSON_LINES_HELP, add_json
 from commands.client import CommandError
 from commands.terminal import printable
 from settings import Settings
@@ -25,7 +26,7 @@ def add_classify_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="raw messages: .eml or mbox files, folders of them, or - for standard input",
     )
-    parser.add_argument("--json", action="store_true", help="one JSON object a message")
+    add_json(parser, JSON_LINES_HELP)
 
 
 def classify(args: argparse.Namespace, settings: Settings) -> None:
@@ -63,7 +64,7 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "file", type=Path, metavar="FILE.jsonl", help='lines of {"id", "subject", "body", "label", ...}'
     )
-    parser.add_argument("--json", action="store_true", help="for machines: one JSON document")
+    add_json(parser)
     parser.add_argument(
         "--png", type=Path, metavar="FILE", help="a reliability diagram to this file (needs matplotlib)"
     )
@@ -85,7 +86,7 @@ def evaluate_file(args: argparse.Namespace, settings: Settings) -> None:
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `config`."""
-    parser.add_argument("--json", action="store_true", help="for machines: one JSON document")
+    add_json(parser)
 
 
 def show_config(args: argparse.Namespace, settings: Settings) -> None:

@@ -4,6 +4,7 @@ import argparse
 import json
 import time
 
+from commands.arguments import add_json
 from commands.books import open_books
 from commands.terminal import say
 from engine.locking import locked
@@ -22,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="rewrite a whole SQLite file, while the system is stopped, so that it gives room back",
     )
-    parser.add_argument("--json", action="store_true", help="for machines: one JSON document")
+    add_json(parser)
 
 
 def keep_of(settings: Settings) -> Keep:

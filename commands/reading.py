@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from tqdm import tqdm
 
-from commands.arguments import whole
+from commands.arguments import JSON_LINES_HELP, add_json, whole
 from commands.client import CommandError, Server, UsageError
 from commands.terminal import cut, label, paint, printable, say, width
 from settings import Settings
@@ -37,7 +37,7 @@ def add_search_arguments(parser: argparse.ArgumentParser) -> None:
         help='words, "phrases", -not, from:, subject:, class:, confidence:<0.6, before:, after:',
     )
     parser.add_argument("--limit", type=whole(1), default=20, help="how many (default %(default)s)")
-    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    add_json(parser, JSON_LINES_HELP)
 
 
 def search(args: argparse.Namespace, settings: Settings) -> None:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import websocket
 
-from commands.arguments import whole
+from commands.arguments import JSON_LINES_HELP, add_json, whole
 from commands.client import CommandError
 from commands.terminal import label, paint, printable, say
 from engine.supervision import backoff
@@ -23,7 +23,7 @@ SILENCE_S = 20.0
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
-    parser.add_argument("--json", action="store_true", help="the messages as they come, one a line")
+    add_json(parser, JSON_LINES_HELP)
     parser.add_argument("--event", choices=KINDS, action="append", help="only events of this kind (may be given again)")
     parser.add_argument("--since", type=_seq, metavar="SEQ", help="first what came after this seq")
     parser.add_argument("-n", "--count", type=whole(1), metavar="N", help="end after N events")

@@ -12,6 +12,7 @@ from actors.deciding import to_email
 from classification import weights
 from classification.feedback import Corrected, Trained, retrain
 from classification.records import LABELS
+from commands.arguments import add_json
 from commands.books import open_books
 from commands.client import CommandError, Server, UsageError
 from settings import Settings
@@ -31,7 +32,7 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
         help="learn from the corrections in the database, the shipped model as the prior",
     )
     parser.add_argument("--dry-run", action="store_true", help="only print what came of it")
-    parser.add_argument("--json", action="store_true", help="for machines: one JSON document")
+    add_json(parser)
 
 
 def train(args: argparse.Namespace, settings: Settings) -> None:

@@ -15,7 +15,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from commands.arguments import number, url, whole
+from commands.arguments import add_json, database_url, number, url, whole
 from commands.client import CommandError
 from commands.drill.evidence import Evidence
 from commands.drill.faults import Faults
@@ -62,11 +62,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--database",
-        type=url("postgresql", "postgres", "sqlite"),
+        type=database_url,
         metavar="URL",
         help="an empty database for the drill alone (default: SQLite)",
     )
-    parser.add_argument("--json", action="store_true", help="the report for machines: one JSON document")
+    add_json(parser)
     parser.add_argument("--keep", action="store_true", help="keep the temporary folder, with data and logs")
 
 

@@ -40,7 +40,7 @@ def test_json_may_stand_before_and_after_the_action(words):
         ("drill --emails -1", "argument --emails: must be a whole number of 0 or more, not '-1'"),
         ("drill --seed 1.5", "argument --seed: must be a whole number of 0 or more, not '1.5'"),
         ("drill --redis x", "argument --redis: must begin with redis:// or rediss:// or unix://"),
-        ("drill --database x", "argument --database: must begin with postgresql:// or postgres:// or sqlite://"),
+        ("drill --database x", "argument --database: must begin with sqlite:/// or postgresql://"),
         ("migrate-store --to nonsense", "--to must begin with postgresql://, not 'nonsense'"),
         ("train", "say --from-feedback"),
         ("export --content --format csv", "--content goes with --format ndjson"),
