@@ -10,15 +10,13 @@ from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
 from web.clients import client_of, is_forwarded, is_trusted
-from web.problems import Problem, retry_after
+from web.problems import Problem
 from web.ratelimit import RateLimits, Refused, unnoticed
 from web.server_body import Environ
 from web.services import Access
 from web.sessions import Ended, Session, Sessions
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-FREE_TRIES = 5
-SLOWEST_S = 30.0
 REMEMBERED = 10_000
 SMALL_BODY = 64 * 1024
 """Bodies up to so many bytes are read of anybody."""
@@ -31,7 +29,6 @@ class Gate:
 
     def __init__(self, access: Access, ended: Ended | None = None, refused: Refused = unnoticed) -> None:
         self.access = access
-        self.logins = LoginBrake(refused)
         self.limits = RateLimits(access, refused)
         self.sessions = Sessions(access.session_s, ended)
         self._hosts = {host_name(host) for host in access.allowed_hosts}
@@ -170,38 +167,6 @@ def cap_before_reading(environ: Environ, cap: int, check: Callable[[], object]) 
     if min(cap, int(environ.get("CONTENT_LENGTH", cap))) > SMALL_BODY:
         check()
     return cap
-
-
-class LoginBrake:
-    """Slows down guessing: after a few failures each address has to wait, longer and longer, up to half a minute.
-
-    Of so many addresses that memory would not hold them, the one that was quiet longest is forgotten, and nobody else.
-    """
-
-    def __init__(self, refused: Refused = unnoticed) -> None:
-        self._refused = refused
-        self._failures: dict[
-            str, tuple[int, float]
-        ] = {}  # address → (failures, when it may try again), the newest last
-
-    def check(self, address: str, now: float) -> None:
-        """Raises Problem 429 while the address has to wait."""
-        _, until = self._failures.get(address, (0, 0.0))
-        if until > now:
-            self._refused("login")
-            raise Problem(429, "too many failed logins; wait a moment", headers=(retry_after(until - now),))
-
-    def failed(self, address: str, now: float) -> None:
-        """A login with a wrong token."""
-        count = self._failures.pop(address, (0, 0.0))[0] + 1
-        wait = 0.0 if count < FREE_TRIES else min(2.0 ** (count - FREE_TRIES), SLOWEST_S)
-        self._failures[address] = (count, now + wait)
-        if len(self._failures) > REMEMBERED:
-            del self._failures[next(iter(self._failures))]
-
-    def succeeded(self, address: str) -> None:
-        """A login with a right one."""
-        self._failures.pop(address, None)
 
 
 def host_name(host: str) -> str:

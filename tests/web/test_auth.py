@@ -4,7 +4,7 @@ from contextlib import nullcontext
 
 import pytest
 
-from web.auth import Gate, LoginBrake, host_name, is_loopback_name, is_secure
+from web.auth import Gate, host_name, is_loopback_name, is_secure
 from web.problems import Problem
 from web.services import Access
 
@@ -170,51 +170,6 @@ def test_cookies_are_for_the_browser_alone():
 def test_a_wrong_bearer_token_is_not_mended_by_a_cookie():
     request = cookie_of(GUARDED, "full", AUTHORIZATION="Bearer wrong")
     assert status(GUARDED, request, "read") == 401
-
-
-def test_guessing_tokens_gets_slower():
-    brake = LoginBrake()
-    for _ in range(5):
-        brake.check("1.2.3.4", 100.0)
-        brake.failed("1.2.3.4", 100.0)
-    with pytest.raises(Problem) as caught:
-        brake.check("1.2.3.4", 100.5)
-    assert caught.value.status == 429
-    assert caught.value.headers[0][0] == "Retry-After"
-    brake.check("5.6.7.8", 100.5)
-    brake.check("1.2.3.4", 101.5)
-    for _ in range(20):
-        brake.failed("1.2.3.4", 101.5)
-    brake.check("1.2.3.4", 131.6)
-    brake.succeeded("1.2.3.4")
-    brake.check("1.2.3.4", 101.5)
-
-
-def test_guesses_from_ever_more_addresses_free_nobody_who_still_has_to_wait(monkeypatch):
-    monkeypatch.setattr("web.auth.REMEMBERED", 10)
-    brake = LoginBrake()
-    for _ in range(9):
-        brake.failed("1.2.3.4", 100.0)
-    for number in range(50):
-        brake.failed(f"10.0.0.{number}", 100.0 + number / 10)
-        brake.failed("1.2.3.4", 100.0 + number / 10)
-    with pytest.raises(Problem):
-        brake.check("1.2.3.4", 106.0)
-    assert len(brake._failures) == 10
-
-
-def test_where_too_many_addresses_guess_the_one_that_was_quiet_longest_is_forgotten_first(monkeypatch):
-    monkeypatch.setattr("web.auth.REMEMBERED", 3)
-    brake = LoginBrake()
-    for address in "abc":
-        for _ in range(9):
-            brake.failed(address, 100.0)
-    brake.failed("a", 100.5)
-    brake.failed("d", 101.0)
-    brake.check("b", 101.0)
-    for address in "ac":
-        with pytest.raises(Problem):
-            brake.check(address, 101.0)
 
 
 def test_x_forwarded_proto_is_believed_of_trusted_proxies_alone():
