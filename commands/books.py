@@ -1,7 +1,5 @@
 """The database, for commands that work on it beside (or without) a running system."""
 
-from pathlib import Path
-
 from commands.client import CommandError
 from settings import Settings
 from storage.database import Database
@@ -15,6 +13,6 @@ def open_books(settings: Settings) -> Database:
 
 def check_books(settings: Settings) -> None:
     """CommandError where SQLite would make a new, empty file."""
-    path = Path(settings.database.removeprefix("sqlite:///"))
-    if settings.database.startswith("sqlite") and not (path.is_file() and path.stat().st_size):
+    path = settings.database_file
+    if path is not None and not (path.is_file() and path.stat().st_size):
         raise CommandError(f"there is no database at {path}: DATA_DIR or DATABASE_URL says where it is")

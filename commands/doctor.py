@@ -11,6 +11,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from commands.arguments import add_json
 from commands.client import CommandError, OtherServerError, Server
@@ -148,7 +149,7 @@ def _listens(path: Path) -> bool:
 
 
 def _database(settings: Settings) -> Findings:
-    file = Path(settings.database.removeprefix("sqlite:///")) if settings.database.startswith("sqlite") else None
+    file = settings.database_file
     if file is not None and not file.exists():
         yield Finding("database", "ok", f"{file} is not there yet: serve makes it")
         return
@@ -229,8 +230,7 @@ def _account(name: str, url: str, token: str | None, *, alone: bool) -> Finding:
 
 def is_loopback_url(url: str) -> bool:
     """Whether a URL's host is this machine."""
-    host = url.partition("://")[2].partition("/")[0].rpartition("@")[2]
-    return is_loopback(host.rpartition(":")[0].strip("[]") or host)
+    return is_loopback(urlsplit(url).hostname or "")
 
 
 def _server(settings: Settings) -> Findings:

@@ -32,7 +32,7 @@ def run(args: argparse.Namespace, settings: Settings) -> None:
     """Copy everything, count it, and let the new database go on where the old one stopped."""
     if not args.to.startswith(("postgresql://", "postgres://")):
         raise UsageError(f"--to must begin with postgresql://, not {without_password(args.to)!r}")
-    if not settings.database.startswith("sqlite"):
+    if settings.database_file is None:
         raise CommandError("DATABASE_URL names a PostgreSQL already: run this with the settings of the SQLite system")
     check_books(settings)
     with (

@@ -19,7 +19,6 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import gevent
@@ -204,8 +203,8 @@ def _opened(role: str, settings: Settings, process: str, patience: Patience) -> 
 
 def _disk_watch(settings: Settings, control: Control, bus: Bus) -> list[ChildSpec]:
     """Where a database file or the embedded store is on this machine."""
-    file = settings.database.removeprefix("sqlite:///") if settings.database.startswith("sqlite") else None
-    folders = [*([Path(file).parent] if file else []), *([] if settings.redis else [settings.data_dir])]
+    file = settings.database_file
+    folders = [*([file.parent] if file else []), *([] if settings.redis else [settings.data_dir])]
     if not folders or not settings.min_free_disk_mb:
         return []
 

@@ -62,7 +62,7 @@ def serve(_args: argparse.Namespace, settings: Settings) -> int:
 def worker(_args: argparse.Namespace, settings: Settings) -> int:
     """Run a node that only works: it needs a Redis and a PostgreSQL that others reach too."""
     redis = settings.redis
-    if not redis or not settings.database.startswith("postgres"):
+    if not redis or settings.database_file:
         raise SettingsError(
             "a worker node needs REDIS_URL (or REDIS_HOST) and a postgresql:// DATABASE_URL, shared with the other nodes"
         )

@@ -7,6 +7,7 @@ a host that is never found in a list, or an option that is taken for a part of a
 import ipaddress
 import re
 from collections.abc import Callable
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from settings.parsing import words
@@ -16,6 +17,7 @@ NAME = re.compile(rf"(?!.*\b[0-9]+\.?$)({LABEL}\.)*{LABEL}\.?")
 """A host's name as DNS bears it; one that ends in a number would be an address."""
 
 WITH_PORT = re.compile(r"(?P<host>\[[^\]]*\]|[^:]*)(:(?P<port>[0-9]{1,5}))?")
+SQLITE = "sqlite:///"
 USUAL_PORTS = {"http": 80, "https": 443}
 
 
@@ -64,14 +66,19 @@ def redis_url(text: str) -> str:
 
 def database_url(text: str) -> str:
     """An SQLite file or a PostgreSQL."""
-    if text.startswith("sqlite:///"):
-        file = text.removeprefix("sqlite:///")
+    if text.startswith(SQLITE):
+        file = text.removeprefix(SQLITE)
         if not file or file.endswith("/") or file == ":memory:" or "?" in file:
             raise ValueError("must name a file after sqlite:///, without options")
         return text
     if not text.startswith(("postgresql://", "postgres://")):
         raise ValueError("must begin with sqlite:/// or postgresql://")
     return url("postgresql", "postgres")(text)
+
+
+def sqlite_file(url: str) -> Path | None:
+    """The file of a database's URL, as storage/drivers.py opens it; None: it is no SQLite."""
+    return Path(url.removeprefix(SQLITE)) if url.startswith(SQLITE) else None
 
 
 def host(text: str) -> str:

@@ -202,6 +202,11 @@ class Settings:
         return self.database_url or f"sqlite:///{self.data_dir.absolute() / 'emails.db'}"
 
     @property
+    def database_file(self) -> Path | None:
+        """The file of an SQLite; None: the database is a PostgreSQL."""
+        return addresses.sqlite_file(self.database)
+
+    @property
     def worker_processes(self) -> int:
         """Worker processes beside the front: one less than the cores, at least one, unless set."""
         return self.processor_processes if self.processor_processes >= 0 else max(1, (os.cpu_count() or 2) - 1)

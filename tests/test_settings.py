@@ -330,6 +330,12 @@ def test_the_database_is_in_the_data_folder_unless_it_is_named(tmp_path):
     assert named.database == "postgresql://db/emails"
 
 
+def test_a_database_that_is_a_file_is_known_by_its_path(tmp_path):
+    assert Settings(data_dir=tmp_path).database_file == tmp_path / "emails.db"
+    assert Settings(database_url="sqlite:///some%20where/emails.db").database_file == Path("some%20where/emails.db")
+    assert Settings(database_url="postgresql://db/emails").database_file is None
+
+
 def test_the_simulator_is_there_while_no_fakemail_is_named():
     fakemail = {"FAKEMAIL_API_URL": "http://mail"}
     assert Settings.from_env({}).with_simulator

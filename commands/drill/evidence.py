@@ -8,10 +8,11 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import apsw
 import psycopg
+
+from settings.addresses import sqlite_file
 
 RESULTS = "SELECT book.key, result.processed_at, result.total_ms FROM result JOIN book ON book.id = result.ref"
 DEAD = "SELECT key FROM book WHERE state = 2"
@@ -34,12 +35,14 @@ class Evidence:
     @property
     def kind(self) -> str:
         """Which one: `sqlite` or `postgresql`."""
-        return "sqlite" if self.url.startswith("sqlite:") else "postgresql"
+        return "sqlite" if sqlite_file(self.url) else "postgresql"
 
     @property
     def path(self) -> Path:
         """The SQLite file."""
-        return Path(unquote(self.url.removeprefix("sqlite:///")))
+        found = sqlite_file(self.url)
+        assert found is not None, "a PostgreSQL is no file"
+        return found
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """The rows of one query. Raises one of TROUBLES when the database is away or locked."""

@@ -134,6 +134,23 @@ def test_another_server_is_told_from_none(look, small_server: SmallServer, statu
     assert (told["level"], text in told["text"]) == (level, True)
 
 
+@pytest.mark.parametrize(
+    ("url", "loopback"),
+    [
+        ("http://[::1]", True),
+        ("http://[::1]:8025/x", True),
+        ("http://me:pw@127.0.0.1:8025", True),
+        ("http://localhost", True),
+        ("http://LOCALHOST/", True),
+        ("http://127.0.0.1@mail.example", False),
+        ("http://mail.example:8025", False),
+        ("http://[fd00::1]", False),
+    ],
+)
+def test_a_loopback_url_is_told_from_others(url, loopback):
+    assert doctor.is_loopback_url(url) is loopback
+
+
 def test_people_get_lines_without_colours_in_a_pipe(tmp_path, capsys):
     doctor.run(argparse.Namespace(json=False), Settings(data_dir=tmp_path, base_url=AWAY))
     out = capsys.readouterr().out
