@@ -34,11 +34,10 @@ ERRORS = {
 
 @dataclass(frozen=True, slots=True)
 class Struck:
-    """A fault that struck: `at` when (seconds since the epoch), `over` when it was over and recovery could begin."""
+    """A fault that struck: `at` when (seconds since the epoch)."""
 
     kind: str
     at: float
-    over: float
 
 
 class Faults:
@@ -66,7 +65,7 @@ class Faults:
         method: Callable[[], bool] = getattr(self, "_" + kind.replace("-", "_"))
         at = time.time()
         if method():
-            self.struck.append(Struck(kind, at, time.time()))
+            self.struck.append(Struck(kind, at))
 
     def mend(self) -> None:
         """Start what has ended by itself, as an init system would; the system's own end is a complaint."""
