@@ -1,6 +1,6 @@
 """`/review`: what a person should look at first, with what everybody says of it and how many similar mails there are.
 
-The ranking is storage/review.py's. FakeMail's own opinion is asked for only where the caller wants it, is kept, and is never the answer.
+The ranking is storage/review.py's. FakeMail's own opinion is asked for by `POST /review/opinions` alone, is kept, and is never the answer.
 """
 
 import time
@@ -22,14 +22,30 @@ MAX_BODY = 20_000
 
 def review(call: Call) -> Answer:
     """The review queue: least certain and most contested first. A correction (`POST /emails/{email_id}/label`) takes an email out of it."""
-    query, reviews = call.query, call.services.learning.reviews
-    shadow = call.services.learning.models.roles().shadow
-    start = read_cursor("review", query.cursor) or 0
-    items, total = reviews.queue(query.source, shadow, start, query.limit)
-    if query.ask_fakemail and _ask(call, [item for item in items if item.fakemail_label is None]):
-        known = {item.result.ref: item for item in reviews.queue(query.source, shadow, 0, total)[0]}
+    return _page(call, *_queue(call, _start(call), call.query.limit))
+
+
+def opinions(call: Call) -> Answer:
+    """The same page of the review queue, once FakeMail was asked for its opinion of the emails on it of which none is known. It is kept."""
+    items, total = _queue(call, _start(call), call.query.limit)
+    if _ask(call, [item for item in items if item.fakemail_label is None]):
+        known = {item.result.ref: item for item in _queue(call, 0, total)[0]}
         items = [known.get(item.result.ref, item) for item in items]
-    similar = reviews.similar([item.result for item in items])
+    return _page(call, items, total)
+
+
+def _start(call: Call) -> int:
+    return read_cursor("review", call.query.cursor) or 0
+
+
+def _queue(call: Call, start: int, limit: int) -> tuple[list[ReviewItem], int]:
+    learning = call.services.learning
+    return learning.reviews.queue(call.query.source, learning.models.roles().shadow, start, limit)
+
+
+def _page(call: Call, items: list[ReviewItem], total: int) -> Answer:
+    start = _start(call)
+    similar = call.services.learning.reviews.similar([item.result for item in items])
     following = start + len(items) if start + len(items) < total and items else None
     answer = page_answer(
         call, [review_item(*each) for each in zip(items, similar, strict=True)], make_cursor("review", following)

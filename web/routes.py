@@ -67,6 +67,7 @@ ROUTES = (
     Route("POST", "/models/{version}/promote", models.promote, "Make a model the live one", "rules and models", {200: n.PromoteAnswer}, "full", query=n.PromoteQuery, problems=(404, 409)),
     Route("POST", "/reprocess", models.reprocess, "Judge stored mail once more", "long work", {202: w.TaskItem}, "full", n.ReprocessRequest),
     Route("GET", "/review", review.review, "What a person should look at", "rules and models", {200: n.ReviewPage}, query=n.ReviewQuery),
+    Route("POST", "/review/opinions", review.opinions, "Ask FakeMail for its opinions", "rules and models", {200: n.ReviewPage}, "full", query=n.ReviewQuery, acts=False),
     Route("GET", "/stats", figures.stats, "Figures", "figures", {200: t.Stats}, query=s.SourceQuery, problems=(404,)),
     Route("GET", "/stats/timeseries", figures.timeseries, "Figures over time", "figures", {200: t.Timeseries}, query=t.TimeseriesQuery),
     Route("GET", "/audit", system.audit, "The books", "figures", {200: t.AuditAnswer}, query=s.SourceQuery, problems=(404,)),

@@ -255,9 +255,6 @@ class ReviewQuery(msgspec.Struct):
     source: SourceName | None = None
     limit: Limit = 20
     cursor: Cursor | None = None
-    ask_fakemail: Annotated[
-        bool, Meta(description="Ask FakeMail for its opinion on this page's emails where it is not known")
-    ] = False
 
 
 class OtherOpinion(msgspec.Struct):

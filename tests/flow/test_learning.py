@@ -189,6 +189,8 @@ def test_a_rule_is_in_force_within_seconds_and_reaches_stored_mail_by_reprocessi
 
 
 def test_the_review_queue_answers(learning):
-    page = learning.get("/review", limit=5, ask_fakemail="true")
+    page = learning.get("/review", limit=5)
     assert page["total"] >= len(page["items"])
     assert all(item["result"]["decided_by"] != "person" for item in page["items"])
+    asked = learning.post("/review/opinions?limit=5", {})
+    assert all(item["fakemail"] is not None for item in asked["items"])

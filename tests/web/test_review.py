@@ -54,11 +54,13 @@ def test_a_correction_takes_it_out(system):
 def test_fakemail_is_asked_only_when_wanted_and_its_opinion_is_kept(system):
     account = with_fakemail(system, answers=10)
     system.process("a", **TORN)
-    assert system.client.get("/review").json["items"][0]["fakemail"] is None
-    asked = system.client.get("/review?ask_fakemail=true").json["items"][0]
+    assert system.client.get("/review?ask_fakemail=true").json["items"][0]["fakemail"] is None
+    assert account.asked == []
+    asked = system.client.post("/review/opinions").json["items"][0]
     assert asked["fakemail"]["classification"] == "promotion"
     assert asked["reasons"] == ["uncertain", "fakemail"]
-    assert system.client.get("/review?ask_fakemail=true").json["items"][0]["fakemail"]["confidence"] == 0.8
+    assert system.client.get("/review").json["items"][0]["fakemail"]["confidence"] == 0.8
+    assert system.client.post("/review/opinions").json["items"] == system.client.get("/review").json["items"]
     assert account.asked == ["subject of a"]
     assert system.client.get("/results/a").json["classification"] == "meeting"
 
@@ -66,6 +68,20 @@ def test_fakemail_is_asked_only_when_wanted_and_its_opinion_is_kept(system):
 def test_a_fakemail_that_fails_is_asked_no_further(system):
     account = with_fakemail(system, answers=1)
     system.process("a", "b", "c", **TORN)
-    items = system.client.get("/review?ask_fakemail=true").json["items"]
+    items = system.client.post("/review/opinions").json["items"]
     assert sorted(each["fakemail"] is not None for each in items) == [False, False, True]
     assert len(account.asked) == 2
+
+
+def test_only_who_may_act_has_fakemail_asked_and_of_the_page_that_is_named(system):
+    account = with_fakemail(system, answers=10)
+    client = system.with_access(api_token="full", api_token_readonly="read")
+    system.process("a", "b", **TORN)
+    assert client.post("/review/opinions", Authorization="Bearer read").status == 403
+    assert client.post("/review/opinions", Origin="https://evil.example", Authorization="Bearer full").status == 403
+    assert account.asked == []
+    first = client.post("/review/opinions?limit=1", Authorization="Bearer full").json
+    assert (ids(first), account.asked) == (["b"], ["subject of b"])
+    query = f"limit=1&cursor={first['next_cursor']}"
+    second = client.post(f"/review/opinions?{query}", Authorization="Bearer full").json
+    assert (ids(second), second["total"], account.asked) == (["a"], 2, ["subject of b", "subject of a"])

@@ -3,7 +3,7 @@
  * evidence; a key labels it and goes to the next, another takes that back. The address holds the email that is open.
  */
 
-import { get, url } from "../api.js";
+import { get, post, url } from "../api.js";
 import { fill, h, setText } from "../dom.js";
 import { count, sender } from "../format.js";
 import { keys } from "../keys.js";
@@ -142,8 +142,9 @@ class ReviewPage {
 
   /** FakeMail's opinions of the first ones come after the page is there; the order stays as it is. */
   async #askFakeMail() {
-    const query = url(["review"], { limit: ASKED, ask_fakemail: true });
-    const answer = await quietly(() => get(query, { signal: this.signal }));
+    if (document.body.dataset.session === "read") return;
+    const query = url(["review", "opinions"], { limit: ASKED });
+    const answer = await quietly(() => post(query, {}, { signal: this.signal }));
     for (const told of answer?.items ?? []) {
       const index = this.#indexOf(told.result);
       if (index < 0 || !told.fakemail) continue;
