@@ -21,7 +21,7 @@ from storage.actions import Actions
 from storage.sessions import EndedSessions
 from web import actions, live_client
 from web.auth import SAFE_METHODS, SMALL_BODY, Gate, cap_before_reading
-from web.dispatch import App, Headers, endpoint, raw_path, refuse, send
+from web.dispatch import App, Headers, endpoint, refuse, routable, send
 from web.figures import Figures, queue_of, settled
 from web.health import Health
 from web.live import QUEUE, STATS
@@ -54,7 +54,6 @@ FILTERS = {"path": "rest", **dict.fromkeys(NUMBERS, "number")}
 """What a path's parameter may be; where it is a number, a word beside it is a path of its own."""
 PARAMETER = re.compile(r"\{(\w+)\}")
 NOTED_OF_SIMULATOR = {"/simulator/reset", "/simulator/faults"}
-UNRESERVED = re.compile(r"%(2[dDeE]|3[0-9]|4[1-9a-fA-F]|5[0-9aAfF]|6[1-9a-fA-F]|7[0-9aAeE])")
 PREFLIGHT: Headers = (
     ("Access-Control-Allow-Methods", "GET, POST, PUT, DELETE"),
     ("Access-Control-Allow-Headers", "Authorization, Content-Type, X-Request-Id"),
@@ -237,12 +236,6 @@ class Application(App):
 @cache
 def _described(version: str) -> bytes:
     return msgspec.json.encode(document(ROUTES, version))
-
-
-def routable(environ: Environ) -> str:
-    """The path as it was asked for, still percent-encoded, so that %2F is no slash; what needs no encoding has none."""
-    path = raw_path(environ)
-    return UNRESERVED.sub(lambda match: chr(int(match[1], 16)), path) if "%" in path else path
 
 
 def unquote_segment(text: str) -> str:

@@ -5,6 +5,7 @@ and returns a Struct or dict (JSON, 200), an `Answer`, or raises `Problem`.
 """
 
 import logging
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -24,6 +25,8 @@ from web.sources import check_sources
 from web.validation import read_model, read_query
 
 log = logging.getLogger("emailproc.web")
+
+UNRESERVED = re.compile(r"%(2[dDeE]|3[0-9]|4[1-9a-fA-F]|5[0-9aAfF]|6[1-9a-fA-F]|7[0-9aAeE])")
 
 Headers = tuple[tuple[str, str], ...]
 AccessKind = Literal["public", "page", "read", "full", "metrics"]
@@ -226,6 +229,12 @@ def raw_path(environ: Environ) -> str:
     """The path as it was asked for, still percent-encoded."""
     target = environ.get("RAW_URI")
     return str(target).partition("?")[0] if target else quote(environ["PATH_INFO"].encode("latin-1"))
+
+
+def routable(environ: Environ) -> str:
+    """The path as it was asked for, still percent-encoded, so that %2F is no slash; what needs no encoding has none."""
+    path = raw_path(environ)
+    return UNRESERVED.sub(lambda match: chr(int(match[1], 16)), path) if "%" in path else path
 
 
 def _response(body: bytes, status: int, headers: list[tuple[str, str]]) -> bottle.HTTPResponse:

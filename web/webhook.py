@@ -4,6 +4,7 @@ The hot path: web/app.py calls it before bottle's router, and it does one round 
 sends is recognised by one pattern; anything else takes the strict JSON reader. Relies on actors/lister.py to look.
 """
 
+import hashlib
 import logging
 import re
 import time
@@ -18,7 +19,7 @@ from engine.logs import Folded
 from engine.mailbox import MAIN, Envelope
 from fakemail.answers import MAX_HISTORY_ID
 from fakemail.signature import SignatureError, verify
-from web.dispatch import raw_path, request_id
+from web.dispatch import raw_path, request_id, routable
 from web.problems import MEDIA, Problem, from_error
 from web.ratelimit import RateLimits
 from web.server_body import Environ, StartResponse
@@ -68,7 +69,7 @@ class Webhook:
         if source.secrets:
             _check_signature(source, environ, raw, now)
         history_id = read_history_id(raw)
-        webhook_id = environ.get("HTTP_WEBHOOK_ID", "")[:MAX_WEBHOOK_ID] or None
+        webhook_id = short_id(environ.get("HTTP_WEBHOOK_ID", "")) or None
         envelope = Envelope(
             source=source.name,
             key=webhook_id or request_id(environ),
@@ -86,7 +87,7 @@ class Webhook:
 
     def source_of(self, environ: Environ) -> SourceConfig:
         """The source that the path names; raises Problem 404 for one that there is not."""
-        rest = raw_path(environ).removeprefix("/webhook").removeprefix("/")
+        rest = routable(environ).removeprefix("/webhook").removeprefix("/")
         name = unquote_to_bytes(rest).decode("utf-8", "replace") if rest else self.default
         source = self.services.sources.get(name)
         if source is None:
@@ -115,6 +116,13 @@ def read_history_id(raw: bytes) -> int:
     if type(history_id) is not int or not 0 <= history_id <= MAX_HISTORY_ID:
         raise Problem(400, f"history_id must be a whole number from 0 to {MAX_HISTORY_ID}")
     return history_id
+
+
+def short_id(webhook_id: str) -> str:
+    """A `webhook-id` under which a repetition is known; a long one goes by its hash, for many may begin alike."""
+    if len(webhook_id) <= MAX_WEBHOOK_ID:
+        return webhook_id
+    return f"sha256:{hashlib.sha256(webhook_id.encode()).hexdigest()}"
 
 
 def _check_signature(source: SourceConfig, environ: Environ, raw: bytes, now: float) -> None:

@@ -91,6 +91,20 @@ def test_bodies_that_cannot_be_read_are_400_and_leave_nothing(system, body):
     assert hints(system) == []
 
 
+def test_long_webhook_ids_that_begin_alike_are_two_and_each_is_known_again(system):
+    for end in "aba":
+        assert post(system.client, b'{"history_id": 1}', **{"webhook-id": "x" * 300 + end}).status == 202
+    found = [envelope.key for envelope, _ in hints(system)]
+    assert len(found) == len(set(found)) == 2
+    assert max(map(len, found)) <= 256
+
+
+@pytest.mark.parametrize("path", ["/%77ebhook", "/webhoo%6B/%6dain", "/webhook/"])
+def test_a_path_with_needless_escapes_is_the_same_path(system, path):
+    assert post(system.client, b'{"history_id": 1}', path).status == 202
+    assert len(hints(system)) == 1
+
+
 def test_a_repetition_known_by_its_webhook_id_is_202_and_no_new_work(system):
     headers = {"webhook-id": "msg_1"}
     assert [post(system.client, b'{"history_id":5}', **headers).status for _ in range(3)] == [202, 202, 202]
