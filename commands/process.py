@@ -1,7 +1,7 @@
 """One process of a node: `python -m commands.process front|worker|all`. Started by the launcher, put together here.
 
-`run` reads as a table of contents: what is started, in its order, and stopped in reverse. The front has the web and all actors
-but the classifiers, a worker has the pool, `all` is both in one process (PROCESSOR_PROCESSES=0).
+`run` reads as a table of contents, and the methods of `Process` are its chapters: what is started, in its order, and stopped in reverse.
+The front has the web and all actors but the classifiers, a worker has the pool, `all` is both in one process (PROCESSOR_PROCESSES=0).
 """
 
 import os
@@ -17,7 +17,6 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -39,7 +38,7 @@ from commands.drill import poison
 from commands.front import Front
 from commands.offline import load_classifier
 from commands.serve import NODE, PROCESS, REDIS, STATUS, TOKEN
-from commands.stores import Patience, Stores, books_were_copied, open_stores
+from commands.stores import Patience, Stores, open_and_rename_copies, open_stores
 from commands.version import VERSION
 from engine import failpoints, logs
 from engine.collector import spare_collector
@@ -62,143 +61,161 @@ log = logging.getLogger(__name__)
 
 def run(role: str, settings: Settings) -> None:
     """Start, serve until SIGTERM or SIGINT, stop."""
-    process = f"{os.environ[NODE]}/{os.environ[PROCESS]}"
-    lines = logs.setup(settings.log_level, settings.log_format, process.rsplit("/", 1)[-1], hidden=settings.secrets())
-    failpoints.arm(os.environ.get(failpoints.VARIABLE), role, settings.data_dir)
-    bus = Bus()
-    metrics = measuring.begin(bus, lines)
-    bus.emit(PROCESS_STARTED, restarts=CHILD.restarts)
-    watch = HubWatch(bus, heartbeat=CHILD.heartbeat)
-    watch.start()
-    dump_on_signal()
-    stop = _stop_signal(alone=CHILD.heartbeat is None)
+    process = Process(role, settings)
+    process.listen()
+    process.open_stores()
+    process.make_front()
+    process.start_actors()
+    process.open_doors()
+    process.stopping.wait()
+    process.stop()
 
-    patience = Patience(stop)
-    room = WaitingRoom(version=VERSION, node=os.environ[NODE], waits=patience.waits)
-    status = _listen(role, settings, room)
-    stores = _opened(role, settings, process, patience)
-    deciders = _deciders(settings, stores, process)
-    node_metrics = partial(measuring.of_node, stores.mailboxes, process, metrics)
-    control = Control(lambda: _desired(stores), stores.mailboxes, bus=bus)
-    context = _context(settings, stores, process, control, bus)
 
-    def unready() -> str | None:
-        if stop.is_set():
+class Process:
+    """The parts of one process. Its methods are called in their order, and each relies on what those before it made."""
+
+    def __init__(self, role: str, settings: Settings) -> None:
+        """What there is before anything that may have to wait: logs, events, measurements, signals."""
+        self.role, self.settings = role, settings
+        self.name = f"{os.environ[NODE]}/{os.environ[PROCESS]}"
+        name = self.name.rsplit("/", 1)[-1]
+        lines = logs.setup(settings.log_level, settings.log_format, name, hidden=settings.secrets())
+        failpoints.arm(os.environ.get(failpoints.VARIABLE), role, settings.data_dir)
+        self.bus = Bus()
+        self.metrics = measuring.begin(self.bus, lines)
+        self.bus.emit(PROCESS_STARTED, restarts=CHILD.restarts)
+        self.watch = HubWatch(self.bus, heartbeat=CHILD.heartbeat)
+        self.watch.start()
+        dump_on_signal()
+        self.stopping = _stop_signal(alone=CHILD.heartbeat is None)
+        self.patience = Patience(self.stopping)
+
+    def listen(self) -> None:
+        """Open what this process answers on: a front its web, a worker node's first process STATUS_PORT where that is set, others nothing."""
+        settings = self.settings
+        self.room = WaitingRoom(version=VERSION, node=os.environ[NODE], waits=self.patience.waits)
+        self.status = NodeStatus(self.room, access_of(settings))
+        if self.role != WORKER:
+            log.info("listening on http://%s:%d", settings.host, self.room.open(settings.host, settings.port).port)
+        elif STATUS in os.environ and settings.status_port is not None:
+            log.info(
+                "status on http://%s:%d", settings.host, self.status.open(settings.host, settings.status_port).port
+            )
+
+    def open_stores(self) -> None:
+        """The stores, and what reads its desired state from them."""
+        settings = self.settings
+        opened = open_stores if self.role == WORKER else open_and_rename_copies
+        self.stores = stores = opened(settings, os.environ[REDIS], self.name, self.patience)
+        self.deciders = _deciders(settings, stores, self.name)
+        self.node_metrics = partial(measuring.of_node, stores.mailboxes, self.name, self.metrics)
+        self.control = Control(lambda: _desired(stores), stores.mailboxes, bus=self.bus)
+        self.context = Context(
+            store=stores.mailboxes,
+            process=self.name,
+            ledger=stores.ledger,
+            bus=self.bus,
+            control=self.control,
+            policy=RetryPolicy(settings.processor_max_retries, settings.processor_retry_delay_ms / 1000),
+            after_crash=CHILD.after_crash,
+        )
+
+    def make_front(self) -> None:
+        """The web and its actors, where this process has them."""
+        self.front: Front | None = None
+        if self.role == WORKER:
+            return
+        self.patience.until(lambda: (open_sources(self.stores.books, self.settings), self.deciders.keep_packaged()))
+        self.front = Front(
+            self.settings,
+            self.context,
+            self.stores,
+            self.deciders,
+            self.node_metrics,
+            token=os.environ[TOKEN],
+            ready=self.unready,
+            obstacle=lambda: self.control.obstacle,
+        )
+
+    def start_actors(self) -> None:
+        """All actors under their supervisor, then what tells them what shall be."""
+        specs = [
+            self._heart(),
+            *_disk_watch(self.settings, self.control, self.bus),
+            *(self.front.specs() if self.front else []),
+            *([] if self.role == FRONT else [self._pool()]),
+        ]
+        begin_counters(self.metrics, [spec.name for spec in specs], self.front.accounts if self.front else ())
+        self.supervisor = Supervisor.start(name="supervisor", specs=specs, escalate=crash, bus=self.bus)
+        if self.role != FRONT:
+            self.control.on_change(lambda _: self.supervisor.tell(Resize("classifier", self._workers())))
+        self.deciders.start(self.control)
+        self.control.start()
+
+    def open_doors(self) -> None:
+        """From now on requests are answered."""
+        if self.front:
+            self.room.enter(self.front.application)
+        pings = {"redis": self.stores.mailboxes.ping, "database": self.stores.database.ping}
+        self.status.enter(pings, unready=self.unready, metrics=self.node_metrics)
+        spare_collector()
+        log.info("%s is up", self.name)
+
+    def unready(self) -> str | None:
+        """Why it takes no work yet, or no more; None: it does."""
+        if self.stopping.is_set():
             return "it is stopping"
-        return None if supervisor.ready() else "its actors are starting"
+        return None if self.supervisor.ready() else "its actors are starting"
 
-    front = None
-    if role != WORKER:
-        patience.until(lambda: (open_sources(stores.books, settings), deciders.keep_packaged()))
-        token, obstacle = os.environ[TOKEN], lambda: control.obstacle
-        front = Front(settings, context, stores, deciders, node_metrics, token=token, ready=unready, obstacle=obstacle)
-    specs = [
-        _heart(context, lambda: _describe(role, process, supervisor.tree()), metrics.snapshot),
-        *_disk_watch(settings, control, bus),
-        *(front.specs() if front else []),
-        *([] if role == FRONT else [_pool(settings, context, stores, deciders)]),
-    ]
-    begin_counters(metrics, [spec.name for spec in specs], front.accounts if front else ())
-    supervisor = Supervisor.start(name="supervisor", specs=specs, escalate=crash, bus=bus)
-    if role != FRONT:
-        control.on_change(
-            lambda _: supervisor.tell(Resize("classifier", control.workers or settings.processor_worker_count))
+    def stop(self) -> None:
+        """The doors first, then whoever tells the actors something, then they: before the launcher loses its patience."""
+        log.info("%s stops", self.name)
+        if self.front:
+            self.room.close(DOOR_S)
+            self.front.stop()
+        self.control.stop()  # what it reads from now on would be told to a supervisor that is gone
+        try:
+            self.supervisor.stop(timeout=STOP_S + 0.5)
+        except pykka.Timeout:
+            log.warning("the actors did not stop in time; what they hold stays in their mailboxes")
+        self.watch.stop()
+        self.deciders.stop()
+        self.stores.close()
+        log.info("%s stopped", self.name)
+        logging.shutdown()
+
+    def _heart(self) -> ChildSpec:
+        """Says what this process is, and what it measures."""
+        return ChildSpec(
+            "heart",
+            lambda name: Heart.start(
+                name=name,
+                bus=self.bus,
+                store=self.stores.mailboxes,
+                process=self.name,
+                describe=lambda: _describe(self.role, self.name, self.supervisor.tree()),
+                measure=self.metrics.snapshot,
+            ),
         )
-    deciders.start(control)
-    control.start()
-    if front:
-        room.enter(front.application)
-    pings = {"redis": stores.mailboxes.ping, "database": stores.database.ping}
-    status.enter(pings, unready=unready, metrics=node_metrics)
-    spare_collector()
-    log.info("%s is up", process)
 
-    stop.wait()
-    log.info("%s stops", process)
-    _wind_down(room, front, control, supervisor)
-    watch.stop()
-    deciders.stop()
-    _close(stores)
-    log.info("%s stopped", process)
-    logging.shutdown()
-
-
-def _wind_down(room: WaitingRoom, front: Front | None, control: Control, supervisor: Any) -> None:
-    """The doors first, then whoever tells the actors something, then they: before the launcher loses its patience."""
-    if front:
-        room.close(DOOR_S)
-        front.stop()
-    control.stop()  # what it reads from now on would be told to a supervisor that is gone
-    try:
-        supervisor.stop(timeout=STOP_S + 0.5)
-    except pykka.Timeout:
-        log.warning("the actors did not stop in time; what they hold stays in their mailboxes")
-
-
-def _context(settings: Settings, stores: Stores, process: str, control: Control, bus: Bus) -> Context:
-    return Context(
-        store=stores.mailboxes,
-        process=process,
-        ledger=stores.ledger,
-        bus=bus,
-        control=control,
-        policy=RetryPolicy(settings.processor_max_retries, settings.processor_retry_delay_ms / 1000),
-        after_crash=CHILD.after_crash,
-    )
-
-
-def _listen(role: str, settings: Settings, room: WaitingRoom) -> NodeStatus:
-    """Open what this process answers on: a front its web, a worker node's first process STATUS_PORT where that is set, others nothing."""
-    status = NodeStatus(room, access_of(settings))
-    if role != WORKER:
-        log.info("listening on http://%s:%d", settings.host, room.open(settings.host, settings.port).port)
-    elif STATUS in os.environ and settings.status_port is not None:
-        log.info("status on http://%s:%d", settings.host, status.open(settings.host, settings.status_port).port)
-    return status
-
-
-def _heart(context: Context, describe: Callable[[], dict[str, Any]], measure: Callable[[], bytes]) -> ChildSpec:
-    """Says what `describe` says of this process, and what it measures."""
-    return ChildSpec(
-        "heart",
-        lambda name: Heart.start(
-            name=name,
-            bus=context.bus,
-            store=context.store,
-            process=context.process,
-            describe=describe,
-            measure=measure,
-        ),
-    )
-
-
-def _pool(settings: Settings, context: Context, stores: Stores, deciders: Deciders) -> ChildSpec:
-    """The classifiers."""
-    return ChildSpec(
-        "classifier",
-        lambda name: ClassifierActor.start(
-            context,
-            classifier=deciders,
-            results=stores.results,
-            name=name,
-            rules=deciders.judge,
-            offer=deciders.shadow.offer,
-        ),
-        count=settings.processor_worker_count,
-    )
-
-
-def _opened(role: str, settings: Settings, process: str, patience: Patience) -> Stores:
-    """The stores; a front looks whether the books are a copy that is older than what Redis knows."""
-    stores = open_stores(settings, os.environ[REDIS], process, patience)
-    if role != WORKER and patience.until(lambda: books_were_copied(stores)):
-        log.warning(
-            "these books are an older copy of what Redis knows: they get a new name, and all open emails are fed again"
+    def _pool(self) -> ChildSpec:
+        """The classifiers."""
+        return ChildSpec(
+            "classifier",
+            lambda name: ClassifierActor.start(
+                self.context,
+                classifier=self.deciders,
+                results=self.stores.results,
+                name=name,
+                rules=self.deciders.judge,
+                offer=self.deciders.shadow.offer,
+            ),
+            count=self.settings.processor_worker_count,
         )
-        patience.until(lambda: stores.books.renew_books_id(instead_of=stores.books_id))
-        _close(stores)
-        stores = open_stores(settings, os.environ[REDIS], process, patience)
-    return stores
+
+    def _workers(self) -> int:
+        """What was said by `resize`, else by the settings."""
+        return self.control.workers or self.settings.processor_worker_count
 
 
 def _disk_watch(settings: Settings, control: Control, bus: Bus) -> list[ChildSpec]:
@@ -223,11 +240,6 @@ def _deciders(settings: Settings, stores: Stores, process: str) -> Deciders:
         shard=process,
         wrap=lambda classifier: poison.armed(classifier, os.environ),
     )
-
-
-def _close(stores: Stores) -> None:
-    stores.mailboxes.close()
-    stores.database.close()
 
 
 def _desired(stores: Stores) -> dict[str, Any]:

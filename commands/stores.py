@@ -57,6 +57,11 @@ class Stores:
     reader: Reader
     ledger: SqlLedger
 
+    def close(self) -> None:
+        """Close what has connections."""
+        self.mailboxes.close()
+        self.database.close()
+
 
 @dataclass(slots=True)
 class Patience:
@@ -118,6 +123,19 @@ def open_stores(settings: Settings, redis_url: str, process: str, patience: Pati
         reader=Reader(database),
         ledger=SqlLedger(books),
     )
+
+
+def open_and_rename_copies(settings: Settings, redis_url: str, process: str, patience: Patience) -> Stores:
+    """The same for a front, who looks whether the books are a copy that is older than what Redis knows: then they get a name of their own."""
+    stores = open_stores(settings, redis_url, process, patience)
+    if patience.until(lambda: books_were_copied(stores)):
+        log.warning(
+            "these books are an older copy of what Redis knows: they get a new name, and all open emails are fed again"
+        )
+        patience.until(lambda: stores.books.renew_books_id(instead_of=stores.books_id))
+        stores.close()
+        return open_stores(settings, redis_url, process, patience)
+    return stores
 
 
 def _check_redis(url: str) -> list[str]:
