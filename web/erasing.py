@@ -7,7 +7,7 @@ import gevent
 
 from storage.erasing import SLICE, Erasing, has_tokens
 from web.dispatch import Call
-from web.problems import Problem
+from web.problems import misfit
 
 LONGEST_S = 10.0
 
@@ -21,9 +21,7 @@ def erase(call: Call) -> dict[str, Any]:
     """
     sender: str = call.body.sender.strip()
     if not has_tokens(sender):
-        raise Problem(
-            422, "sender: it must be an address", errors=[{"field": "sender", "message": "it must be an address"}]
-        )
+        raise misfit("sender", "it must be an address")
     store = Erasing(call.services.database, shard=f"{call.services.node}/erasing")
     matched, erased, complete = _walk(store, sender, dry_run=call.body.dry_run)
     if erased:

@@ -29,6 +29,12 @@ class Problem(Refusal):
         super().__init__(status, detail, headers, members)
 
 
+def misfit(field: str, message: str, status: int = 422) -> Problem:
+    """That one field does not fit; 400 in a query, 422 in a body, which as a whole is no field."""
+    whole = f"{field}: {message}" if field else f"the body {message}"
+    return Problem(status, whole, errors=[{"field": field, "message": message}])
+
+
 def from_error(error: BaseException) -> Refusal:
     """What the client is told of an exception that a handler let through."""
     if isinstance(error, Refusal):

@@ -19,7 +19,7 @@ from engine.timestamps import timestamp
 from storage.reprocessing import Judged
 from storage.rules import MAX_RULES, NewRule, RuleCondition, StoredRule, TooManyRulesError
 from web.dispatch import Answer, Call
-from web.problems import Problem
+from web.problems import Problem, misfit
 from web.schemas_learning import RuleRequest, RuleTest
 from web.validation import read_number
 
@@ -103,13 +103,13 @@ def _to_be_tried(wanted: RuleTest) -> RuleRequest:
     given = {name: value for name in names if (value := getattr(wanted, name)) is not None}
     if wanted.rule is not None:
         if given:
-            raise _misfit(next(iter(given)), "stands beside rule, not in it")
+            raise misfit(next(iter(given)), "stands beside rule, not in it")
         return wanted.rule
     if not given:
-        raise _misfit("rule", "is missing")
+        raise misfit("rule", "is missing")
     for name in ("name", "conditions"):
         if name not in given:
-            raise _misfit(name, "is missing")
+            raise misfit(name, "is missing")
     return RuleRequest(**given)
 
 
@@ -205,7 +205,7 @@ def _wanted(request: RuleRequest) -> NewRule:
 def _check(call: Call, request: RuleRequest, replaced: int | None) -> tuple[list[StoredRule], list[StoredRule]]:
     """The rules as they are, and as they would be with this one; Problem 422 naming the field that does not fit."""
     if request.classification is None and request.priority is None:
-        raise _misfit("classification", "a rule gives a classification, a priority, or both")
+        raise misfit("classification", "a rule gives a classification, a priority, or both")
     conditions = tuple(Condition(each.field, each.kind, each.pattern) for each in request.conditions)
     _, rules = call.services.learning.rules.all()
     others = [each for each in rules if each.id != replaced]
@@ -213,13 +213,13 @@ def _check(call: Call, request: RuleRequest, replaced: int | None) -> tuple[list
     place = min(request.place or old_place, len(others) + 1)
     then = [*others[: place - 1], _tried(request, place), *others[place - 1 :]]
     if _characters(then) > max(MAX_CHARACTERS, _characters(rules)):  # who has more already may go on with less
-        raise _misfit("conditions", f"the patterns of all rules together have more than {MAX_CHARACTERS} characters")
+        raise misfit("conditions", f"the patterns of all rules together have more than {MAX_CHARACTERS} characters")
     try:
         size = off_the_hub(_programs, conditions, others)
     except RuleError as error:
-        raise _misfit(f"conditions[{error.condition}].pattern", str(error)) from None
+        raise misfit(f"conditions[{error.condition}].pattern", str(error)) from None
     if size > MAX_PROGRAMS:
-        raise _misfit("conditions", "the regular expressions of all rules together are too large")
+        raise misfit("conditions", "the regular expressions of all rules together are too large")
     return rules, then
 
 
@@ -252,7 +252,3 @@ def _tried(request: RuleRequest, place: int) -> StoredRule:
 
 def _ready(rules: Sequence[StoredRule]) -> RuleSet:
     return RuleSet([to_rule(each) for each in rules if each.enabled])
-
-
-def _misfit(field: str, message: str) -> Problem:
-    return Problem(422, f"{field}: {message}", errors=[{"field": field, "message": message}])

@@ -15,9 +15,9 @@ from fakemail.egress import EgressRefused
 from fakemail.signature import keys, new_secret
 from storage.subscriptions import Delivery, Subscription, Subscriptions, TooManyError
 from web.dispatch import Answer, Call
-from web.problems import Problem
+from web.problems import Problem, misfit
 from web.results import page_answer
-from web.system import BEGINNING, FROM_THE_OLDEST
+from web.system import BEGINNING, FROM_THE_OLDEST, forgotten
 from web.validation import make_cursor, read_cursor, read_number
 
 
@@ -153,15 +153,14 @@ def _check_secret(secret: str | None) -> None:
     try:
         keys(secret or new_secret())
     except ValueError as error:
-        message = str(error)
-        raise Problem(422, f"secret: {message}", errors=[{"field": "secret", "message": message}]) from None
+        raise misfit("secret", str(error)) from None
 
 
 def _check_url(call: Call, url: str) -> None:
     try:
         call.services.egress.check(url)
     except EgressRefused as refused:
-        raise Problem(422, f"url: {refused}", errors=[{"field": "url", "message": str(refused)}]) from None
+        raise misfit("url", str(refused)) from None
 
 
 def _place(call: Call, after: str | None) -> str:
@@ -173,9 +172,7 @@ def _place(call: Call, after: str | None) -> str:
         return FROM_THE_OLDEST
     page = log.read_log(after, count=1)
     if page.gap:
-        oldest, newest = log.log_bounds()
-        detail = f"the log does not go back to this seq: {page.gap}"
-        raise Problem(410, detail, reason=page.gap, oldest=oldest, newest=newest)
+        raise forgotten(log, page.gap)
     return after
 
 

@@ -12,14 +12,14 @@ import orjson
 
 from actors.events import message
 from engine.errors import DependencyTrouble
-from engine.mailbox import MAIN, Depth
+from engine.mailbox import MAIN, Depth, MailboxStore
 from engine.timestamps import timestamp
 from fakemail.egress import EgressRefused
 from fakemail.unset import NoFakeMail
 from web.assets import PAGE_POLICY, folder, html
 from web.dispatch import Answer, Call
 from web.health import overall
-from web.problems import Problem
+from web.problems import Problem, misfit
 from web.services import NAME, SourceConfig
 from web.sources import no_source
 
@@ -188,8 +188,7 @@ def _webhook_url(call: Call, source: str) -> str:
     try:
         call.services.egress.check(text)
     except EgressRefused as refused:
-        wrong = {"field": "webhook_url", "message": str(refused)}
-        raise Problem(422, f"webhook_url: {refused}", errors=[wrong]) from None
+        raise misfit("webhook_url", str(refused)) from None
     if urlsplit(text).path in ("", "/"):
         text = text.rstrip("/") + "/webhook"
     bare = urlsplit(text).path.rstrip("/") == "/webhook" and not urlsplit(text).query
@@ -224,10 +223,14 @@ def events(call: Call) -> dict[str, Any]:
         hub.wait_for_news(min(left, LOOK_AGAIN_S))
         page = mailboxes.read_log(after, count=query.limit)
     if page.gap and after != FROM_THE_OLDEST:
-        oldest, newest = mailboxes.log_bounds()
-        detail = f"the log does not go back to this seq: {page.gap}"
-        raise Problem(410, detail, reason=page.gap, oldest=oldest, newest=newest)
+        raise forgotten(mailboxes, page.gap)
     return {"items": [orjson.loads(message(entry)) for entry in page.entries], "next_after": page.last or None}
+
+
+def forgotten(log: MailboxStore, gap: str) -> Problem:
+    """That the log does not go back to where somebody wants to begin, and how far it does."""
+    oldest, newest = log.log_bounds()
+    return Problem(410, f"the log does not go back to this seq: {gap}", reason=gap, oldest=oldest, newest=newest)
 
 
 def events_socket(_call: Call, client_id: str) -> Answer:  # noqa: ARG001  (the path's, any name will do)

@@ -18,7 +18,8 @@ import msgspec
 
 from actors.deciding import off_the_hub
 from engine.wording import explain
-from web.problems import Problem
+from storage.query import tokens
+from web.problems import Problem, misfit
 
 T = TypeVar("T")
 S = TypeVar("S", bound=msgspec.Struct)
@@ -67,10 +68,7 @@ def read_model(raw: bytes, kind: type[T]) -> T:
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        field, message = explain(error, kind)
-        raise Problem(
-            422, f"{field}: {message}" if field else f"the body {message}", errors=[_entry(field, message)]
-        ) from None
+        raise misfit(*explain(error, kind)) from None
 
 
 def whole_filter(request: Any, kind: type[S]) -> S:
@@ -78,8 +76,7 @@ def whole_filter(request: Any, kind: type[S]) -> S:
     names: tuple[str, ...] = kind.__struct_fields__
     for name in names:
         if getattr(request, name) is not None and getattr(request.filter, name) is not None:
-            message = "stands in filter too"
-            raise Problem(422, f"{name}: {message}", errors=[_entry(name, message)])
+            raise misfit(name, "stands in filter too")
     found = {name: getattr(request, name) for name in names}
     inner = {name: getattr(request.filter, name) for name in names}
     return kind(**found | {name: value for name, value in inner.items() if value is not None})
@@ -102,8 +99,7 @@ def read_query(query: str, kind: type[T]) -> T:
     try:
         read = msgspec.convert({name: value for name, value in values.items() if value}, kind, strict=False)
     except msgspec.ValidationError as error:
-        field, message = explain(error, kind, text_only=True)
-        raise Problem(400, f"{field}: {message}" if field else message, errors=[_entry(field, message)]) from None
+        raise misfit(*explain(error, kind, text_only=True), 400) from None
     _refuse_misread(values, read)
     return read
 
@@ -118,7 +114,7 @@ def _refuse_misread(values: Mapping[str, str], read: Any) -> None:
             message = "must be a whole number"
         else:
             continue
-        raise Problem(400, f"{field.encode_name}: {message}", errors=[_entry(field.encode_name, message)])
+        raise misfit(field.encode_name, message, 400)
 
 
 def make_cursor(kind: str, before: int | None) -> str | None:
@@ -154,9 +150,15 @@ def read_time(name: str, text: str | None, status: int = 400) -> float | None:
     except (ValueError, OverflowError):
         seconds = None
     if seconds is None or not FIRST_SECOND <= seconds < LAST_SECOND:
-        message = "must be a date or a time in ISO 8601, such as 2026-01-31 or 2026-01-31T12:00:00Z"
-        raise Problem(status, f"{name}: {message}", errors=[_entry(name, message)])
+        raise misfit(name, "must be a date or a time in ISO 8601, such as 2026-01-31 or 2026-01-31T12:00:00Z", status)
     return seconds
+
+
+def read_sender(name: str, text: str | None, status: int = 400) -> str | None:
+    """A filter by sender; Problem for one without anything to look for, which would let everything through."""
+    if text is not None and not tokens(text):
+        raise misfit(name, "must have a letter or a digit", status)
+    return text
 
 
 def _seconds(text: str) -> float | None:
@@ -166,10 +168,6 @@ def _seconds(text: str) -> float | None:
         moment = datetime.fromisoformat(text.upper())
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     return None
-
-
-def _entry(field: str, message: str) -> dict[str, str]:
-    return {"field": field, "message": message}
 
 
 def _check(value: Any) -> None:
