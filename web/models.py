@@ -19,7 +19,7 @@ from web.problems import Problem
 from web.rules import label_changes
 from web.schemas_learning import PromoteQuery, ReprocessFilter, ReprocessRequest
 from web.tasks import accepted
-from web.validation import place_of, read_model, read_time, whole_filter
+from web.validation import place_of, read_model, read_sender, read_time, whole_filter
 
 DIFFERING = 50
 
@@ -160,7 +160,7 @@ def _filter(request: ReprocessRequest) -> EmailFilter:
         classification=wanted.classification,
         min_confidence=wanted.min_confidence,
         max_confidence=wanted.max_confidence,
-        sender=wanted.sender,
+        sender=read_sender(place_of(request, "sender"), wanted.sender, 422),
         decided_by=wanted.decided_by,
         model_version=wanted.model_version,
         rule_id=wanted.rule_id,

@@ -22,7 +22,7 @@ from web.dispatch import Answer, Call
 from web.emails_lookup import find, no_result, state_of
 from web.problems import Problem
 from web.schemas import PageQuery
-from web.validation import make_cursor, read_cursor, read_time
+from web.validation import make_cursor, read_cursor, read_sender, read_time
 
 LONGEST_WAIT_S = 30.0
 LOOK_AGAIN_S = 1.0
@@ -102,7 +102,7 @@ def page_filter(query: PageQuery) -> EmailFilter:
         classification=query.classification,
         min_confidence=query.min_confidence,
         max_confidence=query.max_confidence,
-        sender=query.sender,
+        sender=read_sender("sender", query.sender),
         decided_by=query.decided_by,
         since=read_time("since", query.since),
         until=read_time("until", query.until),

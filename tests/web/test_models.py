@@ -132,3 +132,12 @@ def test_reprocessing_is_a_task_with_its_filter(system):
     wrong = system.client.post("/reprocess", {"filter": {"since": "yesterday"}})
     assert (wrong.status, wrong.json["errors"][0]["field"]) == (422, "filter.since")
     assert system.client.post("/reprocess", {"filter": {"state": "dead"}}).status == 422
+
+
+@pytest.mark.parametrize("sender", ["***", "@", "", " "])
+def test_a_sender_without_anything_to_look_for_does_not_mean_all_mail(system, sender):
+    for body, field in (({"filter": {"sender": sender}}, "filter.sender"), ({"sender": sender}, "sender")):
+        reply = system.client.post("/reprocess", body)
+        assert (reply.status, reply.json["errors"][0]["field"]) == (422, field)
+    assert system.client.get("/tasks").json["items"] == []
+    assert system.client.post("/reprocess", {"sender": "@b"}).status == 202
