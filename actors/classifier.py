@@ -154,7 +154,7 @@ class ClassifierActor(MailboxActor):
             ruling.rule_id if ruling else None,
             ruling.classification if ruling else None,
             times,
-            envelope.seq,
+            envelope.feed_seq,
             queued_ms,
             total_ms,
         )

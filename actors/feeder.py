@@ -156,7 +156,7 @@ def _envelope(source: SourceState, lane: str, row: OpenRow, now: float) -> Envel
         row.key,
         ref=row.ref,
         generation=row.generation,
-        seq=row.feed_seq,
+        feed_seq=row.feed_seq,
         attempts=row.attempts,
         lane=lane,
         times=times,

@@ -206,7 +206,7 @@ def _classify_envelope(envelope: Envelope, email: RemoteEmail, at: float, lane: 
         envelope.key,
         ref=envelope.ref,
         generation=envelope.generation,
-        seq=envelope.seq,
+        feed_seq=envelope.feed_seq,
         attempts=envelope.attempts,
         lane=lane or email.priority or (envelope.lane if envelope.lane in LANES else "normal"),
         times={**envelope.times, "fetched": at},

@@ -16,14 +16,14 @@ class SqlLedger:
         self.books = books
 
     def postpone(self, postponements: Sequence[Postponement]) -> list[bool]:
-        """True where the attempt was entered; False where the row has moved on."""
+        """True where its event is to be told; False where the row has moved on, or was told of before."""
         attempts = [
             Attempt(
                 source=each.delivery.envelope.source,
                 key=each.delivery.envelope.key,
                 ref=each.delivery.envelope.ref,
                 generation=each.delivery.envelope.generation,
-                seq=each.delivery.envelope.seq,
+                feed_seq=each.delivery.envelope.feed_seq,
                 attempts=each.delivery.envelope.attempts,
                 reason=each.reason,
                 error=each.error,
@@ -36,9 +36,9 @@ class SqlLedger:
             for each in postponements
         ]
         reach("postpone.before")
-        entered = self.books.postpone(attempts)
+        told = self.books.postpone(attempts)
         reach("postpone.committed")
-        return [due is not None for due in entered]
+        return told
 
     def retry_event(self, postponement: Postponement) -> bytes:
         """What the event log says of it; `attempts` are those that were spent."""

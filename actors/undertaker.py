@@ -39,7 +39,7 @@ def _burial(delivery: Delivery) -> Burial:
         key=envelope.key,
         ref=envelope.ref,
         generation=envelope.generation,
-        seq=envelope.seq,
+        feed_seq=envelope.feed_seq,
         attempts=obituary.attempts,
         reason=obituary.reason,
         error=obituary.error,

@@ -1,6 +1,6 @@
 """The call of a handler: within its deadline, in slices that let others run, and whatever it raises charged to the right message.
 
-engine/mailbox_actor.py builds its loop on this; subclasses of that write `handle`, and use `breathe`, `thinking` and `slices` in it.
+engine/mailbox_actor.py builds its loop on this; subclasses of that write `handle`, and use `breathe` and `thinking` in it.
 """
 
 import logging
@@ -107,13 +107,6 @@ class Handling(ServiceActor):
             yield
         finally:
             self.context.thinking.release()
-
-    def slices(self, batch: Sequence[Delivery], size: int = 16) -> Iterator[Sequence[Delivery]]:
-        """The batch in slices, with a yield to the hub before each but the first."""
-        for start in range(0, len(batch), size):
-            if start:
-                self.breathe()
-            yield batch[start : start + size]
 
     def _raised(self, batch: list[Delivery], error: BaseException) -> dict[Key, Fate] | None:
         self.card.error = clean(f"{type(error).__name__}: {error}")

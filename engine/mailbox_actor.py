@@ -71,10 +71,6 @@ class MailboxActor(Handling):
         self.card.paused = self.context.control.paused
         return not self.card.paused
 
-    def retry_event(self, postponement: Postponement) -> bytes | None:
-        """What the event log is told of a retry, in the step that acknowledges the message."""
-        return self.context.ledger.retry_event(postponement)
-
     # -- the loop --------------------------------------------------------------------------------------------------------
 
     def on_receive(self, message: Any) -> Any:
@@ -200,7 +196,7 @@ class MailboxActor(Handling):
     def _told(self, postponement: Postponement) -> tuple[bytes, ...]:
         """A retry's event; one that cannot be made must not keep the message from being acknowledged."""
         try:
-            event = self.retry_event(postponement)
+            event = self.context.ledger.retry_event(postponement)
         except Exception:
             log.exception("the retry event of %s", postponement.delivery.envelope.key)
             return ()

@@ -121,8 +121,8 @@ class Books:
 
     # -- retries ---------------------------------------------------------------------------------------------------------
 
-    def postpone(self, attempts: Sequence[Attempt]) -> list[float | None]:
-        """Write failed tries down; for each the time of the next one, or None where the row has moved on."""
+    def postpone(self, attempts: Sequence[Attempt]) -> list[bool]:
+        """Write failed tries down; for each whether the event log is to be told of it."""
         return self._db.write(retries.postpone, attempts, self._shard) if attempts else []
 
     def due(self, now: float, limit: int) -> int:

@@ -6,7 +6,7 @@ unique by (ref, generation), and its `state` says whether it still stands. Every
 
 # ruff: noqa: S608  (what is put into statements is constants of ours; values are parameters)
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from engine.mailbox import LANES
@@ -14,13 +14,12 @@ from storage.contents import write_contents
 from storage.counters import Moves
 from storage.database import Database
 from storage.feeding import draw_for
+from storage.holding import Held, hold
 from storage.models import DeadLetter as LetterRow
 from storage.records import LETTER_STATES, Attempt, Burial, DeadLetter, DeadLetterGroup
 from storage.retries import MAX_ERROR
 from storage.rows import LETTER_COLUMNS, LETTER_FIELDS, LETTER_TABLES, dead_letter
-from storage.statements import batch, clean, encode_json, execute, for_update, insert
-
-_Held = dict[int, tuple[int, int, str, int, float, float | None, int]]
+from storage.statements import batch, clean, encode_json, execute, insert
 
 
 class DeadLetters:
@@ -92,34 +91,18 @@ class DeadLetters:
 
 
 def _bury(burials: Sequence[Burial], shard: str) -> list[DeadLetter | None]:
-    held = _hold(burials)
+    held = hold(burial.ref for burial in burials)
+    current = [each if each.ref in held and held[each.ref].is_of(each) else None for each in burials]
     fresh: dict[int, Burial] = {}
-    for each in sorted(burials, key=lambda burial: burial.ref):
-        if _is_current(each, held) and held[each.ref][0] == 0:
+    for each in sorted(filter(None, current), key=lambda burial: burial.ref):
+        if held[each.ref].state == 0:
             fresh.setdefault(each.ref, each)
     _write(list(fresh.values()), held, shard)
-    letters = _letters_of([each for each in burials if _is_current(each, held)])
-    return [letters.get((each.ref, each.generation, each.key)) if _is_current(each, held) else None for each in burials]
+    letters = _letters_of(list(filter(None, current)))
+    return [letters.get((each.ref, each.generation, each.key)) if each else None for each in current]
 
 
-def _is_current(burial: Burial, held: _Held) -> bool:
-    """Whether its message is the newest of its row: an older one leaves it to that one, or both would tell of it."""
-    row = held.get(burial.ref)
-    return row is not None and row[1:3] == (burial.generation, burial.key) and burial.seq in (0, row[6])
-
-
-def _hold(burials: Sequence[Burial]) -> _Held:
-    """Read the rows as they are and, on PostgreSQL, lock them in the order of their refs."""
-    table, params = batch({"ref": "bigint"}, [(ref,) for ref in sorted({each.ref for each in burials})])
-    rows = execute(
-        "SELECT id, state, generation, key, source, listed_at, next_attempt_at, feed_seq FROM book "
-        f"WHERE id IN (SELECT ref FROM {table}) ORDER BY id {for_update()}",
-        params,
-    )
-    return {row[0]: row[1:] for row in rows}
-
-
-def _write(burials: Sequence[Burial], held: _Held, shard: str) -> None:
+def _write(burials: Sequence[Burial], held: Mapping[int, Held], shard: str) -> None:
     if not burials:
         return
     rows = [(each.ref, each.attempts, clean(each.error[:MAX_ERROR])) for each in burials]
@@ -134,21 +117,20 @@ def _write(burials: Sequence[Burial], held: _Held, shard: str) -> None:
     moves = Moves()
     moves.add("dead", len(burials))
     moves.add("errors", len(burials))
-    moves.add("retrying", -sum(held[each.ref][5] is not None for each in burials))
+    moves.add("retrying", -sum(held[each.ref].next_attempt_at is not None for each in burials))
     moves.apply(shard)
 
 
-def _values(burial: Burial, held: tuple[Any, ...]) -> tuple[Any, ...]:
-    _, _, _, source, listed_at, *_ = held
+def _values(burial: Burial, held: Held) -> tuple[Any, ...]:
     return (
         burial.ref,
         burial.generation,
-        source,
+        held.source,
         0,
         burial.reason,
         clean(burial.error[:MAX_ERROR]),
         burial.attempts,
-        listed_at,
+        held.listed_at,
         float(burial.at),
         burial.processor_id,
         encode_json(burial.times).decode(),

@@ -103,7 +103,7 @@ class NewResult(msgspec.Struct, frozen=True, gc=False):
     rule_id: int | None = None
     rule_label: str | None = None
     times: dict[str, float] = {}  # notified, listed, fed, fetched, taken, classified
-    seq: int = 0  # under which it was fed; 0: any
+    feed_seq: int = 0  # under which it was fed; 0: any
     queued_ms: float | None = None  # see `waited`
     total_ms: float | None = None
 
@@ -184,7 +184,7 @@ class Attempt(msgspec.Struct, frozen=True):
     processor_id: str
     spend: bool = True  # False: nobody's fault (an email not visible yet)
     missing: bool = False  # True: FakeMail answered 404, first_missing_at is set where it was not
-    seq: int = 0  # under which it was fed; 0: any
+    feed_seq: int = 0  # under which it was fed; 0: any
 
 
 class Burial(msgspec.Struct, frozen=True):
@@ -201,7 +201,7 @@ class Burial(msgspec.Struct, frozen=True):
     processor_id: str
     content: Content | None = None
     times: dict[str, float] = {}
-    seq: int = 0  # under which it was fed; 0: any
+    feed_seq: int = 0  # under which it was fed; 0: any
 
 
 class DeadLetter(msgspec.Struct, frozen=True):

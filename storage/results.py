@@ -55,12 +55,12 @@ class _Place(msgspec.Struct, frozen=True, gc=False):
 
     generation: int
     attempts: int
-    seq: int
+    feed_seq: int
 
     def is_of(self, result: NewResult) -> bool:
         """Whether this result's message is the newest of its row: an older one leaves it to that one, or both would tell of it."""
         alike = result.generation == self.generation and result.attempts == self.attempts
-        return alike and result.seq in (0, self.seq)
+        return alike and result.feed_seq in (0, self.feed_seq)
 
 
 class _Closed(_Place, frozen=True, gc=False):
@@ -135,7 +135,7 @@ def _answer(
 
 def _close(results: Sequence[NewResult]) -> dict[int, _Closed]:
     """Take open rows to `result`, each under its guard. A due time stays where it is, so that the row tells who was waiting."""
-    guards = [(each.ref, each.generation, each.attempts, each.seq, each.key) for each in results]
+    guards = [(each.ref, each.generation, each.attempts, each.feed_seq, each.key) for each in results]
     guard = (
         "book.id = batch.ref AND book.generation = batch.generation AND book.attempts = batch.attempts "
         "AND (batch.seq = 0 OR book.feed_seq = batch.seq) AND book.key = batch.key AND book.state = 0"

@@ -6,13 +6,14 @@ delivery of the same email changes nothing; the same try told again after a lost
 
 # ruff: noqa: S608  (what is put into statements is constants of ours; values are parameters)
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from storage.counters import Moves
 from storage.feeding import draw_for
+from storage.holding import Held, hold
 from storage.models import AttemptRow
 from storage.records import Attempt
-from storage.statements import batch, clean, execute, execute_many, for_update, insert
+from storage.statements import batch, clean, execute, execute_many, insert
 
 MAX_ERROR = 2000
 """Characters of an error that are kept."""
@@ -20,56 +21,44 @@ MAX_ERROR = 2000
 LONGEST_WAIT_S = 900.0
 """Nobody waits longer for a next try: pauses end at 60 s, those after a 404 at ten minutes (actors/fetcher.py)."""
 
-_Held = dict[int, tuple[int, str, int, int, float | None, int]]
 
+def postpone(attempts: Sequence[Attempt], shard: str) -> list[bool]:
+    """Enter failed tries; for each whether it is to be told of: not where the row has moved on, or waits for a try that spent nothing already.
 
-def postpone(attempts: Sequence[Attempt], shard: str) -> list[float | None]:
-    """Enter failed tries; each one's next time, or None where the row has moved on, or waits for a try that spent nothing already."""
-    held = _hold(attempts)
+    Of one that spent nothing no row tells whether its event was written: it is not told twice, and not at all after a kill between the two.
+    """
+    held = hold(attempt.ref for attempt in attempts)
     told = _told_before(attempts)
     fresh: dict[int, Attempt] = {}
-    answers: list[float | None] = []
+    answers: list[bool] = []
     for attempt in attempts:
         if _guard(attempt, held):
             fresh.setdefault(attempt.ref, attempt)
-            waits_already = held[attempt.ref][4] is not None  # it was told of before, and has no row that would show it
-            answers.append(None if waits_already and not attempt.spend else fresh[attempt.ref].next_at)
+            answers.append(attempt.spend or held[attempt.ref].next_attempt_at is None)
         else:
-            answers.append(told.get((attempt.ref, attempt.generation, attempt.attempts + 1)))
+            answers.append((attempt.ref, attempt.generation, attempt.attempts + 1) in told)
     _enter(list(fresh.values()), held, shard)
     return answers
 
 
-def _hold(attempts: Sequence[Attempt]) -> _Held:
-    """Read the rows as they are and, on PostgreSQL, lock them in the order of their refs."""
-    table, params = batch({"ref": "bigint"}, [(ref,) for ref in sorted({attempt.ref for attempt in attempts})])
-    rows = execute(
-        f"SELECT id, state, key, generation, attempts, next_attempt_at, feed_seq FROM book "
-        f"WHERE id IN (SELECT ref FROM {table}) ORDER BY id {for_update()}",
-        params,
-    )
-    return {row[0]: row[1:] for row in rows}
-
-
-def _guard(attempt: Attempt, held: _Held) -> bool:
-    expected = (0, attempt.key, attempt.generation, attempt.attempts)
+def _guard(attempt: Attempt, held: Mapping[int, Held]) -> bool:
     row = held.get(attempt.ref)
-    return row is not None and row[:4] == expected and attempt.seq in (0, row[5])
+    return row is not None and row.state == 0 and row.attempts == attempt.attempts and row.is_of(attempt)
 
 
-def _told_before(attempts: Sequence[Attempt]) -> dict[tuple[int, int, int], float]:
+def _told_before(attempts: Sequence[Attempt]) -> set[tuple[int, int, int]]:
     """Find tries that we have entered already and whose rows are still waiting with them."""
     table, params = batch({"ref": "bigint"}, [(ref,) for ref in sorted({attempt.ref for attempt in attempts})])
     rows = execute(
-        f"SELECT attempt.ref, attempt.generation, attempt.attempt, attempt.next_at FROM attempt "
+        f"SELECT attempt.ref, attempt.generation, attempt.attempt FROM attempt "
         f"JOIN book ON book.id = attempt.ref WHERE attempt.ref IN (SELECT ref FROM {table}) AND +book.state = 0 "
         "AND book.generation = attempt.generation AND book.attempts = attempt.attempt",
         params,
     )
-    return {(ref, generation, attempt): next_at for ref, generation, attempt, next_at in rows}
+    return {(ref, generation, attempt) for ref, generation, attempt in rows}
 
 
-def _enter(attempts: Sequence[Attempt], held: _Held, shard: str) -> None:
+def _enter(attempts: Sequence[Attempt], held: Mapping[int, Held], shard: str) -> None:
     execute_many(
         "UPDATE book SET attempts = attempts + ?, next_attempt_at = ?, last_error = ?, "
         "first_missing_at = CASE WHEN ? THEN COALESCE(first_missing_at, ?) ELSE first_missing_at END WHERE id = ?",
@@ -97,7 +86,7 @@ def _enter(attempts: Sequence[Attempt], held: _Held, shard: str) -> None:
         ],
     )
     # The others wait already: they were told before, and the answer was lost.
-    begin_to_wait = [each for each in attempts if held[each.ref][4] is None]
+    begin_to_wait = [each for each in attempts if held[each.ref].next_attempt_at is None]
     moves = Moves()
     moves.add("retries", len(begin_to_wait))
     moves.add("errors", sum(each.spend for each in attempts))

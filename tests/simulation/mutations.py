@@ -12,6 +12,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any
 
 import apsw
@@ -25,6 +26,7 @@ from actors.classifier import ClassifierActor
 from actors.following import Follower
 from engine.mailbox import Verdict
 from engine.memory_mailbox import MemoryMailboxes
+from storage.holding import Held, hold
 from tests.simulation.parts import MemoryDatabase
 from tests.simulation.run import run_seed
 from tests.simulation.world import Imbalance
@@ -159,32 +161,32 @@ def postpone_whatever_the_state(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(storage.retries, "_guard", lambda attempt, held: attempt.ref in held)
 
 
+def _is_of(patch: pytest.MonkeyPatch, *fields: str) -> None:
+    """A held row is of any message that agrees with it in these alone."""
+    wanted = attrgetter(*fields)
+    patch.setattr(Held, "is_of", lambda self, message: wanted(self) == wanted(message))
+
+
 def postpone_whatever_the_number(patch: pytest.MonkeyPatch) -> None:
     """Any message of an email may postpone it, not the newest alone."""
+    _is_of(patch, "key", "generation")
 
-    def guard(attempt: Any, held: Any) -> bool:
-        row = held.get(attempt.ref)
-        return row is not None and row[:4] == (0, attempt.key, attempt.generation, attempt.attempts)
 
-    patch.setattr(storage.retries, "_guard", guard)
+def move_whatever_the_generation(patch: pytest.MonkeyPatch) -> None:
+    """A message of another life of the email may postpone or bury it."""
+    _is_of(patch, "key")
 
 
 def bury_whatever_the_state(patch: pytest.MonkeyPatch) -> None:
     """A dead letter is written for a row that is closed."""
-    hold = storage.dead_letters._hold
     patch.setattr(
-        storage.dead_letters, "_hold", lambda burials: {ref: (0, *rest[1:]) for ref, rest in hold(burials).items()}
+        storage.dead_letters, "hold", lambda refs: {ref: row._replace(state=0) for ref, row in hold(refs).items()}
     )
 
 
 def bury_whatever_the_number(patch: pytest.MonkeyPatch) -> None:
     """Any message of an email may bury it, not the newest alone."""
-
-    def current(burial: Any, held: Any) -> bool:
-        row = held.get(burial.ref)
-        return row is not None and row[1:3] == (burial.generation, burial.key)
-
-    patch.setattr(storage.dead_letters, "_is_current", current)
+    _is_of(patch, "key", "generation")
 
 
 SEEN: tuple[Mutation, ...] = (

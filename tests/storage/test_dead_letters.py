@@ -44,10 +44,10 @@ def test_an_email_that_was_opened_anew_is_buried_by_its_newest_message_alone(boo
     older = books.newest_seq(books.source("main").id)
     books.refeed([(ref, 0)])
     newer = books.newest_seq(books.source("main").id)
-    assert letters.bury([burial(ref, "a", seq=older)]) == [None]
-    (letter,) = letters.bury([burial(ref, "a", seq=newer)])
+    assert letters.bury([burial(ref, "a", feed_seq=older)]) == [None]
+    (letter,) = letters.bury([burial(ref, "a", feed_seq=newer)])
     assert letter is not None
-    assert letters.bury([burial(ref, "a", seq=older), burial(ref, "a", seq=newer)]) == [None, letter]
+    assert letters.bury([burial(ref, "a", feed_seq=older), burial(ref, "a", feed_seq=newer)]) == [None, letter]
 
 
 def test_a_burial_told_twice_answers_with_the_same_letter(books, letters, store):
@@ -70,7 +70,7 @@ def test_a_dead_email_is_not_saved_and_not_postponed(books, letters, store):
     (ref,) = enter(books, ["a"])
     letters.bury([burial(ref, "a")])
     assert save(store, result(ref, "a")) == [None]
-    assert books.postpone([attempt(ref, "a", attempts=4)]) == [None]
+    assert books.postpone([attempt(ref, "a", attempts=4)]) == [False]
 
 
 def test_a_replay_opens_a_new_generation_in_the_high_lane(books, letters, store):

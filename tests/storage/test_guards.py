@@ -85,18 +85,11 @@ def save_whatever_the_key(patch):
 
 
 def postpone_whatever_the_generation(patch):
-    def guard(attempt, held):
-        row = held.get(attempt.ref)
-        return row is not None and (row[0], row[1], row[3]) == (0, attempt.key, attempt.attempts)
-
-    patch.setattr("storage.retries._guard", guard)
+    mutations.move_whatever_the_generation(patch)
 
 
 def bury_whatever_the_generation(patch):
-    patch.setattr(
-        "storage.dead_letters._is_current",
-        lambda burial, held: (row := held.get(burial.ref)) is not None and row[2] == burial.key,
-    )
+    mutations.move_whatever_the_generation(patch)
 
 
 BOOKS: dict[Any, Any] = {

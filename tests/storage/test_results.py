@@ -60,10 +60,10 @@ def test_an_email_that_was_opened_anew_is_told_of_by_its_newest_message_alone(bo
     older = books.newest_seq(books.source("main").id)
     books.refeed([(ref, 0)])
     newer = books.newest_seq(books.source("main").id)
-    assert save(store, result(ref, "a", seq=older), shard="w1") == [None]
-    first = save(store, result(ref, "a", seq=older), result(ref, "a", seq=newer), shard="w1")
+    assert save(store, result(ref, "a", feed_seq=older), shard="w1") == [None]
+    first = save(store, result(ref, "a", feed_seq=older), result(ref, "a", feed_seq=newer), shard="w1")
     assert first[0] is None
-    assert save(store, result(ref, "a", seq=older), result(ref, "a", seq=newer), shard="w1") == first
+    assert save(store, result(ref, "a", feed_seq=older), result(ref, "a", feed_seq=newer), shard="w1") == first
     assert save(store, result(ref, "a"), shard="w1") == [first[1]], "a message of an older version names no number"
 
 
@@ -79,7 +79,7 @@ def test_what_is_not_open_in_this_generation_is_not_saved(books, store):
 def test_a_postponement_after_the_result_changes_nothing(books, store):
     (ref,) = enter(books, ["a"])
     save(store, result(ref, "a"), shard="w1")
-    assert books.postpone([attempt(ref, "a")]) == [None]
+    assert books.postpone([attempt(ref, "a")]) == [False]
     assert books.audit().results == 1
 
 
