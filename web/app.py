@@ -21,7 +21,7 @@ from storage.actions import Actions
 from storage.sessions import EndedSessions
 from web import actions, live_client
 from web.auth import SAFE_METHODS, SMALL_BODY, Gate, cap_before_reading
-from web.dispatch import App, Headers, endpoint, refuse, routable, send
+from web.dispatch import Headers, endpoint, refuse, routable, send
 from web.figures import Figures, queue_of, settled
 from web.health import Health
 from web.live import QUEUE, STATS
@@ -65,7 +65,7 @@ BODY_CAP = cap_by_path(
 )
 
 
-class Application(App):
+class Application:
     """The processor over HTTP, as a WSGI application."""
 
     def __init__(self, services: Services) -> None:
@@ -77,7 +77,7 @@ class Application(App):
         self.health = Health(services)
         self.openapi = _described(services.version)
         self.bottle = self._register()
-        self.webhook = Webhook(services, [*COMMON, *DEFAULTS], self.gate.limits)
+        self.webhook = Webhook(services, (*COMMON, *DEFAULTS), self.gate.limits)
         self._sockets: set[LiveSocket] = set()
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:

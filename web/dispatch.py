@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import parse_qsl, quote, urlencode
 
 import bottle
@@ -17,12 +17,15 @@ import gevent
 import msgspec
 
 from web.accept import prefers_html
-from web.auth import SAFE_METHODS, Gate
+from web.auth import SAFE_METHODS
 from web.problems import JSON_MEDIA, MEDIA, Problem, from_error
 from web.server_body import Environ, StartResponse
 from web.services import Services
 from web.sources import check_sources
 from web.validation import read_model, read_query
+
+if TYPE_CHECKING:
+    from web.app import Application
 
 log = logging.getLogger("emailproc.web")
 
@@ -62,59 +65,11 @@ class Route:
     acts: bool = True  # an unsafe method with `full` access: what was done is written down
 
 
-class FiguresSource(Protocol):
-    """Where the figures come from: web/figures.py."""
-
-    def stats(self) -> dict[str, Any]:
-        """The figures of /stats."""
-
-    def of_source(self, source: str) -> dict[str, Any]:
-        """Those of one source; LookupError where there is none of that name."""
-
-
-class HealthSource(Protocol):
-    """Where the health comes from: web/health.py."""
-
-    def components(self) -> dict[str, dict[str, Any]]:
-        """Name → status, latency, reason."""
-
-    def redis_trouble(self) -> str | None:
-        """Why Redis cannot be used now."""
-
-    def look_again(self) -> None:
-        """Look whether what was not well is well again."""
-
-
-class ActionNotes(Protocol):
-    """Where acts are written down: web/actions.py."""
-
-    def note(self, call: "Call", status: int) -> None:
-        """Somebody did this."""
-
-    def write(self, environ: Environ, path: str, detail: Any, status: int, role: str, who: str) -> None:
-        """The same, for what is no ordinary route."""
-
-    def page(self, before: int | None, limit: int, **wanted: Any) -> tuple[list[Any], int | None]:
-        """What was written down, newest first."""
-
-
-class App(Protocol):
-    """What handlers and `endpoint` know of the application (web/app.py)."""
-
-    services: Services
-    gate: Gate
-    routes: tuple[Route, ...]
-    figures: FiguresSource
-    health: HealthSource
-    actions: ActionNotes
-    openapi: bytes
-
-
 @dataclass(slots=True)
 class Call:
     """One request in the hands of a handler: `query` and `body` are checked and of the route's models."""
 
-    app: App
+    app: "Application"
     route: Route
     environ: Environ
     query: Any = None
@@ -141,7 +96,7 @@ class Call:
         return prefers_html(self.header("ACCEPT"))
 
 
-def endpoint(route: Route, app: App) -> Callable[..., bottle.HTTPResponse]:
+def endpoint(route: Route, app: "Application") -> Callable[..., bottle.HTTPResponse]:
     """The callback that bottle runs for this route."""
 
     def run(**arguments: str) -> bottle.HTTPResponse:

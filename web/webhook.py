@@ -19,11 +19,10 @@ from engine.logs import Folded
 from engine.mailbox import MAIN, Envelope
 from fakemail.answers import MAX_HISTORY_ID
 from fakemail.signature import SignatureError, verify
-from web.dispatch import raw_path, request_id, routable
-from web.problems import MEDIA, Problem, from_error
+from web.dispatch import Headers, explain, request_id, routable, send
+from web.problems import JSON_MEDIA, Problem
 from web.ratelimit import RateLimits
 from web.server_body import Environ, StartResponse
-from web.server_problems import status_line
 from web.services import Services, SourceConfig
 from web.validation import read_json
 
@@ -37,15 +36,16 @@ SIGNED_HEADERS = {
     "HTTP_WEBHOOK_SIGNATURE": "webhook-signature",
 }
 ACCEPTED = "202 Accepted"
+JSON: Headers = (("Content-Type", JSON_MEDIA),)
 
 
 class Webhook:
     """The receiver of all sources, as a WSGI application."""
 
-    def __init__(self, services: Services, headers: list[tuple[str, str]], limits: RateLimits) -> None:
+    def __init__(self, services: Services, headers: Headers, limits: RateLimits) -> None:
         self.services = services
         self.limits = limits
-        self.headers = [("Content-Type", "application/json"), *headers]
+        self.headers = headers
         self.received = Folded(log, 1.0)
         names = list(services.sources)
         self.default = MAIN if MAIN in names or len(names) != 1 else names[0]
@@ -55,9 +55,9 @@ class Webhook:
         try:
             history_id = self.accept(environ)
         except (Exception, gevent.Timeout) as error:  # noqa: BLE001  (the edge: whatever it is, the client gets an answer)
-            return self._refuse(error, environ, start_response)
+            return send(explain(error, environ), environ, start_response, self.headers)
         body = b'{"status":"accepted","history_id":%d}' % history_id
-        start_response(ACCEPTED, [*self.headers, ("Content-Length", str(len(body)))])
+        start_response(ACCEPTED, [*JSON, *self.headers, ("Content-Length", str(len(body)))])
         return [body]
 
     def accept(self, environ: Environ) -> int:
@@ -93,15 +93,6 @@ class Webhook:
         if source is None:
             raise Problem(404, f"there is no source {name[:100]!r}")
         return source
-
-    def _refuse(self, error: BaseException, environ: Environ, start_response: StartResponse) -> list[bytes]:
-        problem = from_error(error)
-        if problem.status == 500:
-            log.error("Webhook failed", exc_info=error)
-        body = problem.body(request_id(environ), raw_path(environ))
-        headers = [("Content-Type", MEDIA), *self.headers[1:], ("Content-Length", str(len(body))), *problem.headers]
-        start_response(status_line(problem.status), headers)
-        return [body]
 
 
 def read_history_id(raw: bytes) -> int:
