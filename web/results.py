@@ -8,11 +8,10 @@ import time
 from dataclasses import asdict
 from typing import Any
 
-import gevent
 import msgspec
 from gevent.event import Event
 
-from actors.deciding import to_email
+from actors.deciding import off_the_hub, to_email
 from actors.events import readable_id, result_item
 from classification.records import Email, Explanation
 from storage.keys import shown_key
@@ -20,7 +19,6 @@ from storage.reading import EmailFilter
 from storage.records import BookRow, StoredResult
 from web.dispatch import Answer, Call
 from web.emails_lookup import find, no_result, state_of
-from web.problems import Problem
 from web.schemas import PageQuery
 from web.validation import make_cursor, read_cursor, read_sender, read_time
 
@@ -92,10 +90,6 @@ def all_results(call: Call) -> Answer:
 
 def page_filter(query: PageQuery) -> EmailFilter:
     """The filters of a list, checked."""
-    for name in ("min_confidence", "max_confidence"):
-        value = getattr(query, name)
-        if value is not None and value != value:  # noqa: PLR0124  (NaN alone differs from itself)
-            raise Problem(400, f"{name}: must be a number from 0 to 1")
     return EmailFilter(
         source=query.source,
         state=query.state,
@@ -135,7 +129,7 @@ def classify(call: Call) -> dict[str, Any]:
 
 def explain(call: Call, email: Email) -> Explanation:
     """The classifier's reasons, off the hub: a long email takes it longer than the hub may stand still."""
-    found: Explanation = gevent.get_hub().threadpool.apply(call.services.classifier.explain, (email,))
+    found: Explanation = off_the_hub(call.services.classifier.explain, email)
     return found
 
 

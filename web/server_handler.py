@@ -26,7 +26,7 @@ from web.server_body import RequestBody, refuse
 from web.server_io import ClientGoneError, TimedReader, has_unsent, reset_on_close, send_all
 from web.server_problems import Refusal, raw_answer
 from web.websocket import LiveSocket
-from web.websocket_frames import SERVER_ERROR
+from web.websocket_frames import GOING_AWAY, SERVER_ERROR
 from web.websocket_handshake import accept_headers, check_upgrade, wants_websocket
 
 log = logging.getLogger("emailproc.web.server")
@@ -80,7 +80,7 @@ class HardenedHandler(WebSocketHandler):
         """The server stops: hang up if idle, say good-bye on a WebSocket, else close after the answer."""
         self.close_connection = True
         if self.live is not None:
-            self.live.close(1001, "the server is stopping")
+            self.live.close(GOING_AWAY, "the server is stopping")
         elif self.waiting:
             with contextlib.suppress(OSError, AttributeError):  # it has ended by itself
                 self.socket.shutdown(std_socket.SHUT_RD)
