@@ -27,7 +27,8 @@ Status = Literal["healthy", "degraded", "unhealthy"]
 Time = Annotated[str, Meta(examples=["2026-01-31T12:00:00.000Z"], extra_json_schema={"format": "date-time"})]
 Confidence = Annotated[float, Meta(ge=0, le=1)]
 Count = Annotated[int, Meta(ge=0)]
-Number = Annotated[int, Meta(ge=1, le=2**53)]
+MAX_NUMBER = 2**53
+Number = Annotated[int, Meta(ge=1, le=MAX_NUMBER)]
 """What something is called by: a row's id, a place, a version. No database takes one beyond 64 bits, no browser one beyond these."""
 HistoryId = Annotated[int, Meta(ge=0, le=MAX_HISTORY_ID, examples=[42])]
 EmailId = Annotated[str, Meta(description="As FakeMail gave it", examples=["email-0001"])]

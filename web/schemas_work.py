@@ -8,8 +8,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from fakemail.answers import MAX_HISTORY_ID
-from web.schemas import Count, Cursor, EmailId, Filter, Limit, Moment, Number, Reason, SourceName, Time
+from web.schemas import MAX_NUMBER, Count, Cursor, EmailId, Filter, Limit, Moment, Number, Reason, SourceName, Time
 
 # -- dead letters
 
@@ -128,7 +127,7 @@ class ReplayAnswer(msgspec.Struct):
 class ResyncRequest(msgspec.Struct, forbid_unknown_fields=True, rename={"start": "from"}):
     """From which history id on the history shall be listed again."""
 
-    start: Annotated[int, Meta(ge=0, le=MAX_HISTORY_ID)] | Literal["beginning"]
+    start: Annotated[int, Meta(ge=0, le=MAX_NUMBER)] | Literal["beginning"]
 
 
 class TaskItem(msgspec.Struct):
