@@ -17,6 +17,9 @@ LANES = ("high", "normal", "low")
 
 LANE_WEIGHTS = {"high": 16, "normal": 4, "low": 1}
 
+BACKGROUND = LANES[-1]
+"""The lane of what may wait: a first sync, and what is done again on request."""
+
 QUARANTINE = "quarantine"
 """A fourth lane for messages whose process died under them: delivered alone, marked before they are handed out."""
 

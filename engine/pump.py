@@ -12,7 +12,7 @@ from typing import Protocol
 from gevent.event import Event
 
 from engine.errors import DependencyTrouble
-from engine.mailbox import QUARANTINE, Delivery, MailboxStore
+from engine.mailbox import BACKGROUND, QUARANTINE, Delivery, MailboxStore
 from engine.supervision import backoff
 from engine.work import Work
 
@@ -27,6 +27,10 @@ IDLE_S = 0.05
 
 REST, REST_S = 1.5, 0.008
 """After a small batch, messages gather REST times as long as it took, at most REST_S seconds: many small batches cost more than the work."""
+
+SMALLER, BRISK_S = 4, 2.0
+"""Where urgent messages came in a batch with some that may wait, batches are so many times smaller for so many seconds: the next urgent
+one waits for what is in hand."""
 
 MAX_RETRY_AFTER = 300.0
 BACKOFF_CAP = 2.0
@@ -80,7 +84,7 @@ class Pump:
         self._reread = True
         self._reread_at = 0.0
         self._plenty = True  # the last batch was a big one, so there will be more
-        self._handed_at = self._rest_until = 0.0
+        self._handed_at = self._rest_until = self._brisk_until = 0.0
         self._moved = Event()
 
     # -- called by the actor ---------------------------------------------------------------------------------------------
@@ -150,10 +154,11 @@ class Pump:
 
     def _take(self) -> None:
         began, intake = time.monotonic(), self.intake
+        count = intake.count if began >= self._brisk_until else max(1, intake.count // SMALLER)
         batch = self.store.take(
             intake.mailbox,
             intake.consumer,
-            count=intake.count,
+            count=count,
             max_bytes=intake.max_bytes,
             block=intake.block,
             into=intake.into,
@@ -163,7 +168,9 @@ class Pump:
         if batch and not self.host.may_take():
             self._reread = True  # the gate was shut while we stood at the mailbox: it goes back
         elif batch:
-            self._plenty = 2 * len(batch) >= intake.count or 2 * sum(each.size for each in batch) >= intake.max_bytes
+            self._plenty = 2 * len(batch) >= count or 2 * sum(each.size for each in batch) >= intake.max_bytes
+            if len({each.lane == BACKGROUND for each in batch}) > 1:
+                self._brisk_until = began + BRISK_S
             self._hand_over(batch)
         elif time.monotonic() - began < IDLE_S:
             self.host.stop_asked.wait(IDLE_S)

@@ -294,6 +294,20 @@ def test_a_batch_that_is_taken_apart_has_its_deadline_for_each_message(bench):
     assert max(busy) < 0.02
 
 
+def test_urgent_messages_among_others_make_the_next_batches_smaller(bench):
+    sizes = []
+
+    class Sized(Script):
+        def handle(self, batch):
+            sizes.append(len(batch))
+            return super().handle(batch)
+
+    bench.store.put("work", [*letters(*"abcdefghijklmnop", lane="low"), *letters("urgent", lane="high")])
+    bench.start(cls=Sized, count=8)
+    bench.drained()
+    assert sizes == [8, 2, 2, 2, 2, 1]
+
+
 def test_one_actor_of_a_process_computes_at_a_time_and_waiting_for_ones_turn_is_no_fault(bench):
     inside, met = [], []
 
