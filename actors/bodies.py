@@ -57,7 +57,7 @@ _decoders: dict[type, msgspec.msgpack.Decoder[Any]] = {
 
 
 def encode(body: msgspec.Struct) -> bytes:
-    """A body as its envelope carries it; lone surrogates, which UTF-8 has no bytes for, become U+FFFD."""
+    """A body as its envelope carries it; lone surrogates, which UTF-8 has no bytes for, become question marks."""
     try:
         return _encoder.encode(body)
     except UnicodeEncodeError:

@@ -12,7 +12,7 @@ from gevent.event import Event
 
 from actors.bodies import FetchBody, encode, fetch_mailbox
 from actors.events import new_event
-from engine.actor import ServiceActor, Tick
+from engine.actor import ServiceActor
 from engine.events import Bus
 from engine.failpoints import reach
 from engine.mailbox import LANES, Depth, Envelope, MailboxStore, Room
@@ -52,17 +52,12 @@ class Feeder(ServiceActor):
 
     def on_start(self) -> None:
         """Begin with a turn at once."""
-        self.spawn(self._turns)
+        # Nobody else asks for turns, or how the last one ended would be overwritten before it is looked at.
+        self.repeat(self.feed, self._rest)
 
-    def _turns(self) -> None:
-        """The only one who asks for turns, or how the last one ended would be overwritten before it is looked at."""
-        turn = Tick(self.feed, Event())
-        while True:
-            self.actor_ref.tell(turn)
-            turn.done.wait()
-            self.bell.wait(FULL_S if self._short_of_room else self.tick)
-            self.bell.clear()
-            turn.done.clear()
+    def _rest(self) -> None:
+        self.bell.wait(FULL_S if self._short_of_room else self.tick)
+        self.bell.clear()
 
     def feed(self) -> int:
         """Feed all sources until there is nothing left or no room; returns how many rows went in.

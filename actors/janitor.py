@@ -16,7 +16,7 @@ from actors.bodies import CLASSIFY, FETCH, canary_mailbox, fetch_mailbox, look_m
 from actors.feeder import are_copied, feed_position, feed_positions
 from actors.metrics import RECONCILED
 from actors.pruning import EVERY_S, Pruning
-from engine.actor import ServiceActor, Tick
+from engine.actor import ServiceActor
 from engine.events import Bus
 from engine.failpoints import reach
 from engine.lanes import process_of
@@ -92,7 +92,7 @@ class Janitor(ServiceActor):
         )
         for seconds, duty in duties:
             self.every(seconds, duty)
-        self.spawn(self._index_turns)
+        self.repeat(self.index, lambda: gevent.sleep(A_TURN_S if self.index_lags else INDEX_S))
 
     def reopen_due(self) -> None:
         """Retries whose time has come get a new place in the feed."""
@@ -145,17 +145,8 @@ class Janitor(ServiceActor):
         """The mailboxes that carry emails, in the direction in which they flow."""
         return [*dict.fromkeys([FETCH, *map(fetch_mailbox, sources)]), CLASSIFY, DEAD]
 
-    def _index_turns(self) -> None:
-        """While there is more to index one turn follows the other at once, each behind what came due meanwhile."""
-        turn = Tick(self.index, Event())
-        while True:
-            self.actor_ref.tell(turn)
-            turn.done.wait()
-            gevent.sleep(A_TURN_S if self.index_lags else INDEX_S)
-            turn.done.clear()
-
     def index(self) -> None:
-        """Full text catches up in small slices; in several of them while there is much to do."""
+        """Full text catches up in small slices; in several of them while there is much to do, and then in turn after turn."""
         self.index_lags, ends = False, time.monotonic() + TURN_S
         while self.search.index(INDEX_BATCH) == INDEX_BATCH:
             if time.monotonic() >= ends:

@@ -5,15 +5,13 @@ Used by actors/subscriber.py and, for test messages, by web/subscriptions.py. Ne
 
 import time
 from collections.abc import Callable, Sequence
-from urllib.parse import urlsplit
 
 import msgspec
 
-from fakemail.signature import sign
-from fakemail.transport import Connections, Patience, Resolve, TransportError
+from fakemail.signed_post import SignedPost
+from fakemail.transport import Patience, Resolve, TransportError
 
 PATIENCE = Patience(connect_s=5.0, read_s=15.0, total_s=20.0)
-MAX_ANSWER_BYTES = 64 * 1024
 GONE = 410
 LONGEST_RETRY_AFTER_S = 3600.0
 
@@ -40,26 +38,14 @@ class Poster:
     """
 
     def __init__(self, url: str, secrets: Callable[[float], Sequence[str]], resolve: Resolve | None = None) -> None:
-        self._connections = Connections(url, resolve)
-        parts = urlsplit(url)
-        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        self._head = (
-            f"POST {target} HTTP/1.1\r\nHost: {self._connections.host_header}\r\nUser-Agent: email-processor\r\n"
-            "Content-Type: application/json\r\nAccept-Encoding: identity\r\n"
-        )
-        self._secrets = secrets
+        self._post, self._secrets = SignedPost(url, PATIENCE, resolve), secrets
 
     def post(self, webhook_id: str, body: bytes) -> Posted:
         """Deliver one message; the same id again means the same message again."""
         at, began = time.time(), time.perf_counter()
-        signature = " ".join(sign(secret, webhook_id, int(at), body) for secret in self._secrets(at))
-        head = (
-            f"{self._head}Content-Length: {len(body)}\r\nwebhook-id: {webhook_id}\r\n"
-            f"webhook-timestamp: {int(at)}\r\nwebhook-signature: {signature}\r\n\r\n"
-        )
         status = error = retry_after = None
         try:
-            answer = self._connections.exchange(head.encode() + body, max_bytes=MAX_ANSWER_BYTES, patience=PATIENCE)
+            answer = self._post.send(webhook_id, at, body, self._secrets(at))
         except TransportError as trouble:
             error = str(trouble)
         else:
@@ -71,7 +57,7 @@ class Poster:
 
     def close(self) -> None:
         """Close what is idle."""
-        self._connections.close()
+        self._post.close()
 
 
 def _seconds(text: str) -> float | None:

@@ -141,7 +141,19 @@ class ServiceActor(pykka.ThreadingActor):
 
     def every(self, seconds: float, method: Callable[[], object], *, first: float = 0.0) -> None:
         """Have `method` called in the actor after `first` and then each `seconds`; turns do not overlap, missed ones are left out."""
-        self.spawn(self._tick, seconds, method, first)
+        due = time.monotonic() + first
+
+        def rest() -> None:
+            nonlocal due
+            late = time.monotonic() - due
+            due += seconds * (1 + late // seconds)
+            gevent.sleep(max(0.0, due - time.monotonic()))
+
+        self.repeat(method, rest, first=first)
+
+    def repeat(self, method: Callable[[], object], rest: Callable[[], object], *, first: float = 0.0) -> None:
+        """Have `method` called in the actor after `first`, again and again, with `rest` between two turns, in a greenlet of its own."""
+        self.spawn(self._tick, method, rest, first)
 
     def spawn(self, function: Callable[..., object], *args: Any) -> "gevent.Greenlet[..., Any]":
         """Run a greenlet that ends with the actor; when it ends by an error, the actor fails with that."""
@@ -250,16 +262,14 @@ class ServiceActor(pykka.ThreadingActor):
         finally:
             tick.done.set()
 
-    def _tick(self, seconds: float, method: Callable[[], object], first: float) -> None:
-        tick, due = Tick(method, Event()), time.monotonic() + first
+    def _tick(self, method: Callable[[], object], rest: Callable[[], object], first: float) -> None:
+        tick = Tick(method, Event())
         gevent.sleep(first)
         while True:
             tick.done.clear()
             self.actor_ref.tell(tick)
             tick.done.wait()
-            late = time.monotonic() - due
-            due += seconds * (1 + late // seconds)
-            gevent.sleep(max(0.0, due - time.monotonic()))
+            rest()
 
     def _owned(self, function: Callable[..., object], args: tuple[Any, ...]) -> None:
         try:

@@ -19,7 +19,7 @@ from engine.outcome import Ledger, RetryPolicy
 
 
 class Gate(Protocol):
-    """What the pump asks of the desired state (engine/control.py)."""
+    """What a mailbox actor asks of the desired state (engine/control.py)."""
 
     @property
     def paused(self) -> bool:

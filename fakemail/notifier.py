@@ -10,21 +10,19 @@ import secrets
 import time
 from collections.abc import Callable
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 import gevent
 import msgspec
 from gevent.event import Event
 
 from fakemail.faults import Faults
-from fakemail.signature import sign
-from fakemail.transport import Connections, Patience, Resolve, TransportError
+from fakemail.signed_post import SignedPost
+from fakemail.transport import Patience, Resolve, TransportError
 
 QUEUE_LIMIT = 64
 MAX_TRIES = 60
 _BACKOFF_S, _BACKOFF_CAP_S = 0.25, 5.0
 _PATIENCE = Patience(connect_s=2.0, read_s=10.0, total_s=15.0)
-_MAX_ANSWER_BYTES = 64 * 1024
 
 
 class _Message(NamedTuple):
@@ -40,12 +38,9 @@ class Subscriber:
     def __init__(self, url: str, secret: Callable[[], str | None], resolve: Resolve | None = None) -> None:
         self.url = url
         self.delivered = 0
-        self._connections = Connections(url, resolve)
         if not (url.isascii() and url.isprintable()) or " " in url:
             raise ValueError("it must be printable ASCII without spaces")
-        parts = urlsplit(url)
-        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        self._head = f"POST {target} HTTP/1.1\r\nHost: {self._connections.host_header}\r\n"
+        self._post = SignedPost(url, _PATIENCE, resolve)
         self._secret = secret
         self._queue: list[_Message] = []
         self._changed = Event()
@@ -70,7 +65,7 @@ class Subscriber:
     def stop(self) -> None:
         """End the greenlet and close the connection."""
         self._greenlet.kill()
-        self._connections.close()
+        self._post.close()
 
     def _run(self) -> None:
         while True:
@@ -107,16 +102,8 @@ class Subscriber:
 
     def _deliver(self, message: _Message) -> None:
         """One POST; TransportError unless the answer is a 2xx."""
-        body = msgspec.json.encode({"history_id": message.history_id})
-        timestamp = int(time.time())
-        head = (
-            f"{self._head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-            f"webhook-id: {message.msg_id}\r\nwebhook-timestamp: {timestamp}\r\n"
-        )
-        if secret := self._secret():
-            head += f"webhook-signature: {sign(secret, message.msg_id, timestamp, body)}\r\n"
-        request = f"{head}\r\n".encode() + body
-        answer = self._connections.exchange(request, max_bytes=_MAX_ANSWER_BYTES, patience=_PATIENCE)
+        body, secret = msgspec.json.encode({"history_id": message.history_id}), self._secret()
+        answer = self._post.send(message.msg_id, time.time(), body, [secret] if secret else [])
         if not 200 <= answer.status < 300:
             raise TransportError(f"status {answer.status}")
 

@@ -1,0 +1,40 @@
+"""A signed POST to a webhook over kept connections, as Standard Webhooks says: https://www.standardwebhooks.com.
+
+Used by the simulator's notifications (notifier.py) and by outgoing webhooks (actors/posting.py).
+"""
+
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+from fakemail.signature import sign
+from fakemail.transport import Answer, Connections, Patience, Resolve
+
+MAX_ANSWER_BYTES = 64 * 1024
+
+
+class SignedPost:
+    """Posts to one URL; ValueError for what is no http or https URL. `resolve` says where it may connect to."""
+
+    def __init__(self, url: str, patience: Patience, resolve: Resolve | None = None) -> None:
+        self._connections = Connections(url, resolve)
+        parts = urlsplit(url)
+        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        self._head = (
+            f"POST {target} HTTP/1.1\r\nHost: {self._connections.host_header}\r\nUser-Agent: email-processor\r\n"
+            "Content-Type: application/json\r\nAccept-Encoding: identity\r\n"
+        )
+        self._patience = patience
+
+    def send(self, message_id: str, at: float, body: bytes, secrets: Sequence[str]) -> Answer:
+        """Send one message with a signature by each of the secrets. Raises TransportError where no answer comes."""
+        head = (
+            f"{self._head}Content-Length: {len(body)}\r\nwebhook-id: {message_id}\r\nwebhook-timestamp: {int(at)}\r\n"
+        )
+        if signatures := " ".join(sign(secret, message_id, int(at), body) for secret in secrets):
+            head += f"webhook-signature: {signatures}\r\n"
+        request = f"{head}\r\n".encode() + body
+        return self._connections.exchange(request, max_bytes=MAX_ANSWER_BYTES, patience=self._patience)
+
+    def close(self) -> None:
+        """Close what is idle."""
+        self._connections.close()
