@@ -49,7 +49,7 @@ logfile valkey.log
 databases 1
 save ""
 appendonly yes
-appendfsync everysec
+appendfsync no
 aof-load-truncated yes
 auto-aof-rewrite-percentage 100
 auto-aof-rewrite-min-size 64mb

@@ -107,7 +107,7 @@ def test_redis_keeps_an_append_only_file_and_evicts_nothing():
     redis = SERVICES["redis"]
     options = dict(zip(redis["command"][1::2], redis["command"][2::2], strict=True))
     assert options["--appendonly"] == "yes"
-    assert options["--appendfsync"] == "everysec"
+    assert options["--appendfsync"] == "no"  # docs/decisions/0012
     assert options["--maxmemory-policy"] == "noeviction"
     assert redis["volumes"] == ["redis-data:/data"]
 

@@ -72,6 +72,7 @@ def test_it_starts_as_we_want_it_and_keeps_its_data(make):
     server.start()
     client = connect(server.url)
     assert check_server(client) == []
+    assert client.config_get("appendfsync") == {"appendfsync": "no"}  # docs/decisions/0012
     client.close()
     put(server, 10)
     server.stop()
