@@ -1,7 +1,5 @@
 """The tables of who did what, and of sessions that ended before their time; created by migrations.py."""
 
-# ruff: noqa: D106  (Peewee's inner Meta holds options)
-
 from peewee import BigAutoField, DoubleField, SmallIntegerField, TextField
 
 from storage.models import Table
@@ -21,9 +19,6 @@ class ActionRow(Table):
     status = SmallIntegerField()
     request_id = TextField()
 
-    class Meta:
-        table_name = "action"
-
 
 class EndedSessionRow(Table):
     """A session that was ended by hand; `*` stands for all that began before `at`. Kept until they would have expired."""
@@ -31,9 +26,6 @@ class EndedSessionRow(Table):
     id = TextField(primary_key=True)
     at = DoubleField()
     expires = DoubleField()
-
-    class Meta:
-        table_name = "ended_session"
 
 
 def create() -> None:

@@ -15,7 +15,7 @@ import msgspec
 from storage import counters, feeding, folding, meta, retries, sources
 from storage.database import Database
 from storage.keys import email_key
-from storage.records import Attempt, Audit, BookRow, CursorMove, Look, OpenRow, SourceState
+from storage.records import Attempt, Audit, CursorMove, KnownEmail, Look, OpenRow, SourceState
 from storage.rows import BOOK_COLUMNS, BOOK_TABLES, book_row
 from storage.statements import encode_json, execute
 
@@ -154,7 +154,7 @@ class Books:
             folded += self._db.write(folding.fold_buckets, step, before)
         return folded
 
-    def find(self, key: str, source: str | None = None) -> list[BookRow]:
+    def find(self, key: str, source: str | None = None) -> list[KnownEmail]:
         """Give the rows of a key: one for each source (or of that one) that knows it."""
         return self._db.read(_find, key, source)
 
@@ -211,7 +211,7 @@ def _audit(source_id: int | None) -> Audit:
     )
 
 
-def _find(key: str, source: str | None) -> list[BookRow]:
+def _find(key: str, source: str | None) -> list[KnownEmail]:
     # The index begins with the source: asking each of the few sources keeps this a matter of points, not of a scan.
     names = "SELECT id FROM source" if source is None else "SELECT id FROM source WHERE name = ?"
     sql = f"SELECT {BOOK_COLUMNS} FROM {BOOK_TABLES} WHERE book.source IN ({names}) AND book.key = ? ORDER BY book.id"

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from storage.models import Content as ContentRow
+from storage.models import ContentRow
 from storage.records import Content
 from storage.statements import clean, encode_json, execute, insert, is_postgres
 

@@ -7,11 +7,10 @@ stats.py. A process moves only its own shard, so writers do not wait for each ot
 
 import math
 from bisect import bisect_left
-from collections import Counter as Tally
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 
-from storage.models import Bucket, Counter
+from storage.models import BucketRow, CounterRow
 from storage.statements import execute, insert
 
 MINUTE, HOUR = 60, 3600
@@ -69,7 +68,7 @@ class Moves:
 
     def emails(self, at: float, labels: Iterable[str]) -> None:
         """Count the classes of emails of one minute, in which `at` lies."""
-        for label, count in Tally(labels).items():
+        for label, count in Counter(labels).items():
             self.email(at, label, count)
 
     def observe(self, name: str, at: float, durations: Iterable[float]) -> None:
@@ -92,7 +91,7 @@ class Moves:
         _upsert([(LEAST, "", shard, self._extremes[LEAST])] if LEAST in self._extremes else [], _LEAST)
         _upsert([(name, "", shard, self._extremes[name]) for name in GREATEST if name in self._extremes], _GREATEST)
         insert(
-            Bucket,
+            BucketRow,
             ("step", "start", "name", "label", "shard", "value"),
             [(*key, shard, value) for key, value in sorted(self._buckets.items()) if value],
             "ON CONFLICT (step, name, start, label, shard) DO UPDATE SET value = bucket.value + excluded.value",
@@ -101,7 +100,7 @@ class Moves:
 
 def _upsert(rows: list[tuple[str, str, str, float]], change: str) -> None:
     tail = f"ON CONFLICT (name, label, shard) DO UPDATE SET {change}"
-    insert(Counter, ("name", "label", "shard", "value"), rows, tail)
+    insert(CounterRow, ("name", "label", "shard", "value"), rows, tail)
 
 
 def totals() -> dict[tuple[str, str], float]:

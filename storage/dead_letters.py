@@ -15,7 +15,7 @@ from storage.counters import Moves
 from storage.database import Database
 from storage.feeding import draw_for
 from storage.holding import Held, hold
-from storage.models import DeadLetter as LetterRow
+from storage.models import DeadLetterRow
 from storage.records import LETTER_STATES, Attempt, Burial, DeadLetter, DeadLetterGroup
 from storage.retries import MAX_ERROR
 from storage.rows import LETTER_COLUMNS, LETTER_FIELDS, LETTER_TABLES, dead_letter
@@ -112,7 +112,7 @@ def _write(burials: Sequence[Burial], held: Mapping[int, Held], shard: str) -> N
         f"FROM {table} WHERE book.id = batch.ref",
         params,
     )
-    insert(LetterRow, LETTER_FIELDS, [_values(each, held[each.ref]) for each in burials])
+    insert(DeadLetterRow, LETTER_FIELDS, [_values(each, held[each.ref]) for each in burials])
     write_contents([(each.ref, each.content) for each in burials if each.content is not None])
     moves = Moves()
     moves.add("dead", len(burials))

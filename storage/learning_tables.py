@@ -44,11 +44,8 @@ class RuleRow(Table):
     created_at = DoubleField()
     updated_at = DoubleField()
 
-    class Meta:
-        table_name = "rule"
 
-
-class RuleChange(Table):
+class RuleChangeRow(Table):
     """What was done to a rule, kept for ever: the rule as it then was, null when it was deleted."""
 
     version = BigIntegerField(primary_key=True)
@@ -57,7 +54,7 @@ class RuleChange(Table):
     document = TextField(null=True)  # JSON
 
 
-class ModelFile(Table):
+class ModelFileRow(Table):
     """A model: its file, where it came from and what was measured when it was made."""
 
     version = TextField(primary_key=True)
@@ -68,7 +65,7 @@ class ModelFile(Table):
     file = BytesField()
 
 
-class ShadowCount(Table):
+class ShadowCountRow(Table):
     """How often the live model said one label and the shadow another (or the same), in shards by writer."""
 
     live = TextField()
@@ -82,7 +79,7 @@ class ShadowCount(Table):
         primary_key = CompositeKey("live", "shadow", "live_label", "shadow_label", "shard")
 
 
-class ShadowDifference(Table):
+class ShadowDifferenceRow(Table):
     """An email on which the shadow differs from what was live; the newest are kept."""
 
     shadow = TextField()
@@ -97,7 +94,7 @@ class ShadowDifference(Table):
         primary_key = CompositeKey("shadow", "ref")
 
 
-class Opinion(Table):
+class OpinionRow(Table):
     """What FakeMail itself says of an email, asked for once it came up for review."""
 
     ref = BigIntegerField(primary_key=True)
@@ -106,7 +103,7 @@ class Opinion(Table):
     at = DoubleField()
 
 
-TABLES = (RuleRow, RuleChange, ModelFile, ShadowCount, ShadowDifference, Opinion)
+TABLES = (RuleRow, RuleChangeRow, ModelFileRow, ShadowCountRow, ShadowDifferenceRow, OpinionRow)
 
 
 def create() -> None:

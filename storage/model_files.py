@@ -14,7 +14,7 @@ import msgspec
 
 from storage.database import Database
 from storage.desired import put
-from storage.learning_tables import ShadowCount, ShadowDifference
+from storage.learning_tables import ShadowCountRow, ShadowDifferenceRow
 from storage.records import LABELS
 from storage.statements import clean, encode_json, execute, for_update, insert
 
@@ -187,14 +187,14 @@ def _note_shadow(
 ) -> None:
     number, now = LABELS.index, time.time()
     insert(
-        ShadowCount,
+        ShadowCountRow,
         ("live", "shadow", "live_label", "shadow_label", "shard", "value"),
         [(live, shadow, number(ours), number(other), shard, count) for (ours, other), count in sorted(counts.items())],
         "ON CONFLICT (live, shadow, live_label, shadow_label, shard) DO UPDATE SET value = shadow_count.value + excluded.value",
     )
     by_ref = {ref: (shadow, ref, live, number(a), number(b), confidence, now) for ref, a, b, confidence in differences}
     insert(
-        ShadowDifference,
+        ShadowDifferenceRow,
         ("shadow", "ref", "live", "live_label", "shadow_label", "confidence", "at"),
         [row for _, row in sorted(by_ref.items())],
         "ON CONFLICT (shadow, ref) DO NOTHING",

@@ -7,6 +7,7 @@ Times are seconds since the epoch; small codes are indexes into the tuples of re
 
 # ruff: noqa: D106  (Peewee's inner Meta holds options)
 
+import re
 import threading
 from typing import Any
 
@@ -48,15 +49,21 @@ class CurrentDatabase:
 current = CurrentDatabase()
 
 
+def table_of(model: type[Model]) -> str:
+    """Name the table of a model: dead_letter is that of DeadLetterRow."""
+    return "_".join(re.findall("[A-Z][a-z]*", model.__name__.removesuffix("Row"))).lower()
+
+
 class Table(Model):
     """The base of all models."""
 
     class Meta:
         database = current
+        table_function = table_of
         legacy_table_names = False
 
 
-class Source(Table):
+class SourceRow(Table):
     """A FakeMail account. Its row is the lock under which ids and feed numbers are given out."""
 
     name = TextField(unique=True)
@@ -70,7 +77,7 @@ class Source(Table):
     feed_seq = BigIntegerField(default=0)
 
 
-class Book(Table):
+class BookRow(Table):
     """One listed email, for ever. `id` is the `ref` of all other tables and of envelopes."""
 
     id = BigAutoField()
@@ -90,21 +97,25 @@ class Book(Table):
 
 # The predicates are literal, as are those of the queries that want these indexes: a parameter cannot be matched with them.
 # The state leads in book_due, though it is always 0 there, or SQLite would rather walk book_state.
-Book.add_index(Book.index(Book.source, Book.key, unique=True, name="book_key"))
-Book.add_index(
-    Book.index(
-        Book.source, Book.lane, Book.feed_seq, name="book_open", where=SQL("state = 0 AND next_attempt_at IS NULL")
+BookRow.add_index(BookRow.index(BookRow.source, BookRow.key, unique=True, name="book_key"))
+BookRow.add_index(
+    BookRow.index(
+        BookRow.source,
+        BookRow.lane,
+        BookRow.feed_seq,
+        name="book_open",
+        where=SQL("state = 0 AND next_attempt_at IS NULL"),
     )
 )
-Book.add_index(
-    Book.index(
-        Book.state, Book.next_attempt_at, name="book_due", where=SQL("state = 0 AND next_attempt_at IS NOT NULL")
+BookRow.add_index(
+    BookRow.index(
+        BookRow.state, BookRow.next_attempt_at, name="book_due", where=SQL("state = 0 AND next_attempt_at IS NOT NULL")
     )
 )
-Book.add_index(Book.index(Book.state, Book.id, name="book_state"))
+BookRow.add_index(BookRow.index(BookRow.state, BookRow.id, name="book_state"))
 
 
-class Content(Table):
+class ContentRow(Table):
     """What an email says; apart from the books so that it can be pruned."""
 
     ref = BigIntegerField(primary_key=True)
@@ -117,7 +128,7 @@ class Content(Table):
     truncated = BooleanField()
 
 
-class Result(Table):
+class ResultRow(Table):
     """What came of an email; `id` rises in the order of storing."""
 
     id = BigAutoField()
@@ -145,10 +156,10 @@ class Result(Table):
     times = TextField()  # JSON
 
 
-Result.add_index(Result.index(Result.label, Result.id, name="result_label"))
+ResultRow.add_index(ResultRow.index(ResultRow.label, ResultRow.id, name="result_label"))
 
 
-class DeadLetter(Table):
+class DeadLetterRow(Table):
     """A failure for good, kept as history; `state` says whether it still stands."""
 
     id = BigAutoField()
@@ -165,8 +176,10 @@ class DeadLetter(Table):
     times = TextField()  # JSON
 
 
-DeadLetter.add_index(DeadLetter.index(DeadLetter.ref, DeadLetter.generation, unique=True, name="dead_letter_ref"))
-DeadLetter.add_index(DeadLetter.index(DeadLetter.state, DeadLetter.id, name="dead_letter_state"))
+DeadLetterRow.add_index(
+    DeadLetterRow.index(DeadLetterRow.ref, DeadLetterRow.generation, unique=True, name="dead_letter_ref")
+)
+DeadLetterRow.add_index(DeadLetterRow.index(DeadLetterRow.state, DeadLetterRow.id, name="dead_letter_state"))
 
 
 class AttemptRow(Table):
@@ -181,9 +194,6 @@ class AttemptRow(Table):
     at = DoubleField()
     next_at = DoubleField()
     processor_id = TextField()
-
-    class Meta:
-        table_name = "attempt"
 
 
 AttemptRow.add_index(
@@ -205,9 +215,6 @@ class LookRow(Table):
     first_ref = BigIntegerField(null=True)  # its emails lie between these
     last_ref = BigIntegerField(null=True)
 
-    class Meta:
-        table_name = "look"
-
 
 class NotificationRow(Table):
     """A webhook that was accepted; kept for KEEP_NOTIFICATIONS_DAYS."""
@@ -220,11 +227,8 @@ class NotificationRow(Table):
     outcome = TextField()
     look = BigIntegerField(null=True)
 
-    class Meta:
-        table_name = "notification"
 
-
-class Counter(Table):
+class CounterRow(Table):
     """A total, in shards by writer: each process moves only its own rows, and those of gone ones are folded into one (folding.py)."""
 
     name = TextField()
@@ -236,7 +240,7 @@ class Counter(Table):
         primary_key = CompositeKey("name", "label", "shard")
 
 
-class Bucket(Table):
+class BucketRow(Table):
     """A count within one minute or hour (`step` seconds from `start`), in shards by writer."""
 
     step = IntegerField()
@@ -250,7 +254,7 @@ class Bucket(Table):
         primary_key = CompositeKey("step", "name", "start", "label", "shard")
 
 
-class Desired(Table):
+class DesiredRow(Table):
     """What the whole system should be: paused, pool size, promoted model; JSON by name."""
 
     name = TextField(primary_key=True)
@@ -277,9 +281,6 @@ class TaskRow(Table):
     ended_at = DoubleField(null=True)
     updated_at = DoubleField()
 
-    class Meta:
-        table_name = "task"
-
 
 class MetaRow(Table):
     """Facts about the database itself: schema version, books_id, watermarks."""
@@ -287,22 +288,19 @@ class MetaRow(Table):
     name = TextField(primary_key=True)
     value = TextField()
 
-    class Meta:
-        table_name = "meta"
-
 
 MODELS = (
     MetaRow,
-    Source,
-    Book,
-    Content,
-    Result,
-    DeadLetter,
+    SourceRow,
+    BookRow,
+    ContentRow,
+    ResultRow,
+    DeadLetterRow,
     AttemptRow,
     LookRow,
     NotificationRow,
-    Counter,
-    Bucket,
-    Desired,
+    CounterRow,
+    BucketRow,
+    DesiredRow,
     TaskRow,
 )

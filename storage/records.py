@@ -231,7 +231,7 @@ class DeadLetterGroup(msgspec.Struct, frozen=True):
     example: int  # the newest one's id
 
 
-class BookRow(msgspec.Struct, frozen=True):
+class KnownEmail(msgspec.Struct, frozen=True):
     """One email as the books know it."""
 
     ref: int

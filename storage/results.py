@@ -17,7 +17,7 @@ from storage import labels, stats
 from storage.contents import write_contents
 from storage.counters import MINUTE, Moves
 from storage.database import Database
-from storage.models import Result
+from storage.models import ResultRow
 from storage.records import DECIDERS, LABELS, NUMBER, Content, NewResult, SourceStats, Stats, StoredResult
 from storage.rows import CONTENT_COLUMNS, RESULT_COLUMNS, RESULT_TABLES, content, stored_result
 from storage.source_stats import source_stats
@@ -114,7 +114,7 @@ def _save(given: Sequence[NewResult], shard: str) -> list[NewResult | StoredResu
     closed = _close(ordered)
     fresh = ordered if len(closed) == len(ordered) else _first_of_each(ordered, closed)
     write_contents([(each.ref, each.content) for each in fresh])
-    insert(Result, RESULT_FIELDS, [_values(each, closed[each.ref].source) for each in fresh])
+    insert(ResultRow, RESULT_FIELDS, [_values(each, closed[each.ref].source) for each in fresh])
     _count(fresh, sum(closed[each.ref].waiting for each in fresh), shard)
     if len(fresh) == len(given):
         return list(given)

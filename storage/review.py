@@ -15,7 +15,7 @@ import msgspec
 
 from storage import search
 from storage.database import Database
-from storage.learning_tables import UNCERTAIN, Opinion
+from storage.learning_tables import UNCERTAIN, OpinionRow
 from storage.query import Query, tokens
 from storage.records import LABELS, StoredResult
 from storage.rows import RESULT_COLUMNS, RESULT_TABLES, stored_result
@@ -124,7 +124,7 @@ def _similar(result: StoredResult) -> int:
 def _note_opinions(opinions: Sequence[tuple[int, str, float]]) -> None:
     now = time.time()
     insert(
-        Opinion,
+        OpinionRow,
         ("ref", "label", "confidence", "at"),
         [(ref, LABELS.index(label), confidence, now) for ref, label, confidence in sorted(opinions)],
         "ON CONFLICT (ref) DO UPDATE SET label = excluded.label, confidence = excluded.confidence, at = excluded.at",

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from engine.mailbox import LANES
-from storage.records import DECIDERS, LABELS, LETTER_STATES, STATES, BookRow, Content, DeadLetter, StoredResult
+from storage.records import DECIDERS, LABELS, LETTER_STATES, STATES, Content, DeadLetter, KnownEmail, StoredResult
 
 BOOK_COLUMNS = (
     "book.id, source.name, book.key, book.state, book.generation, book.lane, book.attempts, book.listed_at, "
@@ -55,10 +55,10 @@ _headers = msgspec.json.Decoder(dict[str, str | list[str]])
 _numbers = msgspec.json.Decoder(list[float])
 
 
-def book_row(row: tuple[Any, ...]) -> BookRow:
+def book_row(row: tuple[Any, ...]) -> KnownEmail:
     """Read BOOK_COLUMNS; a due time means something for open rows only."""
     ref, source, key, state, generation, lane, attempts, listed_at, notified_at, next_attempt_at, last_error = row
-    return BookRow(
+    return KnownEmail(
         ref=ref,
         source=source,
         key=key,

@@ -16,7 +16,7 @@ from engine.errors import StaleError
 from engine.mailbox import LANES
 from storage.database import Database
 from storage.desired import bump
-from storage.learning_tables import RuleChange, RuleRow
+from storage.learning_tables import RuleChangeRow, RuleRow
 from storage.records import LABELS
 from storage.statements import clean, encode_json, execute, insert
 
@@ -198,7 +198,7 @@ def _put_in_order(rules: Sequence[StoredRule]) -> None:
 
 
 def _note(version: int, rule_id: int, document: str | None) -> None:
-    insert(RuleChange, ("version", "rule_id", "at", "document"), [(version, rule_id, time.time(), document)])
+    insert(RuleChangeRow, ("version", "rule_id", "at", "document"), [(version, rule_id, time.time(), document)])
 
 
 def _row(rule: StoredRule) -> tuple[Any, ...]:

@@ -17,7 +17,7 @@ from storage.counters import Moves
 from storage.desired import put
 from storage.feeding import draw
 from storage.keys import MAX_KEY_BYTES, email_key, escape_id, is_hashed
-from storage.models import Book, DeadLetter, LookRow
+from storage.models import BookRow, DeadLetterRow, LookRow
 from storage.records import CursorMove, Look, SourceState
 from storage.rows import LETTER_FIELDS
 from storage.statements import batch, encode_json, execute, for_update, insert
@@ -109,7 +109,7 @@ def _insert(source_id: int, keys: Sequence[str], numbers: range, lane: int, look
     now = time.time()
     rows = [(source_id, key, 0, 0, lane, seq, 0, look_id, now) for key, seq in zip(keys, numbers, strict=False)]
     columns = ("source", "key", "state", "generation", "lane", "feed_seq", "attempts", "look", "listed_at")
-    return insert(Book, columns, rows, "ON CONFLICT (source, key) DO NOTHING RETURNING id, key")
+    return insert(BookRow, columns, rows, "ON CONFLICT (source, key) DO NOTHING RETURNING id, key")
 
 
 def _write_look(source_id: int, look: Look, new: int) -> int:
@@ -138,7 +138,7 @@ def _bury_too_long(source_id: int, rows: list[tuple[int, str]], ids: dict[str, s
     letters = [
         (ref, 0, source_id, 0, "invalid_email", _too_long(ids[key]), 0, now, now, "lister", "{}") for ref, key in rows
     ]
-    insert(DeadLetter, LETTER_FIELDS, letters)
+    insert(DeadLetterRow, LETTER_FIELDS, letters)
     moves = Moves()
     moves.add("dead", len(rows))
     moves.add("errors", len(rows))

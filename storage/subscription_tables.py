@@ -1,7 +1,5 @@
 """The tables of outgoing webhooks: who gets the event log's messages, how far each has come, and what was tried; created by migrations.py."""
 
-# ruff: noqa: D106  (Peewee's inner Meta holds options)
-
 from peewee import BigAutoField, BigIntegerField, BooleanField, DoubleField, IntegerField, SmallIntegerField, TextField
 
 from storage.models import Table
@@ -29,9 +27,6 @@ class SubscriptionRow(Table):
     old_secret = TextField(null=True)  # signs beside the new one, until:
     old_secret_until = DoubleField(null=True)
 
-    class Meta:
-        table_name = "subscription"
-
 
 class DeliveryRow(Table):
     """One try to deliver a message; the newest of each subscription are kept."""
@@ -46,9 +41,6 @@ class DeliveryRow(Table):
     duration_ms = DoubleField()
     status = SmallIntegerField(null=True)  # of the answer; none: there was none
     error = TextField(null=True)
-
-    class Meta:
-        table_name = "delivery"
 
 
 DeliveryRow.add_index(DeliveryRow.index(DeliveryRow.subscription, DeliveryRow.id, name="delivery_subscription"))

@@ -10,7 +10,7 @@ from actors.events import readable_id
 from engine.mailbox import MAIN
 from engine.timestamps import timestamp
 from storage.keys import is_hashed, shown_key
-from storage.records import BookRow
+from storage.records import KnownEmail
 from web.dispatch import Call
 from web.problems import NULL, Problem, retry_after
 
@@ -26,7 +26,7 @@ WHY = {
 }
 
 
-def find(call: Call, email_id: str, source: str | None) -> BookRow | None:
+def find(call: Call, email_id: str, source: str | None) -> KnownEmail | None:
     """The email's row: of `source`, else of `main`, else of the only source that knows it; Problem 409 where several do."""
     rows = call.services.books.find(shown_key(email_id), source)
     if len(rows) <= 1:
@@ -37,7 +37,7 @@ def find(call: Call, email_id: str, source: str | None) -> BookRow | None:
     raise Problem(409, f"several sources know this id: say which with ?source= ({', '.join(names)})", sources=names)
 
 
-def known(call: Call, email_id: str, source: str | None) -> BookRow:
+def known(call: Call, email_id: str, source: str | None) -> KnownEmail:
     """The same; Problem 404 where nobody knows it."""
     row = find(call, email_id, source)
     if row is None or row.state == "erased":
@@ -52,7 +52,7 @@ def _named(email_id: str) -> str:
     return name if len(name) <= SHOWN else f"{name[:SHOWN]}…"
 
 
-def state_of(row: BookRow | None) -> str:
+def state_of(row: KnownEmail | None) -> str:
     """The state of a row as people see it."""
     if row is None or row.state == "erased":
         return "unknown"
@@ -61,7 +61,7 @@ def state_of(row: BookRow | None) -> str:
     return "processed" if row.state == "result" else row.state
 
 
-def no_result(call: Call, email_id: str, row: BookRow | None) -> Problem:
+def no_result(call: Call, email_id: str, row: KnownEmail | None) -> Problem:
     """Why there is no result: a 404 with the state, and when to ask again where that helps."""
     state = state_of(row)
     members: dict[str, Any] = {"state": state, "reason": NULL, "attempts": 0, "next_attempt_at": NULL}
@@ -77,7 +77,7 @@ def no_result(call: Call, email_id: str, row: BookRow | None) -> Problem:
     return Problem(404, f"{_named(email_id)}: {WHY[state]}", headers=headers, **members)
 
 
-def _reason(call: Call, row: BookRow, state: str) -> str | None:
+def _reason(call: Call, row: KnownEmail, state: str) -> str | None:
     """Why it failed, in the words of a dead letter."""
     letters = call.services.dead_letters
     if state == "dead":

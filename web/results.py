@@ -16,7 +16,7 @@ from actors.events import readable_id, result_item
 from classification.records import Email, Explanation
 from storage.keys import shown_key
 from storage.reading import EmailFilter
-from storage.records import BookRow, StoredResult
+from storage.records import KnownEmail, StoredResult
 from web.dispatch import Answer, Call
 from web.emails_lookup import find, no_result, state_of
 from web.schemas import PageQuery
@@ -38,13 +38,13 @@ def one_result(call: Call, email_id: str) -> dict[str, Any]:
     return _with_extras(call, result)
 
 
-def _result_of(call: Call, row: BookRow | None) -> StoredResult | None:
+def _result_of(call: Call, row: KnownEmail | None) -> StoredResult | None:
     if row is None or row.state != "result":
         return None
     return call.services.results.get(row.key, row.source)
 
 
-def _wait(call: Call, email_id: str) -> tuple[BookRow | None, StoredResult | None]:
+def _wait(call: Call, email_id: str) -> tuple[KnownEmail | None, StoredResult | None]:
     """Look again whenever the email's event comes, and each second, until there is a result, a death, no time left, or the server stops."""
     name = readable_id(shown_key(email_id))
     event = call.services.hub.watch(name)
@@ -54,7 +54,9 @@ def _wait(call: Call, email_id: str) -> tuple[BookRow | None, StoredResult | Non
         call.services.hub.unwatch(name, event)
 
 
-def _look_until(call: Call, email_id: str, event: Event, deadline: float) -> tuple[BookRow | None, StoredResult | None]:
+def _look_until(
+    call: Call, email_id: str, event: Event, deadline: float
+) -> tuple[KnownEmail | None, StoredResult | None]:
     while True:
         event.clear()
         row = find(call, email_id, call.query.source)

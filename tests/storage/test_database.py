@@ -16,7 +16,7 @@ from storage.books import Books
 from storage.database import Database
 from storage.drivers import PostgresDriver
 from storage.migrations import STEPS
-from storage.models import Desired
+from storage.models import DesiredRow
 from storage.records import Look
 from storage.results import ResultStore
 from storage.statements import execute, insert
@@ -59,17 +59,17 @@ def test_a_write_is_whole_or_nothing(db):
 def test_a_statement_that_fails_at_its_last_row_leaves_none_of_the_others(db):
     rows = [(f"name-{number}", "1", number) for number in range(64)]
     with pytest.raises((apsw.ConstraintError, psycopg.IntegrityError, peewee.IntegrityError)):
-        db.write(insert, Desired, ("name", "value", "version"), [*rows[:-1], rows[0]])
+        db.write(insert, DesiredRow, ("name", "value", "version"), [*rows[:-1], rows[0]])
     assert db.read(execute, "SELECT COUNT(*) FROM desired") == [(0,)]
-    db.write(insert, Desired, ("name", "value", "version"), rows)
+    db.write(insert, DesiredRow, ("name", "value", "version"), rows)
     assert db.read(execute, "SELECT COUNT(*) FROM desired") == [(64,)]
 
 
 def test_models_work_inside_a_transaction_and_refuse_outside(db):
-    db.write(lambda: Desired.create(name="a", value="1", version=1))
-    assert db.read(lambda: [row.name for row in Desired.select()]) == ["a"]
+    db.write(lambda: DesiredRow.create(name="a", value="1", version=1))
+    assert db.read(lambda: [row.name for row in DesiredRow.select()]) == ["a"]
     with pytest.raises(AttributeError, match=r"inside Database\.read"):
-        list(Desired.select())
+        list(DesiredRow.select())
 
 
 def test_a_read_cannot_write(db):
