@@ -24,7 +24,7 @@ from engine.supervision import backoff
 from engine.timestamps import timestamp
 from fakemail.transport import Resolve
 from storage.event_log import is_seq, told_at
-from storage.subscriptions import Delivery, Failure, Subscription, Subscriptions
+from storage.subscriptions import Failure, Subscription, Subscriptions, Try
 
 log = logging.getLogger(__name__)
 
@@ -141,7 +141,7 @@ class Course:
             raise StaleError(f"subscription {subscription_id} is not active")
         self.state: Subscription = found
         self.at = found.position
-        self.taken: list[Delivery] = []
+        self.taken: list[Try] = []
         self.since = time.monotonic()
 
     def run(self) -> None:
@@ -214,7 +214,7 @@ class Course:
                 raise StaleError("it was moved, disabled or deleted")
             self.state = found
 
-    def _failed(self, posted: Posted, tried: Delivery) -> None:
+    def _failed(self, posted: Posted, tried: Try) -> None:
         failures, now = self.state.failures + 1, time.time()
         since = self.state.failing_since or posted.at
         seconds, tries = self.leader.disable_after
@@ -250,8 +250,8 @@ def _email(entry: LogEntry) -> tuple[str, str] | None:
     return (str(data.get("source")), str(ids[0])) if ids[0] is not None else None
 
 
-def _tried(state: Subscription, webhook_id: str, event: str, seq: str, posted: Posted) -> Delivery:
-    return Delivery(
+def _tried(state: Subscription, webhook_id: str, event: str, seq: str, posted: Posted) -> Try:
+    return Try(
         state.id,
         webhook_id,
         event,

@@ -18,7 +18,7 @@ from engine.mailbox import MailboxStore
 from engine.outcome import Ledger, RetryPolicy
 
 
-class Gate(Protocol):
+class Pauses(Protocol):
     """What a mailbox actor asks of the desired state (engine/control.py)."""
 
     @property
@@ -26,7 +26,7 @@ class Gate(Protocol):
         """True: nothing is taken."""
 
 
-class Open:
+class NeverPaused:
     """The gate that is never shut."""
 
     paused = False
@@ -68,7 +68,7 @@ class Context:
     process: str
     ledger: Ledger
     bus: Bus = field(default_factory=Bus)
-    control: Gate = field(default_factory=Open)
+    control: Pauses = field(default_factory=NeverPaused)
     policy: RetryPolicy = field(default_factory=RetryPolicy)
     clock: Callable[[], float] = time.time
     rng: random.Random = field(default_factory=random.Random)

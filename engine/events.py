@@ -56,17 +56,17 @@ HUB_LAG = "hub_lag"
 LOGS_DROPPED = "logs_dropped"
 """count: log lines that were dropped since the reader of our output is stuck"""
 
-Subscriber = Callable[[str, dict[str, Any]], None]
+Listener = Callable[[str, dict[str, Any]], None]
 
 
 class Bus:
     """Calls each subscriber in turn, in the greenlet that emits. Subscribers must be quick and must not raise."""
 
     def __init__(self) -> None:
-        self._by_name: dict[str, list[Subscriber]] = defaultdict(list)
-        self._all: list[Subscriber] = []
+        self._by_name: dict[str, list[Listener]] = defaultdict(list)
+        self._all: list[Listener] = []
 
-    def subscribe(self, subscriber: Subscriber, *names: str) -> None:
+    def subscribe(self, subscriber: Listener, *names: str) -> None:
         """Call `subscriber(name, fields)` for these events; without names for all."""
         for name in names:
             self._by_name[name].append(subscriber)

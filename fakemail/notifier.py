@@ -32,7 +32,7 @@ class _Message(NamedTuple):
     msg_id: str
 
 
-class Subscriber:
+class Target:
     """One webhook URL, its queue and its greenlet. ValueError for what is no http or https URL."""
 
     def __init__(self, url: str, secret: Callable[[], str | None], resolve: Resolve | None = None) -> None:
@@ -114,7 +114,7 @@ class Notifier:
     def __init__(self, webhook_secret: str | None, resolve: Resolve | None = None) -> None:
         self.secret = webhook_secret
         self._resolve = resolve
-        self._subscribers: dict[str, Subscriber] = {}
+        self._subscribers: dict[str, Target] = {}
         self._dice = random.Random()
 
     @property
@@ -125,7 +125,7 @@ class Notifier:
     def add(self, url: str) -> None:
         """Notify `url` too; ValueError for what is no http or https URL."""
         if url not in self._subscribers:
-            self._subscribers[url] = Subscriber(url, lambda: self.secret, self._resolve)
+            self._subscribers[url] = Target(url, lambda: self.secret, self._resolve)
 
     def announce(self, history_id: int, faults: Faults) -> None:
         """Notify everybody that the account has reached `history_id`."""

@@ -18,7 +18,15 @@ from engine.turns import breathe
 from fakemail.faults import GARBAGE, NONE, Faults
 from fakemail.opinion import opinion
 from fakemail.simulator import Simulator
-from fakemail.simulator_requests import BadRequest, Content, Subscription, read, read_batch, read_new_email, write
+from fakemail.simulator_requests import (
+    BadRequest,
+    OpinionRequest,
+    SubscribeRequest,
+    read,
+    read_batch,
+    read_new_email,
+    write,
+)
 from fakemail.template_emails import TEMPLATE_EMAILS
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
@@ -140,7 +148,7 @@ class _App:
         return {"history_id": self._simulator.watch()}
 
     def _subscribe(self, environ: Environ) -> dict[str, str]:
-        url = read(Subscription, _body(environ)).webhook_url
+        url = read(SubscribeRequest, _body(environ)).webhook_url
         try:
             self._simulator.subscribe(url)
         except ValueError as error:
@@ -159,7 +167,7 @@ class _App:
         return _stream(first, second, slices)
 
     def _classify(self, environ: Environ) -> dict[str, Any]:
-        content = read(Content, _body(environ))
+        content = read(OpinionRequest, _body(environ))
         classification, confidence = opinion(content.subject, content.body)
         return {"classification": classification, "confidence": confidence}
 

@@ -37,13 +37,13 @@ class NewEmail(msgspec.Struct):
     priority: Literal["high", "normal", "low"] | None = None
 
 
-class Subscription(msgspec.Struct):
+class SubscribeRequest(msgspec.Struct):
     """Who wants to be notified."""
 
     webhook_url: Annotated[str, msgspec.Meta(max_length=2000)]
 
 
-class Content(msgspec.Struct):
+class OpinionRequest(msgspec.Struct):
     """What FakeMail is asked its opinion of."""
 
     subject: str

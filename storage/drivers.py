@@ -25,7 +25,7 @@ LOCK_WAIT = 5.0
 STATEMENT_LIMIT = 30.0
 """Seconds after which PostgreSQL ends a statement of ours."""
 
-Verdict = Literal["again", "trouble", "bug"]
+Fault = Literal["again", "trouble", "bug"]
 """What an error means: run the transaction again at once, tell the caller to come back later, or a fault of ours."""
 
 native_sleep: Callable[[float], None] = monkey.get_original("time", "sleep")
@@ -45,7 +45,7 @@ class Driver(Protocol):
     def begin(self, *, readonly: bool) -> str:
         """Give the statement that begins a transaction: a snapshot, or one that may write."""
 
-    def verdict(self, error: BaseException) -> Verdict:
+    def verdict(self, error: BaseException) -> Fault:
         """Judge an error of the driver (or of Peewee, around it)."""
 
     def cause(self, error: BaseException) -> BaseException:
@@ -130,7 +130,7 @@ class SqliteDriver:
         """Give apsw's error, which Peewee keeps as `orig`."""
         return getattr(error, "orig", error)
 
-    def verdict(self, error: BaseException) -> Verdict:
+    def verdict(self, error: BaseException) -> Fault:
         """Judge by apsw's class: one for each result code of SQLite."""
         bugs = (
             apsw.SQLError,
@@ -246,7 +246,7 @@ class PostgresDriver:
         """Give psycopg's error, which Peewee keeps as `orig`."""
         return getattr(error, "orig", error)
 
-    def verdict(self, error: BaseException) -> Verdict:
+    def verdict(self, error: BaseException) -> Fault:
         """Judge by SQLSTATE, then by the class that psycopg gives it."""
         cause = self.cause(error)
         if isinstance(cause, psycopg.Error) and cause.sqlstate in self.AGAIN:

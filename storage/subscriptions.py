@@ -55,7 +55,7 @@ class Subscription(msgspec.Struct, frozen=True):
         return (self.secret, old) if old else (self.secret,)
 
 
-class Delivery(msgspec.Struct, frozen=True):
+class Try(msgspec.Struct, frozen=True):
     """One try. `error` is None when it was taken; `status` None when nobody answered."""
 
     subscription: int
@@ -113,21 +113,21 @@ class Subscriptions:
         """Sign with this secret from now on, and with the one before it as well until then; None when there is none."""
         return self._db.write(_rotate, subscription_id, secret, until)
 
-    def advance(self, subscription: Subscription, to: str, taken: Sequence[Delivery]) -> Subscription:
+    def advance(self, subscription: Subscription, to: str, taken: Sequence[Try]) -> Subscription:
         """The subscriber has all up to `to`; StaleError when it was moved, disabled or deleted meanwhile."""
         return self._db.write(_advance, subscription, to, taken)
 
-    def fail(self, subscription: Subscription, failure: Failure, tried: Delivery) -> Subscription:
+    def fail(self, subscription: Subscription, failure: Failure, tried: Try) -> Subscription:
         """A try failed; StaleError as for `advance`."""
         return self._db.write(_fail, subscription, failure, tried)
 
-    def note(self, delivery: Delivery) -> None:
+    def note(self, delivery: Try) -> None:
         """Log a try that moves nothing: a test message."""
         self._db.write(_log, [delivery])
 
     def deliveries(
         self, subscription_id: int, before: int | None = None, limit: int = 20, *, failed: bool = False
-    ) -> tuple[list[Delivery], int | None]:
+    ) -> tuple[list[Try], int | None]:
         """Give tries, newest first, with ids below `before`; and the `before` of the next page, if any."""
         return self._db.read(_deliveries, subscription_id, before, limit, failed)
 
@@ -187,7 +187,7 @@ def _rotate(subscription_id: int, secret: str, until: float) -> Subscription | N
     return _get(subscription_id)
 
 
-def _advance(seen: Subscription, to: str, taken: Sequence[Delivery]) -> Subscription:
+def _advance(seen: Subscription, to: str, taken: Sequence[Try]) -> Subscription:
     _guarded(
         "position = ?, delivered = delivered + ?, delivered_at = COALESCE(?, delivered_at), failures = 0, "
         "failing_since = NULL, next_attempt_at = NULL",
@@ -198,7 +198,7 @@ def _advance(seen: Subscription, to: str, taken: Sequence[Delivery]) -> Subscrip
     return _now(seen.id)
 
 
-def _fail(seen: Subscription, failure: Failure, tried: Delivery) -> Subscription:
+def _fail(seen: Subscription, failure: Failure, tried: Try) -> Subscription:
     _guarded(
         "failures = ?, failing_since = ?, next_attempt_at = ?, reason = ?, state = ?",
         [
@@ -229,7 +229,7 @@ def _now(subscription_id: int) -> Subscription:
     return found
 
 
-def _log(tries: Sequence[Delivery]) -> None:
+def _log(tries: Sequence[Try]) -> None:
     if not tries:
         return
     rows = [
@@ -245,20 +245,18 @@ def _log(tries: Sequence[Delivery]) -> None:
         )
 
 
-def _delivery_values(each: Delivery) -> tuple[Any, ...]:
+def _delivery_values(each: Try) -> tuple[Any, ...]:
     return tuple(getattr(each, name) for name in DELIVERY_FIELDS)
 
 
-def _deliveries(
-    subscription_id: int, before: int | None, limit: int, failed: bool
-) -> tuple[list[Delivery], int | None]:
+def _deliveries(subscription_id: int, before: int | None, limit: int, failed: bool) -> tuple[list[Try], int | None]:
     only = " AND error IS NOT NULL" if failed else ""
     rows = execute(
         f"SELECT {', '.join(DELIVERY_FIELDS)}, id FROM delivery WHERE subscription = ? AND id < ?{only} "
         "ORDER BY id DESC LIMIT ?",
         [subscription_id, 2**62 if before is None else before, limit + 1],
     )
-    found = [Delivery(*row) for row in rows[:limit]]
+    found = [Try(*row) for row in rows[:limit]]
     return found, found[-1].id if len(rows) > limit else None
 
 

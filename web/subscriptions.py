@@ -13,7 +13,7 @@ from actors.posting import Poster
 from engine.timestamps import timestamp
 from fakemail.egress import EgressRefused
 from fakemail.signature import keys, new_secret
-from storage.subscriptions import Delivery, Subscription, Subscriptions, TooManyError
+from storage.subscriptions import Subscription, Subscriptions, TooManyError, Try
 from web.dispatch import Answer, Call
 from web.problems import Problem, misfit
 from web.results import page_answer
@@ -105,7 +105,7 @@ def test_message(call: Call, subscription_id: str) -> dict[str, Any]:
     poster = Poster(found.url, found.secrets, call.services.egress.resolve)
     posted = poster.post(webhook_id, msgspec.json.encode(text))
     poster.close()
-    tried = Delivery(found.id, webhook_id, "test", None, 1, posted.at, posted.duration_ms, posted.status, posted.error)
+    tried = Try(found.id, webhook_id, "test", None, 1, posted.at, posted.duration_ms, posted.status, posted.error)
     _store(call).note(tried)
     return {
         "webhook_id": webhook_id,

@@ -10,7 +10,7 @@ from storage.books import Books
 from storage.records import Look
 from storage.statements import execute
 from storage.subscription_tables import add_old_secret
-from storage.subscriptions import Delivery, Failure, Subscription, Subscriptions
+from storage.subscriptions import Failure, Subscription, Subscriptions, Try
 from tests.storage.books_fixtures import URL
 
 
@@ -23,12 +23,12 @@ def subscription(**changes: Any) -> Subscription:
     return Subscription(**{**values, **changes})
 
 
-def tried(of: Subscription, **changes: Any) -> Delivery:
+def tried(of: Subscription, **changes: Any) -> Try:
     values: dict[str, Any] = {
         "subscription": of.id, "webhook_id": "w", "event": "process", "seq": "p1", "attempt": 1, "at": 2.0,
         "duration_ms": 1.5, "status": 200, "error": None,
     }  # fmt: skip
-    return Delivery(**{**values, **changes})
+    return Try(**{**values, **changes})
 
 
 @pytest.fixture
