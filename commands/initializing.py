@@ -51,7 +51,10 @@ def _targets(server: Server, fakemail: str | None, webhook_url: str | None, sour
 
 def _prepare(server: Server, target: Target, *, test: bool) -> None:
     account = server.fakemail(target.url, target.token, named_by="--fakemail or FAKEMAIL_API_URL")
-    history_id = account.post("/watch")["history_id"]
+    answer = account.post("/watch")
+    if not isinstance(answer, dict) or "history_id" not in answer:
+        raise CommandError(f"{target.url} is no FakeMail: its /watch names no history_id")
+    history_id = answer["history_id"]
     print(f"  watching {target.url}: history id {history_id}")
     account.post("/subscribe", {"webhook_url": target.webhook_url})
     print(f"  subscribed {target.webhook_url}")

@@ -83,7 +83,8 @@ def connect(url: str, *, connections: int = 64, patience: float = 0.0) -> "redis
         options["socket_keepalive"] = True
     try:
         pool = redis.BlockingConnectionPool.from_url(url, max_connections=connections, timeout=TIMEOUT, **options)
-    except ValueError as error:
+        pool.connection_class(**pool.connection_kwargs)  # not connected: it only finds options that are none
+    except (ValueError, TypeError) as error:
         raise SettingsError(f"REDIS_URL: {error}") from error
     return redis.Redis(connection_pool=pool)
 

@@ -19,6 +19,14 @@ def account(server: SmallServer) -> str:
     return f"{server.url}/mail"
 
 
+@pytest.mark.parametrize("answer", [{}, []])
+def test_a_server_whose_watch_says_something_else_is_no_fakemail(small_server, answer):
+    url = account(small_server)
+    small_server.answers["POST", "/mail/watch"] = 200, answer
+    with pytest.raises(CommandError, match="is no FakeMail"):
+        initialize(url, None, None, test=False)
+
+
 def test_our_token_goes_to_no_other_server(small_server, monkeypatch):
     monkeypatch.setenv("BASE_URL", "http://127.0.0.1")
     monkeypatch.setenv("API_TOKEN", "ours")

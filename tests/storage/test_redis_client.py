@@ -189,7 +189,14 @@ def test_a_key_of_the_wrong_kind_is_trouble_too(box, admin):
 
 @pytest.mark.parametrize(
     "url",
-    ["http://x", "redis://x:port", "redis+sentinel://host:1", "redis+sentinel:///name", "redis+sentinel://h/n/db"],
+    [
+        "http://x",
+        "redis://x:port",
+        "redis+sentinel://host:1",
+        "redis+sentinel:///name",
+        "redis+sentinel://h/n/db",
+        "redis://h/0?odd=1",
+    ],
 )
 def test_what_is_no_url_of_redis_is_the_operators_mistake(url):
     with pytest.raises(SettingsError, match="REDIS_URL"):
