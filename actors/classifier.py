@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from actors.bodies import CLASSIFY, ClassifyBody, decode
+from actors.deciding import to_email
 from actors.events import process_event, readable_id
 from classification.model import Classification, Email
 from classification.rules import Readable, Ruling
@@ -100,10 +101,7 @@ class ClassifierActor(MailboxActor):
     ) -> tuple[list[Email], list[Classification], list[NewResult]]:
         began = time.perf_counter()
         contents = [decode(delivery.envelope.body, ClassifyBody) for delivery in deliveries]
-        emails = [
-            Email(content.subject, content.body, content.sender, content.recipient, content.headers)
-            for content in contents
-        ]
+        emails = list(map(to_email, contents))
         found, rulings = self.classifier.classify(emails), self.rules(emails)
         each_ms, now = (time.perf_counter() - began) * 1000 / len(deliveries), time.time()
         stamps = {"taken": taken, "classified": now}

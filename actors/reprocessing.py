@@ -18,7 +18,7 @@ from engine.errors import DependencyTrouble
 from engine.mailbox import MailboxStore
 from storage.labels import effective
 from storage.reading import EmailFilter
-from storage.records import LABELS, StoredResult
+from storage.records import StoredResult
 from storage.reprocessing import Judged, Judgement, Reprocessing
 from storage.tasks import Step, advance
 
@@ -89,18 +89,9 @@ def judge_again(deciders: Deciders, page: Sequence[Judged]) -> list[Judgement]:
     ]
 
 
-def effective_label(model: str, rule: str | None, person: str | None) -> str:
-    """The label that counts, by names."""
-    number = LABELS.index
-    label, _ = effective(
-        number(model), None if rule is None else number(rule), None if person is None else number(person)
-    )
-    return LABELS[label]
-
-
 def _changes(page: Sequence[Judged], judgements: Sequence[Judgement]) -> Mapping[str, int]:
     pairs = [
-        (each.label, effective_label(said.label, said.rule_label, each.person_label))
+        (each.label, effective(said.label, said.rule_label, each.person_label)[0])
         for each, said in zip(page, judgements, strict=True)
     ]
     return _tally([pair for pair in pairs if pair[0] != pair[1]])

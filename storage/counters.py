@@ -62,6 +62,12 @@ class Moves:
         for step in (MINUTE, HOUR):
             self.within(step, int(at // step) * step, label, delta)
 
+    def relabel(self, at: float, before: str, after: str) -> None:
+        """Move an email from one class to another, which may be the same."""
+        if before != after:
+            self.email(at, before, -1)
+            self.email(at, after)
+
     def within(self, step: int, start: int, label: str, delta: int) -> None:
         """Count emails of a class in the minute or hour (`step`) from `start` alone."""
         self._buckets[step, start, "emails", label] += delta

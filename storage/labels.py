@@ -6,6 +6,7 @@ Called by ResultStore inside its transaction. The counters follow by the differe
 # ruff: noqa: S608  (what is put into statements is constants of ours; values are parameters)
 
 import time
+from typing import TypeVar
 
 from storage.counters import Moves
 from storage.records import DECIDERS, LABELS, StoredResult
@@ -13,6 +14,8 @@ from storage.rows import RESULT_COLUMNS, RESULT_TABLES, stored_result
 from storage.statements import execute, for_update
 
 SHARD = "people"
+
+Label = TypeVar("Label", int, str)
 
 
 def correct(key: str, source: str, label: str | None, by: str) -> StoredResult | None:
@@ -32,21 +35,14 @@ def correct(key: str, source: str, label: str | None, by: str) -> StoredResult |
         "UPDATE result SET label = ?, decided_by = ?, person_label = ?, person_by = ?, person_at = ? WHERE id = ?",
         [after, DECIDERS.index(decider), person, by, time.time(), result_id],
     )
-    _move(before, after, processed_at)
+    moves = Moves()
+    moves.relabel(processed_at, LABELS[before], LABELS[after])
+    moves.apply(SHARD)
     return stored_result(execute(f"SELECT {RESULT_COLUMNS} FROM {RESULT_TABLES} WHERE result.id = ?", [result_id])[0])
 
 
-def effective(model: int, rule: int | None, person: int | None) -> tuple[int, str]:
-    """Give the label that counts, and whose it is: a person's, else a rule's, else the model's."""
+def effective(model: Label, rule: Label | None, person: Label | None) -> tuple[Label, str]:
+    """Give the label that counts, by name or by number, and whose it is: a person's, else a rule's, else the model's."""
     if person is not None:
         return person, "person"
     return (model, "model") if rule is None else (rule, "rule")
-
-
-def _move(before: int, after: int, processed_at: float) -> None:
-    if before == after:
-        return
-    moves = Moves()
-    moves.email(processed_at, LABELS[before], -1)
-    moves.email(processed_at, LABELS[after])
-    moves.apply(SHARD)

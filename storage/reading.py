@@ -14,7 +14,7 @@ import msgspec
 from storage import search
 from storage.database import Database
 from storage.notifications import NotedNotification, emails_of, page_of
-from storage.query import Bound, Query, parse, tokens
+from storage.query import Query, parse, tokens
 from storage.records import DECIDERS, LABELS, StoredResult
 from storage.rows import RESULT_COLUMNS, RESULT_TABLES, stored_result
 from storage.statements import clean, execute, is_postgres
@@ -195,7 +195,7 @@ def _comparisons(wanted: EmailFilter, query: Query, time_column: str) -> list[tu
         (f"{time_column} <= ?", [wanted.until]),
         (f"{time_column} >= ?", [query.after]),
         (f"{time_column} < ?", [query.before]),
-        *((f"{CONFIDENCE} {_operator(bound)} ?", [bound.value]) for bound in query.confidence),
+        *((f"{CONFIDENCE} {bound.operator} ?", [bound.value]) for bound in query.confidence),
     ]
 
 
@@ -205,10 +205,6 @@ def _query(wanted: EmailFilter) -> Query:
     if not wanted.sender or not tokens(wanted.sender):
         return query
     return msgspec.structs.replace(query, senders=(*query.senders, wanted.sender))
-
-
-def _operator(bound: Bound) -> str:
-    return {"<": "<", "<=": "<=", ">": ">", ">=": ">="}[bound.operator]
 
 
 def _storable(name: str | None) -> str | None:

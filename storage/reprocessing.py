@@ -152,8 +152,7 @@ def _apply(
             before, person, processed_at = rows[0]
             after = _write(each, person, generation)
             if before != after:
-                moves.email(processed_at, LABELS[before], -1)
-                moves.email(processed_at, LABELS[after])
+                moves.relabel(processed_at, LABELS[before], LABELS[after])
                 changed.append(each.id)
     moves.apply(SHARD)
     results = [_result(result_id) for result_id in changed]

@@ -13,9 +13,9 @@ import msgspec
 
 from actors.deciding import off_the_hub, to_email, to_rule
 from actors.events import readable_id
-from actors.reprocessing import effective_label
 from classification.rules import MAX_PROGRAMS, Condition, RuleError, RuleSet, Ruling, check
 from engine.timestamps import timestamp
+from storage.labels import effective
 from storage.reprocessing import Judged
 from storage.rules import MAX_RULES, NewRule, RuleCondition, StoredRule, TooManyRulesError
 from web.dispatch import Answer, Call
@@ -160,7 +160,7 @@ def label_changes(changes: Counter[tuple[str, str]]) -> list[dict[str, Any]]:
 
 
 def _label(each: Judged, ruling: Ruling | None) -> str:
-    return effective_label(each.model_label, ruling.classification if ruling else None, each.person_label)
+    return effective(each.model_label, ruling.classification if ruling else None, each.person_label)[0]
 
 
 def _example(each: Judged, before: str, after: str) -> dict[str, Any]:
