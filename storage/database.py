@@ -11,12 +11,12 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, ParamSpec, TypeVar, cast
 
 import apsw
 import peewee
 import psycopg
+from gevent.lock import Semaphore
 from gevent.threadpool import ThreadPool
 
 from engine.errors import DependencyTrouble
@@ -114,6 +114,8 @@ class _Connections:
         self._readonly = readonly
         self._opened: dict[int, tuple[Any, object]] = {}  # native thread → Peewee database, and where it leads
         self._pool = ThreadPool(threads)
+        # One job may be ready for the next free thread. The pool's own semaphore is as wide, but cannot be waited for with a time limit.
+        self._free = Semaphore(threads + 1)
         self._owner = threading.get_native_id()
         self._known = False  # whether there has been a connection
 
@@ -121,15 +123,15 @@ class _Connections:
         """Run `job` on a thread of the pool; another native thread than the owner's runs it itself."""
         if threading.get_native_id() != self._owner:
             return self._whole(job, transaction=transaction)
-        call = _Call(partial(self._whole, job, transaction=transaction))
-        result = self._pool.spawn(call)
+        if not self._free.acquire(timeout=TURN_S if transaction else None):
+            raise DependencyTrouble(f"no thread was free for {TURN_S:g} s", dependency="database")
         try:
-            result.wait(TURN_S)
-            if not call.begun and not result.ready():
-                raise DependencyTrouble(f"no thread was free for {TURN_S:g} s", dependency="database")
-            outcome = result.get()
-        finally:
-            call.wanted = result.ready()
+            result = self._pool.spawn(self._caught, job, transaction)
+        except BaseException:
+            self._free.release()
+            raise
+        result.rawlink(lambda _: self._free.release())  # when it is done, whoever still waits for it then
+        outcome = result.get()
         if isinstance(outcome, _Failure):
             raise outcome.error
         return cast("T", outcome)
@@ -141,6 +143,13 @@ class _Connections:
         for database, _ in list(self._opened.values()):
             database.connection().close()
         self._opened.clear()
+
+    def _caught(self, job: Callable[[], T], transaction: bool) -> "T | _Failure":
+        """Carry errors as values: gevent would print those that pass through its pool."""
+        try:
+            return self._whole(job, transaction=transaction)
+        except BaseException as error:  # noqa: BLE001  (raised again in the calling greenlet)
+            return _Failure(error)
 
     def _whole(self, job: Callable[[], T], *, transaction: bool) -> T:
         """Run the job; again while it only lost against another transaction."""
@@ -225,25 +234,6 @@ def _vacuum() -> None:
 @dataclass(frozen=True)
 class _Failure:
     error: BaseException
-
-
-@dataclass
-class _Call:
-    """A job for a thread of the pool, left undone where nobody waits for it any more when its turn comes."""
-
-    job: Callable[[], Any]
-    wanted: bool = True
-    begun: bool = False
-
-    def __call__(self) -> Any:
-        """Run it; an error is carried as a value, since gevent would print those that pass through its pool."""
-        if not self.wanted:
-            return None
-        self.begun = True
-        try:
-            return self.job()
-        except BaseException as error:  # noqa: BLE001  (raised again in the calling greenlet)
-            return _Failure(error)
 
 
 def _trouble(cause: BaseException) -> DependencyTrouble:

@@ -226,13 +226,16 @@ def test_who_gets_no_turn_in_time_is_told_of_trouble_and_its_job_is_left_undone(
 
     first = gevent.spawn(sqlite.write, hold)
     gevent.sleep(0.01)
+    next_one, *others = (gevent.spawn(sqlite.write, put, name) for name in "bcd")
+    gevent.joinall(others, timeout=2)
+    assert all(isinstance(each.exception, DependencyTrouble) for each in others)
     with pytest.raises(DependencyTrouble, match="no thread was free") as trouble:
-        sqlite.write(put, "b")
+        sqlite.write(put, "e")
     assert trouble.value.dependency == "database"
     held.set()
-    first.get(timeout=5)
-    sqlite.write(put, "c")
-    assert sqlite.read(names) == ["a", "c"]
+    gevent.joinall([first, next_one], timeout=5, raise_error=True)
+    sqlite.write(put, "f")
+    assert sqlite.read(names) == ["a", "b", "f"]
 
 
 def test_a_full_disk_is_trouble_and_passes(sqlite):
