@@ -233,7 +233,8 @@ def test_who_gets_no_turn_in_time_is_told_of_trouble_and_its_job_is_left_undone(
         sqlite.write(put, "e")
     assert trouble.value.dependency == "database"
     held.set()
-    gevent.joinall([first, next_one], timeout=5, raise_error=True)
+    first.get(timeout=5)
+    next_one.get(timeout=5)
     sqlite.write(put, "f")
     assert sqlite.read(names) == ["a", "b", "f"]
 
