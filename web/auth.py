@@ -73,7 +73,7 @@ class Gate:
         if not self.access.metrics_token:
             return False
         if _same(self.access.metrics_token, _bearer(environ) or ""):
-            self._meet(environ, "metrics")
+            self.meet(environ, "metrics")
             return True
         if not self.has_token:
             raise self._unknown(environ)
@@ -88,7 +88,7 @@ class Gate:
         if role is None:
             raise self._unknown(environ)
         if "HTTP_AUTHORIZATION" in environ:
-            self._meet(environ, role)
+            self.meet(environ, role)
         if role != "full" and (kind == "full" or environ["REQUEST_METHOD"] not in SAFE_METHODS):
             raise Problem(403, "this token may read only")
         return role
@@ -108,7 +108,7 @@ class Gate:
             self.limits.check("login", environ)
         return Problem(401, "a valid token is needed", headers=CHALLENGE)
 
-    def _meet(self, environ: Environ, role: str) -> None:
+    def meet(self, environ: Environ, role: str) -> None:
         """A right token. From an address that guesses too often it is refused like a wrong one, or guessing would not be slow.
 
         Not so where this address has shown it before: a neighbour who guesses shall lock nobody out.

@@ -55,16 +55,14 @@ def login(call: Call) -> Answer:
 
 
 def _checked(call: Call, token: str) -> str | None:
-    """The role that the token gives; wrong ones are counted, and stand in the log.
-
-    The right one is let in however many wrong ones came from there: behind a proxy that nobody named strangers have the same address
-    as everybody, and would lock all people out.
-    """
+    """The role that the token gives; wrong ones are counted as at every other door, and stand in the log."""
     gate = call.app.gate
     role = gate.role_of(token)
     if role is None:
         gate.limits.check("login", call.environ)
         FAILED.info("failed login from %s", client_of(call.environ, gate.access.trusted_proxies))
+    else:
+        gate.meet(call.environ, role)
     return role
 
 
