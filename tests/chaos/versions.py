@@ -33,7 +33,7 @@ CHANGES = {
     ],
     "engine/mailbox.py": [
         (r"    omit_defaults=True,\n    rename=\{", '    rename={\n        "tint": "tint",'),
-        (r"\n    seq: int = 0\n", '\n    seq: int = 0\n    tint: str = "grey"\n'),
+        (r"\n    feed_seq: int = 0\n", '\n    feed_seq: int = 0\n    tint: str = "grey"\n'),
     ],
     "actors/events.py": [(r"\n    timestamp: str \| None\n", '\n    timestamp: str | None\n    tint: str = "grey"\n')],
     "commands/process.py": [(r'\n        "role": role,', '\n        "role": role,\n        "tint": "grey",')],
