@@ -72,7 +72,7 @@ class Encoded:
 
 def encode(emails: Sequence[Email], vocabulary: Vocabulary) -> Encoded:
     """Read, split and look up a batch of emails; features that the vocabulary does not know are left out."""
-    texts = [text.read(email.subject, email.body) for email in emails]
+    texts = [text.read(email.subject, email.body, email.sender) for email in emails]
     found = occurrences(texts)
     places, numbers = vocabulary.find(found.keys)
     rows = found.rows[places]

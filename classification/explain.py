@@ -45,7 +45,7 @@ class Reason:
 
 
 def phrase_reasons(email: Email, text: Text, keys: Sequence[int], table: Pushes) -> list[Reason]:
-    """Return a reason for each known word or phrase, at its first place in subject or body.
+    """Return a reason for each known word or phrase, at its first place in subject, body or sender.
 
     `keys` are the known keys that the email has and `table` what each adds to the four log-odds. The same words at the same place
     count in several blocks (all, opening, subject), each with a key of its own: that is one reason, whose pushes add up.
@@ -120,8 +120,11 @@ def _flip(removed: Sequence[Reason], after: Classification) -> dict[str, Any]:
 
 def _place(email: Email, text: Text, phrase: Phrase) -> tuple[int | None, int | None]:
     """Find a phrase's place in the field as it was given, whatever was cut or tidied before it was found."""
-    given = email.subject if phrase.field == "subject" else email.body
-    read = text.subject if phrase.field == "subject" else text.own
+    given, read = {
+        "subject": (email.subject, text.subject),
+        "body": (email.body, text.own),
+        "sender": (email.sender, text.sender),
+    }[phrase.field]
     if given.startswith(read[: phrase.end]):
         return phrase.start, phrase.end
     pattern = r"\W{1,20}".join(re.escape(word) for word in phrase.words.split())

@@ -9,6 +9,7 @@ import zlib
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,11 +47,14 @@ _MIX = np.uint64(0x9E3779B97F4A7C15)
 _SECOND = np.uint64(0xC2B2AE3D27D4EB4F)
 _THIRD = np.uint64(0x165667B19E3779F9)
 # Where a token stands: subject and own words are read as one text, then the opening and the subject once more for themselves.
-BLOCKS = ("own", "head", "subject")
-_OWN, _HEAD, _SUBJECT = range(len(BLOCKS))
+BLOCKS = ("own", "head", "subject", "sender")
+_OWN, _HEAD, _SUBJECT, SENDER = range(len(BLOCKS))
+# The order in which they follow one another in a stream of tokens.
+_ORDER = np.array([_OWN, _HEAD, SENDER, _SUBJECT])
 MOST_WORDS = 3
 _SALTS = np.array([zlib.crc32(block.encode()) << 8 for block in BLOCKS], dtype=np.uint64)
-_MANY_SALTS = np.resize(_SALTS, 1_000)
+_MANY_SALTS = np.resize(_SALTS[_ORDER], 1_000)
+_NAME = re.compile(r"[a-z]{3,}")
 
 Ints = NDArray[np.int64]
 Keys = NDArray[np.uint32]
@@ -180,13 +184,14 @@ def occurrences(texts: Sequence[Text]) -> Occurrences:
 def blocks_of(texts: Sequence[Text]) -> Ints:
     """Return the block (its number in BLOCKS) of each of the `occurrences` of a batch."""
     _, lengths = _stream(texts)
-    return np.tile(np.repeat(np.arange(len(lengths) - 1) % len(BLOCKS), lengths[:-1]), MOST_WORDS)
+    return np.tile(np.repeat(np.resize(_ORDER, len(lengths) - 1), lengths[:-1]), MOST_WORDS)
 
 
 def long_phrases(texts: Sequence[Text]) -> Keys:
-    """Return the keys of the phrases of three words outside of the own words, which are not worth learning."""
-    chosen = blocks_of(texts) != _OWN
-    chosen[: len(chosen) // MOST_WORDS * (MOST_WORDS - 1)] = False
+    """Return the keys of phrases that are not worth learning: of three words outside of the own words, of two in the sender."""
+    blocks = blocks_of(texts)
+    words = np.repeat(np.arange(MOST_WORDS), len(blocks) // MOST_WORDS) + 1
+    chosen = (words == MOST_WORDS) & (blocks != _OWN) | (words > 1) & (blocks == SENDER)
     return np.unique(occurrences(texts).keys[chosen])
 
 
@@ -199,17 +204,33 @@ def _stream(texts: Sequence[Text]) -> tuple[list[int], list[int]]:
         subject = list(map(look, tokens(text.subject, MAX_SUBJECT_TOKENS)))
         own = list(map(look, tokens(text.own, MAX_OWN_TOKENS)))
         head = own[:HEAD_TOKENS]
-        flat += [*_BREAKS, *subject, _BREAK, *own, _BREAK, *head, _BREAK, *subject]
-        lengths += (len(subject) + len(own) + 4, len(head) + 1, len(subject))
+        sender, _ = _sender(text.sender)
+        flat += [*_BREAKS, *subject, _BREAK, *own, _BREAK, *head, _BREAK, *sender, _BREAK, *subject]
+        lengths += (len(subject) + len(own) + 4, len(head) + 1, len(sender) + 1, len(subject))
     flat += _BREAKS
     lengths.append(len(_BREAKS))
     return flat, lengths
 
 
+@lru_cache(maxsize=4096)
+def _sender(sender: str) -> tuple[list[int], list[str]]:
+    """Return the hashes of the words of an address, and the words: the names before the @, and the last part of the domain.
+
+    A whole domain would be learned as the name of one that is in the corpus; its last part, "gov" or "com", is in any mailbox.
+    """
+    name, at, domain = sender.rpartition("<")[2].lower().partition("@")
+    words = list(dict.fromkeys(_NAME.findall(name)))
+    hashes = [zlib.crc32(word.encode()) for word in words]
+    if at and (last := domain.rpartition(".")[2].strip("> ")):
+        words.append(last)
+        hashes.append(zlib.crc32(f".{last}".encode("utf-8", "surrogatepass")))
+    return hashes, words
+
+
 def _salts(emails: int) -> NDArray[np.uint64]:
     """Return what makes the hashes of each block its own: for each block of each email, and for the end mark."""
     wanted = emails * len(BLOCKS) + 1
-    return _MANY_SALTS[:wanted] if wanted <= len(_MANY_SALTS) else np.resize(_SALTS, wanted)
+    return _MANY_SALTS[:wanted] if wanted <= len(_MANY_SALTS) else np.resize(_MANY_SALTS[: len(BLOCKS)], wanted)
 
 
 def _mixed(values: NDArray[np.uint64]) -> Keys:
@@ -218,16 +239,16 @@ def _mixed(values: NDArray[np.uint64]) -> Keys:
 
 def word_key(folded: str, block: int) -> int:
     """Return the key of a single folded word in a block (number in BLOCKS)."""
-    return _combined_key([zlib.crc32(folded.encode())], block)
+    return _key_of_hashes([zlib.crc32(folded.encode())], block)
 
 
 def phrase_key(phrase: str) -> int:
     """Return the key of one to three own words; a word like "#time" is the folded form itself."""
     words = phrase.split() if "#" in phrase else tokens(phrase, 3)
-    return _combined_key([zlib.crc32(word.encode()) if word[0] == "#" else _HASHES[word] for word in words], _OWN)
+    return _key_of_hashes([zlib.crc32(word.encode()) if word[0] == "#" else _HASHES[word] for word in words], _OWN)
 
 
-def _combined_key(values: list[int], block: int) -> int:
+def _key_of_hashes(values: list[int], block: int) -> int:
     salted = np.array(values, dtype=np.uint64) + _SALTS[block]
     combined = salted[:1]
     for place in range(1, len(salted)):
@@ -243,6 +264,7 @@ def phrases(text: Text) -> list[Phrase]:
         *_phrases_of(own, "body", _OWN),
         *_phrases_of(own[:HEAD_TOKENS], "body", _HEAD),
         *_phrases_of(subject, "subject", _SUBJECT),
+        *_sender_phrases(text.sender),
     ]
 
 
@@ -251,9 +273,17 @@ def _phrases_of(places: list[tuple[str, int]], field: str, block: int) -> list[P
     for size in range(1, MOST_WORDS + 1):
         for at in range(len(places) - size + 1):
             chosen = places[at : at + size]
-            key = _combined_key([_HASHES[word] for word, _ in chosen], block)
+            key = _key_of_hashes([_HASHES[word] for word, _ in chosen], block)
             words = " ".join(word.strip(":./'-@") or word for word, _ in chosen)
             found.append(Phrase(words, key, field, chosen[0][1], chosen[-1][1] + len(chosen[-1][0])))
+    return found
+
+
+def _sender_phrases(sender: str) -> list[Phrase]:
+    lowered, found = sender.lower(), []
+    for value, word in zip(*_sender(sender), strict=True):
+        start = lowered.rfind(word)
+        found.append(Phrase(word, _key_of_hashes([value], SENDER), "sender", start, start + len(word)))
     return found
 
 

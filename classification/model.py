@@ -61,7 +61,7 @@ class Classifier:
         pushes = self._table[encoded.features].astype(np.float64) * self.feature_values(encoded)[:, None]
         pushes -= pushes.mean(axis=1, keepdims=True)
         keys = self._learned.keys[encoded.features].tolist()
-        found = reasons.phrase_reasons(email, text.read(email.subject, email.body), keys, pushes)
+        found = reasons.phrase_reasons(email, text.read(email.subject, email.body, email.sender), keys, pushes)
         found += reasons.signal_reasons(encoded, self._learned.signals)
         answer = self._decide_log_odds(log_odds, encoded.flags[0])
         chances = sorted(answer.probabilities.values(), reverse=True)

@@ -1,6 +1,6 @@
 """From an email's raw subject and body to the text that its author wrote: HTML read, quotes and oddities cut away.
 
-Called by signals.py and features.py for every email, so everything here is linear in the text and bounded by caps.
+Called by encoding.py for every email, by explain and by training, so everything here is linear in the text and bounded by caps.
 It relies on the rule that a reply is judged by its own words and a bare forward by what it forwards.
 """
 
@@ -16,6 +16,7 @@ MAX_TEXT = 20_000
 MAX_READ = 5_000
 MAX_OWN = 1_500
 MAX_SUBJECT = 1_000
+MAX_SENDER = 320
 # Own words of fewer letters may be a mere "please handle" above a forward; of so few they are no words at all.
 _SHORT = 14
 _NOTHING = 3
@@ -55,16 +56,17 @@ _FORWARD_HEADER = re.compile(
 
 @dataclass(slots=True)
 class Text:
-    """The readable parts of one email: subject, the author's own words, what they quoted, and what was odd."""
+    """The readable parts of one email: subject, the author's own words, what they quoted, the sender, and what was odd."""
 
     subject: str
     own: str
     quoted: str
+    sender: str
     forward: bool
     flags: list[str]
 
 
-def read(subject: str, body: str) -> Text:
+def read(subject: str, body: str, sender: str = "") -> Text:
     """Split an email into its own words and what it quotes; a bare forward's own words are what it forwards."""
     flags: list[str] = []
     text = plain(body, flags)
@@ -81,7 +83,8 @@ def read(subject: str, body: str) -> Text:
             own, quoted = forwarded, rest
     if (not own or own.isspace()) and not clean_subject.strip():
         flags.append("empty")
-    return Text(clean_subject, own[:MAX_OWN], quoted, forward, list(dict.fromkeys(flags)) if flags else flags)
+    flags = list(dict.fromkeys(flags)) if flags else flags
+    return Text(clean_subject, own[:MAX_OWN], quoted, sender[:MAX_SENDER], forward, flags)
 
 
 def _adds_nothing(own: str, subject: str, quoted: str) -> bool:

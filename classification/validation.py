@@ -47,7 +47,7 @@ def model_parts(whole: sparse.csr_matrix, features: training.Features) -> dict[s
         "signals alone": whole[:, ~is_word & ~is_vector],
     }
     parts["without word vectors"] = whole[:, ~is_vector]
-    for number, block in enumerate(("own words", "opening words", "subject alone")):
+    for number, block in enumerate(("own words", "opening words", "subject alone", "the sender's address")):
         kept = np.ones(len(columns), dtype=bool)
         kept[:size] = features.blocks != number
         parts[f"without {block}"] = whole[:, kept]

@@ -9,24 +9,33 @@ from classification.model import Email
 EMAIL = Email(
     "Re: Lunch on Thursday?",
     "Hi Bob,\n\nCould we meet for lunch at 12:30 on Thursday? Don't forget the café.\n\nAnn\n\n> buy now",
+    sender="Ann <ann@news.example.com>",
     headers={"In-Reply-To": "<a@b>"},
 )
 
 
 def test_phrases_carry_the_same_keys_as_the_batch_encoding():
-    read = text.read(EMAIL.subject, EMAIL.body)
+    read = text.read(EMAIL.subject, EMAIL.body, EMAIL.sender)
     found = occurrences([read])
     assert {phrase.key for phrase in phrases(read)} <= set(found.keys.tolist())
 
 
 def test_evidence_points_to_the_words_in_the_text(classifier):
     explanation = classifier.explain(EMAIL)
-    fields = {"subject": EMAIL.subject, "body": EMAIL.body}
+    fields = {"subject": EMAIL.subject, "body": EMAIL.body, "sender": EMAIL.sender}
     placed = [entry for entry in explanation.evidence if entry.start is not None]
     assert placed
     for entry in placed:
         first = entry.name.split()[0]
         assert first in fields[entry.field][entry.start : entry.end].lower()
+
+
+def test_what_the_senders_address_tells_is_named_as_such(classifier):
+    email = Email("Your order", "Save money on our new range today", sender="Shop <news@shop.example.com>")
+    found = [
+        entry for entry in classifier.explain(email).evidence if entry.field == "sender" and entry.kind == "phrase"
+    ]
+    assert {email.sender[entry.start : entry.end] for entry in found} & {"news", "com"}
 
 
 def test_the_strongest_reason_of_a_clear_meeting_speaks_for_meeting(classifier):

@@ -84,7 +84,7 @@ def test_what_cannot_be_read_below_the_path_is_passed_over_and_told(tmp_path, mo
         return listed(path)
 
     monkeypatch.setattr(Path, "iterdir", iterdir)
-    told = {}
+    told: dict[Path, OSError] = {}
     assert list(iter_messages(tmp_path, told.__setitem__)) == [TWO, TWO]
     assert set(told) == bad
     with pytest.raises(OSError, match="Input/output error"):
