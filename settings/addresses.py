@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from settings.parsing import words
 
 LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
-NAME = re.compile(rf"(?!.*\b[0-9]+\.?$)({LABEL}\.)*{LABEL}\.?")
+NAME = re.compile(rf"(?!(.*\.)?[0-9]+\.?$)({LABEL}\.)*{LABEL}\.?")
 """A host's name as DNS bears it; one that ends in a number would be an address."""
 
 WITH_PORT = re.compile(r"(?P<host>\[[^\]]*\]|[^:]*)(:(?P<port>[0-9]{1,5}))?")

@@ -56,6 +56,7 @@ def test_variables_of_others_are_let_alone():
         ),
         ("REDIS_URL", "REDIS://redis", "redis://redis"),
         ("REDIS_HOST", "redis", "redis"),
+        ("REDIS_HOST", "redis-1", "redis-1"),
         ("REDIS_HOST", "fd00::1", "fd00::1"),
         ("REDIS_PORT", "6380", 6380),
         ("DATABASE_URL", "sqlite:////data/emails.db", "sqlite:////data/emails.db"),
