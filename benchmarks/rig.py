@@ -89,7 +89,7 @@ def end(process: "subprocess.Popen[Any]", seconds: float = 10.0) -> None:
 
 @contextmanager
 def valkey(path: Path, *, core: int | None = OURS) -> Iterator[str]:
-    """A Valkey as the product configures it (append-only, everysec); its unix:// URL."""
+    """A Valkey that keeps an append-only file, as the product's does; its unix:// URL. In /dev/shm it does not matter when that is flushed."""
     socket = path / "valkey.sock"
     config = f"--port 0 --unixsocket {socket} --dir {path} --appendonly yes --appendfsync everysec --save".split()
     process = spawn([str(_valkey_program()), *config, ""], core=core, stdout=subprocess.DEVNULL)
