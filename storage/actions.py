@@ -12,6 +12,7 @@ import msgspec
 
 from storage.access_tables import ActionRow
 from storage.database import Database
+from storage.rows import one_page
 from storage.statements import clean, encode_json, execute, insert
 
 KEPT = 100_000
@@ -75,8 +76,7 @@ def _page(wanted: Mapping[str, Any], limit: int) -> tuple[list[Action], int | No
         f"SELECT {', '.join(FIELDS)}, id FROM action WHERE {where} ORDER BY id DESC LIMIT ?",
         [*(clean(value) if isinstance(value, str) else value for value in wanted.values()), limit + 1],
     )
-    found = [_action(row) for row in rows[:limit]]
-    return found, found[-1].id if len(rows) > limit else None
+    return one_page([_action(row) for row in rows], limit)
 
 
 def _action(row: tuple[Any, ...]) -> Action:

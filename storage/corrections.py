@@ -16,6 +16,7 @@ from storage.statements import execute
 
 MAX_CHARS = 32 * 1024
 """So much of a body is given: more than a model reads."""
+COLUMNS = CONTENT_COLUMNS.replace("content.body", f"substr(content.body, 1, {MAX_CHARS})")
 
 
 class Correction(msgspec.Struct, frozen=True):
@@ -47,14 +48,9 @@ class Corrections:
         return self._db.read(_sample, limit)
 
 
-def _columns() -> str:
-    names = (f"content.{name.strip()}" for name in CONTENT_COLUMNS.split(","))
-    return ", ".join(f"substr({name}, 1, {MAX_CHARS})" if name == "content.body" else name for name in names)
-
-
 def _newest(limit: int) -> list[Correction]:
     rows = execute(
-        f"SELECT result.ref, person_label, model_label, person_at, {_columns()} FROM result "
+        f"SELECT result.ref, person_label, model_label, person_at, {COLUMNS} FROM result "
         "JOIN content ON content.ref = result.ref WHERE person_label IS NOT NULL ORDER BY person_at DESC, result.ref LIMIT ?",
         [limit],
     )
@@ -75,7 +71,7 @@ def _stamp() -> tuple[int, float]:
 
 def _sample(limit: int) -> list[Content]:
     rows = execute(
-        f"SELECT {_columns()} FROM result JOIN content ON content.ref = result.ref WHERE person_label IS NULL "
+        f"SELECT {COLUMNS} FROM result JOIN content ON content.ref = result.ref WHERE person_label IS NULL "
         "ORDER BY result.id DESC LIMIT ?",
         [limit],
     )

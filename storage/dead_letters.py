@@ -18,7 +18,7 @@ from storage.holding import Held, hold
 from storage.models import DeadLetterRow
 from storage.records import LETTER_STATES, Attempt, Burial, DeadLetter, DeadLetterGroup
 from storage.retries import MAX_ERROR
-from storage.rows import LETTER_COLUMNS, LETTER_FIELDS, LETTER_TABLES, dead_letter
+from storage.rows import LETTER_COLUMNS, LETTER_FIELDS, LETTER_TABLES, dead_letter, one_page
 from storage.statements import batch, clean, encode_json, execute, insert
 
 
@@ -175,8 +175,7 @@ def _page(before: int | None, limit: int, filters: list[tuple[str, Any]]) -> tup
         f"SELECT {LETTER_COLUMNS} FROM {LETTER_TABLES} WHERE {where} ORDER BY dead_letter.id DESC LIMIT ?",
         [*values, limit + 1],
     )
-    letters = [dead_letter(row) for row in rows[:limit]]
-    return letters, letters[-1].id if len(rows) > limit else None
+    return one_page([dead_letter(row) for row in rows], limit)
 
 
 def _standing_where(before: int | None, filters: list[tuple[str, Any]]) -> tuple[str, list[Any]]:

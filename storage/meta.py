@@ -9,6 +9,16 @@ def get(name: str) -> str | None:
     return str(rows[0][0]) if rows else None
 
 
+def count_up(name: str) -> int:
+    """Raise a fact that is a number, and give it; the first is 1. No number is ever given twice."""
+    rows = execute(
+        "INSERT INTO meta (name, value) VALUES (?, '1') ON CONFLICT (name) DO UPDATE SET "
+        "value = CAST(CAST(meta.value AS BIGINT) + 1 AS TEXT) RETURNING value",
+        [name],
+    )
+    return int(rows[0][0])
+
+
 def put(name: str, value: str) -> None:
     """Put one fact in the place of what was there."""
     execute(

@@ -14,6 +14,7 @@ import msgspec
 from storage.database import Database
 from storage.models import NotificationRow
 from storage.records import Notification
+from storage.rows import one_page
 from storage.statements import clean, execute, insert
 
 FIELDS = ("source", "received_at", "history_id", "webhook_id", "outcome", "look")
@@ -80,8 +81,7 @@ def page_of(before: int | None, limit: int, source: str | None) -> tuple[list[No
         f"WHERE {where} ORDER BY notification.id DESC LIMIT ?",
         [*(value for _, value in given), limit + 1],
     )
-    noted = [NotedNotification(*row) for row in rows[:limit]]
-    return noted, noted[-1].id if len(rows) > limit else None
+    return one_page([NotedNotification(*row) for row in rows], limit)
 
 
 def emails_of(look: int, limit: int) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from storage import meta
 from storage.counters import Moves
 from storage.database import Database
 from storage.labels import effective
@@ -59,7 +60,7 @@ class Reprocessing:
 
     def begin(self) -> int:
         """Draw the generation of a new pass: higher than any before."""
-        return self._db.write(_begin)
+        return self._db.write(meta.count_up, GENERATION)
 
     def newest(self) -> int:
         """Give the id of the newest result: a pass goes no further than what there was at its start."""
@@ -87,15 +88,6 @@ class Reprocessing:
         return self._db.write(_apply, judgements, generation, also)
 
 
-def _begin() -> int:
-    rows = execute(
-        "INSERT INTO meta (name, value) VALUES (?, '1') ON CONFLICT (name) DO UPDATE SET "
-        "value = CAST(CAST(meta.value AS BIGINT) + 1 AS TEXT) RETURNING value",
-        [GENERATION],
-    )
-    return int(rows[0][0])
-
-
 def _where(wanted: EmailFilter, after: int, up_to: int) -> tuple[str, list[Any]]:
     where, params, _ = conditions(wanted, "result.id", "result.processed_at", up_to + 1)
     return f"{where} AND result.id > ?", [*params, after]
@@ -117,9 +109,8 @@ def _newest_judged(before: int, limit: int) -> list[Judged]:
 
 
 def _read(tail: str, params: Sequence[Any]) -> list[Judged]:
-    columns = ", ".join(f"content.{name.strip()}" for name in CONTENT_COLUMNS.split(","))
     rows = execute(
-        f"SELECT result.id, book.key, source.name, label, model_label, rule_label, person_label, {columns} FROM {RESULT_TABLES}{tail}",
+        f"SELECT result.id, book.key, source.name, label, model_label, rule_label, person_label, {CONTENT_COLUMNS} FROM {RESULT_TABLES}{tail}",
         params,
     )
     return [_judged(row) for row in rows]

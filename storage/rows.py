@@ -3,7 +3,7 @@
 Used by everything in storage/ that answers with records, so that each record is put together in one place.
 """
 
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -48,7 +48,26 @@ LETTER_FIELDS = (
 )
 """The columns of a dead letter as it is written."""
 
-CONTENT_COLUMNS = "subject, body, sender, recipient, sent_at, headers, truncated"
+CONTENT_COLUMNS = ", ".join(
+    f"content.{name}" for name in ("subject", "body", "sender", "recipient", "sent_at", "headers", "truncated")
+)
+
+N = TypeVar("N", bound="Numbered")
+
+
+class Numbered(Protocol):
+    """What a page is told by."""
+
+    @property
+    def id(self) -> int:
+        """Its number: the next page has lower ones."""
+
+
+def one_page(found: list[N], limit: int) -> tuple[list[N], int | None]:
+    """Of `limit` + 1 that were asked for, newest first: the page, and the number below which the next one begins, if any."""
+    page = found[:limit]
+    return page, page[-1].id if len(found) > limit else None
+
 
 _times = msgspec.json.Decoder(dict[str, float])
 _headers = msgspec.json.Decoder(dict[str, str | list[str]])

@@ -12,8 +12,10 @@ from typing import Any
 import msgspec
 
 from engine.errors import StaleError
+from storage import meta
 from storage.database import Database
 from storage.keys import shown_key
+from storage.rows import one_page
 from storage.statements import batch, clean, encode_json, execute, insert
 from storage.subscription_tables import DeliveryRow, SubscriptionRow
 
@@ -142,18 +144,10 @@ def _create(made: Subscription) -> Subscription:
         raise TooManyError(f"there are {MOST} subscriptions already")
     values = {**msgspec.structs.asdict(made), "events": encode_json(made.events).decode()}
     values["description"] = clean(made.description)
-    made = msgspec.structs.replace(made, id=_draw_id())
+    # A number that none ever had: whoever still serves a deleted one must not take a new one for it.
+    made = msgspec.structs.replace(made, id=meta.count_up("subscriptions"))
     insert(SubscriptionRow, ("id", *FIELDS), [(made.id, *(values[name] for name in FIELDS))])
     return made
-
-
-def _draw_id() -> int:
-    """A number that no subscription ever had: whoever still serves a deleted one must not take a new one for it."""
-    rows = execute(
-        "INSERT INTO meta (name, value) VALUES ('subscriptions', '1') "
-        "ON CONFLICT (name) DO UPDATE SET value = CAST(CAST(meta.value AS BIGINT) + 1 AS TEXT) RETURNING value"
-    )
-    return int(rows[0][0])
 
 
 def _all() -> list[Subscription]:
@@ -256,8 +250,7 @@ def _deliveries(subscription_id: int, before: int | None, limit: int, failed: bo
         "ORDER BY id DESC LIMIT ?",
         [subscription_id, 2**62 if before is None else before, limit + 1],
     )
-    found = [Try(*row) for row in rows[:limit]]
-    return found, found[-1].id if len(rows) > limit else None
+    return one_page([Try(*row) for row in rows], limit)
 
 
 def _of_first_sync(emails: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:

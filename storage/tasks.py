@@ -12,6 +12,7 @@ import msgspec
 
 from engine.errors import StaleError
 from storage.database import Database
+from storage.rows import one_page
 from storage.statements import clean, encode_json, execute, for_update
 
 MAX_ERROR = 2_000
@@ -138,8 +139,7 @@ def _page(before: int | None, limit: int) -> tuple[list[Task], int | None]:
         f"SELECT {COLUMNS} FROM task WHERE id < ? ORDER BY id DESC LIMIT ?",  # noqa: S608  (columns of ours)
         [below, limit + 1],
     )
-    tasks = [_task(row) for row in rows[:limit]]
-    return tasks, tasks[-1].id if len(rows) > limit else None
+    return one_page([_task(row) for row in rows], limit)
 
 
 def _open() -> list[Task]:
