@@ -15,9 +15,6 @@ from engine.mailbox import Delivery, Envelope, Verdict
 CANARY = "(canary)"
 """The source of its envelope; no source is called so."""
 
-LONGEST_S = 300.0
-"""A canary that has been under way for so many seconds tells nothing of how things are, and those behind it shall not wait."""
-
 
 def canary(key: str, route: tuple[str, ...]) -> Envelope:
     """One that visits the mailboxes of `route` after the one that it is put into; in the last one its owner waits for it."""
@@ -25,12 +22,10 @@ def canary(key: str, route: tuple[str, ...]) -> Envelope:
 
 
 def passed_on(delivery: Delivery) -> Verdict | None:
-    """Where a canary flies next, nowhere after LONGEST_S; None for what is no canary, and for one that has come home."""
+    """Where a canary flies next; None for what is no canary, and for one that has come home."""
     envelope = delivery.envelope
     if envelope.source != CANARY or not envelope.body:
         return None
-    if time.time() - envelope.times.get("sung", 0.0) > LONGEST_S:
-        return Verdict(delivery)
     target, _, rest = envelope.body.partition(b",")
     return Verdict(delivery, (target.decode(), msgspec.structs.replace(envelope, body=rest)))
 
