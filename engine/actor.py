@@ -162,10 +162,14 @@ class ServiceActor(pykka.ThreadingActor):
         greenlet.rawlink(self._greenlets.discard)
         return greenlet
 
-    def breathe(self) -> None:
-        """Let others run, and say that this piece of work goes on: it is not hung."""
+    def goes_on(self) -> None:
+        """Say that this piece of work gets on: it is not hung."""
         if self.card.busy_at is not None:
             self.card.busy_at = time.monotonic()
+
+    def breathe(self) -> None:
+        """Let others run, and say that this piece of work gets on."""
+        self.goes_on()
         breathe()
 
     def pause(self, seconds: float) -> bool:

@@ -84,8 +84,10 @@ class MailboxActor(Handling):
             return None
         try:
             self._handle(work)
+            self.goes_on()  # the steps that follow have limits of their own
             reach("work.handled")
             self._postpone(work)
+            self.goes_on()
             reach("work.postponed")
             self._settle(work)
             reach("work.settled")
@@ -98,7 +100,7 @@ class MailboxActor(Handling):
         with work.timed("handle_s"):
             while work.todo:
                 batch = work.todo[0]
-                self.card.busy_at = time.monotonic()  # the deadline is of one call: a batch taken apart may need many
+                self.goes_on()  # the deadline is of one call: a batch taken apart may need many
                 fates = self.fates_of(batch)
                 work.todo.popleft()
                 if fates is None:

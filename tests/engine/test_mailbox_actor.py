@@ -277,6 +277,33 @@ def test_a_handler_that_gets_on_may_take_longer_than_its_deadline(bench):
     assert not bench.ledger.rows
 
 
+def test_a_step_does_not_pay_for_the_time_of_the_one_before(bench, monkeypatch):
+    busy: list[float] = []
+    postpone = bench.ledger.postpone
+
+    def slow(postponements):
+        busy.append(ref.card.busy_for())
+        gevent.sleep(0.05)
+        return postpone(postponements)
+
+    def late(_outcome, _delivery):
+        gevent.sleep(0.05)
+        raise ValueError("bad")
+
+    settle = bench.store.settle
+
+    def settled(verdicts):
+        busy.append(ref.card.busy_for())
+        return settle(verdicts)
+
+    monkeypatch.setattr(bench.ledger, "postpone", slow)
+    monkeypatch.setattr(bench.store, "settle", settled)
+    ref = bench.run("a", acts={"a": late})
+    bench.drained()
+    assert len(busy) == 2
+    assert max(busy) < 0.05
+
+
 def test_a_batch_that_is_taken_apart_has_its_deadline_for_each_message(bench):
     busy = []
 
