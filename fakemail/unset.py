@@ -9,13 +9,15 @@ from typing import NoReturn
 from engine.errors import DependencyTrouble
 
 
+class UnsetError(DependencyTrouble):
+    """There is no FakeMail to be asked, and there will be none until somebody names one."""
+
+
 class NoFakeMail:
     """Stands where a FakeMailClient would."""
 
     def _none(self) -> NoReturn:
-        raise DependencyTrouble(
-            "FAKEMAIL_API_URL is not set and the simulator is off", dependency="fakemail", retry_after=60
-        )
+        raise UnsetError("FAKEMAIL_API_URL is not set and the simulator is off", dependency="fakemail", retry_after=60)
 
     def watch(self) -> int:
         """See FakeMailClient; raises DependencyTrouble, like all calls here."""

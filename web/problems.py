@@ -11,6 +11,7 @@ import msgspec
 
 from engine.errors import DependencyTrouble, StaleError
 from fakemail.client import RequestRefused
+from fakemail.unset import UnsetError
 from web.server_problems import Header, Refusal
 
 MEDIA = "application/problem+json"
@@ -41,6 +42,8 @@ def from_error(error: BaseException) -> Refusal:
         return error
     if isinstance(error, RequestRefused):  # it is there, and says no: to try again is no use
         return Problem(502, str(error), dependency=error.dependency)
+    if isinstance(error, UnsetError):
+        return Problem(409, str(error), dependency=error.dependency)
     if isinstance(error, DependencyTrouble):
         wait = RETRY_AFTER_S if error.retry_after is None else error.retry_after
         detail = f"{error.dependency} cannot be reached or is too slow; try again"

@@ -11,11 +11,9 @@ from urllib.parse import urlsplit
 import orjson
 
 from actors.events import message
-from engine.errors import DependencyTrouble
 from engine.mailbox import MAIN, Depth, MailboxStore
 from engine.timestamps import timestamp
 from fakemail.egress import EgressRefused
-from fakemail.unset import NoFakeMail
 from web.assets import PAGE_POLICY, folder, html
 from web.dispatch import Answer, Call
 from web.health import overall
@@ -162,13 +160,8 @@ def setup(call: Call) -> dict[str, Any]:
     """Have FakeMail watch the account and notify this URL from now on; kept across restarts."""
     source = the_source(call, call.query.source)
     url = _webhook_url(call, source.name)
-    try:
-        history_id = source.client.watch()
-        source.client.subscribe(url)
-    except DependencyTrouble as trouble:
-        if isinstance(source.client, NoFakeMail):
-            raise Problem(409, str(trouble), dependency=trouble.dependency) from None
-        raise
+    history_id = source.client.watch()
+    source.client.subscribe(url)
     call.services.desired.set(setup_name(source.name), {"webhook_url": url, "source": source.name})
     return {"status": "ok", "source": source.name, "webhook_url": url, "history_id": history_id}
 
