@@ -43,6 +43,10 @@ CONFIDENCE = "CASE WHEN result.decided_by > 0 THEN 1.0 ELSE result.confidence EN
 """As it is shown: rules and people are sure."""
 
 
+OPERATORS = {each: each for each in ("<", "<=", ">", ">=")}
+"""What may stand in a statement: nothing else of a query ever does."""
+
+
 class EmailFilter(msgspec.Struct, frozen=True):
     """What to show; None does not filter. `since` and `until` are of the listing (emails) or of the storing (results)."""
 
@@ -195,7 +199,7 @@ def _comparisons(wanted: EmailFilter, query: Query, time_column: str) -> list[tu
         (f"{time_column} <= ?", [wanted.until]),
         (f"{time_column} >= ?", [query.after]),
         (f"{time_column} < ?", [query.before]),
-        *((f"{CONFIDENCE} {bound.operator} ?", [bound.value]) for bound in query.confidence),
+        *((f"{CONFIDENCE} {OPERATORS[bound.operator]} ?", [bound.value]) for bound in query.confidence),
     ]
 
 
