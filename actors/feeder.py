@@ -15,7 +15,7 @@ from actors.events import new_event
 from engine.actor import ServiceActor
 from engine.events import Bus
 from engine.failpoints import reach
-from engine.mailbox import LANES, Depth, Envelope, MailboxStore, Room
+from engine.mailbox import BACKGROUND, LANES, Depth, Envelope, MailboxStore, Room
 from storage.books import Books
 from storage.records import OpenRow, SourceState
 
@@ -117,8 +117,8 @@ class Feeder(ServiceActor):
         messages = sum(depth.messages for depth in waiting.values()) + taken
         if sum(depth.bytes for depth in waiting.values()) >= self.room.bytes:
             return 0
-        if lane == "low":
-            own = waiting["low"].messages
+        if lane == BACKGROUND:
+            own = waiting[BACKGROUND].messages
             return min(self.room.messages // LOW_SHARE - own, self.room.messages - messages)
         return self.room.messages - messages
 

@@ -18,7 +18,7 @@ from engine.events import LOOK
 from engine.failpoints import reach
 from engine.leadership import Leadership
 from engine.logs import Folded
-from engine.mailbox import Delivery
+from engine.mailbox import BACKGROUND, Delivery
 from engine.mailbox_actor import Context, MailboxActor, Outcome
 from engine.outcome import clean
 from engine.supervision import backoff
@@ -172,7 +172,7 @@ class Lister(MailboxActor):
             self.follower.skip_to_now(mark=flag)
             return
         look = Look("start", time.time())
-        self._follow(look, partial(self.follower.poll, lane="low"))
+        self._follow(look, partial(self.follower.poll, lane=BACKGROUND))
         log.info("first look at source %s: %d emails listed", name, look.listed)
         self.desired.set(flag, True)
 

@@ -10,6 +10,7 @@ from typing import Any
 from gevent.event import Event
 
 from actors.tasks import Job, Run
+from engine.mailbox import BACKGROUND
 from storage.dead_letters import DeadLetters
 from storage.keys import is_hashed
 from storage.records import DeadLetter
@@ -30,7 +31,7 @@ def replay(*, letters: DeadLetters, bell: Event) -> Job:
         while True:
             page, before = letters.page(before, size, **params["filter"])
             done += len(page)
-            letters.replay(fetchable(page), lane="low", also=_counted(run, done, before))
+            letters.replay(fetchable(page), lane=BACKGROUND, also=_counted(run, done, before))
             bell.set()
             if before is None:
                 return

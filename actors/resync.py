@@ -11,6 +11,7 @@ from gevent.event import Event
 
 from actors.following import SLICE, History, slices
 from actors.tasks import Job, Run
+from engine.mailbox import BACKGROUND
 from storage.books import Books
 from storage.records import Look
 from storage.tasks import Step, advance
@@ -29,7 +30,7 @@ def resync(*, clients: Mapping[str, History], books: Books, bell: Event) -> Job:
         look, done = Look(KIND, time.time(), listed=len(listing)), 0
         for part in slices(listing, SLICE):
             done += len(part)
-            new = books.enter(source, part, look, lane="low", also=_counted(run, done))
+            new = books.enter(source, part, look, lane=BACKGROUND, also=_counted(run, done))
             if new:
                 bell.set()
             yield

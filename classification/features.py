@@ -213,7 +213,7 @@ def _stream(texts: Sequence[Text]) -> tuple[list[int], list[int]]:
 
 
 @lru_cache(maxsize=4096)
-def _sender(sender: str) -> tuple[list[int], list[str]]:
+def _sender(sender: str) -> tuple[tuple[int, ...], tuple[str, ...]]:
     """Return the hashes of the words of an address, and the words: the names before the @, and the last part of the domain.
 
     A whole domain would be learned as the name of one that is in the corpus; its last part, "gov" or "com", is in any mailbox.
@@ -224,7 +224,7 @@ def _sender(sender: str) -> tuple[list[int], list[str]]:
     if at and (last := domain.rpartition(".")[2].strip("> ")):
         words.append(last)
         hashes.append(zlib.crc32(f".{last}".encode("utf-8", "surrogatepass")))
-    return hashes, words
+    return tuple(hashes), tuple(words)
 
 
 def _salts(emails: int) -> NDArray[np.uint64]:

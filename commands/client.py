@@ -12,6 +12,8 @@ from urllib.parse import unquote, urlsplit
 import requests
 from tqdm import tqdm
 
+from settings.addresses import USUAL_PORTS
+
 T = TypeVar("T")
 
 SENSELESS = (400, 422)
@@ -19,7 +21,6 @@ AWAY = (502, 503, 504)
 UNSURE = (*AWAY, 429)
 """What may come from a proxy before the server."""
 PAUSE = 0.5
-PORTS = {"http": 80, "https": 443}
 
 
 class CommandError(Exception):
@@ -138,7 +139,7 @@ def is_within(url: str, base: str) -> bool:
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:
     parts = urlsplit(url)
-    return parts.scheme, parts.hostname, parts.port or PORTS.get(parts.scheme)
+    return parts.scheme, parts.hostname, parts.port or USUAL_PORTS.get(parts.scheme)
 
 
 def problem(answer: requests.Response) -> str:
