@@ -44,9 +44,8 @@ class SickList:
 
     def __init__(self, patience: float) -> None:
         self.patience = patience
-        self._since: dict[
-            str, tuple[float, float]
-        ] = {}  # email → when its fetch failed first and last, the latest of them at the end
+        # email → when its fetch failed first and last; the latest at the end
+        self._since: dict[str, tuple[float, float]] = {}
         self._answered_at = float("-inf")
 
     @property

@@ -25,9 +25,7 @@ from storage.redis_packing import LANE_NUMBER, pack_envelopes, pack_one, pack_ve
 ONCE_MS = 15 * 60 * 1000
 FULL_POLL = 0.05  # seconds between two looks while there is no room downstream, or a message has to be alone
 SLICE = 500  # messages a script appends, settles or lists at most: a few milliseconds of the server's time
-SLICE_BYTES = (
-    4 * 1024 * 1024
-)  # and of what it hands on, so that it passes within the socket's time limit over a slow link too
+SLICE_BYTES = 4 * 1024 * 1024  # and of what it hands on: within the socket's time limit over a slow link too
 RELEASE_SLICE = 200
 SCAN_SLICE = 1000
 REFS_SLICE = 32  # whole emails, for three numbers of each
