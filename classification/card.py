@@ -46,7 +46,8 @@ def tables(rows: Sequence[Row]) -> str:
         lines = [_with_intervals(row) for row in chosen]
         head = _head("", *_TITLES, "calibration error", "macro-F1 before calibration")
         parts.append("\n".join([title, "", *head, *lines, *([_UPPER_MARK] if name == "CV" else [])]))
-    ablation = ["**What each part brings** (cross-validation, before calibration)", "", *_head("model", *_TITLES)]
+    title = "**What each part brings** (cross-validation, before calibration; all but the first without the second copy of written mail)"
+    ablation = [title, "", *_head("model", *_TITLES)]
     parts.append("\n".join([*ablation, *(_plain(row) for row in of.get("ablation", []))]))
     parts.append("\n".join(_confusion(of.get("confusion", []))))
     parts += [

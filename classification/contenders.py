@@ -41,12 +41,12 @@ def tfidf_inputs(items: Sequence[corpus.Labelled]) -> dict[str, sparse.csr_matri
     }
 
 
-def tfidf_fit(inputs: sparse.csr_matrix, trust: Floats) -> LogisticRegression:
+def tfidf_fit(inputs: sparse.csr_matrix, trust: Floats, _written: object) -> LogisticRegression:
     """Fit the plain logistic regression of the comparison: one label an email, weighted by how sure its reader was."""
     return LogisticRegression(C=10, max_iter=300).fit(inputs, trust.argmax(axis=1), sample_weight=trust.sum(axis=1))
 
 
-def sentence_fit(inputs: sparse.csr_matrix, trust: Floats) -> LogisticRegression:
+def sentence_fit(inputs: sparse.csr_matrix, trust: Floats, _written: object) -> LogisticRegression:
     """Fit a logistic regression on sentence vectors."""
     return LogisticRegression(C=50, max_iter=300).fit(inputs, trust.argmax(axis=1), sample_weight=trust.sum(axis=1))
 

@@ -115,18 +115,19 @@ def log_odds(
     `written` is how many of the written mails are used, None for all; `inputs` have the setup's rows, up to the last that is used.
     """
     extra = np.arange(setup.real, setup.real + (setup.written if written is None else written))
+    made_up = training.between(setup.real, setup.written, len(setup.items))
     tasks = []
     for fold in folds:
         chosen = np.concatenate([fold.train, extra, *([fold.further] if further else [])])
-        tasks.append(delayed(_fitted)(fit, inputs[chosen], setup.trust[chosen], inputs[fold.test]))
+        tasks.append(delayed(_fitted)(fit, inputs[fold.test], inputs[chosen], setup.trust[chosen], made_up[chosen]))
     result = np.zeros((setup.real, len(LABELS)))
     for fold, said in zip(folds, Parallel(n_jobs=-1)(tasks), strict=True):
         result[fold.test] = said
     return result
 
 
-def _fitted(fit: Callable[..., Any], known: sparse.csr_matrix, trust: Floats, asked: sparse.csr_matrix) -> Floats:
-    return np.asarray(fit(known, trust).decision_function(asked))
+def _fitted(fit: Callable[..., Any], asked: sparse.csr_matrix, *known: Any) -> Floats:
+    return np.asarray(fit(*known).decision_function(asked))
 
 
 def in_turn(folds: Sequence[Fold]) -> Iterator[tuple[Ints, Ints]]:

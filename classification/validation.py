@@ -139,8 +139,9 @@ def rows(setup: Setup, kept_vectors: Path | None) -> Iterator[dict[str, Any]]:
         yield make.row("learning", f"{share:.0%} of the real mail", calibrated(raw, make.labels, folds))
     raw = log_odds(setup, parts["whole"], folds, written=0)
     yield make.row("learning", "without written mail", calibrated(raw, make.labels, folds))
+    yield {"table": "ablation", "row": OURS, **figures(make.labels, ours["CV"].argmax(axis=1))}
     for name, inputs in parts.items():
-        said = (ours["CV"] if name == "whole" else log_odds(setup, inputs, folds)).argmax(axis=1)
+        said = log_odds(setup, inputs, folds, fit=_plainly).argmax(axis=1)
         yield {"table": "ablation", "row": name, **figures(make.labels, said)}
     yield from _beside(make, named[: setup.real], ours, kept_vectors)
 
@@ -150,6 +151,11 @@ def _inputs(items: list[corpus.Labelled]) -> tuple[NDArray[np.float32], dict[str
     features = training.choose(items)
     encoded = encode([item.email for item in items], Vocabulary(features.keys))
     return encoded.signals, model_parts(training.matrix(encoded, features), features)
+
+
+def _plainly(inputs: sparse.csr_matrix, trust: Floats, _written: object) -> training.Linear:
+    """Fit the model without the second copy of written mail's inputs, in half the time."""
+    return training.summed(inputs, trust)
 
 
 def _of_ours(make: Rows, chances: Floats) -> Iterator[dict[str, Any]]:

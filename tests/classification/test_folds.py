@@ -86,8 +86,9 @@ def test_log_odds_come_from_a_model_that_learned_from_the_other_rows(setup):
 class _Rows:
     """A model that says how many rows it learned from, and whether one that is asked for was among them."""
 
-    def __init__(self, known, trust):
-        assert known.shape[0] == len(trust)
+    def __init__(self, known, trust, written):
+        assert known.shape[0] == len(trust) == len(written)
+        assert written.sum() == 2, "which of the rows are written mail's"
         self.known = set(known.toarray()[:, 0])
 
     def decision_function(self, asked):

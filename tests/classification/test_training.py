@@ -1,7 +1,10 @@
 """Training: weights by how sure a reader was, true probabilities, and the same file to the byte for the same mail."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from scipy import sparse  # type: ignore[import-untyped]
 
 from classification import training, weights, wordvectors
 from classification.corpus import Labelled, labelled
@@ -60,6 +63,42 @@ def test_further_readings_count_less_than_mail_of_the_corpus():
     assert (trust[0] == trust[1]).all()
 
 
+def test_scenes_count_less_than_other_written_mail():
+    (mail,) = _mails(1)
+    _, _, trust = training.together([], [mail, replace(mail, source=training.SCENES)], [])
+    assert trust[1].sum() == pytest.approx(training.SCENE_WEIGHT * trust[0].sum())
+
+
+def test_where_written_and_real_mail_differ_real_mail_is_followed():
+    """A word that stands in all written meetings, and of real mail in all that is unknown."""
+    says = {True: "meeting", False: "unknown"}
+    kinds = [(made_up, label, float(label == says[made_up])) for made_up in says for label in LABELS] * 20
+    inputs = sparse.csr_matrix(np.array([[has] for _, _, has in kinds]))
+    trust = np.array([[float(label == name) for name in LABELS] for _, label, _ in kinds])
+    written = np.array([made_up for made_up, _, _ in kinds])
+
+    def push(made_up):
+        table = training.linear(inputs, trust, made_up).table
+        return table[0, LABELS.index("meeting")] - table[0, LABELS.index("unknown")]
+
+    assert abs(push(np.zeros(len(kinds), bool))) < 0.01
+    assert push(written) < -0.5
+
+
+def test_an_introduction_is_learned_from_written_and_real_mail_alike():
+    mails = _mails(80)
+    inputs = training.matrix(*_encoded(mails))
+    trust = training.answers(mails)[1]
+    intro = LABELS.index("intro")
+    others = np.arange(len(LABELS)) != intro
+
+    def lead(made_up):
+        table = training.linear(inputs, trust, made_up).table
+        return table[:, intro] - table[:, others].mean(axis=1)
+
+    assert np.allclose(lead(np.arange(80) < 40), lead(np.zeros(80, bool)))
+
+
 def test_calibration_finds_the_scale_and_the_shares_that_were_there():
     rng = np.random.default_rng(1)
     true = rng.normal(size=(20_000, 4)) * 2 + np.array([0.5, 0.0, -1.0, 0.0])
@@ -73,7 +112,7 @@ def test_calibration_finds_the_scale_and_the_shares_that_were_there():
 def test_what_pushes_all_labels_alike_is_left_out_of_the_weights():
     mails = _mails(80)
     inputs = training.matrix(*_encoded(mails))
-    model = training.linear(inputs, training.answers(mails)[1])
+    model = training.linear(inputs, training.answers(mails)[1], np.arange(80) < 40)
     assert np.allclose(model.table.sum(axis=1), 0)
     assert model.bias.sum() == pytest.approx(0)
 
