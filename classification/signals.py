@@ -49,7 +49,7 @@ NAMES = STRUCTURAL + tuple(LEXICON)
 
 # Where a signal was read, for those that are not of the body.
 FIELDS = {
-    **dict.fromkeys(STRUCTURAL[:11], "headers"),
+    **dict.fromkeys(STRUCTURAL[1:11], "headers"),
     "sender role name": "sender",
     "subject says reply": "subject",
     "subject says forward": "subject",
@@ -95,8 +95,10 @@ def structural(email: Email, text: Text) -> list[float]:
     money = count(b"$") if len(plain) == len(own) else count(b"$") + own.count("£") + own.count("€")
     letters = len(plain) or 1
     marked = ":" in subject
+    part, *headers = _from_headers(email) if email.headers else _NO_HEADERS
     return [
-        *(_from_headers(email) if email.headers else _NO_HEADERS),
+        part or b"BEGIN:VEVENT" in plain,  # or its text, as whoever has no headers hands it on
+        *headers,
         _ROLE.match(email.sender.rpartition("<")[2].partition("@")[0]) is not None,
         marked and _REPLY.match(subject) is not None,
         marked and _FORWARD.match(subject) is not None,

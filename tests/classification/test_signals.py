@@ -18,6 +18,7 @@ def fired(email):
     [
         (Email("x", "y", headers={"X-Calendar-Method": "REQUEST"}), "calendar method"),
         (Email("x", "y", headers={"Content-Type": "text/calendar; charset=utf-8"}), "calendar part"),
+        (Email("x", "BEGIN:VCALENDAR\nBEGIN:VEVENT\nSUMMARY:z"), "calendar part"),
         (Email("x", "y", headers={"list-unsubscribe": "<x>"}), "List-Unsubscribe without List-Id"),
         (Email("x", "y", headers={"List-Id": "<x>", "List-Unsubscribe": ["<x>", "<y>"]}), "discussion list"),
         (Email("x", "y", headers={"Precedence": "bulk"}), "bulk precedence"),
