@@ -37,7 +37,7 @@ class Fold(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """Real mail (first `real` rows), `written` mail, further readings, and what each row's label and weight are.
+    """Real mail (first `real` rows), `written` mail, further readings, and what each row's label and weight are; those of written mail are `made_up`.
 
     The first `given` of the written ones came with the corpus; `ids` are those of the real mail.
     """
@@ -49,6 +49,7 @@ class Setup:
     given: int
     labels: Ints
     trust: Floats
+    made_up: NDArray[np.bool_]
 
     def random_folds(self, *, senders: bool = True) -> list[Fold]:
         """Return folds of which no thread stands on both sides, and with `senders` no sender either."""
@@ -91,8 +92,8 @@ def prepare(folder: Path) -> Setup:
     ids = [entry["id"] for path in files for entry in entries(path)]
     written, further = training.synthetic(), training.readings(folder)
     given = sum(1 for _ in corpus.read_lines(folder / "synthetic.jsonl"))
-    items, labels, trust = training.together(real, written, further)
-    return Setup(items, ids, len(real), len(written), given, labels, trust)
+    items, labels, trust, made_up = training.together(real, written, further)
+    return Setup(items, ids, len(real), len(written), given, labels, trust, made_up)
 
 
 def entries(path: Path) -> list[dict[str, Any]]:
@@ -115,11 +116,12 @@ def log_odds(
     `written` is how many of the written mails are used, None for all; `inputs` have the setup's rows, up to the last that is used.
     """
     extra = np.arange(setup.real, setup.real + (setup.written if written is None else written))
-    made_up = training.between(setup.real, setup.written, len(setup.items))
     tasks = []
     for fold in folds:
         chosen = np.concatenate([fold.train, extra, *([fold.further] if further else [])])
-        tasks.append(delayed(_fitted)(fit, inputs[fold.test], inputs[chosen], setup.trust[chosen], made_up[chosen]))
+        tasks.append(
+            delayed(_fitted)(fit, inputs[fold.test], inputs[chosen], setup.trust[chosen], setup.made_up[chosen])
+        )
     result = np.zeros((setup.real, len(LABELS)))
     for fold, said in zip(folds, Parallel(n_jobs=-1)(tasks), strict=True):
         result[fold.test] = said

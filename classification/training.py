@@ -127,23 +127,23 @@ def answers(items: Sequence[corpus.Labelled]) -> tuple[NDArray[np.int64], Floats
 
 def together(
     items: Sequence[corpus.Labelled], written: Sequence[corpus.Labelled], further: Sequence[corpus.Labelled]
-) -> tuple[list[corpus.Labelled], NDArray[np.int64], Floats]:
-    """Return real mail, written mail and further readings in this order, with their labels and weights."""
+) -> tuple[list[corpus.Labelled], NDArray[np.int64], Floats, NDArray[np.bool_]]:
+    """Return real mail, written mail and further readings in this order, with their labels and weights, and which were written."""
     everything = [*items, *written, *further]
     labels, trust = answers(everything)
     trust[[item.source == SCENES for item in everything]] *= SCENE_WEIGHT
     trust[len(items) + len(written) :] *= READING_WEIGHT
-    return everything, labels, trust
+    return everything, labels, trust, np.repeat([False, True, False], [len(items), len(written), len(further)])
 
 
 def fit(
     items: Sequence[corpus.Labelled], written: Sequence[corpus.Labelled], further: Sequence[corpus.Labelled]
 ) -> weights.Weights:
     """Learn all weights from real mail, from mail that was written for training, and from further readings."""
-    everything, _, trust = together(items, written, further)
+    everything, _, trust, made_up = together(items, written, further)
     features = choose(everything)
     inputs = matrix(encode([item.email for item in everything], Vocabulary(features.keys)), features)
-    model = linear(inputs, trust, between(len(items), len(written), len(everything)))
+    model = linear(inputs, trust, made_up)
     scale, shift = calibrate(*_held_out(inputs, items, written, further))
     # The scale is folded into the weights too, so that feedback.py's penalty on the size of a change means the same in every file.
     words, on_signals, on_vectors = np.split(
@@ -172,12 +172,6 @@ class Linear:
     def decision_function(self, inputs: sparse.csr_matrix) -> Floats:
         """Return the log-odds of each row, uncalibrated; named as scikit-learn names it."""
         return np.asarray(inputs @ self.table + self.bias)
-
-
-def between(before: int, count: int, rows: int) -> NDArray[np.bool_]:
-    """Return which of so many rows are the `count` ones after the first `before`: those of the written mail."""
-    numbers = np.arange(rows)
-    return (before <= numbers) & (numbers < before + count)
 
 
 def linear(inputs: sparse.csr_matrix, trust: Floats, written: NDArray[np.bool_]) -> Linear:
@@ -229,8 +223,7 @@ def _held_out(
     further: Sequence[corpus.Labelled],
 ) -> tuple[Floats, NDArray[np.int64]]:
     """Return log-odds of each real email from a model that saw neither its sender nor its thread, and its label."""
-    everything, labels, trust = together(items, written, further)
-    made_up = between(len(items), len(written), len(everything))
+    _, labels, trust, made_up = together(items, written, further)
     owners = further_groups(items, further)
     log_odds = np.zeros((len(items), len(LABELS)))
     splitter = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)

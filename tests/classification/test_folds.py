@@ -28,8 +28,8 @@ def setup() -> folds.Setup:
     real = [_mail(number, label=LABELS[number % 4]) for number in range(REAL)]
     written = [labelled({"subject": "w", "body": "", "label": label}) for label in LABELS]
     further = [_mail(number * 3, label="unknown") for number in range(FURTHER)]
-    items, labels, trust = training.together(real, written, further)
-    return folds.Setup(items, [str(number) for number in range(REAL)], REAL, len(written), 2, labels, trust)
+    items, labels, trust, made_up = training.together(real, written, further)
+    return folds.Setup(items, [str(number) for number in range(REAL)], REAL, len(written), 2, labels, trust, made_up)
 
 
 @pytest.mark.parametrize("senders", [True, False])

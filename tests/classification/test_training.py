@@ -58,14 +58,14 @@ def test_a_second_choice_takes_a_part_of_the_weight_of_a_doubtful_mail():
 
 def test_further_readings_count_less_than_mail_of_the_corpus():
     (mail,) = _mails(1)
-    _, _, trust = training.together([mail], [mail], [mail])
+    _, _, trust, _ = training.together([mail], [mail], [mail])
     assert trust[2].sum() == pytest.approx(training.READING_WEIGHT * trust[0].sum())
     assert (trust[0] == trust[1]).all()
 
 
 def test_scenes_count_less_than_other_written_mail():
     (mail,) = _mails(1)
-    _, _, trust = training.together([], [mail, replace(mail, source=training.SCENES)], [])
+    _, _, trust, _ = training.together([], [mail, replace(mail, source=training.SCENES)], [])
     assert trust[1].sum() == pytest.approx(training.SCENE_WEIGHT * trust[0].sum())
 
 
