@@ -12,7 +12,7 @@ from typing import Any
 log = logging.getLogger(__name__)
 
 BATCH_SETTLED = "batch_settled"
-"""mailbox, actor, messages, done, forwarded, retried, buried, again, foreign (of them: another settled it meanwhile), handle_s, postpone_s, settle_s"""
+"""mailbox, actor, messages, and how many of them came to what: done, forwarded, retried, buried, again, foreign (another settled it meanwhile); handle_s, postpone_s, settle_s"""
 
 HANDLER_FAILED = "handler_failed"
 """mailbox, actor, messages, error: a batch raised; its messages are handled one by one"""

@@ -22,7 +22,7 @@ from engine.failpoints import reach
 from engine.handling import Handling
 from engine.lanes import process_of
 from engine.mailbox import Verdict
-from engine.outcome import Ledger, Obituary, Outcome, Postponement, RetryPolicy
+from engine.outcome import Ledger, Obituary, Outcome, Postponement, RetryPolicy, key_of
 from engine.pump import Intake, Pump
 from engine.work import Work
 
@@ -125,7 +125,9 @@ class MailboxActor(Handling):
         assert work.verdicts is not None
         with work.timed("settle_s"):
             ours = self.context.store.settle(work.verdicts) if work.verdicts else []
-        work.foreign = ours.count(False)
+        if not all(ours):
+            lost = (verdict for verdict, kept in zip(work.verdicts, ours, strict=True) if not kept)
+            work.foreign = frozenset(key_of(verdict.delivery) for verdict in lost)
 
     def _finish(self, work: Work) -> None:
         self.pump.finished(work, well=len(work.again) < len(work.deliveries))
@@ -213,7 +215,6 @@ class MailboxActor(Handling):
             mailbox=self.mailbox,
             actor=self.name,
             messages=len(work.deliveries),
-            foreign=work.foreign,
             **counts,
             **work.seconds,
         )

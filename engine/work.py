@@ -21,7 +21,10 @@ KINDS = ("done", "forwarded", "retried", "buried", "again")
 
 @dataclass(eq=False)
 class Work:
-    """`todo` are the groups still to be handled, then come fates, decisions, verdicts. `seconds`: step → time spent in it."""
+    """`todo` are the groups still to be handled, then come fates, decisions, verdicts. `seconds`: step → time spent in it.
+
+    `foreign` are the messages that another owner settled meanwhile: what we made of them does not count.
+    """
 
     deliveries: list[Delivery]
     todo: deque[list[Delivery]] = field(default_factory=deque)
@@ -29,7 +32,7 @@ class Work:
     decisions: list[Decision] = field(default_factory=list)
     again: list[Again] = field(default_factory=list)
     verdicts: list[Verdict] | None = None
-    foreign: int = 0
+    foreign: frozenset[Key] = frozenset()
     seconds: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -55,14 +58,21 @@ class Work:
             self.seconds[step] = self.seconds.get(step, 0.0) + time.perf_counter() - began
 
     def counts(self) -> dict[str, int]:
-        """How many messages came to what."""
-        found = Counter(map(_kind, self.decisions))
-        return {kind: found[kind] for kind in KINDS}
+        """How many messages came to what; each is counted once."""
+        found = Counter(_kind(decision) for _, decision in self._ours())
+        return {**{kind: found[kind] for kind in KINDS}, "foreign": len(self.foreign)}
 
     def reasons(self) -> Counter[tuple[str, str]]:
         """How many messages failed, by what they came to (retried, buried) and why."""
-        pairs = zip(self.fates.values(), self.decisions, strict=True)
-        return Counter((_kind(decision), fate.reason) for fate, decision in pairs if isinstance(fate, Retry | Grave))
+        return Counter(
+            (_kind(decision), fate.reason) for fate, decision in self._ours() if isinstance(fate, Retry | Grave)
+        )
+
+    def _ours(self) -> Iterator[tuple[Fate, Decision]]:
+        """Yield the fate of each message and what was decided of it, but those that another owner settled."""
+        for (key, fate), decision in zip(self.fates.items(), self.decisions, strict=True):
+            if key not in self.foreign:
+                yield fate, decision
 
 
 def _kind(decision: Decision) -> str:

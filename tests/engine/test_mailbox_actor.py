@@ -498,16 +498,17 @@ def test_an_entry_whose_answer_was_lost_unnoticed_is_found_by_rereading(bench, m
     assert told(bench.store)["done b"] == 1
 
 
-def test_a_message_that_somebody_else_settled_is_counted_and_its_event_is_not_told_twice(bench):
+def test_a_message_that_somebody_else_settled_is_counted_as_theirs_and_its_event_is_not_told_twice(bench):
     go_on, batches = Event(), []
-    bench.bus.subscribe(lambda _name, fields: batches.append(fields["foreign"]), BATCH_SETTLED)
+    bench.bus.subscribe(lambda _name, fields: batches.append((fields["foreign"], fields["done"])), BATCH_SETTLED)
     ref = bench.run("a", acts={"a": once(go_on)})
     until(lambda: holder(ref).batches)
     bench.store.release("work", "n/p/worker", crashed=False)
     [other] = bench.store.take("work", "n/q/worker", count=1, max_bytes=1 << 20, block=0)
     bench.store.settle([Verdict(other, None, (b"done a",))])
     go_on.set()
-    until(lambda: batches == [1])
+    until(lambda: batches)
+    assert batches == [(1, 0)]
     assert told(bench.store) == {"done a": 1}
 
 
