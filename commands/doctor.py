@@ -216,6 +216,12 @@ def _fakemail(settings: Settings) -> Findings:
             "fakemail", "note", "WEBHOOK_URL is not set: FakeMail is told a loopback address, where it will not find us",
             "set WEBHOOK_URL to where FakeMail reaches /webhook; until then polls find the mail",
         )  # fmt: skip
+    for url in filter(None, (settings.webhook_url, *(each.webhook_url for each in settings.fakemail_sources))):
+        if urlsplit(url).path in {"", "/"}:
+            yield Finding(
+                "fakemail", "note", f"FakeMail is told to notify {without_password(url)}, which has no path",
+                "add /webhook to WEBHOOK_URL, unless a proxy before us does; until then polls find the mail",
+            )  # fmt: skip
 
 
 def _account(name: str, url: str, token: str | None, *, alone: bool) -> Finding:

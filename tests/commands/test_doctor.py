@@ -109,6 +109,14 @@ def test_an_open_door_is_noted(look):
     assert len(notes) == 2
 
 
+@pytest.mark.parametrize(
+    ("url", "notes"), [("https://me.example", 1), ("https://me.example/", 1), ("https://me.example/webhook", 0), ("https://me.example/hooks/a?b=c", 0)]
+)  # fmt: skip
+def test_a_webhook_without_a_path_is_noted(look, url, notes):
+    _, found = look(webhook_url=url)
+    assert len([each for each in found if each["about"] == "fakemail" and "no path" in each["text"]]) == notes
+
+
 def test_a_running_server_tells_what_is_wrong(look, small_server: SmallServer):
     small_server.answers |= {
         ("GET", "/health"): (200, {"status": "degraded", "version": "1", "components": {"redis": {"status": "healthy"}, "fakemail": {"status": "unhealthy", "reason": "away"}}}),
