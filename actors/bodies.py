@@ -10,6 +10,7 @@ from typing import Any, TypeVar, cast
 import msgspec
 
 from engine.mailbox import MAIN
+from engine.unicode import whole_json
 from storage.records import Content
 
 FETCH = "fetch"
@@ -57,23 +58,13 @@ _decoders: dict[type, msgspec.msgpack.Decoder[Any]] = {
 
 
 def encode(body: msgspec.Struct) -> bytes:
-    """A body as its envelope carries it; lone surrogates, which UTF-8 has no bytes for, become question marks."""
+    """A body as its envelope carries it; lone surrogates, which UTF-8 has no bytes for, are replaced."""
     try:
         return _encoder.encode(body)
     except UnicodeEncodeError:
-        return _encoder.encode(_without_surrogates(msgspec.to_builtins(body)))
+        return _encoder.encode(whole_json(msgspec.to_builtins(body)))
 
 
 def decode(data: bytes, kind: type[T]) -> T:
     """The reverse; an empty body is one with all defaults."""
     return cast("T", _decoders[kind].decode(data)) if data else kind()
-
-
-def _without_surrogates(value: object) -> object:
-    if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode()
-    if isinstance(value, dict):
-        return {_without_surrogates(key): _without_surrogates(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_without_surrogates(item) for item in value]
-    return value

@@ -10,6 +10,7 @@ import msgspec
 
 from engine.mailbox import LogEntry
 from engine.timestamps import timestamp
+from engine.unicode import whole
 from storage.keys import unescape_id
 from storage.records import DeadLetter, NewResult, StoredResult
 from storage.statements import clean
@@ -145,10 +146,10 @@ def dead_letter_item(letter: DeadLetter) -> dict[str, Any]:
 
 
 def readable_id(key: str) -> str:
-    """The email's id as FakeMail gave it; a lone surrogate, which JSON cannot carry, becomes `?`."""
+    """The email's id as FakeMail gave it; a lone surrogate, which JSON cannot carry, is replaced."""
     if key.isascii() and "\\" not in key:
         return key
-    return unescape_id(key).encode("utf-8", "replace").decode()
+    return whole(unescape_id(key))
 
 
 def _ms(value: float | None) -> float | None:

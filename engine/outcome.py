@@ -14,6 +14,7 @@ import msgspec
 from engine.errors import DependencyTrouble
 from engine.mailbox import Delivery, Envelope, Verdict
 from engine.supervision import backoff
+from engine.unicode import whole
 
 MAX_ERROR = 2_000
 """Characters of an error that are kept."""
@@ -159,4 +160,4 @@ class RetryPolicy:
 
 def clean(text: str) -> str:
     """An error's text as it can be stored anywhere: no surrogates, no NUL, not too long."""
-    return text[:MAX_ERROR].encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
+    return whole(text[:MAX_ERROR]).replace("\0", "\N{REPLACEMENT CHARACTER}")

@@ -6,8 +6,7 @@ Used by whoever ends an email's way: results.py and dead_letters.py.
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
-
+from engine.unicode import whole_json
 from storage.models import ContentRow
 from storage.records import Content
 from storage.statements import clean, encode_json, execute, insert, is_postgres
@@ -46,11 +45,4 @@ def _headers(headers: dict[str, str | list[str]]) -> str:
     try:
         return encode_json(headers).decode()
     except UnicodeEncodeError:  # a lone surrogate
-        return clean(msgspec.json.encode(_without_surrogates(headers)).decode())
-
-
-def _without_surrogates(headers: dict[str, str | list[str]]) -> dict[str, str | list[str]]:
-    return {
-        clean(name): clean(value) if isinstance(value, str) else [clean(each) for each in value]
-        for name, value in headers.items()
-    }
+        return encode_json(whole_json(headers)).decode()

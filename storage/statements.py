@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from engine.unicode import whole
 from storage.models import Table, current
 
 encode_json = msgspec.json.Encoder().encode
@@ -96,15 +97,7 @@ def for_update() -> str:
 
 def clean(text: str) -> str:
     """Replace what no database holds: NUL and lone surrogates."""
-    if "\x00" in text:
-        text = text.replace("\x00", "\ufffd")
-    if text.isascii():
-        return text
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
+    return whole(text.replace("\x00", "\ufffd") if "\x00" in text else text)
 
 
 def _type(model: type[Table], column: str) -> str:

@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from actors.deciding import off_the_hub
+from engine.unicode import whole_json
 from engine.wording import explain
 from storage.query import tokens
 from web.problems import Problem, misfit
@@ -59,7 +60,7 @@ def read_json(raw: bytes) -> Any:
     except ValueError:  # Python's own limit of 4,300 digits
         raise Problem(400, TOO_LONG) from None
     _check(value)
-    return _whole(value) if SURROGATE.search(text) else value
+    return whole_json(value) if SURROGATE.search(text) else value
 
 
 def read_model(raw: bytes, kind: type[T]) -> T:
@@ -189,15 +190,6 @@ def _check_numbers(numbers: list[int | float]) -> None:
         raise Problem(400, TOO_LONG)
     if any(isinstance(each, float) and math.isinf(each) for each in numbers):
         raise Problem(400, "a number is too large")
-
-
-def _whole(value: Any) -> Any:
-    """Half a surrogate pair, which UTF-8 has no bytes for, becomes U+FFFD."""
-    if isinstance(value, str):
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    if isinstance(value, dict):
-        return {_whole(name): _whole(item) for name, item in value.items()}
-    return [_whole(item) for item in value] if isinstance(value, list) else value
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
