@@ -93,8 +93,9 @@ class Process:
     def listen(self) -> None:
         """Open what this process answers on: a front its web, a worker node's first process STATUS_PORT where that is set, others nothing."""
         settings = self.settings
-        self.room = WaitingRoom(version=VERSION, node=os.environ[NODE], waits=self.patience.waits)
-        self.status = NodeStatus(self.room, access_of(settings))
+        access = access_of(settings)
+        self.room = WaitingRoom(version=VERSION, node=os.environ[NODE], waits=self.patience.waits, access=access)
+        self.status = NodeStatus(self.room, access)
         if self.role != WORKER:
             log.info("listening on http://%s:%d", settings.host, self.room.open(settings.host, settings.port).port)
         elif STATUS in os.environ and settings.status_port is not None:

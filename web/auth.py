@@ -9,7 +9,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
-from web.clients import client_of, is_forwarded, is_trusted
+from web.addresses import is_trusted
+from web.clients import client_of, is_forwarded
 from web.problems import Problem
 from web.ratelimit import RateLimits, Refused, unnoticed
 from web.server_body import Environ
@@ -92,6 +93,14 @@ class Gate:
         if role != "full" and (kind == "full" or environ["REQUEST_METHOD"] not in SAFE_METHODS):
             raise Problem(403, "this token may read only")
         return role
+
+    def may_read(self, environ: Environ) -> bool:
+        """Whether the caller of a public page could read the others too. Wrong tokens are counted here as there."""
+        try:
+            self.identify(environ, "read")
+        except Problem:
+            return False
+        return True
 
     def caller(self, environ: Environ) -> tuple[str | None, str]:
         """The role that the request's token or session gives, and what to call the caller: a session's id, `token` or `local`."""

@@ -6,9 +6,8 @@ proxy of ours was written by somebody else. Asked by web/ratelimit.py, web/login
 
 import ipaddress
 from collections.abc import Sequence
-from functools import lru_cache
 
-from web.limits import source_of
+from web.addresses import is_trusted, source_of
 from web.server_body import Environ
 
 MOST_HOPS = 16
@@ -19,23 +18,6 @@ FORWARDED = ("HTTP_FORWARDED", "HTTP_X_FORWARDED", "HTTP_X_REAL_IP", "HTTP_VIA")
 def is_forwarded(environ: Environ) -> bool:
     """Whether the request came through a proxy, ours or another."""
     return any(name.startswith(FORWARDED) for name in environ)
-
-
-@lru_cache(maxsize=64)
-def networks(entries: Sequence[str]) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
-    """TRUSTED_PROXIES, parsed; the settings have checked them."""
-    return tuple(ipaddress.ip_network(entry, strict=False) for entry in entries)
-
-
-@lru_cache(maxsize=4096)
-def is_trusted(address: str, proxies: Sequence[str]) -> bool:
-    """Whether this is one of our proxies."""
-    try:
-        ip = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    mapped = getattr(ip, "ipv4_mapped", None)
-    return any((mapped or ip) in network for network in networks(proxies))
 
 
 def address_of(environ: Environ, proxies: Sequence[str]) -> str:

@@ -17,6 +17,7 @@ TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 REQUEST_LINE = re.compile(rb"(" + TOKEN + rb") ([^\x00-\x20\x7f]+) HTTP/([0-9])\.([0-9])\r\n")
 FIELD_LINE = re.compile(rb"(" + TOKEN + rb"):([^\x00-\x08\x0a-\x1f\x7f]*)\r\n")
 HOST = re.compile(r"(?:[A-Za-z0-9._~%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
+NOT_ASCII = re.compile(rb"[\x80-\xff]")
 ABSOLUTE = re.compile(r"https?://([^/?]+)(.*)", re.IGNORECASE)
 LENGTH = re.compile(r"[0-9]{1,18}")
 ONLY_ONCE = {"CONTENT_LENGTH", "CONTENT_TYPE", "HTTP_HOST", "HTTP_TRANSFER_ENCODING", "HTTP_AUTHORIZATION"}
@@ -66,13 +67,20 @@ def _request_line(line: bytes) -> Head:
     match = REQUEST_LINE.fullmatch(line)
     if match is None:
         raise Refusal(400, "the request line is malformed")
-    method, target, major, minor = (part.decode("latin-1") for part in match.groups())
+    method, target, major, minor = (_ascii(part) for part in match.groups())
     if major != "1":
         raise Refusal(505, "only HTTP/1.0 and HTTP/1.1 are spoken here")
     version = "HTTP/1.0" if minor == "0" else "HTTP/1.1"
     if not target.startswith("/") and not (target == "*" and method == "OPTIONS") and not ABSOLUTE.fullmatch(target):
         raise Refusal(400, "the request target is malformed")
     return Head(method, target, version, {})
+
+
+def _ascii(part: bytes) -> str:
+    """Percent-encode raw bytes, as the client should have: who reads paths and queries sees one spelling, and refuses what is no UTF-8."""
+    if not part.isascii():
+        part = NOT_ASCII.sub(lambda byte: b"%%%02X" % byte[0][0], part)
+    return part.decode("ascii")
 
 
 def _read_fields(stream: BinaryIO, fields: dict[str, str], limits: Limits) -> None:

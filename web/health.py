@@ -163,7 +163,8 @@ def health(call: Call) -> Answer:
         "websocket_clients": len(services.hub.clients),
         **_canary(services.pulse),
     }
-    return stated({"status": status, "version": services.version, "components": components, "metrics": metrics})
+    body = {"status": status, "version": services.version, "components": components, "metrics": metrics}
+    return stated(body, why=call.app.gate.may_read(call.environ))
 
 
 def _canary(pulse: Pulse) -> dict[str, float | None]:
@@ -174,15 +175,25 @@ def _canary(pulse: Pulse) -> dict[str, float | None]:
     }
 
 
-def stated(body: dict[str, Any]) -> Answer:
-    """A state as an answer: where it is unhealthy or not ready a 503 that says when to ask again."""
+def stated(body: dict[str, Any], *, why: bool) -> Answer:
+    """A state as an answer: where it is unhealthy or not ready a 503 that says when to ask again.
+
+    `why`: the caller may read. Strangers get no reasons, which name hosts and files.
+    """
+    shown = body if why else _without_reasons(body)
     well = body["status"] not in (UNHEALTHY, NOT_READY)
-    return Answer(body) if well else Answer(body, 503, (retry_after(RETRY_AFTER_S),))
+    return Answer(shown) if well else Answer(shown, 503, (retry_after(RETRY_AFTER_S),))
 
 
-def readiness(reason: str | None) -> Answer:
-    """The answer of /health/ready; `reason`: why it is not, or None."""
-    return stated({"status": NOT_READY, "reason": reason} if reason else {"status": "ready"})
+def _without_reasons(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    return {name: _without_reasons(each) for name, each in value.items() if name != "reason"}
+
+
+def readiness(reason: str | None, *, why: bool) -> Answer:
+    """The answer of /health/ready; `reason`: why it is not, or None; `why` as above."""
+    return stated({"status": NOT_READY, "reason": reason} if reason else {"status": "ready"}, why=why)
 
 
 def live(_call: Call | None = None) -> dict[str, str]:
@@ -192,7 +203,8 @@ def live(_call: Call | None = None) -> dict[str, str]:
 
 def ready(call: Call) -> Answer:
     """Started, not draining, and Redis can be reached."""
-    return readiness(call.services.ready() or call.app.health.redis_trouble())
+    reason = call.services.ready() or call.app.health.redis_trouble()
+    return readiness(reason, why=call.app.gate.may_read(call.environ))
 
 
 def _failed(info: Mapping[str, Any]) -> list[str]:

@@ -4,13 +4,14 @@
 connection. Nothing here knows HTTP; time is passed in, so the rules can be tested without a clock.
 """
 
-import ipaddress
 import resource
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Protocol
+
+from web.addresses import is_trusted, source_of
 
 DESCRIPTORS_FOR_THE_REST = 256
 
@@ -33,8 +34,9 @@ class Limits:
     bytes_per_second: int = 32768  # a body or an answer may take this much longer than its deadline, and no more
     linger_seconds: float = 1.0  # after a refusal: how long to read on, so that the client gets to see it
     connections: int = 2048
-    connections_per_address: int = 256  # WebSockets included; loopback is exempt unless the next says otherwise
+    connections_per_address: int = 256  # WebSockets included; the next two say who is exempt
     loopback_exempt: bool = True
+    proxies: tuple[str, ...] = ()  # behind each are many clients
     reserve: int = 32  # places beyond `connections` in which only /health is answered
     silent_seconds: float = 0.25  # at a full house, who has sent no request for so long makes room
     resting_seconds: float = 10.0  # and whose last answer is so long ago
@@ -108,7 +110,7 @@ class Door:
     def enter(self, guest: Guest, now: float) -> Place:
         """Give `guest` a place; REFUSED is not counted and needs no `leave`."""
         source = source_of(guest.address)
-        place = self._place_for(source, now)
+        place = self._place_for(source, now, exempt=self._is_exempt(guest.address, source))
         if place is not Place.REFUSED:
             self.inside[guest] = (place, source)
             self.count[place] += 1
@@ -147,8 +149,12 @@ class Door:
             del self._by_address[source]
         self.heard(guest)
 
-    def _place_for(self, source: str, now: float) -> Place:
-        if self._is_welcome(source, now) and self._has_room(now):
+    def _is_exempt(self, address: str, source: str) -> bool:
+        limits = self.limits
+        return (limits.loopback_exempt and source == "loopback") or is_trusted(address, limits.proxies)
+
+    def _place_for(self, source: str, now: float, *, exempt: bool) -> Place:
+        if (exempt or self._is_welcome(source, now)) and self._has_room(now):
             return Place.MAIN
         if self.count[Place.RESERVE] < self.limits.reserve or self._make_room(self._silent[Place.RESERVE], now):
             return Place.RESERVE
@@ -156,8 +162,7 @@ class Door:
 
     def _is_welcome(self, source: str, now: float) -> bool:
         limits = self.limits
-        exempt = limits.loopback_exempt and source == "loopback"
-        few = exempt or self._by_address[source] < limits.connections_per_address
+        few = self._by_address[source] < limits.connections_per_address
         return few or self._make_room(self._resting, now - limits.resting_seconds, source)
 
     def _has_room(self, now: float) -> bool:
@@ -178,15 +183,3 @@ class Door:
                 guest.drop()
                 return True
         return False
-
-
-def source_of(address: str) -> str:
-    """What counts as one address: "loopback", an IPv4 address, or the /64 network of an IPv6 address."""
-    if address.startswith("127."):
-        return "loopback"
-    if ":" not in address:
-        return address
-    ip = ipaddress.IPv6Address(address.partition("%")[0])
-    if ip.ipv4_mapped is not None:
-        return source_of(str(ip.ipv4_mapped))
-    return "loopback" if ip.is_loopback else f"{int(ip) >> 64:x}::/64"

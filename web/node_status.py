@@ -69,10 +69,10 @@ class NodeStatus:
             return Answer(self.metrics(), media=METRICS_MEDIA)
         if path == "/health/live":
             return live()
-        return self._ready() if path == "/health/ready" else stated(self._health())
-
-    def _ready(self) -> Answer:
-        return readiness(self.unready() or component(*self.probes["redis"].latest()).get("reason"))
+        why = self.gate.may_read(environ)
+        if path == "/health/ready":
+            return readiness(self.unready() or component(*self.probes["redis"].latest()).get("reason"), why=why)
+        return stated(self._health(), why=why)
 
     def _health(self) -> dict[str, Any]:
         components = self._components()

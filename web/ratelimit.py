@@ -67,7 +67,8 @@ RULES = {"webhook": Rule(200, 1), "api": Rule(100, 1), "login": Rule(30, 60)}
 class RateLimits:
     """All kinds. A limit that is set holds for everybody, loopback too; 0 means none. `refused` is told the kind of each 429.
 
-    This machine's own calls are spared by default; who guesses tokens through a proxy that nobody named is not this machine.
+    This machine's own calls are spared by default. Webhooks and guessed tokens that come through a proxy that nobody named are not its own;
+    other calls need a token there, and stay spared.
     """
 
     def __init__(self, access: Access, refused: Refused = unnoticed) -> None:
@@ -95,7 +96,8 @@ class RateLimits:
         if buckets is None:
             return
         client = client_of(environ, self.proxies)
-        if client == LOOPBACK and kind in self._spares_loopback and not (kind == "login" and is_forwarded(environ)):
+        own = kind == "api" or not is_forwarded(environ)
+        if client == LOOPBACK and kind in self._spares_loopback and own:
             return
         if wait := how(buckets, client, time.monotonic()):
             self._refused(kind)

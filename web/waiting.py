@@ -1,7 +1,7 @@
 """The server's application from its first moment on: it answers while the stores are still waited for, then lets the processor's own in.
 
-commands/front.py opens it before anything that may have to wait. Until `enter`, `/health*` says what is waited for, a webhook is told to
-come again, and nobody is told anything else.
+commands/process.py opens it before anything that may have to wait. Until `enter`, `/health*` says what is waited for (to strangers not why),
+a webhook is told to come again, and nobody is told anything else.
 """
 
 import time
@@ -12,12 +12,14 @@ import bottle
 import gevent
 
 from web.app import COMMON, DEFAULTS, Application
-from web.auth import SMALL_BODY
+from web.auth import SMALL_BODY, Gate
 from web.dispatch import explain, respond, send
 from web.health import DEGRADED, HEALTHY, UNHEALTHY, live, overall, readiness, stated
+from web.limits import Limits
 from web.problems import RETRY_AFTER_S, Problem, retry_after
 from web.server import HardenedServer, serve
 from web.server_body import Environ, StartResponse
+from web.services import Access
 from web.websocket import LiveSocket
 
 NOT_YET = "the system starts when redis and database are there"
@@ -26,15 +28,22 @@ NOT_YET = "the system starts when redis and database are there"
 class WaitingRoom:
     """`waits`: what is away now, dependency → reason, kept up to date by whoever opens the stores."""
 
-    def __init__(self, *, version: str, node: str, waits: Mapping[str, str]) -> None:
+    def __init__(self, *, version: str, node: str, waits: Mapping[str, str], access: Access) -> None:
         self.version, self.node, self.waits = version, node, waits
+        self.gate = Gate(access)
         self.application: Application | None = None
         self.since = time.time()
 
     def open(self, host: str, port: int) -> HardenedServer:
         """Listen; SettingsError when the address cannot be had."""
         self.server = serve(
-            self, host, port, body_cap=self.body_cap, authorize_websocket=self.authorize, on_websocket=self.on_websocket
+            self,
+            host,
+            port,
+            limits=Limits(proxies=self.gate.access.trusted_proxies),
+            body_cap=self.body_cap,
+            authorize_websocket=self.authorize,
+            on_websocket=self.on_websocket,
         )
         return self.server
 
@@ -79,11 +88,11 @@ class WaitingRoom:
         path = environ["PATH_INFO"].rstrip("/")
         if environ["REQUEST_METHOD"] in ("GET", "HEAD"):
             if path == "/health":
-                return respond(stated(self._health()))
+                return respond(stated(self._health(), why=self.gate.may_read(environ)))
             if path == "/health/live":
                 return respond(live())
             if path == "/health/ready":
-                return respond(readiness(self.reason))
+                return respond(readiness(self.reason, why=self.gate.may_read(environ)))
         return explain(self._not_yet(), environ)
 
     def _not_yet(self) -> Problem:

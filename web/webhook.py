@@ -29,7 +29,9 @@ from web.validation import read_json
 log = logging.getLogger("emailproc.web.webhook")
 
 MAX_WEBHOOK_ID = 256
-USUAL = re.compile(rb'\s*\{\s*"history_id"\s*:\s*(0|[1-9][0-9]{0,17})\s*\}\s*')
+USUAL = re.compile(
+    rb'[ \t\r\n]*\{[ \t\r\n]*"history_id"[ \t\r\n]*:[ \t\r\n]*(0|[1-9][0-9]{0,17})[ \t\r\n]*\}[ \t\r\n]*'
+)
 SIGNED_HEADERS = {
     "HTTP_WEBHOOK_ID": "webhook-id",
     "HTTP_WEBHOOK_TIMESTAMP": "webhook-timestamp",

@@ -14,6 +14,7 @@ from typing import Any, Self
 from web.app import Application
 from web.limits import Limits, Place
 from web.server import HardenedServer, serve
+from web.services import Access
 from web.waiting import WaitingRoom
 from web.websocket import LiveSocket
 
@@ -55,7 +56,7 @@ def serving(
 
 def opened(app: Application) -> HardenedServer:
     """The application on a free port, as a front opens it; the caller shuts it down."""
-    room = WaitingRoom(version="1.0.0", node="node", waits={})
+    room = WaitingRoom(version="1.0.0", node="node", waits={}, access=Access())
     server = room.open("127.0.0.1", 0)
     room.enter(app)
     return server

@@ -71,6 +71,18 @@ def test_fakemail_away_is_degraded_with_the_reason(system):
     assert "simulator is off" in reply.json["components"]["fakemail"]["reason"]
 
 
+def test_strangers_are_told_that_something_is_away_and_not_why(system):
+    client = system.with_access(api_token="right", api_token_readonly="reads")
+    told = {
+        token: "reason" in client.get("/health", Authorization=f"Bearer {token}").json["components"]["fakemail"]
+        for token in ("right", "reads", "wrong")
+    }
+    assert told == {"right": True, "reads": True, "wrong": False}
+    stranger = client.get("/health")
+    assert (stranger.status, stranger.json["components"]["fakemail"]["status"]) == (200, "unhealthy")
+    assert b"reason" not in stranger.body
+
+
 def test_since_when_a_part_is_not_well_is_told_until_it_is_well_again(well, monkeypatch):
     here: list[bool] = []
     monkeypatch.setattr("web.health.KEEP_S", 0)

@@ -58,6 +58,15 @@ def test_by_default_others_are_limited_and_this_machine_is_not(monkeypatch):
     assert refused(limits, "login", 100) == 70
 
 
+def test_what_a_tunnel_brings_to_this_machine_is_not_its_own(monkeypatch):
+    """Webhooks and guessed tokens; whatever else it brings needs a token."""
+    monkeypatch.setattr("web.ratelimit.time", SimpleNamespace(monotonic=lambda: 1000.0))
+    limits, tunnel = RateLimits(Access()), {"REMOTE_ADDR": "127.0.0.1", "HTTP_X_FORWARDED_FOR": "8.8.8.8"}
+    assert refused(limits, "webhook", 2000, **tunnel) == 1600
+    assert refused(limits, "login", 100, **tunnel) == 70
+    assert refused(limits, "api", 400, **tunnel) == 0
+
+
 def test_a_limit_that_is_set_holds_for_everybody_and_0_is_none():
     limits = RateLimits(Access(api_rate=1, webhook_rate=0))
     assert refused(limits, "api", 10, REMOTE_ADDR="127.0.0.1") == 8

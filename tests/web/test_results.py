@@ -12,6 +12,7 @@ from tests.storage.books_fixtures import attempt, result
 from tests.web.server_clients import RawClient
 from web import results
 from web.routes import ROUTES
+from web.services import Access
 from web.validation import make_cursor
 from web.waiting import WaitingRoom
 
@@ -151,7 +152,7 @@ def test_waiting_ends_without_the_event_too(system, monkeypatch):
 def test_waiting_ends_with_an_answer_when_the_server_stops(system, monkeypatch):
     monkeypatch.setattr(results, "LOOK_AGAIN_S", 60.0)
     system.enter("a")
-    room = WaitingRoom(version="1.0.0", node="node", waits={})
+    room = WaitingRoom(version="1.0.0", node="node", waits={}, access=Access())
     server = room.open("127.0.0.1", 0)
     room.enter(system.app)
     with RawClient(server) as client:

@@ -1,8 +1,11 @@
 """The raw-bytes table of HTTP framing: each line is sent as it stands, and has exactly one answer."""
 
+import io
+
 import pytest
 
 from tests.web.server_clients import RawClient, ask, get, serving
+from web.framing import read_head
 from web.limits import Limits
 
 CAP = 1000
@@ -146,6 +149,20 @@ CUT_SHORT = {
 @pytest.mark.parametrize("name", ACCEPTED)
 def test_a_correct_request_is_answered(server, name):
     assert ask(server, ACCEPTED[name]).status == 200
+
+
+@pytest.mark.parametrize(
+    ("raw", "target"),
+    [
+        ("/f\u00fcr?q=gr\u00f6\u00dfe".encode(), "/f%C3%BCr?q=gr%C3%B6%C3%9Fe"),
+        (b"/results/u\xff1", "/results/u%FF1"),
+        (b"/a%20b?c=%C3%BC", "/a%20b?c=%C3%BC"),
+    ],
+)
+def test_raw_bytes_of_a_target_are_percent_encoded(raw, target):
+    head = read_head(io.BytesIO(b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n" % raw), Limits())
+    assert head is not None
+    assert head.target == target
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -12,7 +12,8 @@ import gevent
 import pytest
 
 from tests.web.server_clients import RawClient, ask, get, serving, wait_until
-from web.limits import Door, Limits, Place, shrink, source_of
+from web.addresses import source_of
+from web.limits import Door, Limits, Place, shrink
 
 SHORT = Limits(
     header_seconds=0.15,
@@ -333,6 +334,15 @@ def test_at_the_limit_of_one_address_its_own_rest_makes_room():
     assert door.enter(late, 10) is Place.REFUSED
     assert door.enter(late, 12) is Place.MAIN
     assert (other.dropped, resting.dropped) == ([], [True])
+
+
+@pytest.mark.parametrize(("proxies", "place"), [(("10.0.0.0/8",), Place.MAIN), ((), Place.REFUSED)])
+def test_behind_a_proxy_of_ours_are_many_clients(proxies, place):
+    door = Door(Limits(connections_per_address=1, reserve=0, proxies=proxies))
+    assert door.enter(Guest("10.0.0.7"), 0) is Place.MAIN
+    assert door.enter(Guest("10.0.0.7"), 0) is place
+    assert door.enter(Guest("192.0.2.9"), 0) is Place.MAIN
+    assert door.enter(Guest("192.0.2.9"), 0) is Place.REFUSED
 
 
 def test_an_idle_connection_is_closed_for_another_at_a_full_house():

@@ -4,6 +4,7 @@ import pytest
 
 from tests.web.wsgi_client import WsgiClient
 from web.problems import Problem
+from web.services import Access
 from web.waiting import WaitingRoom
 
 
@@ -14,7 +15,7 @@ def waits():
 
 @pytest.fixture
 def room(waits):
-    return WaitingRoom(version="1.2.3", node="node", waits=waits)
+    return WaitingRoom(version="1.2.3", node="node", waits=waits, access=Access())
 
 
 @pytest.mark.parametrize(
@@ -28,6 +29,14 @@ def test_health_names_what_is_waited_for(room, waits, away, code, status):
     assert set(reply.json["components"]) == {"redis", "database", "fakemail", "actors"}
     if away:
         assert reply.json["components"][away]["reason"] == "connection refused"
+
+
+def test_strangers_are_not_told_why(room, waits):
+    """Reasons name hosts and files."""
+    waits["redis"] = "connecting to 10.0.0.5:6379"
+    for path in ("/health", "/health/ready"):
+        reply = WsgiClient(room).get(path, **{"X-Forwarded-For": "8.8.8.8"})
+        assert (reply.status, b"10.0.0.5" in reply.body, b"reason" in reply.body) == (503, False, False)
 
 
 def test_a_webhook_is_told_to_come_again(room, waits):

@@ -73,6 +73,8 @@ def test_bodies_that_are_accepted(system, body):
         b'{"history_id":-0.0}',
         b'{"history_id":null}',
         b'{"history_id":01}',
+        b'\x0b{"history_id":1}',
+        b'{"history_id":\x0c1}',
         b'{"history_id":1e3}',
         b'{"history_id":%d}' % (MAX_HISTORY_ID + 1),
         b'{"history_id":1,"history_id":2}',
