@@ -23,6 +23,9 @@ from storage.records import CursorMove, Look, SourceState
 SLICE = 2_000
 """Ids that go into the books in one transaction."""
 
+WITNESSES = 3
+"""Where the email that set the cursor is gone, so many that came before it tell whether the account is."""
+
 LAST_TRIED = 3
 """So many of the last listed emails are asked for the history id that they bear."""
 
@@ -95,16 +98,27 @@ class Follower:
         return self.books.reset(source) if watched < source.cursor else source
 
     def _vanished(self, source: SourceState) -> bool:
-        """The email that set the cursor is neither listed nor found: the account is another one than it was."""
+        """The email that set the cursor is neither listed nor found, nor are others: the account is another one than it was."""
         if source.cursor_key is None or is_hashed(source.cursor_key):
             return False  # nobody to ask for
         email_id = unescape_id(source.cursor_key)
-        try:
-            if self.client.get_email(email_id) is not None:
-                return False
-        except Permanent:
+        if self._may_be_there(email_id):
             return False
-        return all(listed != email_id for listed in self.client.list_emails(max(source.cursor - 1, 0)))
+        if any(listed == email_id for listed in self.client.list_emails(max(source.cursor - 1, 0))):
+            return False
+        witnesses = self.books.keys_before(source, source.cursor_key, WITNESSES)
+        if not witnesses and self.books.was_skipped(source):
+            return False  # nothing else tells, and a false alarm would take in all that START_FROM=now has left alone
+        return not any(self._may_be_there(unescape_id(key)) for key in witnesses)
+
+    def _may_be_there(self, email_id: str) -> bool:
+        """What FakeMail fails to give is not known to be gone."""
+        try:
+            return self.client.get_email(email_id) is not None
+        except Throttled:
+            raise
+        except (Permanent, DependencyTrouble):
+            return True
 
     def _list(self, source: SourceState, look: Look, *, start: int, lane: str) -> SourceState:
         watched = None if self.bears_history else self.client.watch()

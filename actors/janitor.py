@@ -31,6 +31,7 @@ DUE_BATCH = 1_000
 SUSPECT_AGE = 60.0
 """Rows fed longer ago than this and still open are looked for in the mailboxes."""
 SUSPECT_BATCH = 2_000
+HELD_AT_ONCE = 512
 INDEX_BATCH, INDEX_S = 256, 0.5
 TURN_S = 0.2
 """So long a backlog of one duty holds up the others at a time."""
@@ -177,11 +178,7 @@ class Janitor(ServiceActor):
         missing: dict[tuple[int, int], str] = {}
         if suspects:
             names = [source.name for source in self.books.sources()]
-            held = {
-                (ref, generation)
-                for mailbox in self._carriers(names)
-                for _, ref, generation in self.store.refs(mailbox)
-            }
+            held = self._held(names)
             still = self._suspects(old)
             missing = {each: source for each, source in suspects.items() if each not in held and each in still}
         self.books.set_unaccounted(Counter(missing.values()), time.time())
@@ -192,6 +189,16 @@ class Janitor(ServiceActor):
             self.books.refeed(sorted(missing))
             reach("refeed.committed")
             self.bell.set()
+
+    def _held(self, sources: Sequence[str]) -> set[tuple[int, int]]:
+        """(ref, generation) of all that is in the mailboxes, which may be many and far away: looking through them is no hang."""
+        held: set[tuple[int, int]] = set()
+        for mailbox in self._carriers(sources):
+            for number, (_, ref, generation) in enumerate(self.store.refs(mailbox)):
+                held.add((ref, generation))
+                if number % HELD_AT_ONCE == 0:
+                    self.breathe()
+        return held
 
     def _positions_before(self, moment: float) -> dict[str, int]:
         older = [positions for at, positions in self.positions if at <= moment]
@@ -206,6 +213,7 @@ class Janitor(ServiceActor):
                 while up_to and (page := self.books.suspects(source.id, lane, up_to, after, SUSPECT_BATCH)):
                     found.update(dict.fromkeys(page, source.name))
                     after = page[-1][0]
+                    self.breathe()
         return found
 
     def prune(self) -> None:

@@ -99,7 +99,10 @@ class Lister(MailboxActor):
         )
         reach("look.before")
         self._start_if_new()
-        source = self._follow(look, self.follower.look)
+        try:
+            source = self._follow(look, self.follower.look)
+        except StaleError as error:  # twice: the notifications stay for whoever leads
+            raise DependencyTrouble("another leader is at work", dependency="database") from error
         self._expect(look.history_id or 0, source)
         reach("look.followed")
         noted = [

@@ -81,10 +81,11 @@ class TaskRunner(ServiceActor):
         self.leadership.give_up()
 
     def work(self) -> None:
-        """A step of each open task in turn, until all of them wait or have ended."""
-        if not self.leadership.leads:
-            self.taken.clear()
-            self.jobs_begun.clear()
+        """A step of each open task in turn, until all of them wait or have ended.
+
+        Where we did not lead for a while we go on where we were: what a job has in hand would be lost, and each of its steps is refused
+        where another runner has taken the task meanwhile.
+        """
         while self.leadership.leads and not self.stop_asked.is_set():
             found = self.tasks.open()
             self._forget({task.id for task in found})

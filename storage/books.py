@@ -94,6 +94,14 @@ class Books:
         """The account began again: a new epoch, cursor and floor at 0. StaleError when the epoch is another one."""
         return self._db.write(sources.reset, source)
 
+    def keys_before(self, source: SourceState, key: str, limit: int) -> list[str]:
+        """Keys of the emails of a source that were entered just before this one and have not died, latest first."""
+        return self._db.read(sources.keys_before, source.id, key, limit)
+
+    def was_skipped(self, source: SourceState) -> bool:
+        """Whether the first start left alone what the account held (START_FROM=now)."""
+        return self._db.read(sources.was_skipped, source.name)
+
     def skip_to(self, source: SourceState, history_id: int, *, mark: str | None = None) -> SourceState:
         """Leave alone what the account holds up to a history id (START_FROM=now). StaleError when the cursor moved.
 

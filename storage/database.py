@@ -29,8 +29,9 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 TRIES = 6
-TURN_S = 30.0
-"""So long a transaction waits for a thread: less than any deadline, so that a stuck database is charged to no email."""
+TURN_S, ANSWER_S = 20.0, 35.0
+"""So long a transaction waits for a thread, and so long then for its answer, which a server that hangs may never give: an answer takes longer
+than any one statement may, and both together less than any deadline, so that a stuck database is charged to no email."""
 
 DRIVER_ERRORS = (peewee.PeeweeException, apsw.Error, psycopg.Error)
 
@@ -61,11 +62,11 @@ class Database:
         return self._reading.run(lambda: fn(*args, **kwargs), transaction=False)
 
     def migrate(self) -> int:
-        """Bring the schema up to date, from any number of processes at once; its version.
+        """Bring the schema up to date, from any number of processes at once, however long that takes; its version.
 
         A newer one stays as it is where it allows a program as old as this one; else it is a SettingsError.
         """
-        return self.write(migrations.migrate, self.kind)
+        return self._writing.run(lambda: migrations.migrate(self.kind), patient=True)
 
     def ping(self) -> float:
         """Ask the database for nothing; the seconds that took."""
@@ -119,11 +120,15 @@ class _Connections:
         self._owner = threading.get_native_id()
         self._known = False  # whether there has been a connection
 
-    def run(self, job: Callable[[], T], *, transaction: bool = True) -> T:
-        """Run `job` on a thread of the pool; another native thread than the owner's runs it itself."""
+    def run(self, job: Callable[[], T], *, transaction: bool = True, patient: bool = False) -> T:
+        """Run `job` on a thread of the pool; another native thread than the owner's runs it itself.
+
+        DependencyTrouble where the database gives no answer; a `patient` caller waits for one, and so does whoever needs no transaction.
+        """
+        bounded = transaction and not patient
         if threading.get_native_id() != self._owner:
             return self._whole(job, transaction=transaction)
-        if not self._free.acquire(timeout=TURN_S if transaction else None):
+        if not self._free.acquire(timeout=TURN_S if bounded else None):
             raise DependencyTrouble(f"no thread was free for {TURN_S:g} s", dependency="database")
         try:
             result = self._pool.spawn(self._caught, job, transaction)
@@ -131,6 +136,9 @@ class _Connections:
             self._free.release()
             raise
         result.rawlink(lambda _: self._free.release())  # when it is done, whoever still waits for it then
+        result.wait(timeout=ANSWER_S if bounded else None)
+        if not result.ready():
+            raise DependencyTrouble(f"no answer within {ANSWER_S:g} s", dependency="database")
         outcome = result.get()
         if isinstance(outcome, _Failure):
             raise outcome.error

@@ -19,7 +19,7 @@ class Desired:
 
     def get(self, name: str, default: Any = None) -> Any:
         """Give one value, or the default where it was never set."""
-        return self._db.read(_get, name, default)
+        return self._db.read(get, name, default)
 
     def set(self, name: str, value: Any) -> int:
         """Set one value (JSON-able) and give the version that it then has, from 1 up."""
@@ -30,7 +30,8 @@ class Desired:
         return self._db.read(_all)
 
 
-def _get(name: str, default: Any) -> Any:
+def get(name: str, default: Any = None) -> Any:
+    """As Desired.get, inside a transaction."""
     rows = execute("SELECT value FROM desired WHERE name = ?", [name])
     return msgspec.json.decode(rows[0][0]) if rows else default
 

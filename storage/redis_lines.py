@@ -45,6 +45,9 @@ class Lines:
                 line.connect()
             line.send_packed_command([packed], check_health=False)
             return line.read_response()
+        except redis.ReadOnlyError:
+            line.disconnect()  # its server became a replica: the name of the primary leads elsewhere by now
+            raise
         except redis.ResponseError:
             raise
         except BaseException:

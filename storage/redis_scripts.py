@@ -77,7 +77,7 @@ class RedisStore:
         try:
             return self._lines.call(("EVALSHA", script.sha, len(keys), *keys, *args))
         except redis.exceptions.NoScriptError:
-            return script(keys, args)
+            return self._lines.call(("EVAL", script.script, len(keys), *keys, *args))
 
     def _call(self, *command: Any) -> Any:
         with trouble():

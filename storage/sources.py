@@ -13,8 +13,8 @@ import msgspec
 
 from engine.errors import SettingsError, StaleError
 from engine.mailbox import LANES, MAIN
+from storage import desired
 from storage.counters import Moves
-from storage.desired import put
 from storage.feeding import draw
 from storage.keys import MAX_KEY_BYTES, email_key, escape_id, is_hashed
 from storage.models import BookRow, DeadLetterRow, LookRow
@@ -28,6 +28,9 @@ RECENT_GAP = 5.0
 """Seconds between two remembered cursors: finer steps would not let the floor rise much earlier."""
 
 RECENT_LIMIT = 64
+
+NEWEST = 10_000
+SKIPPED = "skipped:"
 
 Recent = list[tuple[int, float]]
 
@@ -198,6 +201,22 @@ def reset(source: SourceState) -> SourceState:
     return state
 
 
+def keys_before(source_id: int, key: str, limit: int) -> list[str]:
+    """Keys of a source that were entered just before this one and have not died; looked for among so many rows of all sources."""
+    rows = execute(
+        "SELECT key FROM (SELECT id, source, key, state FROM book "
+        "WHERE id < (SELECT id FROM book WHERE source = ? AND key = ?) "
+        f"ORDER BY id DESC LIMIT {NEWEST}) AS newest WHERE source = ? AND state < 2 ORDER BY id DESC LIMIT ?",
+        [source_id, key, source_id, limit],
+    )
+    return [each for (each,) in rows if not is_hashed(each)]
+
+
+def was_skipped(name: str) -> bool:
+    """Whether `skip_to` was ever called for this source."""
+    return bool(desired.get(f"{SKIPPED}{name}"))
+
+
 def skip_to(source: SourceState, history_id: int, mark: str | None = None) -> SourceState:
     """Leave alone what the account holds up to `history_id`: neither cursor nor floor will ask for it again."""
     execute(
@@ -208,8 +227,9 @@ def skip_to(source: SourceState, history_id: int, mark: str | None = None) -> So
     state = find(source.name)
     if (state.epoch, state.cursor) != (source.epoch, history_id):
         raise StaleError(f"source {source.name} has moved on to {state.cursor} of epoch {state.epoch}")
+    desired.put(f"{SKIPPED}{source.name}", True)
     if mark is not None:
-        put(mark, True)
+        desired.put(mark, True)
     return state
 
 

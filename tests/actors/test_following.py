@@ -202,6 +202,38 @@ def test_a_false_alarm_costs_one_listing_and_no_email(follower, account, books):
     assert known(books) == 2
 
 
+@pytest.mark.parametrize("others", [0, 1, 4])
+def test_after_start_from_now_a_false_alarm_takes_nothing_in(follower, account, books, others):
+    account.receive(*(f"old{number}" for number in range(50)))
+    follower.skip_to_now()
+    account.receive(*(f"new{number}" for number in range(others)), "last")
+    follower.look(notified())
+    del account.emails["last"]
+    follower.poll(polled())
+    follower.look(notified())
+    assert (books.source("main").epoch, known(books)) == (0, others + 1)
+
+
+def test_after_start_from_now_a_reset_is_seen_by_watch(follower, account, books):
+    account.receive("old1", "old2")
+    follower.skip_to_now()
+    account.receive("a")
+    follower.look(notified())
+    account.reset()
+    account.receive("b")
+    follower.poll(polled())
+    assert (books.source("main").epoch, known(books)) == (1, 2)
+
+
+def test_an_email_that_fakemail_fails_to_give_stops_no_poll(follower, account, books, sick):
+    account.receive("a", "b")
+    assert follower.poll(polled()).cursor_key == "b"
+    sick[0].add("b")
+    account.receive("c")
+    follower.poll(polled())
+    assert (books.source("main").epoch, known(books)) == (0, 3)
+
+
 def test_start_from_now_leaves_what_is_there_alone(follower, account, books):
     account.receive("old")
     follower.skip_to_now()

@@ -8,8 +8,10 @@ from gevent.event import Event
 from actors.bodies import LookBody, encode, look_mailbox
 from actors.following import Follower
 from actors.lister import Lister
+from engine.errors import StaleError
 from engine.events import DEPENDENCY_BACK, DEPENDENCY_LOST, LOOK
 from engine.mailbox import Envelope
+from storage.books import Books
 from storage.desired import Desired
 from storage.notifications import Notifications
 from storage.reading import Reader
@@ -205,6 +207,26 @@ def test_only_the_holder_of_the_lease_looks(start, account, mailboxes):
     assert not account.listings
     mailboxes.give_up("lister:main", "another")
     eventually(lambda: account.listings)
+
+
+def test_a_notification_met_by_another_leader_twice_is_kept(start, account, books, mailboxes, monkeypatch):
+    account.receive("a")
+    stale = [True, True]
+    real = Books.enter
+
+    def enter(self, *args, **options):
+        if stale:
+            stale.pop()
+            raise StaleError("the cursor stands elsewhere")
+        return real(self, *args, **options)
+
+    Desired(books._db).set("started:main", True)
+    monkeypatch.setattr(Lister, "_poll", lambda self, now: setattr(self, "poll_at", now + 60))
+    monkeypatch.setattr(Books, "enter", enter)
+    start()
+    notify(mailboxes, 1)
+    eventually(lambda: listed(books) == 1)
+    assert not stale
 
 
 def test_the_log_leads_from_a_notification_to_its_emails(start, account, mailboxes, books, caplog):

@@ -174,6 +174,33 @@ def test_only_the_holder_of_the_lease_works(run, tasks, mailboxes, started):
     assert changes.count(True) == 1
 
 
+def test_what_a_job_has_in_hand_outlives_a_moment_without_the_lease(run, tasks, mailboxes, monkeypatch):
+    """Redis goes away between a page and its events: they are told when it is back, and the task is not begun anew."""
+    told, went_on = [], Event()
+
+    def job(run):
+        run.advance(done=1, position=1)
+        while not went_on.is_set():
+            yield 0.01
+        told.append("label")
+
+    runner = run(job=job)
+    made = tasks.create("job", {})
+    eventually(lambda: tasks.get(made.id).done == 1)
+    leadership = runner.proxy().leadership.get(timeout=20)
+
+    def away(*_args, **_options):
+        raise DependencyTrouble("away", dependency="redis")
+
+    with monkeypatch.context() as redis:
+        redis.setattr(mailboxes, "lease", away)
+        eventually(lambda: not leadership.leads)
+        runner.proxy().work().get(timeout=20)
+    went_on.set()
+    task = ended(tasks, made)
+    assert (task.state, task.starts, told) == ("done", 0, ["label"])
+
+
 def test_a_kind_from_a_newer_version_is_left_alone(run, tasks):
     made = tasks.create("newer", {})
     other = tasks.create("job", {})

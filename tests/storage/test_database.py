@@ -216,6 +216,25 @@ def test_a_lock_that_is_not_given_back_is_trouble_of_the_database(tmp_path, monk
     db.close()
 
 
+def test_a_database_that_gives_no_answer_is_trouble_and_what_it_did_after_all_stands(sqlite, monkeypatch):
+    monkeypatch.setattr("storage.database.ANSWER_S", 0.05)
+    held = _NativeEvent()
+
+    def hang():
+        held.wait(5.0)
+        put("a")
+
+    with pytest.raises(DependencyTrouble, match="no answer") as trouble:
+        sqlite.write(hang)
+    assert trouble.value.dependency == "database"
+    with pytest.raises(DependencyTrouble, match="no answer"):
+        sqlite.write(put, "b")  # waits its turn on the thread; it may be done too
+    held.set()
+    monkeypatch.undo()
+    sqlite.write(put, "c")
+    assert sqlite.read(names) == ["a", "b", "c"]
+
+
 def test_who_gets_no_turn_in_time_is_told_of_trouble_and_its_job_is_left_undone(sqlite, monkeypatch):
     monkeypatch.setattr("storage.database.TURN_S", 0.05)
     held = _NativeEvent()

@@ -124,6 +124,19 @@ def test_a_replica_is_trouble(box, admin):
     assert box.depths("fetch")["normal"].messages == 3
 
 
+def test_a_connection_to_what_became_a_replica_is_given_up(box, admin):
+    """The name of the primary may lead elsewhere by then, where only a new connection goes."""
+    box.put("fetch", [LETTER])
+    before = {each["id"] for each in admin.client_list(_type="normal")}
+    admin.replicaof("127.0.0.1", 1)
+    refused(lambda: box.put("fetch", [LETTER]))
+    admin.replicaof("NO", "ONE")
+    box.put("fetch", [LETTER])
+    after = {each["id"] for each in admin.client_list(_type="normal")}
+    assert len(before - after) == 1
+    assert len(after - before) == 1
+
+
 def test_too_few_replicas_are_trouble(box, admin):
     admin.config_set("min-replicas-to-write", 1)
     refused(lambda: box.put("fetch", [LETTER]))
