@@ -23,6 +23,7 @@ from classification.weights import ModelFileError
 from engine.control import Control
 from engine.errors import DependencyTrouble
 from engine.loops import keep_doing
+from engine.turns import off_the_hub
 from storage.corrections import Corrections
 from storage.model_files import PACKAGED, ModelInfo, ModelStore, Roles
 from storage.records import Content
@@ -222,19 +223,3 @@ def to_rule(stored: StoredRule) -> Rule:
     """A rule as the matcher takes it."""
     conditions = tuple(Condition(each.field, each.kind, each.pattern) for each in stored.conditions)  # type: ignore[arg-type]  # checked when it was stored
     return Rule(stored.id, conditions, stored.classification, stored.priority)
-
-
-def off_the_hub(work: Callable[..., Any], *args: Any) -> Any:
-    """Run what may take longer than the hub can stand still on another thread. What it raises is the caller's, and nothing for the log."""
-    result, error = gevent.get_hub().threadpool.apply(_outcome, (work, args))
-    if error is not None:
-        raise error
-    return result
-
-
-def _outcome(work: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Any, Exception | None]:
-    """Its result or its error: an error that left the thread gevent would print, with its traceback."""
-    try:
-        return work(*args), None
-    except Exception as error:  # noqa: BLE001  (raised again on the hub)
-        return None, error

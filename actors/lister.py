@@ -13,8 +13,8 @@ from gevent.event import Event
 from actors.bodies import LookBody, decode, look_mailbox
 from actors.events import readable_id
 from actors.following import Follower
+from actors.metrics import LOOK
 from engine.errors import DependencyTrouble, StaleError
-from engine.events import LOOK
 from engine.failpoints import reach
 from engine.leadership import Leadership
 from engine.logs import Folded

@@ -5,8 +5,10 @@ from collections.abc import Collection, Mapping
 from prometheus_client import Counter, Gauge
 
 from actors.bodies import CLASSIFY, FETCH, fetch_mailbox
-from engine.events import LOOK
 from engine.metrics import Metrics, Row, value_of
+
+LOOK = "look"
+"""source, kind, listed, new, seconds: one listing of a source's history"""
 
 RECONCILED = "reconciled"
 """suspects, unaccounted: the mailboxes were held against the books"""

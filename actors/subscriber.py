@@ -13,12 +13,13 @@ import gevent
 import msgspec
 import orjson
 
-from actors.events import kind_of, message
+from actors.events import LABEL, kind_of, message
 from actors.metrics import DELIVERED, DISABLED, STATES
 from actors.posting import LONGEST_RETRY_AFTER_S, Posted, Poster
 from engine.actor import ServiceActor
 from engine.errors import DependencyTrouble, StaleError
 from engine.events import Bus
+from engine.leadership import TTL_S
 from engine.mailbox import LogEntry, MailboxStore
 from engine.supervision import backoff
 from engine.timestamps import timestamp
@@ -28,7 +29,6 @@ from storage.subscriptions import Failure, Subscription, Subscriptions, Try
 
 log = logging.getLogger(__name__)
 
-LEASE_TTL = 5.0
 PAGE = 100
 HELD_AT_MOST, HELD_S = 50, 0.5
 """A position is written after so many deliveries or seconds: so much may come twice after a kill."""
@@ -42,7 +42,7 @@ GOOD_S = 60.0
 
 NEWS_S = 0.5
 LOOK_AGAIN_S = 1.0
-GAP, LABEL = "gap", "label"
+GAP = "gap"
 
 Wait = Callable[[float], None]
 
@@ -89,7 +89,7 @@ class Subscriber(ServiceActor):
         for subscription_id in [key for key in self.running_for if key not in active]:
             self._leave(subscription_id)
         for subscription_id in sorted(active):
-            if not self.store.lease(_lease(subscription_id), self.token, ttl=LEASE_TTL):
+            if not self.store.lease(_lease(subscription_id), self.token, ttl=TTL_S):
                 self._leave(subscription_id, give_up=False)
             elif subscription_id not in self.running_for or self.running_for[subscription_id].dead:
                 self.running_for[subscription_id] = self.spawn(self._lead, subscription_id)

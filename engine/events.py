@@ -47,9 +47,6 @@ DEPENDENCY_BACK = "dependency_back"
 CONTROL_CHANGED = "control_changed"
 """paused, workers, versions: the desired state that is now in force"""
 
-LOOK = "look"
-"""source, kind, listed, new, seconds: one listing of a source's history"""
-
 HUB_LAG = "hub_lag"
 """lags (seconds, one for each 50 ms), longest: how late the hub turned during the last second"""
 

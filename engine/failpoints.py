@@ -55,7 +55,7 @@ POINTS = {
     "after.feed": "Redis: after it moved and the messages were appended",
     "before.release": "Redis: before a dead consumer's messages are given back",
     "after.release": "Redis: after a slice of them was given back",
-    "before.lease": "Redis: before the lease of a source is taken or renewed",
+    "before.lease": "Redis: before a lease is taken or renewed",
     "after.lease": "Redis: after that",
 }
 """Every failpoint, with what has happened when it is reached. `before.` and `after.` stand around the Redis script of that name."""

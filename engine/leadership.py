@@ -1,7 +1,7 @@
 """Leadership by lease: of all who campaign for the same name one leads, until it gives up or stops renewing.
 
 A lease is a hint, not a lock: whoever was frozen may still believe in it for a moment, so what a leader writes is guarded where it is
-written (storage/books.py, storage/tasks.py). Used by the lister of a source and by the task runner.
+written (storage/books.py, storage/tasks.py). Used by the lister of a source and by the task runner; a subscription's leader leases by itself.
 """
 
 from collections.abc import Callable

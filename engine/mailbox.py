@@ -104,7 +104,7 @@ class Depth:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """A limit on what may wait in a mailbox: the low lane gets at most a tenth of it."""
+    """A limit on what may wait in a mailbox, in all its lanes together; who fills the low one leaves room for the others."""
 
     messages: int = 10_000
     bytes: int = 256 * 1024 * 1024

@@ -115,9 +115,9 @@ class MailboxActor(Handling):
         with work.timed("postpone_s"):
             work.decisions = work.decisions or self.judge.decide(work.fates.values(), self.context.clock())
             postponements, verdicts, work.again = sort(work.decisions)
-            known = self.context.ledger.postpone(postponements) if postponements else []
-            for postponement, ours in zip(postponements, known, strict=True):
-                verdicts.append(Verdict(postponement.delivery, None, self._told(postponement) if ours else ()))
+            to_be_told = self.context.ledger.postpone(postponements) if postponements else []
+            for postponement, tell in zip(postponements, to_be_told, strict=True):
+                verdicts.append(Verdict(postponement.delivery, None, self._told(postponement) if tell else ()))
             work.verdicts = verdicts
 
     def _settle(self, work: Work) -> None:

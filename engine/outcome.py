@@ -135,7 +135,7 @@ class Ledger(Protocol):
     """Where postponed messages are written down before they leave the mailbox; feeds them again when they are due."""
 
     def postpone(self, postponements: Sequence[Postponement]) -> list[bool]:
-        """Durable when it returns. True where it is in the books, by this call or by an earlier one whose answer was lost."""
+        """Durable when it returns, however often it is called; for each whether the event log is to be told of it."""
 
     def retry_event(self, postponement: Postponement) -> bytes | None:
         """What the event log is told of it; None: nothing."""

@@ -1,7 +1,10 @@
-"""Letting others have their turn in the middle of long work, which a greenlet has to do by itself.
+"""Letting others have their turn in the middle of long work, or doing it on another thread; a greenlet has to see to that by itself.
 
 Called wherever work or data may never make a greenlet wait: actors, parsers, and reads of what is always there already.
 """
+
+from collections.abc import Callable
+from typing import Any
 
 import gevent
 
@@ -12,3 +15,19 @@ A_TURN_S = 1e-6
 def breathe() -> None:
     """Let the hub turn: others run, and time-outs that are due come."""
     gevent.sleep(A_TURN_S)
+
+
+def off_the_hub(work: Callable[..., Any], *args: Any) -> Any:
+    """Run what may take longer than the hub can stand still on another thread. What it raises is the caller's, and nothing for the log."""
+    result, error = gevent.get_hub().threadpool.apply(_outcome, (work, args))
+    if error is not None:
+        raise error
+    return result
+
+
+def _outcome(work: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Any, Exception | None]:
+    """Its result or its error: an error that left the thread gevent would print, with its traceback."""
+    try:
+        return work(*args), None
+    except Exception as error:  # noqa: BLE001  (raised again on the hub)
+        return None, error

@@ -1,6 +1,6 @@
 """May we call this URL? For URLs that came over the API, so that nobody sends us into the network that we stand in.
 
-Asked by web/system.py before a URL is kept, and by fakemail/transport.py for each new connection: a name is resolved once, every
+Asked by web/system.py and web/subscriptions.py before a URL is kept, and by fakemail/transport.py for each new connection: a name is resolved once, every
 address that it has must be allowed, and the connection goes to one of those very addresses. URLs of the settings are trusted.
 """
 

@@ -1,6 +1,6 @@
 """HTTP/1.1 over keep-alive connections to one host, with limits that cannot be sat out.
 
-Called by the client and by the simulator's notifier, from greenlets. Every exchange has a wall deadline beside its
+Called by client.py and signed_post.py, from greenlets. Every exchange has a wall deadline beside its
 time-outs, a cap on the bytes of its answer and Nagle's delay switched off. Redirects are answers like any other,
 the environment's proxies are not looked at. The C parser of geventhttpclient (llhttp) reads the answers.
 """

@@ -21,7 +21,7 @@ from gevent.threadpool import ThreadPool
 
 from engine.errors import DependencyTrouble
 from storage import migrations
-from storage.drivers import Driver, SqliteDriver, driver_for, native_sleep
+from storage.drivers import Driver, SqliteDriver, cause_of, driver_for, native_sleep
 from storage.models import current
 from storage.statements import execute
 
@@ -170,7 +170,7 @@ class _Connections:
                 if verdict == "bug":
                     raise
                 if verdict == "trouble" or tried == TRIES:
-                    raise _trouble(self._driver.cause(error)) from error
+                    raise _trouble(cause_of(error)) from error
             native_sleep(random.uniform(0.002, 0.02) * tried)
         raise AssertionError("the last try returns or raises")
 

@@ -1,6 +1,6 @@
 """What differs between the two kinds of database: opening a connection, beginning a transaction, reading its errors.
 
-Used by database.py alone, always on the native thread that then uses the connection. Peewee's own database classes do the rest.
+Used by database.py, and by what opens a file of its own (backup.py, moving.py), always on the native thread that then uses the connection. Peewee's own database classes do the rest.
 """
 
 import socket
@@ -48,8 +48,10 @@ class Driver(Protocol):
     def verdict(self, error: BaseException) -> Fault:
         """Judge an error of the driver (or of Peewee, around it)."""
 
-    def cause(self, error: BaseException) -> BaseException:
-        """Give the driver's own error from within Peewee's."""
+
+def cause_of(error: BaseException) -> BaseException:
+    """Give the driver's own error, which Peewee's keeps as `orig`."""
+    return getattr(error, "orig", error)
 
 
 def driver_for(url: str) -> "SqliteDriver | PostgresDriver":
@@ -126,10 +128,6 @@ class SqliteDriver:
         """Writers take the lock at once, so that a transaction never fails half-way for want of it."""
         return "BEGIN" if readonly else "BEGIN IMMEDIATE"
 
-    def cause(self, error: BaseException) -> BaseException:
-        """Give apsw's error, which Peewee keeps as `orig`."""
-        return getattr(error, "orig", error)
-
     def verdict(self, error: BaseException) -> Fault:
         """Judge by apsw's class: one for each result code of SQLite."""
         bugs = (
@@ -142,7 +140,7 @@ class SqliteDriver:
             apsw.BindingsError,
             apsw.ThreadingViolationError,
         )
-        cause = self.cause(error)
+        cause = cause_of(error)
         if isinstance(cause, apsw.SchemaChangeError):
             return "again"
         return "trouble" if isinstance(cause, apsw.Error) and not isinstance(cause, bugs) else "bug"
@@ -242,13 +240,9 @@ class PostgresDriver:
         """Writers guard each change themselves; readers see one snapshot."""
         return "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" if readonly else "BEGIN ISOLATION LEVEL READ COMMITTED"
 
-    def cause(self, error: BaseException) -> BaseException:
-        """Give psycopg's error, which Peewee keeps as `orig`."""
-        return getattr(error, "orig", error)
-
     def verdict(self, error: BaseException) -> Fault:
         """Judge by SQLSTATE, then by the class that psycopg gives it."""
-        cause = self.cause(error)
+        cause = cause_of(error)
         if isinstance(cause, psycopg.Error) and cause.sqlstate in self.AGAIN:
             return "again"
         troubles = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError)

@@ -35,10 +35,6 @@ class CurrentDatabase:
         """Make `database` (a Peewee one, or None) what the models use on this thread."""
         self._here.database = database
 
-    def get_binary_type(self) -> type[bytes]:
-        """Say what both drivers take for a BLOB; a BlobField asks when its model is defined."""
-        return bytes
-
     def __getattr__(self, name: str) -> Any:
         database = getattr(self._here, "database", None)
         if database is None:

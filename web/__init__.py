@@ -1,1 +1,1 @@
-"""The HTTP and WebSocket interface: every route of the contract, one table in app.py."""
+"""The HTTP and WebSocket interface: every route of the contract, one table in routes.py."""

@@ -15,8 +15,7 @@ from engine.timestamps import timestamp
 from storage.actions import Action, Actions
 from web.auth import Gate
 from web.clients import address_of
-from web.dispatch import Answer, Call, raw_path, request_id
-from web.results import page_answer
+from web.dispatch import Answer, Call, page_answer, raw_path, request_id
 from web.server_body import Environ
 from web.validation import make_cursor, read_cursor, read_time
 

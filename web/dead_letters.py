@@ -11,9 +11,8 @@ from actors.replaying import fetchable
 from engine.timestamps import timestamp
 from storage.keys import MAX_KEY_BYTES, is_hashed, shown_key
 from storage.records import DeadLetter
-from web.dispatch import Answer, Call
+from web.dispatch import Answer, Call, page_answer
 from web.problems import Problem
-from web.results import page_answer
 from web.schemas_work import DeadLetterFilter, DeadLetterQuery, ReplayRequest
 from web.tasks import accepted
 from web.validation import make_cursor, place_of, read_cursor, read_number, read_time, whole_filter

@@ -175,6 +175,15 @@ def _is_page_view(environ: Environ) -> bool:
     return environ["REQUEST_METHOD"] in SAFE_METHODS and prefers_html(environ.get("HTTP_ACCEPT", ""))
 
 
+def page_answer(call: Call, items: list[dict[str, Any]], cursor: str | None, lag: int | None = None) -> Answer:
+    """One page of a list; the next one's address stands in the Link header too."""
+    headers = ((("Link", f'<{call.with_query(cursor=cursor)}>; rel="next"'),)) if cursor else ()
+    body: dict[str, Any] = {"items": items, "next_cursor": cursor}
+    if lag is not None:
+        body["index_lag"] = lag
+    return Answer(body, headers=headers)
+
+
 def request_id(environ: Environ) -> str:
     """The id under which this request stands in the log."""
     return str(environ.get("emailproc.request_id", ""))

@@ -12,11 +12,11 @@ from engine.errors import DependencyTrouble
 from engine.timestamps import timestamp
 from storage.reading import EmailItem
 from storage.timeline import Stage, in_order
-from web.dispatch import Answer, Call
+from web.dispatch import Answer, Call, page_answer
 from web.emails_lookup import known, no_result
 from web.problems import Problem
 from web.pushed import pushed_at
-from web.results import page_answer, page_filter
+from web.results import page_filter
 from web.validation import make_cursor, read_cursor
 
 PERSON = "person"

@@ -11,8 +11,7 @@ from actors.events import readable_id
 from engine.errors import DependencyTrouble
 from engine.mailbox import Envelope
 from engine.timestamps import timestamp
-from web.dispatch import Answer, Call
-from web.results import page_answer
+from web.dispatch import Answer, Call, page_answer
 from web.validation import make_cursor, read_cursor
 
 PENDING = "pending"

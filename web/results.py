@@ -11,13 +11,14 @@ from typing import Any
 import msgspec
 from gevent.event import Event
 
-from actors.deciding import off_the_hub, to_email
+from actors.deciding import to_email
 from actors.events import readable_id, result_item
 from classification.records import Email, Explanation
+from engine.turns import off_the_hub
 from storage.keys import shown_key
 from storage.reading import EmailFilter
 from storage.records import KnownEmail, StoredResult
-from web.dispatch import Answer, Call
+from web.dispatch import Answer, Call, page_answer
 from web.emails_lookup import find, no_result, state_of
 from web.schemas import PageQuery
 from web.validation import make_cursor, read_cursor, read_sender, read_time
@@ -104,15 +105,6 @@ def page_filter(query: PageQuery) -> EmailFilter:
         until=read_time("until", query.until),
         q=query.q,
     )
-
-
-def page_answer(call: Call, items: list[dict[str, Any]], cursor: str | None, lag: int | None = None) -> Answer:
-    """One page of a list; the next one's address stands in the Link header too."""
-    headers = ((("Link", f'<{call.with_query(cursor=cursor)}>; rel="next"'),)) if cursor else ()
-    body: dict[str, Any] = {"items": items, "next_cursor": cursor}
-    if lag is not None:
-        body["index_lag"] = lag
-    return Answer(body, headers=headers)
 
 
 # -- what the classifier would say

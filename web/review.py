@@ -10,8 +10,7 @@ from actors.events import result_item
 from engine.errors import EngineError
 from storage.records import LABELS
 from storage.review import ReviewItem
-from web.dispatch import Answer, Call
-from web.results import page_answer
+from web.dispatch import Answer, Call, page_answer
 from web.validation import make_cursor, read_cursor
 
 ASK_S = 3.0

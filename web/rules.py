@@ -11,10 +11,11 @@ from typing import Any
 
 import msgspec
 
-from actors.deciding import off_the_hub, to_email, to_rule
+from actors.deciding import to_email, to_rule
 from actors.events import readable_id
 from classification.rules import MAX_PROGRAMS, Condition, RuleError, RuleSet, Ruling, check
 from engine.timestamps import timestamp
+from engine.turns import off_the_hub
 from storage.labels import effective
 from storage.reprocessing import Judged
 from storage.rules import MAX_RULES, NewRule, RuleCondition, StoredRule, TooManyRulesError

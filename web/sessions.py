@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from engine.errors import DependencyTrouble
+from storage.sessions import ALL
 from web.server_body import Environ
 
 log = logging.getLogger("emailproc.web.sessions")
 
 COOKIE, SECURE_COOKIE = "emailproc_session", "__Host-emailproc_session"
-ALL = "*"
 MOST_COOKIES = 4
 
 

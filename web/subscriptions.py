@@ -14,9 +14,8 @@ from engine.timestamps import timestamp
 from fakemail.egress import EgressRefused
 from fakemail.signature import keys, new_secret
 from storage.subscriptions import Subscription, Subscriptions, TooManyError, Try
-from web.dispatch import Answer, Call
+from web.dispatch import Answer, Call, page_answer
 from web.problems import Problem, misfit
-from web.results import page_answer
 from web.system import BEGINNING, FROM_THE_OLDEST, forgotten
 from web.validation import make_cursor, read_cursor, read_number
 

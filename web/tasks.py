@@ -8,9 +8,8 @@ from typing import Any
 from actors.resync import KIND as RESYNC
 from engine.timestamps import timestamp
 from storage.tasks import Task
-from web.dispatch import Answer, Call
+from web.dispatch import Answer, Call, page_answer
 from web.problems import Problem
-from web.results import page_answer
 from web.system import BEGINNING, the_source
 from web.validation import make_cursor, read_cursor, read_number
 

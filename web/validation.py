@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from actors.deciding import off_the_hub
+from engine.turns import off_the_hub
 from engine.unicode import whole_json
 from engine.wording import explain
 from storage.query import tokens

@@ -8,8 +8,9 @@ from gevent.event import Event
 from actors.bodies import LookBody, encode, look_mailbox
 from actors.following import Follower
 from actors.lister import Lister
+from actors.metrics import LOOK
 from engine.errors import StaleError
-from engine.events import DEPENDENCY_BACK, DEPENDENCY_LOST, LOOK
+from engine.events import DEPENDENCY_BACK, DEPENDENCY_LOST
 from engine.mailbox import Envelope
 from storage.books import Books
 from storage.desired import Desired
