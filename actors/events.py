@@ -10,10 +10,9 @@ import msgspec
 
 from engine.mailbox import LogEntry
 from engine.timestamps import timestamp
-from engine.unicode import whole
+from engine.unicode import storable, whole
 from storage.keys import unescape_id
 from storage.records import DeadLetter, NewResult, StoredResult
-from storage.statements import clean
 
 NEW, PROCESS, RETRY, DEAD, LABEL = "new", "process", "retry", "dead", "label"
 
@@ -106,7 +105,7 @@ def _item(
 
 def process_event(result: NewResult | StoredResult) -> bytes:
     """A new result, with the email's subject; `result` itself or as it was stored, which tells the same."""
-    return encode_event(PROCESS, _item(result, clean(result.subject), clean(result.sender)), result.processed_at)
+    return encode_event(PROCESS, _item(result, storable(result.subject), storable(result.sender)), result.processed_at)
 
 
 def label_event(result: StoredResult, at: float) -> bytes:

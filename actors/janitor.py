@@ -86,10 +86,10 @@ class Janitor(ServiceActor):
             (0.5, self.release_the_dead),
             (min(60.0, self.suspect_age), self.reconcile),
             (min(5.0, self.suspect_age / 2), self.note_positions),
-            (3600.0, self.prune),
+            (3600.0, self.forget_histograms),
             (FOLD_S, self.fold),
             (CANARIES_S, self.forget_canaries),
-            (EVERY_S, self.forget),
+            (EVERY_S, self.prune),
         )
         for seconds, duty in duties:
             self.every(seconds, duty)
@@ -216,9 +216,9 @@ class Janitor(ServiceActor):
                     self.breathe()
         return found
 
-    def prune(self) -> None:
+    def forget_histograms(self) -> None:
         """What only the last hour needs."""
-        self.books.prune(time.time())
+        self.books.forget_histograms(time.time())
 
     def fold(self) -> None:
         """Counters of processes that are gone become one shard's, and so do old counts: what is read does not grow with restarts."""
@@ -236,7 +236,7 @@ class Janitor(ServiceActor):
             self.store.remove(mailboxes[node])
         self.gone_nodes = gone
 
-    def forget(self) -> None:
+    def prune(self) -> None:
         """What is kept for some days only, by the settings."""
         if self.pruning is not None:
             self.pruning.turn(self.breathe)

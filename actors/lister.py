@@ -20,7 +20,7 @@ from engine.leadership import Leadership
 from engine.logs import Folded
 from engine.mailbox import BACKGROUND, Delivery
 from engine.mailbox_actor import Context, MailboxActor, Outcome
-from engine.outcome import clean
+from engine.outcome import error_text
 from engine.supervision import backoff
 from storage.desired import Desired
 from storage.notifications import Notifications
@@ -139,7 +139,7 @@ class Lister(MailboxActor):
         except DependencyTrouble as trouble:
             self.refusals += 1
             self.subscribe_at = now + backoff(self.refusals, base=0.5, cap=max(self.poll_interval, 0.5))
-            self.card.error = clean(f"FakeMail does not notify us: {trouble}")
+            self.card.error = error_text(f"FakeMail does not notify us: {trouble}")
             if self.refusals == TELLING_REFUSAL and self.poll_trouble is None:
                 log.warning("source %s: %s; polls find its mail meanwhile", self.follower.name, self.card.error)
             return

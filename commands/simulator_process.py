@@ -20,12 +20,10 @@ from engine.errors import SettingsError
 from engine.supervision import EXIT_CONFIG
 from fakemail.egress import Egress
 from fakemail.simulator import open_simulator
-from fakemail.simulator_http import simulator_app
+from fakemail.simulator_http import LARGEST_REQUEST, simulator_app
 from settings import Settings, is_loopback
 from web.guarded import Guarded
 from web.server import serve
-
-BODY_CAP = 64 * 1024 * 1024
 
 log = logging.getLogger(__name__)
 
@@ -39,8 +37,8 @@ def run(host: str, port: int, settings: Settings) -> None:
     egress = Egress(settings.egress_allow, loopback=is_loopback(host))
     simulator = open_simulator(folder, " ".join(settings.webhook_secret) or None, egress)
     app: Any = simulator_app(simulator, bare=True)
-    guarded = None if access is None else Guarded(app, access, BODY_CAP)
-    server = serve(guarded or app, host, port, body_cap=guarded.body_cap if guarded else BODY_CAP)
+    guarded = None if access is None else Guarded(app, access, LARGEST_REQUEST)
+    server = serve(guarded or app, host, port, body_cap=guarded.body_cap if guarded else LARGEST_REQUEST)
     log.info("the simulator listens on http://%s:%d, and under /simulator", host, server.port)
     stop = Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import msgspec
 
 from engine.mailbox import DEAD, Delivery, Envelope, Verdict
-from engine.outcome import Again, Fate, Grave, Obituary, Postponement, Retry, RetryPolicy, clean
+from engine.outcome import Again, Fate, Grave, Obituary, Postponement, Retry, RetryPolicy, error_text
 
 Decision = Verdict | Postponement | Again
 
@@ -44,7 +44,7 @@ class Judge:
             return self._bury(delivery, retry.reason, retry.error, b"", now)
         due = now + (pause if retry.delay is None else retry.delay)
         return Postponement(
-            delivery, retry.reason, clean(retry.error), now, due, self.processor, retry.spend, retry.missing
+            delivery, retry.reason, error_text(retry.error), now, due, self.processor, retry.spend, retry.missing
         )
 
     def _bury(self, delivery: Delivery, reason: str, error: str, body: bytes, now: float) -> Verdict:
@@ -52,7 +52,7 @@ class Judge:
             return Verdict(delivery, (DEAD, _lighter(delivery.envelope)))
         tries = delivery.envelope.attempts + max(1, delivery.deaths)
         obituary = Obituary(
-            reason, clean(error), tries, now, self.processor, delivery.mailbox, body or delivery.envelope.body
+            reason, error_text(error), tries, now, self.processor, delivery.mailbox, body or delivery.envelope.body
         )
         envelope = msgspec.structs.replace(delivery.envelope, attempts=tries, body=msgspec.msgpack.encode(obituary))
         return Verdict(delivery, (DEAD, envelope))

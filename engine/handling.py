@@ -16,7 +16,7 @@ from engine.actor import ServiceActor
 from engine.context import Context
 from engine.errors import DependencyTrouble, MessageTrouble, Permanent
 from engine.mailbox import DEAD, Delivery
-from engine.outcome import Fate, Grave, Key, Outcome, Retry, clean, key_of
+from engine.outcome import Fate, Grave, Key, Outcome, Retry, error_text, key_of
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +109,7 @@ class Handling(ServiceActor):
             self.context.thinking.release()
 
     def _raised(self, batch: list[Delivery], error: BaseException) -> dict[Key, Fate] | None:
-        self.card.error = clean(f"{type(error).__name__}: {error}")
+        self.card.error = error_text(f"{type(error).__name__}: {error}")
         if len(batch) > 1:
             log.warning(
                 "%s raised on %d messages, which are handled one by one: %s", self.name, len(batch), self.card.error

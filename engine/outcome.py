@@ -14,7 +14,7 @@ import msgspec
 from engine.errors import DependencyTrouble
 from engine.mailbox import Delivery, Envelope, Verdict
 from engine.supervision import backoff
-from engine.unicode import whole
+from engine.unicode import storable
 
 MAX_ERROR = 2_000
 """Characters of an error that are kept."""
@@ -158,6 +158,6 @@ class RetryPolicy:
         return backoff(attempts, base=self.delay, cap=self.cap, rng=rng)
 
 
-def clean(text: str) -> str:
+def error_text(text: str) -> str:
     """An error's text as it can be stored anywhere: no surrogates, no NUL, not too long."""
-    return whole(text[:MAX_ERROR]).replace("\0", "\N{REPLACEMENT CHARACTER}")
+    return storable(text[:MAX_ERROR])

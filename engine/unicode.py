@@ -14,6 +14,11 @@ def whole(text: str) -> str:
     return text
 
 
+def storable(text: str) -> str:
+    """Replace what no database holds: NUL and lone surrogates."""
+    return whole(text.replace("\0", "\ufffd") if "\0" in text else text)
+
+
 def whole_json(value: Any) -> Any:
     """The same in every name and text of what JSON is made of."""
     if isinstance(value, str):

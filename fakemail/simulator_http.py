@@ -29,7 +29,7 @@ from fakemail.simulator_requests import (
 )
 from fakemail.template_emails import TEMPLATE_EMAILS
 
-MAX_BODY_BYTES = 64 * 1024 * 1024
+LARGEST_REQUEST = 64 * 1024 * 1024
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
 _STATUSES = {
@@ -204,11 +204,11 @@ def _body(environ: Environ) -> bytes:
     kind = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise _Problem(415, "The body must be application/json.")
-    if int(environ.get("CONTENT_LENGTH") or 0) > MAX_BODY_BYTES:
-        raise _Problem(413, f"The body has more than {MAX_BODY_BYTES} bytes.", {"Connection": "close"})
-    body: bytes = environ["wsgi.input"].read(MAX_BODY_BYTES + 1)
-    if len(body) > MAX_BODY_BYTES:
-        raise _Problem(413, f"The body has more than {MAX_BODY_BYTES} bytes.", {"Connection": "close"})
+    if int(environ.get("CONTENT_LENGTH") or 0) > LARGEST_REQUEST:
+        raise _Problem(413, f"The body has more than {LARGEST_REQUEST} bytes.", {"Connection": "close"})
+    body: bytes = environ["wsgi.input"].read(LARGEST_REQUEST + 1)
+    if len(body) > LARGEST_REQUEST:
+        raise _Problem(413, f"The body has more than {LARGEST_REQUEST} bytes.", {"Connection": "close"})
     return body
 
 

@@ -10,10 +10,11 @@ from typing import Any
 
 import msgspec
 
+from engine.unicode import storable
 from storage.access_tables import ActionRow
 from storage.database import Database
 from storage.rows import one_page
-from storage.statements import clean, encode_json, execute, insert
+from storage.statements import encode_json, execute, insert
 
 KEPT = 100_000
 PRUNE_EVERY = 256
@@ -61,9 +62,9 @@ class Actions:
 
 
 def _add(action: Action) -> int:
-    texts = [clean(text) for text in (action.who, action.role, action.address, action.action, action.target)]
-    detail = clean(encode_json(action.detail).decode())
-    row = (action.at, *texts, detail, action.status, clean(action.request_id))
+    texts = [storable(text) for text in (action.who, action.role, action.address, action.action, action.target)]
+    detail = storable(encode_json(action.detail).decode())
+    row = (action.at, *texts, detail, action.status, storable(action.request_id))
     number = int(insert(ActionRow, FIELDS, [row], "RETURNING id")[0][0])
     if number % PRUNE_EVERY == 0:
         execute("DELETE FROM action WHERE id <= ?", [number - KEPT])
@@ -74,7 +75,7 @@ def _page(wanted: Mapping[str, Any], limit: int) -> tuple[list[Action], int | No
     where = " AND ".join(["1 = 1", *wanted])
     rows = execute(
         f"SELECT {', '.join(FIELDS)}, id FROM action WHERE {where} ORDER BY id DESC LIMIT ?",
-        [*(clean(value) if isinstance(value, str) else value for value in wanted.values()), limit + 1],
+        [*(storable(value) if isinstance(value, str) else value for value in wanted.values()), limit + 1],
     )
     return one_page([_action(row) for row in rows], limit)
 

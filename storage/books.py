@@ -149,9 +149,9 @@ class Books:
         """Keep what the last check found in no mailbox, by source."""
         self._db.write(_set_unaccounted, dict(counts), now)
 
-    def prune(self, now: float) -> int:
+    def forget_histograms(self, now: float) -> int:
         """Forget what only the last minutes need: histograms over an hour old; how many rows."""
-        return self._db.write(counters.prune, now - 3600)
+        return self._db.write(counters.forget_histograms, now - 3600)
 
     def fold(self, writers: Collection[str], now: float) -> int:
         """Fold a slice of the counters that none of these writers moves, and one of old counts; how many rows, 0 when all is folded."""

@@ -6,10 +6,10 @@ Used by whoever ends an email's way: results.py and dead_letters.py.
 from collections.abc import Sequence
 from typing import Any
 
-from engine.unicode import whole_json
+from engine.unicode import storable, whole_json
 from storage.models import ContentRow
 from storage.records import Content
-from storage.statements import clean, encode_json, execute, insert, is_postgres
+from storage.statements import encode_json, execute, insert, is_postgres
 
 FIELDS = ("ref", "subject", "body", "sender", "recipient", "sent_at", "headers", "truncated")
 
@@ -31,10 +31,10 @@ def write_contents(contents: Sequence[tuple[int, Content]]) -> None:
 def _values(ref: int, content: Content) -> tuple[Any, ...]:
     return (
         ref,
-        clean(content.subject),
-        clean(content.body),
-        clean(content.sender),
-        clean(content.recipient),
+        storable(content.subject),
+        storable(content.body),
+        storable(content.sender),
+        storable(content.recipient),
         None if content.timestamp is None else float(content.timestamp),
         _headers(content.headers),
         content.truncated,

@@ -143,7 +143,7 @@ def percentile(histogram: dict[int, int], share: float) -> float | None:
     return None
 
 
-def prune(before: float) -> int:
+def forget_histograms(before: float) -> int:
     """Forget the histograms of minutes before a time; how many rows went. Emails by class are kept longer (retention.py)."""
     sql = "DELETE FROM bucket WHERE step = ? AND name = ? AND start < ? RETURNING step"
     return sum(len(execute(sql, [MINUTE, name, int(before)])) for name in HISTOGRAMS)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from engine.mailbox import LANES
+from engine.outcome import error_text
 from storage.contents import write_contents
 from storage.counters import Moves
 from storage.database import Database
@@ -17,9 +18,8 @@ from storage.feeding import draw_for
 from storage.holding import Held, hold
 from storage.models import DeadLetterRow
 from storage.records import LETTER_STATES, Attempt, Burial, DeadLetter, DeadLetterGroup
-from storage.retries import MAX_ERROR
 from storage.rows import LETTER_COLUMNS, LETTER_FIELDS, LETTER_TABLES, dead_letter, one_page
-from storage.statements import batch, clean, encode_json, execute, insert
+from storage.statements import batch, encode_json, execute, insert
 
 
 class DeadLetters:
@@ -105,7 +105,7 @@ def _bury(burials: Sequence[Burial], shard: str) -> list[DeadLetter | None]:
 def _write(burials: Sequence[Burial], held: Mapping[int, Held], shard: str) -> None:
     if not burials:
         return
-    rows = [(each.ref, each.attempts, clean(each.error[:MAX_ERROR])) for each in burials]
+    rows = [(each.ref, each.attempts, error_text(each.error)) for each in burials]
     table, params = batch({"ref": "bigint", "attempts": "int", "error": "text"}, rows)
     execute(
         "UPDATE book SET state = 2, attempts = batch.attempts, last_error = batch.error "
@@ -128,7 +128,7 @@ def _values(burial: Burial, held: Held) -> tuple[Any, ...]:
         held.source,
         0,
         burial.reason,
-        clean(burial.error[:MAX_ERROR]),
+        error_text(burial.error),
         burial.attempts,
         held.listed_at,
         float(burial.at),

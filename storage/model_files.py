@@ -12,11 +12,12 @@ from typing import Any
 
 import msgspec
 
+from engine.unicode import storable
 from storage.database import Database
 from storage.desired import put
 from storage.learning_tables import ShadowCountRow, ShadowDifferenceRow
 from storage.records import LABELS
-from storage.statements import clean, encode_json, execute, for_update, insert
+from storage.statements import encode_json, execute, for_update, insert
 
 MODEL = "model"
 """The name of their roles in the desired state."""
@@ -142,7 +143,7 @@ def _all() -> list[ModelInfo]:
 
 
 def _get(version: str) -> ModelInfo | None:
-    rows = execute(f"SELECT {COLUMNS} FROM model_file WHERE version = ?", [clean(version)])
+    rows = execute(f"SELECT {COLUMNS} FROM model_file WHERE version = ?", [storable(version)])
     return _info(rows[0]) if rows else None
 
 
@@ -152,7 +153,7 @@ def _info(row: tuple[Any, ...]) -> ModelInfo:
 
 
 def _file(version: str) -> bytes | None:
-    rows = execute("SELECT file FROM model_file WHERE version = ?", [clean(version)])
+    rows = execute("SELECT file FROM model_file WHERE version = ?", [storable(version)])
     return bytes(rows[0][0]) if rows else None
 
 

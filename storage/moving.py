@@ -13,13 +13,14 @@ from typing import Any
 import msgspec
 
 from engine.errors import SettingsError
+from engine.unicode import storable
 from storage import meta, migrations
 from storage.books import Books
 from storage.database import Database
 from storage.drivers import SqliteDriver
 from storage.migrations import FILLING, STEPS
 from storage.models import current
-from storage.statements import clean, encode_json, execute
+from storage.statements import encode_json, execute
 
 KEPT_APART = {"meta", "search", "unindexed"}
 """The full text is indexed anew: the triggers of PostgreSQL queue each content as it comes in. `meta` comes last."""
@@ -232,7 +233,7 @@ def _convert(kind: str) -> Convert | None:
 
 def clean_text(value: Any) -> Any:
     """Text as PostgreSQL can hold it."""
-    return clean(value) if isinstance(value, str) else value
+    return storable(value) if isinstance(value, str) else value
 
 
 def _store(

@@ -11,11 +11,12 @@ from typing import Any
 
 import msgspec
 
+from engine.unicode import storable
 from storage.database import Database
 from storage.models import NotificationRow
 from storage.records import Notification
 from storage.rows import one_page
-from storage.statements import clean, execute, insert
+from storage.statements import execute, insert
 
 FIELDS = ("source", "received_at", "history_id", "webhook_id", "outcome", "look")
 
@@ -54,9 +55,9 @@ def _note(source_id: int, notifications: Sequence[Notification]) -> None:
 
 
 def _values(source_id: int, each: Notification) -> tuple[Any, ...]:
-    webhook_id = None if each.webhook_id is None else clean(each.webhook_id)
+    webhook_id = None if each.webhook_id is None else storable(each.webhook_id)
     history_id = min(each.history_id, MAX_BIGINT)
-    return source_id, float(each.received_at), history_id, webhook_id, clean(each.outcome), each.look
+    return source_id, float(each.received_at), history_id, webhook_id, storable(each.outcome), each.look
 
 
 def _noted(source_id: int, notifications: Sequence[Notification]) -> set[tuple[str | None, float]]:

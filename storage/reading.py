@@ -11,13 +11,14 @@ from typing import Any
 
 import msgspec
 
+from engine.unicode import storable
 from storage import search
 from storage.database import Database
 from storage.notifications import NotedNotification, emails_of, page_of
 from storage.query import Query, parse, tokens
 from storage.records import DECIDERS, LABELS, StoredResult
 from storage.rows import RESULT_COLUMNS, RESULT_TABLES, stored_result
-from storage.statements import clean, execute, is_postgres
+from storage.statements import execute, is_postgres
 from storage.timeline import Stage, timeline
 
 EMAIL_STATES = ("queued", "retrying", "processed", "dead", "discarded", "erased")
@@ -212,7 +213,7 @@ def _query(wanted: EmailFilter) -> Query:
 
 
 def _storable(name: str | None) -> str | None:
-    return None if name is None else clean(name)
+    return None if name is None else storable(name)
 
 
 def _index(names: Sequence[str], name: str | None) -> int | None:

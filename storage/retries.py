@@ -8,14 +8,14 @@ delivery of the same email changes nothing; the same try told again after a lost
 
 from collections.abc import Mapping, Sequence
 
+from engine.outcome import error_text
 from storage.counters import Moves
 from storage.feeding import draw_for
 from storage.holding import Held, hold
 from storage.models import AttemptRow
 from storage.records import Attempt
-from storage.statements import batch, clean, execute, execute_many, insert
+from storage.statements import batch, execute, execute_many, insert
 
-MAX_ERROR = 2000
 """Characters of an error that are kept."""
 
 LONGEST_WAIT_S = 900.0
@@ -62,10 +62,7 @@ def _enter(attempts: Sequence[Attempt], held: Mapping[int, Held], shard: str) ->
     execute_many(
         "UPDATE book SET attempts = attempts + ?, next_attempt_at = ?, last_error = ?, "
         "first_missing_at = CASE WHEN ? THEN COALESCE(first_missing_at, ?) ELSE first_missing_at END WHERE id = ?",
-        [
-            (int(each.spend), each.next_at, clean(each.error[:MAX_ERROR]), each.missing, each.at, each.ref)
-            for each in attempts
-        ],
+        [(int(each.spend), each.next_at, error_text(each.error), each.missing, each.at, each.ref) for each in attempts],
     )
     insert(
         AttemptRow,
@@ -76,7 +73,7 @@ def _enter(attempts: Sequence[Attempt], held: Mapping[int, Held], shard: str) ->
                 each.generation,
                 each.attempts + 1,
                 each.reason,
-                clean(each.error[:MAX_ERROR]),
+                error_text(each.error),
                 each.at,
                 each.next_at,
                 each.processor_id,

@@ -14,11 +14,12 @@ import msgspec
 
 from engine.errors import StaleError
 from engine.mailbox import LANES
+from engine.unicode import storable
 from storage.database import Database
 from storage.desired import bump
 from storage.learning_tables import RuleChangeRow, RuleRow
 from storage.records import LABELS
-from storage.statements import clean, encode_json, execute, insert
+from storage.statements import encode_json, execute, insert
 
 MAX_RULES = 1_000
 RULES = "rules"
@@ -170,9 +171,9 @@ def _made(rule: NewRule, rule_id: int, version: int, *, created_at: float, updat
     return StoredRule(
         id=rule_id,
         place=0,
-        name=clean(rule.name),
+        name=storable(rule.name),
         enabled=rule.enabled,
-        conditions=tuple(RuleCondition(each.field, each.kind, clean(each.pattern)) for each in rule.conditions),
+        conditions=tuple(RuleCondition(each.field, each.kind, storable(each.pattern)) for each in rule.conditions),
         classification=rule.classification,
         priority=rule.priority,
         version=version,

@@ -12,7 +12,6 @@ from typing import Any
 
 import msgspec
 
-from engine.unicode import whole
 from storage.models import Table, current
 
 encode_json = msgspec.json.Encoder().encode
@@ -93,11 +92,6 @@ def batch(columns: dict[str, str], rows: Sequence[Sequence[Any]]) -> tuple[str, 
 def for_update() -> str:
     """The clause that locks what a SELECT returns; SQLite's write transactions hold the one lock anyway."""
     return "FOR UPDATE" if is_postgres() else ""
-
-
-def clean(text: str) -> str:
-    """Replace what no database holds: NUL and lone surrogates."""
-    return whole(text.replace("\x00", "\ufffd") if "\x00" in text else text)
 
 
 def _type(model: type[Table], column: str) -> str:

@@ -12,11 +12,12 @@ from typing import Any
 import msgspec
 
 from engine.errors import StaleError
+from engine.unicode import storable
 from storage import meta
 from storage.database import Database
 from storage.keys import shown_key
 from storage.rows import one_page
-from storage.statements import batch, clean, encode_json, execute, insert
+from storage.statements import batch, encode_json, execute, insert
 from storage.subscription_tables import DeliveryRow, SubscriptionRow
 
 MOST = 100
@@ -143,7 +144,7 @@ def _create(made: Subscription) -> Subscription:
     if execute("SELECT COUNT(*) FROM subscription")[0][0] >= MOST:
         raise TooManyError(f"there are {MOST} subscriptions already")
     values = {**msgspec.structs.asdict(made), "events": encode_json(made.events).decode()}
-    values["description"] = clean(made.description)
+    values["description"] = storable(made.description)
     # A number that none ever had: whoever still serves a deleted one must not take a new one for it.
     made = msgspec.structs.replace(made, id=meta.count_up("subscriptions"))
     insert(SubscriptionRow, ("id", *FIELDS), [(made.id, *(values[name] for name in FIELDS))])
@@ -227,7 +228,7 @@ def _log(tries: Sequence[Try]) -> None:
     if not tries:
         return
     rows = [
-        tuple(clean(value[:MAX_ERROR]) if isinstance(value, str) else value for value in _delivery_values(each))
+        tuple(storable(value[:MAX_ERROR]) if isinstance(value, str) else value for value in _delivery_values(each))
         for each in tries
     ]
     insert(DeliveryRow, DELIVERY_FIELDS, rows)

@@ -11,11 +11,11 @@ from typing import Any
 import msgspec
 
 from engine.errors import StaleError
+from engine.outcome import error_text
 from storage.database import Database
 from storage.rows import one_page
-from storage.statements import clean, encode_json, execute, for_update
+from storage.statements import encode_json, execute, for_update
 
-MAX_ERROR = 2_000
 COLUMNS = "id, kind, params, state, position, done, total, counts, error, starts, created_at, started_at, ended_at, updated_at"
 
 
@@ -163,7 +163,7 @@ def _end(task_id: int, runner: str | None, state: str, error: str | None) -> boo
     ended = execute(
         f"UPDATE task SET state = ?, error = ?, ended_at = ?, updated_at = ? WHERE id = ? "  # noqa: S608  (a clause of ours)
         f"AND state IN ('queued', 'running'){ours} RETURNING id",
-        [state, None if error is None else clean(error[:MAX_ERROR]), now, now, task_id, *params],
+        [state, None if error is None else error_text(error), now, now, task_id, *params],
     )
     return bool(ended)
 

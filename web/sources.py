@@ -5,7 +5,7 @@ Called by web/dispatch.py before a handler runs. A source that is no longer conf
 
 from typing import Any
 
-from storage.statements import clean
+from engine.unicode import storable
 from web.problems import Problem
 from web.services import Services
 
@@ -16,7 +16,7 @@ def check_sources(services: Services, *read: Any, path: str) -> None:
     for name in (getattr(each, "source", None) for each in (*read, *filters)):
         if isinstance(name, str) and name not in services.sources:
             try:
-                services.books.source(clean(name))
+                services.books.source(storable(name))
             except LookupError:
                 raise no_source(services, name, state="unknown" if "{email_id}" in path else None) from None
 

@@ -77,7 +77,7 @@ def a_day(db) -> None:
     notes.note(source.id, [Notification(1.0, 5, look=look.id)])
     Reader(db).notifications(source="main")
     books.fold(["w"], time.time())
-    books.prune(time.time())
+    books.forget_histograms(time.time())
     books.audit()
     books.find("a")
 

@@ -195,8 +195,8 @@ def test_old_histograms_are_forgotten_and_counts_by_class_are_not(books, store):
     (ref,) = enter(books, ["a"])
     at = 1_700_002_830.0
     save(store, result(ref, "a", processed_at=at), shard="w1")
-    assert books.prune(at + 60) == 0
+    assert books.forget_histograms(at + 60) == 0
     assert store.stats(at).p50_processing_time_ms is not None
-    assert books.prune(at + 3700) == 2
+    assert books.forget_histograms(at + 3700) == 2
     assert store.stats(at).p50_processing_time_ms is None
     assert [row["meeting"] for row in store.timeseries(at, at + 1, "minute")] == [1]
