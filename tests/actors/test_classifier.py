@@ -6,11 +6,14 @@ from functools import partial
 
 import pytest
 
+import storage.database
+import storage.results
 from actors.bodies import CLASSIFY, ClassifyBody, encode
 from actors.classifier import ClassifierActor
 from classification.model import LABELS, Classification
 from engine.errors import DependencyTrouble
 from engine.mailbox import DEAD, Envelope
+from storage.drivers import native_sleep
 from storage.records import Look
 from storage.results import ResultStore
 from tests.actors.conftest import eventually
@@ -26,6 +29,14 @@ class Obliging:
             raise ValueError("this one I cannot read")
         probabilities = dict.fromkeys(LABELS, 0.0) | {"meeting": 1.0}
         return [Classification("meeting", 0.97, probabilities, self.version, False, "unknown", ()) for _ in emails]
+
+
+class Hasty(ClassifierActor):
+    """One whose batches have a short deadline."""
+
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        self.handle_deadline = 0.4
 
 
 @pytest.fixture
@@ -120,6 +131,26 @@ def test_a_result_that_was_saved_before_the_acknowledgement_is_told_once(
     eventually(lambda: mailboxes.depths(CLASSIFY)["normal"].messages == 0)
     assert (saves, books.audit().results) == ([1, 1], 1)
     assert results.stats(time.time()).total_emails_processed == 1
+
+
+def test_a_database_that_gives_no_answer_for_longer_than_the_deadline_costs_no_try_and_no_event(
+    started, context, put, books, results, mailboxes, monkeypatch
+):
+    """The save hangs, is given up as the database's trouble, commits after all, and is met again by the next try."""
+    start, hangs, real = mailboxes.read_log(None, count=1).last, [0.8], storage.results._save
+
+    def hang(*args):
+        if hangs:
+            native_sleep(hangs.pop())
+        return real(*args)
+
+    monkeypatch.setattr(storage.results, "_save", hang)
+    monkeypatch.setattr(storage.database, "ANSWER_S", 0.2)
+    started(Hasty, context, classifier=Obliging(), results=results, name="classifier-1")
+    put("one")
+    eventually(lambda: mailboxes.depths(CLASSIFY)["normal"].messages == 0)
+    assert (hangs, books.audit().results, books.find("0-one")[0].attempts) == ([], 1, 0)
+    assert [each["event"] for each in told(mailboxes, start)] == ["process"]
 
 
 def test_an_email_that_was_erased_or_replayed_meanwhile_is_dropped_silently(classifier, put, books, mailboxes):
