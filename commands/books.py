@@ -8,7 +8,7 @@ from storage.database import Database
 def open_books(settings: Settings) -> Database:
     """The database of the settings, where there is one."""
     check_books(settings)
-    return Database(settings.database)
+    return Database(settings.database, patient=True)
 
 
 def check_books(settings: Settings) -> None:

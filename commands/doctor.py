@@ -153,7 +153,7 @@ def _database(settings: Settings) -> Findings:
     if file is not None and not file.exists():
         yield Finding("database", "ok", f"{file} is not there yet: serve makes it")
         return
-    database = Database(settings.database)
+    database = Database(settings.database, patient=True)
     try:
         yield from _opened(database)
     finally:

@@ -37,8 +37,8 @@ def run(args: argparse.Namespace, settings: Settings) -> None:
     check_books(settings)
     with (
         locked(settings.data_dir / "lock", 0.5),
-        closing(Database(settings.database)) as source,
-        closing(Database(args.to)) as target,
+        closing(Database(settings.database, patient=True)) as source,
+        closing(Database(args.to, patient=True)) as target,
     ):
         assert isinstance(target.driver, PostgresDriver)
         _move(Move(source, target), args)

@@ -100,7 +100,7 @@ def _check(part: Path, given: Path) -> None:
 
 
 def _renewed(url: str) -> str:
-    with closing(Database(url)) as db:
+    with closing(Database(url, patient=True)) as db:
         db.migrate()
         return Books(db).renew_books_id()
 

@@ -40,14 +40,15 @@ class Database:
     """One database, by DATABASE_URL: `sqlite:///path` or `postgresql://…`.
 
     Opening never fails for an absent server: the first call does (DependencyTrouble). A URL that cannot be is a SettingsError.
-    Belongs to the thread that makes it; calls from other native threads run on those threads.
+    Belongs to the thread that makes it; calls from other native threads run on those threads. A `patient` one waits for every
+    answer, as a command may that goes through whole tables.
     """
 
-    def __init__(self, url: str, *, readers: int = 4) -> None:
+    def __init__(self, url: str, *, readers: int = 4, patient: bool = False) -> None:
         self.driver = driver_for(url)
         self.kind = self.driver.kind
-        self._reading = _Connections(self.driver, readers, readonly=True)
-        self._writing = _Connections(self.driver, 1, readonly=False)
+        self._reading = _Connections(self.driver, readers, readonly=True, patient=patient)
+        self._writing = _Connections(self.driver, 1, readonly=False, patient=patient)
 
     def read(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `fn(*args)` in one snapshot; queries only."""
@@ -110,9 +111,9 @@ class _Connections:
     threads that wait for each other at such a lock may wait for ever.
     """
 
-    def __init__(self, driver: Driver, threads: int, *, readonly: bool) -> None:
+    def __init__(self, driver: Driver, threads: int, *, readonly: bool, patient: bool) -> None:
         self._driver = driver
-        self._readonly = readonly
+        self._readonly, self._patient = readonly, patient
         self._opened: dict[int, tuple[Any, object]] = {}  # native thread → Peewee database, and where it leads
         self._pool = ThreadPool(threads)
         # One job may be ready for the next free thread. The pool's own semaphore is as wide, but cannot be waited for with a time limit.
@@ -125,7 +126,7 @@ class _Connections:
 
         DependencyTrouble where the database gives no answer; a `patient` caller waits for one, and so does whoever needs no transaction.
         """
-        bounded = transaction and not patient
+        bounded = transaction and not (patient or self._patient)
         if threading.get_native_id() != self._owner:
             return self._whole(job, transaction=transaction)
         if not self._free.acquire(timeout=TURN_S if bounded else None):

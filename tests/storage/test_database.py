@@ -14,7 +14,7 @@ import pytest
 from engine.errors import DependencyTrouble, SettingsError, StaleError
 from storage.books import Books
 from storage.database import Database
-from storage.drivers import PostgresDriver
+from storage.drivers import PostgresDriver, native_sleep
 from storage.migrations import STEPS
 from storage.models import DesiredRow
 from storage.records import Look
@@ -233,6 +233,20 @@ def test_a_database_that_gives_no_answer_is_trouble_and_what_it_did_after_all_st
     monkeypatch.undo()
     sqlite.write(put, "c")
     assert sqlite.read(names) == ["a", "b", "c"]
+
+
+def test_a_patient_one_waits_for_every_answer(tmp_path, monkeypatch):
+    monkeypatch.setattr("storage.database.ANSWER_S", 0.01)
+    db = Database(f"sqlite:///{tmp_path}/emails.db", patient=True)
+    db.write(execute, "CREATE TABLE thing (name TEXT)")
+
+    def slow():
+        native_sleep(0.1)
+        execute("INSERT INTO thing VALUES ('a')")
+
+    db.write(slow)
+    assert db.read(execute, "SELECT name FROM thing") == [("a",)]
+    db.close()
 
 
 def test_who_gets_no_turn_in_time_is_told_of_trouble_and_its_job_is_left_undone(sqlite, monkeypatch):
