@@ -96,8 +96,7 @@ class RateLimits:
         if buckets is None:
             return
         client = client_of(environ, self.proxies)
-        own = kind == "api" or not is_forwarded(environ)
-        if client == LOOPBACK and kind in self._spares_loopback and own:
+        if client == LOOPBACK and kind in self._spares_loopback and (kind == "api" or not is_forwarded(environ)):
             return
         if wait := how(buckets, client, time.monotonic()):
             self._refused(kind)
