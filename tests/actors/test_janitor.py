@@ -225,6 +225,28 @@ def test_open_rows_that_no_mailbox_holds_are_unaccounted_and_fed_again(janitor, 
     assert books.audit().unaccounted == 0
 
 
+def test_counting_what_very_many_messages_hold_says_that_it_gets_on(janitor, books, mailboxes, monkeypatch):
+    """Where the mailboxes are large and far away it takes minutes, and is no hang."""
+    monkeypatch.setattr(actors.janitor, "HELD_AT_ONCE", 1)
+    progress, read, ended = [], mailboxes.refs, []
+
+    def refs(mailbox):
+        for each in read(mailbox):
+            before = len(progress)
+            yield each
+            ended.append(len(progress) - before)
+
+    mailboxes.refs = refs
+    breathe = Janitor.breathe
+    monkeypatch.setattr(Janitor, "breathe", lambda self: (progress.append(1), breathe(self)))
+    rows = enter(books, "a", "b", "c")
+    envelopes = [Envelope("main", key, ref=ref) for ref, key in rows]
+    mailboxes.feed(FETCH, envelopes, position="main:normal", expected=0, to=books.newest_seq(1))
+    janitor(suspect_age=0.2)
+    eventually(lambda: len(ended) >= 3)
+    assert min(ended) >= 1, "between each two messages"
+
+
 def test_what_is_in_hand_is_not_unaccounted(janitor, books, mailboxes):
     rows = enter(books, "a")
     mailboxes.beat("node/alive", {}, ttl=60)
