@@ -93,9 +93,10 @@ class Process:
     def listen(self) -> None:
         """Open what this process answers on: a front its web, a worker node's first process STATUS_PORT where that is set, others nothing."""
         settings = self.settings
-        access = access_of(settings)
-        self.room = WaitingRoom(version=VERSION, node=os.environ[NODE], waits=self.patience.waits, access=access)
-        self.status = NodeStatus(self.room, access)
+        self.room = WaitingRoom(
+            version=VERSION, node=os.environ[NODE], waits=self.patience.waits, access=access_of(settings)
+        )
+        self.status = NodeStatus(self.room)
         if self.role != WORKER:
             log.info("listening on http://%s:%d", settings.host, self.room.open(settings.host, settings.port).port)
         elif STATUS in os.environ and settings.status_port is not None:

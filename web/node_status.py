@@ -10,14 +10,12 @@ from typing import Any
 import gevent
 
 from web.app import COMMON, DEFAULTS
-from web.auth import Gate
 from web.cached import Probe
 from web.dispatch import Answer, explain, respond, send
 from web.health import HEALTHY, KEEP_S, PATIENCE_S, UNHEALTHY, component, live, overall, readiness, stated
 from web.problems import Problem
 from web.server import HardenedServer, serve
 from web.server_body import Environ, StartResponse
-from web.services import Access
 from web.system import METRICS_MEDIA
 from web.waiting import WaitingRoom
 
@@ -27,8 +25,8 @@ LARGEST_BODY = 1024
 class NodeStatus:
     """A WSGI application; `room` answers until `enter`."""
 
-    def __init__(self, room: WaitingRoom, access: Access) -> None:
-        self.room, self.gate = room, Gate(access)
+    def __init__(self, room: WaitingRoom) -> None:
+        self.room = room
         self.probes: dict[str, Probe[float]] = {}
         self.unready: Callable[[], str | None] = lambda: None
         self.metrics: Callable[[], bytes] = bytes
@@ -65,11 +63,11 @@ class NodeStatus:
         if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
             raise Problem(405, "this can only be read", headers=(("Allow", "GET, HEAD"),))
         if path == "/metrics":
-            self.gate.admit(environ, "metrics")
+            self.room.gate.admit(environ, "metrics")
             return Answer(self.metrics(), media=METRICS_MEDIA)
         if path == "/health/live":
             return live()
-        why = self.gate.may_read(environ)
+        why = self.room.gate.may_read(environ)
         if path == "/health/ready":
             return readiness(self.unready() or component(*self.probes["redis"].latest()).get("reason"), why=why)
         return stated(self._health(), why=why)

@@ -153,7 +153,7 @@ class SourceComponent(msgspec.Struct):
 
 
 class Component(msgspec.Struct):
-    """One part of the system; `reason` says what is wrong with it, and `since` when the process that answers first saw it so.
+    """One part of the system; `reason` says to those who may read what is wrong with it, and `since` when the process that answers first saw it so.
 
     `sources`: of `fakemail`, where there are several.
     """
@@ -175,7 +175,7 @@ class HealthAnswer(msgspec.Struct):
 
 
 class StateAnswer(msgspec.Struct):
-    """Whether the process lives, or is ready."""
+    """Whether the process lives, or is ready; `reason`, why it is not, is for those who may read."""
 
     status: str
     reason: str | None = None

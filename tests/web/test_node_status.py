@@ -16,9 +16,7 @@ def waits():
 
 @pytest.fixture
 def status(waits):
-    return NodeStatus(
-        WaitingRoom(version="1.2.3", node="node", waits=waits, access=Access()), Access(metrics_token="m")
-    )
+    return NodeStatus(WaitingRoom(version="1.2.3", node="node", waits=waits, access=Access(metrics_token="m")))
 
 
 def enter(status, *, redis=lambda: 0.001, unready=lambda: None):
