@@ -228,7 +228,9 @@ def test_open_rows_that_no_mailbox_holds_are_unaccounted_and_fed_again(janitor, 
 def test_counting_what_very_many_messages_hold_says_that_it_gets_on(janitor, books, mailboxes, monkeypatch):
     """Where the mailboxes are large and far away it takes minutes, and is no hang."""
     monkeypatch.setattr(actors.janitor, "HELD_AT_ONCE", 1)
-    progress, read, ended = [], mailboxes.refs, []
+    progress: list[int] = []
+    ended: list[int] = []
+    read, breathe = mailboxes.refs, Janitor.breathe
 
     def refs(mailbox):
         for each in read(mailbox):
@@ -236,9 +238,12 @@ def test_counting_what_very_many_messages_hold_says_that_it_gets_on(janitor, boo
             yield each
             ended.append(len(progress) - before)
 
+    def noting(self):
+        progress.append(1)
+        breathe(self)
+
     mailboxes.refs = refs
-    breathe = Janitor.breathe
-    monkeypatch.setattr(Janitor, "breathe", lambda self: (progress.append(1), breathe(self)))
+    monkeypatch.setattr(Janitor, "breathe", noting)
     rows = enter(books, "a", "b", "c")
     envelopes = [Envelope("main", key, ref=ref) for ref, key in rows]
     mailboxes.feed(FETCH, envelopes, position="main:normal", expected=0, to=books.newest_seq(1))
