@@ -78,7 +78,7 @@ train: ## build the model file anew from the corpus (CORPUS=../shared/corpus), i
 	@test -d "$(CORPUS)" || { echo "no corpus at $(CORPUS): say CORPUS=FOLDER"; exit 1; }
 	@test -x .venv-train/bin/python || $(PYTHON) -m venv .venv-train
 	@.venv-train/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-train.txt
-	.venv-train/bin/python -m classification.training --corpus $(CORPUS)
+	.venv-train/bin/python -m classification.learning.training --corpus $(CORPUS)
 
 screenshots: $(VENV)/.dev ## the README's pictures, anew
 	$(BIN)/python -m scripts.screenshots

@@ -1,1 +1,1 @@
-"""Email to label: pure functions, the model and its training."""
+"""Email to label: pure functions and the model; learning/ makes the model."""

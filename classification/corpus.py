@@ -1,6 +1,6 @@
 """The labelled emails that training learns from and evaluation measures on, read from JSON lines.
 
-training.py and evaluation.py call it; the format is that of the corpus (id, subject, body, label, and more if known).
+learning/training.py and evaluation.py call it; the format is that of the corpus (id, subject, body, label, and more if known).
 """
 
 import json

@@ -1,6 +1,6 @@
 """The reliability diagram of an evaluation as a PNG: how often answers are right beside how sure they were.
 
-`python run.py evaluate --png FILE` and validation.py call it. It needs matplotlib, which nothing at run time does, so it
+`python run.py evaluate --png FILE` calls it. It needs matplotlib, which nothing at run time does, so it
 is loaded only here and its absence is a named error.
 """
 

@@ -1,6 +1,6 @@
 """A batch of emails as numbers: sparse features of known keys with their TF-IDF values, and the dense signals.
 
-Called by model.py (with the model's keys) and by training.py (with the keys it is about to choose).
+Called by model.py (with the model's keys) and by learning/training.py (with the keys it is about to choose).
 """
 
 from array import array

@@ -1,6 +1,6 @@
 """Text to numbers: words and phrases of a batch of emails as hashed keys, looked up in the model's table.
 
-Called by model.py for every batch and by training.py on the corpus, so that both see the same features. It relies on
+Called by model.py for every batch and by learning/training.py on the corpus, so that both see the same features. It relies on
 numpy for everything that is done per token beyond splitting and one dict look-up.
 """
 

@@ -1,6 +1,6 @@
 """The model file: plain arrays in an npz archive, read and written to the byte the same for the same arrays.
 
-training.py writes it, model.py reads it. No pickle is ever loaded, and shapes are checked before use.
+learning/training.py writes it, model.py reads it. No pickle is ever loaded, and shapes are checked before use.
 """
 
 import hashlib

@@ -119,6 +119,19 @@ def test_the_rule_itself(room, imported, wrong):
     assert breaks_direction(room, imported) is wrong
 
 
+def test_the_making_of_the_model_is_no_part_of_the_running_program():
+    """It needs packages that requirements.txt does not have, and the image comes without it."""
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line}"
+        for path in modules()
+        if "learning" not in path.parts
+        for line, imported in imports(path)
+        if imported.startswith("classification.learning")
+    ]
+    assert wrong == []
+    assert "classification/learning" in (ROOT / ".dockerignore").read_text("utf-8").splitlines()
+
+
 def test_only_settings_and_the_commands_read_the_environment():
     found = [
         f"{path.relative_to(ROOT)}:{line}"

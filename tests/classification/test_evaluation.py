@@ -6,8 +6,8 @@ import pytest
 
 from classification.corpus import CorpusError
 from classification.evaluation import evaluate
+from classification.learning.wordlists import WordLists
 from classification.model import LABELS
-from classification.wordlists import WordLists
 
 LINES = [
     {"id": "1", "subject": "meeting", "body": "", "label": "meeting"},

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from classification.card import BEGIN, END, tables, write
+from classification.learning.card import BEGIN, END, tables, write
 from classification.records import LABELS
 
 INTERVAL = [0.5, 0.4, 0.6]

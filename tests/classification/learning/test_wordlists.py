@@ -2,8 +2,8 @@
 
 import pytest
 
+from classification.learning.wordlists import WordLists
 from classification.model import Email
-from classification.wordlists import WordLists
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from scipy import sparse  # type: ignore[import-untyped] # training only
 from sklearn.model_selection import StratifiedGroupKFold  # type: ignore[import-untyped] # training only
 
-from classification import corpus, training
-from classification.grouping import groups
+from classification import corpus
+from classification.learning import training
+from classification.learning.grouping import groups
 from classification.records import LABELS
 
 FOLDS = 5

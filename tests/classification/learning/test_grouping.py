@@ -1,7 +1,7 @@
 """Mail of one sender or one thread stays on one side of a split."""
 
 from classification.corpus import labelled
-from classification.grouping import groups
+from classification.learning.grouping import groups
 
 
 def item(subject, sender, source="list"):

@@ -7,7 +7,7 @@ import pytest
 
 from classification.records import LABELS
 
-FOLDER = Path(__file__).parents[2] / "classification" / "labels"
+FOLDER = Path(__file__).parents[3] / "classification" / "learning" / "labels"
 
 
 @pytest.mark.parametrize("name", ["readings.jsonl", "blind.jsonl", "quick.jsonl"])

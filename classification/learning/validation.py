@@ -1,4 +1,4 @@
-"""The figures of the model card: `python -m classification.validation --corpus DIR --card docs/model-card.md`.
+"""The figures of the model card: `python -m classification.learning.validation --corpus DIR --card docs/model-card.md`.
 
 Cross-validates on train + dev: no sender and no thread stands on both sides of a split, written mail is in the training
 folds only, and intervals come from a bootstrap over emails. It relies on training.py, so that the figures are those of
@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 from scipy import sparse  # type: ignore[import-untyped] # training only
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped] # training only
 
-from classification import card, contenders, corpus, signals, training
+from classification import corpus, signals
 from classification.encoding import Vocabulary, encode
-from classification.folds import Floats, Ints, Setup, calibrated, entries, log_odds, prepare
+from classification.learning import card, contenders, training
+from classification.learning.folds import Floats, Ints, Setup, calibrated, entries, log_odds, prepare
+from classification.learning.scores import Sample, figures, lead, with_intervals
+from classification.learning.wordlists import WordLists
 from classification.lexicon import LEXICON
 from classification.records import LABELS
-from classification.scores import Sample, figures, lead, with_intervals
-from classification.wordlists import WordLists
 
 SHARES = (0.25, 0.5, 0.75)
 OURS = "this model"

@@ -5,7 +5,7 @@ import re
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def _pins(name: str) -> dict[str, str]:
@@ -13,16 +13,23 @@ def _pins(name: str) -> dict[str, str]:
     return dict(re.findall(r"^([\w-]+)(?:\[\w+\])?==(\S+)$", text, re.MULTILINE))
 
 
-def _needed(module: str, seen: set[str]) -> set[str]:
+def _file(module: str) -> Path:
+    """Where a dotted name is defined: a module of its own, or something in one."""
+    parts = module.split(".")
+    path = ROOT.joinpath(*parts).with_suffix(".py")
+    return path if path.exists() or len(parts) < 3 else ROOT.joinpath(*parts[:-1]).with_suffix(".py")
+
+
+def _needed(path: Path, seen: set[Path]) -> set[str]:
     """Return the packages that a module of classification imports when it is loaded, and those that it loads in turn."""
-    seen.add(module)
+    seen.add(path)
     names: list[str] = []
-    for statement in ast.parse((ROOT / "classification" / f"{module}.py").read_text(encoding="utf-8")).body:
+    for statement in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(statement, ast.Import):
             names += [each.name for each in statement.names]
         elif isinstance(statement, ast.ImportFrom):
             names += [f"{statement.module}.{each.name}" for each in statement.names]
-    ours = {name.split(".")[1] for name in names if name.startswith("classification.")}
+    ours = {_file(name) for name in names if name.startswith("classification.")}
     found = {name.partition(".")[0] for name in names} - {"classification"} - set(sys.stdlib_module_names)
     return found.union(*(_needed(each, seen) for each in ours - seen))
 
@@ -30,7 +37,9 @@ def _needed(module: str, seen: set[str]) -> set[str]:
 def test_training_needs_nothing_that_its_requirements_leave_out() -> None:
     """Training and the figures of the card load with the pinned packages alone."""
     package_of = {"sklearn": "scikit-learn"}
-    needed = {package_of.get(name, name) for name in _needed("training", set()) | _needed("validation", set())}
+    folder = ROOT / "classification" / "learning"
+    found = _needed(folder / "training.py", set()) | _needed(folder / "validation.py", set())
+    needed = {package_of.get(name, name) for name in found}
 
     assert {"numpy", "scikit-learn"} <= needed
     assert needed <= set(_pins("requirements-train.txt"))

@@ -6,7 +6,7 @@ from typing import Any
 
 from classification.records import LABELS
 
-BEGIN = "<!-- tables: written by classification.validation, not by hand -->"
+BEGIN = "<!-- tables: written by classification.learning.validation, not by hand -->"
 END = "<!-- end of tables -->"
 _FIGURES = ("accuracy", "macro_f1", *(f"f1_{label}" for label in LABELS))
 _TITLES = ("accuracy", "macro-F1", *LABELS)

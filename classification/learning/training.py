@@ -1,4 +1,4 @@
-"""Learns the model from the corpus: `python -m classification.training --corpus DIR`; the same input, the same bytes.
+"""Learns the model from the corpus: `python -m classification.learning.training --corpus DIR`; the same input, the same bytes.
 
 Run by `make train` with the packages of requirements-train.txt; nothing at run time imports it. dev.jsonl stays out, so
 that `python run.py evaluate` on it is honest.
@@ -20,10 +20,11 @@ from sklearn.model_selection import StratifiedGroupKFold  # type: ignore[import-
 from sklearn.svm import LinearSVC  # type: ignore[import-untyped] # training only
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped] # training only
 
-from classification import corpus, signals, weights, wordvectors
+from classification import corpus, signals, weights
 from classification.encoding import Encoded, Vocabulary, encode
 from classification.features import BLOCKS, SENDER, blocks_of, long_phrases, occurrences
-from classification.grouping import groups
+from classification.learning import wordvectors
+from classification.learning.grouping import groups
 from classification.records import LABELS
 from classification.text import read
 

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from scipy import sparse  # type: ignore[import-untyped]
 
-from classification import training, weights, wordvectors
+from classification import weights
 from classification.corpus import Labelled, labelled
 from classification.encoding import Vocabulary, encode
 from classification.features import BLOCKS, fold, word_key
+from classification.learning import training, wordvectors
 from classification.model import Classifier
 from classification.records import LABELS, Email
 

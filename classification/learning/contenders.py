@@ -16,8 +16,9 @@ from sklearn.ensemble import HistGradientBoostingClassifier  # type: ignore[impo
 from sklearn.feature_extraction.text import TfidfVectorizer  # type: ignore[import-untyped] # training only
 from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped] # training only
 
-from classification import corpus, wordvectors
-from classification.folds import Floats, Fold, Ints, in_turn
+from classification import corpus
+from classification.learning import wordvectors
+from classification.learning.folds import Floats, Fold, Ints, in_turn
 from classification.text import read
 
 BOTH = "words and characters"

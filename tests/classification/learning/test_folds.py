@@ -5,9 +5,9 @@ import pytest
 from joblib import parallel_config  # type: ignore[import-untyped]
 from scipy import sparse  # type: ignore[import-untyped]
 
-from classification import folds, training
 from classification.corpus import Labelled, labelled
-from classification.grouping import groups
+from classification.learning import folds, training
+from classification.learning.grouping import groups
 from classification.records import LABELS
 
 SOURCES = ("list/one", "list/two", "office/one", "office/two", "shop", "school", "town", "club")
