@@ -55,9 +55,8 @@ class Envelope(
     """One message. `(source, key)` names what it is about, `generation` which life of it, `ref` its row in the books.
 
     `feed_seq` is the number under which it was fed: a row that was opened anew has another one, and leaves older messages behind (0: of
-    an older version, any number is right).
-    `attempts` counts the tries already spent on this life; `times` holds when each stage began or ended (name → seconds since the epoch); `body` is the mailbox's own payload,
-    encoded by its sender. Unknown fields are ignored when it is read; one of a newer `version` is left to newer workers.
+    an older version, any number is right). `attempts` counts the tries already spent on this life; `times` holds when each stage began
+    or ended (name → seconds since the epoch); `body` is the mailbox's own payload, encoded by its sender. Unknown fields are ignored when it is read; one of a newer `version` is left to newer workers.
     """
 
     source: str

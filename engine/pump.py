@@ -1,8 +1,9 @@
 """The pump: a greenlet that keeps a mailbox actor supplied, one batch ahead at the most, from what is already its own and from the mailbox.
 
 Owned by engine/mailbox_actor.py. Back-pressure by construction: nothing is taken while two batches are in hand, while the gate
-is shut, or while a dependency is in trouble. It relies on the store's pending list, never on its own memory: after every trouble,
-and every REREAD_S besides, it reads again what the store believes to be in our hands.
+is shut, or while a dependency is in trouble; how much and how soon is for the pace to say (engine/pace.py). It relies on the store's
+pending list, never on its own memory: after every trouble, and every REREAD_S besides, it reads again what the store believes to be
+in our hands.
 """
 
 import time
@@ -12,25 +13,16 @@ from typing import Protocol
 from gevent.event import Event
 
 from engine.errors import DependencyTrouble
-from engine.mailbox import BACKGROUND, QUARANTINE, Delivery, MailboxStore
+from engine.mailbox import QUARANTINE, Delivery, MailboxStore
+from engine.pace import Pace
 from engine.supervision import backoff
 from engine.work import Work
-
-AHEAD = 2
-"""Batches in hand at most: one being handled and, while they are big, one ahead."""
 
 REREAD_S = 30.0
 """What is in our hands is read again so often, in case an answer was lost without anybody noticing."""
 
 IDLE_S = 0.05
 """The pause after an empty answer that came at once (no room downstream, another's turn)."""
-
-REST, REST_S = 1.5, 0.008
-"""After a small batch, messages gather REST times as long as it took, at most REST_S seconds: many small batches cost more than the work."""
-
-SMALLER, BRISK_S = 4, 2.0
-"""Where urgent messages came in a batch with some that may wait, batches are so many times smaller for so many seconds: the next urgent
-one waits for what is in hand."""
 
 MAX_RETRY_AFTER = 300.0
 BACKOFF_CAP = 2.0
@@ -76,6 +68,7 @@ class Pump:
 
     def __init__(self, host: Host, store: MailboxStore, intake: Intake) -> None:
         self.host, self.store, self.intake = host, store, intake
+        self.pace = Pace(intake.count, intake.max_bytes)
         self.in_hand: list[Work] = []
         self.held: list[Work] = []
         self.wait_until = 0.0
@@ -83,8 +76,6 @@ class Pump:
         self._ready = False
         self._reread = True
         self._reread_at = 0.0
-        self._plenty = True  # the last batch was a big one, so there will be more
-        self._handed_at = self._rest_until = self._brisk_until = 0.0
         self._moved = Event()
 
     # -- called by the actor ---------------------------------------------------------------------------------------------
@@ -92,9 +83,7 @@ class Pump:
     def finished(self, work: Work, *, well: bool) -> None:
         """It has left our hands. `well`: something in it got on, so whatever trouble there was is over."""
         self.in_hand.remove(work)
-        if not self._plenty:
-            now = time.monotonic()
-            self._rest_until = now + min((now - self._handed_at) * REST, REST_S)
+        self.pace.finished(time.monotonic())
         if well:
             self._no_trouble()
         self._moved.set()
@@ -141,20 +130,19 @@ class Pump:
             self._leave_to_others()
         elif self._reread or time.monotonic() >= self._reread_at:
             self._take_up_own()
-        elif self._rest_until > time.monotonic():
-            self.host.stop_asked.wait(self._rest_until - time.monotonic())
+        elif (rest := self.pace.rest(time.monotonic())) > 0:
+            self.host.stop_asked.wait(rest)
         elif self._has_room():
             self._take()
         else:
             self._wait(1.0)
 
     def _has_room(self) -> bool:
-        ahead = AHEAD if self._plenty else 1
-        return len(self.in_hand) < ahead and not any(work.quarantined for work in self.in_hand)
+        return len(self.in_hand) < self.pace.ahead() and not any(work.quarantined for work in self.in_hand)
 
     def _take(self) -> None:
         began, intake = time.monotonic(), self.intake
-        count = intake.count if began >= self._brisk_until else max(1, intake.count // SMALLER)
+        count = self.pace.count(began)
         batch = self.store.take(
             intake.mailbox,
             intake.consumer,
@@ -168,9 +156,7 @@ class Pump:
         if batch and not self.host.may_take():
             self._reread = True  # the gate was shut while we stood at the mailbox: it goes back
         elif batch:
-            self._plenty = 2 * len(batch) >= count or 2 * sum(each.size for each in batch) >= intake.max_bytes
-            if len({each.lane == BACKGROUND for each in batch}) > 1:
-                self._brisk_until = began + BRISK_S
+            self.pace.took(batch, count, began, time.monotonic())
             self._hand_over(batch)
         elif time.monotonic() - began < IDLE_S:
             self.host.stop_asked.wait(IDLE_S)
@@ -214,7 +200,6 @@ class Pump:
 
     def _hand_over(self, batch: list[Delivery]) -> None:
         work = Work(batch)
-        self._handed_at = time.monotonic()
         self.in_hand.append(work)
         self.host.accept(work)
 

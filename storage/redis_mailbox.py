@@ -1,7 +1,7 @@
 """The mailboxes on Redis streams: what engine/mailbox.py promises, each move one atomic script (scripts/*.lua).
 
 Used by the pump (engine/pump.py), the mailbox actors, the feeder and the janitor. The key layout stands in redis_keys.py; the event log
-and the signs of life are the base classes in event_log.py and leases.py. Relies on one group over all nodes and on entries
+and the signs of life are the base classes in event_log.py and redis_presence.py. Relies on one group over all nodes and on entries
 getting a new id whenever they change hands, which makes every late acknowledgement void.
 """
 
@@ -18,9 +18,9 @@ from engine.lanes import TURN_S, process_of, quotas
 from engine.logs import Folded
 from engine.mailbox import LANES, QUARANTINE, VERSION, Delivery, Depth, Envelope, Room, Verdict
 from storage.event_log import RedisEventLog
-from storage.leases import RedisPresence
 from storage.redis_keys import ALL_LANES, GROUP
 from storage.redis_packing import LANE_NUMBER, pack_envelopes, pack_one, pack_verdicts
+from storage.redis_presence import RedisPresence
 
 ONCE_MS = 15 * 60 * 1000
 FULL_POLL = 0.05  # seconds between two looks while there is no room downstream, or a message has to be alone
@@ -54,6 +54,16 @@ class _Version(msgspec.Struct, rename={"version": "v"}):
 
 _decode_version = msgspec.msgpack.Decoder(_Version).decode
 _decode_ref = msgspec.msgpack.Decoder(_Ref).decode
+
+
+class _Want(msgspec.Struct, frozen=True):
+    """Who takes from which mailbox, how much, and what has to have room for what comes of it."""
+
+    mailbox: str
+    consumer: str
+    count: int
+    max_bytes: int
+    into: Sequence[str]
 
 
 class RedisMailboxes(RedisEventLog, RedisPresence):
@@ -91,10 +101,11 @@ class RedisMailboxes(RedisEventLog, RedisPresence):
 
         `max_bytes` is passed by fifteen messages at the most. Consumers are named "node/process/slot".
         """
+        want = _Want(mailbox, consumer, count, max_bytes, into)
         deadline = time.monotonic() + block
         found: list[Delivery] = []
         while True:
-            state, taken = self._take_now(mailbox, consumer, count - len(found), max_bytes, into)
+            state, taken = self._take_now(want, but=len(found))
             found += taken
             left = deadline - time.monotonic()
             if state == b"alone" and left > 0:
@@ -102,26 +113,26 @@ class RedisMailboxes(RedisEventLog, RedisPresence):
             elif found or left <= 0:
                 return found
             elif state == b"empty":
-                state, found = self._wait_for_some(mailbox, consumer, count, max_bytes, into, deadline)
+                state, found = self._wait_for_some(want, deadline)
                 if found and state != b"alone":
                     return found
             else:
                 time.sleep(min(left, FULL_POLL))
 
-    def _take_now(
-        self, mailbox: str, consumer: str, count: int, max_bytes: int, into: Sequence[str]
-    ) -> tuple[bytes, list[Delivery]]:
+    def _take_now(self, want: _Want, *, but: int) -> tuple[bytes, list[Delivery]]:
+        """Take without waiting, `but` so many fewer than wanted; and take.lua's word for how it went."""
+        mailbox, count = want.mailbox, want.count - but
         turn = self._turns.setdefault(mailbox, random.randrange(1 << 16))
         self._turns[mailbox] = turn + count
         keys = [*self.keys.block(mailbox), self.keys.duty(mailbox)]
         args: list[Any] = [
-            consumer,
-            process_of(consumer),
-            max_bytes,
+            want.consumer,
+            process_of(want.consumer),
+            want.max_bytes,
             *quotas(count, turn).values(),
             int(self.turn * 1000),
         ]
-        for name in into:
+        for name in want.into:
             room = self.rooms.get(name)
             if room is not None:
                 keys += self.keys.block(name)
@@ -130,37 +141,35 @@ class RedisMailboxes(RedisEventLog, RedisPresence):
         deaths = map(int, flat[:2]) if state == b"lone" else ()
         return state, self._deliveries(mailbox, flat[2:] if deaths else flat, *deaths)
 
-    def _wait_for_some(
-        self, mailbox: str, consumer: str, count: int, max_bytes: int, into: Sequence[str], deadline: float
-    ) -> tuple[bytes, list[Delivery]]:
+    def _wait_for_some(self, want: _Want, deadline: float) -> tuple[bytes, list[Delivery]]:
         """Wait for the first message, and take what came with it.
 
         One at a time waits here: each who waits is given one message, which would make batches of one of what one could take.
         """
-        place = self._waiters.setdefault(mailbox, BoundedSemaphore())
+        place = self._waiters.setdefault(want.mailbox, BoundedSemaphore())
         if not place.acquire(timeout=max(0.0, deadline - time.monotonic())):
             return b"empty", []
         try:
             left = min(deadline - time.monotonic(), self.BLOCK_PIECE)
-            found = self._wait_for_one(mailbox, consumer, left) if left > 0 else []
-            if not 0 < len(found) < count:
+            found = self._wait_for_one(want, left) if left > 0 else []
+            if not 0 < len(found) < want.count:
                 return b"empty", found
-            state, more = self._take_now(mailbox, consumer, count - len(found), max_bytes, into)
+            state, more = self._take_now(want, but=len(found))
             return state, found + more
         finally:
             place.release()
 
-    def _wait_for_one(self, mailbox: str, consumer: str, seconds: float) -> list[Delivery]:
+    def _wait_for_one(self, want: _Want, seconds: float) -> list[Delivery]:
         """Wait at the server for the first message: the one of all waiting consumers that it wakes gets it."""
-        lanes = self.keys.block(mailbox)[: len(LANES)]
+        lanes = self.keys.block(want.mailbox)[: len(LANES)]
         milliseconds = max(1, int(seconds * 1000))
-        command = ("XREADGROUP", "GROUP", GROUP, consumer, "COUNT", 1, "BLOCK", milliseconds, "STREAMS")
+        command = ("XREADGROUP", "GROUP", GROUP, want.consumer, "COUNT", 1, "BLOCK", milliseconds, "STREAMS")
         reply = self._wait(*command, *lanes, *(">" for _ in lanes))
         flat: list[Any] = []
         for stream, entries in sorted((reply or {}).items()):
             for entry, fields in entries[0]:
                 flat += (lanes.index(stream.decode()) + 1, entry, fields.get(b"e", b""))
-        return self._deliveries(mailbox, flat)
+        return self._deliveries(want.mailbox, flat)
 
     def pending(
         self, mailbox: str, consumer: str, *, count: int, after: Mapping[str, str] | None = None

@@ -7,13 +7,8 @@
 
 if (redis.call('HGET', KEYS[3], ARGV[4]) or '0') ~= ARGV[5] then return 0 end
 redis.call('HSET', KEYS[3], ARGV[4], ARGV[6])
-local added, first_event = {0, 0, 0}, 8 + 2 * ARGV[7]
-for i = 8, first_event - 1, 2 do
-  local lane = tonumber(ARGV[i])
-  redis.call('XADD', KEYS[3 + lane], '*', 'e', ARGV[i + 1])
-  added[lane] = added[lane] + #ARGV[i + 1]
-end
-for lane = 1, 3 do count_bytes(KEYS[3 + lane], KEYS[3 + BYTES], lane, added[lane]) end
+local first_event = 8 + 2 * ARGV[7]
+append_envelopes(3, 8, first_event - 1)
 local events = {}
 for i = first_event, #ARGV do events[#events + 1] = ARGV[i] end
 append(events)

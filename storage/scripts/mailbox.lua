@@ -26,3 +26,14 @@ local function read(stream, consumer, from, count)
   end
   return reply and reply[1][2] or {}
 end
+
+-- Append envelopes, given as lane number and envelope in turn in ARGV[from] to ARGV[to], to the mailbox whose block follows KEYS[before].
+local function append_envelopes(before, from, to)
+  local added = {0, 0, 0}
+  for i = from, to, 2 do
+    local lane = tonumber(ARGV[i])
+    redis.call('XADD', KEYS[before + lane], '*', 'e', ARGV[i + 1])
+    added[lane] = added[lane] + #ARGV[i + 1]
+  end
+  for lane = 1, 3 do count_bytes(KEYS[before + lane], KEYS[before + BYTES], lane, added[lane]) end
+end

@@ -5,11 +5,5 @@
 -- Returns 1, or 0 when it was a repetition.
 
 if KEYS[6] and not redis.call('SET', KEYS[6], 1, 'NX', 'PX', ARGV[1]) then return 0 end
-local added = {0, 0, 0}
-for i = 2, #ARGV, 2 do
-  local lane = tonumber(ARGV[i])
-  redis.call('XADD', KEYS[lane], '*', 'e', ARGV[i + 1])
-  added[lane] = added[lane] + #ARGV[i + 1]
-end
-for lane = 1, 3 do count_bytes(KEYS[lane], KEYS[BYTES], lane, added[lane]) end
+append_envelopes(0, 2, #ARGV)
 return 1

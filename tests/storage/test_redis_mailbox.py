@@ -121,9 +121,9 @@ def test_a_waiting_consumer_wakes_at_once_and_takes_what_came_along(box):
 def test_of_a_pool_one_waits_and_takes_all_that_came(box, monkeypatch):
     look, looked = box._take_now, set()
 
-    def noted(mailbox, consumer, *args):
-        found = look(mailbox, consumer, *args)
-        looked.add(consumer)
+    def noted(want, **further):
+        found = look(want, **further)
+        looked.add(want.consumer)
         return found
 
     monkeypatch.setattr(box, "_take_now", noted)
