@@ -10,6 +10,7 @@ from functools import partial
 
 from gevent.event import Event
 
+from actors.announced import Announced
 from actors.bodies import LookBody, decode, look_mailbox
 from actors.events import readable_id
 from actors.following import Follower
@@ -30,8 +31,6 @@ log = logging.getLogger(__name__)
 
 POLL_AGAIN_CAP = 2.0
 TELLING_REFUSAL = 3
-ANNOUNCED_TRIES = 8
-"""An announced history id that is not listed yet is looked for so many times, with growing pauses, before it is left to polls."""
 
 
 class Lister(MailboxActor):
@@ -64,9 +63,7 @@ class Lister(MailboxActor):
         self.has_started = False
         self.poll_at, self.poll_failures, self.has_polled = 0.0, 0, False
         self.poll_trouble: DependencyTrouble | None = None
-        self.announced = 0
-        self.tries = 0
-        self.look_at = float("inf")
+        self.announced = Announced()
 
     # -- leading ---------------------------------------------------------------------------------------------------------
 
@@ -103,7 +100,7 @@ class Lister(MailboxActor):
             source = self._follow(look, self.follower.look)
         except StaleError as error:  # twice: the notifications stay for whoever leads
             raise DependencyTrouble("another leader is at work", dependency="database") from error
-        self._expect(look.history_id or 0, source)
+        self.announced.expect(look.history_id or 0, source.cursor, time.monotonic())
         reach("look.followed")
         noted = [
             Notification(at, hint.history_id, hint.webhook_id, "listed", look.id or None)
@@ -127,9 +124,9 @@ class Lister(MailboxActor):
             self._poll(now)
         elif self.poll_trouble is not None:  # a turn in which nothing was due is no sign that it is over
             raise self.poll_trouble.with_traceback(None)
-        elif now >= self.look_at:
-            look = Look("notification", time.time(), history_id=self.announced)
-            self._look_again(self._follow(look, self.follower.look))
+        elif now >= self.announced.look_at:
+            look = Look("notification", time.time(), history_id=self.announced.history_id)
+            self.announced.looked(self._follow(look, self.follower.look).cursor, time.monotonic())
 
     def _subscribe(self, now: float) -> None:
         """Have FakeMail notify us. Where it does not take that, it is asked again later and later: the polls find the mail meanwhile."""
@@ -207,17 +204,3 @@ class Lister(MailboxActor):
         if new:
             self.bell.set()
         self.breathe()
-
-    def _expect(self, history_id: int, source: SourceState) -> None:
-        """What a notification announced and is not listed yet is looked for anew, however often that was done for earlier ones."""
-        if history_id > source.cursor:
-            self.announced, self.tries = max(self.announced, history_id), 0
-        self._look_again(source)
-
-    def _look_again(self, source: SourceState) -> None:
-        """Announced but not listed yet: look again soon, a few times; then it is forgotten, and the polls will find it."""
-        if self.announced > source.cursor and self.tries < ANNOUNCED_TRIES:
-            self.tries += 1
-            self.look_at = time.monotonic() + backoff(self.tries, base=0.1, cap=10.0)
-        else:  # an id that never comes (a stranger's, or one from before a reset) must not hide the next ones
-            self.announced, self.look_at = 0, float("inf")

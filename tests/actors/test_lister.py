@@ -105,14 +105,14 @@ def test_what_was_announced_but_is_not_listed_yet_is_looked_for_again(start, acc
 
 
 def test_an_announcement_of_what_never_comes_does_not_hide_later_ones(start, account, books, mailboxes, monkeypatch):
-    monkeypatch.setattr("actors.lister.ANNOUNCED_TRIES", 4)
+    monkeypatch.setattr("actors.announced.TRIES", 4)
     lister = start()
     eventually(lambda: account.listings)
     notify(mailboxes, 2**63 - 1)
     account.receive("listed")
     notify(mailboxes, 1)  # steady mail must not keep the bogus one alive
     eventually(lambda: listed(books) == 1)
-    eventually(lambda: lister.proxy().announced.get(timeout=20) == 0)
+    eventually(lambda: lister.proxy().announced.get(timeout=20).history_id == 0)
     account.receive("late")
     account.hidden.add("late")
     notify(mailboxes, 2)
