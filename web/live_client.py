@@ -124,7 +124,7 @@ def _subscribe(hub: Hub, client: Client, topic: str, since: str | None) -> dict[
     try:
         replay(hub, client, topic, since)
     except DependencyTrouble as trouble:
-        return _error(f"the replay ended early: {trouble.dependency} cannot be reached")
+        return {**_error(f"the replay ended early: {trouble.dependency} cannot be reached"), "topic": topic}
     finally:
         client.held = False
     return None
@@ -138,6 +138,10 @@ def replay(hub: Hub, client: Client, topic: str, since: str) -> None:
         if page.gap:
             to = page.entries[0].seq if page.entries else page.last
             say(client, {"type": "gap", "from": after, "to": to, "reason": page.gap})
+            since, after = (
+                to,
+                "" if page.entries else to,
+            )  # it may be another log's, which compares with nothing of this one
         boundary = hub.boundary(client, topic)
         entries = [entry for entry in page.entries if boundary is None or entry.seq < boundary]
         _play(client, topic, entries)

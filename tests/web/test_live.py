@@ -6,6 +6,7 @@ from unittest.mock import Mock
 import pytest
 
 from actors.events import message
+from engine.errors import DependencyTrouble
 from engine.mailbox import LogEntry, LogRead
 from web import live
 from web.live import Hub
@@ -267,6 +268,38 @@ def test_a_since_that_the_log_does_not_know_says_gap(hub, log):
     messages = client.socket.messages()
     assert messages[1] == {"type": "gap", "from": "s001", "to": "s003", "reason": "trimmed"}
     assert [each["seq"] for each in messages[2:]] == ["s003"]
+
+
+def test_who_resumes_from_the_seq_of_another_log_gets_what_is_told_from_then_on(hub, log, monkeypatch):
+    """Redis was wiped, and the new log is empty yet: the old seq stands above all of the new ones, or below, by chance."""
+    monkeypatch.setattr(log, "read_log", lambda *_, **__: LogRead([], "s000", "another log"))
+    client = hub.join(Socket())
+
+    send(hub, client, command="subscribe", topic="email:all", since="z999")
+
+    assert client.socket.messages()[-1] == {"type": "gap", "from": "z999", "to": "s000", "reason": "another log"}
+    hub.publish(log.add("new", "process"))
+    assert seqs(client) == ["s001", "s002"]
+
+
+def test_of_another_log_that_has_events_all_are_played(hub, log):
+    log.add("new", "new")
+    client = hub.join(Socket())
+    send(hub, client, command="subscribe", topic="email:all", since="z999")
+    hub.publish(log.entries)
+    hub.publish(log.add("new"))
+    assert seqs(client) == ["s001", "s002", "s003"]
+
+
+def test_a_replay_that_cannot_be_read_is_an_error_that_names_its_topic(hub, log, monkeypatch):
+    def away(*_, **__):
+        raise DependencyTrouble("away", dependency="redis")
+
+    monkeypatch.setattr(log, "read_log", away)
+    client = hub.join(Socket())
+    reply = send(hub, client, command="subscribe", topic="email:new", since="s000")
+    assert (reply["type"], reply["topic"]) == ("error", "email:new")
+    assert "redis" in reply["message"]
 
 
 def test_a_broken_log_is_told_to_all_with_the_next_event(hub, log):
