@@ -12,7 +12,9 @@ if __name__ == "__main__":
 import argparse
 import errno
 import importlib
+import io
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -22,7 +24,9 @@ from commands.version import VERSION
 from engine.errors import DependencyTrouble, SettingsError
 from settings import Settings
 
-EXIT_FAILED, EXIT_CONFIG, EXIT_INTERRUPTED = 1, 78, 130
+EXIT_FAILED, EXIT_USAGE, EXIT_CONFIG, EXIT_INTERRUPTED = 1, 2, 78, 130
+NO_TEXT = re.compile("[\ud800-\udfff]")
+"""Bytes of an argument that are no UTF-8, as Python hands them on."""
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -108,6 +112,8 @@ COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0, 1 failed, 2 usage, 78 wrong settings, 130 interrupted."""
+    os.umask(0o077)  # what we write is mail, or a secret: nobody else's
+    _open_streams()
     argv = sys.argv[1:] if argv is None else argv
     args = _parser(argv).parse_args(argv)
     name = args.command or "serve"
@@ -124,10 +130,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         _drop_output()  # a closed pipe is no trouble: `| head`
         return EXIT_FAILED
     except OSError as error:
-        if error.errno not in NO_ROOM:
+        if error.errno in NO_ROOM:
+            _drop_output()
+        elif error.filename is None:
             raise
-        _drop_output()
-        return _say(f"{error.filename or 'the output'}: {error.strerror}", EXIT_FAILED)
+        return _say(f"{error.filename2 or error.filename or 'the output'}: {error.strerror}", EXIT_FAILED)
+    except UnicodeEncodeError:
+        if not any(NO_TEXT.search(each) for each in argv):
+            raise
+        return _say("an argument is not valid UTF-8", EXIT_USAGE)
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     return code
@@ -146,6 +157,15 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
         if command.arguments and name in argv[:1]:
             getattr(importlib.import_module(command.module), command.arguments)(sub)
     return parser
+
+
+def _open_streams() -> None:
+    """Those that the caller closed lead nowhere, before a database gets their numbers; all that we say can be written anywhere."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115, PTH123  (until we end)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _drop_output() -> None:

@@ -24,7 +24,7 @@ def backup(args: argparse.Namespace, settings: Settings) -> None:
     try:
         size = copies.backup(database, args.path)
     except OSError as error:
-        raise CommandError(f"{args.path}: {error.strerror or error}") from None
+        raise _trouble(error, args.path) from None
     finally:
         database.close()
     print(json.dumps({"path": str(args.path), "bytes": size}) if args.json else f"{args.path}: {size:,} bytes")
@@ -32,15 +32,20 @@ def backup(args: argparse.Namespace, settings: Settings) -> None:
 
 def restore(args: argparse.Namespace, settings: Settings) -> None:
     """Put a backup in the place of the database, while nothing of the system runs on it."""
-    if not args.path.is_file():
-        raise CommandError(f"{args.path} is no file")
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
     try:
+        args.path.stat()
+        if not args.path.is_file():
+            raise CommandError(f"{args.path} is no file")
         with locked(settings.data_dir / "lock", 0.5):
             books_id = copies.restore(settings.database, args.path)
     except OSError as error:
-        raise CommandError(f"{args.path}: {error.strerror or error}") from None
+        raise _trouble(error, settings.data_dir) from None
     text = (
         f"restored as books {books_id}: the next start feeds again what is open, and lists the history from its cursor"
     )
     print(json.dumps({"books_id": books_id}) if args.json else text)
+
+
+def _trouble(error: OSError, path: Path) -> CommandError:
+    """Name the file that it is about: of two the one that is written, and `path` where the error names none."""
+    return CommandError(f"{error.filename2 or error.filename or path}: {error.strerror or error}")

@@ -77,7 +77,6 @@ def _all(retention: Retention, kind: str, before: float) -> int:
 
 def _give_back(database: Database, settings: Settings, *, whole: bool) -> None:
     if whole:
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
         with locked(settings.data_dir / "lock", 0.5):
             database.vacuum()
         return

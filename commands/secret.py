@@ -15,6 +15,7 @@ from pathlib import Path
 from commands.arguments import Actions
 from commands.client import CommandError
 from engine.errors import SettingsError
+from engine.files import make_private, take_place
 from engine.locking import locked
 from fakemail.signature import new_secret
 from settings import Settings
@@ -88,20 +89,11 @@ def _present(path: Path | None, settings: Settings) -> tuple[str, ...]:
 
 
 def _write(path: Path, text: str) -> None:
-    """Whole or not at all, readable by its owner alone; an owner and a mode that it had stay."""
     draft = path.with_name(f".{path.name}.new")
     try:
-        draft.unlink(missing_ok=True)
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        with os.fdopen(make_private(draft), "w", encoding="utf-8") as file:
             file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        if path.exists():
-            was = path.stat()
-            draft.chmod(was.st_mode & 0o777)
-            with suppress(PermissionError):
-                os.chown(draft, was.st_uid, was.st_gid)
-        draft.replace(path)
+        take_place(draft, path)
     except OSError as error:
         draft.unlink(missing_ok=True)
         raise CommandError(f"{path} cannot be written ({error.strerror})") from None

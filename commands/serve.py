@@ -17,6 +17,7 @@ from typing import Any
 from commands.venv import ROOT
 from engine import logs
 from engine.errors import SettingsError
+from engine.files import make_folder
 from engine.launcher import ChildProcess, Launcher
 from engine.listening import bound, free_port
 from settings import Settings
@@ -36,9 +37,8 @@ an arena of memory for each thread that waits for the database."""
 
 def serve(_args: argparse.Namespace, settings: Settings) -> int:
     """Run the whole system on this machine; returns the exit code."""
-    os.umask(0o077)  # the mail is nobody else's
     logs.setup(settings.log_level, settings.log_format, "launcher", hidden=settings.secrets())
-    _make_folder(settings.data_dir)
+    make_folder(settings.data_dir, "DATA_DIR")
     name, token = _identity(settings)
     port = settings.port or free_port(settings.host)  # chosen here, so that a restarted front is found where it was
     own = {"PORT": str(port), NODE: name, TOKEN: token}
@@ -96,15 +96,6 @@ def _workers(count: int) -> list[ChildProcess]:
 def _child(role: str, name: str) -> ChildProcess:
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     return ChildProcess(name, [sys.executable, "-m", "commands.process", role], {PROCESS: name, "PYTHONPATH": path})
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SettingsError(f"DATA_DIR={folder} cannot be made ({error.strerror})") from None
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise SettingsError(f"DATA_DIR={folder} cannot be written")
 
 
 def _identity(settings: Settings) -> tuple[str, str]:

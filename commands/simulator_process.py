@@ -17,6 +17,7 @@ from gevent.event import Event
 from commands.access import simulator_access
 from engine import logs
 from engine.errors import SettingsError
+from engine.files import make_folder
 from engine.supervision import EXIT_CONFIG
 from fakemail.egress import Egress
 from fakemail.simulator import open_simulator
@@ -33,7 +34,8 @@ def run(host: str, port: int, settings: Settings) -> None:
     logs.setup(settings.log_level, settings.log_format, "simulator", hidden=settings.secrets())
     access = simulator_access(host, settings)
     folder = settings.data_dir / "simulator-alone"
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(settings.data_dir, "DATA_DIR")
+    folder.mkdir(exist_ok=True)
     egress = Egress(settings.egress_allow, loopback=is_loopback(host))
     simulator = open_simulator(folder, " ".join(settings.webhook_secret) or None, egress)
     app: Any = simulator_app(simulator, bare=True)

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from engine.errors import SettingsError
+from engine.files import own_like
 
 
 @contextmanager
@@ -23,6 +24,7 @@ def locked(path: Path, patience: float) -> Iterator[int]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        own_like(descriptor, path.parent)  # where root looks after a service, that can still take it
     except OSError as error:
         raise SettingsError(f"DATA_DIR {path.parent} cannot be used: {error.strerror}") from error
     try:

@@ -16,25 +16,30 @@ import apsw
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from engine.errors import SettingsError
+from engine.files import make_private, take_place
 from storage.books import Books
 from storage.database import Database
 from storage.drivers import PostgresDriver, SqliteDriver, driver_for
 
+COPIES = (b"SQLite format 3\0", b"PGDMP")
+"""How a backup begins, of SQLite and of PostgreSQL."""
+
 
 def backup(db: Database, path: Path) -> int:
-    """Copy the database as it stands at one moment to `path`, replacing what is there; the copy's bytes.
+    """Copy the database as it stands at one moment to `path`, replacing a copy that is there; the copy's bytes.
 
-    Raises DependencyTrouble, OSError, or SettingsError where pg_dump is missing or refuses.
+    Raises DependencyTrouble, OSError, or SettingsError where pg_dump is missing or refuses, or `path` holds anything else.
     """
+    _refuse_to_replace(path)
     part = path.with_name(path.name + ".part")
-    part.unlink(missing_ok=True)
     try:
+        os.close(make_private(part))
         if isinstance(db.driver, SqliteDriver):
             db.outside(_vacuum_into, db.driver.path, part)
         else:
             with _without_password(db.driver) as conninfo:
                 _run("pg_dump", "--format=custom", f"--file={part}", f"--dbname={conninfo}")
-        _put_in_place(part, path)
+        take_place(part, path)
     finally:
         part.unlink(missing_ok=True)
     return path.stat().st_size
@@ -62,6 +67,18 @@ def restore(url: str, path: Path) -> str:
     return _renewed(url)
 
 
+def _refuse_to_replace(path: Path) -> None:
+    """A database in use would be lost with its log, and a lock would no longer keep anybody out."""
+    if not path.is_file() or path.stat().st_size == 0:
+        return
+    with path.open("rb") as file:
+        begin = file.read(16)
+    if not begin.startswith(COPIES):
+        raise SettingsError(f"{path} is there and is no backup: name another file")
+    if any(each.exists() for each in _side_files(path.resolve())):
+        raise SettingsError(f"{path} is a database in use, not a backup of one: name another file")
+
+
 def _vacuum_into(source: Path, part: Path) -> None:
     """Write a compact copy from one snapshot; writers go on meanwhile."""
     with closing(apsw.Connection(str(source), flags=apsw.SQLITE_OPEN_READONLY)) as connection:
@@ -74,6 +91,7 @@ def _restore_file(driver: SqliteDriver, path: Path) -> str:
     for leftover in (part, *_side_files(part)):
         leftover.unlink(missing_ok=True)
     try:
+        os.close(make_private(part))
         shutil.copyfile(path, part)
         _check(part, path)
         books_id = _renewed(f"sqlite:///{part}")
@@ -82,7 +100,7 @@ def _restore_file(driver: SqliteDriver, path: Path) -> str:
             _into_one_file(driver.path)  # else a kill here would leave the old file without its log
         for leftover in _side_files(driver.path):
             leftover.unlink(missing_ok=True)
-        _put_in_place(part, driver.path)
+        take_place(part, driver.path, owner=driver.path.parent)
     finally:
         part.unlink(missing_ok=True)
     return books_id
@@ -114,21 +132,6 @@ def _into_one_file(path: Path) -> None:
 
 def _side_files(path: Path) -> list[Path]:
     return [path.with_name(path.name + suffix) for suffix in ("-wal", "-shm")]
-
-
-def _put_in_place(part: Path, path: Path) -> None:
-    """Rename once the bytes are on disk, and see the new name onto the disk too."""
-    _sync(part)
-    part.replace(path)
-    _sync(path.parent)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

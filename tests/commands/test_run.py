@@ -128,3 +128,40 @@ def test_no_room_for_the_output_is_one_line(command):
             [sys.executable, "run.py", *command], check=False, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, timeout=30
         )  # fmt: skip
     assert (ended.returncode, ended.stderr) == (1, "run.py: the output: No space left on device\n")
+
+
+def test_a_file_that_cannot_be_used_is_one_line_that_names_it(capsys, monkeypatch):
+    def fails(_args: argparse.Namespace, _settings: object) -> None:
+        raise NotADirectoryError(20, "Not a directory", "/etc/hosts/x")
+
+    monkeypatch.setattr("commands.offline.show_config", fails)
+    assert run.main(["config"]) == 1
+    assert capsys.readouterr().err == "run.py: /etc/hosts/x: Not a directory\n"
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "<&- >&-"])
+def test_closed_streams_are_no_trouble(closed):
+    ended = subprocess.run(
+        ["/bin/sh", "-c", f'exec "$0" run.py config {closed}', sys.executable],
+        check=False, cwd=ROOT, capture_output=True, text=True, timeout=30,
+    )  # fmt: skip
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_an_argument_that_is_no_text_is_wrong_usage(capsys, monkeypatch):
+    def fails(_args: argparse.Namespace, _settings: object) -> None:
+        "\udcff".encode()
+
+    monkeypatch.setattr("commands.offline.show_config", fails)
+    monkeypatch.setattr("run._parser", lambda _: argparse.ArgumentParser())
+    monkeypatch.setattr("argparse.ArgumentParser.parse_args", lambda *_: argparse.Namespace(command="config"))
+    assert run.main(["config", "\udcff"]) == 2
+    assert capsys.readouterr().err == "run.py: an argument is not valid UTF-8\n"
+
+
+def test_what_a_terminal_cannot_show_is_written_all_the_same():
+    ended = subprocess.run(
+        [sys.executable, "-c", "import run; run._open_streams(); print('\\u263a')"],
+        check=False, cwd=ROOT, capture_output=True, timeout=30, env={**os.environ, "PYTHONIOENCODING": "latin-1"},
+    )  # fmt: skip
+    assert (ended.stdout, ended.stderr) == (b"\\u263a\n", b"")

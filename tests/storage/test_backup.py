@@ -61,6 +61,50 @@ def test_a_backup_is_of_one_moment_while_others_write(db, tmp_path):
     assert not list(tmp_path.glob("*.part*"))
 
 
+def test_a_copy_is_its_owners_alone_and_one_that_was_there_keeps_its_mode(db, tmp_path):
+    copy = tmp_path / "copy"
+    backup(db, copy)
+    assert copy.stat().st_mode & 0o777 == 0o600
+    copy.chmod(0o640)
+    backup(db, copy)
+    assert copy.stat().st_mode & 0o777 == 0o640
+
+
+def test_the_database_itself_and_what_is_no_backup_are_not_written_over(tmp_path):
+    database = tmp_path / "emails.db"
+    db = open_database(f"sqlite:///{database}")
+    enter(Books(db), ["a"])
+    (tmp_path / "link").symlink_to(database)
+    (tmp_path / "lock").write_text("4711\n")
+    for name, words in (
+        ("emails.db", "in use"),
+        ("link", "in use"),
+        ("emails.db-wal", "no backup"),
+        ("lock", "no backup"),
+    ):
+        with pytest.raises(SettingsError, match=words):
+            backup(db, tmp_path / name)
+    assert Books(db).audit().listed == 1
+    assert (tmp_path / "lock").read_text() == "4711\n"
+    db.close()
+
+
+def test_a_restored_file_keeps_the_mode_and_the_owner_of_what_it_replaces(tmp_path):
+    database, copy = tmp_path / "emails.db", tmp_path / "copy"
+    db = open_database(f"sqlite:///{database}")
+    backup(db, copy)
+    db.close()
+    copy.chmod(0o644)
+    database.chmod(0o600)
+    others = (os.getuid(), os.getgid())
+    if os.geteuid() == 0:
+        others = (65534, 65534)
+        os.chown(database, *others)
+    restore(f"sqlite:///{database}", copy)
+    found = database.stat()
+    assert (found.st_mode & 0o777, found.st_uid, found.st_gid) == (0o600, *others)
+
+
 def test_a_file_that_is_no_backup_is_refused_and_nothing_is_lost(tmp_path):
     url = f"sqlite:///{tmp_path}/emails.db"
     db = open_database(url)
