@@ -22,6 +22,9 @@ from engine.errors import SettingsError
 LOCK_WAIT = 5.0
 """Seconds that a statement waits for another's lock before it gives up (and its caller tries again later)."""
 
+IDLE_LIMIT = 10.0
+"""Seconds after which PostgreSQL ends a transaction in which nothing happens: its node is frozen or gone, and its locks keep others out."""
+
 STATEMENT_LIMIT = 30.0
 """Seconds after which PostgreSQL ends a statement of ours."""
 
@@ -79,6 +82,8 @@ class SqliteDriver:
     """SQLite through apsw, whose own SQLite is new enough for several writing processes."""
 
     kind = "sqlite"
+    MISSING = ("no such ", " has no column named ")
+    """Tables and columns that are away: our statements are constants, so it is never an email's fault, and a person can mend it."""
     PRAGMAS = (
         ("journal_mode", "wal"),
         ("synchronous", "full"),  # a commit is on disk before its message is acknowledged
@@ -143,6 +148,8 @@ class SqliteDriver:
         cause = cause_of(error)
         if isinstance(cause, apsw.SchemaChangeError):
             return "again"
+        if isinstance(cause, apsw.SQLError) and any(words in str(cause) for words in self.MISSING):
+            return "trouble"
         return "trouble" if isinstance(cause, apsw.Error) and not isinstance(cause, bugs) else "bug"
 
 
@@ -197,6 +204,8 @@ class PostgresDriver:
 
     kind = "postgresql"
     AGAIN = ("40001", "40P01", "0A000")  # serialization, deadlock, a cached plan made stale by a migration
+    MISSING = ("3F000", "42501", "42703", "42883", "42P01")
+    """Schema, right, column, function or table: as with SQLite."""
 
     def __init__(self, url: str) -> None:
         self.url = url.replace("postgres://", "postgresql://", 1)
@@ -210,7 +219,7 @@ class PostgresDriver:
         limits = {
             "statement_timeout": int(STATEMENT_LIMIT * 1000),
             "lock_timeout": int(LOCK_WAIT * 1000),
-            "idle_in_transaction_session_timeout": 60000,
+            "idle_in_transaction_session_timeout": int(IDLE_LIMIT * 1000),
             "default_transaction_read_only": "on" if readonly else "off",
         }
         ours = " ".join(f"-c {name}={value}" for name, value in limits.items())
@@ -243,7 +252,10 @@ class PostgresDriver:
     def verdict(self, error: BaseException) -> Fault:
         """Judge by SQLSTATE, then by the class that psycopg gives it."""
         cause = cause_of(error)
-        if isinstance(cause, psycopg.Error) and cause.sqlstate in self.AGAIN:
+        state = cause.sqlstate if isinstance(cause, psycopg.Error) else None
+        if state in self.AGAIN:
             return "again"
+        if state in self.MISSING:
+            return "trouble"
         troubles = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError)
         return "trouble" if isinstance(cause, troubles) else "bug"

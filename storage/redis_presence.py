@@ -14,6 +14,8 @@ from storage.redis_keys import launcher_keys
 from storage.redis_scripts import RedisStore
 
 CALLS_KEPT = 1000
+LONGEST_SIGN_MS = 60_000
+"""No sign of life is given for longer."""
 
 
 class RedisPresence(RedisStore):
@@ -42,9 +44,12 @@ class RedisPresence(RedisStore):
         """Node → whether its launcher lives; those whose launcher gives no signs (an older one's) are left out."""
         found = {}
         for node in nodes:  # one by one: in a cluster each node's keys have a slot of their own
-            alive, known = self._call("MGET", *launcher_keys(node))
-            if alive is not None or known is not None:
-                found[node] = alive is not None
+            alive, known = launcher_keys(node)
+            left = self._call(
+                "PTTL", alive
+            )  # -2: there is none; very long: from before the server's clock was set back
+            if left >= 0 or self._call("EXISTS", known):
+                found[node] = 0 <= left <= LONGEST_SIGN_MS
         return found
 
     def lease(self, name: str, token: str, *, ttl: float) -> bool:

@@ -44,16 +44,20 @@ local function hands_empty()
   return true
 end
 
+-- What lies further off than we ever write was written before the clock was set back.
+local function during(now, till) return now < tonumber(till) and tonumber(till) <= now + 4 * emptying end
+
 local function lone(now, resting_too)
   local held = redis.pcall('XPENDING', KEYS[QUARANTINE], 'g', '-', '+', 1)[1]
   if held then
     return mine(held[2]) and held[3] < FORGOTTEN_MS and 'alone' or nil
   end
   local duty = redis.call('HMGET', KEYS[6], 'consumer', 'until', 'rest', 'served')
-  local owner = duty[1] and now < tonumber(duty[2]) and duty[1]
+  local owner = duty[1] and during(now, duty[2]) and duty[1]
   if not owner then
-    if duty[3] and now < tonumber(duty[3]) and not resting_too then return nil end
+    if duty[3] and during(now, duty[3]) and not resting_too then return nil end
     owner, duty[4] = consumer, '0'
+    redis.call('HDEL', KEYS[6], 'consumer') -- so that a full server does not refuse the next line (beat.lua)
     redis.call('HSET', KEYS[6], 'consumer', consumer, 'until', now + emptying, 'rest', now + 2 * emptying, 'served', 0)
   end
   if owner ~= consumer then return mine(owner) and 'turn' or nil end

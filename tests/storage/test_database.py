@@ -272,6 +272,55 @@ def test_who_gets_no_turn_in_time_is_told_of_trouble_and_its_job_is_left_undone(
     assert sqlite.read(names) == ["a", "b", "f"]
 
 
+def test_a_table_or_a_column_that_is_away_is_trouble_and_no_fault_of_an_email(db):
+    """While somebody restores a dump: an email must not pay for it with its tries."""
+    db.write(execute, "ALTER TABLE desired RENAME TO elsewhere")
+    for door, job in ((db.write, lambda: put("a")), (db.read, names)):
+        with pytest.raises(DependencyTrouble, match="desired"):
+            door(job)
+    db.write(execute, "ALTER TABLE elsewhere RENAME TO desired")
+    db.write(execute, "ALTER TABLE desired RENAME COLUMN version TO elsewhere")
+    with pytest.raises(DependencyTrouble, match="version"):
+        db.write(put, "a")
+    db.write(execute, "ALTER TABLE desired RENAME COLUMN elsewhere TO version")
+    db.write(put, "a")
+
+
+@pytest.mark.postgres
+def test_a_right_that_is_missing_is_trouble_and_a_statement_that_makes_no_sense_is_a_bug(postgres_db):
+    def without_rights():
+        execute("CREATE ROLE nobody_at_all NOLOGIN")
+        execute("SET LOCAL ROLE nobody_at_all")
+        put("a")
+
+    with pytest.raises(DependencyTrouble, match="permission denied"):
+        postgres_db.write(without_rights)
+    with pytest.raises(peewee.ProgrammingError):
+        postgres_db.write(execute, "SELEKT 1")
+
+
+@pytest.mark.postgres
+def test_a_node_that_is_frozen_in_a_transaction_keeps_others_out_for_seconds_only(postgres_db, monkeypatch):
+    monkeypatch.setattr("storage.drivers.IDLE_LIMIT", 0.3)
+    frozen = Database(postgres_db.driver.url)
+    postgres_db.write(put, "a")
+
+    def freeze():
+        execute("UPDATE desired SET value = 'b'")
+        native_sleep(1.5)
+        execute("UPDATE desired SET value = 'c'")
+
+    sleeper = gevent.spawn(frozen.write, freeze)
+    gevent.sleep(0.2)
+    began = time.monotonic()
+    postgres_db.write(execute, "UPDATE desired SET value = 'd'")
+    assert time.monotonic() - began < 1.2
+    with pytest.raises(DependencyTrouble):
+        sleeper.get(timeout=10)
+    assert postgres_db.read(execute, "SELECT value FROM desired") == [("d",)]
+    frozen.close()
+
+
 def test_a_full_disk_is_trouble_and_passes(sqlite):
     def fill():
         execute("PRAGMA max_page_count = 1")

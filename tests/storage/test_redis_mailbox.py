@@ -13,6 +13,7 @@ from gevent.socket import AF_UNIX, SHUT_RDWR, SOCK_STREAM, socket
 
 from engine.errors import DependencyTrouble
 from engine.mailbox import LANES, QUARANTINE, Delivery, Envelope, Room, Verdict
+from storage.redis_keys import launcher_keys
 from storage.redis_mailbox import RedisMailboxes
 from tests.servers import wait_until
 
@@ -395,6 +396,53 @@ def test_a_server_that_takes_no_writes_does_not_pass_for_well(box, redis_client)
             box.ping()
     finally:
         redis_client.config_set("maxmemory", "0")
+
+
+def test_a_full_server_hands_out_what_waits_also_when_some_of_it_is_quarantined(box, redis_client):
+    box.put("fetch", letters(3))
+    take(box, ANNA)
+    box.release("fetch", ANNA, crashed=True)
+    box.put("fetch", letters(3, "low"))
+    redis_client.config_set("maxmemory", "1")
+    try:
+        (lone,) = take(box, BERT)
+        assert lone.lane == QUARANTINE
+        assert box.settle([Verdict(lone)]) == [True]
+    finally:
+        redis_client.config_set("maxmemory", "0")
+
+
+FAR_OFF = 600_000  # ms: as if the server's clock had been set back by ten minutes since it was written
+
+
+def test_a_lease_from_before_the_clock_was_set_back_keeps_nobody_out(box, redis_client):
+    redis_client.set(box.keys.lease("lister"), "dead", px=FAR_OFF)
+    assert box.lease("lister", "mine", ttl=5.0)
+    assert not box.lease("lister", "another", ttl=5.0)
+
+
+def test_signs_of_life_from_before_the_clock_was_set_back_count_no_more(box, redis_client):
+    box.beat("n1/w1", {}, ttl=5.0)
+    seconds, _ = redis_client.time()
+    redis_client.hset(box.keys.processes, "n2/w1", f"{seconds * 1000 + FAR_OFF} {{}}")
+    for node, left in (("n1", 5_000), ("n2", FAR_OFF)):
+        alive, known = launcher_keys(node)
+        redis_client.set(alive, 1, px=left)
+        redis_client.set(known, 1)
+
+    assert box.living() == {"n1/w1"}
+    assert box.launchers(["n1", "n2", "n3"]) == {"n1": True, "n2": False}
+
+
+def test_a_turn_with_the_quarantine_from_before_the_clock_was_set_back_is_over(box, redis_client):
+    box.put("fetch", letters(1))
+    take(box, ANNA)
+    box.release("fetch", ANNA, crashed=True)
+    seconds, _ = redis_client.time()
+    far = seconds * 1000 + FAR_OFF
+    redis_client.hset(box.keys.duty("fetch"), mapping={"consumer": "n9/w1/0", "until": far, "rest": far, "served": 0})
+
+    assert [each.lane for each in take(box, BERT)] == [QUARANTINE]
 
 
 def packed(**fields):
