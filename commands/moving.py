@@ -62,7 +62,8 @@ def _move(move: Move, args: argparse.Namespace) -> None:
         print(json.dumps({"books_id": move.books_id, "moved": moved, "rows": rows, "seconds": round(seconds, 3)}))
         return
     print("\n".join(f"{each.table:<20} {each.target:>12,}" for each in counts if each.target))
-    print(f"{moved:,} rows in {seconds:.1f} s; counts and audits agree. The full text is indexed while the system runs")
+    agreed = "it was all there already" if move.complete else "counts and audits agree"
+    print(f"{moved:,} rows in {seconds:.1f} s; {agreed}. The full text is indexed while the system runs")
     print(
         "go on with DATABASE_URL=postgresql://… and the DATA_DIR and Redis as they are; the SQLite file may be kept as a backup"
     )

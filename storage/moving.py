@@ -30,6 +30,20 @@ MOST_ROWS = 5_000
 
 Convert = Callable[[Any], Any]
 
+MOVED = "moved_from"
+"""The name in the target's meta table under which the whole copy's Mark stays."""
+
+EMPTY = "take an empty database, such as a new one by createdb"
+
+STRANGERS = """
+    SELECT table_name FROM information_schema.tables AS there
+    WHERE table_schema = current_schema() AND table_type = 'BASE TABLE' AND NOT EXISTS (
+        SELECT 1 FROM information_schema.tables AS ours
+        WHERE ours.table_schema = there.table_schema AND ours.table_name = 'meta'
+    ) ORDER BY table_name LIMIT 1
+"""
+"""The first table of a database that has none of ours."""
+
 
 class Mark(msgspec.Struct):
     """How far it is, kept in the target's meta table."""
@@ -56,6 +70,7 @@ class Move:
         self.books_id = ""
         self.mark = Mark("", (0, 0))
         self.tables: list[str] = []
+        self.complete = False  # all is in the target under its name already
         self.restarted = False  # an unfinished copy of something else was thrown away
 
     # -- beginning -------------------------------------------------------------------------------------------------------
@@ -63,7 +78,7 @@ class Move:
     def prepare(self) -> bool:
         """Look at both sides and mark the target; False when all is there already and only `finish` is left.
 
-        SettingsError, in one line, for a target that is not empty.
+        SettingsError, in one line, for a target that is not empty, or that is complete while the source went on since.
         """
         if _schema(self.source) < len(STEPS):
             self.source.migrate()
@@ -75,14 +90,15 @@ class Move:
         self.books_id = Books(self.source).books_id()
         self.source.checkpoint()
         self.tables = _tables(self.source)
+        wanted = Mark(self.books_id, _fingerprint(self.source))
         found = self.target.write(_looked_at, self.target.kind, self.tables)
         if isinstance(found, str):
-            if found == self.books_id:
-                return False
-            raise SettingsError(
-                f"the target holds books of its own ({found}): take an empty database, such as a new one by createdb"
-            )
-        wanted = Mark(self.books_id, _fingerprint(self.source))
+            if found != self.books_id:
+                raise SettingsError(f"the target holds books of its own ({found}): {EMPTY}")
+            if self.target.read(_moved_from) != wanted.source:
+                raise SettingsError(f"the target is complete, and the source was used since: {EMPTY}")
+            self.complete = True
+            return False
         if found is not None and (found.books_id, found.source) == (wanted.books_id, wanted.source):
             self.mark = found
             return True
@@ -125,7 +141,7 @@ class Move:
     # -- the end ---------------------------------------------------------------------------------------------------------
 
     def check(self) -> list[TableCount]:
-        """Both sides of each table; SettingsError where they differ, or where the audits do."""
+        """Both sides of each table; SettingsError where they differ, or the audits do, or where the source was written to meanwhile."""
         counts = [
             TableCount(table, self.source.read(_count, table), self.target.read(_count, table)) for table in self.tables
         ]
@@ -138,17 +154,28 @@ class Move:
         )
         if ours != theirs:
             raise SettingsError(f"the audits differ: {ours} and {theirs}")
+        self._see_that_nobody_wrote()
         return counts
+
+    def _see_that_nobody_wrote(self) -> None:
+        """Not into the file, and not into its log, which `prepare` left empty."""
+        assert isinstance(self.source.driver, SqliteDriver)
+        path = self.source.driver.path
+        log = path.with_name(path.name + "-wal")
+        if _fingerprint(self.source) != self.mark.source or (log.exists() and log.stat().st_size):
+            raise SettingsError(f"{path} was written to meanwhile: stop what runs on it, and say it again")
 
     def _sides(self) -> tuple[Database, Database]:
         return self.source, self.target
 
     def finish(self) -> None:
         """The name goes over with the last facts and the mark goes away, in one transaction; then the source is called otherwise."""
-        facts = self.source.read(
-            execute, "SELECT name, value FROM meta WHERE name NOT IN ('schema_version', 'schema_oldest')"
-        )
-        self.target.write(_finish, facts, self.books_id)
+        if not self.complete:
+            self._see_that_nobody_wrote()
+            facts = self.source.read(
+                execute, "SELECT name, value FROM meta WHERE name NOT IN ('schema_version', 'schema_oldest')"
+            )
+            self.target.write(_finish, facts, self.mark)
         Books(self.source).renew_books_id(instead_of=self.books_id)
         self.source.checkpoint()
 
@@ -200,6 +227,8 @@ def _count(table: str) -> int:
 
 def _looked_at(kind: str, tables: list[str]) -> Mark | str | None:
     """The mark of an unfinished move, or the name of the books that are there, or None: it is empty. Its schema is there then."""
+    if strangers := execute(STRANGERS):
+        raise SettingsError(f"the target is no empty database, it has a table {strangers[0][0]!r}: {EMPTY}")
     migrations.migrate(kind, filling=True)
     facts = dict(execute("SELECT name, value FROM meta"))
     if FILLING in facts:
@@ -249,10 +278,17 @@ def _store(
     meta.put(FILLING, encode_json(mark).decode())
 
 
-def _finish(facts: list[tuple[str, str]], books_id: str) -> None:
+def _moved_from() -> tuple[int, int] | None:
+    """What the source was when all of it had been copied."""
+    rows = execute("SELECT value FROM meta WHERE name = ?", [MOVED])
+    return msgspec.json.decode(rows[0][0], type=Mark).source if rows else None
+
+
+def _finish(facts: list[tuple[str, str]], mark: Mark) -> None:
     for name, value in facts:
         meta.put(name, value)
-    meta.put("books_id", books_id)
+    meta.put("books_id", mark.books_id)
+    meta.put(MOVED, encode_json(msgspec.structs.replace(mark, places={})).decode())
     execute("DELETE FROM meta WHERE name = ?", [FILLING])
     owned = execute(
         "SELECT table_name, column_name, pg_get_serial_sequence(quote_ident(table_name), column_name) "

@@ -168,7 +168,40 @@ def test_a_kill_between_the_last_two_steps_is_made_up_for(source, target, monkey
     again = Move(source, target)
     assert again.prepare() is False
     again.finish()
+    assert again.complete
     assert Books(target).books_id() == name != books.books_id()
+
+
+def test_a_source_that_was_used_after_such_a_kill_is_not_taken_for_moved(source, target, monkeypatch):
+    books = fill(source)
+    with monkeypatch.context() as patch:
+        patch.setattr(Books, "renew_books_id", lambda *_args, **_options: None)
+        moved(source, target)
+    enter(books, ["late"])
+    with pytest.raises(SettingsError, match="the source was used since"):
+        Move(source, target).prepare()
+
+
+def test_a_correction_that_was_made_meanwhile_is_noticed(source, target):
+    """It adds no row, so the counts agree."""
+    fill(source)
+    move = Move(source, target)
+    move.prepare()
+    list(move.copy())
+    ResultStore(source).label("e0", "main", "intro", "anna")
+    with pytest.raises(SettingsError, match="was written to meanwhile"):
+        move.check()
+    with pytest.raises(SettingsError, match="was written to meanwhile"):
+        move.finish()
+
+
+def test_a_database_of_another_program_is_refused_and_stays_as_it_is(source, target):
+    fill(source)
+    target.write(execute, "CREATE TABLE orders (id int)")
+    with pytest.raises(SettingsError, match="no empty database, it has a table 'orders'"):
+        Move(source, target).prepare()
+    tables = "SELECT table_name FROM information_schema.tables WHERE table_schema = current_schema()"
+    assert target.read(execute, tables) == [("orders",)]
 
 
 def test_counts_that_differ_stop_it(source, target):
