@@ -142,19 +142,19 @@ class Move:
 
     def check(self) -> list[TableCount]:
         """Both sides of each table; SettingsError where they differ, or the audits do, or where the source was written to meanwhile."""
+        self._see_that_nobody_wrote()
         counts = [
             TableCount(table, self.source.read(_count, table), self.target.read(_count, table)) for table in self.tables
         ]
         wrong = [each for each in counts if each.source != each.target]
         if wrong:
             told = ", ".join(f"{each.table} {each.source} and {each.target}" for each in wrong)
-            raise SettingsError(f"the counts differ: {told}: was the source in use? Say it again")
+            raise SettingsError(f"the counts differ: {told}: say it again")
         ours, theirs = (
             msgspec.structs.replace(Books(each).audit(), as_of=0.0, unaccounted=0) for each in self._sides()
         )
         if ours != theirs:
             raise SettingsError(f"the audits differ: {ours} and {theirs}")
-        self._see_that_nobody_wrote()
         return counts
 
     def _see_that_nobody_wrote(self) -> None:

@@ -24,14 +24,6 @@ VARIABLES = {field.name.upper() for field in dataclasses.fields(Settings)}
 SUBSTITUTE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 
 
-def environment(service: str, **given: str) -> dict[str, str]:
-    """What a service's processes see when these variables are set where docker-compose is called."""
-    return {
-        name: SUBSTITUTE.sub(lambda match: given.get(match[1]) or match[2] or "", str(value))
-        for name, value in SERVICES[service]["environment"].items()
-    }
-
-
 def steps(path: Path) -> list[tuple[str, str]]:
     """(instruction, arguments) of a Dockerfile, continued lines joined, comments left out."""
     text = re.sub(r"\\\n\s*", "", path.read_text())
@@ -40,6 +32,21 @@ def steps(path: Path) -> list[tuple[str, str]]:
 
 
 DOCKERFILE = steps(ROOT / "Dockerfile")
+
+
+def environment(service: str, **given: str) -> dict[str, str]:
+    """What a service's processes see when these variables are set where docker-compose is called: the image's own, and those."""
+    built = next(words for name, words in DOCKERFILE[::-1] if name == "ENV")
+    image = dict(word.split("=", 1) for word in shlex.split(built))
+    return {**image, **substituted(service, **given)}
+
+
+def substituted(service: str, **given: str) -> dict[str, str]:
+    """What stands under a service's `environment`."""
+    return {
+        name: SUBSTITUTE.sub(lambda match: given.get(match[1]) or match[2] or "", str(value))
+        for name, value in SERVICES[service]["environment"].items()
+    }
 
 
 def final_stage() -> list[tuple[str, str]]:
@@ -172,6 +179,8 @@ def test_a_worker_node_starts_with_what_compose_gives_it():
     assert settings.redis == "redis://redis:6379/0"
     assert settings.database.startswith("postgresql://emails:emails@postgres/")
     assert str(settings.status_port) in " ".join(SERVICES["worker"]["healthcheck"]["test"])
+    with_token = Settings.from_env(environment("worker", API_TOKEN="x" * 32, ALLOW_ANONYMOUS="false"))
+    assert with_token.api_token
 
 
 def test_app_and_workers_share_one_database_as_the_files_head_says():
