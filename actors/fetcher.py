@@ -119,7 +119,7 @@ class Fetcher(MailboxActor):
             answers = client.get_emails([unescape_id(delivery.envelope.key) for delivery in deliveries])
             fetched_at = time.time()
             reach("fetch.fetched")
-            well = self._is_well(client, answers)
+            outage = self._outage(client, answers)
             answered = zip(deliveries, answers, strict=True)
             self.sick.answered(
                 [each.envelope.key for each, answer in answered if not isinstance(answer, DependencyTrouble)]
@@ -131,21 +131,28 @@ class Fetcher(MailboxActor):
                     envelope = _classify_envelope(delivery.envelope, answer, fetched_at, next(lanes))
                     outcome.forward(delivery, CLASSIFY, envelope)
                 else:
-                    self._trouble(outcome, delivery, answer, fetched_at, well=well)
+                    self._trouble(outcome, delivery, answer, fetched_at, outage)
         return outcome
 
     def _trouble(
-        self, outcome: Outcome, delivery: Delivery, answer: Exception | None, at: float, *, well: bool
+        self,
+        outcome: Outcome,
+        delivery: Delivery,
+        answer: Exception | None,
+        at: float,
+        outage: DependencyTrouble | None,
     ) -> None:
         match answer:
-            case None:
-                self._missing(outcome, delivery, at)
             case Throttled():
                 outcome.again(delivery, answer)
-            case DependencyTrouble() if well:
+            case DependencyTrouble() if outage is None:
                 self._sick(outcome, delivery, answer)
             case DependencyTrouble():
                 outcome.again(delivery, answer)
+            case None | Permanent() if outage is not None:
+                outcome.again(delivery, outage)
+            case None:
+                self._missing(outcome, delivery, at)
             case Permanent():
                 outcome.bury(delivery, answer.reason, str(answer))
             case MessageTrouble():
@@ -156,21 +163,27 @@ class Fetcher(MailboxActor):
     def _sick(self, outcome: Outcome, delivery: Delivery, trouble: DependencyTrouble) -> None:
         """FakeMail answers others but not for this email: it is put off, so as not to hold them up, and charged at last."""
         pause = self.sick.pause(delivery.envelope.key)
+        if pause is not None and trouble.retry_after is not None:
+            pause = max(pause, trouble.retry_after)
         outcome.retry(delivery, "fetch_failed", str(trouble), delay=pause, spend=pause is None)
 
-    def _is_well(self, client: Fetches, answers: Sequence[RemoteEmail | Exception | None]) -> bool:
-        """FakeMail answers, if not for every email: then trouble with one is that one's own, and must not hold up the others."""
-        if any(not isinstance(answer, DependencyTrouble) for answer in answers):
-            return True
+    def _outage(self, client: Fetches, answers: Sequence[RemoteEmail | Exception | None]) -> DependencyTrouble | None:
+        """None: FakeMail is well, if not for every email, and trouble with one is that one's own, and must not hold up the others.
+
+        An email is a sign of that. A refusal is none: what stands before a FakeMail that is away may answer 404 or 400 to everything.
+        """
+        if any(isinstance(answer, RemoteEmail) for answer in answers):
+            return None
         try:
             client.watch()
-        except DependencyTrouble:
-            return False
-        if max(len(answers), self.sick.count) <= FEW:
+        except DependencyTrouble as trouble:
+            return trouble
+        troubles = sum(isinstance(answer, DependencyTrouble) for answer in answers)
+        if troubles == len(answers) and max(troubles, self.sick.count) <= FEW:
             (answer,) = client.get_emails([STRANGER])
             if not isinstance(answer, DependencyTrouble):
                 self.sick.answered([STRANGER])
-        return True
+        return None
 
     def _missing(self, outcome: Outcome, delivery: Delivery, at: float) -> None:
         """A 404 spends no attempt: the id may have been announced before the email can be had."""

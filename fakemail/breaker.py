@@ -29,6 +29,10 @@ class Refused(Exception):
         self.throttled = throttled
 
 
+THROTTLING = 1_000
+"""Of so many things it is known at most that they asked us to stay away."""
+
+
 class CircuitBreaker:
     """Closed, open or half-open; times are seconds of any one monotonic clock.
 
@@ -54,6 +58,7 @@ class CircuitBreaker:
         self._open_until: float | None = None
         self._probing = False
         self._throttled_until = 0.0
+        self._throttling: dict[str, None] = {}  # what answered last that we shall stay away; the latest at the end
 
     def state(self, now: float) -> str:
         """`closed`, `open` or `half-open`, as /health tells it."""
@@ -74,9 +79,11 @@ class CircuitBreaker:
         self._probing = True
         return Permit(now, probe=True)
 
-    def success(self, permit: Permit) -> None:
+    def success(self, permit: Permit, *, key: str | None = None) -> None:
         """The dependency answered as it should, if only to say that there is no such email."""
         self.abandon(permit)
+        if key is not None:
+            self._throttling.pop(key, None)
         self._keys.clear()
         self._failures = self._openings = 0
         self._open_until = None
@@ -96,10 +103,20 @@ class CircuitBreaker:
         if self._failures >= self._threshold:
             self._open(permit.started, now)
 
-    def throttle(self, permit: Permit, now: float, seconds: float) -> None:
-        """It answered, and asked all of us to stay away for so long."""
+    def throttle(self, permit: Permit, now: float, seconds: float, *, key: str | None = None) -> bool:
+        """It answered, and asked us to stay away for so long; whether that is for all of us.
+
+        It is not where the one thing asked for said so the last time too: a real limit will say it to the others as well.
+        """
         self.success(permit)
+        if key is not None:
+            if key in self._throttling:
+                return False
+            self._throttling[key] = None
+            if len(self._throttling) > THROTTLING:
+                del self._throttling[next(iter(self._throttling))]
         self._throttled_until = max(self._throttled_until, now + seconds)
+        return True
 
     def abandon(self, permit: Permit) -> None:
         """The call was given up by its caller: no verdict, but a probe frees its place."""

@@ -190,7 +190,8 @@ class FakeMailClient:
         try:
             return self.get_email(email_id)
         except Exception as error:  # noqa: BLE001 - it is handed over as this id's result
-            return error
+            error.__cause__ = error.__context__ = None  # else their frames keep the whole answer, megabytes of it,
+            return error.with_traceback(None)  # until a full collection
 
     def _get_email(self, email_id: str) -> RemoteEmail | None:
         request = self._request("GET", "/email/" + encode_id(email_id))
@@ -252,10 +253,11 @@ class FakeMailClient:
         try:
             value = work()
         except Throttled as error:
-            self.breaker.throttle(permit, time.monotonic(), error.retry_after or 1.0)
+            if not self.breaker.throttle(permit, time.monotonic(), error.retry_after or 1.0, key=key):
+                raise DependencyTrouble(str(error), dependency=_NAME, retry_after=error.retry_after) from None
             raise
         except (RequestRefused, Permanent):
-            self.breaker.success(permit)
+            self.breaker.success(permit, key=key)
             raise
         except DependencyTrouble as error:
             whose = None if isinstance(error, _AccountTrouble) else key
@@ -264,7 +266,7 @@ class FakeMailClient:
         except BaseException:  # the caller's time was up, or it is a bug: it says nothing of FakeMail
             self.breaker.abandon(permit)
             raise
-        self.breaker.success(permit)
+        self.breaker.success(permit, key=key)
         return value
 
 

@@ -66,6 +66,7 @@ class Answer(HTTPResponseParser):  # type: ignore[misc] # an untyped C class
     def __init__(self, max_bytes: int, body: "bytearray | Spool | None" = None) -> None:
         super().__init__()
         self.complete = False
+        self.status = 0  # known when complete: what comes unasked behind it would be told by the parser
         self.surplus = False
         self.headers: dict[str, str] = {}
         self.body: bytearray | Spool = bytearray() if body is None else body
@@ -75,11 +76,6 @@ class Answer(HTTPResponseParser):  # type: ignore[misc] # an untyped C class
         self._in_value = False
         self._received = 0
         self._in_head = True
-
-    @property
-    def status(self) -> int:
-        """The status code."""
-        return int(self.get_code())
 
     def take(self, data: bytes) -> None:
         """Feed what arrived; empty data is the end of the connection."""
@@ -161,8 +157,8 @@ class Answer(HTTPResponseParser):  # type: ignore[misc] # an untyped C class
         if self.get_code() < 200:
             self.headers.clear()
             self._in_head = True
-        else:
-            self.complete = True
+        elif not self.complete:
+            self.complete, self.status = True, int(self.get_code())
 
     def _flush(self) -> None:
         if self._field:

@@ -88,6 +88,31 @@ def test_trouble_with_fakemail_spends_nothing_and_passes(fetcher, feed, account,
     assert books.find("a")[0].attempts == 0
 
 
+@pytest.mark.parametrize(
+    "answer", [None, Permanent("FakeMail refuses this email: status 400", reason="fetch_failed")], ids=["404", "400"]
+)
+def test_an_outage_in_which_a_gateway_refuses_everything_buries_nothing(
+    fetcher, feed, account, mailboxes, books, answer
+):
+    account.receive("a")
+    account.down = True
+    account.get_emails = lambda ids: [answer if account.down else account.get_email(each) for each in ids]
+    feed("a", missing_since=time.time() - 61)
+    eventually(lambda: fetcher.describe().state == "waiting")
+    account.down = False
+    assert len(taken(mailboxes, CLASSIFY)) == 1
+    assert books.find("a")[0].attempts == 0
+
+
+def test_an_email_that_asks_to_wait_is_put_off_as_long_as_it_says(fetcher, feed, account, mailboxes, books):
+    account.receive("sick", "well")
+    fails(account, "sick", DependencyTrouble("status 429", dependency="fakemail", retry_after=100.0))
+    feed("sick", "well")
+    assert [delivery.envelope.key for delivery in taken(mailboxes, CLASSIFY)] == ["well"]
+    eventually(lambda: books.audit().retrying == 1)
+    assert books.find("sick")[0].next_attempt_at == pytest.approx(time.time() + 100, abs=20)
+
+
 def test_one_permanent_failure_does_not_hold_up_the_others(fetcher, feed, account, mailboxes):
     account.receive("good")
     fails(account, "bad", Permanent("its subject is a number", reason="invalid_email"))

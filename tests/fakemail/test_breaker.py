@@ -111,6 +111,20 @@ def test_a_call_from_before_the_opening_does_not_count_as_the_probe() -> None:
     assert refusal(circuit, 1.0).wait == 1.0
 
 
+def test_one_thing_that_throttles_again_and_again_holds_back_nobody_else() -> None:
+    circuit = breaker()
+    assert circuit.throttle(circuit.admit(0.0), 0.0, 5.0, key="sick")
+    assert refusal(circuit, 4.0).throttled
+
+    assert not circuit.throttle(circuit.admit(5.0), 5.0, 5.0, key="sick")
+    circuit.success(circuit.admit(5.0), key="well")
+    assert not circuit.throttle(circuit.admit(6.0), 6.0, 5.0, key="sick")
+
+    assert circuit.throttle(circuit.admit(7.0), 7.0, 5.0, key="another"), "a real limit is told by others too"
+    circuit.success(circuit.admit(12.0), key="sick")
+    assert circuit.throttle(circuit.admit(13.0), 13.0, 5.0, key="sick"), "it was well meanwhile"
+
+
 def test_a_throttle_holds_everybody_back_and_counts_as_an_answer() -> None:
     circuit = breaker()
     fail(circuit, 0.0, None, None)

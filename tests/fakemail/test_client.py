@@ -215,6 +215,32 @@ def test_a_request_to_wait_is_throttled_and_holds_all_calls_back(
     assert caught.value.retry_after == pytest.approx(seconds, abs=1)
 
 
+def test_an_email_that_asks_to_wait_again_is_its_own_trouble_and_holds_back_nobody() -> None:
+    with answering(fixed(response("429 Wait", b"", "Retry-After: 9"))) as url:
+        client = client_of(url)
+        with pytest.raises(Throttled):
+            client.get_email("sick")
+        client.breaker._throttled_until = 0.0
+        with pytest.raises(DependencyTrouble) as caught:
+            client.get_email("sick")
+        assert (type(caught.value), caught.value.retry_after) == (DependencyTrouble, 9.0)
+        with pytest.raises(Throttled, match="status 429"):  # asked all the same
+            client.get_email("another")
+
+
+def test_what_is_handed_over_of_a_failed_fetch_keeps_no_answer_alive() -> None:
+    """A hundred answers of eight megabytes each stayed until the next full collection."""
+    with answering(fixed(response("200 OK", b"[" * 100_000))) as url:
+        (error,) = client_of(url).get_emails(["a"])
+    assert isinstance(error, DependencyTrouble)
+    assert (error.__traceback__, error.__cause__, error.__context__) == (None, None, None)
+
+
+def test_an_answer_that_nobody_asked_for_does_not_change_the_first() -> None:
+    with answering(fixed(response("200 OK", b'{"history_id": 5}') + response("404 Not Found", b""))) as url:
+        assert client_of(url).watch() == 5
+
+
 def test_a_closed_port_and_an_unknown_host_are_trouble_of_fakemail() -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]

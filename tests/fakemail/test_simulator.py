@@ -316,6 +316,7 @@ def outcomes(running: Running, calls: int = 30) -> set[str]:
         except Throttled:
             seen.add("throttled")
             client.breaker._throttled_until = 0
+            client.breaker._throttling.clear()
         except DependencyTrouble:
             seen.add("trouble")
     client.close()
