@@ -22,7 +22,7 @@ from typing import Any
 
 from tests.browser.driving import ROOT, Page, Server, chromium, wait_for
 
-SYNTHETIC = ROOT / "classification" / "synthetic" / "corpus.jsonl"
+SYNTHETIC = ROOT / "classification" / "learning" / "synthetic" / "corpus.jsonl"
 EMAILS, LOST, UNREADABLE = 4_000, 5, 3
 DAY, LABELS = 86_400, ("meeting", "promotion", "intro", "unknown")
 RULES: tuple[tuple[str, str, str, str, dict[str, str]], ...] = (

@@ -40,6 +40,76 @@ def test_a_new_email_is_seen_within_a_second(page: Page, server: Server) -> None
     assert time.monotonic() - began < 1.5  # sending included; the page paints each 400 ms
 
 
+STAND_IN = """
+const done = arguments[arguments.length - 1];
+const sockets = [];
+class StandIn extends EventTarget {
+  readyState = 1;
+  sent = [];
+  constructor() { super(); sockets.push(this); }
+  send(text) { this.sent.push(JSON.parse(text)); }
+  close() {}
+  hear(...messages) {
+    for (const each of messages) this.dispatchEvent(new MessageEvent("message", { data: JSON.stringify(each) }));
+  }
+}
+const real = window.WebSocket;
+StandIn.OPEN = 1;
+window.WebSocket = StandIn;
+const { Live } = await import("/static/js/live.js");
+const live = new Live();
+const told = [];
+live.addEventListener("event", ({ detail }) => told.push(detail.seq));
+live.addEventListener("resync", ({ detail }) => told.push(detail));
+const event = (seq) => ({ type: "email_event", event: "new", data: {}, seq });
+const sinces = () => sockets.at(-1).sent.map((each) => each.since).filter(Boolean);
+const later = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+const subscribed = { type: "subscription", status: "success", topic: "email:all" };
+const early = { type: "error", message: "the replay ended early: redis cannot be reached", topic: "email:all" };
+"""
+
+
+def stand_in(page: Page, script: str) -> object:
+    """Run with a Live of its own on a WebSocket that does what the script says; what it hands to `done`."""
+    return page.driver.execute_async_script(f"(async function () {{{STAND_IN}{script}}}).apply(null, arguments)")
+
+
+def test_a_replay_that_ended_early_is_asked_for_again_and_nothing_is_skipped(page: Page, server: Server) -> None:
+    page.open("now")
+    found = stand_in(
+        page,
+        """
+        live.start();
+        sockets[0].dispatchEvent(new Event("open"));
+        sockets[0].hear(event("s1"));
+        sockets[0].dispatchEvent(new Event("close"));
+        live.reconnect();
+        sockets[1].dispatchEvent(new Event("open"));
+        sockets[1].hear(subscribed, early, event("s4"));
+        while (sinces().length < 2) await later(50);
+        sockets[1].hear(subscribed, event("s2"), event("s3"), event("s4"));
+        window.WebSocket = real;
+        done([told, sinces(), live.lastSeq]);
+        """,
+    )
+    assert found == [["s1", "s4", "s2", "s3"], ["s1", "s1"], "s4"]
+
+
+def test_a_first_connection_that_comes_late_has_pages_read_again(page: Page, server: Server) -> None:
+    page.open("now")
+    found = stand_in(
+        page,
+        """
+        live.start();
+        live.pagesRead();
+        sockets[0].dispatchEvent(new Event("open"));
+        window.WebSocket = real;
+        done(told);
+        """,
+    )
+    assert found == ["no cursor"]
+
+
 def test_the_figures_move_by_themselves(page: Page, server: Server) -> None:
     page.open("now")
     before = server.ask("GET", "/stats")["total_emails_processed"]

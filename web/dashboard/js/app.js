@@ -152,6 +152,7 @@ async function start() {
   shared.watch("paused", showPaused);
   shared.watch("stats", (stats) => rail.badges(stats));
   await connected();
+  live.pagesRead();
   onRoute(showRoute);
   refreshShared();
   // The other pages come along when there is time, so that they open even while the server is away.

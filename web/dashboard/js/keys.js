@@ -6,6 +6,7 @@
 import { fill, h } from "./dom.js";
 
 const STORED = "keys-off";
+const MOVING = ["j", "k", "ArrowDown", "ArrowUp"];
 
 class Keys {
   #general = [];
@@ -32,6 +33,8 @@ class Keys {
     if (!this.on || event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
     if (document.querySelector("dialog[open]")) return;
     if (event.target.closest("input, textarea, select")) return;
+    // A key that is held down moves on; it must not answer for mail that nobody has looked at.
+    if (event.repeat && !MOVING.includes(event.key)) return;
     const pressed = this.#prefix ? `${this.#prefix} ${event.key}` : event.key;
     const found = [...this.#page, ...this.#general].find(([key]) => key === pressed);
     clearTimeout(this.#timer);

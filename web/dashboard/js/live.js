@@ -13,6 +13,7 @@ const LONGEST_DELAY = 15_000;
 const QUIET = 25_000;
 const PONG_WITHIN = 8_000;
 const REMEMBERED = 4_000;
+const REPLAY_AGAIN = 2_000;
 
 export class Live extends EventTarget {
   state = "connecting";
@@ -20,8 +21,9 @@ export class Live extends EventTarget {
   #socket = null;
   #tries = 0;
   #opened = false;
-  #openedBefore = false;
+  #read = false;
   #replaying = false;
+  #replayAgain = 0;
   #seen = new Set();
   #retry = 0;
   #quiet = 0;
@@ -40,6 +42,11 @@ export class Live extends EventTarget {
     if (this.state === "live" || this.state === "connecting") return;
     clearTimeout(this.#retry);
     this.#connect();
+  }
+
+  /** Pages read the store from now on: what happens until the first connection stands they will have missed. */
+  pagesRead() {
+    this.#read = true;
   }
 
   /** Nobody is to read "Live" on a page that was signed out; it tries again as after any loss. */
@@ -64,16 +71,28 @@ export class Live extends EventTarget {
     this.#opened = true;
     this.#tries = 0;
     if (this.lastSeq === null) {
-      if (this.#openedBefore) this.#emit("resync", "no cursor");
+      if (this.#read) this.#emit("resync", "no cursor");
     } else {
-      // Until the server confirms, live messages may overtake the replay: they are shown, but the cursor waits for it.
-      this.#replaying = true;
-      this.#send({ command: "subscribe", topic: "email:all", since: this.lastSeq });
+      this.#replay();
     }
-    this.#openedBefore = true;
+    this.#read = true;
     this.#send({ command: "fetch_stats" });
     this.#setState("live");
     this.#listenForSilence();
+  }
+
+  /** Until the server confirms, live messages may overtake what was missed: they are shown, but the cursor waits for it. */
+  #replay() {
+    this.#replaying = true;
+    this.#send({ command: "subscribe", topic: "email:all", since: this.lastSeq });
+  }
+
+  /** What was missed could not be read, or not now: the cursor has not moved, so it is asked for again. */
+  #onRefusal(message) {
+    if (message.topic === "email:all") this.#replaying = true;
+    if (!this.#replaying) return;
+    clearTimeout(this.#replayAgain);
+    this.#replayAgain = setTimeout(() => this.state === "live" && this.#replay(), REPLAY_AGAIN);
   }
 
   #onMessage(text) {
@@ -87,6 +106,7 @@ export class Live extends EventTarget {
     else if (message.event === "queue") this.#emit("queue", message.data);
     else if (message.type === "gap") this.#onGap(message);
     else if (message.type === "dropped") this.#emit("resync", "dropped");
+    else if (message.type === "error") this.#onRefusal(message);
     else if (message.type === "subscription" && message.topic === "email:all") this.#replaying = false;
   }
 

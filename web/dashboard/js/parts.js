@@ -103,6 +103,20 @@ export async function attempt(action, done) {
   }
 }
 
+/** An action that is not begun again while it runs: a second click makes no second one. */
+export function once(action) {
+  let busy = false;
+  return async (...given) => {
+    if (busy) return undefined;
+    busy = true;
+    try {
+      return await action(...given);
+    } finally {
+      busy = false;
+    }
+  };
+}
+
 /** Read something that nobody asked for by hand: undefined where it cannot be had, and no toast. */
 export async function quietly(action) {
   try {

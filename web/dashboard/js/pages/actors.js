@@ -47,6 +47,7 @@ export function show(root, _params, signal) {
 /** Pause, resume and resize; what is written in the field stays while somebody writes it. */
 class Controls {
   #paused = false;
+  #typed = false;
 
   constructor(changed) {
     this.changed = changed;
@@ -54,6 +55,8 @@ class Controls {
     this.size = h("input", { ...props, "aria-label": "Workers in each process" });
     this.pause = button("Pause", () => this.#toggle());
     const submit = (event) => (event.preventDefault(), this.#resize(Number(this.size.value)));
+    // What was typed stays until it is sent, or left empty.
+    this.size.addEventListener("input", () => (this.#typed = this.size.value !== ""));
     const form = h("form", { class: "actions", on: { submit } },
       h("label", { class: "check" }, "Workers in each process", this.size),
       h("button", { class: "button" }, "Resize"));
@@ -65,7 +68,7 @@ class Controls {
     if (shared.paused !== answer.paused) shared.set("paused", answer.paused);
     setText(this.pause, answer.paused ? "Resume" : "Pause");
     this.pause.classList.toggle("solid", answer.paused);
-    if (document.activeElement !== this.size) this.size.value = answer.workers ?? this.size.value ?? "";
+    if (!this.#typed) this.size.value = answer.workers ?? this.size.value ?? "";
     if (!this.size.value) this.size.value = poolSize(answer) || 3;
   }
 
@@ -79,6 +82,7 @@ class Controls {
   }
 
   async #resize(workers) {
+    this.#typed = false;
     await attempt(() => post("/actors/resize", { workers }), `Each process now runs ${counted(workers, "worker")}`);
     this.changed();
   }

@@ -15,6 +15,8 @@ import { VirtualList } from "../virtual.js";
 
 const PAGE = 50;
 const KEPT = 10_000;
+const KEPT_AT_TOP = 500;
+const TOLD = ["state", "classification", "decided_by", "confidence"];
 const ROW = 58;
 const LOOK_EVERY = 1_000;
 const BARS_AFTER = 150;
@@ -162,14 +164,20 @@ export class EmailList {
   #listen() {
     const { signal } = this;
     live.addEventListener("event", ({ detail }) => this.#onEvent(detail), { signal });
-    live.addEventListener("resync", () => this.#lookSoon(0), { signal });
+    live.addEventListener("resync", () => this.#readAgain(), { signal });
     document.addEventListener("visibilitychange", () => this.#lookSoon(0), { signal });
     signal.addEventListener("abort", () => clearTimeout(this.#lookTimer));
   }
 
   #onEvent({ event, data }) {
     if (event !== "new") this.#change(event, data);
-    if (event === "new" || event === "process" || event === "label") this.#lookSoon(LOOK_EVERY);
+    this.#lookSoon(LOOK_EVERY); // whatever it was, an email may fit the filter now
+  }
+
+  /** Something was missed that may stand in any row: at the top, with nobody reading, all of it is read again. */
+  #readAgain() {
+    if (this.#mayMove() && this.items.length > PAGE) this.#reload();
+    else this.#lookSoon(0);
   }
 
   /** A row that is loaded changes where it stands. */
@@ -210,7 +218,7 @@ export class EmailList {
   /** What an event did not tell, the store does. */
   #correct(item) {
     const index = this.#index.get(keyOf(item));
-    if (index === undefined || this.items[index].state === item.state) return;
+    if (index === undefined || TOLD.every((name) => this.items[index][name] === item[name])) return;
     this.items[index] = item;
     this.list.refresh(index);
     this.drawn();
@@ -229,7 +237,8 @@ export class EmailList {
     const many = this.#freshMany;
     if (!fresh.length) return false;
     this.#setFresh([]);
-    if (many || !this.items.length) this.#reload();
+    // A page that stays open for days begins anew now and then: the rows further down are there again when they are wanted.
+    if (many || !this.items.length || (this.list.atTop && this.items.length >= KEPT_AT_TOP)) this.#reload();
     else this.#show([...fresh, ...this.items]);
     return true;
   }

@@ -228,16 +228,14 @@ class ReviewPage {
 
   #keys() {
     const decide = (name) => () => this.decide(name);
-    const answers = CLASSES.flatMap((name, index) => [
-      [String(index + 1), `${name}, and on to the next; also ${name[0]}`, decide(name)],
-      [name[0], "", decide(name)],
-    ]);
+    const answers = CLASSES.map((name, index) => [String(index + 1), `${name}, and on to the next`, decide(name)]);
     keys.page([
       ...answers,
       ["s", "Skip", () => this.#step(1, { open: true })],
       ["j", "Next", () => this.#step(1)],
       ["k", "Before", () => this.#step(-1)],
-      ["z", "Undo the last answer", () => this.undo()],
+      ["u", "Undo the last answer", () => this.undo()],
+      ["z", "", () => this.undo()],
       ["t", "The whole subject", () => this.email.subject.toggle()],
       ["Escape", "Back to the list", () => this.#close()],
     ]);

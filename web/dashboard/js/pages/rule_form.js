@@ -7,7 +7,7 @@ import { post, put, url } from "../api.js";
 import { fill, h, setText } from "../dom.js";
 import { count } from "../format.js";
 import { newestOnly } from "../looking.js";
-import { button, chip, emptyState, label, loading, subjectOf } from "../parts.js";
+import { button, chip, emptyState, label, loading, once, subjectOf } from "../parts.js";
 import { path } from "../route.js";
 import { CLASSES } from "../shapes.js";
 
@@ -38,7 +38,8 @@ export class RuleForm {
     this.conditions = h("div", { class: "conditions" });
     this.errors = { name: said(), conditions: said(), classification: said(), other: said() };
     this.tried = h("div", { class: "tried", "aria-live": "polite" });
-    const submit = (event) => (event.preventDefault(), this.save());
+    const save = once(() => this.save());
+    const submit = (event) => (event.preventDefault(), save());
     const parts = [this.#head(), this.#fields(), this.#buttons(), this.tried];
     const written = () => acts.written({ ...rule, ...this.#value() });
     this.element = h("form", { class: "rule-form", on: { submit, input: written } }, parts);

@@ -7,7 +7,7 @@ import { del, get, post, put } from "../api.js";
 import { fill, h, setText, update } from "../dom.js";
 import { count, counted, duration, percent, rate } from "../format.js";
 import { everyWhileShown } from "../looking.js";
-import { ask, attempt, button, chip, emptyState, failed, loading, quietly, toast } from "../parts.js";
+import { ask, attempt, button, chip, emptyState, failed, loading, once, quietly, toast } from "../parts.js";
 import { path } from "../route.js";
 import { shared } from "../state.js";
 import { FAULTS, faultField, PRESETS } from "./faults.js";
@@ -85,14 +85,16 @@ function sendOne(examples, sent) {
     for (const [name, field] of Object.entries(fields)) field.value = email?.[name] ?? "";
     headers = email?.headers;
   };
-  const send = async () => {
+  const send = once(async () => {
     const written = Object.entries(fields).map(([name, field]) => [name, field.value]).filter(([, value]) => value);
     const email = { subject: "", body: "", ...Object.fromEntries(written), priority: priority.value };
     const answer = await attempt(() => post("/simulator/send_email", headers ? { ...email, headers } : email));
     if (!answer) return;
     toast(`Sent as ${answer.email_id}`);
     sent();
-  };
+  });
+  // An example's headers belong to its text: a mail that a person has written goes without them.
+  for (const control of Object.values(fields)) control.addEventListener("input", () => (headers = undefined));
   const field = (name, title, control) => h("label", { class: `field f-${name}` }, title, control);
   return h("form", { class: "sheet", on: { submit: (event) => (event.preventDefault(), send()) } },
     h("header", null, h("h2", null, "Send one"), exampleChoice(examples, use)),
@@ -123,7 +125,8 @@ function burst(examples, sent, signal) {
       bar.value = done / size;
       setText(said, `${count(done)} of ${count(size)} sent`);
     };
-    await attempt(() => sendMany(examples, size, tell, signal));
+    const done = await attempt(() => sendMany(examples, size, tell, signal));
+    if (done < size) toast(`Stopped after ${count(done)} of ${count(size)}, since the page was left`);
     bar.hidden = true;
     for (const node of buttons) node.disabled = false;
     sent();
@@ -135,17 +138,19 @@ function burst(examples, sent, signal) {
     h("p", { class: "quiet hint" }, `Emails: a mix of the examples, at most ${BATCH} to a notification.`));
 }
 
-/** Send them in batches, until the page is left. */
+/** Send them in batches, until the page is left; how many were sent. */
 async function sendMany(examples, size, tell, signal) {
   const seeds = examples.length ? examples : [{ subject: "Hello", body: "A test." }];
-  for (let done = 0; done < size && !signal.aborted; ) {
+  let done = 0;
+  while (done < size && !signal.aborted) {
     const first = done;
     const one = (_, index) => variant(seeds[Math.floor(Math.random() * seeds.length)], first + index);
     const emails = Array.from({ length: Math.min(BATCH, size - first) }, one);
-    await post("/simulator/send_batch", { emails }, { signal });
+    await post("/simulator/send_batch", { emails });
     done += emails.length;
     tell(done);
   }
+  return done;
 }
 
 function variant({ subject, body, sender, headers }, number) {

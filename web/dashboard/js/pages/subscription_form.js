@@ -4,7 +4,7 @@
 
 import { post } from "../api.js";
 import { fill, h, setText } from "../dom.js";
-import { attempt, button } from "../parts.js";
+import { attempt, button, once } from "../parts.js";
 
 const EVENTS = [
   ["process", "results"],
@@ -28,7 +28,8 @@ export class SubscriptionForm {
     this.events = EVENTS.map(([name]) => [name, h("input", { type: "checkbox", checked: name === "process" })]);
     this.from = h("select", { id: "hook-from" }, BEGIN.map(([value, words]) => h("option", { value }, words)));
     this.error = h("p", { class: "field-error", role: "alert" });
-    const submit = (event) => (event.preventDefault(), this.#save());
+    const save = once(() => this.#save());
+    const submit = (event) => (event.preventDefault(), save());
     this.element = h("form", { class: "rule-form", on: { submit } }, this.#head(cancel), this.#fields());
   }
 
