@@ -73,7 +73,7 @@ class ClassifierActor(MailboxActor):
     def handle(self, batch: Sequence[Delivery]) -> Outcome:
         """A batch of emails → one transaction of results → their `process` events."""
         reach("classify.before")
-        taken = time.time()
+        taken = self.context.clock()
         rows: list[NewResult] = []
         told: list[bytes] = []
         sample: Sample = ([], [])
@@ -103,7 +103,7 @@ class ClassifierActor(MailboxActor):
         contents = [decode(delivery.envelope.body, ClassifyBody) for delivery in deliveries]
         emails = list(map(to_email, contents))
         found, rulings = self.classifier.classify(emails), self.rules(emails)
-        each_ms, now = (time.perf_counter() - began) * 1000 / len(deliveries), time.time()
+        each_ms, now = (time.perf_counter() - began) * 1000 / len(deliveries), self.context.clock()
         stamps = {"taken": taken, "classified": now}
         judged = zip(deliveries, contents, found, rulings, strict=True)
         return emails, found, [self._row(*each, each_ms, now, stamps) for each in judged]

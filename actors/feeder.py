@@ -5,13 +5,13 @@ moves its position past them in the script that appends them. So any number of f
 positions is filled again from the books.
 """
 
-import time
 from collections.abc import Collection, Mapping, Sequence
 
 from gevent.event import Event
 
 from actors.bodies import FetchBody, encode, fetch_mailbox
 from actors.events import new_event
+from engine import clock
 from engine.actor import ServiceActor
 from engine.events import Bus
 from engine.failpoints import reach
@@ -95,7 +95,7 @@ class Feeder(ServiceActor):
             return 0
         if len(rows) == room:  # there may be more
             self._short_of_room = True
-        now = time.time()
+        now = clock.now()
         envelopes = [_envelope(source, lane, row, now) for row in rows]
         events = _new_events(source, rows, now)
         reach("feed.read")

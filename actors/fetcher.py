@@ -117,7 +117,7 @@ class Fetcher(MailboxActor):
             if client is None:
                 raise DependencyTrouble(f"source {source} is not configured on this node", dependency="fakemail")
             answers = client.get_emails([unescape_id(delivery.envelope.key) for delivery in deliveries])
-            fetched_at = time.time()
+            fetched_at = self.context.clock()
             reach("fetch.fetched")
             outage = self._outage(client, answers)
             answered = zip(deliveries, answers, strict=True)

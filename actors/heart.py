@@ -10,6 +10,7 @@ from typing import Any
 
 import gevent
 
+from engine import clock
 from engine.actor import ServiceActor
 from engine.errors import DependencyTrouble
 from engine.events import Bus
@@ -22,6 +23,9 @@ FIRST_BEATS, FIRST_BEAT_S = 20, 0.1
 """At the start, while the other actors are still coming up, what was said a second ago is no longer true."""
 
 TTL_S = 5.0
+
+TELLING_SKEW_S = 5.0
+"""A clock that differs by more from that of Redis is told of in the log."""
 
 
 class Heart(ServiceActor):
@@ -38,6 +42,7 @@ class Heart(ServiceActor):
         measure: Callable[[], bytes] = bytes,
     ) -> None:
         super().__init__(name=name, kind="heart", bus=bus)
+        self._told = 0.0
         self.store, self.process, self.describe_process, self.measure = store, process, describe, measure
 
     def on_start(self) -> None:
@@ -47,6 +52,7 @@ class Heart(ServiceActor):
     def _beat(self) -> None:
         for number in itertools.count():
             try:
+                self._tell_skew(clock.compare(self.store))
                 self.store.beat(self.process, self.describe_process(), ttl=TTL_S, metrics=self.measure())
             except DependencyTrouble as trouble:
                 self.waiting(trouble)
@@ -54,3 +60,10 @@ class Heart(ServiceActor):
                 self.running()
                 self.count(1)
             gevent.sleep(FIRST_BEAT_S if number < FIRST_BEATS else BEAT_S)
+
+    def _tell_skew(self, ahead: float) -> None:
+        if abs(ahead) < TELLING_SKEW_S or abs(ahead - self._told) < TELLING_SKEW_S:
+            return
+        self._told = ahead
+        away = f"{abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} that of Redis"
+        log.warning("this machine's clock is %s: what nodes share goes by that one; set it right, by NTP say", away)

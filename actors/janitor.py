@@ -16,6 +16,7 @@ from actors.bodies import CLASSIFY, FETCH, canary_mailbox, fetch_mailbox, look_m
 from actors.feeder import are_copied, feed_position, feed_positions
 from actors.metrics import RECONCILED
 from actors.pruning import EVERY_S, Pruning
+from engine import clock
 from engine.actor import ServiceActor
 from engine.events import Bus
 from engine.failpoints import reach
@@ -100,7 +101,7 @@ class Janitor(ServiceActor):
         reopened = DUE_BATCH
         while reopened == DUE_BATCH:
             reach("due.before")
-            reopened = self.books.due(time.time(), DUE_BATCH)
+            reopened = self.books.due(clock.now(), DUE_BATCH)
             if reopened:
                 reach("due.committed")
                 self.bell.set()

@@ -90,9 +90,12 @@ class Lister(MailboxActor):
     def handle(self, batch: Sequence[Delivery]) -> Outcome:
         """Notifications, however many: one look, then each is noted with it."""
         hints = [(delivery, decode(delivery.envelope.body, LookBody)) for delivery in batch]
-        received = [delivery.envelope.times.get("received", time.time()) for delivery in batch]
+        received = [delivery.envelope.times.get("received", self.context.clock()) for delivery in batch]
         look = Look(
-            "notification", time.time(), notified_at=min(received), history_id=max(hint.history_id for _, hint in hints)
+            "notification",
+            self.context.clock(),
+            notified_at=min(received),
+            history_id=max(hint.history_id for _, hint in hints),
         )
         reach("look.before")
         self._start_if_new()
@@ -125,7 +128,7 @@ class Lister(MailboxActor):
         elif self.poll_trouble is not None:  # a turn in which nothing was due is no sign that it is over
             raise self.poll_trouble.with_traceback(None)
         elif now >= self.announced.look_at:
-            look = Look("notification", time.time(), history_id=self.announced.history_id)
+            look = Look("notification", self.context.clock(), history_id=self.announced.history_id)
             self.announced.looked(self._follow(look, self.follower.look).cursor, time.monotonic())
 
     def _subscribe(self, now: float) -> None:
@@ -148,7 +151,7 @@ class Lister(MailboxActor):
         try:
             self._start_if_new()
             kind = "poll" if self.has_polled else "takeover"  # what came while nobody led, told of or not
-            look = Look(kind, time.time())
+            look = Look(kind, self.context.clock())
             self._follow(look, self.follower.poll)
         except DependencyTrouble as trouble:
             self.poll_trouble = trouble
@@ -171,7 +174,7 @@ class Lister(MailboxActor):
         if self.start_from == "now":
             self.follower.skip_to_now(mark=flag)
             return
-        look = Look("start", time.time())
+        look = Look("start", self.context.clock())
         self._follow(look, partial(self.follower.poll, lane=BACKGROUND))
         log.info("first look at source %s: %d emails listed", name, look.listed)
         self.desired.set(flag, True)

@@ -40,7 +40,7 @@ from commands.offline import load_classifier
 from commands.serve import NODE, PROCESS, REDIS, STATUS, TOKEN
 from commands.stores import Patience, Stores, open_and_rename_copies, open_stores
 from commands.version import VERSION
-from engine import failpoints, logs
+from engine import clock, failpoints, logs
 from engine.collector import spare_collector
 from engine.control import Control
 from engine.errors import SettingsError
@@ -119,6 +119,7 @@ class Process:
             bus=self.bus,
             control=self.control,
             policy=RetryPolicy(settings.processor_max_retries, settings.processor_retry_delay_ms / 1000),
+            clock=clock.now,
             after_crash=CHILD.after_crash,
         )
 

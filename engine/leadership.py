@@ -10,13 +10,14 @@ from typing import Protocol
 
 import gevent
 
+from engine import clock
 from engine.errors import DependencyTrouble
 
 TTL_S = 5.0
 """A leader that dies is succeeded after so long; it renews five times as often."""
 
 
-class Leases(Protocol):
+class Leases(clock.Clocked, Protocol):
     """The part of a mailbox store that keeps leases."""
 
     def lease(self, name: str, token: str, *, ttl: float) -> bool:
@@ -43,10 +44,13 @@ class Leadership:
     def renew(self) -> None:
         """Take the lease, or keep it."""
         try:
-            led, self.leads = self.leads, self.store.lease(self.name, self.token, ttl=TTL_S)
+            leads = self.store.lease(self.name, self.token, ttl=TTL_S)
+            if leads and not self.leads:
+                clock.compare(self.store)  # by the times that a leader writes down its successors go
         except DependencyTrouble:
             self.leads = False  # without Redis there is nothing to be led
             return
+        led, self.leads = self.leads, leads
         if self._over and self.leads:  # it was given up while we waited for the answer
             self.give_up()
         elif self.leads and not led:

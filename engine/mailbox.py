@@ -217,6 +217,9 @@ class MailboxStore(Protocol):
     def beat(self, process: str, info: Mapping[str, Any], *, ttl: float, metrics: bytes = b"") -> None:
         """Say that a process lives, with what others should know of it (JSON-able), and its metrics for whoever asks for those."""
 
+    def time(self) -> float:
+        """The store's clock, seconds since the epoch."""
+
     def alive(self) -> dict[str, dict[str, Any]]:
         """Processes heard of within their ttl → their info."""
 

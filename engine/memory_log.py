@@ -63,6 +63,10 @@ class MemoryLog:
         self._processes[process] = (self._clock() + ttl, dict(info))
         self._metrics[process] = metrics
 
+    def time(self) -> float:
+        """The clock that all go by here."""
+        return self._clock()
+
     def alive(self) -> dict[str, dict[str, Any]]:
         """Processes heard of within their ttl → their info."""
         return {name: info for name, (until, info) in self._processes.items() if until > self._clock()}

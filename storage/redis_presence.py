@@ -26,6 +26,11 @@ class RedisPresence(RedisStore):
         keys = [self.keys.processes, *([self.keys.metrics(process)] if metrics else [])]
         self._run("beat", keys, [process, int(ttl * 1000), json.dumps(dict(info)), metrics])
 
+    def time(self) -> float:
+        """The server's clock, seconds since the epoch."""
+        seconds, microseconds = self._call("TIME")
+        return int(seconds) + int(microseconds) / 1e6
+
     def alive(self) -> dict[str, dict[str, Any]]:
         """Processes heard of within their ttl → their info, in one round trip."""
         flat = iter(self._run("alive", [self.keys.processes], []))

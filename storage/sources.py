@@ -6,11 +6,11 @@ it was; the recent cursors with their times say up to where a successful poll ha
 
 # ruff: noqa: S608  (what is put into statements is constants of ours; values are parameters)
 
-import time
 from collections.abc import Callable, Sequence
 
 import msgspec
 
+from engine import clock
 from engine.errors import SettingsError, StaleError
 from engine.mailbox import LANES, MAIN
 from storage import desired
@@ -37,7 +37,7 @@ Recent = list[tuple[int, float]]
 
 def open_source(name: str, url: str) -> SourceState:
     """Find the source, or make it; one that is bound to another URL is refused."""
-    recent = _encode([(0, time.time())])
+    recent = _encode([(0, clock.now())])
     execute(
         "INSERT INTO source (name, url, epoch, cursor, floor, recent, listed, feed_seq) VALUES (?, ?, 0, 0, 0, ?, 0, 0) "
         "ON CONFLICT (name) DO NOTHING",
@@ -109,7 +109,7 @@ def enter(
 
 
 def _insert(source_id: int, keys: Sequence[str], numbers: range, lane: int, look_id: int) -> list[tuple[int, str]]:
-    now = time.time()
+    now = clock.now()
     rows = [(source_id, key, 0, 0, lane, seq, 0, look_id, now) for key, seq in zip(keys, numbers, strict=False)]
     columns = ("source", "key", "state", "generation", "lane", "feed_seq", "attempts", "look", "listed_at")
     return insert(BookRow, columns, rows, "ON CONFLICT (source, key) DO NOTHING RETURNING id, key")
@@ -137,7 +137,7 @@ def _bury_too_long(source_id: int, rows: list[tuple[int, str]], ids: dict[str, s
         return
     table, params = batch({"ref": "bigint"}, [(ref,) for ref, _ in rows])
     execute(f"UPDATE book SET state = 2 WHERE id IN (SELECT ref FROM {table})", params)
-    now = time.time()
+    now = clock.now()
     letters = [
         (ref, 0, source_id, 0, "invalid_email", _too_long(ids[key]), 0, now, now, "lister", "{}") for ref, key in rows
     ]
@@ -163,7 +163,7 @@ def _move_cursor(source_id: int, move: CursorMove) -> None:
         raise StaleError(f"the cursor stands at {cursor} of epoch {epoch}, not at {move.expected} of {move.epoch}")
     execute(
         "UPDATE source SET cursor = ?, cursor_key = ?, recent = ? WHERE id = ?",
-        [move.to, move.key, _encode(_remember(_decode(recent), move.to, time.time())), source_id],
+        [move.to, move.key, _encode(_remember(_decode(recent), move.to, clock.now())), source_id],
     )
 
 
@@ -193,7 +193,7 @@ def reset(source: SourceState) -> SourceState:
     execute(
         "UPDATE source SET epoch = epoch + 1, cursor = 0, cursor_key = NULL, floor = 0, recent = ? "
         "WHERE id = ? AND epoch = ?",
-        [_encode([(0, time.time())]), source.id, source.epoch],
+        [_encode([(0, clock.now())]), source.id, source.epoch],
     )
     state = find(source.name)
     if state.epoch != source.epoch + 1:
@@ -222,7 +222,7 @@ def skip_to(source: SourceState, history_id: int, mark: str | None = None) -> So
     execute(
         "UPDATE source SET cursor = ?, cursor_key = NULL, floor = ?, recent = ? "
         "WHERE id = ? AND epoch = ? AND cursor = ?",
-        [history_id, history_id, _encode([(history_id, time.time())]), source.id, source.epoch, source.cursor],
+        [history_id, history_id, _encode([(history_id, clock.now())]), source.id, source.epoch, source.cursor],
     )
     state = find(source.name)
     if (state.epoch, state.cursor) != (source.epoch, history_id):

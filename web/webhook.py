@@ -14,6 +14,7 @@ from urllib.parse import unquote_to_bytes
 import gevent
 
 from actors.bodies import LookBody, encode, look_mailbox
+from engine import clock
 from engine.failpoints import reach
 from engine.logs import Folded
 from engine.mailbox import MAIN, Envelope
@@ -75,7 +76,7 @@ class Webhook:
         envelope = Envelope(
             source=source.name,
             key=webhook_id or request_id(environ),
-            times={"received": now},
+            times={"received": clock.now()},
             body=encode(LookBody(history_id=history_id, webhook_id=webhook_id)),
         )
         reach("webhook.received")

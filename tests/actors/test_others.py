@@ -11,6 +11,7 @@ from actors.broadcaster import Broadcaster
 from actors.events import encode_event
 from actors.heart import Heart
 from actors.undertaker import Undertaker
+from engine import clock
 from engine.errors import DependencyTrouble
 from engine.events import Bus
 from engine.mailbox import DEAD, Envelope, LogEntry
@@ -115,3 +116,16 @@ def test_what_comes_up_after_the_first_beat_does_not_wait_for_the_slow_ones(star
     eventually(lambda: mailboxes.alive().get("node/w") == {"workers": 0})
     workers = 3
     eventually(lambda: mailboxes.alive().get("node/w") == {"workers": 3})
+
+
+def test_where_this_machines_clock_is_wrong_that_of_redis_holds_and_the_log_says_so(
+    started, mailboxes, monkeypatch, caplog
+):
+    shared = clock.SharedClock()
+    monkeypatch.setattr("actors.heart.clock.compare", shared.compare)
+    monkeypatch.setattr(mailboxes, "time", lambda: time.time() - 3600)
+    started(Heart, name="heart", bus=Bus(), store=mailboxes, process="node/w", describe=dict)
+    eventually(lambda: "3600 s ahead of that of Redis" in caplog.text)
+    eventually(lambda: mailboxes.living() == {"node/w"})
+    assert shared.now() == pytest.approx(time.time() - 3600, abs=5)
+    assert caplog.text.count("ahead of that of Redis") == 1

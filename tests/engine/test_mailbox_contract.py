@@ -1,5 +1,6 @@
 """What every mailbox store promises (engine/mailbox.py), held by the one on Redis and by the one in memory."""
 
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -531,6 +532,10 @@ def test_a_peek_shows_the_newest_messages_and_takes_none(box):
     settle(box, taken)
     assert len(box.peek("fetch", 10)) == 4 - len(taken)
     assert box.peek("look.nobody", 10) == []
+
+
+def test_it_tells_the_time(box):
+    assert box.time() == pytest.approx(time.time(), abs=5)
 
 
 def test_processes_live_as_long_as_they_beat(box):

@@ -18,9 +18,9 @@ import actors.feeder
 import actors.fetcher
 import actors.janitor
 import actors.lister
+import engine.clock
 import engine.pump
 import storage.books
-import storage.sources
 from actors.bodies import CLASSIFY, FETCH, LookBody, encode, look_mailbox
 from actors.classifier import ClassifierActor
 from actors.feeder import Feeder
@@ -46,13 +46,12 @@ from tests.simulation.scheduling import GO, Bell, Clock, Gate, Killed, Life, Loc
 
 TIMED = (
     actors.classifier,
-    actors.feeder,
     actors.fetcher,
     actors.janitor,
     actors.lister,
+    engine.clock,
     engine.pump,
     storage.books,
-    storage.sources,
 )
 POLL, OVERLAP, GONE_AFTER, SUSPECT_AGE = 10.0, 60.0, 12.0, 12.0
 SMALL = Room(20)

@@ -100,7 +100,7 @@ def test_a_move_told_again_after_a_lost_answer_passes(books):
 
 def test_the_floor_rises_only_behind_a_poll_that_began_long_enough_after(books, monkeypatch):
     clock = [1000.0]
-    monkeypatch.setattr("storage.sources.time.time", lambda: clock[0])
+    monkeypatch.setattr("engine.clock.time.time", lambda: clock[0])
     source = books.open_source("main", URL)
     clock[0] = 1010.0
     books.enter(source, ["a"], Look("poll", 1.0), lane="normal", move=CursorMove(0, 0, 7))
@@ -114,7 +114,7 @@ def test_the_floor_rises_only_behind_a_poll_that_began_long_enough_after(books, 
 
 def test_a_busy_source_still_lets_its_floor_rise(books, monkeypatch):
     clock = [1000.0]
-    monkeypatch.setattr("storage.sources.time.time", lambda: clock[0])
+    monkeypatch.setattr("engine.clock.time.time", lambda: clock[0])
     source = books.open_source("main", URL)
     for step in range(200):
         clock[0] += 1.0
