@@ -156,3 +156,23 @@ def test_where_a_real_fakemail_is_followed_there_is_no_simulator_and_its_absence
     browser.sees("FakeMail", ".health .trouble", 60)
     browser.sees("degraded", ".now-side")
     assert browser.faults() == []
+
+
+def test_what_is_in_trouble_is_told_on_every_page_but_the_one_that_says_more(page: Page, server: Server) -> None:
+    page.open("emails")
+    page.js(
+        """
+        const part = (status) => ({ status, latency_ms: 1 });
+        const components = { redis: part("healthy"), database: part("unhealthy"), fakemail: part("healthy") };
+        const real = window.fetch;
+        window.fetch = async (url, ...more) => String(url).endsWith("/health")
+          ? new Response(JSON.stringify({ status: "degraded", components }), { status: 200 })
+          : real(url, ...more);
+        """
+    )
+    page.sees("In trouble: the database.", ".banners", 15)
+    assert page.js("return document.getElementById('link').classList.contains('unwell')")
+    page.go("now")
+    page.until("return getComputedStyle(document.querySelector('[data-banner=unwell]')).display === 'none'")
+    page.js("location.reload()")
+    page.until("return document.querySelector('.page-now') && !document.querySelector('[data-banner=unwell]')")

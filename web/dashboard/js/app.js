@@ -4,7 +4,7 @@
  */
 
 import { post, whenSignedOut } from "./api.js";
-import { showConnection, showPaused, showSignedOut } from "./banners.js";
+import { showConnection, showHealth, showPaused, showSignedOut } from "./banners.js";
 import { fill } from "./dom.js";
 import { keys } from "./keys.js";
 import { live } from "./live.js";
@@ -149,6 +149,7 @@ async function start() {
   startSession(document.body.dataset.session);
   whenSignedOut(signedOut);
   live.addEventListener("state", ({ detail }) => onConnection(detail));
+  shared.watch("health", showHealth);
   shared.watch("paused", showPaused);
   shared.watch("stats", (stats) => rail.badges(stats));
   await connected();

@@ -1,6 +1,6 @@
 /**
- * The banners under the top bar: the connection is lost, the system is paused, nobody is signed in. Each stands there
- * once, as long as it is true. Used by app.js, which says when.
+ * The banners under the top bar: the connection is lost, something is in trouble, the system is paused, nobody is
+ * signed in. Each stands there once, as long as it is true. Used by app.js, which says when.
  */
 
 import { post } from "./api.js";
@@ -8,20 +8,25 @@ import { h, setText } from "./dom.js";
 import { when } from "./format.js";
 import { live } from "./live.js";
 import { attempt, button } from "./parts.js";
+import { path } from "./route.js";
+import { unwellOf } from "./shapes.js";
 import { shared } from "./state.js";
 
 const LINK_WORDS = { live: "Live", connecting: "Connecting", waiting: "Reconnecting" };
 const LOST = " What you see may be old; it goes on from where it stopped as soon as the server answers.";
+const WAITS = " Mail waits meanwhile; none is lost.";
+const COMPONENTS = { redis: "Redis", database: "the database", fakemail: "FakeMail", actors: "the actors" };
 const PAUSED = " Notifications are still taken; mail waits where it is until you resume.";
 
-/** Put a banner there, or take it away (`node` null). The same one twice changes nothing. */
+/** Put a banner there, or take it away (`node` null). One that says the same changes nothing. */
 function banner(name, node) {
   const area = document.getElementById("banners");
   const there = area.querySelector(`[data-banner="${name}"]`);
   if (!node) there?.remove();
-  else if (!there) {
+  else if (there?.textContent !== node.textContent) {
     node.dataset.banner = name;
-    area.append(node);
+    if (there) there.replaceWith(node);
+    else area.append(node);
   }
 }
 
@@ -45,6 +50,16 @@ export function showConnection({ state, retryAt }) {
 function showLost() {
   const act = button("Try now", () => live.reconnect(), "small");
   banner("offline", made({ title: "Connection lost.", text: LOST, act, trouble: true }));
+}
+
+/** What is in trouble, on every page but the one that says more of it; the dot beside "Live" is not green then. */
+export function showHealth({ status, components }) {
+  const bad = unwellOf(components);
+  document.getElementById("link").classList.toggle("unwell", status !== "healthy");
+  if (!bad.length) return banner("unwell", null);
+  const act = h("a", { class: "button small", href: path("now") }, "See");
+  const title = `In trouble: ${bad.map(([name]) => COMPONENTS[name] ?? name).join(", ")}.`;
+  banner("unwell", made({ title, text: WAITS, act }));
 }
 
 export function showPaused(paused) {

@@ -81,7 +81,7 @@ export class Live extends EventTarget {
     this.#listenForSilence();
   }
 
-  /** Until the server confirms, live messages may overtake what was missed: they are shown, but the cursor waits for it. */
+  /** Until the server confirms, live messages may overtake what was missed: they are shown, but the cursor waits. */
   #replay() {
     this.#replaying = true;
     this.#send({ command: "subscribe", topic: "email:all", since: this.lastSeq });

@@ -38,6 +38,13 @@ const VISIBLE = /[^\s\p{C}\p{M}\u115f\u1160\u2800\u3164\uffa0]/u;
 /** Whether there is something to see in it. */
 export const isVisible = (text) => VISIBLE.test(text ?? "");
 
+/** The components of /health that are not well; without Redis no actor can be heard of, so only Redis is told. */
+export function unwellOf(components = {}) {
+  const unwell = Object.entries(components).filter(([, part]) => part.status !== "healthy");
+  const silent = unwell.some(([name]) => name === "redis");
+  return unwell.filter(([name]) => name !== "actors" || !silent);
+}
+
 /** An item of /emails, /results or a live event, flat: `classification` is null while there is no result. */
 export function emailItem(item) {
   const flat = { ...item.result, ...item };

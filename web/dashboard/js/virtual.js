@@ -40,11 +40,14 @@ export class VirtualList {
     this.#paint();
   }
 
-  /** Make one row anew. */
+  /** Make one row anew; who stood on it still does. */
   refresh(index) {
-    this.#rows.get(index)?.remove();
+    const old = this.#rows.get(index);
+    const stood = old?.contains(document.activeElement);
+    old?.remove();
     this.#rows.delete(index);
     this.#paint();
+    if (stood) this.#rows.get(index)?.firstElementChild.focus({ preventScroll: true });
   }
 
   get atTop() {

@@ -237,7 +237,7 @@ export class EmailList {
     const many = this.#freshMany;
     if (!fresh.length) return false;
     this.#setFresh([]);
-    // A page that stays open for days begins anew now and then: the rows further down are there again when they are wanted.
+    // A page that stays open for days begins anew now and then: older ones are read again when they are wanted.
     if (many || !this.items.length || (this.list.atTop && this.items.length >= KEPT_AT_TOP)) this.#reload();
     else this.#show([...fresh, ...this.items]);
     return true;

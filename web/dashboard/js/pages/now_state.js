@@ -7,7 +7,7 @@ import { h, setText, update } from "../dom.js";
 import { counted, duration, percent, short, when } from "../format.js";
 import { chip, label, loading, meter } from "../parts.js";
 import { path } from "../route.js";
-import { CLASSES } from "../shapes.js";
+import { CLASSES, unwellOf } from "../shapes.js";
 import { shared } from "../state.js";
 
 const LANES = ["high", "normal", "low"];
@@ -24,18 +24,11 @@ const MEANWHILE = {
 export function trouble(signal) {
   const box = h("div", { class: "notices", role: "status" });
   const draw = (answer) => {
-    const unwell = unwellOf(answer.components ?? {});
+    const unwell = unwellOf(answer.components);
     update(box, unwell.map(([name, part]) => notice(name, part)));
   };
   shared.watch("health", draw, signal);
   return box;
-}
-
-/** Without Redis no actor can be heard of, so of the two only Redis is told. */
-function unwellOf(components) {
-  const unwell = Object.entries(components).filter(([, part]) => part.status !== "healthy");
-  const silent = unwell.some(([name]) => name === "redis");
-  return unwell.filter(([name]) => name !== "actors" || !silent);
 }
 
 function notice(name, part) {

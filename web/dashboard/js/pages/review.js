@@ -34,6 +34,7 @@ class ReviewPage {
   #at = -1;
   #cursor = null;
   #total = 0;
+  #doneBefore = 0;
   #more = false;
   #withdraw = () => {};
 
@@ -74,6 +75,7 @@ class ReviewPage {
     this.#replace(answer.items.map(flat));
     this.#cursor = answer.next_cursor;
     this.#total = answer.total;
+    this.#doneBefore = this.answers.size; // which the total leaves out already
     this.#draw();
     if (this.#at < 0) this.update(current().params); // what is open stays as it is
     this.#askFakeMail();
@@ -116,12 +118,15 @@ class ReviewPage {
   #redraw(index) {
     const fresh = this.#row(this.#items[index]);
     if (index === this.#at) fresh.firstElementChild.setAttribute("aria-current", "true");
-    this.rows.children[index].replaceWith(fresh);
+    const old = this.rows.children[index];
+    const stood = old.contains(document.activeElement);
+    old.replaceWith(fresh);
+    if (stood) fresh.firstElementChild.focus({ preventScroll: true });
   }
 
   #say() {
     const done = this.answers.size;
-    const left = Math.max(0, this.#total - done);
+    const left = Math.max(0, this.#total - (done - this.#doneBefore));
     setText(this.said, done ? `${count(done)} done, ${count(left)} left` : `${count(this.#total)} to look at`);
   }
 
