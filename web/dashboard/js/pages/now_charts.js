@@ -13,6 +13,7 @@ import { label, loading, press, segmented } from "../parts.js";
 import { CLASSES, series } from "../shapes.js";
 import { shared, WINDOW } from "../state.js";
 
+const SURE_AFTER = 5_000;
 const SECOND = 1_000;
 const SPANS = {
   hour: { step: "minute", unit: 60 * SECOND, bars: 60 },
@@ -27,6 +28,8 @@ export class Classified {
   #busy = false;
   #stale = false;
   #moved = false;
+  #counted = false;
+  #askedAt = 0;
 
   constructor(signal) {
     this.newest = newestOnly(signal);
@@ -56,8 +59,9 @@ export class Classified {
     const end = Math.floor(Date.now() / unit) * unit + unit;
     const iso = (ms) => new Date(ms).toISOString();
     const address = url(["stats", "timeseries"], { from: iso(end - bars * unit), to: iso(end), step });
-    this.#stale = false;
+    this.#stale = this.#counted = false;
     this.#busy = true;
+    this.#askedAt = Date.now();
     return this.newest((signal) => get(address, { signal }), (answer) => this.#got(answer), () => this.#missed());
   }
 
@@ -85,13 +89,15 @@ export class Classified {
     }
     bucket[data.classification] += 1;
     bucket.total += 1;
-    this.#moved = true;
+    this.#moved = this.#counted = true;
   }
 
   #tick() {
     const last = this.#buckets.at(-1);
     const over = last && Date.now() >= last.at + this.span.unit;
-    if (live.state === "live" && !this.#busy && (this.#stale || over)) this.#load();
+    // An answer may hold results whose events come after it: what was counted on top of one is asked for anew.
+    const unsure = this.#counted && Date.now() >= this.#askedAt + SURE_AFTER;
+    if (live.state === "live" && !this.#busy && (this.#stale || over || unsure)) this.#load();
     else if (this.#moved) this.chart.draw(this.#buckets, this.span.step);
     this.#moved = false;
   }
