@@ -62,7 +62,9 @@ class Heart(ServiceActor):
             gevent.sleep(FIRST_BEAT_S if number < FIRST_BEATS else BEAT_S)
 
     def _tell_skew(self, ahead: float) -> None:
-        if abs(ahead) < TELLING_SKEW_S or abs(ahead - self._told) < TELLING_SKEW_S:
+        if abs(ahead) < TELLING_SKEW_S:
+            self._told = 0.0
+        if abs(ahead - self._told) < TELLING_SKEW_S:
             return
         self._told = ahead
         away = f"{abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} that of Redis"
