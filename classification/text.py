@@ -25,7 +25,9 @@ _FORWARD_SUBJECTS = ("fw:", "fwd:", "wg:", "tr:")
 _TAG_HINT = re.compile(r"<(?:html|body|div|p|br|table|td|span|font|head|!doctype|a\s+href)\b", re.IGNORECASE)
 _HIDDEN_BLOCK = re.compile(r"<(script|style|title)\b", re.IGNORECASE)
 _LINE_TAG = re.compile(r"<(?:br|/p|/div|/tr|/h[1-6]|li|/table)\b[^<>]{0,2000}>", re.IGNORECASE)
-_IMAGE = re.compile(r"<img\b[^<>]{0,1000}?\balt\s{0,3}=\s{0,3}[\"']([^\"'<>]{1,300})[\"'][^<>]{0,2000}>", re.IGNORECASE)
+# In two steps: one pattern for both would look for the end of the tag anew behind each `alt=` of a tag that has none.
+_IMAGE = re.compile(r"<img\b([^<>]{0,3300})>", re.IGNORECASE)
+_ALT = re.compile(r"\balt\s{0,3}=\s{0,3}[\"']([^\"'<>]{1,300})[\"']", re.IGNORECASE)
 _ANY_TAG = re.compile(r"<(?:!--|[a-z/!])[^<>]{0,5000}>", re.IGNORECASE)
 _HIDDEN = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 _CONTROLS = ("\x00", "\x01", "\x02", "\x07", "\x08", "\x1b", "\x7f")
@@ -137,9 +139,15 @@ def tidy(text: str, flags: list[str]) -> str:
     return unicodedata.normalize("NFKC", text)
 
 
+def _alternative(image: re.Match[str]) -> str:
+    """What an image says in words; the tag itself where it says nothing."""
+    found = _ALT.search(image[1])
+    return f" {found[1]} " if found else image[0]
+
+
 def html_to_text(source: str) -> str:
     """Read HTML as text: scripts and styles dropped, block ends as line breaks, pictures as what they say."""
-    source = _IMAGE.sub(r" \1 ", _drop_hidden_blocks(source))
+    source = _IMAGE.sub(_alternative, _drop_hidden_blocks(source))
     source = _ANY_TAG.sub(" ", _LINE_TAG.sub("\n", source))
     return html.unescape(source) if "&" in source else source
 

@@ -88,6 +88,10 @@ class Reprocessing:
         return self._db.write(_apply, judgements, generation, also)
 
 
+KEPT = "content.ref IS NOT NULL AND NOT (content.body = '' AND content.headers = '{}')"
+"""An email whose text is there: where retention has emptied it, a judgement of what is left would take the place of one of the whole."""
+
+
 def _where(wanted: EmailFilter, after: int, up_to: int) -> tuple[str, list[Any]]:
     where, params, _ = conditions(wanted, "result.id", "result.processed_at", up_to + 1)
     return f"{where} AND result.id > ?", [*params, after]
@@ -95,16 +99,16 @@ def _where(wanted: EmailFilter, after: int, up_to: int) -> tuple[str, list[Any]]
 
 def _count(wanted: EmailFilter, after: int, up_to: int) -> int:
     where, params = _where(wanted, after, up_to)
-    return int(execute(f"SELECT COUNT(*) FROM {RESULT_TABLES}{where} AND content.ref IS NOT NULL", params)[0][0])
+    return int(execute(f"SELECT COUNT(*) FROM {RESULT_TABLES}{where} AND {KEPT}", params)[0][0])
 
 
 def _page(wanted: EmailFilter, after: int, up_to: int, limit: int) -> list[Judged]:
     where, params = _where(wanted, after, up_to)
-    return _read(f"{where} AND content.ref IS NOT NULL ORDER BY result.id LIMIT ?", [*params, limit])
+    return _read(f"{where} AND {KEPT} ORDER BY result.id LIMIT ?", [*params, limit])
 
 
 def _newest_judged(before: int, limit: int) -> list[Judged]:
-    tail = " WHERE result.id < ? AND content.ref IS NOT NULL ORDER BY result.id DESC LIMIT ?"
+    tail = f" WHERE result.id < ? AND {KEPT} ORDER BY result.id DESC LIMIT ?"
     return _read(tail, [before, limit])
 
 

@@ -1,5 +1,7 @@
 """HTML reads as its reader sees it, and oddities are cleaned and named."""
 
+import time
+
 import pytest
 
 from classification.text import html_to_text, read
@@ -115,3 +117,12 @@ def test_a_short_note_above_a_forward_without_text_is_kept():
 def test_a_short_answer_to_a_mail_is_its_own_words():
     text = read("Re: lunch", "Please do.\n\nOn Monday Ann wrote:\n> Shall we have lunch on Friday?")
     assert text.own.strip() == "Please do."
+
+
+def test_images_without_an_end_take_no_longer_than_other_html() -> None:
+    """Each `alt=` in them sent the search for the end of its tag on its way anew: 0.4 s for 256 KB."""
+    body = ("<p>" + ("<img " + "alt='" * 598) * 90)[:262_144]
+    began = time.process_time()
+    html_to_text(body)
+    assert time.process_time() - began < 0.2
+    assert html_to_text("<p>see <img src=x ALT = 'our plan'> here</p>").split() == ["see", "our", "plan", "here"]
