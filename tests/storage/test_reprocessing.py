@@ -9,6 +9,7 @@ from storage.corrections import Corrections
 from storage.reading import EmailFilter
 from storage.reprocessing import Judgement, Reprocessing
 from storage.results import ResultStore
+from storage.statements import execute
 from tests.storage.books_fixtures import enter, result, save
 
 ALL = EmailFilter()
@@ -112,3 +113,15 @@ def test_corrections_come_with_their_emails(db, results, saved):
     assert (found.label, found.model_label, found.content.subject) == ("intro", "meeting", "subject of a")
     assert corrections.stamp() == (1, found.at)
     assert [each.subject for each in corrections.sample(10)] == ["subject of b"]
+
+
+def test_an_email_whose_text_was_emptied_is_not_judged_by_what_is_left(reprocessing, saved, db):
+    a, b = saved("a", "b")
+    assert reprocessing.count(ALL, 0, b.id) == 2
+    db.write(
+        execute,
+        "UPDATE content SET body = '', headers = '{}' WHERE ref = (SELECT ref FROM result WHERE id = ?)",
+        [a.id],
+    )
+    assert reprocessing.count(ALL, 0, b.id) == 1
+    assert [each.key for each in reprocessing.page(ALL, 0, b.id, 10)] == ["b"]
