@@ -95,6 +95,64 @@ def test_a_replay_that_ended_early_is_asked_for_again_and_nothing_is_skipped(pag
     assert found == [["s1", "s4", "s2", "s3"], ["s1", "s1"], "s4"]
 
 
+def test_a_replay_that_was_refused_is_asked_for_again_and_the_place_is_kept_till_then(
+    page: Page, server: Server
+) -> None:
+    page.open("now")
+    found = stand_in(
+        page,
+        """
+        live.start();
+        sockets[0].dispatchEvent(new Event("open"));
+        sockets[0].hear(event("s1"));
+        sockets[0].dispatchEvent(new Event("close"));
+        live.reconnect();
+        sockets[1].dispatchEvent(new Event("open"));
+        const refused = { type: "error", message: "too many calls" };
+        sockets[1].hear(refused, refused, event("s3"));
+        const kept = live.lastSeq;
+        while (sinces().length < 2) await later(50);
+        window.WebSocket = real;
+        done([kept, sinces()]);
+        """,
+    )
+    assert found == ["s1", ["s1", "s1"]]
+
+
+BARS_AFTER = """
+const [result, done] = arguments;
+const plot = document.querySelector(".bars-plot");
+const total = () => plot.getAttribute("aria-label").split(" ")[0];
+const totals = [], before = total();
+let again = 0;
+const asked = window.fetch;
+window.fetch = async (path, init) => {
+  const answer = await asked(path, init);
+  if (String(path).startsWith("/stats/timeseries")) again += 1;
+  return answer;
+};
+new MutationObserver(() => totals.push(total())).observe(plot, { attributes: true });
+const { live } = await import("/static/js/live.js");
+const detail = { event: "process", data: result, timestamp: result.processed_at };
+for (let nth = 0; nth < 5; nth += 1) live.dispatchEvent(new CustomEvent("event", { detail }));
+while (!again) await new Promise((resolve) => setTimeout(resolve, 50));
+await new Promise((resolve) => setTimeout(resolve, 100));
+window.fetch = asked;
+done({ before, totals: [before, ...totals], again });
+"""
+"""Tell five times of a result, and wait until the bars were asked for once more."""
+
+
+def test_a_result_that_the_bars_hold_already_is_not_counted_again(page: Page, server: Server) -> None:
+    server.processed(server.send("Counted once"))
+    page.open("now")
+    page.until("return document.querySelector('.bars-plot') !== null", "the bars")
+    [result] = server.ask("GET", "/results?limit=1")["items"]
+    told = page.driver.execute_async_script(f"(async function () {{{BARS_AFTER}}}).apply(null, arguments)", result)
+    assert told["again"] == 1
+    assert set(told["totals"]) == {told["before"]}
+
+
 def test_a_first_connection_that_comes_late_has_pages_read_again(page: Page, server: Server) -> None:
     page.open("now")
     found = stand_in(

@@ -18,12 +18,15 @@ const REPLAY_AGAIN = 2_000;
 export class Live extends EventTarget {
   state = "connecting";
   lastSeq = null;
+  /** By how many milliseconds our clock is ahead of the server's. */
+  ahead = 0;
   #socket = null;
   #tries = 0;
   #opened = false;
   #read = false;
   #replaying = false;
   #replayAgain = 0;
+  #refused = 0;
   #seen = new Set();
   #retry = 0;
   #quiet = 0;
@@ -81,8 +84,10 @@ export class Live extends EventTarget {
     this.#listenForSilence();
   }
 
-  /** Until the server confirms, live messages may overtake what was missed: they are shown, but the cursor waits. */
+  /** Until the server confirms, live messages may overtake what was missed: they are shown, the cursor waits for it. */
   #replay() {
+    clearTimeout(this.#replayAgain);
+    this.#replayAgain = 0;
     this.#replaying = true;
     this.#send({ command: "subscribe", topic: "email:all", since: this.lastSeq });
   }
@@ -90,9 +95,10 @@ export class Live extends EventTarget {
   /** What was missed could not be read, or not now: the cursor has not moved, so it is asked for again. */
   #onRefusal(message) {
     if (message.topic === "email:all") this.#replaying = true;
-    if (!this.#replaying) return;
-    clearTimeout(this.#replayAgain);
-    this.#replayAgain = setTimeout(() => this.state === "live" && this.#replay(), REPLAY_AGAIN);
+    if (!this.#replaying || this.#replayAgain) return;
+    const delay = Math.min(LONGEST_DELAY, REPLAY_AGAIN * 2 ** this.#refused);
+    this.#refused += 1;
+    this.#replayAgain = setTimeout(() => this.state === "live" && this.#replay(), delay);
   }
 
   #onMessage(text) {
@@ -102,7 +108,7 @@ export class Live extends EventTarget {
 
   #handle(message) {
     if (message.seq !== undefined) this.#onEvent(message);
-    else if (message.event === "stats") this.#emit("stats", message.data);
+    else if (message.event === "stats") this.#onStats(message);
     else if (message.event === "queue") this.#emit("queue", message.data);
     else if (message.type === "gap") this.#onGap(message);
     else if (message.type === "dropped") this.#emit("resync", "dropped");
@@ -111,11 +117,19 @@ export class Live extends EventTarget {
   }
 
   #onEvent(message) {
-    if (!this.#replaying) this.lastSeq = message.seq;
+    if (!this.#replaying) {
+      this.lastSeq = message.seq;
+      this.#refused = 0;
+    }
     if (this.#seen.has(message.seq)) return;
     this.#seen.add(message.seq);
     if (this.#seen.size > REMEMBERED) this.#seen.delete(this.#seen.values().next().value);
     this.#emit("event", message);
+  }
+
+  #onStats({ data, timestamp }) {
+    this.ahead = Date.now() - Date.parse(timestamp);
+    this.#emit("stats", data);
   }
 
   #onGap(message) {

@@ -13,8 +13,8 @@ import { label, loading, press, segmented } from "../parts.js";
 import { CLASSES, series } from "../shapes.js";
 import { shared, WINDOW } from "../state.js";
 
-const SURE_AFTER = 5_000;
 const SECOND = 1_000;
+const SETTLED_AFTER = 3 * SECOND;
 const SPANS = {
   hour: { step: "minute", unit: 60 * SECOND, bars: 60 },
   day: { step: "hour", unit: 3600 * SECOND, bars: 24 },
@@ -28,8 +28,9 @@ export class Classified {
   #busy = false;
   #stale = false;
   #moved = false;
-  #counted = false;
-  #askedAt = 0;
+  #asOf = 0;
+  #doubtful = false;
+  #second = false;
 
   constructor(signal) {
     this.newest = newestOnly(signal);
@@ -54,19 +55,22 @@ export class Classified {
     this.#load();
   }
 
-  #load() {
+  /** `second`: soon after another, for what came so close to that one that nobody knew whether it held it. */
+  #load({ second = false } = {}) {
     const { step, unit, bars } = this.span;
     const end = Math.floor(Date.now() / unit) * unit + unit;
     const iso = (ms) => new Date(ms).toISOString();
     const address = url(["stats", "timeseries"], { from: iso(end - bars * unit), to: iso(end), step });
-    this.#stale = this.#counted = false;
+    this.#stale = false;
+    this.#doubtful = false;
+    this.#second = second;
     this.#busy = true;
-    this.#askedAt = Date.now();
     return this.newest((signal) => get(address, { signal }), (answer) => this.#got(answer), () => this.#missed());
   }
 
   #got(answer) {
     this.#busy = false;
+    this.#asOf = Date.now();
     this.#buckets = series(answer);
     if (!this.chart.element.isConnected) fill(this.body, this.chart.element);
     this.chart.draw(this.#buckets, this.span.step);
@@ -82,6 +86,9 @@ export class Classified {
     if (event === "label") this.#stale = true;
     if (event !== "process") return;
     const at = Date.parse(data.processed_at ?? timestamp);
+    const before = at <= this.#asOf - live.ahead;
+    if (before || Date.now() < this.#asOf + SETTLED_AFTER) this.#doubtful = true;
+    if (before) return; // the answer holds it; what it does not hold comes with the second one
     const bucket = this.#buckets.findLast((item) => at >= item.at && at < item.at + this.span.unit);
     if (!bucket || !(data.classification in bucket)) {
       this.#stale = true;
@@ -89,15 +96,15 @@ export class Classified {
     }
     bucket[data.classification] += 1;
     bucket.total += 1;
-    this.#moved = this.#counted = true;
+    this.#moved = true;
   }
 
   #tick() {
     const last = this.#buckets.at(-1);
     const over = last && Date.now() >= last.at + this.span.unit;
-    // An answer may hold results whose events come after it: what was counted on top of one is asked for anew.
-    const unsure = this.#counted && Date.now() >= this.#askedAt + SURE_AFTER;
-    if (live.state === "live" && !this.#busy && (this.#stale || over || unsure)) this.#load();
+    const settled = this.#doubtful && !this.#second && Date.now() >= this.#asOf + SETTLED_AFTER;
+    if (live.state === "live" && !this.#busy && (this.#stale || over)) this.#load();
+    else if (live.state === "live" && !this.#busy && settled) this.#load({ second: true });
     else if (this.#moved) this.chart.draw(this.#buckets, this.span.step);
     this.#moved = false;
   }
