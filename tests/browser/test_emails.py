@@ -73,6 +73,71 @@ def test_the_open_email_is_in_sight_after_a_reload_and_on_the_way_back(page: Pag
     page.until(seen, "the open row on the way back")
 
 
+DEAF = """
+import("/static/js/live.js").then(({ live }) => {
+  const real = live.dispatchEvent;
+  live.dispatchEvent = (event) => event.type === "event" || real.call(live, event);
+  window.__resync = () => {
+    live.dispatchEvent = real;
+    live.dispatchEvent(new CustomEvent("resync", { detail: "gap" }));
+  };
+});
+"""
+"""No event is heard any more, until a gap is told of."""
+
+
+def test_a_label_that_was_missed_is_seen_after_a_gap_also_far_down_and_nothing_moves(
+    page: Page, server: Server
+) -> None:
+    server.processed(server.send_many(130, "Far down")[-1])
+    wait_for(lambda: server.ask("GET", "/audit")["queued"] == 0, "all results")
+    page.open("emails")
+    scroll = "document.querySelector('.rows-scroll').scrollTop = 80 * 58 + 20; return {}"
+    page.until(scroll.format("document.querySelector('[aria-posinset=\"95\"]') !== null"), "rows further down")
+    row = "document.querySelector('[aria-posinset=\"83\"] .row')"
+    email_id = page.js(f"{row}.focus({{ preventScroll: true }}); return {row}.dataset.id")
+    before = page.js("return document.querySelector('.rows-scroll').scrollTop")
+    page.js(DEAF)
+    page.until("return Boolean(window.__resync)")
+    server.ask("POST", f"/emails/{email_id}/label", {"classification": "intro"})
+    server.processed(server.send("Missed meanwhile"))
+    page.js("__resync()")
+    page.until(f"return {row}.innerText.includes('person')", "the label")
+    page.sees("1 new", ".pill")
+    assert page.js("return document.activeElement.dataset.id") == email_id
+    assert page.js("return document.querySelector('.rows-scroll').scrollTop") == before
+    server.ask("DELETE", f"/emails/{email_id}/label")
+
+
+def test_the_focus_stays_on_the_row_that_is_corrected(page: Page, server: Server) -> None:
+    email_id = server.processed(server.send("Corrected by keys alone"))["email_id"]
+    page.open("emails")
+    row = f"document.querySelector('.row[data-id=\"{email_id}\"]')"
+    page.until(f"{row}.focus(); return document.activeElement === {row}")
+    page.press("Enter")
+    page.until("return document.querySelector('.verdict') !== null")
+    page.press("2")
+    page.until(f"return {row}.innerText.includes('person')", "the correction")
+    assert page.js("return document.activeElement.dataset.id") == email_id
+    page.until("return document.querySelector('[data-unlabel]') !== null")
+    page.press("u")
+    page.until(f"return !{row}.innerText.includes('person')", "the undo")
+    assert page.js("return document.activeElement.dataset.id") == email_id
+
+
+def test_a_list_of_dead_mail_looks_when_one_dies(page: Page) -> None:
+    page.open("emails?state=dead")
+    page.until("return document.querySelector('.list .state, .row') !== null")
+    asked = "performance.getEntriesByType('resource').filter(({ name }) => name.includes('state=dead')).length"
+    before = page.js(f"return {asked}")
+    detail = "{ event: 'dead', data: { email_id: 'x', source: 'main' } }"
+    page.js(
+        "import('/static/js/live.js').then(({ live }) => "
+        f"live.dispatchEvent(new CustomEvent('event', {{ detail: {detail} }})))"
+    )
+    page.until(f"return {asked} > {before}", "a look")
+
+
 def test_a_search_without_a_find_says_so(page: Page) -> None:
     page.open("emails?q=zzyzxnothinglikeit")
     page.sees("No email fits", ".list")

@@ -34,20 +34,37 @@ export class VirtualList {
     this.#paint();
   }
 
+  /** Others in their place: the first row in sight stays where it is, and the focus on the item that has it. */
+  exchange(items, keyOf) {
+    const { scrollTop } = this.element;
+    const from = Math.floor(scrollTop / this.height);
+    const held = [...this.#rows].find(([, node]) => node.contains(document.activeElement))?.[0];
+    const place = new Map(items.map((item, index) => [keyOf(item), index]));
+    const first = this.items.findIndex((item, index) => index >= from && place.has(keyOf(item)));
+    const focused = held === undefined ? undefined : place.get(keyOf(this.items[held]));
+    const moved = first < 0 ? 0 : place.get(keyOf(this.items[first])) - first;
+    this.items = items;
+    this.#clear();
+    this.list.style.setProperty("height", `${items.length * this.height}px`);
+    this.element.scrollTop = scrollTop + moved * this.height;
+    this.#paint();
+    this.#rows.get(focused)?.firstElementChild.focus({ preventScroll: true });
+  }
+
   /** More at the end; what is drawn stays. */
   add(items) {
     this.items.push(...items);
     this.#paint();
   }
 
-  /** Make one row anew; who stood on it still does. */
+  /** Make one row anew. */
   refresh(index) {
     const old = this.#rows.get(index);
-    const stood = old?.contains(document.activeElement);
+    const held = old?.contains(document.activeElement);
     old?.remove();
     this.#rows.delete(index);
     this.#paint();
-    if (stood) this.#rows.get(index)?.firstElementChild.focus({ preventScroll: true });
+    if (held) this.#rows.get(index)?.firstElementChild.focus({ preventScroll: true });
   }
 
   get atTop() {
@@ -106,7 +123,8 @@ export class VirtualList {
     const last = Math.min(this.items.length, Math.ceil((scrollTop + clientHeight) / this.height) + AROUND);
     this.list.style.setProperty("height", `${this.items.length * this.height}px`);
     for (const [index, node] of this.#rows) {
-      if (index < first || index >= last) {
+      // The row with the focus stays also where it was scrolled away: the arrow keys go on from it.
+      if ((index < first || index >= last) && !node.contains(document.activeElement)) {
         node.remove();
         this.#rows.delete(index);
       }

@@ -14,6 +14,7 @@ import { emailItem, keyOf } from "../shapes.js";
 import { VirtualList } from "../virtual.js";
 
 const PAGE = 50;
+const MOST = 100;
 const KEPT = 10_000;
 const KEPT_AT_TOP = 500;
 const TOLD = ["state", "classification", "decided_by", "confidence"];
@@ -32,6 +33,7 @@ export class EmailList {
   #fresh = [];
   #freshMany = false;
   #lookTimer = 0;
+  #told = new Set();
   #again = false;
 
   /**
@@ -174,10 +176,45 @@ export class EmailList {
     this.#lookSoon(LOOK_EVERY); // whatever it was, an email may fit the filter now
   }
 
-  /** Something was missed that may stand in any row: at the top, with nobody reading, all of it is read again. */
+  /** Something was missed that may stand in any row: what is loaded is read again, under what is being read. */
   #readAgain() {
-    if (this.#mayMove() && this.items.length > PAGE) this.#reload();
-    else this.#lookSoon(0);
+    if (!this.items.length || (this.#mayMove() && this.items.length > PAGE)) return this.#reload();
+    this.#lookSoon(0);
+    this.#busy = true;
+    this.#told.clear();
+    const missed = (error) => this.#noMore(error);
+    return this.pages((signal) => this.#loaded(signal), (answer) => this.#inPlace(answer), missed);
+  }
+
+  /** As many as are loaded, from the newest. */
+  async #loaded(signal) {
+    const items = [];
+    let cursor;
+    do {
+      const answer = await get(this.#query({ cursor, limit: MOST }), { signal });
+      items.push(...answer.items);
+      cursor = answer.next_cursor;
+    } while (cursor && items.length < this.items.length);
+    return { items, next_cursor: cursor };
+  }
+
+  /** In the place of what was loaded; what is new stays behind its pill, and the first row in sight where it is. */
+  #inPlace(answer) {
+    this.#busy = false;
+    this.#turn(answer);
+    const read = answer.items.map(emailItem);
+    const known = read.findIndex((item) => this.#index.has(keyOf(item)));
+    if (known < 0) return read.length ? undefined : this.#reload();
+    const items = read.slice(known).map((item) => this.#newer(item));
+    this.#index = new Map(items.map((item, index) => [keyOf(item), index]));
+    this.list.exchange(items, keyOf);
+    this.drawn();
+  }
+
+  /** The item as an event told it meanwhile, else as it was read. */
+  #newer(item) {
+    const key = keyOf(item);
+    return this.#told.has(key) && this.#index.has(key) ? this.items[this.#index.get(key)] : item;
   }
 
   /** A row that is loaded changes where it stands. */
@@ -185,6 +222,7 @@ export class EmailList {
     const index = this.#index.get(keyOf(data));
     if (index === undefined) return;
     this.items[index] = after(event, data, this.items[index]);
+    this.#told.add(keyOf(data));
     this.list.refresh(index);
     this.drawn();
     this.changed(keyOf(data));
@@ -222,6 +260,7 @@ export class EmailList {
     this.items[index] = item;
     this.list.refresh(index);
     this.drawn();
+    this.changed(keyOf(item));
   }
 
   /** Only at the top, with nobody pointing at the list, standing on it or reading an email from it. */
@@ -237,7 +276,7 @@ export class EmailList {
     const many = this.#freshMany;
     if (!fresh.length) return false;
     this.#setFresh([]);
-    // A page that stays open for days begins anew now and then: older ones are read again when they are wanted.
+    // A page that stays open for days begins anew now and then: rows further down come again when they are wanted.
     if (many || !this.items.length || (this.list.atTop && this.items.length >= KEPT_AT_TOP)) this.#reload();
     else this.#show([...fresh, ...this.items]);
     return true;
