@@ -112,6 +112,26 @@ def test_keys_label_one_after_the_other_skip_and_undo(page: Page, server: Server
     page.sees("to look at", ".head")
 
 
+def test_the_focus_goes_along_and_a_gap_counts_no_answer_twice(
+    page: Page, server: Server, unsure: list[dict[str, Any]]
+) -> None:
+    page.open("review")
+    page.until(f"return document.querySelectorAll('.queue a').length >= {min(len(unsure), 4)}")
+    total = server.ask("GET", "/review?limit=1")["total"]
+    page.js("const row = document.querySelector('.queue a'); row.focus(); row.click()")
+    page.press("1")
+    page.until("return document.querySelector('.queue li').className === 'done'")
+    page.until("return document.activeElement.matches('.queue li:nth-child(2) a[aria-current]')", "the next row")
+    wait_for(lambda: server.ask("GET", "/review?limit=1")["total"] == total - 1, "the answer")
+    page.sees(f"1 done, {total - 1} left", ".head")
+    page.js(RESYNC)
+    page.until("return document.querySelector('.queue li').className !== 'done'", "the queue as it is now")
+    page.sees(f"1 done, {total - 1} left", ".head")
+    assert page.js("return document.activeElement.matches('.queue a[aria-current]')")
+    page.press("u")
+    page.sees(f"{total} to look at", ".head")
+
+
 def in_review(server: Server) -> set[str]:
     return {item["result"]["email_id"] for item in server.ask("GET", "/review?limit=50")["items"]}
 

@@ -75,6 +75,26 @@ export function update(element, ...children) {
   return element;
 }
 
+/**
+ * The same for rows that bear a key (`data-key`): each keeps its own element when others come before it or go, so focus
+ * and place stay with what they were on.
+ */
+export function updateRows(element, rows) {
+  const wanted = new Set(rows.map((row) => row.dataset.key));
+  for (const old of [...element.children]) if (!wanted.has(old.dataset.key)) old.remove();
+  const there = new Map([...element.children].map((old) => [old.dataset.key, old]));
+  let place = element.firstElementChild;
+  for (const row of rows) {
+    const old = there.get(row.dataset.key);
+    if (old) {
+      matchAttributes(old, row);
+      matchChildren(old, row);
+    }
+    if (old && old === place) place = place.nextElementSibling;
+    else element.insertBefore(old ?? row, place);
+  }
+}
+
 function matchChildren(old, wanted) {
   const fresh = [...wanted.childNodes];
   fresh.forEach((node, index) => {

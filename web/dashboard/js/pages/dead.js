@@ -4,17 +4,18 @@
  */
 
 import { get, post, url } from "../api.js";
-import { fill, h, update } from "../dom.js";
+import { fill, h, setText, update, updateRows } from "../dom.js";
 import { ago, count, counted, exact, when } from "../format.js";
 import { keys } from "../keys.js";
 import { live } from "../live.js";
 import { Look } from "../looking.js";
-import { ask, attempt, button, emptyState, heads, loading, toast } from "../parts.js";
+import { ask, attempt, button, emptyState, heads, loading, once, toast } from "../parts.js";
 import { change, path } from "../route.js";
 import { REASONS, keyOf } from "../shapes.js";
 import { DeadLetter } from "./dead_letter.js";
 
 const PAGE = 50;
+const MOST = 100;
 const COLUMNS = ["Email", "Cause", "Last error", "Tries", "Died"];
 const MEANING = { Tries: "How often it was handed to a worker; put off by an outage, it is not tried" };
 const LEAD =
@@ -30,6 +31,7 @@ const causeOf = (reason) => REASONS[reason] ?? reason;
 
 class DeadPage {
   #items = [];
+  #wanted = PAGE;
   #cursor = null;
   #reason = null;
   #open = null;
@@ -38,8 +40,11 @@ class DeadPage {
     this.signal = signal;
     this.groups = h("div", { class: "groups" }, loading(3));
     this.rows = h("tbody", null);
-    this.more = h("p", { class: "actions more" });
+    this.more = h("p", { class: "actions more", hidden: true }, button("Show more", once(() => this.#loadMore())));
     this.table = h("section", { class: "sheet", "aria-label": "Letters" });
+    this.title = h("h2", null);
+    this.all = h("a", { href: path("dead") }, "Show all");
+    this.replay = button("Replay all", once(() => this.#replayMany()), "small");
     this.letter = new DeadLetter(signal, () => (change({ id: "" }), this.look.now()));
     this.body = h("div", { class: "split", hidden: true }, this.table, this.letter.pane);
     const head = h("div", { class: "head" }, h("h1", null, "Dead letters"), h("p", { class: "lead" }, LEAD));
@@ -63,6 +68,7 @@ class DeadPage {
     const reason = params.get("reason") ?? "";
     if (reason !== this.#reason) {
       this.#reason = reason;
+      this.#wanted = PAGE;
       this.look.now();
     }
     this.#open = params.get("id") === null ? null : Number(params.get("id"));
@@ -78,7 +84,20 @@ class DeadPage {
   }
 
   #ask(signal) {
-    return Promise.all([get("/dead-letters/groups", { signal }), get(this.#query(), { signal })]);
+    return Promise.all([get("/dead-letters/groups", { signal }), this.#shown(signal)]);
+  }
+
+  /** As many letters as were shown, in as few questions as that takes. */
+  async #shown(signal) {
+    const items = [];
+    let cursor;
+    do {
+      const limit = Math.min(MOST, this.#wanted - items.length);
+      const answer = await get(this.#query({ cursor, limit }), { signal });
+      items.push(...answer.items);
+      cursor = answer.next_cursor;
+    } while (cursor && items.length < this.#wanted);
+    return { items, next_cursor: cursor };
   }
 
   #query(extra) {
@@ -117,25 +136,30 @@ class DeadPage {
   #drawTable(groups) {
     const matching = groups.filter((group) => !this.#reason || group.reason === this.#reason);
     const total = matching.reduce((sum, group) => sum + group.count, 0);
-    const title = this.#reason ? `${causeOf(this.#reason)}: ${count(total)}` : `All ${count(total)}`;
-    const replay = button(this.#reason ? "Replay these" : "Replay all", () => this.#replayMany(), "small");
-    fill(this.table,
-      h("header", null, h("h2", null, title), this.#reason && h("a", { href: path("dead") }, "Show all"),
-        h("span", { class: "end" }, replay)),
-      h("div", { class: "table", tabindex: 0, role: "region", "aria-label": "Letters" },
-        h("table", null, heads(COLUMNS, ["Tries"], { meaning: MEANING }), this.rows)),
-      this.more);
+    setText(this.title, this.#reason ? `${causeOf(this.#reason)}: ${count(total)}` : `All ${count(total)}`);
+    setText(this.replay, this.#reason ? "Replay these" : "Replay all");
+    this.all.hidden = !this.#reason;
+    if (!this.rows.isConnected) this.#layTable();
     this.#drawRows();
   }
 
+  #layTable() {
+    fill(this.table,
+      h("header", null, this.title, this.all, h("span", { class: "end" }, this.replay)),
+      h("div", { class: "table", tabindex: 0, role: "region", "aria-label": "Letters" },
+        h("table", null, heads(COLUMNS, ["Tries"], { meaning: MEANING }), this.rows)),
+      this.more);
+  }
+
   #drawRows() {
-    update(this.rows, this.#items.map((item) => this.#row(item)));
-    fill(this.more, this.#cursor && button("Show more", () => this.#loadMore()));
+    updateRows(this.rows, this.#items.map((item) => this.#row(item)));
+    this.more.hidden = !this.#cursor;
   }
 
   #row(item) {
     const address = path("dead", { reason: this.#reason, id: item.id });
-    return h("tr", { "aria-current": item.id === this.#open ? "true" : undefined, data: { letter: item.id } },
+    const props = { "aria-current": item.id === this.#open ? "true" : undefined };
+    return h("tr", { ...props, data: { letter: item.id, key: item.id } },
       h("th", { scope: "row" }, h("a", { class: "mono", href: address, title: item.email_id }, item.email_id)),
       h("td", null, causeOf(item.reason)),
       h("td", { class: "cut", title: item.error }, item.error),
@@ -147,9 +171,12 @@ class DeadPage {
     const cursor = this.#cursor;
     const answer = await attempt(() => get(this.#query({ cursor }), { signal: this.signal }));
     if (!answer || cursor !== this.#cursor) return; // the list is another by now
+    const first = this.#items.length;
     this.#items.push(...answer.items);
+    this.#wanted = this.#items.length;
     this.#cursor = answer.next_cursor;
     this.#drawRows();
+    if (!this.#cursor) this.rows.children[first]?.querySelector("a").focus(); // the button is gone
   }
 
   #group(group) {

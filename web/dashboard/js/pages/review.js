@@ -4,7 +4,7 @@
  */
 
 import { get, post, url } from "../api.js";
-import { fill, h, setText } from "../dom.js";
+import { fill, h, setText, updateRows } from "../dom.js";
 import { count, sender } from "../format.js";
 import { keys } from "../keys.js";
 import { live } from "../live.js";
@@ -34,7 +34,7 @@ class ReviewPage {
   #at = -1;
   #cursor = null;
   #total = 0;
-  #doneBefore = 0;
+  #counted = 0;
   #more = false;
   #withdraw = () => {};
 
@@ -75,7 +75,7 @@ class ReviewPage {
     this.#replace(answer.items.map(flat));
     this.#cursor = answer.next_cursor;
     this.#total = answer.total;
-    this.#doneBefore = this.answers.size; // which the total leaves out already
+    this.#counted = this.answers.size; // these are not in the total any more
     this.#draw();
     if (this.#at < 0) this.update(current().params); // what is open stays as it is
     this.#askFakeMail();
@@ -96,18 +96,22 @@ class ReviewPage {
   #draw() {
     if (!this.#items.length) return fill(this.body, h("div", { class: "sheet nothing" }, nothing()));
     if (!this.list.isConnected) fill(this.body, this.list, this.pane);
-    fill(this.list, this.rows);
-    fill(this.rows, this.#items.map((item) => this.#row(item)));
-    this.rows.children[this.#at]?.firstElementChild.setAttribute("aria-current", "true");
+    if (!this.rows.isConnected) fill(this.list, this.rows);
+    this.#drawRows();
     this.#say();
   }
 
-  #row(item) {
+  #drawRows() {
+    updateRows(this.rows, this.#items.map((item, index) => this.#row(item, index)));
+  }
+
+  #row(item, index) {
     const answer = this.answers.of(item);
     const href = path("review", { id: item.email_id, source: item.source });
     const end = answer ? `now ${answer}` : reasons(item.reasons);
-    return h("li", { class: answer ? "done" : "" },
-      h("a", { href, data: { review: item.email_id } },
+    const current = index === this.#at ? "true" : undefined;
+    return h("li", { class: answer ? "done" : "", data: { key: keyOf(item) } },
+      h("a", { href, "aria-current": current, data: { review: item.email_id } },
         mark(answer ?? item.classification),
         h("span", { class: "row-subject", dir: "auto" }, subjectOf(item)),
         h("span", { class: "row-line under" },
@@ -115,19 +119,10 @@ class ReviewPage {
           h("span", { class: "row-end" }, end))));
   }
 
-  #redraw(index) {
-    const fresh = this.#row(this.#items[index]);
-    if (index === this.#at) fresh.firstElementChild.setAttribute("aria-current", "true");
-    const old = this.rows.children[index];
-    const stood = old.contains(document.activeElement);
-    old.replaceWith(fresh);
-    if (stood) fresh.firstElementChild.focus({ preventScroll: true });
-  }
-
   #say() {
     const done = this.answers.size;
-    const left = Math.max(0, this.#total - (done - this.#doneBefore));
-    setText(this.said, done ? `${count(done)} done, ${count(left)} left` : `${count(this.#total)} to look at`);
+    const left = Math.max(0, this.#total + this.#counted - done);
+    setText(this.said, done ? `${count(done)} done, ${count(left)} left` : `${count(left)} to look at`);
   }
 
   async #loadMore() {
@@ -142,7 +137,7 @@ class ReviewPage {
     const known = new Set(this.#items.map(keyOf));
     const fresh = answer.items.map(flat).filter((item) => !known.has(keyOf(item)));
     this.#items.push(...fresh);
-    this.rows.append(...fresh.map((item) => this.#row(item)));
+    this.#drawRows();
   }
 
   /** FakeMail's opinions of the first ones come after the page is there; the order stays as it is. */
@@ -154,7 +149,7 @@ class ReviewPage {
       const index = this.#indexOf(told.result);
       if (index < 0 || !told.fakemail) continue;
       Object.assign(this.#items[index], { fakemail: told.fakemail, reasons: told.reasons });
-      this.#redraw(index);
+      this.#drawRows();
       if (index === this.#at) this.email.opinions(this.#items[index]);
     }
   }
@@ -181,7 +176,7 @@ class ReviewPage {
 
   #answered(item, name) {
     const index = this.#indexOf(item);
-    if (index >= 0) this.#redraw(index);
+    if (index >= 0) this.#drawRows();
     this.#say();
     if (index >= 0 && index === this.#at) this.email.decided(name);
   }
@@ -208,6 +203,7 @@ class ReviewPage {
     const link = this.rows.children[index]?.firstElementChild;
     link?.setAttribute("aria-current", "true");
     link?.scrollIntoView({ block: "nearest" });
+    if (this.rows.contains(document.activeElement)) link?.focus({ preventScroll: true }); // it goes along
     const item = this.#items[index];
     this.email.open(item, this.answers.of(item));
     if (index >= this.#items.length - NEAR_THE_END) this.#loadMore();
