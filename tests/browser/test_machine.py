@@ -34,7 +34,13 @@ def test_the_tree_names_every_actor_and_a_pause_is_said_on_every_page(page: Page
 def test_the_pool_is_resized(page: Page, server: Server) -> None:
     page.open("actors")
     page.until("return document.querySelector('.size').value !== ''")
-    page.js("const size = document.querySelector('.size'); size.focus(); size.value = 5")
+    looks = "performance.getEntriesByType('resource').filter(({ name }) => name.endsWith('/actors')).length"
+    page.js(
+        "const size = document.querySelector('.size'); size.value = 5; size.dispatchEvent(new Event('input'));"
+        "size.form.querySelector('button').focus()"
+    )
+    page.until(f"window.__looks ??= {looks}; return {looks} > __looks + 1", "the next look at the actors")
+    assert page.js("return document.querySelector('.size').value") == "5"
     page.click(".head .button", "Resize")
     wait_for(lambda: server.ask("GET", "/actors")["workers"] == 5, "the new size")
     page.until(
@@ -121,6 +127,49 @@ def test_a_fault_is_switched_on_and_seen_on_now(page: Page, failing: Server) -> 
     page.go("simulator")
     page.click(".sim .button", "All off")
     page.sees("all off", ".sim")
+
+
+LETTERS = """
+const asked = window.fetch;
+window.__letters = Array.from({ length: 170 }, (_, index) => ({
+  id: 170 - index, email_id: `lost-${170 - index}`, source: "main", reason: "gone", error: "404", attempts: 0,
+  dead_at: new Date(0).toISOString(),
+}));
+window.fetch = async (path, init) => {
+  const at = new URL(path, location);
+  if (at.pathname === "/dead-letters/groups") {
+    const last = new Date(0).toISOString();
+    return Response.json({ items: [{ reason: "gone", count: __letters.length, error: "404", last_dead_at: last }] });
+  }
+  if (at.pathname !== "/dead-letters") return asked(path, init);
+  const first = Number(at.searchParams.get("cursor") ?? 0), end = first + Number(at.searchParams.get("limit"));
+  return Response.json({ items: __letters.slice(first, end), next_cursor: end < __letters.length ? String(end) : null });
+};
+"""
+
+
+def test_a_new_dead_letter_keeps_the_rows_that_were_shown_and_the_focus(page: Page) -> None:
+    shown = "return document.querySelectorAll('[data-letter]').length"
+    page.open("books")
+    page.js(LETTERS)
+    page.go("dead")
+    for rows in (50, 100, 150):
+        page.until(f"{shown} === {rows}", f"{rows} letters")
+        if rows < 150:
+            page.js("const more = document.querySelector('.more .button'); more.focus(); more.click()")
+    assert page.js("return document.activeElement.innerText") == "Show more"
+    page.js("document.querySelector('[data-letter=\"60\"] a').focus()")
+    page.js(
+        "__letters.unshift({ ...__letters[0], id: 171, email_id: 'lost-171' });"
+        "import('/static/js/live.js').then(({ live }) => "
+        "live.dispatchEvent(new CustomEvent('event', { detail: { event: 'dead', data: {} } })))"
+    )
+    page.until("return document.querySelector('[data-letter=\"171\"]') !== null", "the new letter")
+    assert page.js(shown) == 150
+    assert page.js("return document.activeElement.innerText") == "lost-60"
+    page.js("document.querySelector('.more .button').focus(); document.querySelector('.more .button').click()")
+    page.until(f"{shown} === 171")
+    assert page.js("return document.activeElement.innerText") == "lost-21"  # where the button was
 
 
 def test_dead_letters_are_grouped_counted_asked_about_and_replayed(own_server: Server, browser: Page) -> None:

@@ -7,7 +7,7 @@ import { del, get, post, url } from "../api.js";
 import { fill, h } from "../dom.js";
 import { counted, exact, when } from "../format.js";
 import { newestOnly } from "../looking.js";
-import { ask, attempt, button, chip, facts, failed, foreign, loading } from "../parts.js";
+import { ask, attempt, button, chip, facts, failed, foreign, loading, once } from "../parts.js";
 import { change, path } from "../route.js";
 import { REASONS, isTooLong } from "../shapes.js";
 
@@ -22,6 +22,7 @@ export class DeadLetter {
     this.gone = gone;
     this.newest = newestOnly(signal);
     this.pane = h("section", { class: "sheet letter", "aria-label": "Dead letter" });
+    this.replay = once(() => this.#replay());
   }
 
   /** Show the letter of that id, or none. */
@@ -55,7 +56,7 @@ export class DeadLetter {
   }
 
   /** Send it on its way again. */
-  async replay() {
+  async #replay() {
     const id = this.#open;
     if (id === null) return false;
     const answer = await attempt(() => post(url(["dead-letters", id, "replay"])), "It is on its way again");

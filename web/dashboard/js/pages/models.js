@@ -7,7 +7,7 @@ import { get, post, url } from "../api.js";
 import { fill, h, setText } from "../dom.js";
 import { count, counted, exact, percent, sender, short, when } from "../format.js";
 import { Look } from "../looking.js";
-import { ask, attempt, button, chip, heads, label, loading, subjectOf, toast } from "../parts.js";
+import { ask, attempt, button, chip, heads, label, loading, once, subjectOf, toast } from "../parts.js";
 import { path } from "../route.js";
 import { reprocess } from "./reprocess.js";
 
@@ -38,7 +38,7 @@ export function show(root, _params, signal) {
     fill(body, versions(answer, choose), shadow(answer), training(answer));
   }
 
-  const again = button("Judge stored mail again", () => reprocess(signal));
+  const again = button("Judge stored mail again", once(() => reprocess(signal)));
   fill(root,
     h("div", { class: "head" }, h("h1", null, "Models"), said, h("div", { class: "actions" }, again),
       h("p", { class: "lead" }, LEAD)),

@@ -8,7 +8,7 @@ import { fill, h, setText } from "../dom.js";
 import { counted, exact } from "../format.js";
 import { keys } from "../keys.js";
 import { Look } from "../looking.js";
-import { ask, attempt, button, chip, emptyState, failed, label, loading, toast } from "../parts.js";
+import { ask, attempt, button, chip, emptyState, failed, label, loading, once, toast } from "../parts.js";
 import { change, current, path } from "../route.js";
 import { reprocess } from "./reprocess.js";
 import { forget, keep, kept } from "./rule_drafts.js";
@@ -53,7 +53,7 @@ class RulesPage {
 
   #head() {
     const title = "Bring today's rules and model to what is stored";
-    const again = button("Judge stored mail again", () => reprocess(this.signal), "", { title });
+    const again = button("Judge stored mail again", once(() => reprocess(this.signal)), "", { title });
     return h("div", { class: "head" },
       h("h1", null, "Rules"), this.said,
       h("div", { class: "actions" }, again, makeNew()),

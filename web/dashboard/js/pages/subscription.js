@@ -7,7 +7,7 @@ import { del, get, post, url } from "../api.js";
 import { fill, h, setText, update } from "../dom.js";
 import { count, counted, duration, exact, when } from "../format.js";
 import { newestOnly } from "../looking.js";
-import { ask, attempt, button, chip, facts, heads, toast } from "../parts.js";
+import { ask, attempt, button, chip, facts, heads, once, toast } from "../parts.js";
 import { change } from "../route.js";
 import { secretOnce } from "./subscription_form.js";
 
@@ -29,7 +29,7 @@ export class OpenSubscription {
     this.state = h("div", { class: "hook-state" });
     this.rows = h("tbody", null);
     this.none = h("p", { class: "quiet" });
-    this.again = button("Try now", () => this.#enable(), "", { data: { enable: "" } });
+    this.again = button("Try now", once(() => this.#enable()), "", { data: { enable: "" } });
   }
 
   /** Show none; `words` stand there instead. */
@@ -61,10 +61,10 @@ export class OpenSubscription {
 
   #actions() {
     return h("div", { class: "actions" },
-      button("Send a test message", () => this.#test(), "solid"),
+      button("Send a test message", once(() => this.#test()), "solid"),
       this.again,
-      button("New secret", () => this.#rotate()),
-      button("Delete", () => this.#remove(), "danger"));
+      button("New secret", once(() => this.#rotate())),
+      button("Delete", once(() => this.#remove()), "danger"));
   }
 
   #log() {
