@@ -15,7 +15,7 @@ from storage.redis_scripts import RedisStore
 
 CALLS_KEPT = 1000
 LONGEST_SIGN_MS = 60_000
-"""No sign of life is given for longer."""
+"""No sign of life is given for longer: one that is was given before the server's clock was set back."""
 
 
 class RedisPresence(RedisStore):
@@ -50,9 +50,7 @@ class RedisPresence(RedisStore):
         found = {}
         for node in nodes:  # one by one: in a cluster each node's keys have a slot of their own
             alive, known = launcher_keys(node)
-            left = self._call(
-                "PTTL", alive
-            )  # -2: there is none; very long: from before the server's clock was set back
+            left = self._call("PTTL", alive)  # below 0: there is none
             if left >= 0 or self._call("EXISTS", known):
                 found[node] = 0 <= left <= LONGEST_SIGN_MS
         return found

@@ -138,10 +138,8 @@ def replay(hub: Hub, client: Client, topic: str, since: str) -> None:
         if page.gap:
             to = page.entries[0].seq if page.entries else page.last
             say(client, {"type": "gap", "from": after, "to": to, "reason": page.gap})
-            since, after = (
-                to,
-                "" if page.entries else to,
-            )  # it may be another log's, which compares with nothing of this one
+            # `since` may be another log's seq, which compares with nothing of this one.
+            since, after = to, "" if page.entries else to
         boundary = hub.boundary(client, topic)
         entries = [entry for entry in page.entries if boundary is None or entry.seq < boundary]
         _play(client, topic, entries)
