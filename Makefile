@@ -51,20 +51,17 @@ python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: install it (Debian: apt-get install python3 python3-venv)"; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "Python's venv module is needed: install it (Debian: apt-get install python3-venv)"; exit 1; }
 
-# A set-up that was cut off, or whose Python was exchanged for another, is no set-up: the stamps go, and it is made anew.
-SOUND := $(BIN)/python -c 'import pip' 2>/dev/null
-$(shell $(SOUND) || rm -f $(VENV)/.run $(VENV)/.dev)
+# A set-up that was cut off, or whose Python was exchanged for another, is no set-up: it is made anew.
+$(shell $(BIN)/python -c 'import pip' 2>/dev/null || rm -f $(BIN)/python $(VENV)/.run $(VENV)/.dev)
 
 $(BIN)/python: | python
 	@$(PYTHON) -m venv --clear $(VENV)
 
 $(VENV)/.run: requirements.lock | $(BIN)/python
-	@$(SOUND) || $(PYTHON) -m venv --clear $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@touch $@
 
 $(VENV)/.dev: requirements.lock requirements-dev.lock | $(BIN)/python
-	@$(SOUND) || $(PYTHON) -m venv --clear $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	@touch $@ $(VENV)/.run
 
