@@ -91,8 +91,8 @@ def _present(path: Path | None, settings: Settings) -> tuple[str, ...]:
 def _write(path: Path, text: str) -> None:
     draft = path.with_name(f".{path.name}.new")
     try:
-        with os.fdopen(make_private(draft), "w", encoding="utf-8") as file:
-            file.write(text)
+        make_private(draft)
+        draft.write_text(text, encoding="utf-8")
         take_place(draft, path)
     except OSError as error:
         draft.unlink(missing_ok=True)

@@ -17,7 +17,7 @@ from typing import Any
 from commands.venv import ROOT
 from engine import logs
 from engine.errors import SettingsError
-from engine.files import make_folder
+from engine.files import make_folder, make_private
 from engine.launcher import ChildProcess, Launcher
 from engine.listening import bound, free_port
 from settings import Settings
@@ -106,8 +106,8 @@ def _identity(settings: Settings) -> tuple[str, str]:
     except (OSError, ValueError):
         name, token = f"{settings.node}-{secrets.token_hex(2)}", secrets.token_hex(16)
         draft = path.with_suffix(".new")
+        make_private(draft)
         draft.write_text(f"{name} {token}\n")
-        draft.chmod(0o600)
         draft.replace(path)
     return settings.node_name or name, token
 

@@ -1,6 +1,7 @@
 """Files that appear whole or not at all, and are nobody else's: what they hold is mail, or a secret.
 
-Used by backups, secrets and the lock on a data folder. A command that root runs leaves files that their user can still open.
+Used by backups, secrets, a node's identity, the embedded Valkey and the lock on a data folder. A command that root runs leaves
+files that their user can still open.
 """
 
 import os
@@ -10,10 +11,10 @@ from pathlib import Path
 from engine.errors import SettingsError
 
 
-def make_private(path: Path) -> int:
-    """Make a new file that its owner alone may read; its descriptor. What is there under that name goes."""
+def make_private(path: Path) -> None:
+    """Make a new and empty file that its owner alone may read; what is there under that name goes."""
     path.unlink(missing_ok=True)
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
 def take_place(draft: Path, path: Path, *, owner: Path | None = None) -> None:

