@@ -6,13 +6,13 @@ an event (actors/metrics.py makes gauges of it); /stats shows the same to people
 
 import logging
 import shutil
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
 from actors.bodies import CLASSIFY, FETCH
 from actors.metrics import MEASURED
+from engine import clock
 from engine.actor import ServiceActor
 from engine.errors import DependencyTrouble
 from engine.events import Bus
@@ -83,7 +83,7 @@ class Gauges(ServiceActor):
                 log.debug("not measured: %s", trouble)
 
     def _books(self) -> dict[str, float]:
-        found = self.stats(time.time())
+        found = self.stats(clock.now())
         return {"queued": found.queued, "retrying": found.retrying, "dead_letters": found.dead_letters}
 
     def _queue(self) -> dict[str, float]:

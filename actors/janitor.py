@@ -182,7 +182,7 @@ class Janitor(ServiceActor):
             held = self._held(names)
             still = self._suspects(old)
             missing = {each: source for each, source in suspects.items() if each not in held and each in still}
-        self.books.set_unaccounted(Counter(missing.values()), time.time())
+        self.books.set_unaccounted(Counter(missing.values()), clock.now())
         self.bus.emit(RECONCILED, suspects=len(suspects), unaccounted=len(missing))
         if missing:
             log.error("%d emails were in no mailbox: fed again from the books", len(missing))
@@ -219,12 +219,12 @@ class Janitor(ServiceActor):
 
     def forget_histograms(self) -> None:
         """What only the last hour needs."""
-        self.books.forget_histograms(time.time())
+        self.books.forget_histograms(clock.now())
 
     def fold(self) -> None:
         """Counters of processes that are gone become one shard's, and so do old counts: what is read does not grow with restarts."""
         writers, ends = self.store.living(), time.monotonic() + TURN_S
-        while self.books.fold(writers, time.time()) and time.monotonic() < ends:
+        while self.books.fold(writers, clock.now()) and time.monotonic() < ends:
             self.breathe()
 
     def forget_canaries(self) -> None:

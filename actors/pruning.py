@@ -1,11 +1,11 @@
 """What the janitor forgets, by the settings KEEP_*: a few slices a turn, so that nothing waits for it; free pages go back to the disk."""
 
 import logging
-import time
 from collections.abc import Callable
 from typing import Protocol
 
 from actors.metrics import PRUNED
+from engine import clock
 from engine.events import Bus
 from storage.retention import KINDS, Keep, Retention
 
@@ -31,7 +31,7 @@ class Pruning:
 
     def turn(self, breathe: Callable[[], None]) -> dict[str, int]:
         """Forget what is due now; kind → how much."""
-        due = self.keep.before(time.time())
+        due = self.keep.before(clock.now())
         forgotten = {kind: self._slices(kind, before, breathe) for kind, before in due.items() if kind in KINDS}
         if "events" in due:
             forgotten["events"] = self._events(due["events"], breathe)

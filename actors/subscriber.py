@@ -16,6 +16,7 @@ import orjson
 from actors.events import LABEL, kind_of, message
 from actors.metrics import DELIVERED, DISABLED, STATES
 from actors.posting import LONGEST_RETRY_AFTER_S, Posted, Poster
+from engine import clock
 from engine.actor import ServiceActor
 from engine.errors import DependencyTrouble, StaleError
 from engine.events import Bus
@@ -174,7 +175,7 @@ class Course:
 
     def _gap(self, poster: Poster, to: str, reason: str) -> None:
         """The log does not reach back so far: say so, as the WebSocket does, and go on with the oldest that there is."""
-        text = {"type": GAP, "from": self.at, "to": to, "reason": reason, "timestamp": timestamp(time.time())}
+        text = {"type": GAP, "from": self.at, "to": to, "reason": reason, "timestamp": timestamp(clock.now())}
         log.warning("subscription %d has a gap: %s", self.state.id, reason)
         self._deliver(poster, to, GAP, msgspec.json.encode(text), webhook_id=f"sub{self.state.id}_gap_{to}")
 
@@ -207,7 +208,7 @@ class Course:
 
     def _wait(self) -> None:
         """Until the next try is due; somebody may ask for it sooner. One that lies further ahead than any pause is due: the clock went back."""
-        while 0 < (pause := (self.state.next_attempt_at or 0.0) - time.time()) <= LONGEST_RETRY_AFTER_S:
+        while 0 < (pause := (self.state.next_attempt_at or 0.0) - clock.now()) <= LONGEST_RETRY_AFTER_S:
             gevent.sleep(min(pause, LOOK_AGAIN_S))
             found = self.store.get(self.state.id)
             if found is None or found.state != "active" or found.position != self.state.position:
@@ -215,8 +216,8 @@ class Course:
             self.state = found
 
     def _failed(self, posted: Posted, tried: Try) -> None:
-        failures, now = self.state.failures + 1, time.time()
-        since = self.state.failing_since or posted.at
+        failures, now = self.state.failures + 1, clock.now()
+        since = self.state.failing_since or now
         seconds, tries = self.leader.disable_after
         over = now - since >= seconds and failures >= tries
         reason = "it answered 410: gone" if posted.gone else f"{failures} tries failed in a row: {posted.error}"

@@ -3,10 +3,10 @@
 Used by the handlers of /results/{id} and /emails/{id}. Relies on the books, which know every id ever listed.
 """
 
-import time
 from typing import Any
 
 from actors.events import readable_id
+from engine import clock
 from engine.mailbox import MAIN
 from engine.timestamps import timestamp
 from storage.keys import is_hashed, shown_key
@@ -73,7 +73,7 @@ def no_result(call: Call, email_id: str, row: KnownEmail | None) -> Problem:
     if state in ("queued", "processed"):
         headers = (retry_after(QUEUED_RETRY_S),)
     elif state == "retrying" and row is not None and row.next_attempt_at is not None:
-        headers = (retry_after(row.next_attempt_at - time.time()),)
+        headers = (retry_after(row.next_attempt_at - clock.now()),)
     return Problem(404, f"{_named(email_id)}: {WHY[state]}", headers=headers, **members)
 
 

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from actors.bodies import CLASSIFY, fetch_mailbox
+from engine import clock
 from engine.mailbox import LANES, MAIN, Depth
 from engine.timestamps import timestamp
 from storage.records import LABELS, Stats
@@ -50,14 +51,14 @@ class Figures:
 
     def _make(self) -> dict[str, Any]:
         services = self.services
-        stored = services.results.stats(time.time())
+        stored = services.results.stats(clock.now())
         depths = {name: services.mailboxes.depths(name) for name in (*map(fetch_mailbox, services.sources), CLASSIFY)}
         waiting = stored.queued + stored.retrying
         return self._answer(stored, by_priority(waiting, depths), oldest_age(depths) if waiting else None)
 
     def _make_of(self, source: str) -> dict[str, Any]:
         """Of one source: the mailbox before the classifiers carries several, so the books say what waits."""
-        now = time.time()
+        now = clock.now()
         stored = self.services.results.source_stats(source, now)
         oldest = None if stored.oldest_listed_at is None else round(max(0.0, now - stored.oldest_listed_at), 3)
         return {**self._answer(stored, stored.open_by_lane, oldest), "source": source}
@@ -139,7 +140,7 @@ def timeseries(call: Call) -> dict[str, Any]:
     query: TimeseriesQuery = call.query
     step = STEPS[query.step]
     end = read_time("to", query.end)
-    end = time.time() if end is None else end
+    end = clock.now() if end is None else end
     start = read_time("from", query.start)
     start = max(FIRST_SECOND, end - DEFAULT_SPAN_S[query.step]) if start is None else start
     if start > end:
