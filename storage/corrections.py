@@ -11,6 +11,7 @@ import msgspec
 
 from storage.database import Database
 from storage.records import LABELS, Content
+from storage.retention import TEXT_IS_WHOLE
 from storage.rows import CONTENT_COLUMNS, content
 from storage.statements import execute
 
@@ -51,7 +52,8 @@ class Corrections:
 def _newest(limit: int) -> list[Correction]:
     rows = execute(
         f"SELECT result.ref, person_label, model_label, person_at, {COLUMNS} FROM result "
-        "JOIN content ON content.ref = result.ref WHERE person_label IS NOT NULL ORDER BY person_at DESC, result.ref LIMIT ?",
+        "JOIN content ON content.ref = result.ref WHERE person_label IS NOT NULL "
+        f"AND {TEXT_IS_WHOLE} ORDER BY person_at DESC, result.ref LIMIT ?",
         [limit],
     )
     return [_correction(row) for row in rows]
@@ -72,7 +74,7 @@ def _stamp() -> tuple[int, float]:
 def _sample(limit: int) -> list[Content]:
     rows = execute(
         f"SELECT {COLUMNS} FROM result JOIN content ON content.ref = result.ref WHERE person_label IS NULL "
-        "ORDER BY result.id DESC LIMIT ?",
+        f"AND {TEXT_IS_WHOLE} ORDER BY result.id DESC LIMIT ?",
         [limit],
     )
     return [content(row) for row in rows]

@@ -18,6 +18,7 @@ from storage.database import Database
 from storage.labels import effective
 from storage.reading import EmailFilter, conditions
 from storage.records import DECIDERS, LABELS, NUMBER, Content, StoredResult
+from storage.retention import TEXT_IS_WHOLE
 from storage.rows import CONTENT_COLUMNS, RESULT_COLUMNS, RESULT_TABLES, content, stored_result
 from storage.statements import encode_json, execute, for_update
 
@@ -88,8 +89,7 @@ class Reprocessing:
         return self._db.write(_apply, judgements, generation, also)
 
 
-KEPT = "content.ref IS NOT NULL AND NOT (content.body = '' AND content.headers = '{}')"
-"""An email whose text is there: where retention has emptied it, a judgement of what is left would take the place of one of the whole."""
+KEPT = f"content.ref IS NOT NULL AND {TEXT_IS_WHOLE}"
 
 
 def _where(wanted: EmailFilter, after: int, up_to: int) -> tuple[str, list[Any]]:

@@ -114,6 +114,13 @@ def _is_closed(row: tuple[int, int]) -> bool:
     return row[1] != 0
 
 
+TEXT_IS_WHOLE = (
+    "NOT (content.body = '' AND content.headers = '{}' AND content.ref <= (SELECT COALESCE(MAX(CAST(value AS BIGINT)), 0) "
+    "FROM meta WHERE name IN ('forgotten:bodies', 'forgotten:bodies:ahead')))"
+)
+"""Of a content's row: its body and headers are not forgotten. What is judged without them must not take the place of a judgement of all."""
+
+
 def _mark(kind: str) -> int:
     return int(meta.get(f"forgotten:{kind}") or 0)
 

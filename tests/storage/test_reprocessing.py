@@ -9,6 +9,7 @@ from storage.corrections import Corrections
 from storage.reading import EmailFilter
 from storage.reprocessing import Judgement, Reprocessing
 from storage.results import ResultStore
+from storage.retention import Retention
 from storage.statements import execute
 from tests.storage.books_fixtures import enter, result, save
 
@@ -115,13 +116,17 @@ def test_corrections_come_with_their_emails(db, results, saved):
     assert [each.subject for each in corrections.sample(10)] == ["subject of b"]
 
 
-def test_an_email_whose_text_was_emptied_is_not_judged_by_what_is_left(reprocessing, saved, db):
-    a, b = saved("a", "b")
+def test_an_email_whose_text_was_forgotten_is_not_judged_or_learned_by_what_is_left(reprocessing, results, saved, db):
+    _, b = saved("a", "b")
+    for key in ("a", "b"):
+        results.label(key, "main", "intro", "anna")
+    empty = "UPDATE content SET body = '', headers = '{}' WHERE ref IN (SELECT ref FROM result WHERE id = ?)"
+    db.write(execute, empty, [b.id])  # it came so
+    Retention(db).slice("bodies", time.time() - 3600)
     assert reprocessing.count(ALL, 0, b.id) == 2
-    db.write(
-        execute,
-        "UPDATE content SET body = '', headers = '{}' WHERE ref = (SELECT ref FROM result WHERE id = ?)",
-        [a.id],
-    )
+
+    db.write(execute, "UPDATE book SET listed_at = 1 WHERE key = 'a'")
+    assert Retention(db).slice("bodies", time.time() - 3600).forgotten == 1
     assert reprocessing.count(ALL, 0, b.id) == 1
     assert [each.key for each in reprocessing.page(ALL, 0, b.id, 10)] == ["b"]
+    assert [each.ref for each in Corrections(db).newest(10)] == [Books(db).find("b")[0].ref]
