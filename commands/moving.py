@@ -48,7 +48,8 @@ def _move(move: Move, args: argparse.Namespace) -> None:
     began, moved = time.monotonic(), 0
     try:
         counts: list[TableCount] = []
-        if move.prepare():
+        move.prepare()
+        if not move.complete:
             if move.restarted:
                 print("the target held an unfinished copy of another state: it is begun anew", file=sys.stderr)
             moved = _copy(move)

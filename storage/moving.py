@@ -75,8 +75,8 @@ class Move:
 
     # -- beginning -------------------------------------------------------------------------------------------------------
 
-    def prepare(self) -> bool:
-        """Look at both sides and mark the target; False when all is there already and only `finish` is left.
+    def prepare(self) -> None:
+        """Look at both sides and mark the target; it is `complete` when all is there already and only `finish` is left.
 
         SettingsError, in one line, for a target that is not empty, or that is complete while the source went on since.
         """
@@ -98,14 +98,13 @@ class Move:
             if self.target.read(_moved_from) != wanted.source:
                 raise SettingsError(f"the target is complete, and the source was used since: {EMPTY}")
             self.complete = True
-            return False
+            return
         if found is not None and (found.books_id, found.source) == (wanted.books_id, wanted.source):
             self.mark = found
-            return True
+            return
         self.restarted = found is not None
         self.mark = wanted
         self.target.write(_begin, wanted, self.tables)
-        return True
 
     def total(self) -> int:
         """Rows of all tables."""
