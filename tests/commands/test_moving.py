@@ -88,6 +88,33 @@ def test_a_move_that_is_killed_goes_on_and_ends_with_everything(tmp_path, target
     assert "holds books of its own" in err
 
 
+KILLED_AT_ITS_END = """
+import os, signal, sys
+from storage.books import Books
+Books.renew_books_id = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
+import run
+sys.exit(run.main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(("used", "ends"), [(False, 0), (True, 1)])
+def test_a_kill_between_the_last_two_writes_is_made_up_for_unless_the_source_was_used_since(
+    tmp_path, target_url, used, ends
+):
+    folder = tmp_path / "laptop"
+    fill(folder, 100)
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED_AT_ITS_END, "migrate-store", "--to", target_url],
+        cwd=ROOT, env={**os.environ, "DATA_DIR": str(folder)}, capture_output=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert killed.returncode == -signal.SIGKILL
+    if used:
+        put_into_the_books(folder, ["late"])
+    code, out, err = move(folder, target_url)
+    assert code == ends, err
+    assert "used since" in err if used else '"moved": 0' in out
+
+
 def test_a_running_system_is_refused(tmp_path, target_url):
     fill(tmp_path / "laptop", 1_000)
     with locked(tmp_path / "laptop" / "lock", 0.5):
