@@ -32,9 +32,10 @@ TELL_AGAIN_S = 1.0
 
 
 def reprocess(*, reprocessing: Reprocessing, deciders: Deciders, mailboxes: MailboxStore) -> Job:
-    """The job. Params: `filter` (an EmailFilter), `dry_run`; counts `changed`, and `x_to_y` for each pair of labels."""
+    """The job. Params: `filter` (an EmailFilter), `dry_run`, and which model and rules it was asked for with; counts `changed`, and `x_to_y` for each pair of labels."""
 
     def run(run: Run) -> Iterator[float]:
+        deciders.read()  # asked for right after a change, which this process may not have heard of yet
         wanted, dry = msgspec.convert(run.task.params["filter"], EmailFilter), run.task.params["dry_run"]
         at, done = run.task.position or _begin(run, reprocessing, wanted, dry=dry), run.task.done
         while page := reprocessing.page(wanted, at["after"], at["up_to"], PAGE):

@@ -123,7 +123,7 @@ def retrain(prior: Path, corrections: Sequence[Corrected], sample: Sequence[Emai
         sample=len(sample),
         right_before=_share(before == labels),
         right_after=_share(after == labels),
-        right_held_out=_held_out(inputs, learned.calibration, labels),
+        right_held_out=_held_out(inputs, learned.calibration, labels, strength),
         share_moved=round(moved, 4),
         strength=strength,
     )
@@ -215,8 +215,10 @@ def _said(inputs: Inputs, change: Change | None, calibration: NDArray[np.float32
     return np.asarray(_chances(log_odds, calibration).argmax(axis=1))
 
 
-def _held_out(inputs: Inputs, calibration: NDArray[np.float32], labels: Ints) -> float | None:
-    """Return how many corrections a model gets right that learned from the others only."""
+def _held_out(
+    inputs: Inputs, calibration: NDArray[np.float32], labels: Ints, strength: float
+) -> float | None:
+    """Return how many corrections a model gets right that learned from the others only, its change made as much smaller."""
     if len(labels) < LEAST_TO_HOLD_OUT:
         return None
     right = np.zeros(len(labels), dtype=bool)
@@ -224,7 +226,7 @@ def _held_out(inputs: Inputs, calibration: NDArray[np.float32], labels: Ints) ->
         chosen = np.arange(len(labels)) % FOLDS == fold
         counts = inputs.counts.copy()
         counts[: len(labels)][chosen] = 0.0
-        said = _said(inputs, _fit(replace(inputs, counts=counts), calibration), calibration)
+        said = _said(inputs, _fit(replace(inputs, counts=counts), calibration).times(strength), calibration)
         right[chosen] = (said[: len(labels)] == labels)[chosen]
     return _share(right)
 

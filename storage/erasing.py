@@ -108,16 +108,16 @@ def _erase(refs: Sequence[int], shard: str) -> int:
 
 
 def _move(held: Sequence[tuple[int, int, bool]], within: str, params: Sequence[object], shard: str) -> None:
-    """The totals follow; counts by the hour stay as history, which names nobody."""
+    """The totals follow; counts by the hour stay as history, which names nobody. Who labels at the same time is waited for or waits."""
     states = Counter(state for _, state, _ in held)
     moves = Moves()
     moves.add("erased", len(held))
     moves.add("dead", -states[DEAD])
     moves.add("discarded", -states[DISCARDED])
     moves.add("retrying", -sum(state == OPEN and bool(waits) for _, state, waits in held))
-    for label, count, milliseconds in execute(
-        f"SELECT label, COUNT(*), SUM(processing_ms) FROM result WHERE ref {within} GROUP BY label", params
+    for label, milliseconds in execute(
+        f"SELECT label, processing_ms FROM result WHERE ref {within} ORDER BY id {for_update()}", params
     ):
-        moves.add("emails", -int(count), LABELS[label])
+        moves.add("emails", -1, LABELS[label])
         moves.add("processing_ms", -float(milliseconds))
     moves.apply(shard)

@@ -24,6 +24,9 @@ from storage.statements import execute, insert
 CANDIDATES = 400
 """Of each kind, the least certain or the newest."""
 
+PLACES = 10**13
+"""More than there are ids of results."""
+
 SIMILAR_LIMIT = 1_000
 SUBJECT_TOKENS = 6
 CONTESTED = {"shadow": 0.5, "rule": 0.5, "fakemail": 0.25}
@@ -49,9 +52,11 @@ class ReviewStore:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    def queue(self, source: str | None, shadow: str | None, start: int, limit: int) -> tuple[list[ReviewItem], int]:
-        """Give the items from place `start` of the ranking, and how many are ranked."""
-        return self._db.read(_queue, source, shadow, start, limit)
+    def queue(
+        self, source: str | None, shadow: str | None, limit: int, below: int | None
+    ) -> tuple[list[ReviewItem], int | None, int]:
+        """Give the first items, or those ranked below a place; the place of the last one (None: nothing follows); how many are ranked."""
+        return self._db.read(_queue, source, shadow, limit, below)
 
     def similar(self, results: Sequence[StoredResult]) -> list[int]:
         """Count for each the others of its sender (without one: of its subject's words) that the model labelled alike and nobody corrected."""
@@ -62,28 +67,48 @@ class ReviewStore:
         self._db.write(_note_opinions, opinions)
 
 
-def _queue(source: str | None, shadow: str | None, start: int, limit: int) -> tuple[list[ReviewItem], int]:
-    ours, params = ("", []) if source is None else (" AND source.name = ?", [source])
+def _queue(
+    source: str | None, shadow: str | None, limit: int, below: int | None
+) -> tuple[list[ReviewItem], int | None, int]:
+    candidates, params = _candidates(source, shadow)
     rows = execute(
         f"SELECT {RESULT_COLUMNS}, result.rule_label, said.shadow_label, said.confidence, opinion.label, "
-        f"opinion.confidence FROM ({_candidates()}) AS candidate JOIN result ON result.ref = candidate.ref "
+        f"opinion.confidence FROM ({candidates}) AS candidate JOIN result ON result.ref = candidate.ref "
         f"JOIN {RESULT_TABLES.removeprefix('result JOIN ')} "
         "LEFT JOIN shadow_difference AS said ON said.ref = result.ref AND said.shadow = ? "
-        f"LEFT JOIN opinion ON opinion.ref = result.ref WHERE result.person_label IS NULL{ours}",
-        [CANDIDATES, CANDIDATES, shadow or "", CANDIDATES, shadow or "", *params],
+        "LEFT JOIN opinion ON opinion.ref = result.ref",
+        [*params, shadow or ""],
     )
-    ranked = sorted((_item(row) for row in rows), key=lambda item: (-item.score, -item.result.id))
-    return ranked[start : start + limit], len(ranked)
+    ranked = sorted(map(_item, rows), key=_place, reverse=True)
+    rest = ranked if below is None else [item for item in ranked if _place(item) < below]
+    page = rest[:limit]
+    return page, _place(page[-1]) if len(rest) > len(page) > 0 else None, len(ranked)
 
 
-def _candidates() -> str:
-    return (
-        "SELECT ref FROM (SELECT ref FROM result WHERE person_label IS NULL "
-        f"AND confidence < {UNCERTAIN} ORDER BY confidence LIMIT ?) AS uncertain "
-        "UNION SELECT ref FROM (SELECT ref FROM result WHERE rule_label IS NOT NULL AND rule_label <> model_label "
-        "ORDER BY id DESC LIMIT ?) AS ruled "
-        "UNION SELECT ref FROM (SELECT ref FROM shadow_difference WHERE shadow = ? ORDER BY ref DESC LIMIT ?) AS shadowed"
+def _place(item: ReviewItem) -> int:
+    """One number to rank by: the score, then the newest. What is answered meanwhile moves no other, so that a page skips none."""
+    return round(item.score * 10_000) * PLACES + item.result.id
+
+
+def _candidates(source: str | None, shadow: str | None) -> tuple[str, list[Any]]:
+    """What no person has settled, of one source where that is asked, before the cut: another's mail takes no places."""
+    of_source, named = "", []
+    if source is not None:
+        of_source = (
+            " AND EXISTS (SELECT 1 FROM book JOIN source ON source.id = book.source "
+            "WHERE book.id = result.ref AND source.name = ?)"
+        )
+        named = [source]
+    unsettled = f"result.person_label IS NULL{of_source}"
+    sql = (
+        f"SELECT ref FROM (SELECT ref FROM result WHERE {unsettled} "
+        f"AND confidence < {UNCERTAIN} ORDER BY confidence LIMIT {CANDIDATES}) AS uncertain "
+        f"UNION SELECT ref FROM (SELECT ref FROM result WHERE {unsettled} AND rule_label IS NOT NULL "
+        f"AND rule_label <> model_label ORDER BY id DESC LIMIT {CANDIDATES}) AS ruled "
+        "UNION SELECT ref FROM (SELECT said.ref FROM shadow_difference AS said JOIN result ON result.ref = said.ref "
+        f"WHERE said.shadow = ? AND {unsettled} ORDER BY said.ref DESC LIMIT {CANDIDATES}) AS shadowed"
     )
+    return sql, [*named, *named, shadow or "", *named]
 
 
 def _item(row: tuple[Any, ...]) -> ReviewItem:

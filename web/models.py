@@ -146,10 +146,17 @@ def reprocess(call: Call) -> Answer:
     """Judge stored results once more with today's model and rules, as a task at low priority: 202 with its address.
 
     `counts` of the task say what changed, or with `dry_run` what would: `changed`, and `x_to_y` for each pair of labels. A person's label
-    is never overwritten, no state changes, nothing is fetched. Asked again while it runs: the same task.
+    is never overwritten, no state changes, nothing is fetched. Asked again while it runs: the same task, unless model or rules are
+    others by now.
     """
-    params = {"filter": msgspec.to_builtins(_filter(call.body)), "dry_run": call.body.dry_run}
-    params["filter"] = {name: value for name, value in params["filter"].items() if value is not None}
+    learning = call.services.learning
+    wanted = msgspec.to_builtins(_filter(call.body))
+    params = {
+        "filter": {name: value for name, value in wanted.items() if value is not None},
+        "dry_run": call.body.dry_run,
+        "model_version": call.services.classifier.live(learning.models.roles()),
+        "rules_version": learning.rules.all()[0],
+    }
     return accepted(call.services.tasks.create(REPROCESS, params))
 
 

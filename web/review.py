@@ -21,31 +21,25 @@ MAX_BODY = 20_000
 
 def review(call: Call) -> Answer:
     """The review queue: least certain and most contested first. A correction (`POST /emails/{email_id}/label`) takes an email out of it."""
-    return _page(call, *_queue(call, _start(call), call.query.limit))
+    return _page(call, *_queue(call, call.query.limit, read_cursor("review", call.query.cursor)))
 
 
 def opinions(call: Call) -> Answer:
     """The same page of the review queue, once FakeMail was asked for its opinion of the emails on it of which none is known. It is kept."""
-    items, total = _queue(call, _start(call), call.query.limit)
+    items, following, total = _queue(call, call.query.limit, read_cursor("review", call.query.cursor))
     if _ask(call, [item for item in items if item.fakemail_label is None]):
-        known = {item.result.ref: item for item in _queue(call, 0, total)[0]}
+        known = {item.result.ref: item for item in _queue(call, total, None)[0]}
         items = [known.get(item.result.ref, item) for item in items]
-    return _page(call, items, total)
+    return _page(call, items, following, total)
 
 
-def _start(call: Call) -> int:
-    return read_cursor("review", call.query.cursor) or 0
-
-
-def _queue(call: Call, start: int, limit: int) -> tuple[list[ReviewItem], int]:
+def _queue(call: Call, limit: int, below: int | None) -> tuple[list[ReviewItem], int | None, int]:
     learning = call.services.learning
-    return learning.reviews.queue(call.query.source, learning.models.roles().shadow, start, limit)
+    return learning.reviews.queue(call.query.source, learning.models.roles().shadow, limit, below)
 
 
-def _page(call: Call, items: list[ReviewItem], total: int) -> Answer:
-    start = _start(call)
+def _page(call: Call, items: list[ReviewItem], following: int | None, total: int) -> Answer:
     similar = call.services.learning.reviews.similar([item.result for item in items])
-    following = start + len(items) if start + len(items) < total and items else None
     answer = page_answer(
         call, [review_item(*each) for each in zip(items, similar, strict=True)], make_cursor("review", following)
     )

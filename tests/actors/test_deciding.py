@@ -282,6 +282,19 @@ def test_reprocessing_tells_what_would_change_then_does_it(
     assert run_task(deciders).counts == {}
 
 
+def test_reprocessing_goes_by_a_rule_that_this_process_has_not_heard_of(
+    process, rules, started, context, database, put, run_task
+):
+    deciders, results = process(reread=0.05), ResultStore(database)
+    actor = started(ClassifierActor, context, classifier=deciders, results=results, name="classifier-1")
+    put(MEETING)
+    eventually(lambda: results.get("0-Lunch", "main"))
+    actor.stop()
+    deciders.stop()
+    rules.create(subject_rule("lunch", classification="promotion"))
+    assert run_task(deciders).counts == {"changed": 1, "meeting_to_promotion": 1}
+
+
 def test_what_reprocessing_changed_is_told_although_redis_was_away_then(
     process, rules, started, context, database, put, mailboxes, run_task, monkeypatch
 ):

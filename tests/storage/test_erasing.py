@@ -1,18 +1,25 @@
 """Erasing a sender: whatever the state, everything that was said goes, the books balance, and nothing comes back."""
 
+import gevent
+import gevent.monkey
 import pytest
 
 from storage.books import Books
 from storage.database import Database
 from storage.dead_letters import DeadLetters
 from storage.erasing import Erasing
+from storage.labels import correct
 from storage.reading import EmailFilter, Reader
 from storage.records import Content
 from storage.results import ResultStore
 from storage.search import Search
 from storage.statements import execute
 from storage.stats import stats
+from tests.servers import wait_until
 from tests.storage.books_fixtures import attempt, burial, enter, result
+from tests.storage.conftest import empty
+
+NativeEvent = gevent.monkey.get_original("threading", "Event")
 
 ANNA, BOB = "Anna <anna@example.org>", "bob@example.org"
 
@@ -96,6 +103,33 @@ def test_the_next_listing_brings_nothing_back_and_what_is_in_hand_is_not_stored(
     assert late is None
     assert DeadLetters(db).bury([burial(refs["replayed"], "replayed", generation=1, content=content(ANNA))]) == [None]
     assert db.read(execute, "SELECT COUNT(*) FROM content") == [(1,)]
+
+
+@pytest.mark.postgres
+def test_a_label_given_at_the_same_time_is_counted_out_as_the_label_it_became(migrated_postgres):
+    db = migrated_postgres
+    other, watcher = Database(db.driver.url), Database(db.driver.url)
+    labelled, erasing_waits = NativeEvent(), NativeEvent()
+    [ref] = enter(Books(db), ["1"])
+    ResultStore(db).save([result(ref, "1", model_label="meeting", content=content(ANNA))], shard="t")
+
+    def label_slowly():
+        correct("1", "main", "promotion", "me")
+        labelled.set()
+        assert erasing_waits.wait(10)
+
+    labelling = gevent.spawn(db.write, label_slowly)
+    wait_until(labelled.is_set, "the label")
+    erasing = gevent.spawn(Erasing(other).erase, [ref])
+    waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    wait_until(lambda: bool(watcher.read(execute, waiting)), "the erasing's wait for the one who labels")
+    erasing_waits.set()
+    labelling.get(timeout=10)
+    assert erasing.get(timeout=10) == 1
+    assert set(db.read(stats, 0.0).emails_by_classification.values()) == {0}
+    watcher.close()
+    other.close()
+    db.write(empty)
 
 
 def test_nothing_of_it_stays_in_the_files(tmp_path):

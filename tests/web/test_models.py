@@ -112,19 +112,26 @@ def test_a_model_that_is_not_there_or_broken_cannot_be_promoted(models):
         assert models.client.post(f"/models/{version}/promote?force=true").status == 404
 
 
+RULE = {"name": "a", "conditions": [{"field": "subject", "pattern": "lunch"}], "classification": "intro"}
+
+
 def test_reprocessing_is_a_task_with_its_filter(system):
     asked = system.client.post(
         "/reprocess", {"filter": {"classification": "meeting", "max_confidence": 0.6}, "dry_run": True}
     )
     assert (asked.status, asked.headers["location"]) == (202, f"/tasks/{asked.json['id']}")
-    assert asked.json["params"] == {"filter": {"classification": "meeting", "max_confidence": 0.6}, "dry_run": True}
+    judges = {"model_version": system.services.classifier.version, "rules_version": 0}
+    wanted = {"filter": {"classification": "meeting", "max_confidence": 0.6}, "dry_run": True}
+    assert asked.json["params"] == {**wanted, **judges}
     again = system.client.post(
         "/reprocess", {"filter": {"max_confidence": 0.6, "classification": "meeting"}, "dry_run": True}
     )
     assert again.json["id"] == asked.json["id"]
-    assert system.client.post("/reprocess", {}).json["params"] == {"filter": {}, "dry_run": False}
+    assert system.client.post("/reprocess", {}).json["params"] == {"filter": {}, "dry_run": False, **judges}
     beside = {"classification": "meeting", "max_confidence": 0.6, "dry_run": True}
     assert system.client.post("/reprocess", beside).json["id"] == again.json["id"]
+    assert system.client.post("/rules", RULE).status == 201
+    assert system.client.post("/reprocess", beside).json["id"] not in (asked.json["id"], None)
     both = system.client.post("/reprocess", {"classification": "meeting", "filter": {"classification": "intro"}})
     assert (both.status, both.json["errors"][0]["field"]) == (422, "classification")
     assert system.client.post("/reprocess", {"since": "yesterday"}).json["errors"][0]["field"] == "since"

@@ -128,7 +128,7 @@ class ReviewPage {
   async #loadMore() {
     if (!this.#cursor || this.#more) return;
     this.#more = true;
-    // The ranking loses what was labelled meanwhile, so the page may overlap or leave a few for the next visit.
+    // Opinions that came meanwhile may have moved one up or down, so the page may hold one that is here already.
     const query = url(["review"], { limit: PAGE, cursor: this.#cursor });
     const answer = await quietly(() => get(query, { signal: this.signal }));
     this.#more = false;
