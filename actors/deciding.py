@@ -103,9 +103,9 @@ class Deciders:
         self._wait()
         return self.classifier.classify(emails)
 
-    def explain(self, email: Email) -> Explanation:
-        """What the live model says of one email, and why."""
-        return self.classifier.explain(email)
+    def explain(self, email: Email, version: str = "") -> Explanation:
+        """What the model of that version says of one email, and why; the live one where that is not in memory."""
+        return (self._in_memory(version) or self.classifier).explain(email)
 
     def judge(self, emails: Sequence[Readable]) -> Sequence[Ruling | None]:
         """What the rules say, None where none matches. Regular expressions may take long on hostile text: that runs off the hub."""
@@ -186,9 +186,9 @@ class Deciders:
 
     def load(self, version: str) -> Classifier | None:
         """Make a model ready, from SQL where it is not in use already; None, with a line in the log, where that cannot be."""
-        for known in (self.packaged, self.classifier, self.shadow.classifier):
-            if known is not None and known.version == version:
-                return known
+        known = self._in_memory(version)
+        if known is not None:
+            return known
         info, file = self._models.get(version), self._models.file(version)
         if info is None or file is None:
             log.error("model %s is not in the database", version)
@@ -204,6 +204,10 @@ class Deciders:
             log.error("model %s cannot be used: %s", version, error)  # noqa: TRY400  (the error says all)
             return None
         return found
+
+    def _in_memory(self, version: str) -> Classifier | None:
+        known = (self.packaged, self.classifier, self.shadow.classifier)
+        return next((each for each in known if each is not None and each.version == version), None)
 
 
 def classifier_of(file: bytes, min_confidence: float) -> Classifier:

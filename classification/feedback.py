@@ -215,9 +215,7 @@ def _said(inputs: Inputs, change: Change | None, calibration: NDArray[np.float32
     return np.asarray(_chances(log_odds, calibration).argmax(axis=1))
 
 
-def _held_out(
-    inputs: Inputs, calibration: NDArray[np.float32], labels: Ints, strength: float
-) -> float | None:
+def _held_out(inputs: Inputs, calibration: NDArray[np.float32], labels: Ints, strength: float) -> float | None:
     """Return how many corrections a model gets right that learned from the others only, its change made as much smaller."""
     if len(labels) < LEAST_TO_HOLD_OUT:
         return None

@@ -19,6 +19,7 @@ from storage.counters import MINUTE, Moves
 from storage.database import Database
 from storage.models import ResultRow
 from storage.records import DECIDERS, LABELS, NUMBER, Content, NewResult, SourceStats, Stats, StoredResult
+from storage.retention import TEXT_IS_WHOLE
 from storage.rows import CONTENT_COLUMNS, RESULT_COLUMNS, RESULT_TABLES, content, stored_result
 from storage.source_stats import source_stats
 from storage.statements import batch, encode_json, execute, execute_values, insert, is_postgres
@@ -91,6 +92,10 @@ class ResultStore:
     def content(self, ref: int) -> Content | None:
         """Give what an email says; None when it is not kept (any more)."""
         return self._db.read(_content, ref)
+
+    def whole_content(self, ref: int) -> Content | None:
+        """Give what an email says if none of it is forgotten: what a model may judge."""
+        return self._db.read(_content, ref, f" AND {TEXT_IS_WHOLE}")
 
     def label(self, key: str, source: str, label: str | None, by: str) -> StoredResult | None:
         """Set a person's label, or take it back (None), and give the result; None where there is no result."""
@@ -232,6 +237,6 @@ def _get(key: str, source: str) -> StoredResult | None:
     return stored_result(rows[0]) if rows else None
 
 
-def _content(ref: int) -> Content | None:
-    rows = execute(f"SELECT {CONTENT_COLUMNS} FROM content WHERE ref = ?", [ref])
+def _content(ref: int, also: str = "") -> Content | None:
+    rows = execute(f"SELECT {CONTENT_COLUMNS} FROM content WHERE ref = ?{also}", [ref])
     return content(rows[0]) if rows else None

@@ -70,15 +70,16 @@ def _look_until(
 
 def _with_extras(call: Call, result: StoredResult) -> dict[str, Any]:
     item = result_item(result)
-    if not (call.query.include_content or call.query.explain):
-        return item
-    content = call.services.results.content(result.ref)
+    results = call.services.results
     if call.query.include_content:
+        content = results.content(result.ref)
         item["subject"] = content.subject if content else result.subject
         item["body"] = content.body if content else ""
     if call.query.explain:
         item["probabilities"] = result.probabilities
-        item["explanation"] = explanation_item(explain(call, to_email(content))) if content else None
+        judged = results.whole_content(result.ref)
+        reasons = explain(call, to_email(judged), result.model_version) if judged else None
+        item["explanation"] = explanation_item(reasons) if reasons else None
     return item
 
 
@@ -121,13 +122,14 @@ def classify(call: Call) -> dict[str, Any]:
     return {**found, "explanation": explanation_item(explanation), "rule": asdict(ruling) if ruling else None}
 
 
-def explain(call: Call, email: Email) -> Explanation:
-    """The classifier's reasons, off the hub: a long email takes it longer than the hub may stand still."""
-    found: Explanation = off_the_hub(call.services.classifier.explain, email)
+def explain(call: Call, email: Email, version: str = "") -> Explanation:
+    """A model's reasons (the live one's where that is not in use), off the hub: a long email takes longer than the hub may stand still."""
+    found: Explanation = off_the_hub(call.services.classifier.explain, email, version)
     return found
 
 
 def explanation_item(explanation: Explanation) -> dict[str, Any]:
     """The reasons without what stands beside them anyway."""
     found = explanation.to_dict()
-    return {name: found[name] for name in ("evidence", "margin", "distance_to_threshold", "flip")}
+    reasons = {name: found[name] for name in ("evidence", "margin", "distance_to_threshold", "flip")}
+    return {"model_version": explanation.classification.model_version, **reasons}

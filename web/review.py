@@ -75,7 +75,7 @@ def _ask(call: Call, items: list[ReviewItem]) -> int:
     deadline = time.monotonic() + ASK_S
     for item in items:
         source = call.services.sources.get(item.result.source)
-        content = call.services.results.content(item.result.ref)
+        content = call.services.results.whole_content(item.result.ref)
         if source is None or content is None:
             continue
         try:

@@ -157,8 +157,12 @@ class Evidence(msgspec.Struct):
 
 
 class Explanation(msgspec.Struct):
-    """Why an email has its label: the strongest evidence first, and the smallest change that would flip it."""
+    """Why an email has its label: the strongest evidence first, and the smallest change that would flip it.
 
+    `model_version`: whose reasons they are, the live model's where that which decided is not in use any more.
+    """
+
+    model_version: str
     evidence: list[Evidence]
     margin: float
     distance_to_threshold: float

@@ -6,7 +6,9 @@ import gevent
 import msgspec
 import pytest
 
+from classification.model import Classifier
 from engine.mailbox import LogEntry
+from storage.retention import Retention
 from tests.servers import wait_until
 from tests.storage.books_fixtures import attempt, result
 from tests.web.server_clients import RawClient
@@ -41,7 +43,25 @@ def test_its_text_and_its_reasons_come_when_asked_for(system):
     assert item["subject"] == "subject of a"
     assert item["body"].startswith("body ")
     assert sum(item["probabilities"].values()) == pytest.approx(1)
-    assert set(item["explanation"]) == {"evidence", "margin", "distance_to_threshold", "flip"}
+    assert set(item["explanation"]) == {"model_version", "evidence", "margin", "distance_to_threshold", "flip"}
+    assert item["explanation"]["model_version"] == system.services.classifier.version != item["model_version"]
+
+
+def test_a_model_that_is_not_live_any_more_gives_its_own_reasons_while_it_is_in_memory(system):
+    deciders = system.services.classifier
+    system.process("a", model_version=deciders.packaged.version)
+    deciders.classifier = Classifier(deciders.packaged._learned, "promoted")
+    assert system.client.get("/results/a?explain=true").json["explanation"]["model_version"] == deciders.packaged.version
+    said = system.client.post("/classify", {"subject": "a", "body": "b"}).json
+    assert said["explanation"]["model_version"] == said["model_version"] == "promoted"
+
+
+def test_there_are_no_reasons_of_a_text_that_is_forgotten(system, database):
+    system.process("a")
+    while Retention(database).slice("bodies", time.time() + 60).more:
+        pass
+    item = system.client.get("/results/a?explain=true").json
+    assert (item["classification"], item["explanation"]) == ("meeting", None)
 
 
 @pytest.mark.parametrize("email_id", ["a/b", "ä ö", "100%", "a\\b", "\x00nul", "..", "?q=1#x", "x" * 600])
