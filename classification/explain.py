@@ -16,11 +16,13 @@ from classification import signals
 from classification.encoding import Encoded
 from classification.features import Phrase, phrases
 from classification.records import LABELS, Classification, Email, Evidence
-from classification.text import Text
+from classification.text import Text, without_markup
 
 _SHOWN = 12
 _MOST_CHANGES = 6
 _LEAST_WEIGHT = 0.02
+# So far into a field places are sought, and so far apart two words of a phrase may stand, with tags between them.
+_SEARCHED, _GAP = 100_000, 200
 
 Pushes = NDArray[np.float64]
 Decide = Callable[[Pushes], Classification]
@@ -127,6 +129,8 @@ def _place(email: Email, text: Text, phrase: Phrase) -> tuple[int | None, int | 
     }[phrase.field]
     if given.startswith(read[: phrase.end]):
         return phrase.start, phrase.end
-    pattern = r"\W{1,20}".join(re.escape(word) for word in phrase.words.split())
-    found = re.compile(rf"(?<!\w){pattern}(?!\w)", re.IGNORECASE).search(given, 0, 100_000)
+    if phrase.field == "body" and "html" in text.flags:
+        given = without_markup(given[:_SEARCHED])
+    pattern = rf"\W{{1,{_GAP}}}".join(re.escape(word) for word in phrase.words.split())
+    found = re.compile(rf"(?<!\w){pattern}(?!\w)", re.IGNORECASE).search(given, 0, _SEARCHED)
     return (found.start(), found.end()) if found else (None, None)

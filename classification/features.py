@@ -268,33 +268,53 @@ def phrases(text: Text) -> list[Phrase]:
     ]
 
 
-def _phrases_of(places: list[tuple[str, int]], field: str, block: int) -> list[Phrase]:
+def _phrases_of(places: list[tuple[str, int, int]], field: str, block: int) -> list[Phrase]:
     found: list[Phrase] = []
     for size in range(1, MOST_WORDS + 1):
         for at in range(len(places) - size + 1):
             chosen = places[at : at + size]
-            key = _key_of_hashes([_HASHES[word] for word, _ in chosen], block)
-            words = " ".join(word.strip(":./'-@") or word for word, _ in chosen)
-            found.append(Phrase(words, key, field, chosen[0][1], chosen[-1][1] + len(chosen[-1][0])))
+            key = _key_of_hashes([_HASHES[word] for word, _, _ in chosen], block)
+            words = " ".join(word.strip(":./'-@") or word for word, _, _ in chosen)
+            found.append(Phrase(words, key, field, chosen[0][1], chosen[-1][2]))
     return found
 
 
 def _sender_phrases(sender: str) -> list[Phrase]:
-    lowered, found = sender.lower(), []
+    lowered, origins = _lowered(sender)
+    begin = lowered.rfind("<") + 1
+    name = lowered[begin:].partition("@")[0]
+    starts = {match[0]: begin + match.start() for match in reversed(list(_NAME.finditer(name)))}
+    found = []
     for value, word in zip(*_sender(sender), strict=True):
-        start = lowered.rfind(word)
-        found.append(Phrase(word, _key_of_hashes([value], SENDER), "sender", start, start + len(word)))
+        start = starts.pop(word, -1)
+        start = start if start >= 0 else lowered.rfind(word)
+        found.append(Phrase(word, _key_of_hashes([value], SENDER), "sender", *_origin(origins, start, word)))
     return found
 
 
-def _places(source: str, limit: int) -> list[tuple[str, int]]:
-    """Return the tokens of a text with where each starts."""
-    lowered = source.lower()
-    places: list[tuple[str, int]] = []
+def _lowered(text: str) -> tuple[str, Sequence[int]]:
+    """Return a text in lower case, and where each of its characters stands in the text: a capital "I" with a dot becomes two."""
+    lowered = text.lower()
+    if len(lowered) == len(text):
+        return lowered, range(len(text))
+    return lowered, [at for at, character in enumerate(text) for _ in character.lower()]
+
+
+def _origin(origins: Sequence[int], at: int, word: str) -> tuple[int, int]:
+    """Return where a word of the lower case text starts and ends in the text."""
+    if at >= len(origins):
+        return len(origins), len(origins)
+    return origins[at], origins[min(at + len(word), len(origins)) - 1] + 1
+
+
+def _places(source: str, limit: int) -> list[tuple[str, int, int]]:
+    """Return the tokens of a text with where each starts and ends."""
+    lowered, origins = _lowered(source)
+    places: list[tuple[str, int, int]] = []
     at = 0
     for token in tokens(source, limit):
         found = lowered.find(token, at)
         at = found if found >= 0 else at
-        places.append((token, at))
+        places.append((token, *_origin(origins, at, token)))
         at += len(token)
     return places

@@ -7,6 +7,7 @@ It relies on the rule that a reply is judged by its own words and a bare forward
 import html
 import re
 import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from classification.quotes import split_quotes
@@ -152,17 +153,28 @@ def html_to_text(source: str) -> str:
     return html.unescape(source) if "&" in source else source
 
 
+def without_markup(source: str) -> str:
+    """Return HTML with spaces in the place of scripts, styles and tags, so that what is found in it stands at its place in the source."""
+    blanked = "".join(" " * len(piece) if hidden else piece for piece, hidden in _pieces(source))
+    return _ANY_TAG.sub(lambda tag: " " * len(tag[0]), blanked)
+
+
 def _drop_hidden_blocks(source: str) -> str:
-    kept: list[str] = []
+    return "".join(piece for piece, hidden in _pieces(source) if not hidden)
+
+
+def _pieces(source: str) -> Iterator[tuple[str, bool]]:
+    """Cut into what is shown and what a script, style or title hides."""
     position = 0
     lowered = source.lower()
     while found := _HIDDEN_BLOCK.search(source, position):
-        kept.append(source[position : found.start()])
+        yield source[position : found.start()], False
         end = lowered.find("</" + found.group(1).lower(), found.end())
         if end < 0:
             # An unclosed block hides nothing that a reader would miss; going on from its tag keeps this linear.
-            kept.append(source[found.end() :])
-            return "".join(kept)
+            yield found[0], True
+            position = found.end()
+            break
+        yield source[found.start() : end], True
         position = end
-    kept.append(source[position:])
-    return "".join(kept)
+    yield source[position:], False

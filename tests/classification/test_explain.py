@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from classification import text
 from classification.features import occurrences, phrases
 from classification.model import Email
@@ -71,3 +73,50 @@ def test_the_same_words_at_the_same_place_are_one_reason(classifier):
     """They count in the opening and the subject too, each with a weight of its own."""
     found = [(entry.name, entry.field, entry.start) for entry in classifier.explain(EMAIL).evidence]
     assert len(found) == len(set(found))
+
+
+def places(classifier, email):
+    """What stands in the email at the places of the evidence, by the words that are said to be there."""
+    fields = {"subject": email.subject, "body": email.body, "sender": email.sender}
+    return {
+        (entry.field, entry.name): fields[entry.field][entry.start : entry.end].lower()
+        for entry in classifier.explain(email).evidence
+        if entry.kind == "phrase" and entry.start is not None
+    }
+
+
+def letters(words):
+    return "".join(filter(str.isalnum, words))
+
+
+@pytest.mark.parametrize(
+    "email",
+    [
+        Email("İİİ meeting", "İstanbul İzmir: can we have a meeting on tuesday?", "x@example.com"),
+        Email("İİİ", "İ sale, save 50% on everything, unsubscribe below", "İ <sale@shop.com>"),
+        Email("a", "", "Sale <sale@sale.com>"),
+    ],
+)
+def test_places_are_those_of_the_given_text(classifier, email):
+    found = places(classifier, email)
+    assert found
+    for (_, name), there in found.items():
+        assert letters(there) == letters(name)
+
+
+def test_a_name_of_the_senders_address_is_not_sought_in_its_domain_or_the_name_before_it(classifier):
+    found = [each for each in phrases(text.read("", "", "Sale <sale@sale.com>")) if each.words == "sale"]
+    assert [(each.start, each.end) for each in found] == [(6, 10)]
+
+
+def test_what_a_style_or_a_tag_says_is_no_place_of_a_word(classifier):
+    body = (
+        "<html><style>.sale { save: 50% }</style><body class='sale save 50% unsubscribe'>"
+        "<p>Our big <b>sale</b>: save <i style='sale'>50%</i> on everything, unsubscribe</p></body></html>"
+    )
+    shown = body.index("Our big")
+    found = [each for each in classifier.explain(Email("", body)).evidence if each.field == "body" and each.start]
+    assert {each.name for each in found} & {"sale", "save", "unsubscribe"}
+    assert all(each.start >= shown for each in found)
+    tags = [each for each in found if "<" in body[each.start : each.end]]
+    assert all(each.name.split()[0] == body[each.start :].split("<")[0].lower().strip() for each in tags)
