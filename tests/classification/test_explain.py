@@ -119,4 +119,4 @@ def test_what_a_style_or_a_tag_says_is_no_place_of_a_word(classifier):
     assert {each.name for each in found} & {"sale", "save", "unsubscribe"}
     assert all(each.start >= shown for each in found)
     tags = [each for each in found if "<" in body[each.start : each.end]]
-    assert all(each.name.split()[0] == body[each.start :].split("<")[0].lower().strip() for each in tags)
+    assert all(each.name.split()[0] == body[each.start :].split("<", maxsplit=1)[0].lower().strip() for each in tags)
