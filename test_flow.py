@@ -5,8 +5,11 @@ from commands import venv
 if __name__ == "__main__":
     venv.enter()
 
+import argparse
+
 from commands.script import run
 from commands.trials import flow
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()
     run(flow)

@@ -1,9 +1,15 @@
 """The scripts' trials: what they take from the environment, and what they say where another server answers."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from commands.client import CommandError
 from commands.trials import secrets_from_env, webhook
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("in_file", [False, True])
@@ -21,3 +27,11 @@ def test_another_server_is_one_line(small_server, monkeypatch):
     small_server.answers |= {("GET", "/health"): (200, "<html>"), ("POST", "/webhook"): (202, "<html>")}
     with pytest.raises(CommandError, match=r"is another server: set BASE_URL$"):
         webhook()
+
+
+@pytest.mark.parametrize("script", ["test_flow.py", "test_webhook.py", "test_large_batch.py", "initialize_fakemail.py"])
+def test_who_asks_a_script_for_help_sends_nothing(script):
+    done = subprocess.run(
+        [sys.executable, ROOT / script, "--help"], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert (done.returncode, done.stdout.split()[:2]) == (0, ["usage:", script])
