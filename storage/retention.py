@@ -200,14 +200,14 @@ def _letters(before: float, limit: int) -> Slice:
     return Slice(sum(each.forgotten for each in slices), more=any(each.more for each in slices))
 
 
-def _minutes(before: float, _limit: int) -> Slice:
-    """Counts by the minute; those by the hour stay."""
+def _minutes(before: float, limit: int) -> Slice:
+    """Counts by the minute; those by the hour stay. A minute goes whole, so the last one may take a slice over its limit."""
     rows = execute(
         "DELETE FROM bucket WHERE step = ? AND name = 'emails' AND start < ? AND start IN (SELECT start FROM bucket "
         "WHERE step = ? AND name = 'emails' AND start < ? ORDER BY start LIMIT ?) RETURNING start",
-        [MINUTE, int(before), MINUTE, int(before), SLICE],
+        [MINUTE, int(before), MINUTE, int(before), limit],
     )
-    return Slice(len(rows), more=len(rows) >= SLICE)
+    return Slice(len(rows), more=len(rows) >= limit)
 
 
 def _count_minutes(before: float) -> int:

@@ -149,6 +149,16 @@ def test_notifications_and_minutes_go(db, books, retention):
     assert int(hours[0][0]) == 1
 
 
+def test_a_slice_of_minutes_keeps_to_its_limit(db, books, retention):
+    refs = enter(books, ["a", "b", "c"])
+    minutes = [
+        result(ref, key, processed_at=OLD + 60 * n) for n, (ref, key) in enumerate(zip(refs, "abc", strict=True))
+    ]
+    ResultStore(db).save(minutes, shard="t")
+    slices = [retention.slice("minutes", OLD + 300, 2) for _ in range(2)]
+    assert [(each.forgotten, each.more) for each in slices] == [(2, True), (1, False)]
+
+
 def test_zero_days_are_for_ever():
     keep = Keep(bodies=0, attempts=30, events=0.5)
     assert keep.before(10 * 86_400.0) == {"attempts": -20 * 86_400.0, "events": 9.5 * 86_400.0}
