@@ -208,7 +208,7 @@ class MailboxStore(Protocol):
     def read_log(self, after: str | None, *, count: int, block: float = 0.0, ended: bool = False) -> LogRead:
         """Events after `after` (None: from now on), waiting up to `block` seconds.
 
-        `ended`: a page that ended with `after` was the last one, so it is waited for the next event before the log is read.
+        `ended`: the page that ended with `after` was the last one, so nothing is read before the next event comes.
         """
 
     def log_bounds(self) -> tuple[str, str]:

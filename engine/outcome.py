@@ -132,7 +132,7 @@ class Obituary(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Ledger(Protocol):
-    """Where postponed messages are written down before they leave the mailbox; feeds them again when they are due."""
+    """Where postponed messages are written down before they leave the mailbox; the janitor has them fed again when they are due."""
 
     def postpone(self, postponements: Sequence[Postponement]) -> list[bool]:
         """Durable when it returns, however often it is called; for each whether the event log is to be told of it."""

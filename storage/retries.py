@@ -16,8 +16,6 @@ from storage.models import AttemptRow
 from storage.records import Attempt
 from storage.statements import batch, execute, execute_many, insert
 
-"""Characters of an error that are kept."""
-
 LONGEST_WAIT_S = 900.0
 """Nobody waits longer for a next try: pauses end at 60 s, those after a 404 at ten minutes (actors/fetcher.py)."""
 
