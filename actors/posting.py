@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from engine import clock
 from fakemail.signed_post import SignedPost
 from fakemail.transport import Patience, Resolve, TransportError
 
@@ -34,7 +35,8 @@ class Posted(msgspec.Struct, frozen=True):
 class Poster:
     """Posts to one URL over kept connections; ValueError for what is no http or https URL. `resolve` says where it may connect to.
 
-    `secrets(now)` gives those that sign: the header has a signature of each, and the other side takes the one that it knows.
+    `secrets(now)` gives those that sign (`now` by engine/clock.py): the header has a signature of each, and the other side takes
+    the one that it knows.
     """
 
     def __init__(self, url: str, secrets: Callable[[float], Sequence[str]], resolve: Resolve | None = None) -> None:
@@ -45,7 +47,7 @@ class Poster:
         at, began = time.time(), time.perf_counter()
         status = error = retry_after = None
         try:
-            answer = self._post.send(webhook_id, at, body, self._secrets(at))
+            answer = self._post.send(webhook_id, at, body, self._secrets(clock.now()))
         except TransportError as trouble:
             error = str(trouble)
         else:

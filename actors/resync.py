@@ -4,13 +4,13 @@ Run by actors/tasks.py. Neither cursor nor floor moves. A restart lists again fr
 were recovered is counted in the transaction that enters them.
 """
 
-import time
 from collections.abc import Callable, Iterator, Mapping
 
 from gevent.event import Event
 
 from actors.following import SLICE, History, slices
 from actors.tasks import Job, Run
+from engine import clock
 from engine.mailbox import BACKGROUND
 from storage.books import Books
 from storage.records import Look
@@ -27,7 +27,7 @@ def resync(*, clients: Mapping[str, History], books: Books, bell: Event) -> Job:
         listing = clients[source.name].list_emails(run.task.params["from"])
         run.advance(total=len(listing))
         yield
-        look, done = Look(KIND, time.time(), listed=len(listing)), 0
+        look, done = Look(KIND, clock.now(), listed=len(listing)), 0
         for part in slices(listing, SLICE):
             done += len(part)
             new = books.enter(source, part, look, lane=BACKGROUND, also=_counted(run, done))

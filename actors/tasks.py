@@ -9,6 +9,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
 
+from engine import clock
 from engine.actor import ServiceActor
 from engine.errors import DependencyTrouble, StaleError
 from engine.events import Bus
@@ -74,7 +75,7 @@ class TaskRunner(ServiceActor):
         """Campaign for the lease, and work."""
         self.spawn(self.leadership.campaign)
         self.every(self.tick, self.work)
-        self.every(3600.0, lambda: self.tasks.prune(time.time() - KEPT_S))
+        self.every(3600.0, lambda: self.tasks.prune(clock.now() - KEPT_S))
 
     def on_stop(self) -> None:
         """Let another node go on at once."""

@@ -5,9 +5,9 @@ Called by ResultStore inside its transaction. The counters follow by the differe
 
 # ruff: noqa: S608  (what is put into statements is constants of ours; values are parameters)
 
-import time
 from typing import TypeVar
 
+from engine import clock
 from storage.counters import Moves
 from storage.records import DECIDERS, LABELS, StoredResult
 from storage.rows import RESULT_COLUMNS, RESULT_TABLES, stored_result
@@ -33,7 +33,7 @@ def correct(key: str, source: str, label: str | None, by: str) -> StoredResult |
     after, decider = effective(model, rule, person)
     execute(
         "UPDATE result SET label = ?, decided_by = ?, person_label = ?, person_by = ?, person_at = ? WHERE id = ?",
-        [after, DECIDERS.index(decider), person, by, time.time(), result_id],
+        [after, DECIDERS.index(decider), person, by, clock.now(), result_id],
     )
     moves = Moves()
     moves.relabel(processed_at, LABELS[before], LABELS[after])

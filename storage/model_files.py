@@ -6,12 +6,12 @@ The file of every model that was ever in use is here, so that a node needs only 
 
 # ruff: noqa: S608  (what is put into statements is constants of ours; values are parameters)
 
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
+from engine import clock
 from engine.unicode import storable
 from storage.database import Database
 from storage.desired import put
@@ -133,7 +133,7 @@ def _add(version: str, file: bytes, origin: str, parent: str | None, figures: st
         execute(
             "INSERT INTO model_file (version, origin, parent, created_at, figures, file) VALUES (?, ?, ?, ?, ?, ?) "
             "ON CONFLICT (version) DO NOTHING RETURNING version",
-            [version, origin, parent, time.time(), figures, file],
+            [version, origin, parent, clock.now(), figures, file],
         )
     )
 
@@ -186,7 +186,7 @@ def _note_shadow(
     differences: Sequence[tuple[int, str, str, float]],
     shard: str,
 ) -> None:
-    number, now = LABELS.index, time.time()
+    number, now = LABELS.index, clock.now()
     insert(
         ShadowCountRow,
         ("live", "shadow", "live_label", "shadow_label", "shard", "value"),

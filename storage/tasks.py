@@ -4,12 +4,12 @@ Created and cancelled by the web, carried on by the runner in actors/tasks.py. A
 which guards every step; `Step` may be written in the transaction of the work itself, so that what it counts is exact over kills.
 """
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
+from engine import clock
 from engine.errors import StaleError
 from engine.outcome import error_text
 from storage.database import Database
@@ -108,7 +108,7 @@ def advance(task_id: int, runner: str, step: Step) -> None:
     execute(
         "UPDATE task SET done = ?, total = COALESCE(?, total), position = COALESCE(?, position), "
         "counts = ?, starts = CASE WHEN ? THEN 0 ELSE starts END, updated_at = ? WHERE id = ?",
-        [done, step.total, position, encode_json(counts).decode(), done > so_far, time.time(), task_id],
+        [done, step.total, position, encode_json(counts).decode(), done > so_far, clock.now(), task_id],
     )
 
 
@@ -117,7 +117,7 @@ def _create(kind: str, params: str) -> Task:
         "SELECT id FROM task WHERE kind = ? AND params = ? AND state IN ('queued', 'running') ORDER BY id LIMIT 1",
         [kind, params],
     )
-    now = time.time()
+    now = clock.now()
     made = same or execute(
         "INSERT INTO task (kind, params, state, done, counts, starts, created_at, updated_at) "
         "VALUES (?, ?, 'queued', 0, '{}', 0, ?, ?) RETURNING id",
@@ -148,7 +148,7 @@ def _open() -> list[Task]:
 
 
 def _claim(task_id: int, runner: str) -> Task | None:
-    now = time.time()
+    now = clock.now()
     claimed = execute(
         "UPDATE task SET state = 'running', runner = ?, starts = starts + 1, started_at = COALESCE(started_at, ?), "
         "updated_at = ? WHERE id = ? AND state IN ('queued', 'running') RETURNING id",
@@ -158,7 +158,7 @@ def _claim(task_id: int, runner: str) -> Task | None:
 
 
 def _end(task_id: int, runner: str | None, state: str, error: str | None) -> bool:
-    now = time.time()
+    now = clock.now()
     ours, params = ("", []) if runner is None else (" AND runner = ?", [runner])
     ended = execute(
         f"UPDATE task SET state = ?, error = ?, ended_at = ?, updated_at = ? WHERE id = ? "  # noqa: S608  (a clause of ours)

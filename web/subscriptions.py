@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from actors.posting import Poster
+from engine import clock
 from engine.timestamps import timestamp
 from fakemail.egress import EgressRefused
 from fakemail.signature import keys, new_secret
@@ -89,7 +90,7 @@ def rotate(call: Call, subscription_id: str) -> dict[str, Any]:
     What is on its way within the first two seconds may bear the old one alone: have both ready until then, also with `grace_s` 0.
     """
     _check_secret(call.body.secret)
-    secret, until = call.body.secret or new_secret(), time.time() + call.body.grace_s
+    secret, until = call.body.secret or new_secret(), clock.now() + call.body.grace_s
     rotated = _store(call).rotate(_found(call, subscription_id).id, secret, until)
     if rotated is None:
         raise Problem(404, "there is no such subscription")
@@ -192,5 +193,5 @@ def _item(each: Subscription) -> dict[str, Any]:
         "failing_since": timestamp(each.failing_since),
         "next_attempt_at": timestamp(each.next_attempt_at),
         "created_at": timestamp(each.created_at),
-        "old_secret_until": timestamp(each.old_secret_until) if len(each.secrets(time.time())) > 1 else None,
+        "old_secret_until": timestamp(each.old_secret_until) if len(each.secrets(clock.now())) > 1 else None,
     }

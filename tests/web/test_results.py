@@ -51,7 +51,9 @@ def test_a_model_that_is_not_live_any_more_gives_its_own_reasons_while_it_is_in_
     deciders = system.services.classifier
     system.process("a", model_version=deciders.packaged.version)
     deciders.classifier = Classifier(deciders.packaged._learned, "promoted")
-    assert system.client.get("/results/a?explain=true").json["explanation"]["model_version"] == deciders.packaged.version
+    assert (
+        system.client.get("/results/a?explain=true").json["explanation"]["model_version"] == deciders.packaged.version
+    )
     said = system.client.post("/classify", {"subject": "a", "body": "b"}).json
     assert said["explanation"]["model_version"] == said["model_version"] == "promoted"
 

@@ -1,6 +1,7 @@
 """`/subscriptions` over HTTP: made, shown without the secret, tested, told of its deliveries, forgotten."""
 
 import time
+from datetime import datetime
 
 import pytest
 
@@ -103,6 +104,16 @@ def test_a_new_secret_is_shown_once_and_the_old_one_signs_for_a_day_too(system, 
         verify(secret, receiver.taken[-1].headers, receiver.taken[-1].body, time.time())
     system.client.post(f"{path}/rotate", {"grace_s": 0})
     assert system.client.get(path).json["old_secret_until"] is None
+
+
+def test_the_old_secret_ends_by_the_clock_that_nodes_share(system, made, receiver, monkeypatch):
+    """This machine's is an hour ahead of it."""
+    monkeypatch.setattr("engine.clock._shared.ahead", 3600.0)
+    path = f"/subscriptions/{made['id']}"
+    until = system.client.post(f"{path}/rotate", {"grace_s": 600}).json["old_secret_until"]
+    assert datetime.fromisoformat(until).timestamp() < time.time()
+    assert system.client.post(f"{path}/test", {}).json["delivered"]
+    verify(made["secret"], receiver.taken[-1].headers, receiver.taken[-1].body, time.time())
 
 
 def test_a_secret_of_ones_own_is_checked_before_it_replaces_another(system, made):
