@@ -23,6 +23,11 @@ BACKGROUND = LANES[-1]
 QUARANTINE = "quarantine"
 """A fourth lane for messages whose process died under them: delivered alone, marked before they are handed out."""
 
+ALL_LANES = (*LANES, QUARANTINE)
+
+ONCE_S = 15 * 60
+"""For so many seconds a name given to `put` keeps repetitions out."""
+
 MAIN = "main"
 """The source of whoever names none."""
 
@@ -132,7 +137,7 @@ class MailboxStore(Protocol):
     """
 
     def put(self, mailbox: str, envelopes: Sequence[Envelope], *, once: str | None = None) -> bool:
-        """Append, durably, before returning. With `once` (a name) a repetition within 15 minutes adds nothing: False."""
+        """Append, durably, before returning. With `once` (a name) a repetition within ONCE_S adds nothing: False."""
 
     def take(
         self, mailbox: str, consumer: str, *, count: int, max_bytes: int, block: float, into: Sequence[str] = ()

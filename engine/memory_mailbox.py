@@ -12,11 +12,8 @@ from dataclasses import dataclass
 import msgspec
 
 from engine.lanes import TURN_S, process_of, quotas
-from engine.mailbox import LANES, QUARANTINE, Delivery, Depth, Envelope, Room, Verdict
+from engine.mailbox import ALL_LANES, LANES, ONCE_S, QUARANTINE, Delivery, Depth, Envelope, Room, Verdict
 from engine.memory_log import MemoryLog
-
-ALL_LANES = (*LANES, QUARANTINE)
-ONCE_S = 15 * 60
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Envelope).decode
@@ -72,7 +69,7 @@ class MemoryMailboxes(MemoryLog):
         self._lane(mailbox, lane).clear()
 
     def put(self, mailbox: str, envelopes: Sequence[Envelope], *, once: str | None = None) -> bool:
-        """Append; with `once` a repetition within 15 minutes adds nothing: False."""
+        """Append; with `once` a repetition within ONCE_S adds nothing: False."""
         if once is not None:
             if self._once.get((mailbox, once), 0.0) > self._clock():
                 return False

@@ -5,7 +5,7 @@ All keys of a system share one hash tag, so that a cluster keeps them in one slo
     ep:{NAMESPACE}:mb:MAILBOX:high|normal|low|quarantine   stream   the lanes; consumer group `g` over all nodes, begun at 0
     ep:{NAMESPACE}:mb:MAILBOX:bytes       hash    lane → bytes of what waits there or is in hand
     ep:{NAMESPACE}:mb:MAILBOX:duty        hash    whose turn with the quarantine it is (scripts/take.lua)
-    ep:{NAMESPACE}:mb:MAILBOX:once:HASH   string  this was put within the last 15 minutes
+    ep:{NAMESPACE}:mb:MAILBOX:once:HASH   string  this was put less than ONCE_S (engine/mailbox.py) ago
     ep:{NAMESPACE}:positions              hash    feeder's name → feed_seq
     ep:{NAMESPACE}:log                    stream  the event log; an entry bears up to 100 events
     ep:{NAMESPACE}:log:meta               hash    its id, its bytes, its newest and its last trimmed entry (scripts/log.lua)
@@ -19,10 +19,9 @@ All keys of a system share one hash tag, so that a cluster keeps them in one slo
 
 import hashlib
 
-from engine.mailbox import LANES, QUARANTINE
+from engine.mailbox import ALL_LANES
 
 GROUP = "g"
-ALL_LANES = (*LANES, QUARANTINE)
 
 
 def launcher_keys(node: str) -> tuple[str, str]:

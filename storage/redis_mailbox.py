@@ -16,13 +16,12 @@ from gevent.lock import BoundedSemaphore
 
 from engine.lanes import TURN_S, process_of, quotas
 from engine.logs import Folded
-from engine.mailbox import LANES, QUARANTINE, VERSION, Delivery, Depth, Envelope, Room, Verdict
+from engine.mailbox import ALL_LANES, LANES, ONCE_S, QUARANTINE, VERSION, Delivery, Depth, Envelope, Room, Verdict
 from storage.event_log import RedisEventLog
-from storage.redis_keys import ALL_LANES, GROUP
+from storage.redis_keys import GROUP
 from storage.redis_packing import LANE_NUMBER, pack_envelopes, pack_one, pack_verdicts
 from storage.redis_presence import RedisPresence
 
-ONCE_MS = 15 * 60 * 1000
 FULL_POLL = 0.05  # seconds between two looks while there is no room downstream, or a message has to be alone
 SLICE = 500  # messages a script appends, settles or lists at most: a few milliseconds of the server's time
 SLICE_BYTES = 4 * 1024 * 1024  # and of what it hands on: within the socket's time limit over a slow link too
@@ -88,10 +87,10 @@ class RedisMailboxes(RedisEventLog, RedisPresence):
         block = self.keys.block(mailbox)
         if once is not None:
             return bool(
-                self._run("put", (*block, self.keys.once(mailbox, once)), [ONCE_MS, *pack_envelopes(envelopes)])
+                self._run("put", (*block, self.keys.once(mailbox, once)), [ONCE_S * 1000, *pack_envelopes(envelopes)])
             )
         for part in _slices(envelopes, lambda envelope: len(envelope.body)):
-            self._run("put", block, [ONCE_MS, *pack_envelopes(part)])
+            self._run("put", block, [ONCE_S * 1000, *pack_envelopes(part)])
         return True
 
     def take(

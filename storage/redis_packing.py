@@ -6,8 +6,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from engine.mailbox import Envelope, Verdict
-from storage.redis_keys import ALL_LANES
+from engine.mailbox import ALL_LANES, Envelope, Verdict
 
 LANE_NUMBER = {lane: number for number, lane in enumerate(ALL_LANES, 1)}
 BLOCK_SIZE = len(ALL_LANES) + 1
