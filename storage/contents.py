@@ -11,9 +11,9 @@ from storage.models import ContentRow
 from storage.records import Content
 from storage.statements import encode_json, execute, insert, is_postgres
 
-FIELDS = ("ref", "subject", "body", "sender", "recipient", "sent_at", "headers", "truncated")
+CONTENT_FIELDS = ("ref", "subject", "body", "sender", "recipient", "sent_at", "headers", "truncated")
 
-UPSERT = "ON CONFLICT (ref) DO UPDATE SET " + ", ".join(f"{name} = excluded.{name}" for name in FIELDS[1:])
+UPSERT = "ON CONFLICT (ref) DO UPDATE SET " + ", ".join(f"{name} = excluded.{name}" for name in CONTENT_FIELDS[1:])
 """A dead letter that was replayed has its content already."""
 
 
@@ -22,7 +22,7 @@ def write_contents(contents: Sequence[tuple[int, Content]]) -> None:
 
     PostgreSQL's triggers queue it. Those of SQLite are off for us (drivers.py): it copies the rows of a statement aside for them.
     """
-    insert(ContentRow, FIELDS, [_values(ref, content) for ref, content in contents], UPSERT)
+    insert(ContentRow, CONTENT_FIELDS, [_values(ref, content) for ref, content in contents], UPSERT)
     if not is_postgres():
         refs = encode_json([ref for ref, _ in contents]).decode()
         execute("INSERT OR IGNORE INTO unindexed (ref) SELECT value FROM json_each(?)", [refs])

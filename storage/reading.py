@@ -21,9 +21,6 @@ from storage.rows import RESULT_COLUMNS, RESULT_TABLES, stored_result
 from storage.statements import execute, is_postgres
 from storage.timeline import Stage, timeline
 
-EMAIL_STATES = ("queued", "retrying", "processed", "dead", "discarded", "erased")
-"""States as users see them: an open row is queued, or retrying while it has a due time."""
-
 STATE_CONDITIONS = {
     "queued": "book.state = 0 AND book.next_attempt_at IS NULL",
     "retrying": "book.state = 0 AND book.next_attempt_at IS NOT NULL",
@@ -32,6 +29,9 @@ STATE_CONDITIONS = {
     "discarded": "book.state = 3",
     "erased": "book.state = 4",
 }
+
+EMAIL_STATES = tuple(STATE_CONDITIONS)
+"""States as users see them: an open row is queued, or retrying while it has a due time."""
 
 TABLES = "book JOIN source ON source.id = book.source LEFT JOIN result ON result.ref = book.id LEFT JOIN content ON content.ref = book.id"
 WALKED_TABLES = (

@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from engine.mailbox import LANES
+from storage.contents import CONTENT_FIELDS
 from storage.records import DECIDERS, LABELS, LETTER_STATES, STATES, Content, DeadLetter, KnownEmail, StoredResult
 
 BOOK_COLUMNS = (
@@ -48,9 +49,7 @@ LETTER_FIELDS = (
 )
 """The columns of a dead letter as it is written."""
 
-CONTENT_COLUMNS = ", ".join(
-    f"content.{name}" for name in ("subject", "body", "sender", "recipient", "sent_at", "headers", "truncated")
-)
+CONTENT_COLUMNS = ", ".join(f"content.{name}" for name in CONTENT_FIELDS[1:])
 
 N = TypeVar("N", bound="Numbered")
 
