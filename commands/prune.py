@@ -80,9 +80,7 @@ def _give_back(database: Database, settings: Settings, *, whole: bool) -> None:
         with locked(settings.data_dir / "lock", 0.5):
             database.vacuum()
         return
-    left = database.give_back(2_000)
-    while left and (now := database.give_back(2_000)) < left:
-        left = now
+    left = database.give_all_back()
     if left:
         say(
             f"{left:,} free pages stay in the file: it is from before room was given back; stop the system and use --vacuum"

@@ -5,6 +5,7 @@ thread and a few reading threads a process, each with its own connection. What w
 outcome of a write is then unknown, which is why every write may happen twice and reads as once.
 """
 
+import math
 import random
 import threading
 import time
@@ -32,6 +33,9 @@ TRIES = 6
 TURN_S, ANSWER_S = 20.0, 35.0
 """So long a transaction waits for a thread, and so long then for its answer, which a server that hangs may never give: an answer takes longer
 than any one statement may, and both together less than any deadline, so that a stuck database is charged to no email."""
+
+FREE_PAGES = 2_000
+"""Pages of SQLite's file that are given back in one step, which is short."""
 
 DRIVER_ERRORS = (peewee.PeeweeException, apsw.Error, psycopg.Error)
 
@@ -87,11 +91,19 @@ class Database:
         if self.kind == "sqlite":
             self._writing.run(lambda: execute("PRAGMA wal_checkpoint(TRUNCATE)"), transaction=False)
 
-    def give_back(self, pages: int) -> int:
+    def give_back(self, pages: int = FREE_PAGES) -> int:
         """Give so many free pages of SQLite's file back to the disk; how many are still free. 0 on PostgreSQL, which sees to itself."""
         if self.kind != "sqlite":
             return 0
         return self._writing.run(lambda: _give_back(pages), transaction=False)
+
+    def give_all_back(self, longest: float = math.inf) -> int:
+        """Give back slice by slice, for `longest` seconds and as far as they go; how many are still free."""
+        deadline = time.monotonic() + longest
+        left = self.give_back()
+        while left and time.monotonic() < deadline and (now := self.give_back()) < left:
+            left = now
+        return left
 
     def vacuum(self) -> None:
         """Write SQLite's file anew, without free pages, and so that it can give room back from now on; nobody else may use it meanwhile."""

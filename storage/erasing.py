@@ -5,7 +5,6 @@ Called by web/erasing.py. The row in the books stays, in the state `erased`, so 
 
 # ruff: noqa: S608  (what is put into statements is constants of ours; values are parameters)
 
-import time
 from collections import Counter
 from collections.abc import Sequence
 
@@ -18,7 +17,6 @@ from storage.search import condition
 from storage.statements import batch, execute, for_update
 
 SLICE = 200
-PAGES = 2_000
 OPEN, RESULT, DEAD, DISCARDED, ERASED = range(len(STATES))
 
 
@@ -39,10 +37,7 @@ class Erasing:
 
     def wipe(self, longest: float = 5.0) -> None:
         """Leave nothing of it in SQLite's files: free pages go back to the disk, and the log that still has the text is emptied."""
-        deadline = time.monotonic() + longest
-        left = self._db.give_back(PAGES)
-        while left and time.monotonic() < deadline and (now := self._db.give_back(PAGES)) < left:
-            left = now
+        self._db.give_all_back(longest)
         self._db.checkpoint()
 
     def open(self) -> int:

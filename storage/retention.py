@@ -59,9 +59,9 @@ class Retention:
         """How many `slice`, called again and again, would forget. Reads a whole table: for people who ask, not for loops."""
         return self._db.read(KINDS[kind].count, before)
 
-    def give_back(self, pages: int = 2_000) -> int:
+    def give_back(self) -> int:
         """Give free pages of SQLite's file back to the disk; how many are still free. PostgreSQL sees to itself."""
-        return self._db.give_back(pages)
+        return self._db.give_back()
 
 
 class Kind(msgspec.Struct, frozen=True):
