@@ -23,7 +23,7 @@ def correct(key: str, source: str, label: str | None, by: str) -> StoredResult |
     rows = execute(
         "SELECT result.id, result.label, result.model_label, result.rule_label, result.processed_at "
         "FROM result JOIN book ON book.id = result.ref JOIN source ON source.id = book.source "
-        f"WHERE source.name = ? AND book.key = ? {for_update() and 'FOR UPDATE OF result'}",
+        f"WHERE source.name = ? AND book.key = ? {for_update(of='result')}",
         [source, key],
     )
     if not rows:

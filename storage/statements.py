@@ -89,9 +89,11 @@ def batch(columns: dict[str, str], rows: Sequence[Sequence[Any]]) -> tuple[str, 
     return f"(SELECT {picked} FROM json_each(?)) AS batch", [encode_json(rows).decode()]
 
 
-def for_update() -> str:
-    """The clause that locks what a SELECT returns; SQLite's write transactions hold the one lock anyway."""
-    return "FOR UPDATE" if is_postgres() else ""
+def for_update(of: str = "") -> str:
+    """The clause that locks what a SELECT returns (of a table alone); SQLite's write transactions hold the one lock anyway."""
+    if not is_postgres():
+        return ""
+    return f"FOR UPDATE OF {of}" if of else "FOR UPDATE"
 
 
 def _type(model: type[Table], column: str) -> str:
