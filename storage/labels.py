@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from engine import clock
 from storage.counters import Moves
-from storage.records import DECIDERS, LABELS, StoredResult
+from storage.records import DECIDERS, LABEL_NUMBER, LABELS, StoredResult
 from storage.rows import RESULT_COLUMNS, RESULT_TABLES, stored_result
 from storage.statements import execute, for_update
 
@@ -29,7 +29,7 @@ def correct(key: str, source: str, label: str | None, by: str) -> StoredResult |
     if not rows:
         return None
     result_id, before, model, rule, processed_at = rows[0]
-    person = None if label is None else LABELS.index(label)
+    person = None if label is None else LABEL_NUMBER[label]
     after, decider = effective(model, rule, person)
     execute(
         "UPDATE result SET label = ?, decided_by = ?, person_label = ?, person_by = ?, person_at = ? WHERE id = ?",

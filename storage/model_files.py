@@ -16,7 +16,7 @@ from engine.unicode import storable
 from storage.database import Database
 from storage.desired import put
 from storage.learning_tables import ShadowCountRow, ShadowDifferenceRow
-from storage.records import LABELS
+from storage.records import LABEL_NUMBER, LABELS
 from storage.statements import encode_json, execute, for_update, insert
 
 MODEL = "model"
@@ -186,14 +186,14 @@ def _note_shadow(
     differences: Sequence[tuple[int, str, str, float]],
     shard: str,
 ) -> None:
-    number, now = LABELS.index, clock.now()
+    number, now = LABEL_NUMBER, clock.now()
     insert(
         ShadowCountRow,
         ("live", "shadow", "live_label", "shadow_label", "shard", "value"),
-        [(live, shadow, number(ours), number(other), shard, count) for (ours, other), count in sorted(counts.items())],
+        [(live, shadow, number[ours], number[other], shard, count) for (ours, other), count in sorted(counts.items())],
         "ON CONFLICT (live, shadow, live_label, shadow_label, shard) DO UPDATE SET value = shadow_count.value + excluded.value",
     )
-    by_ref = {ref: (shadow, ref, live, number(a), number(b), confidence, now) for ref, a, b, confidence in differences}
+    by_ref = {ref: (shadow, ref, live, number[a], number[b], confidence, now) for ref, a, b, confidence in differences}
     insert(
         ShadowDifferenceRow,
         ("shadow", "ref", "live", "live_label", "shadow_label", "confidence", "at"),

@@ -16,7 +16,7 @@ from storage import search
 from storage.database import Database
 from storage.notifications import NotedNotification, emails_of, page_of
 from storage.query import Query, parse, tokens
-from storage.records import DECIDERS, LABELS, StoredResult
+from storage.records import DECIDERS, LABEL_NUMBER, StoredResult
 from storage.rows import RESULT_COLUMNS, RESULT_TABLES, stored_result
 from storage.statements import execute, is_postgres
 from storage.timeline import Stage, timeline
@@ -189,9 +189,9 @@ def _comparisons(wanted: EmailFilter, query: Query, time_column: str) -> list[tu
     """Conditions of one value each; what compares with None is not wanted."""
     return [
         ("book.source + 0 = (SELECT id FROM source WHERE name = ?)", [_storable(wanted.source)]),
-        ("result.label = ?", [_index(LABELS, wanted.classification)]),
-        *(("result.label = ?", [LABELS.index(label)]) for label in query.labels),
-        *(("COALESCE(result.label, -1) <> ?", [LABELS.index(label)]) for label in query.excluded_labels),
+        ("result.label = ?", [None if wanted.classification is None else LABEL_NUMBER[wanted.classification]]),
+        *(("result.label = ?", [LABEL_NUMBER[label]]) for label in query.labels),
+        *(("COALESCE(result.label, -1) <> ?", [LABEL_NUMBER[label]]) for label in query.excluded_labels),
         ("result.model_version = ?", [_storable(wanted.model_version)]),
         ("result.rule_id = ?", [wanted.rule_id]),
         (f"{CONFIDENCE} >= ?", [wanted.min_confidence]),
@@ -214,10 +214,6 @@ def _query(wanted: EmailFilter) -> Query:
 
 def _storable(name: str | None) -> str | None:
     return None if name is None else storable(name)
-
-
-def _index(names: Sequence[str], name: str | None) -> int | None:
-    return None if name is None else names.index(name)
 
 
 def _email_item(row: tuple[Any, ...]) -> EmailItem:

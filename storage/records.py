@@ -14,7 +14,7 @@ STATES = ("open", "result", "dead", "discarded", "erased")
 DECIDERS = ("model", "rule", "person")
 
 LABELS = ("meeting", "promotion", "intro", "unknown")
-NUMBER = {label: number for number, label in enumerate(LABELS)}
+LABEL_NUMBER = {label: number for number, label in enumerate(LABELS)}
 """What SQL stores of a label."""
 
 LETTER_STATES = ("dead", "replayed", "discarded")

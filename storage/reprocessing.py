@@ -17,7 +17,7 @@ from storage.counters import Moves
 from storage.database import Database
 from storage.labels import effective
 from storage.reading import EmailFilter, conditions
-from storage.records import DECIDERS, LABELS, NUMBER, Content, StoredResult
+from storage.records import DECIDERS, LABEL_NUMBER, LABELS, Content, StoredResult
 from storage.retention import TEXT_IS_WHOLE
 from storage.rows import CONTENT_COLUMNS, RESULT_COLUMNS, RESULT_TABLES, content, stored_result
 from storage.statements import encode_json, execute, for_update
@@ -157,8 +157,8 @@ def _apply(
 
 def _write(judgement: Judgement, person: int | None, generation: int) -> int:
     """Update one result; its effective label."""
-    model = NUMBER[judgement.label]
-    rule = None if judgement.rule_label is None else NUMBER[judgement.rule_label]
+    model = LABEL_NUMBER[judgement.label]
+    rule = None if judgement.rule_label is None else LABEL_NUMBER[judgement.rule_label]
     label, decider = effective(model, rule, person)
     execute(
         "UPDATE result SET label = ?, decided_by = ?, model_label = ?, rule_label = ?, rule_id = ?, confidence = ?, "
@@ -171,7 +171,7 @@ def _write(judgement: Judgement, person: int | None, generation: int) -> int:
             judgement.rule_id,
             float(judgement.confidence),
             judgement.below_threshold,
-            NUMBER.get(judgement.runner_up),
+            LABEL_NUMBER.get(judgement.runner_up),
             encode_json([judgement.probabilities.get(name, 0.0) for name in LABELS]).decode(),
             judgement.model_version,
             generation,

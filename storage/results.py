@@ -18,7 +18,7 @@ from storage.contents import write_contents
 from storage.counters import MINUTE, Moves
 from storage.database import Database
 from storage.models import ResultRow
-from storage.records import DECIDERS, LABELS, NUMBER, Content, NewResult, SourceStats, Stats, StoredResult
+from storage.records import DECIDERS, LABEL_NUMBER, LABELS, Content, NewResult, SourceStats, Stats, StoredResult
 from storage.retention import TEXT_IS_WHOLE
 from storage.rows import CONTENT_COLUMNS, RESULT_COLUMNS, RESULT_TABLES, content, stored_result
 from storage.source_stats import source_stats
@@ -166,8 +166,8 @@ def _first_of_each(results: Sequence[NewResult], closed: Mapping[int, _Closed]) 
 
 
 def _values(result: NewResult, source: int) -> tuple[Any, ...]:
-    rule = None if result.rule_label is None else NUMBER[result.rule_label]
-    label = NUMBER[result.model_label]
+    rule = None if result.rule_label is None else LABEL_NUMBER[result.rule_label]
+    label = LABEL_NUMBER[result.model_label]
     return (
         result.ref,
         source,
@@ -178,7 +178,7 @@ def _values(result: NewResult, source: int) -> tuple[Any, ...]:
         result.rule_id,
         float(result.confidence),
         result.below_threshold,
-        NUMBER.get(result.runner_up),
+        LABEL_NUMBER.get(result.runner_up),
         encode_json(list(map(result.probabilities.get, LABELS, _NOUGHTS))).decode(),
         result.model_version,
         0,

@@ -17,7 +17,7 @@ from storage import search
 from storage.database import Database
 from storage.learning_tables import UNCERTAIN, OpinionRow
 from storage.query import Query, tokens
-from storage.records import LABELS, StoredResult
+from storage.records import LABEL_NUMBER, LABELS, StoredResult
 from storage.rows import RESULT_COLUMNS, RESULT_TABLES, stored_result
 from storage.statements import execute, insert
 
@@ -141,7 +141,7 @@ def _similar(result: StoredResult) -> int:
     rows = execute(
         "SELECT COUNT(*) FROM (SELECT 1 FROM result WHERE person_label IS NULL AND model_label = ? AND ref <> ? "
         f"AND {' AND '.join(text)} LIMIT {SIMILAR_LIMIT}) AS alike",
-        [LABELS.index(result.model_label), result.ref, *params],
+        [LABEL_NUMBER[result.model_label], result.ref, *params],
     )
     return int(rows[0][0])
 
@@ -151,6 +151,6 @@ def _note_opinions(opinions: Sequence[tuple[int, str, float]]) -> None:
     insert(
         OpinionRow,
         ("ref", "label", "confidence", "at"),
-        [(ref, LABELS.index(label), confidence, now) for ref, label, confidence in sorted(opinions)],
+        [(ref, LABEL_NUMBER[label], confidence, now) for ref, label, confidence in sorted(opinions)],
         "ON CONFLICT (ref) DO UPDATE SET label = excluded.label, confidence = excluded.confidence, at = excluded.at",
     )

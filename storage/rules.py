@@ -18,7 +18,7 @@ from engine.unicode import storable
 from storage.database import Database
 from storage.desired import bump
 from storage.learning_tables import RuleChangeRow, RuleRow
-from storage.records import LABELS
+from storage.records import LABEL_NUMBER, LABELS
 from storage.statements import encode_json, execute, insert
 
 MAX_RULES = 1_000
@@ -209,7 +209,7 @@ def _row(rule: StoredRule) -> tuple[Any, ...]:
         rule.name,
         rule.enabled,
         encode_json(rule.conditions).decode(),
-        None if rule.classification is None else LABELS.index(rule.classification),
+        None if rule.classification is None else LABEL_NUMBER[rule.classification],
         None if rule.priority is None else LANES.index(rule.priority),
         rule.version,
         rule.created_at,
