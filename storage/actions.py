@@ -3,8 +3,6 @@
 Written by web/actions.py after each act, shown by GET /actions.
 """
 
-# ruff: noqa: S608  (what is put into statements is constants of ours; values are parameters)
-
 from collections.abc import Mapping
 from typing import Any
 

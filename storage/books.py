@@ -4,8 +4,6 @@ Used by the lister, the feeder, the janitor and the ledger, and read by the web.
 retries.py hold what happens in it) and safe to repeat after DependencyTrouble. results.py and dead_letters.py end what is opened here.
 """
 
-# ruff: noqa: S608  (what is put into statements is constants of ours; values are parameters)
-
 import secrets
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence

@@ -3,8 +3,6 @@
 Read by `run.py train --from-feedback`, which also wants a sample of mail that nobody corrected, and by the web before a promotion.
 """
 
-# ruff: noqa: S608  (what is put into statements is constants of ours; values are parameters)
-
 from typing import Any
 
 import msgspec

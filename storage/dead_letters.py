@@ -4,8 +4,6 @@ Written by the undertaker, read and acted on by the web and the command line. Th
 unique by (ref, generation), and its `state` says whether it still stands. Every act is guarded by the row's state and generation.
 """
 
-# ruff: noqa: S608  (what is put into statements is constants of ours; values are parameters)
-
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 

@@ -4,8 +4,6 @@ Called by Books inside its transactions. Whoever opens rows draws their numbers 
 become visible in the order of their numbers, and a feeder that has passed a number has missed nothing below it.
 """
 
-# ruff: noqa: S608  (what is put into statements is constants of ours; values are parameters)
-
 from collections.abc import Sequence
 
 from engine.mailbox import LANES

@@ -5,8 +5,6 @@ the same before, after and in the eyes of whoever reads meanwhile: each slice is
 A late writer of a folded shard begins that anew, which is folded the next time.
 """
 
-# ruff: noqa: S608  (what is put into statements is constants of ours; values are parameters)
-
 from collections.abc import Collection, Sequence
 from typing import Any
 

@@ -3,8 +3,6 @@
 Used by retries.py and dead_letters.py, which guard what they write by what stands here.
 """
 
-# ruff: noqa: S608  (what is put into statements is constants of ours; values are parameters)
-
 from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 

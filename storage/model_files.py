@@ -4,8 +4,6 @@ The file of every model that was ever in use is here, so that a node needs only 
 (`model`); every process that reads another version there loads its file and goes on with it.
 """
 
-# ruff: noqa: S608  (what is put into statements is constants of ours; values are parameters)
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

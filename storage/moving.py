@@ -4,8 +4,6 @@ Called by the command `migrate-store`, while nobody uses either database. The ta
 does, no server starts on it (migrations.py). The name of the books moves with the data, and what stays behind gets another one.
 """
 
-# ruff: noqa: S608  (what is put into statements is names of our own tables; values are parameters)
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any

@@ -4,8 +4,6 @@ Noted by the lister after the look that a batch of them asked for, shown by GET 
 KEEP_NOTIFICATIONS_DAYS (retention.py).
 """
 
-# ruff: noqa: S608  (what is put into statements is constants of ours; values are parameters)
-
 from collections.abc import Sequence
 from typing import Any
 

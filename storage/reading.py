@@ -4,8 +4,6 @@ Keyset pages (never OFFSET), newest first: emails in the order of listing (`ref`
 through the full-text index (search.py), so they see an email a moment after it is stored; a page says how far the index lags.
 """
 
-# ruff: noqa: S608  (what is put into statements is constants of ours; values are parameters)
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -5,8 +5,6 @@ minute and hour in which the email was counted. Each pass bears a generation, so
 one, changes nothing twice.
 """
 
-# ruff: noqa: S608  (what is put into statements is constants of ours; values are parameters)
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

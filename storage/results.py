@@ -4,8 +4,6 @@ Used by the classifiers (save), the web (get, content, label, stats, timeseries)
 and writes contents, results and counters for exactly those; told twice it reads as told once. It never makes a row of the books.
 """
 
-# ruff: noqa: S608  (what is put into statements is constants of ours; values are parameters)
-
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from operator import attrgetter

@@ -4,8 +4,6 @@ The janitor calls `slice` (actors/pruning.py), `run.py prune` too. Rows of the b
 forgotten here. Each slice is one short transaction and safe to repeat, on several nodes at once.
 """
 
-# ruff: noqa: S608  (what is put into statements is constants of ours; values are parameters)
-
 from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby, takewhile
 

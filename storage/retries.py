@@ -4,8 +4,6 @@ Called by Books inside its transactions. Every change is guarded by state, gener
 delivery of the same email changes nothing; the same try told again after a lost answer reads as told once.
 """
 
-# ruff: noqa: S608  (what is put into statements is constants of ours; values are parameters)
-
 from collections.abc import Mapping, Sequence
 
 from engine.outcome import error_text

@@ -4,8 +4,6 @@ Three small sets of candidates (by partial indexes and by what the shadow was se
 not grow with the number of results. Read by `/review`, which also keeps FakeMail's opinions here.
 """
 
-# ruff: noqa: S608  (what is put into statements is constants of ours; values are parameters)
-
 import time
 from collections.abc import Sequence
 from email.utils import parseaddr

@@ -4,8 +4,6 @@ Written by the web, read by every process when the desired state names another v
 classification/rules.py; here it is a row.
 """
 
-# ruff: noqa: S608  (what is put into statements is constants of ours; values are parameters)
-
 import time
 from collections.abc import Sequence
 from typing import Any

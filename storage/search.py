@@ -4,8 +4,6 @@ The janitor calls `index` in small slices; reading.py uses `condition`. The one 
 changed one into a queue. Text is cut into tokens by storage/query.py before either database sees it, so that both answer alike.
 """
 
-# ruff: noqa: S608  (what is put into statements is constants of ours; values are parameters)
-
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any

@@ -4,8 +4,6 @@ Called by Books inside its transactions. The cursor moves in the very transactio
 it was; the recent cursors with their times say up to where a successful poll has looked twice.
 """
 
-# ruff: noqa: S608  (what is put into statements is constants of ours; values are parameters)
-
 from collections.abc import Callable, Sequence
 
 import msgspec

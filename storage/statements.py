@@ -4,8 +4,6 @@ Used by the stores of this folder. Statements are written once for both kinds of
 `%` elsewhere; what is literal in them is literal on purpose, since a partial index is not matched with parameters.
 """
 
-# ruff: noqa: S608  (what is put into statements is constants of ours; values are parameters)
-
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from typing import Any

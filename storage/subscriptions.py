@@ -4,8 +4,6 @@ Made and shown by web/subscriptions.py, carried on by actors/subscriber.py. A po
 movers of one subscription cannot undo each other: the later one gets a StaleError.
 """
 
-# ruff: noqa: S608  (what is put into statements is constants of ours; values are parameters)
-
 from collections.abc import Iterable, Sequence
 from typing import Any
 

@@ -94,7 +94,7 @@ class Tasks:
 def advance(task_id: int, runner: str, step: Step) -> None:
     """Write a step inside a transaction of Database.write; StaleError, so that nothing is written, when it is not ours."""
     rows = execute(
-        f"SELECT counts, done FROM task WHERE id = ? AND state = 'running' AND runner = ? {for_update()}",  # noqa: S608  (a clause of ours)
+        f"SELECT counts, done FROM task WHERE id = ? AND state = 'running' AND runner = ? {for_update()}",
         [task_id, runner],
     )
     if not rows:
@@ -129,21 +129,21 @@ def _create(kind: str, params: str) -> Task:
 
 
 def _get(task_id: int) -> Task | None:
-    rows = execute(f"SELECT {COLUMNS} FROM task WHERE id = ?", [task_id])  # noqa: S608  (columns of ours)
+    rows = execute(f"SELECT {COLUMNS} FROM task WHERE id = ?", [task_id])
     return _task(rows[0]) if rows else None
 
 
 def _page(before: int | None, limit: int) -> tuple[list[Task], int | None]:
     below = 2**62 if before is None else before
     rows = execute(
-        f"SELECT {COLUMNS} FROM task WHERE id < ? ORDER BY id DESC LIMIT ?",  # noqa: S608  (columns of ours)
+        f"SELECT {COLUMNS} FROM task WHERE id < ? ORDER BY id DESC LIMIT ?",
         [below, limit + 1],
     )
     return one_page([_task(row) for row in rows], limit)
 
 
 def _open() -> list[Task]:
-    sql = f"SELECT {COLUMNS} FROM task WHERE state IN ('queued', 'running') ORDER BY id"  # noqa: S608  (columns of ours)
+    sql = f"SELECT {COLUMNS} FROM task WHERE state IN ('queued', 'running') ORDER BY id"
     return [_task(row) for row in execute(sql)]
 
 
@@ -161,7 +161,7 @@ def _end(task_id: int, runner: str | None, state: str, error: str | None) -> boo
     now = clock.now()
     ours, params = ("", []) if runner is None else (" AND runner = ?", [runner])
     ended = execute(
-        f"UPDATE task SET state = ?, error = ?, ended_at = ?, updated_at = ? WHERE id = ? "  # noqa: S608  (a clause of ours)
+        f"UPDATE task SET state = ?, error = ?, ended_at = ?, updated_at = ? WHERE id = ? "
         f"AND state IN ('queued', 'running'){ours} RETURNING id",
         [state, None if error is None else error_text(error), now, now, task_id, *params],
     )
