@@ -1,4 +1,4 @@
-"""What goes over the wire, third part: rules, models, reprocessing, review.
+"""What goes over the wire about what is learned and decided: rules, models, reprocessing, review.
 
 As web/schemas.py, whose common types it builds on.
 """
