@@ -130,7 +130,6 @@ class Front:
             books=stores.books,
             results=stores.results,
             dead_letters=stores.dead_letters,
-            notifications=stores.notifications,
             desired=stores.desired,
             tasks=stores.tasks,
             reader=stores.reader,

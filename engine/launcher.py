@@ -17,13 +17,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Protocol
 
-from engine.child import ChildStart, child_started
 from engine.errors import EngineError
 from engine.locking import locked
 from engine.places import ChildProcess, Place
 from engine.supervision import EXIT_CONFIG, backoff
 
-__all__ = ["ChildProcess", "ChildStart", "Launcher", "Service", "child_started"]
+__all__ = ["ChildProcess", "Launcher", "Service"]
 
 log = logging.getLogger(__name__)
 

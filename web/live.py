@@ -16,7 +16,8 @@ from gevent.event import Event
 from actors.events import DEAD, PROCESS, kind_of, message
 from engine.failpoints import reach
 from engine.mailbox import LogEntry, MailboxStore
-from web.websocket import LiveSocket, encode_text
+from web.websocket import LiveSocket
+from web.websocket_frames import encode_text
 
 RING_EVENTS = 4_096
 RING_BYTES = 16 * 1024 * 1024

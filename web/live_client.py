@@ -16,7 +16,8 @@ from engine.errors import DependencyTrouble
 from engine.mailbox import LogEntry
 from engine.timestamps import timestamp
 from web.live import ALL, TOPICS, Client, Hub, topic_of
-from web.websocket import LiveSocket, encode_text
+from web.websocket import LiveSocket
+from web.websocket_frames import encode_text
 
 PAGE = 500
 ROOM_POLL_S = 0.05

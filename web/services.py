@@ -21,7 +21,6 @@ from storage.database import Database
 from storage.dead_letters import DeadLetters
 from storage.desired import Desired
 from storage.learning import Learning
-from storage.notifications import Notifications
 from storage.reading import Reader
 from storage.results import ResultStore
 from storage.tasks import Tasks
@@ -84,7 +83,6 @@ class Services:
     books: Books
     results: ResultStore
     dead_letters: DeadLetters
-    notifications: Notifications
     desired: Desired
     tasks: Tasks
     reader: Reader

@@ -20,8 +20,6 @@ from web.limits import Limits
 from web.server_io import TimedReader, reset_on_close, send_all
 from web.websocket_frames import Frame, FrameError, encode_text
 
-__all__ = ["LiveSocket", "encode_text"]
-
 BATCH_BYTES = 65536
 CONTROL_FRAMES = 16
 

@@ -20,7 +20,6 @@ from storage.database import Database
 from storage.dead_letters import DeadLetters
 from storage.desired import Desired
 from storage.learning import Learning
-from storage.notifications import Notifications
 from storage.reading import Reader
 from storage.records import DeadLetter, SourceState, StoredResult
 from storage.redis_mailbox import RedisMailboxes
@@ -128,7 +127,6 @@ def system(database: Database, mailboxes: RedisMailboxes, classifier: Classifier
         books=books,
         results=ResultStore(database),
         dead_letters=DeadLetters(database),
-        notifications=Notifications(database),
         desired=Desired(database),
         tasks=Tasks(database),
         reader=Reader(database),

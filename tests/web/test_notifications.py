@@ -6,6 +6,7 @@ import pytest
 
 from actors.bodies import look_mailbox
 from engine.errors import DependencyTrouble
+from storage.notifications import Notifications
 from storage.records import Look, Notification
 from tests.web.wsgi_client import WsgiClient
 from web.app import Application
@@ -16,7 +17,7 @@ def test_notifications_say_what_they_led_to(system):
     look = Look("notification", time.time(), history_id=7)
     system.services.books.enter(system.main, ["a", "b"], look, lane="normal")
     note = Notification(received_at=time.time(), history_id=7, webhook_id="msg_1", look=look.id)
-    system.services.notifications.note(system.main.id, [note])
+    Notifications(system.services.database).note(system.main.id, [note])
     [item] = system.client.get("/notifications").json["items"]
     assert (item["source"], item["history_id"], item["webhook_id"], item["outcome"]) == ("main", 7, "msg_1", "listed")
     assert (item["emails"], item["email_ids"]) == (2, ["a", "b"])
@@ -27,7 +28,7 @@ def test_notifications_say_what_they_led_to(system):
 def noted(system):
     """Five that were looked at, history ids 1 to 5."""
     notes = [Notification(received_at=number, history_id=number, webhook_id=None) for number in range(1, 6)]
-    system.services.notifications.note(system.main.id, notes)
+    Notifications(system.services.database).note(system.main.id, notes)
 
 
 def accept(system, *history_ids):
@@ -66,7 +67,7 @@ def test_one_that_was_noted_and_is_still_in_hand_is_shown_once(system):
     accept(system, 6)
     [waiting] = system.services.mailboxes.peek(look_mailbox("main"), 1)
     note = Notification(received_at=waiting.times["received"], history_id=6, webhook_id=None)
-    system.services.notifications.note(system.main.id, [note])
+    Notifications(system.services.database).note(system.main.id, [note])
     assert shown(system)[0] == [(6, "listed")]
 
 

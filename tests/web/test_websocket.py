@@ -8,7 +8,8 @@ from gevent.event import Event
 
 from tests.web.server_clients import SocketClient, closing, frame, serving, wait_until, websockets
 from web.limits import Limits
-from web.websocket import LiveSocket, encode_text
+from web.websocket import LiveSocket
+from web.websocket_frames import encode_text
 
 TEXT, PING, PONG = 1, 9, 10
 QUICK = Limits(close_seconds=0.2, write_seconds=0.3, message_bytes=100, message_fragments=5, linger_seconds=0.1)

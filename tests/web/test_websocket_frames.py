@@ -18,7 +18,8 @@ from tests.web.server_clients import (
     websockets,
 )
 from web.limits import Limits
-from web.websocket import LiveSocket, encode_text
+from web.websocket import LiveSocket
+from web.websocket_frames import encode_text
 
 TEXT, BINARY, CLOSE, PING, PONG, MORE = 1, 2, 8, 9, 10, 0
 QUICK = Limits(close_seconds=0.2, write_seconds=0.3, message_bytes=100, message_fragments=5, linger_seconds=0.1)
