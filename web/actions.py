@@ -36,15 +36,17 @@ class ActionLog:
     def note(self, call: Call, status: int) -> None:
         """Somebody did this, and it was answered with `status`; a dry run did nothing."""
         if status < 400 and not getattr(call.body, "dry_run", False):
-            role, who = self.gate.caller(call.environ)
-            self.write(call.environ, call.route.path, _short(call.body), status, role or "", who)
+            self.write(call.environ, call.route.path, _short(call.body), status)
 
-    def write(self, environ: Environ, path: str, detail: Any, status: int, role: str, who: str) -> None:
-        """The same, for what is no ordinary route."""
+    def write(
+        self, environ: Environ, path: str, detail: Any, status: int, by: tuple[str | None, str] | None = None
+    ) -> None:
+        """The same, for what is no ordinary route. `by`: role and name, where the request does not say them yet."""
+        role, who = by or self.gate.caller(environ)
         action = Action(
             at=time.time(),
             who=who,
-            role=role,
+            role=role or "",
             address=address_of(environ, self.gate.access.trusted_proxies),
             action=f"{environ['REQUEST_METHOD']} {path}",
             target=raw_path(environ)[:MAX_TARGET],

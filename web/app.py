@@ -213,8 +213,7 @@ class Application:
 
         def noting(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
             if status.startswith("200"):
-                role, who = self.gate.caller(environ)
-                self.actions.write(environ, path, {}, 200, role or "", who)
+                self.actions.write(environ, path, {}, 200)
             return start(status, headers, exc_info)
 
         return noting

@@ -26,8 +26,7 @@ def erase(call: Call) -> dict[str, Any]:
     matched, erased, complete = _walk(store, sender, dry_run=call.body.dry_run)
     if erased:
         store.wipe()
-        role, who = call.app.gate.caller(call.environ)
-        call.app.actions.write(call.environ, call.route.path, {"emails": erased}, 200, role or "", who)
+        call.app.actions.write(call.environ, call.route.path, {"emails": erased}, 200)
     return {
         "matched": matched,
         "erased": erased,

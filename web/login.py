@@ -47,7 +47,7 @@ def login(call: Call) -> Answer:
             return _page("login-failed.html", status=401)
         raise Problem(401, "this is not a token of ours", headers=CHALLENGE)
     session, cookie = gate.sessions.open(role, secure=_secure(call))
-    call.app.actions.write(call.environ, "/login", {}, 200, role, name_of(session))
+    call.app.actions.write(call.environ, "/login", {}, 200, by=(role, name_of(session)))
     headers = (("Set-Cookie", cookie),)
     if form:
         return Answer(None, 303, (*headers, ("Location", "/")))
@@ -73,8 +73,7 @@ def logout(call: Call) -> Answer:
     if call.query.everywhere:
         gate.identify(call.environ, "full")
     if session is not None or call.query.everywhere:
-        role, who = gate.caller(call.environ)
-        call.app.actions.write(call.environ, "/logout", {"everywhere": call.query.everywhere}, 204, role or "", who)
+        call.app.actions.write(call.environ, "/logout", {"everywhere": call.query.everywhere}, 204)
     if call.query.everywhere:
         gate.sessions.end_all()
     elif session is not None:
