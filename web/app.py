@@ -25,7 +25,7 @@ from web.dispatch import Headers, endpoint, refuse, routable, send
 from web.figures import Figures, queue_of, settled
 from web.health import Health
 from web.live import QUEUE, STATS
-from web.openapi import NUMBERS, document
+from web.openapi import NUMBERS, PARAMETER, document
 from web.problems import Problem
 from web.routes import OPEN, ROUTES
 from web.server import HardenedServer
@@ -52,7 +52,6 @@ SOCKETS_AT_ONCE = 50
 SOCKET_PATH = re.compile(r"/ws/emails/[^/]+")
 FILTERS = {"path": "rest", **dict.fromkeys(NUMBERS, "number")}
 """What a path's parameter may be; where it is a number, a word beside it is a path of its own."""
-PARAMETER = re.compile(r"\{(\w+)\}")
 NOTED_OF_SIMULATOR = {"/simulator/reset", "/simulator/faults"}
 PREFLIGHT: Headers = (
     ("Access-Control-Allow-Methods", "GET, POST, PUT, DELETE"),

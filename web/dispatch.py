@@ -18,8 +18,9 @@ import msgspec
 
 from web.accept import prefers_html
 from web.auth import SAFE_METHODS
-from web.problems import JSON_MEDIA, MEDIA, Problem, from_error
+from web.problems import JSON_MEDIA, Problem, from_error
 from web.server_body import Environ, StartResponse
+from web.server_problems import PROBLEM_MEDIA
 from web.services import Services
 from web.sources import check_sources
 from web.validation import read_model, read_query
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("emailproc.web")
 
+FORM_MEDIA = "application/x-www-form-urlencoded"
 UNRESERVED = re.compile(r"%(2[dDeE]|3[0-9]|4[1-9a-fA-F]|5[0-9aAfF]|6[1-9a-fA-F]|7[0-9aAeE])")
 
 Headers = tuple[tuple[str, str], ...]
@@ -160,7 +162,7 @@ def explain(error: BaseException, environ: Environ) -> bottle.HTTPResponse:
     if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
         log.error("Request failed: %s %s", environ["REQUEST_METHOD"], raw_path(environ), exc_info=error)
     body = problem.body(request_id(environ), raw_path(environ))
-    return _response(body, problem.status, [*problem.headers, ("Content-Type", MEDIA)])
+    return _response(body, problem.status, [*problem.headers, ("Content-Type", PROBLEM_MEDIA)])
 
 
 def send(

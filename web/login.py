@@ -12,13 +12,12 @@ from engine.timestamps import timestamp
 from web.assets import page
 from web.auth import CHALLENGE, is_secure, name_of
 from web.clients import client_of
-from web.dispatch import Answer, Call
+from web.dispatch import FORM_MEDIA, Answer, Call
 from web.problems import JSON_MEDIA, Problem
 from web.schemas_access import LoginRequest
 from web.sessions import set_cookie
 from web.validation import read_model
 
-FORM_MEDIA = "application/x-www-form-urlencoded"
 MOST_FIELDS = 8
 FAILED = Folded(logging.getLogger("emailproc.web.login"), 1.0)
 

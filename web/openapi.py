@@ -11,12 +11,13 @@ from typing import Any
 
 import msgspec
 
-from web.dispatch import Route
-from web.problems import JSON_MEDIA, MEDIA
+from web.dispatch import FORM_MEDIA, Route
+from web.problems import JSON_MEDIA
 from web.schemas import ProblemAnswer
+from web.server_problems import PROBLEM_MEDIA
+from web.sessions import COOKIE
 
 REF = "#/components/schemas/{name}"
-FORM_MEDIA = "application/x-www-form-urlencoded"
 PARAMETER = re.compile(r"\{(\w+)\}")
 ALWAYS = (400, 500, 503)
 BY_ACCESS = {
@@ -74,7 +75,7 @@ def document(routes: Sequence[Route], version: str) -> dict[str, Any]:
                 "session": {
                     "type": "apiKey",
                     "in": "cookie",
-                    "name": "emailproc_session",
+                    "name": COOKIE,
                     "description": "From /login",
                 },
             },
@@ -190,4 +191,4 @@ def _content(model: Any, media: str) -> dict[str, Any]:
 
 
 def _problem_response(status: int) -> dict[str, Any]:
-    return {"description": TITLES[status], "content": _content(ProblemAnswer, MEDIA)}
+    return {"description": TITLES[status], "content": _content(ProblemAnswer, PROBLEM_MEDIA)}

@@ -14,7 +14,6 @@ from fakemail.client import RequestRefused
 from fakemail.unset import UnsetError
 from web.server_problems import Header, Refusal
 
-MEDIA = "application/problem+json"
 JSON_MEDIA = "application/json"
 RETRY_AFTER_S = 1.0
 

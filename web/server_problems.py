@@ -12,6 +12,8 @@ import msgspec
 
 Header = tuple[str, str]
 
+PROBLEM_MEDIA = "application/problem+json"
+
 
 class Refusal(Exception):
     """This request is not served: `detail` for people, `members` for programs, `headers` beside the usual ones."""
@@ -49,7 +51,7 @@ def title(status: int) -> str:
 
 def problem_headers(refusal: Refusal, body: bytes) -> list[Header]:
     """The headers of a refusal that ends the connection."""
-    headers = [("Content-Type", "application/problem+json"), ("Content-Length", str(len(body)))]
+    headers = [("Content-Type", PROBLEM_MEDIA), ("Content-Length", str(len(body)))]
     headers += [("Cache-Control", "no-store"), ("Connection", "close"), *refusal.headers]
     if refusal.status == HTTPStatus.UNAUTHORIZED and not refusal.headers:
         headers.append(("WWW-Authenticate", "Bearer"))
