@@ -87,6 +87,11 @@ class Call:
         """A request header, by its WSGI name without HTTP_."""
         return str(self.environ.get(f"HTTP_{name}", ""))
 
+    @property
+    def content_type(self) -> str:
+        """The media type of the body, without parameters."""
+        return str(self.environ.get("CONTENT_TYPE", "")).partition(";")[0].strip().lower()
+
     def with_query(self, **changed: str) -> str:
         """The address of this request with some query values changed."""
         query = {**dict(parse_qsl(self.environ.get("QUERY_STRING", ""))), **changed}
@@ -125,16 +130,15 @@ def _read(call: Call) -> None:
     if route.method not in SAFE_METHODS and "wsgi.input" in environ:
         call.raw = environ["wsgi.input"].read()
         if not route.any_media:
-            _check_media(environ, call.raw, route)
+            _check_media(call)
         if route.request is not None:
             call.body = read_model(call.raw, route.request)
     check_sources(call.services, call.query, call.body, path=route.path)
 
 
-def _check_media(environ: Environ, raw: bytes, route: Route) -> None:
+def _check_media(call: Call) -> None:
     """A body must be JSON; a request that needs none may come without."""
-    media = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
-    if (raw or route.request is not None) and media != JSON_MEDIA:
+    if (call.raw or call.route.request is not None) and call.content_type != JSON_MEDIA:
         raise Problem(415, f"the body must be {JSON_MEDIA}", headers=(("Accept", JSON_MEDIA),))
 
 

@@ -12,7 +12,8 @@ from engine.timestamps import timestamp
 from storage.keys import is_hashed, shown_key
 from storage.records import KnownEmail
 from web.dispatch import Call
-from web.problems import NULL, Problem, retry_after
+from web.problems import NULL, Problem
+from web.server_problems import retry_after
 
 QUEUED_RETRY_S = 1.0
 SHOWN = 100

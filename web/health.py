@@ -17,7 +17,8 @@ from engine.errors import EngineError
 from engine.timestamps import timestamp
 from web.cached import Probe
 from web.dispatch import Answer, Call
-from web.problems import RETRY_AFTER_S, retry_after
+from web.problems import RETRY_AFTER_S
+from web.server_problems import retry_after
 from web.services import Services
 
 KEEP_S, KEEP_FAKEMAIL_S = 0.5, 5.0

@@ -35,7 +35,7 @@ def _page(name: str, status: int = 200) -> Answer:
 
 def login(call: Call) -> Answer:
     """A token in exchange for a session cookie; the form is answered with a redirect, JSON with JSON."""
-    form = _media(call) == FORM_MEDIA
+    form = call.content_type == FORM_MEDIA
     token = _form_token(call.raw) if form else _json_token(call)
     gate = call.app.gate
     if not gate.has_token:
@@ -87,10 +87,6 @@ def _secure(call: Call) -> bool:
     return is_secure(call.environ, call.services.access.trusted_proxies)
 
 
-def _media(call: Call) -> str:
-    return str(call.environ.get("CONTENT_TYPE", "")).partition(";")[0].strip().lower()
-
-
 def _form_token(raw: bytes) -> str:
     try:
         fields = parse_qs(raw.decode(), max_num_fields=MOST_FIELDS)
@@ -100,6 +96,6 @@ def _form_token(raw: bytes) -> str:
 
 
 def _json_token(call: Call) -> str:
-    if _media(call) != JSON_MEDIA:
+    if call.content_type != JSON_MEDIA:
         raise Problem(415, f"the body must be {JSON_MEDIA} or {FORM_MEDIA}")
     return read_model(call.raw, LoginRequest).token

@@ -4,7 +4,6 @@ Handlers raise `Problem`; web/dispatch.py turns it, and every other exception, i
 client may read is decided here alone: no traceback and no text of an unexpected exception ever leaves.
 """
 
-import math
 from typing import Any
 
 import msgspec
@@ -12,7 +11,7 @@ import msgspec
 from engine.errors import DependencyTrouble, StaleError
 from fakemail.client import RequestRefused
 from fakemail.unset import UnsetError
-from web.server_problems import Header, Refusal
+from web.server_problems import Header, Refusal, retry_after
 
 JSON_MEDIA = "application/json"
 RETRY_AFTER_S = 1.0
@@ -50,8 +49,3 @@ def from_error(error: BaseException) -> Refusal:
     if isinstance(error, StaleError):
         return Problem(409, "somebody else has changed this meanwhile; read it again")
     return Problem(500, "the server failed on this request; its log says why")
-
-
-def retry_after(seconds: float) -> Header:
-    """The Retry-After header: whole seconds, one at least."""
-    return ("Retry-After", str(max(1, math.ceil(seconds))))

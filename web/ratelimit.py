@@ -9,8 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from web.clients import client_of, is_forwarded
-from web.problems import Problem, retry_after
+from web.problems import Problem
 from web.server_body import Environ
+from web.server_problems import retry_after
 from web.services import Access
 
 REMEMBERED = 10_000

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, BinaryIO
 
 from web.limits import Limits
-from web.server_problems import Refusal, problem_headers, status_line
+from web.server_problems import Refusal, problem_headers, retry_after, status_line
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
@@ -148,7 +148,7 @@ class BodyBudget:
         if wanted <= self.limits.small_body_bytes:
             return 0
         if self.in_hand + wanted > self.limits.all_bodies_bytes and self.in_hand:
-            raise Refusal(503, "too many large requests are in hand", (("Retry-After", "1"),))
+            raise Refusal(503, "too many large requests are in hand", (retry_after(1),))
         self.in_hand += wanted
         return wanted
 

@@ -24,7 +24,7 @@ from web.framing import Head, path_info, read_head
 from web.limits import Place
 from web.server_body import RequestBody, refuse
 from web.server_io import ClientGoneError, TimedReader, has_unsent, reset_on_close, send_all
-from web.server_problems import Refusal, raw_answer
+from web.server_problems import Refusal, raw_answer, retry_after
 from web.websocket import LiveSocket
 from web.websocket_frames import GOING_AWAY, SERVER_ERROR
 from web.websocket_handshake import accept_headers, check_upgrade, wants_websocket
@@ -165,7 +165,7 @@ class HardenedHandler(WebSocketHandler):
         return lambda: self._sendall(CONTINUE)
 
     def _busy(self) -> Refusal:
-        return Refusal(503, "too many connections", (("Retry-After", str(self.limits.retry_after_seconds)),))
+        return Refusal(503, "too many connections", (retry_after(self.limits.retry_after_seconds),))
 
     # answering
 

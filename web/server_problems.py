@@ -4,6 +4,7 @@ Raised as `Refusal` by the framing, body and WebSocket rules, answered by web/se
 application refuses (`Problem` in web/problems.py) is one too, so that it may be raised before the application is called.
 """
 
+import math
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -47,6 +48,11 @@ def title(status: int) -> str:
         return HTTPStatus(status).phrase
     except ValueError:
         return "Error"
+
+
+def retry_after(seconds: float) -> Header:
+    """The Retry-After header: whole seconds, one at least."""
+    return ("Retry-After", str(max(1, math.ceil(seconds))))
 
 
 def problem_headers(refusal: Refusal, body: bytes) -> list[Header]:

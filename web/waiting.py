@@ -16,9 +16,10 @@ from web.auth import SMALL_BODY, Gate
 from web.dispatch import explain, respond, send
 from web.health import DEGRADED, HEALTHY, UNHEALTHY, live, overall, readiness, stated
 from web.limits import Limits
-from web.problems import RETRY_AFTER_S, Problem, retry_after
+from web.problems import RETRY_AFTER_S, Problem
 from web.server import HardenedServer, serve
 from web.server_body import Environ, StartResponse
+from web.server_problems import retry_after
 from web.services import Access
 from web.websocket import LiveSocket
 

@@ -4,7 +4,8 @@ import pytest
 
 from tests.web.server_clients import SocketClient, ask, echo_socket, get, handshake, serving
 from web.limits import Limits
-from web.problems import Problem, retry_after
+from web.problems import Problem
+from web.server_problems import retry_after
 
 QUICK = Limits(close_seconds=0.2, linger_seconds=0.1)
 
