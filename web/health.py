@@ -15,9 +15,11 @@ import msgspec
 from engine.canary import Pulse
 from engine.errors import EngineError
 from engine.timestamps import timestamp
+from web.auth import Gate
 from web.cached import Probe
 from web.dispatch import Answer, Call
 from web.problems import RETRY_AFTER_S
+from web.server_body import Environ
 from web.server_problems import retry_after
 from web.services import Services
 
@@ -27,6 +29,7 @@ HEALTHY, DEGRADED, UNHEALTHY, NOT_READY = "healthy", "degraded", "unhealthy", "n
 CANARY_LATE_S = 30.0
 COMPONENTS = ("redis", "database", "fakemail", "actors")
 VITAL = ("redis", "actors")
+HEALTH_PATHS = ("/health", "/health/live", "/health/ready")
 
 
 class Unwell(Exception):
@@ -155,17 +158,19 @@ def overall(components: Mapping[str, Mapping[str, Any]]) -> str:
 
 def health(call: Call) -> Answer:
     """Is each part there, how fast, and if not, why."""
-    components = call.app.health.components()
-    status = overall(components)
     services = call.services
-    metrics = {
-        "node": services.node,
-        "uptime_seconds": round(time.time() - services.started_at, 1),
-        "websocket_clients": len(services.hub.clients),
-        **_canary(services.pulse),
-    }
-    body = {"status": status, "version": services.version, "components": components, "metrics": metrics}
+    components = call.app.health.components()
+    more = {"websocket_clients": len(services.hub.clients), **_canary(services.pulse)}
+    body = health_body(components, version=services.version, node=services.node, since=services.started_at, **more)
     return stated(body, why=call.app.gate.may_read(call.environ))
+
+
+def health_body(
+    components: Mapping[str, Mapping[str, Any]], *, version: str, node: str, since: float, **more: Any
+) -> dict[str, Any]:
+    """The body of /health; `since`: when this process began, `more` stands among the metrics."""
+    metrics = {"node": node, "uptime_seconds": round(time.time() - since, 1), **more}
+    return {"status": overall(components), "version": version, "components": components, "metrics": metrics}
 
 
 def _canary(pulse: Pulse) -> dict[str, float | None]:
@@ -206,6 +211,17 @@ def ready(call: Call) -> Answer:
     """Started, not draining, and Redis can be reached."""
     reason = call.services.ready() or call.app.health.redis_trouble()
     return readiness(reason, why=call.app.gate.may_read(call.environ))
+
+
+def health_answer(
+    environ: Environ, gate: Gate, body: Callable[[], dict[str, Any]], unready: Callable[[], str | None]
+) -> Answer:
+    """The answer at one of HEALTH_PATHS where there is no Application. `body`: that of /health; `unready`: why not ready, or None."""
+    path = environ["PATH_INFO"].rstrip("/")
+    if path == "/health/live":
+        return Answer(live())
+    why = gate.may_read(environ)
+    return stated(body(), why=why) if path == "/health" else readiness(unready(), why=why)
 
 
 def _failed(info: Mapping[str, Any]) -> list[str]:

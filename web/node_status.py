@@ -3,7 +3,6 @@
 Opened by commands/process.py in the node's first process, before its stores; until `enter` it says what is waited for.
 """
 
-import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -12,7 +11,7 @@ import gevent
 from web.app import COMMON, DEFAULTS
 from web.cached import Probe
 from web.dispatch import Answer, explain, respond, send
-from web.health import HEALTHY, KEEP_S, PATIENCE_S, UNHEALTHY, component, live, overall, readiness, stated
+from web.health import HEALTH_PATHS, HEALTHY, KEEP_S, PATIENCE_S, UNHEALTHY, component, health_answer, health_body
 from web.problems import Problem
 from web.server import HardenedServer, serve
 from web.server_body import Environ, StartResponse
@@ -56,30 +55,26 @@ class NodeStatus:
             response = explain(error, environ)
         return send(response, environ, start_response, (*DEFAULTS, *COMMON))
 
-    def _answer(self, environ: Environ) -> Answer | dict[str, str]:
+    def _answer(self, environ: Environ) -> Answer:
         path = environ["PATH_INFO"].rstrip("/")
-        if path not in ("/health", "/health/live", "/health/ready", "/metrics"):
+        if path not in (*HEALTH_PATHS, "/metrics"):
             raise Problem(404, "a worker node answers /health, /health/live, /health/ready and /metrics")
         if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
             raise Problem(405, "this can only be read", headers=(("Allow", "GET, HEAD"),))
         if path == "/metrics":
             self.room.gate.admit(environ, "metrics")
             return Answer(self.metrics(), media=METRICS_MEDIA)
-        if path == "/health/live":
-            return live()
-        why = self.room.gate.may_read(environ)
-        if path == "/health/ready":
-            return readiness(self.unready() or component(*self.probes["redis"].latest()).get("reason"), why=why)
-        return stated(self._health(), why=why)
+        return health_answer(environ, self.room.gate, self._health, self._not_ready)
+
+    def _not_ready(self) -> str | None:
+        return self.unready() or component(*self.probes["redis"].latest()).get("reason")
 
     def _health(self) -> dict[str, Any]:
         components = self._components()
         reason = self.unready()
         actors: dict[str, Any] = {"status": UNHEALTHY, "reason": reason} if reason else {"status": HEALTHY}
         components["actors"] = {"latency_ms": None, **actors}
-        metrics = {"node": self.room.node, "uptime_seconds": round(time.time() - self.room.since, 1)}
-        status = overall(components)
-        return {"status": status, "version": self.room.version, "components": components, "metrics": metrics}
+        return health_body(components, version=self.room.version, node=self.room.node, since=self.room.since)
 
     def _components(self) -> dict[str, dict[str, Any]]:
         for probe in self.probes.values():

@@ -8,13 +8,12 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import bottle
 import gevent
 
 from web.app import COMMON, DEFAULTS, Application
 from web.auth import SMALL_BODY, Gate
 from web.dispatch import explain, respond, send
-from web.health import DEGRADED, HEALTHY, UNHEALTHY, live, overall, readiness, stated
+from web.health import DEGRADED, HEALTH_PATHS, HEALTHY, UNHEALTHY, health_answer, health_body
 from web.limits import Limits
 from web.problems import RETRY_AFTER_S, Problem
 from web.server import HardenedServer, serve
@@ -63,7 +62,11 @@ class WaitingRoom:
         """Serve one request."""
         if self.application is not None:
             return self.application(environ, start_response)
-        return send(self._response(environ), environ, start_response, (*DEFAULTS, *COMMON))
+        if environ["REQUEST_METHOD"] in ("GET", "HEAD") and environ["PATH_INFO"].rstrip("/") in HEALTH_PATHS:
+            response = respond(health_answer(environ, self.gate, self._health, lambda: self.reason))
+        else:
+            response = explain(self._not_yet(), environ)
+        return send(response, environ, start_response, (*DEFAULTS, *COMMON))
 
     def body_cap(self, environ: Environ) -> int:
         """How large a body may be."""
@@ -85,17 +88,6 @@ class WaitingRoom:
         """What is waited for, in a line."""
         return "; ".join(f"waiting for {name}: {why}" for name, why in self.waits.items()) or "it is starting"
 
-    def _response(self, environ: Environ) -> bottle.HTTPResponse:
-        path = environ["PATH_INFO"].rstrip("/")
-        if environ["REQUEST_METHOD"] in ("GET", "HEAD"):
-            if path == "/health":
-                return respond(stated(self._health(), why=self.gate.may_read(environ)))
-            if path == "/health/live":
-                return respond(live())
-            if path == "/health/ready":
-                return respond(readiness(self.reason, why=self.gate.may_read(environ)))
-        return explain(self._not_yet(), environ)
-
     def _not_yet(self) -> Problem:
         """What strangers are told: no reasons, which name hosts and files."""
         waits = f"not started yet: {', '.join(self.waits) or 'a moment'}"
@@ -105,9 +97,7 @@ class WaitingRoom:
         components = {name: self._component(name) for name in ("redis", "database")}
         later = {"status": DEGRADED, "latency_ms": None, "reason": NOT_YET}
         components |= {"fakemail": later, "actors": later}
-        status = overall(components)
-        metrics = {"node": self.node, "uptime_seconds": round(time.time() - self.since, 1)}
-        return {"status": status, "version": self.version, "components": components, "metrics": metrics}
+        return health_body(components, version=self.version, node=self.node, since=self.since)
 
     def _component(self, name: str) -> dict[str, Any]:
         reason = self.waits.get(name)
