@@ -21,7 +21,7 @@ from storage.actions import Actions
 from storage.sessions import EndedSessions
 from web import actions, live_client
 from web.auth import SAFE_METHODS, SMALL_BODY, Gate, cap_before_reading
-from web.dispatch import Headers, endpoint, refuse, routable, send
+from web.dispatch import Headers, endpoint, error_response, routable, send
 from web.figures import Figures, queue_of, settled
 from web.health import Health
 from web.live import QUEUE, STATS
@@ -186,13 +186,15 @@ class Application:
             if environ["PATH_INFO"].split("/")[1:2] not in [[name] for name in OPEN]:
                 self.gate.identify(environ, "read")
         except Problem as problem:
-            return refuse(problem, environ)
+            return error_response(problem, environ)
         if error.status_code == 405:
             allowed = ", ".join(sorted({*error.get_header("Allow").split(","), *_implied(error)}))
-            return refuse(Problem(405, f"this path takes {allowed}", headers=(("Allow", allowed),)), environ)
+            return error_response(Problem(405, f"this path takes {allowed}", headers=(("Allow", allowed),)), environ)
         if error.status_code == 400:
-            return refuse(Problem(400, "the path cannot be read"), environ)
-        return refuse(Problem(404, "there is nothing at this path") if error.status_code == 404 else error, environ)
+            return error_response(Problem(400, "the path cannot be read"), environ)
+        return error_response(
+            Problem(404, "there is nothing at this path") if error.status_code == 404 else error, environ
+        )
 
     def _simulate(self, environ: Environ, start: Callable[..., Any]) -> Iterable[bytes]:
         """Hand on to the simulator, to those who may use it."""
@@ -200,7 +202,7 @@ class Application:
             kind = "read" if environ["REQUEST_METHOD"] in SAFE_METHODS else "full"
             self.gate.admit(environ, kind, counted=False)  # most of its calls are our own
         except Problem as problem:
-            return send(refuse(problem, environ), environ, start)
+            return send(error_response(problem, environ), environ, start)
         assert self.services.simulator is not None
         return self.services.simulator(environ, self._noting(environ, start))
 

@@ -117,7 +117,7 @@ def endpoint(route: Route, app: "Application") -> Callable[..., bottle.HTTPRespo
                 app.actions.note(call, response.status_code)
             return response
         except (Exception, gevent.Timeout) as error:  # noqa: BLE001  (the edge: whatever it is, the client gets an answer)
-            return refuse(error, environ)
+            return error_response(error, environ)
 
     return run
 
@@ -153,14 +153,14 @@ def respond(value: Any) -> bottle.HTTPResponse:
     return _response(body or b"", answer.status, headers)
 
 
-def refuse(error: BaseException, environ: Environ) -> bottle.HTTPResponse:
+def error_response(error: BaseException, environ: Environ) -> bottle.HTTPResponse:
     """An error, as an answer; a browser that opens a page is led to /login rather than shown a problem."""
     if isinstance(error, Problem) and error.status == HTTPStatus.UNAUTHORIZED and _is_page_view(environ):
         return _response(b"", HTTPStatus.SEE_OTHER, [("Location", "/login"), ("Vary", "Accept")])
-    return explain(error, environ)
+    return problem_response(error, environ)
 
 
-def explain(error: BaseException, environ: Environ) -> bottle.HTTPResponse:
+def problem_response(error: BaseException, environ: Environ) -> bottle.HTTPResponse:
     """An error, as a problem; what was not foreseen goes to the log with its traceback."""
     problem = from_error(error)
     if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:

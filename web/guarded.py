@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from functools import partial
 
 from web.auth import SAFE_METHODS, Gate, cap_before_reading
-from web.dispatch import explain, send
+from web.dispatch import problem_response, send
 from web.problems import Problem
 from web.server_body import Environ, StartResponse, WsgiApp
 from web.services import Access
@@ -24,7 +24,7 @@ class Guarded:
         try:
             self._admit(environ)
         except Problem as problem:
-            return send(explain(problem, environ), environ, start_response)
+            return send(problem_response(problem, environ), environ, start_response)
         return self.app(environ, start_response)
 
     def body_cap(self, environ: Environ) -> int:

@@ -10,7 +10,7 @@ import gevent
 
 from web.app import COMMON, DEFAULTS
 from web.cached import Probe
-from web.dispatch import Answer, explain, respond, send
+from web.dispatch import Answer, problem_response, respond, send
 from web.health import HEALTH_PATHS, HEALTHY, KEEP_S, PATIENCE_S, UNHEALTHY, component, health_answer, health_body
 from web.problems import Problem
 from web.server import HardenedServer, serve
@@ -52,7 +52,7 @@ class NodeStatus:
         try:
             response = respond(self._answer(environ))
         except (Exception, gevent.Timeout) as error:  # noqa: BLE001  (the edge: whatever it is, the client gets an answer)
-            response = explain(error, environ)
+            response = problem_response(error, environ)
         return send(response, environ, start_response, (*DEFAULTS, *COMMON))
 
     def _answer(self, environ: Environ) -> Answer:

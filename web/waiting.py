@@ -12,7 +12,7 @@ import gevent
 
 from web.app import COMMON, DEFAULTS, Application
 from web.auth import SMALL_BODY, Gate
-from web.dispatch import explain, respond, send
+from web.dispatch import problem_response, respond, send
 from web.health import DEGRADED, HEALTH_PATHS, HEALTHY, UNHEALTHY, health_answer, health_body
 from web.limits import Limits
 from web.problems import RETRY_AFTER_S, Problem
@@ -65,7 +65,7 @@ class WaitingRoom:
         if environ["REQUEST_METHOD"] in ("GET", "HEAD") and environ["PATH_INFO"].rstrip("/") in HEALTH_PATHS:
             response = respond(health_answer(environ, self.gate, self._health, lambda: self.reason))
         else:
-            response = explain(self._not_yet(), environ)
+            response = problem_response(self._not_yet(), environ)
         return send(response, environ, start_response, (*DEFAULTS, *COMMON))
 
     def body_cap(self, environ: Environ) -> int:

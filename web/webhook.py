@@ -20,7 +20,7 @@ from engine.logs import Folded
 from engine.mailbox import MAIN, Envelope
 from fakemail.answers import MAX_HISTORY_ID
 from fakemail.signature import SignatureError, verify
-from web.dispatch import Headers, explain, request_id, routable, send
+from web.dispatch import Headers, problem_response, request_id, routable, send
 from web.problems import JSON_MEDIA, Problem
 from web.ratelimit import RateLimits
 from web.server_body import Environ, StartResponse
@@ -58,7 +58,7 @@ class Webhook:
         try:
             history_id = self.accept(environ)
         except (Exception, gevent.Timeout) as error:  # noqa: BLE001  (the edge: whatever it is, the client gets an answer)
-            return send(explain(error, environ), environ, start_response, self.headers)
+            return send(problem_response(error, environ), environ, start_response, self.headers)
         body = b'{"status":"accepted","history_id":%d}' % history_id
         start_response(ACCEPTED, [*JSON, *self.headers, ("Content-Length", str(len(body)))])
         return [body]
