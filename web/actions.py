@@ -19,7 +19,7 @@ from web.dispatch import Answer, Call, page_answer, raw_path, request_id
 from web.server_body import Environ
 from web.validation import make_cursor, read_cursor, read_time
 
-log = logging.getLogger("emailproc.web.actions")
+log = logging.getLogger(__name__)
 
 SECRET = re.compile(r"secret|token|password|authorization|cookie|key", re.IGNORECASE)
 URL = re.compile(r"(https?://)(?:[^/@\s]*@)?([^/?#\s]+)[^\s]*")

@@ -35,7 +35,7 @@ from web.webhook import Webhook
 from web.websocket import LiveSocket
 from web.websocket_frames import POLICY
 
-log = logging.getLogger("emailproc.web")
+log = logging.getLogger(__name__)
 
 API_POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'"
 COMMON: Headers = (

@@ -28,7 +28,7 @@ from web.validation import read_model, read_query
 if TYPE_CHECKING:
     from web.app import Application
 
-log = logging.getLogger("emailproc.web")
+log = logging.getLogger(__name__)
 
 FORM_MEDIA = "application/x-www-form-urlencoded"
 UNRESERVED = re.compile(r"%(2[dDeE]|3[0-9]|4[1-9a-fA-F]|5[0-9aAfF]|6[1-9a-fA-F]|7[0-9aAeE])")

@@ -19,7 +19,7 @@ from web.sessions import set_cookie
 from web.validation import read_model
 
 MOST_FIELDS = 8
-FAILED = Folded(logging.getLogger("emailproc.web.login"), 1.0)
+FAILED = Folded(logging.getLogger(__name__), 1.0)
 
 
 def login_page(_call: Call) -> Answer:

@@ -27,7 +27,7 @@ from web.websocket_handshake import Authorize
 
 __all__ = ["HardenedServer", "serve"]
 
-log = logging.getLogger("emailproc.web.server")
+log = logging.getLogger(__name__)
 
 BACKLOG = 4096
 OUT_OF_DESCRIPTORS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}

@@ -29,7 +29,7 @@ from web.websocket import LiveSocket
 from web.websocket_frames import GOING_AWAY, SERVER_ERROR
 from web.websocket_handshake import accept_headers, check_upgrade, wants_websocket
 
-log = logging.getLogger("emailproc.web.server")
+log = logging.getLogger(__name__)
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 ONE_WRITE_BYTES = 65536

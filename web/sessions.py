@@ -18,7 +18,7 @@ from engine.errors import DependencyTrouble
 from storage.sessions import ALL
 from web.server_body import Environ
 
-log = logging.getLogger("emailproc.web.sessions")
+log = logging.getLogger(__name__)
 
 COOKIE, SECURE_COOKIE = "emailproc_session", "__Host-emailproc_session"
 MOST_COOKIES = 4

@@ -27,7 +27,7 @@ from web.server_body import Environ, StartResponse
 from web.services import Services, SourceConfig
 from web.validation import read_json
 
-log = logging.getLogger("emailproc.web.webhook")
+log = logging.getLogger(__name__)
 
 MAX_WEBHOOK_ID = 256
 USUAL = re.compile(
