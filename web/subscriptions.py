@@ -16,8 +16,8 @@ from fakemail.egress import EgressRefused
 from fakemail.signature import keys, new_secret
 from storage.subscriptions import Subscription, Subscriptions, TooManyError, Try
 from web.dispatch import Answer, Call, page_answer
+from web.events import BEGINNING, FROM_THE_OLDEST, forgotten
 from web.problems import Problem, misfit
-from web.system import BEGINNING, FROM_THE_OLDEST, forgotten
 from web.validation import make_cursor, read_cursor, read_number
 
 

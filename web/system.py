@@ -1,4 +1,4 @@
-"""The system itself: what it is, its actors and their control, the books' audit, setup, metrics, the event log.
+"""The system itself: what it is, its actors and their control, the books' audit, setup, metrics.
 
 Handlers of web/routes.py's table. Control is desired state in SQL, announced in Redis: every process of every node reads it.
 """
@@ -8,10 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-import orjson
-
-from actors.events import message
-from engine.mailbox import MAIN, Depth, MailboxStore
+from engine.mailbox import MAIN, Depth
 from engine.timestamps import timestamp
 from fakemail.egress import EgressRefused
 from web.assets import PAGE_POLICY, folder, html
@@ -22,9 +19,6 @@ from web.services import NAME, SourceConfig
 from web.sources import no_source
 
 METRICS_MEDIA = "text/plain; version=0.0.4; charset=utf-8"
-LOOK_AGAIN_S = 1.0
-BEGINNING, FROM_THE_OLDEST = "beginning", ""
-"""No place in any log: it is answered with the oldest events that there are."""
 
 
 def index(call: Call) -> Answer:
@@ -196,37 +190,3 @@ def the_source(call: Call, name: str | None) -> SourceConfig:
     if name not in sources:
         raise no_source(call.services, name)
     return sources[name]
-
-
-# -- the event log
-
-
-def events(call: Call) -> dict[str, Any]:
-    """The event log: the very messages that the WebSocket plays, oldest first, from after `after`."""
-    mailboxes, query = call.services.mailboxes, call.query
-    after = FROM_THE_OLDEST if query.after in (None, BEGINNING) else query.after
-    deadline = time.monotonic() + query.wait
-    page = mailboxes.read_log(after, count=query.limit)
-    hub = call.services.hub
-    while not page.entries and not page.gap and (left := deadline - time.monotonic()) > 0 and not hub.ending:
-        hub.wait_for_news(min(left, LOOK_AGAIN_S))
-        page = mailboxes.read_log(after, count=query.limit)
-    if page.gap and after != FROM_THE_OLDEST:
-        raise forgotten(mailboxes, page.gap)
-    return {"items": [orjson.loads(message(entry)) for entry in page.entries], "next_after": page.last or None}
-
-
-def forgotten(log: MailboxStore, gap: str) -> Problem:
-    """That the log does not go back to where somebody wants to begin, and how far it does."""
-    oldest, newest = log.log_bounds()
-    return Problem(410, f"the log does not go back to this seq: {gap}", reason=gap, oldest=oldest, newest=newest)
-
-
-def events_socket(_call: Call, client_id: str) -> Answer:  # noqa: ARG001  (the path's, any name will do)
-    """Real-time updates over a WebSocket.
-
-    From the server come `email_event` messages, from the client commands such as `{"command": "ping"}`,
-    `{"command": "subscribe", "topic": "email:process", "since": SEQ}` and `{"command": "fetch_stats"}`.
-    """
-    headers = (("Upgrade", "websocket"), ("Connection", "Upgrade"))
-    raise Problem(426, "this is a WebSocket: ask for an upgrade", headers=headers)

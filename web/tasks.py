@@ -9,8 +9,9 @@ from actors.resync import KIND as RESYNC
 from engine.timestamps import timestamp
 from storage.tasks import Task
 from web.dispatch import Answer, Call, page_answer
+from web.events import BEGINNING
 from web.problems import Problem
-from web.system import BEGINNING, the_source
+from web.system import the_source
 from web.validation import make_cursor, read_cursor, read_number
 
 
