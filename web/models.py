@@ -16,7 +16,7 @@ from storage.model_files import Difference, ModelInfo
 from storage.reading import EmailFilter
 from web.dispatch import Answer, Call
 from web.problems import Problem
-from web.rules import label_changes
+from web.rules_trial import label_changes
 from web.schemas_learning import PromoteQuery, ReprocessFilter, ReprocessRequest
 from web.tasks import accepted
 from web.validation import place_of, read_model, read_sender, read_time, whole_filter

@@ -4,30 +4,21 @@ The rows are storage/rules.py's, their meaning is classification/rules.py's. A c
 within seconds.
 """
 
-import time
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
-from actors.deciding import to_email, to_rule
-from actors.events import readable_id
-from classification.rules import MAX_PROGRAMS, Condition, RuleError, RuleSet, Ruling, check
+from actors.deciding import to_rule
+from classification.rules import MAX_PROGRAMS, Condition, RuleError, RuleSet, check
 from engine.timestamps import timestamp
 from engine.turns import off_the_hub
-from storage.labels import effective
-from storage.reprocessing import Judged
 from storage.rules import MAX_RULES, NewRule, RuleCondition, StoredRule, TooManyRulesError
 from web.dispatch import Answer, Call
 from web.problems import Problem, misfit
+from web.rules_trial import on_trial, try_rule
 from web.schemas_learning import RuleRequest, RuleTest
 from web.validation import read_number
-
-PAGE = 100
-EXAMPLES = 20
-PATIENCE_S = 10.0
-"""A test looks at no more mail after so long."""
 
 MAX_CHARACTERS = 256 * 1024
 """Of the patterns of all rules together: to make so many ready holds up a process for a quarter of a second."""
@@ -81,24 +72,14 @@ def delete(call: Call, rule_id: str) -> Answer:
 
 def test(call: Call) -> dict[str, Any]:
     """What a rule would match and change among the newest stored emails; nothing is saved or changed."""
-    wanted, rule = call.body, _to_be_tried(call.body)
+    wanted, rule = call.body, _rule_in(call.body)
     if wanted.id is not None:
         _rule(call, str(wanted.id))
     now, then = (off_the_hub(_ready, each) for each in _check(call, rule, wanted.id))
-    tried = _Tried()
-    before, deadline = 2**62, time.monotonic() + PATIENCE_S
-    while tried.scanned < wanted.limit and not tried.complete and time.monotonic() < deadline:
-        size = min(PAGE, wanted.limit - tried.scanned)
-        page = call.services.learning.reprocessing.newest_judged(before, size)
-        emails = [to_email(each.content) for each in page]
-        rulings = off_the_hub(lambda some=emails: (now.judge_all(some), then.judge_all(some)))
-        tried.add(page, *rulings)
-        tried.complete = len(page) < size
-        before = page[-1].id if page else before
-    return tried.answer()
+    return try_rule(call.services.learning.reprocessing, now, then, wanted.limit)
 
 
-def _to_be_tried(wanted: RuleTest) -> RuleRequest:
+def _rule_in(wanted: RuleTest) -> RuleRequest:
     """The rule in the body, or that the body is; Problem 422 for both, and for neither."""
     names = [field.name for field in msgspec.structs.fields(RuleRequest)]
     given = {name: value for name in names if (value := getattr(wanted, name)) is not None}
@@ -112,67 +93,6 @@ def _to_be_tried(wanted: RuleTest) -> RuleRequest:
         if name not in given:
             raise misfit(name, "is missing")
     return RuleRequest(**given)
-
-
-class _Tried:
-    """What a rule under test was seen to do; it bears the number TRIED."""
-
-    def __init__(self) -> None:
-        self.scanned = self.matched = 0
-        self.complete = False
-        self.changes: Counter[tuple[str, str]] = Counter()
-        self.changing: list[dict[str, Any]] = []
-        self.matching: list[dict[str, Any]] = []
-
-    def add(self, page: Sequence[Judged], now: Sequence[Ruling | None], then: Sequence[Ruling | None]) -> None:
-        """Take in some emails, with what the rules say now and would say then."""
-        for each, old, new in zip(page, now, then, strict=True):
-            self.scanned += 1
-            before, after = _label(each, old), _label(each, new)
-            if new is not None and TRIED in new.matched:
-                self.matched += 1
-                self.matching.append(_example(each, before, after))
-            if before != after:
-                self.changes[before, after] += 1
-                self.changing.append(_example(each, before, after))
-        self.changing, self.matching = self.changing[:EXAMPLES], self.matching[:EXAMPLES]
-
-    def answer(self) -> dict[str, Any]:
-        """Say it; emails that would change come first among the examples."""
-        names = {(each["source"], each["email_id"]) for each in self.changing}
-        others = [each for each in self.matching if (each["source"], each["email_id"]) not in names]
-        return {
-            "scanned": self.scanned,
-            "matched": self.matched,
-            "would_change": self.changes.total(),
-            "changes": label_changes(self.changes),
-            "examples": [*self.changing, *others][:EXAMPLES],
-            "complete": self.complete,
-        }
-
-
-TRIED = 0
-"""The id of a rule under test: no stored one has it."""
-
-
-def label_changes(changes: Counter[tuple[str, str]]) -> list[dict[str, Any]]:
-    """Pairs of labels with how often, the most frequent first."""
-    return [{"from": before, "to": after, "count": count} for (before, after), count in changes.most_common()]
-
-
-def _label(each: Judged, ruling: Ruling | None) -> str:
-    return effective(each.model_label, ruling.classification if ruling else None, each.person_label)[0]
-
-
-def _example(each: Judged, before: str, after: str) -> dict[str, Any]:
-    return {
-        "email_id": readable_id(each.key),
-        "source": each.source,
-        "subject": each.content.subject[:500],
-        "sender": each.content.sender[:500],
-        "classification": before,
-        "would_be": after,
-    }
 
 
 def rule_item(rule: StoredRule) -> dict[str, Any]:
@@ -212,7 +132,7 @@ def _check(call: Call, request: RuleRequest, replaced: int | None) -> tuple[list
     others = [each for each in rules if each.id != replaced]
     old_place = next((each.place for each in rules if each.id == replaced), len(others) + 1)
     place = min(request.place or old_place, len(others) + 1)
-    then = [*others[: place - 1], _tried(request, place), *others[place - 1 :]]
+    then = [*others[: place - 1], on_trial(_wanted(request), place), *others[place - 1 :]]
     if _characters(then) > max(MAX_CHARACTERS, _characters(rules)):  # who has more already may go on with less
         raise misfit("conditions", f"the patterns of all rules together have more than {MAX_CHARACTERS} characters")
     try:
@@ -233,22 +153,6 @@ def _programs(conditions: Sequence[Condition], others: Sequence[StoredRule]) -> 
     size = check(conditions)
     regexes = [each for rule in others for each in to_rule(rule).conditions if each.kind == "regex"]
     return size + check(regexes) if size else 0
-
-
-def _tried(request: RuleRequest, place: int) -> StoredRule:
-    wanted = _wanted(request)
-    return StoredRule(
-        id=TRIED,
-        place=place,
-        name=wanted.name,
-        enabled=wanted.enabled,
-        conditions=wanted.conditions,
-        classification=wanted.classification,
-        priority=wanted.priority,
-        version=0,
-        created_at=0.0,
-        updated_at=0.0,
-    )
 
 
 def _ready(rules: Sequence[StoredRule]) -> RuleSet:
