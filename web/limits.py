@@ -1,4 +1,4 @@
-"""How much one client, and all of them together, may take: byte budgets, deadlines and places.
+"""How much one client, and all of them together, may take: byte budgets, deadlines and slots.
 
 `Limits` is what web/server.py is given or takes by itself; `Door` counts who is inside and is asked by web/server_handler.py for each
 connection. Nothing here knows HTTP; time is passed in, so the rules can be tested without a clock.
@@ -25,7 +25,7 @@ class Limits:
     header_count: int = 100
     body_bytes: int = 1 << 20
     all_bodies_bytes: int = 256 << 20  # of all requests in hand together, but for the small ones
-    small_body_bytes: int = 64 << 10  # such a body is never refused for the sake of others; places bound their number
+    small_body_bytes: int = 64 << 10  # such a body is never refused for the sake of others; slots bound their number
     deferred_seconds: int = 3  # who connects and says nothing stays with the kernel for so long, and costs us nothing
     header_seconds: float = 7.0
     idle_seconds: float = 65.0  # keep-alive: longer than the minute after which many clients ask again
@@ -37,7 +37,7 @@ class Limits:
     connections_per_address: int = 256  # WebSockets included; the next two say who is exempt
     loopback_exempt: bool = True
     proxies: tuple[str, ...] = ()  # behind each are many clients
-    reserve: int = 32  # places beyond `connections` in which only /health is answered
+    reserve: int = 32  # slots beyond `connections` in which only /health is answered
     silent_seconds: float = 0.25  # at a full house, who has sent no request for so long makes room
     resting_seconds: float = 10.0  # and whose last answer is so long ago
     retry_after_seconds: int = 2
@@ -53,7 +53,7 @@ class Limits:
 
 
 def fit_descriptors(limits: Limits) -> Limits:
-    """Raise the soft limit of open files as far as needed and allowed; what still does not fit shrinks the places."""
+    """Raise the soft limit of open files as far as needed and allowed; what still does not fit shrinks the slots."""
     wanted = limits.connections + limits.websockets + limits.reserve + DESCRIPTORS_FOR_THE_REST
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= wanted:
@@ -64,7 +64,7 @@ def fit_descriptors(limits: Limits) -> Limits:
 
 
 def shrink(limits: Limits, descriptors: int) -> Limits:
-    """Limits whose places fit into `descriptors` open files, in the same proportion."""
+    """Limits whose slots fit into `descriptors` open files, in the same proportion."""
     wanted = limits.connections + limits.websockets + limits.reserve
     room = max(descriptors - DESCRIPTORS_FOR_THE_REST, descriptors // 2)
     if wanted <= room:
@@ -78,7 +78,7 @@ def shrink(limits: Limits, descriptors: int) -> Limits:
     )
 
 
-class Place(Enum):
+class Slot(Enum):
     """Where a new connection stands."""
 
     MAIN = "main"
@@ -97,26 +97,26 @@ class Guest(Protocol):
 
 
 class Door:
-    """Counts the connections inside, in total, per address and per kind; makes room where silent ones hold places."""
+    """Counts the connections inside, in total, per address and per kind; makes room where silent ones hold slots."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self.inside: dict[Guest, tuple[Place, str]] = {}
-        self.count: Counter[Place] = Counter()
+        self.inside: dict[Guest, tuple[Slot, str]] = {}
+        self.count: Counter[Slot] = Counter()
         self._by_address: Counter[str] = Counter()
-        self._silent: dict[Place, dict[Guest, float]] = {Place.MAIN: {}, Place.RESERVE: {}}
+        self._silent: dict[Slot, dict[Guest, float]] = {Slot.MAIN: {}, Slot.RESERVE: {}}
         self._resting: dict[Guest, float] = {}
 
-    def enter(self, guest: Guest, now: float) -> Place:
-        """Give `guest` a place; REFUSED is not counted and needs no `leave`."""
+    def enter(self, guest: Guest, now: float) -> Slot:
+        """Give `guest` a slot; REFUSED is not counted and needs no `leave`."""
         source = source_of(guest.address)
-        place = self._place_for(source, now, exempt=self._is_exempt(guest.address, source))
-        if place is not Place.REFUSED:
-            self.inside[guest] = (place, source)
-            self.count[place] += 1
+        slot = self._slot_for(source, now, exempt=self._is_exempt(guest.address, source))
+        if slot is not Slot.REFUSED:
+            self.inside[guest] = (slot, source)
+            self.count[slot] += 1
             self._by_address[source] += 1
-            self._silent[place][guest] = now
-        return place
+            self._silent[slot][guest] = now
+        return slot
 
     def heard(self, guest: Guest) -> None:
         """`guest` has sent a whole request head: it is no longer among those that make room."""
@@ -130,20 +130,20 @@ class Door:
 
     def upgrade(self, guest: Guest) -> bool:
         """Move `guest` from the connections to the WebSockets; False when these are full."""
-        place, source = self.inside.get(guest, (Place.REFUSED, ""))
-        if place is not Place.MAIN or self.count[Place.WEBSOCKET] >= self.limits.websockets:
+        slot, source = self.inside.get(guest, (Slot.REFUSED, ""))
+        if slot is not Slot.MAIN or self.count[Slot.WEBSOCKET] >= self.limits.websockets:
             return False
-        self.inside[guest] = (Place.WEBSOCKET, source)
-        self.count[Place.MAIN] -= 1
-        self.count[Place.WEBSOCKET] += 1
+        self.inside[guest] = (Slot.WEBSOCKET, source)
+        self.count[Slot.MAIN] -= 1
+        self.count[Slot.WEBSOCKET] += 1
         return True
 
     def leave(self, guest: Guest) -> None:
         """Take `guest` out of the books; harmless when it has left already."""
-        place, source = self.inside.pop(guest, (Place.REFUSED, ""))
-        if place is Place.REFUSED:
+        slot, source = self.inside.pop(guest, (Slot.REFUSED, ""))
+        if slot is Slot.REFUSED:
             return
-        self.count[place] -= 1
+        self.count[slot] -= 1
         self._by_address[source] -= 1
         if not self._by_address[source]:
             del self._by_address[source]
@@ -153,12 +153,12 @@ class Door:
         limits = self.limits
         return (limits.loopback_exempt and source == "loopback") or is_trusted(address, limits.proxies)
 
-    def _place_for(self, source: str, now: float, *, exempt: bool) -> Place:
+    def _slot_for(self, source: str, now: float, *, exempt: bool) -> Slot:
         if (exempt or self._is_welcome(source, now)) and self._has_room(now):
-            return Place.MAIN
-        if self.count[Place.RESERVE] < self.limits.reserve or self._make_room(self._silent[Place.RESERVE], now):
-            return Place.RESERVE
-        return Place.REFUSED
+            return Slot.MAIN
+        if self.count[Slot.RESERVE] < self.limits.reserve or self._make_room(self._silent[Slot.RESERVE], now):
+            return Slot.RESERVE
+        return Slot.REFUSED
 
     def _is_welcome(self, source: str, now: float) -> bool:
         limits = self.limits
@@ -168,8 +168,8 @@ class Door:
     def _has_room(self, now: float) -> bool:
         limits = self.limits
         return (
-            self.count[Place.MAIN] < limits.connections
-            or self._make_room(self._silent[Place.MAIN], now - limits.silent_seconds)
+            self.count[Slot.MAIN] < limits.connections
+            or self._make_room(self._silent[Slot.MAIN], now - limits.silent_seconds)
             or self._make_room(self._resting, now - limits.resting_seconds)
         )
 

@@ -21,7 +21,7 @@ from geventwebsocket.handler import WebSocketHandler
 
 from engine.logs import bear
 from web.framing import Head, path_info, read_head
-from web.limits import Place
+from web.limits import Slot
 from web.server_body import RequestBody, refuse
 from web.server_io import ClientGoneError, TimedReader, has_unsent, reset_on_close, send_all
 from web.server_problems import Refusal, raw_answer, retry_after
@@ -56,12 +56,12 @@ class HardenedHandler(WebSocketHandler):
 
     def handle(self) -> None:
         """Serve requests until one side has had enough; the socket is closed then."""
-        place = self.server.door.enter(self, time.monotonic())
+        slot = self.server.door.enter(self, time.monotonic())
         try:
-            if place is Place.REFUSED:
+            if slot is Slot.REFUSED:
                 self._answer_raw(self._busy())
                 self.unread = False  # not counted, so it may not linger
-            while place is not Place.REFUSED and self.handle_one_request():
+            while slot is not Slot.REFUSED and self.handle_one_request():
                 self.waiting = True
                 self.server.door.rest(self, time.monotonic())
                 self.raw.take_turn()
@@ -130,8 +130,8 @@ class HardenedHandler(WebSocketHandler):
         self.request_id = given if REQUEST_ID.fullmatch(given) else os.urandom(8).hex()
         self.close_connection = not head.keep_alive or self.server.draining
         self.environ = self.get_environ(head)
-        place = self.server.door.inside.get(self, (Place.REFUSED, ""))[0]
-        if place is Place.RESERVE:
+        slot = self.server.door.inside.get(self, (Slot.REFUSED, ""))[0]
+        if slot is Slot.RESERVE:
             self.close_connection = True
             if not self.server.is_reserved(self.environ["PATH_INFO"]):
                 raise self._busy()

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from web.app import Application
-from web.limits import Limits, Place
+from web.limits import Limits, Slot
 from web.server import HardenedServer, serve
 from web.services import Access
 from web.waiting import WaitingRoom
@@ -151,7 +151,7 @@ def wait_until(condition: Callable[[], object], seconds: float = DEADLINE_S) -> 
 
 def websockets(server: HardenedServer) -> int:
     """How many are connected."""
-    return server.door.count[Place.WEBSOCKET]
+    return server.door.count[Slot.WEBSOCKET]
 
 
 def get(path: str = "/", *headers: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Deadlines and places: who is slow is cut off, who comes too many is told so, and nobody else notices."""
+"""Deadlines and slots: who is slow is cut off, who comes too many is told so, and nobody else notices."""
 
 import itertools
 import os
@@ -13,7 +13,7 @@ import pytest
 
 from tests.web.server_clients import RawClient, ask, get, serving, wait_until
 from web.addresses import source_of
-from web.limits import Door, Limits, Place, shrink
+from web.limits import Door, Limits, Slot, shrink
 
 SHORT = Limits(
     header_seconds=0.15,
@@ -67,7 +67,7 @@ def test_a_connection_that_says_nothing_stays_with_the_kernel_and_one_that_speak
     with serving(deferred=3) as server:
         silent = RawClient(server)
         assert ask(server, get()).status == 200
-        wait_until(lambda: server.door.count[Place.MAIN] == 0)
+        wait_until(lambda: server.door.count[Slot.MAIN] == 0)
         assert silent.send(get()).answer().status == 200
         silent.close()
 
@@ -113,7 +113,7 @@ def test_what_an_idle_client_never_took_does_not_stay_in_the_kernel():
     limits = replace(SHORT, write_seconds=60.0)
     with serving(app, limits) as server, RawClient(server, receive_buffer=4096) as client:
         client.send(get())
-        wait_until(lambda: server.door.count[Place.MAIN] == 1)
+        wait_until(lambda: server.door.count[Slot.MAIN] == 1)
         assert held(server.port)
         wait_until(lambda: not held(server.port))
 
@@ -166,7 +166,7 @@ def test_a_client_that_pipelines_without_end_lets_others_run():
     assert seen[-1] - seen[0] >= 400 // 16 - 1
 
 
-# places
+# slots
 
 
 def full_house(server, count: int) -> list[RawClient]:
@@ -186,7 +186,7 @@ def test_beyond_the_limit_the_answer_is_503_and_health_is_still_answered():
         assert ask(server, get("/healthy")).status == 503
         assert inside[0].send(get()).answer().status == 200
         inside.pop().close()
-        wait_until(lambda: server.door.count[Place.MAIN] == 2)
+        wait_until(lambda: server.door.count[Slot.MAIN] == 2)
         assert ask(server, get()).status == 200
         for client in inside:
             client.close()
@@ -203,7 +203,7 @@ def test_health_gets_through_a_flood_of_silent_connections():
 def test_at_a_full_house_who_was_silent_for_long_makes_room():
     with serving(limits=Limits(connections=2, reserve=1, silent_seconds=0.05)) as server:
         silent = [RawClient(server), RawClient(server)]
-        wait_until(lambda: server.door.count[Place.MAIN] == 2)
+        wait_until(lambda: server.door.count[Slot.MAIN] == 2)
         time.sleep(0.06)
         assert ask(server, get()).status == 200
         assert silent[0].at_end()
@@ -280,24 +280,24 @@ class Guest:
 def test_the_door_counts_in_and_out():
     door = Door(Limits())
     guests = [Guest(f"192.0.2.{i}") for i in range(5)]
-    assert {door.enter(guest, 0) for guest in guests} == {Place.MAIN}
+    assert {door.enter(guest, 0) for guest in guests} == {Slot.MAIN}
     for guest in guests + guests:
         door.leave(guest)
     assert not door.inside
-    assert door.count[Place.MAIN] == 0
+    assert door.count[Slot.MAIN] == 0
 
 
-def test_a_websocket_gives_its_place_back_to_the_connections():
+def test_a_websocket_gives_its_slot_back_to_the_connections():
     door = Door(Limits(connections=1, websockets=1, reserve=0))
     first, second, third = Guest(), Guest(), Guest()
-    assert door.enter(first, 0) is Place.MAIN
-    assert door.enter(second, 0) is Place.REFUSED
+    assert door.enter(first, 0) is Slot.MAIN
+    assert door.enter(second, 0) is Slot.REFUSED
     assert door.upgrade(first)
-    assert door.enter(second, 0) is Place.MAIN
+    assert door.enter(second, 0) is Slot.MAIN
     assert not door.upgrade(second)
     door.leave(first)
     assert door.upgrade(second)
-    assert door.enter(third, 0) is Place.MAIN
+    assert door.enter(third, 0) is Slot.MAIN
 
 
 def test_who_has_sent_a_request_does_not_make_room():
@@ -306,8 +306,8 @@ def test_who_has_sent_a_request_does_not_make_room():
     door.enter(busy, 0)
     door.enter(silent, 0)
     door.heard(busy)
-    assert door.enter(late, 0.2) is Place.REFUSED
-    assert door.enter(late, 2) is Place.MAIN
+    assert door.enter(late, 0.2) is Slot.REFUSED
+    assert door.enter(late, 2) is Slot.MAIN
     assert (busy.dropped, silent.dropped) == ([], [True])
 
 
@@ -319,8 +319,8 @@ def test_who_rests_after_an_answer_makes_room_after_a_while():
         door.heard(guest)
         door.rest(guest, 1)
     door.heard(busy)
-    assert door.enter(late, 10) is Place.REFUSED
-    assert door.enter(late, 12) is Place.MAIN
+    assert door.enter(late, 10) is Slot.REFUSED
+    assert door.enter(late, 12) is Slot.MAIN
     assert (busy.dropped, resting.dropped) == ([], [True])
 
 
@@ -331,18 +331,18 @@ def test_at_the_limit_of_one_address_its_own_rest_makes_room():
         door.enter(guest, 0)
         door.heard(guest)
         door.rest(guest, 1)
-    assert door.enter(late, 10) is Place.REFUSED
-    assert door.enter(late, 12) is Place.MAIN
+    assert door.enter(late, 10) is Slot.REFUSED
+    assert door.enter(late, 12) is Slot.MAIN
     assert (other.dropped, resting.dropped) == ([], [True])
 
 
-@pytest.mark.parametrize(("proxies", "place"), [(("10.0.0.0/8",), Place.MAIN), ((), Place.REFUSED)])
-def test_behind_a_proxy_of_ours_are_many_clients(proxies, place):
+@pytest.mark.parametrize(("proxies", "slot"), [(("10.0.0.0/8",), Slot.MAIN), ((), Slot.REFUSED)])
+def test_behind_a_proxy_of_ours_are_many_clients(proxies, slot):
     door = Door(Limits(connections_per_address=1, reserve=0, proxies=proxies))
-    assert door.enter(Guest("10.0.0.7"), 0) is Place.MAIN
-    assert door.enter(Guest("10.0.0.7"), 0) is place
-    assert door.enter(Guest("192.0.2.9"), 0) is Place.MAIN
-    assert door.enter(Guest("192.0.2.9"), 0) is Place.REFUSED
+    assert door.enter(Guest("10.0.0.7"), 0) is Slot.MAIN
+    assert door.enter(Guest("10.0.0.7"), 0) is slot
+    assert door.enter(Guest("192.0.2.9"), 0) is Slot.MAIN
+    assert door.enter(Guest("192.0.2.9"), 0) is Slot.REFUSED
 
 
 def test_an_idle_connection_is_closed_for_another_at_a_full_house():
@@ -372,8 +372,8 @@ def test_an_ipv6_network_counts_as_one_address():
 
 
 @pytest.mark.parametrize("descriptors", [64, 300, 1024, 4096, 100_000])
-def test_places_fit_into_the_descriptors(descriptors):
+def test_slots_fit_into_the_descriptors(descriptors):
     limits = shrink(Limits(), descriptors)
-    places = limits.connections + limits.websockets + limits.reserve
-    assert 3 <= places <= max(descriptors - 256, descriptors // 2)
+    slots = limits.connections + limits.websockets + limits.reserve
+    assert 3 <= slots <= max(descriptors - 256, descriptors // 2)
     assert all(itertools.starmap(int.__le__, [(limits.connections, 2048), (limits.websockets, 2048)]))
