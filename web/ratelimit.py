@@ -55,14 +55,14 @@ class Buckets:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class Rate:
     """The limit of one kind: what is set, else `default` calls each `per` seconds, not counting this machine's own."""
 
     default: float
     per: float
 
 
-RULES = {"webhook": Rule(200, 1), "api": Rule(100, 1), "login": Rule(30, 60)}
+RATES = {"webhook": Rate(200, 1), "api": Rate(100, 1), "login": Rate(30, 60)}
 
 
 class RateLimits:
@@ -78,11 +78,11 @@ class RateLimits:
         given = {"webhook": access.webhook_rate, "api": access.api_rate, "login": access.login_rate}
         self._spares_loopback = {kind for kind, value in given.items() if value is None}
         self._buckets: dict[str, Buckets] = {}
-        for kind, rule in RULES.items():
+        for kind, rate in RATES.items():
             value = given[kind]
-            limit = rule.default if value is None else value
+            limit = rate.default if value is None else value
             if limit > 0:
-                self._buckets[kind] = Buckets(limit / rule.per, max(1.0, 2 * limit if rule.per == 1 else limit))
+                self._buckets[kind] = Buckets(limit / rate.per, max(1.0, 2 * limit if rate.per == 1 else limit))
 
     def check(self, kind: str, environ: Environ) -> None:
         """Count a call of this kind; Problem 429 where there were too many."""
