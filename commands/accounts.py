@@ -26,7 +26,7 @@ OWN_SIMULATOR = "simulator:"
 
 
 @dataclass
-class Account:
+class RunningAccount:
     """One source. `url` None: there is no FakeMail at all."""
 
     name: str
@@ -75,7 +75,7 @@ def open_sources(books: Books, settings: Settings) -> tuple[SourceState, ...]:
     )
 
 
-def accounts(settings: Settings, own_url: str) -> dict[str, Account]:
+def accounts(settings: Settings, own_url: str) -> dict[str, RunningAccount]:
     """All accounts; `own_url` is where this process is reached from this machine."""
     further = {each.name: each for each in settings.fakemail_sources}
     return {
@@ -91,7 +91,7 @@ def credentials(settings: Settings) -> dict[str, tuple[str | None, str]]:
     return {name: further.get(name, main) for name in names(settings)}
 
 
-def _main(settings: Settings, own_url: str) -> Account:
+def _main(settings: Settings, own_url: str) -> RunningAccount:
     own = f"{own_url}/simulator" if settings.with_simulator else None
     url = settings.fakemail_api_url or own
     client = (
@@ -99,7 +99,7 @@ def _main(settings: Settings, own_url: str) -> Account:
         if url
         else NoFakeMail()
     )
-    return Account(MAIN, url, client, " ".join(settings.webhook_secret), _webhook_base(settings, own_url))
+    return RunningAccount(MAIN, url, client, " ".join(settings.webhook_secret), _webhook_base(settings, own_url))
 
 
 def _main_token(settings: Settings) -> str | None:
@@ -107,13 +107,13 @@ def _main_token(settings: Settings) -> str | None:
     return settings.fakemail_api_token if settings.fakemail_api_url else settings.api_token
 
 
-def _further(source: SourceSetting, settings: Settings, own_url: str) -> Account:
+def _further(source: SourceSetting, settings: Settings, own_url: str) -> RunningAccount:
     limits = Limits(max_body_bytes=settings.max_body_bytes)
     client = FakeMailClient(
         source.url, source.token, limits=limits, setting=f"FAKEMAIL_SOURCES: source {source.name}: url"
     )
     webhook_url = source.webhook_url or beside(_webhook_base(settings, own_url), source.name)
-    return Account(source.name, source.url, client, secrets_of(settings, source), webhook_url)
+    return RunningAccount(source.name, source.url, client, secrets_of(settings, source), webhook_url)
 
 
 def secrets_of(settings: Settings, source: SourceSetting) -> str:

@@ -23,7 +23,7 @@ from actors.pruning import Pruning
 from actors.subscriber import Subscriber
 from actors.tasks import Job, TaskRunner
 from actors.undertaker import Undertaker
-from commands.accounts import Account
+from commands.accounts import RunningAccount
 from commands.prune import keep_of
 from commands.stores import Stores
 from engine.canary import Pulse
@@ -45,7 +45,7 @@ class Crew:
     context: Context
     stores: Stores
     deciders: Deciders
-    accounts: Mapping[str, Account]
+    accounts: Mapping[str, RunningAccount]
     hub: Hub
     pulse: Pulse
     egress: Callable[[], Egress]
