@@ -33,6 +33,11 @@ POLL_AGAIN_CAP = 2.0
 TELLING_REFUSAL = 3
 
 
+def lister_lease(source: str) -> str:
+    """The lease of whoever leads a source."""
+    return f"lister:{source}"
+
+
 class Lister(MailboxActor):
     """The leader's greenlet of one source. Its mailbox holds hints; a batch of them is one look."""
 
@@ -58,7 +63,7 @@ class Lister(MailboxActor):
         self.subscribe, self.poll_interval, self.start_from = subscribe, poll_interval, start_from
         self.bell = bell
         self.listed = Folded(log)
-        self.leadership = Leadership(context.store, f"lister:{follower.name}", token, taken=self._taken)
+        self.leadership = Leadership(context.store, lister_lease(follower.name), token, taken=self._taken)
         self.subscribed, self.subscribe_at, self.refusals = False, 0.0, 0
         self.has_started = False
         self.poll_at, self.poll_failures, self.has_polled = 0.0, 0, False

@@ -8,7 +8,7 @@ from typing import Any
 
 from gevent.event import Event
 
-from actors import replaying, reprocessing, resync
+from actors import replaying, reprocessing, resync, tasks
 from actors.bodies import CLASSIFY, fetch_mailbox
 from actors.broadcaster import Broadcaster
 from actors.canary import Canary
@@ -18,7 +18,7 @@ from actors.fetcher import Fetcher
 from actors.following import Follower
 from actors.gauges import Gauges
 from actors.janitor import Janitor
-from actors.lister import Lister
+from actors.lister import Lister, lister_lease
 from actors.pruning import Pruning
 from actors.subscriber import Subscriber
 from actors.tasks import Job, TaskRunner
@@ -135,7 +135,7 @@ class Crew:
             stats=stores.results.stats,
             database_bytes=stores.database.size_bytes,
             breaker_open=lambda: any(account.is_held_back for account in self.accounts.values()),
-            leases=(*(f"lister:{source}" for source in self.accounts), "tasks"),
+            leases=(*map(lister_lease, self.accounts), tasks.LEASE),
             mailboxes=(*self._fetch_mailboxes(), CLASSIFY),
             folder=self.settings.data_dir if self.settings.data_dir.exists() else Path.cwd(),
         )
