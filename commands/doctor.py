@@ -9,9 +9,8 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from commands.arguments import add_json
 from commands.client import CommandError, OtherServerError, Server
@@ -20,6 +19,7 @@ from engine.errors import EngineError
 from engine.mailbox import MAIN
 from fakemail.client import FakeMailClient
 from settings import Settings, is_loopback, without_password
+from storage import embedded
 from storage.database import Database
 from storage.migrations import STEPS, too_old
 from storage.redis_client import check_server, connect
@@ -116,11 +116,10 @@ def _disk(settings: Settings) -> Findings:
 def _redis(settings: Settings) -> Findings:
     url = settings.redis
     if url is None:
-        embedded = settings.data_dir.resolve() / "valkey" / "valkey.sock"
-        if not _listens(embedded):
+        url = embedded.url_of(settings.data_dir)
+        if url is None or not _listens(url):
             yield Finding("redis", "ok", "the embedded Valkey is used; it does not run now, serve starts it")
             return
-        url = f"unix://{embedded}"
     with closing(connect(url)) as client:
         warnings = check_server(client)
         memory = client.info("memory")
@@ -135,12 +134,14 @@ def _redis(settings: Settings) -> Findings:
         yield Finding("redis", "ok", f"it answers; {used // MIB:,} MB are used{f' of {most // MIB:,}' if most else ''}")
 
 
-def _listens(path: Path) -> bool:
-    """Whether a process has this socket open: one that hangs has, one that was killed leaves only the file."""
-    with socket.socket(socket.AF_UNIX) as ours:
+def _listens(url: str) -> bool:
+    """Whether a process has this socket or port open: one that hangs has, one that was killed leaves only the socket's file."""
+    parts = urlsplit(url)
+    is_socket = parts.scheme == "unix"
+    with socket.socket(socket.AF_UNIX if is_socket else socket.AF_INET) as ours:
         ours.settimeout(1.0)
         try:
-            ours.connect(str(path))
+            ours.connect(unquote(parts.path) if is_socket else (parts.hostname, parts.port))
         except (BlockingIOError, TimeoutError):  # so many wait already that nobody more can
             return True
         except OSError:

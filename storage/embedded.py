@@ -40,6 +40,7 @@ UNREADABLE = re.compile(
     r"Bad file format|FATAL AOF MANIFEST|Unrecoverable error reading|Wrong signature|Internal error in RDB"
 )
 PORT_TAKEN = "Address already in use"
+PORT = re.compile(r"^port ([1-9]\d*)\nrequirepass (\S+)$", re.MULTILINE)
 
 CONFIG = """\
 # Written anew at every start of the embedded Valkey.
@@ -60,6 +61,23 @@ bind 127.0.0.1
 """
 
 
+def _folder_of(data_dir: Path) -> Path:
+    """Where the server of this DATA_DIR has all that is its own."""
+    return data_dir.resolve() / "valkey"
+
+
+def url_of(data_dir: Path) -> str | None:
+    """Where the server of this DATA_DIR is reached while it runs; None: on a port that it has yet to choose."""
+    folder = _folder_of(data_dir)
+    if _has_socket(folder):
+        return _socket_url(folder)
+    try:
+        chosen = PORT.search(_config_of(folder).read_text())
+    except FileNotFoundError:
+        return None
+    return _port_url(int(chosen[1]), chosen[2]) if chosen else None
+
+
 class EmbeddedValkey:
     """One Valkey server on a unix socket, or on a loopback port with a password where the socket's path would be too long.
 
@@ -69,13 +87,13 @@ class EmbeddedValkey:
     """
 
     def __init__(self, data_dir: Path) -> None:
-        self.folder = data_dir.resolve() / "valkey"
+        self.folder = _folder_of(data_dir)
         self.url = ""
         self.process: subprocess.Popen[bytes] | None = None
         self._door: tuple[int, str] | None = None  # port and password, where it listens on one
         self._is_known = False  # it has answered, so its clients know where
-        self._config = self.folder / "valkey.conf"
-        self._socket = self.folder / "valkey.sock"
+        self._config = _config_of(self.folder)
+        self._socket = _socket_of(self.folder)
 
     def start(self, *, patience: float = 300.0) -> None:
         """Start it and wait until it answers; loading its data may take until `patience` seconds pass without progress.
@@ -145,13 +163,13 @@ class EmbeddedValkey:
 
     def _write_config(self) -> None:
         """Choose where it listens and write the configuration, readable by us alone since it may bear the password."""
-        if len(os.fsencode(self._socket)) <= SOCKET_PATH_LIMIT:
-            listen = "port 0\nunixsocket valkey.sock\nunixsocketperm 700\n"
-            self.url = f"unix://{quote(str(self._socket))}"
+        if _has_socket(self.folder):
+            listen = f"port 0\nunixsocket {self._socket.name}\nunixsocketperm 700\n"
+            self.url = _socket_url(self.folder)
         else:
             self._door = port, password = self._door or (free_port(), secrets.token_urlsafe(24))
             listen = f"port {port}\nrequirepass {password}\n"
-            self.url = f"redis://:{password}@127.0.0.1:{port}/0"
+            self.url = _port_url(port, password)
         make_private(self._config)
         self._config.write_text(CONFIG + listen)
 
@@ -223,6 +241,26 @@ class EmbeddedValkey:
         """Whether that process is a server on our folder; an ended one that nobody has reaped yet is none."""
         command = _command_of(pid)
         return "valkey-server" in command and str(self._config) in command
+
+
+def _config_of(folder: Path) -> Path:
+    return folder / "valkey.conf"
+
+
+def _socket_of(folder: Path) -> Path:
+    return folder / "valkey.sock"
+
+
+def _has_socket(folder: Path) -> bool:
+    return len(os.fsencode(_socket_of(folder))) <= SOCKET_PATH_LIMIT
+
+
+def _socket_url(folder: Path) -> str:
+    return f"unix://{quote(str(_socket_of(folder)))}"
+
+
+def _port_url(port: int, password: str) -> str:
+    return f"redis://:{password}@127.0.0.1:{port}/0"
 
 
 def _loading(client: "redis.Redis") -> dict[str, object] | None:

@@ -17,6 +17,7 @@ from commands.drill import processes
 from commands.drill.evidence import TROUBLES, Evidence
 from commands.drill.proxy import Proxy
 from commands.drill.system import FakeMail, System
+from storage import embedded
 
 STOP_LIMIT_S = 10.0
 FREEZE_S = (6.0, 9.0)
@@ -200,7 +201,9 @@ class Faults:
             return False
 
     def _flush(self) -> bool:
-        url = self.redis_url or f"unix://{self.system.folder}/data/valkey/valkey.sock"
+        url = self.redis_url or embedded.url_of(self.system.folder / "data")
+        if url is None:
+            return False
         try:
             with redis.Redis.from_url(url, socket_timeout=5) as client:
                 return bool(client.flushall())

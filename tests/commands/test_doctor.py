@@ -13,6 +13,7 @@ from commands import doctor
 from settings import Settings
 from storage import redis_client
 from storage.database import Database
+from storage.embedded import EmbeddedValkey
 from storage.statements import execute
 from tests.commands.http_server import SmallServer
 
@@ -73,13 +74,25 @@ def test_an_embedded_valkey_that_hangs_is_bad_and_one_that_was_killed_is_not(loo
     assert (code, about(found, "redis")["level"]) == (0, "ok")
 
 
+def test_an_embedded_valkey_that_listens_on_a_port_is_asked(look, tmp_path):
+    folder = tmp_path / ("long" * 25)
+    server = EmbeddedValkey(folder)
+    server.start()
+    try:
+        assert server.url.startswith("redis://")
+        assert "it answers" in about(look(data_dir=folder)[1], "redis")["text"]
+    finally:
+        server.stop()
+    assert "it does not run now" in about(look(data_dir=folder)[1], "redis")["text"]
+
+
 def test_one_that_hangs_so_long_that_nobody_more_can_queue_is_not_waited_for(tmp_path):
     with socket.socket(socket.AF_UNIX) as frozen, socket.socket(socket.AF_UNIX) as first:
         frozen.bind(str(tmp_path / "valkey.sock"))
         frozen.listen(0)
         first.connect(str(tmp_path / "valkey.sock"))
         with gevent.Timeout(5.0):
-            assert doctor._listens(tmp_path / "valkey.sock")
+            assert doctor._listens(f"unix://{tmp_path}/valkey.sock")
 
 
 def test_a_newer_or_damaged_database_is_bad(look, tmp_path):
