@@ -9,18 +9,20 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from commands.arguments import add_json
 from commands.client import CommandError, OtherServerError, Server
 from commands.terminal import paint
-from engine.errors import EngineError
+from engine.errors import DependencyTrouble, EngineError
 from engine.mailbox import MAIN
 from fakemail.client import FakeMailClient
 from settings import Settings, is_loopback, without_password
 from storage import embedded
 from storage.database import Database
+from storage.drivers import is_damage
 from storage.migrations import STEPS, too_old
 from storage.redis_client import check_server, connect
 from storage.statements import execute
@@ -156,12 +158,16 @@ def _database(settings: Settings) -> Findings:
         return
     database = Database(settings.database, patient=True)
     try:
-        yield from _opened(database)
+        yield from _opened(database, file)
+    except DependencyTrouble as trouble:
+        if not is_damage(trouble):
+            raise
+        yield _damaged(file, str(trouble))
     finally:
         database.close()
 
 
-def _opened(database: Database) -> Findings:
+def _opened(database: Database, file: Path | None) -> Findings:
     version, oldest = database.read(_schema)
     if version > len(STEPS):
         told = f"its schema is {version}, this program knows {len(STEPS)}"
@@ -176,11 +182,21 @@ def _opened(database: Database) -> Findings:
             "database", "note", f"its schema is {version}, serve will bring it to {len(STEPS)}", "take a backup first"
         )
     if database.kind == "sqlite" and database.size_bytes() <= CHECKED_BYTES and (wrong := database.read(_damage)):
-        yield Finding("database", "bad", f"it is damaged: {wrong}", "restore a backup: docs/operations.md")
+        yield _damaged(file, wrong)
         return
     size = database.size_bytes()
     emails = database.read(_emails) if version else 0
     yield Finding("database", "ok", f"{database.kind} answers; {emails:,} emails, {size / MIB:,.1f} MB")
+
+
+def _damaged(file: Path | None, wrong: str) -> Finding:
+    return Finding(
+        "database",
+        "bad",
+        f"{file} is damaged: {wrong}",
+        "stop the system, keep a copy of the file, then `python run.py restore PATH` puts a backup in its place: "
+        "docs/operations.md, Backup and restore",
+    )
 
 
 def _schema() -> tuple[int, str | None]:

@@ -57,6 +57,11 @@ def cause_of(error: BaseException) -> BaseException:
     return getattr(error, "orig", error)
 
 
+def is_damage(trouble: BaseException) -> bool:
+    """Whether a DependencyTrouble of the database came from a file of SQLite's that is damaged, or is no database at all."""
+    return isinstance(cause_of(trouble.__cause__ or trouble), apsw.CorruptError | apsw.NotADBError)
+
+
 def driver_for(url: str) -> "SqliteDriver | PostgresDriver":
     """Choose by DATABASE_URL; another scheme is a SettingsError."""
     if url.startswith("sqlite:///"):

@@ -3,6 +3,7 @@
 import argparse
 import json
 import socket
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from commands import doctor
 from settings import Settings
+from storage import backup as copies
 from storage import redis_client
 from storage.database import Database
 from storage.embedded import EmbeddedValkey
@@ -109,6 +111,24 @@ def test_a_newer_or_damaged_database_is_bad(look, tmp_path):
     path.write_bytes(b"SQLite format 3\x00" + b"\xff" * 5000)
     code, found = look()
     assert (code, about(found, "database")["level"]) == (1, "bad")
+
+
+@pytest.mark.parametrize("begin", [0.0, 0.017, 0.4, 0.5])
+def test_a_damaged_database_is_said_to_be_damaged_and_to_want_its_backup(look, tmp_path, begin):
+    path, copy = tmp_path / "emails.db", tmp_path / "emails.backup"
+    with closing(Database(f"sqlite:///{path}")) as database:
+        database.migrate()
+        copies.backup(database, copy)
+    whole = path.read_bytes()
+    at = int(len(whole) * begin)
+    path.write_bytes(whole[:at] + b"\xde\xad" * 10_000 + whole[at + 20_000 :])
+    code, found = look()
+    told = about(found, "database")
+    assert (code, told["level"]) == (1, "bad")
+    assert f"{path} is damaged" in told["text"]
+    assert "python run.py restore" in told["advice"]
+    copies.restore(f"sqlite:///{path}", copy)
+    assert about(look()[1], "database")["level"] == "ok"
 
 
 def test_too_little_disk_is_bad(look):
