@@ -36,6 +36,7 @@ class Broadcaster(ServiceActor):
         super().__init__(name=name, kind="broadcaster", bus=bus)
         self.store, self.publish, self.gap, self.published = store, publish, gap, published
         self.last: str | None = None
+        self._troubles = 0  # in a row
         self._ended = False  # the last page went to the end of the log
 
     def on_start(self) -> None:
@@ -50,9 +51,11 @@ class Broadcaster(ServiceActor):
             except DependencyTrouble as trouble:
                 self._ended = False  # the server may have lost the end of the log: looking is what finds that out
                 self.waiting(trouble)
-                gevent.sleep(backoff(self.note_trouble(), base=0.1, cap=2.0))
+                self._troubles += 1
+                gevent.sleep(backoff(self._troubles, base=0.1, cap=2.0))
                 continue
-            self.no_trouble()
+            self._troubles = 0
+            self.running()
             if page.gap:
                 log.warning("the event log has a gap: %s", page.gap)
                 self.gap(page.gap)

@@ -109,7 +109,6 @@ class ServiceActor(pykka.ThreadingActor):
         self.bus = bus or Bus()
         self._actor_ref = ServiceRef(self)
         self._greenlets: set[gevent.Greenlet[..., Any]] = set()
-        self._troubles = 0
         self._lost: tuple[str, float] | None = None
         self._waiting_tick: Callable[[], object] | None = None
 
@@ -200,16 +199,6 @@ class ServiceActor(pykka.ThreadingActor):
             seconds = time.monotonic() - since
             log.info("%s goes on: %s is back after %.1f s", self.name, dependency, seconds)
             self.bus.emit(DEPENDENCY_BACK, dependency=dependency, actor=self.name, seconds=seconds)
-
-    def note_trouble(self) -> int:
-        """Count one more trouble in a row; the number is what backoff() wants."""
-        self._troubles += 1
-        return self._troubles
-
-    def no_trouble(self) -> None:
-        """The row of troubles is over."""
-        self._troubles = 0
-        self.running()
 
     # -- the loop, made tight --------------------------------------------------------------------------------------------
 
