@@ -4,11 +4,9 @@
 lenient policy, and keeps it from known traps by caps on size, parts, depth and header length.
 """
 
-import contextlib
 import email.message
 import email.parser
 import email.policy
-import email.utils
 import hashlib
 import re
 from dataclasses import dataclass, field
@@ -61,14 +59,13 @@ else:
 
 @dataclass(slots=True)
 class ParsedEmail:
-    """One message as FakeMail would carry it; `date` is in seconds since the epoch, `truncated` says text was cut."""
+    """One message as FakeMail would carry it; `truncated` says text was cut. Its date stays among the headers: FakeMail gives it a time of its own."""
 
     subject: str = ""
     body: str = ""
     sender: str = ""
     recipient: str = ""
     headers: dict[str, str | list[str]] = field(default_factory=dict)
-    date: float | None = None
     truncated: bool = False
 
 
@@ -134,17 +131,10 @@ def _read_headers(message: Message, parsed: ParsedEmail) -> None:
         values = [decode_header_value(value)[:MAX_HEADER] for value in gathered.get(name.lower(), ())[:MAX_REPEATS]]
         if values:
             parsed.headers[name] = values[0] if len(values) == 1 else values
-    parsed.date = _seconds(_header(gathered, "date"))
 
 
 def _header(gathered: dict[str, list[str]], name: str) -> str:
     return decode_header_value(gathered.get(name, [""])[0])[:MAX_HEADER]
-
-
-def _seconds(value: str) -> float | None:
-    with contextlib.suppress(ValueError, TypeError, OverflowError, IndexError):
-        return email.utils.parsedate_to_datetime(value[:100]).timestamp()
-    return None
 
 
 def _walk(message: Message, found: _Found, depth: int) -> None:

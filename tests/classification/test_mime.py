@@ -34,7 +34,7 @@ def test_a_plain_message_is_read():
     parsed = parse_message(raw, LIMIT)
     assert (parsed.subject, parsed.sender, parsed.recipient) == ("Café", "Ann <ann@example.com>", "bob@example.com")
     assert parsed.body.strip() == "See you there."
-    assert parsed.date == 1641200400.0
+    assert parsed.headers["Date"] == "Mon, 3 Jan 2022 10:00:00 +0100"
     assert not parsed.truncated
 
 
