@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from engine import clock
+from fakemail.retry_after import read_retry_after
 from fakemail.signed_post import SignedPost
 from fakemail.transport import Patience, Resolve, TransportError
 
@@ -54,7 +55,7 @@ class Poster:
             status = answer.status
             if not 200 <= status < 300:
                 error = f"status {status}"
-                retry_after = _seconds(answer.headers.get("retry-after", ""))
+                retry_after = _pause(answer.headers.get("retry-after", ""), time.time())
         return Posted(at, round((time.perf_counter() - began) * 1000, 3), status, error, retry_after)
 
     def close(self) -> None:
@@ -62,6 +63,7 @@ class Poster:
         self._post.close()
 
 
-def _seconds(text: str) -> float | None:
-    """A Retry-After in seconds, an hour at most; a date is left alone."""
-    return min(float(text[:9]), LONGEST_RETRY_AFTER_S) if text.strip().isascii() and text.strip().isdigit() else None
+def _pause(text: str, now: float) -> float | None:
+    """The seconds of a Retry-After, an hour at most; None where it says none."""
+    asked = read_retry_after(text, now)
+    return None if asked is None else min(max(asked, 0.0), LONGEST_RETRY_AFTER_S)

@@ -8,12 +8,12 @@ import json
 import math
 import re
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any, NoReturn, TypeGuard
 
 import msgspec
 
 from engine.errors import Permanent
+from fakemail.retry_after import read_retry_after
 
 MAX_SUBJECT_BYTES = 16 * 1024
 MAX_ADDRESS_BYTES = 4 * 1024
@@ -28,7 +28,6 @@ _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 Headers = dict[str, str | list[str]]
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_SECONDS = re.compile(r"\s*([+-]?[0-9]{1,400})(?:\.[0-9]*)?\s*\Z", re.ASCII)
 
 
 class Garbled(ValueError):
@@ -140,17 +139,7 @@ def is_history_id(value: object) -> TypeGuard[int]:
 
 def retry_after(value: str | None, now: float) -> float:
     """Seconds to stay away by a Retry-After header (seconds or an HTTP date), in 1..300; nonsense counts as 1."""
-    return min(MAX_RETRY_AFTER_S, max(MIN_RETRY_AFTER_S, _seconds(value or "", now)))
-
-
-def _seconds(value: str, now: float) -> float:
-    if match := _SECONDS.match(value):
-        return float(match[1])
-    try:
-        moment = parsedate_to_datetime(value)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now
-    except (ValueError, TypeError, OverflowError):
-        return 0.0
+    return min(MAX_RETRY_AFTER_S, max(MIN_RETRY_AFTER_S, read_retry_after(value or "", now) or 0.0))
 
 
 def _refuse_constant(name: str) -> NoReturn:
