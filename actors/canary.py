@@ -11,6 +11,7 @@ from actors.bodies import CLASSIFY, FETCH, canary_mailbox
 from engine.canary import Pulse, canary
 from engine.mailbox import Delivery
 from engine.mailbox_actor import Context, MailboxActor, Outcome
+from engine.names import node_of
 
 EVERY_S, AWAY_S = 10.0, 60.0
 """Seconds between two canaries, and between two when none has come home for so long: they pile up in a mailbox that nobody reads."""
@@ -24,8 +25,7 @@ class Canary(MailboxActor):
     def __init__(
         self, context: Context, *, pulse: Pulse, name: str, every: float = EVERY_S, first: str = FETCH
     ) -> None:
-        node = context.process.rsplit("/", 1)[0]
-        super().__init__(context, name=name, mailbox=canary_mailbox(node), count=16)
+        super().__init__(context, name=name, mailbox=canary_mailbox(node_of(context.process)), count=16)
         self.pulse, self.every_s, self.first = pulse, every, first
         self.sung_at = float("-inf")
 

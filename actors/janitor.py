@@ -20,8 +20,8 @@ from engine import clock
 from engine.actor import ServiceActor
 from engine.events import Bus
 from engine.failpoints import reach
-from engine.lanes import process_of
 from engine.mailbox import DEAD, LANES, MailboxStore
+from engine.names import node_of, process_of
 from engine.turns import A_TURN_S
 from storage.books import Books
 from storage.search import Search
@@ -119,13 +119,13 @@ class Janitor(ServiceActor):
         """Of these, the ones that have been silent for longer than their launchers need to start them again."""
         alive, now = self.store.living(), time.monotonic()
         self.silent_since = {each: self.silent_since.get(each, now) for each in processes - alive}
-        nodes = {_node_of(process) for process in alive}
-        silent_nodes = sorted({_node_of(each) for each in self.silent_since} - nodes)
+        nodes = {node_of(process) for process in alive}
+        silent_nodes = sorted({node_of(each) for each in self.silent_since} - nodes)
         launchers = {**dict.fromkeys(nodes, True), **self.store.launchers(silent_nodes)}
         return {
             each
             for each, since in self.silent_since.items()
-            if now - since >= self._patience(launchers.get(_node_of(each)))
+            if now - since >= self._patience(launchers.get(node_of(each)))
         }
 
     def _patience(self, launcher: bool | None) -> float:
@@ -230,7 +230,7 @@ class Janitor(ServiceActor):
     def forget_canaries(self) -> None:
         """The mailboxes of canaries whose nodes were gone at the last look and are still: nodes may draw a new name at each start."""
         mailboxes = {each.removeprefix(canary_mailbox("")): each for each in self.store.mailboxes(canary_mailbox(""))}
-        silent = sorted(mailboxes.keys() - set(map(_node_of, self.store.living())))
+        silent = sorted(mailboxes.keys() - set(map(node_of, self.store.living())))
         launchers = self.store.launchers(silent)
         gone = {node for node in silent if not launchers.get(node)}
         for node in sorted(gone & self.gone_nodes):
@@ -241,7 +241,3 @@ class Janitor(ServiceActor):
         """What is kept for some days only, by the settings."""
         if self.pruning is not None:
             self.pruning.turn(self.breathe)
-
-
-def _node_of(process: str) -> str:
-    return process.rsplit("/", 1)[0]

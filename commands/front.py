@@ -21,6 +21,7 @@ from engine.canary import Pulse
 from engine.errors import SettingsError
 from engine.mailbox import DEAD
 from engine.mailbox_actor import Context
+from engine.names import node_of
 from engine.supervision import ChildSpec
 from fakemail.egress import Egress
 from fakemail.simulator import open_simulator
@@ -123,7 +124,7 @@ class Front:
         looks, fetches = map(look_mailbox, self.accounts), map(fetch_mailbox, self.accounts)
         return Services(
             version=VERSION,
-            node=self.context.process.rsplit("/", 1)[0],
+            node=node_of(self.context.process),
             access=access_of(settings),
             database=stores.database,
             mailboxes=stores.mailboxes,

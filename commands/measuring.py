@@ -9,6 +9,7 @@ from engine.events import Bus
 from engine.log_writer import LogWriter
 from engine.logs import tell_dropped
 from engine.metrics import Metrics, render_union
+from engine.names import node_of, own_name
 from storage.redis_mailbox import RedisMailboxes
 
 
@@ -20,11 +21,11 @@ def begin(bus: Bus, lines: LogWriter) -> Metrics:
 
 def of_node(mailboxes: RedisMailboxes, process: str, metrics: Metrics) -> bytes:
     """Of all processes of this node, each as of its last heartbeat (actors/heart.py); our own are fresh."""
-    node, own = process.rsplit("/", 1)
     told: dict[str, bytes] = {}
     with suppress(DependencyTrouble):
-        ours = {name: info for name, info in mailboxes.alive().items() if info.get("node") == node}
+        ours = {name: info for name, info in mailboxes.alive().items() if info.get("node") == node_of(process)}
         # A process of an older version has them in its info.
         told = {name: b64decode(info["metrics"]) for name, info in ours.items() if info.get("metrics")}
         told |= mailboxes.metrics(list(ours))
-    return render_union({**{name.rsplit("/", 1)[-1]: each for name, each in told.items()}, own: metrics.snapshot()})
+    others = {own_name(name): each for name, each in told.items()}
+    return render_union({**others, own_name(process): metrics.snapshot()})

@@ -47,6 +47,7 @@ from engine.errors import SettingsError
 from engine.events import Bus
 from engine.hub import HubWatch, crash, dump_on_signal
 from engine.mailbox_actor import Context, RetryPolicy
+from engine.names import node_of, own_name
 from engine.supervision import EXIT_CONFIG, ChildSpec
 from engine.supervisor import STOP_S, Resize, Supervisor
 from settings import Settings
@@ -78,7 +79,7 @@ class Process:
         """What there is before anything that may have to wait: logs, events, measurements, signals."""
         self.role, self.settings = role, settings
         self.name = f"{os.environ[NODE]}/{os.environ[PROCESS]}"
-        name = self.name.rsplit("/", 1)[-1]
+        name = own_name(self.name)
         lines = logs.setup(settings.log_level, settings.log_format, name, hidden=settings.secrets())
         failpoints.arm(os.environ.get(failpoints.VARIABLE), role, settings.data_dir)
         self.bus = Bus()
@@ -256,7 +257,7 @@ def _describe(role: str, process: str, tree: list[Any]) -> dict[str, Any]:
     """What other processes show of this one."""
     workers = [info for info in tree if info.mailbox == CLASSIFY]
     return {
-        "node": process.rsplit("/", 1)[0],
+        "node": node_of(process),
         "role": role,
         "pid": os.getpid(),
         "started": STARTED,

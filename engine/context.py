@@ -13,8 +13,8 @@ from typing import Protocol
 from gevent.lock import BoundedSemaphore
 
 from engine.events import QUARANTINED, Bus
-from engine.lanes import process_of
 from engine.mailbox import MailboxStore
+from engine.names import process_of
 from engine.outcome import Ledger, RetryPolicy
 
 

@@ -1,4 +1,4 @@
-"""Which lane is read how often, and which process a consumer belongs to: the rules that every mailbox store follows.
+"""Which lane is read how often: the rules that every mailbox store follows.
 
 Called by storage/redis_mailbox.py and engine/memory_mailbox.py; pure functions.
 """
@@ -37,8 +37,3 @@ def quotas(count: int, turn: int) -> dict[str, int]:
     for at in range(turn, turn + rest):
         given[ROUND[at % len(ROUND)]] += 1
     return given
-
-
-def process_of(consumer: str) -> str:
-    """The process in a consumer's name "node/process/slot": all before the last slash."""
-    return consumer.rpartition("/")[0] or consumer

@@ -20,8 +20,8 @@ from engine.decisions import Judge, sort
 from engine.errors import DependencyTrouble
 from engine.failpoints import reach
 from engine.handling import Handling
-from engine.lanes import process_of
 from engine.mailbox import Verdict
+from engine.names import process_of
 from engine.outcome import Ledger, Obituary, Outcome, Postponement, RetryPolicy, key_of
 from engine.pump import Intake, Pump
 from engine.work import Work

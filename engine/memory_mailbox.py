@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 import msgspec
 
-from engine.lanes import TURN_S, process_of, quotas
+from engine.lanes import TURN_S, quotas
 from engine.mailbox import ALL_LANES, LANES, ONCE_S, QUARANTINE, Delivery, Depth, Envelope, Room, Verdict
 from engine.memory_log import MemoryLog
+from engine.names import process_of
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Envelope).decode

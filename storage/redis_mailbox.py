@@ -14,9 +14,10 @@ from typing import Any, TypeVar
 import msgspec
 from gevent.lock import BoundedSemaphore
 
-from engine.lanes import TURN_S, process_of, quotas
+from engine.lanes import TURN_S, quotas
 from engine.logs import Folded
 from engine.mailbox import ALL_LANES, LANES, ONCE_S, QUARANTINE, VERSION, Delivery, Depth, Envelope, Room, Verdict
+from engine.names import process_of
 from storage.event_log import RedisEventLog
 from storage.redis_keys import GROUP
 from storage.redis_packing import LANE_NUMBER, pack_envelopes, pack_one, pack_verdicts
