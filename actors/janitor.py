@@ -16,6 +16,7 @@ from actors.bodies import CLASSIFY, FETCH, canary_mailbox, fetch_mailbox, look_m
 from actors.feeder import are_copied, feed_position, feed_positions
 from actors.metrics import RECONCILED
 from actors.pruning import EVERY_S, Pruning
+from actors.silence import Silence
 from engine import clock
 from engine.actor import ServiceActor
 from engine.events import Bus
@@ -39,17 +40,6 @@ TURN_S = 0.2
 
 FOLD_S = CANARIES_S = 600.0
 
-RESTART_S = 60.0
-"""A process that is silent while others of its node live has a launcher: that one ends it if it hangs, starts it again, and
-blames what it held. Until then that stays where it is, or a message under which processes hang would never be blamed."""
-
-NODE_LOST_S = 20.0
-"""The same where nothing is heard of the whole node, and its launcher is of an older program that gives no signs of life: longer than a hung
-process takes to be noticed and to start again."""
-
-NODE_ENDED_S = 0.5
-"""The same where its launcher gave signs and is silent too, for the five seconds that a sign lasts: nobody will come back there."""
-
 
 class Janitor(ServiceActor):
     """One for each front. `bell` wakes the feeder; a short `suspect_age` hastens reconciling in tests."""
@@ -65,15 +55,12 @@ class Janitor(ServiceActor):
         bell: Event,
         pruning: Pruning | None = None,
         suspect_age: float = SUSPECT_AGE,
-        restart: float = RESTART_S,
-        node_lost: float = NODE_LOST_S,
-        node_ended: float = NODE_ENDED_S,
+        silence: Silence | None = None,
     ) -> None:
         super().__init__(name=name, kind="janitor", bus=bus)
         self.store, self.books, self.search, self.pruning = store, books, search, pruning
         self.bell, self.suspect_age = bell, suspect_age
-        self.restart, self.node_lost, self.node_ended = restart, node_lost, node_ended
-        self.silent_since: dict[str, float] = {}
+        self.silence = silence or Silence(store)
         self.positions: list[tuple[float, dict[str, int]]] = []
         self.books_id = ""
         self.index_lags = False
@@ -109,28 +96,12 @@ class Janitor(ServiceActor):
     def release_the_dead(self) -> None:
         """What a process held that will not come back goes back to its mailbox; nobody is blamed for that."""
         held = {mailbox: self.store.consumers(mailbox) for mailbox in self.mailboxes()}
-        gone = self._gone({process_of(consumer) for consumers in held.values() for consumer in consumers})
+        holders = {process_of(consumer) for consumers in held.values() for consumer in consumers}
+        gone = self.silence.gone(holders, time.monotonic())
         for mailbox, consumers in held.items():
             for consumer in consumers:
                 if process_of(consumer) in gone:
                     self._release(mailbox, consumer)
-
-    def _gone(self, processes: set[str]) -> set[str]:
-        """Of these, the ones that have been silent for longer than their launchers need to start them again."""
-        alive, now = self.store.living(), time.monotonic()
-        self.silent_since = {each: self.silent_since.get(each, now) for each in processes - alive}
-        nodes = {node_of(process) for process in alive}
-        silent_nodes = sorted({node_of(each) for each in self.silent_since} - nodes)
-        launchers = {**dict.fromkeys(nodes, True), **self.store.launchers(silent_nodes)}
-        return {
-            each
-            for each, since in self.silent_since.items()
-            if now - since >= self._patience(launchers.get(node_of(each)))
-        }
-
-    def _patience(self, launcher: bool | None) -> float:
-        """How long a process may be silent whose launcher lives, has ended, or (None) is not known to."""
-        return self.node_lost if launcher is None else self.restart if launcher else self.node_ended
 
     def _release(self, mailbox: str, consumer: str) -> None:
         released = self.store.release(mailbox, consumer, crashed=False)

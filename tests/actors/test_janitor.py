@@ -9,6 +9,7 @@ import actors.janitor
 from actors.bodies import CLASSIFY, FETCH, canary_mailbox
 from actors.feeder import Feeder
 from actors.janitor import INDEX_BATCH, Janitor
+from actors.silence import Silence
 from engine.canary import canary
 from engine.events import Bus
 from engine.mailbox import Envelope, Room
@@ -34,9 +35,7 @@ def janitor(started, mailboxes, books, database):
             search=search or Search(database),
             bell=bell,
             suspect_age=suspect_age,
-            restart=restart,
-            node_lost=node_lost,
-            node_ended=node_ended,
+            silence=Silence(mailboxes, restart=restart, node_lost=node_lost, node_ended=node_ended),
         )
 
     return begin
