@@ -3,7 +3,7 @@
  * told to everybody through `whenSignedOut`. Used by the pages and by live.js; relies on fetch alone.
  */
 
-export class ApiError extends Error {
+class ApiError extends Error {
   constructor(status, problem) {
     const plain = status ? `The server answered ${status}` : "The server cannot be reached";
     super(problem.detail || problem.title || plain);

@@ -1,6 +1,7 @@
 /**
  * The drawings: stacked bars over time and sparklines (SVG), and the strip of the last two minutes (canvas, one step a
- * second). Colours come from the style sheet's tokens, so light and dark need no code. Used by pages/now.js.
+ * second). Colours come from the style sheet's tokens, so light and dark need no code. Used by pages/now.js and
+ * pages/now_charts.js.
  */
 
 import { h, s, setText, update } from "./dom.js";

@@ -91,11 +91,11 @@ export function toast(text, { undo, kind = "", seconds = 6 } = {}) {
   return close;
 }
 
-/** Run an action and say what came of it; errors become a toast with the server's own words. */
+/** Run an action and say `done` where it came to pass; errors become a toast with the server's own words. */
 export async function attempt(action, done) {
   try {
     const answer = await action();
-    if (done) toast(typeof done === "function" ? done(answer) : done);
+    if (done) toast(done);
     return answer;
   } catch (error) {
     if (error.name !== "AbortError") toast(error.message, { kind: "trouble", seconds: 9 });

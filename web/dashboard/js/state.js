@@ -29,7 +29,7 @@ class Shared extends EventTarget {
   }
 
   setStats(stats) {
-    this.history.push({ at: Date.now(), ...stats });
+    this.history.push(stats);
     if (this.history.length > 240) this.history.shift();
     this.set("stats", stats);
   }
