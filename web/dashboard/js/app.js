@@ -3,12 +3,13 @@
  * before the first page reads the store, so that nothing falls between the two. Loaded by index.html.
  */
 
+import { attempt } from "./acting.js";
 import { post, whenSignedOut } from "./api.js";
 import { showConnection, showHealth, showPaused, showSignedOut } from "./banners.js";
 import { fill } from "./dom.js";
 import { keys } from "./keys.js";
 import { live } from "./live.js";
-import { attempt, failed } from "./parts.js";
+import { failed } from "./parts.js";
 import { FLAT, Rail } from "./rail.js";
 import { current, go, onRoute } from "./route.js";
 import { refreshHealth, refreshShared, shared } from "./state.js";

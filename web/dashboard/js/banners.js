@@ -3,11 +3,12 @@
  * signed in. Each stands there once, as long as it is true. Used by app.js, which says when.
  */
 
+import { attempt } from "./acting.js";
 import { post } from "./api.js";
 import { h, setText } from "./dom.js";
 import { when } from "./format.js";
 import { live } from "./live.js";
-import { attempt, button } from "./parts.js";
+import { button } from "./parts.js";
 import { path } from "./route.js";
 import { unwellOf } from "./shapes.js";
 import { shared } from "./state.js";

@@ -3,11 +3,12 @@
  * resume, resize. Asked each two seconds while the page is open; rates are the difference of two answers.
  */
 
+import { ask, attempt } from "../acting.js";
 import { get, post } from "../api.js";
 import { fill, h, setText, update } from "../dom.js";
 import { ago, count, counted, duration, rate, short } from "../format.js";
 import { Look } from "../looking.js";
-import { ask, attempt, button, chip, emptyState, heads, loading } from "../parts.js";
+import { button, chip, emptyState, heads, loading } from "../parts.js";
 import { shared } from "../state.js";
 
 const EVERY = 2000;

@@ -3,13 +3,14 @@
  * one letter shows is in dead_letter.js. The address holds the filter and the open letter.
  */
 
+import { ask, attempt, once, toast } from "../acting.js";
 import { get, post, url } from "../api.js";
 import { fill, h, setText, update, updateRows } from "../dom.js";
 import { ago, count, counted, exact, when } from "../format.js";
 import { keys } from "../keys.js";
 import { live } from "../live.js";
 import { Look } from "../looking.js";
-import { ask, attempt, button, emptyState, heads, loading, once, toast } from "../parts.js";
+import { button, emptyState, heads, loading } from "../parts.js";
 import { change, path } from "../route.js";
 import { REASONS, keyOf } from "../shapes.js";
 import { DeadLetter } from "./dead_letter.js";

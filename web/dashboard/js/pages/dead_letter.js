@@ -3,11 +3,12 @@
  * dead.js, which is told when the letter no longer stands.
  */
 
+import { ask, attempt, once } from "../acting.js";
 import { del, get, post, url } from "../api.js";
 import { fill, h } from "../dom.js";
 import { counted, exact, when } from "../format.js";
 import { newestOnly } from "../looking.js";
-import { ask, attempt, button, chip, facts, failed, foreign, loading, once } from "../parts.js";
+import { button, chip, facts, failed, foreign, loading } from "../parts.js";
 import { change, path } from "../route.js";
 import { REASONS, isTooLong } from "../shapes.js";
 

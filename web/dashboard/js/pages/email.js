@@ -3,12 +3,13 @@
  * undo. Drawn into the pane beside the list by emails.js; relies on explain and timeline of the server.
  */
 
+import { attempt, quietly, toast } from "../acting.js";
 import { del, get, labelPath, post, url } from "../api.js";
 import { fill, h } from "../dom.js";
 import { duration, exact } from "../format.js";
 import { live } from "../live.js";
 import { newestOnly } from "../looking.js";
-import { attempt, button, emptyState, facts, failed, foreign, loading, quietly, subjectOf, toast } from "../parts.js";
+import { button, emptyState, facts, failed, foreign, loading, subjectOf } from "../parts.js";
 import { keyOf } from "../shapes.js";
 import { highlighted } from "./evidence.js";
 import { Subject } from "./subject.js";

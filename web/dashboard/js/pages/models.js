@@ -3,11 +3,12 @@
  * one or the way back. Asked anew each five seconds while the page is open.
  */
 
+import { ask, attempt, once, toast } from "../acting.js";
 import { get, post, url } from "../api.js";
 import { fill, h, setText } from "../dom.js";
 import { count, counted, exact, percent, sender, short, when } from "../format.js";
 import { Look } from "../looking.js";
-import { ask, attempt, button, chip, heads, label, loading, once, subjectOf, toast } from "../parts.js";
+import { button, chip, heads, label, loading, subjectOf } from "../parts.js";
 import { path } from "../route.js";
 import { reprocess } from "./reprocess.js";
 

@@ -3,10 +3,10 @@
  * is told. Used by the pages of rules and models.
  */
 
+import { ask, attempt, toast } from "../acting.js";
 import { get, post, url } from "../api.js";
 import { h, setText } from "../dom.js";
 import { count, counted, percent } from "../format.js";
-import { ask, attempt, toast } from "../parts.js";
 
 const EVERY = 400;
 

@@ -3,13 +3,14 @@
  * evidence; a key labels it and goes to the next, another takes that back. The address holds the email that is open.
  */
 
+import { quietly, toast } from "../acting.js";
 import { get, post, url } from "../api.js";
 import { fill, h, setText, updateRows } from "../dom.js";
 import { count, sender } from "../format.js";
 import { keys } from "../keys.js";
 import { live } from "../live.js";
 import { Look } from "../looking.js";
-import { chip, emptyState, loading, mark, quietly, subjectOf, toast } from "../parts.js";
+import { chip, emptyState, loading, mark, subjectOf } from "../parts.js";
 import { change, current, path } from "../route.js";
 import { CLASSES, keyOf } from "../shapes.js";
 import { Answers } from "./review_answers.js";

@@ -3,8 +3,8 @@
  * server one after the other so that an undo never overtakes its answer. Used by review.js.
  */
 
+import { attempt, toast } from "../acting.js";
 import { del, labelPath, post } from "../api.js";
-import { attempt, toast } from "../parts.js";
 import { keyOf } from "../shapes.js";
 
 export class Answers {

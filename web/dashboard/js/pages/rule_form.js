@@ -3,11 +3,12 @@
  * does not like (a pattern that its engine refuses, say) stands beside the field it is about. Used by rules.js.
  */
 
+import { once } from "../acting.js";
 import { post, put, url } from "../api.js";
 import { fill, h, setText } from "../dom.js";
 import { count } from "../format.js";
 import { newestOnly } from "../looking.js";
-import { button, chip, emptyState, label, loading, once, subjectOf } from "../parts.js";
+import { button, chip, emptyState, label, loading, subjectOf } from "../parts.js";
 import { path } from "../route.js";
 import { CLASSES } from "../shapes.js";
 

@@ -3,12 +3,13 @@
  * here; rule_form.js tests one on stored mail before it is saved. The address holds the rule that is open.
  */
 
+import { ask, attempt, once, toast } from "../acting.js";
 import { del, get, post, put, url } from "../api.js";
 import { fill, h, setText } from "../dom.js";
 import { counted, exact } from "../format.js";
 import { keys } from "../keys.js";
 import { Look } from "../looking.js";
-import { ask, attempt, button, chip, emptyState, failed, label, loading, once, toast } from "../parts.js";
+import { button, chip, emptyState, failed, label, loading } from "../parts.js";
 import { change, current, path } from "../route.js";
 import { reprocess } from "./reprocess.js";
 import { forget, keep, kept } from "./rule_drafts.js";

@@ -3,11 +3,12 @@
  * Only where the server runs its own simulator; otherwise the page says so.
  */
 
+import { ask, attempt, once, quietly, toast } from "../acting.js";
 import { del, get, post, put } from "../api.js";
 import { fill, h, setText, update } from "../dom.js";
 import { count, counted, duration, percent, rate } from "../format.js";
 import { everyWhileShown } from "../looking.js";
-import { ask, attempt, button, chip, emptyState, failed, loading, once, quietly, toast } from "../parts.js";
+import { button, chip, emptyState, failed, loading } from "../parts.js";
 import { path } from "../route.js";
 import { shared } from "../state.js";
 import { FAULTS, faultField, PRESETS } from "./faults.js";

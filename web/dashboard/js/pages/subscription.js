@@ -3,11 +3,12 @@
  * subscriptions.js, which hands it the newest state and is told when something was changed.
  */
 
+import { ask, attempt, once, toast } from "../acting.js";
 import { del, get, post, url } from "../api.js";
 import { fill, h, setText, update } from "../dom.js";
 import { count, counted, duration, exact, when } from "../format.js";
 import { newestOnly } from "../looking.js";
-import { ask, attempt, button, chip, facts, heads, once, toast } from "../parts.js";
+import { button, chip, facts, heads } from "../parts.js";
 import { change } from "../route.js";
 import { secretOnce } from "./subscription_form.js";
 

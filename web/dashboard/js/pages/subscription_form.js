@@ -2,9 +2,10 @@
  * The form of a new webhook, and the one time that its secret is shown. Used by subscriptions.js.
  */
 
+import { attempt, once } from "../acting.js";
 import { post } from "../api.js";
 import { fill, h, setText } from "../dom.js";
-import { attempt, button, once } from "../parts.js";
+import { button } from "../parts.js";
 
 const EVENTS = [
   ["process", "results"],
