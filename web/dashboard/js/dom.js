@@ -50,7 +50,7 @@ function harmless(text) {
 }
 
 /** Append strings, numbers, nodes and nested lists; null and false are left out. */
-export function append(element, children) {
+function append(element, children) {
   for (const child of [children].flat(Infinity)) {
     if (child === null || child === undefined || child === false) continue;
     element.append(child instanceof Node ? child : harmless(child));

@@ -1,13 +1,13 @@
 /**
  * The address: `#/emails?q=invoice&id=…` holds the page and its whole filter, so that back, forward, reload and a
- * copied link all work. Relies on the browser's history alone.
+ * copied link all work. Relies on the browser's history, and on api.js for how an address is written.
  */
+
+import { url } from "./api.js";
 
 /** The address of a page with the values that are set. */
 export function path(name, values = {}) {
-  const set = Object.entries(values).filter(([, value]) => value !== "" && value !== null && value !== undefined);
-  const query = new URLSearchParams(set).toString();
-  return `#/${name}${query ? `?${query}` : ""}`;
+  return `#${url([name], values)}`;
 }
 
 export function current() {
