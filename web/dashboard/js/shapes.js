@@ -21,6 +21,12 @@ export function keyOf(item) {
   return `${item.source}\u0000${item.email_id}`;
 }
 
+/** The key of the email that an address names by `id` and `source`; null where it names none. */
+export function keyIn(params) {
+  const id = params.get("id");
+  return id ? keyOf({ email_id: id, source: params.get("source") ?? "main" }) : null;
+}
+
 const HASHED = /^\\#[0-9a-f]{64}$/;
 
 /** Whether its id is too long to be kept, so that it can never be fetched. */

@@ -8,7 +8,7 @@ import { exact, percent, sender, when } from "../format.js";
 import { keys } from "../keys.js";
 import { chip, mark, meter, subjectOf } from "../parts.js";
 import { change, current, path } from "../route.js";
-import { CLASSES, keyOf } from "../shapes.js";
+import { CLASSES, keyIn, keyOf } from "../shapes.js";
 import { EmailDetail } from "./email.js";
 import { EmailList } from "./email_list.js";
 import { FILTERS, filterBar } from "./filters.js";
@@ -49,7 +49,7 @@ class EmailsPage {
       this.bar.show(values);
       this.emails.filter(values);
     }
-    this.#open(params.get("id"), params.get("source"));
+    this.#open(params);
   }
 
   #row(item) {
@@ -67,12 +67,12 @@ class EmailsPage {
         h("span", { class: "row-end" }, rowEnd(item))));
   }
 
-  #open(id, source) {
-    this.#opened = id ? `${source ?? "main"}\u0000${id}` : null;
-    this.root.classList.toggle("reading", Boolean(id));
+  #open(params) {
+    this.#opened = keyIn(params);
+    this.root.classList.toggle("reading", this.#opened !== null);
     this.#mark();
-    if (id) this.detail.open(id, source);
-    else this.detail.close();
+    if (this.#opened === null) this.detail.close();
+    else this.detail.open(params.get("id"), params.get("source"));
   }
 
   #mark() {

@@ -12,7 +12,7 @@ import { live } from "../live.js";
 import { Look } from "../looking.js";
 import { chip, emptyState, loading, mark, subjectOf } from "../parts.js";
 import { change, current, path } from "../route.js";
-import { CLASSES, keyOf } from "../shapes.js";
+import { CLASSES, keyIn, keyOf } from "../shapes.js";
 import { Answers } from "./review_answers.js";
 import { ReviewEmail, similarWords } from "./review_email.js";
 
@@ -191,8 +191,8 @@ class ReviewPage {
   // -- moving
 
   update(params) {
-    const wanted = `${params.get("source") ?? "main"}\u0000${params.get("id")}`;
-    const found = params.get("id") ? this.#items.findIndex((item) => keyOf(item) === wanted) : -1;
+    const wanted = keyIn(params);
+    const found = this.#items.findIndex((item) => keyOf(item) === wanted);
     this.body.classList.toggle("reading", found >= 0);
     if (found >= 0) this.#show(found);
     else if (this.#at < 0 && this.#items.length) this.#show(0);
