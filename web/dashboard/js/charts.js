@@ -6,6 +6,7 @@
 
 import { h, s, setText, update } from "./dom.js";
 import { count, hourMinute } from "./format.js";
+import { stepped } from "./keys.js";
 import { CLASSES } from "./shapes.js";
 
 const MINUTE = 60_000;
@@ -53,7 +54,7 @@ export class StackedBars {
     if (!move) return;
     event.preventDefault();
     const from = this.#at < 0 ? (move < 0 ? this.#buckets.length : -1) : this.#at;
-    this.#choose(Math.min(this.#buckets.length - 1, Math.max(0, from + move)));
+    this.#choose(stepped(from, move, this.#buckets.length));
   }
 
   #choose(index) {

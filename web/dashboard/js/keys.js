@@ -83,4 +83,9 @@ function keycaps(key) {
   return key.split(" ").map((cap) => h("kbd", null, { ArrowDown: "↓", ArrowUp: "↑", Escape: "Esc" }[cap] ?? cap));
 }
 
+/** The index `by` steps further in a list of that length, at its end at the latest. */
+export function stepped(at, by, length) {
+  return Math.min(length - 1, Math.max(0, at + by));
+}
+
 export const keys = new Keys();

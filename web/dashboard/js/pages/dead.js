@@ -7,7 +7,7 @@ import { ask, attempt, once, toast } from "../acting.js";
 import { get, post, url } from "../api.js";
 import { fill, h, setText, update, updateRows } from "../dom.js";
 import { ago, count, counted, exact, when } from "../format.js";
-import { keys } from "../keys.js";
+import { keys, stepped } from "../keys.js";
 import { live } from "../live.js";
 import { Look } from "../looking.js";
 import { button, emptyState, heads, loading } from "../parts.js";
@@ -214,7 +214,7 @@ class DeadPage {
   #step(by) {
     if (!this.#items.length) return false;
     const at = this.#items.findIndex((item) => item.id === this.#open);
-    const next = this.#items[Math.min(this.#items.length - 1, Math.max(0, at + by))];
+    const next = this.#items[stepped(at, by, this.#items.length)];
     change({ id: next.id }, { replace: true });
     return true;
   }

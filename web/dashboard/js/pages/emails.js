@@ -5,7 +5,7 @@
 
 import { fill, h } from "../dom.js";
 import { exact, percent, sender, when } from "../format.js";
-import { keys } from "../keys.js";
+import { keys, stepped } from "../keys.js";
 import { chip, mark, meter, subjectOf } from "../parts.js";
 import { change, current, path } from "../route.js";
 import { CLASSES, keyIn, keyOf } from "../shapes.js";
@@ -90,7 +90,7 @@ class EmailsPage {
     const { items } = this.emails;
     if (!items.length) return false;
     const at = this.emails.indexOf(this.#opened) ?? -1;
-    const index = Math.min(items.length - 1, Math.max(0, at + by));
+    const index = stepped(at, by, items.length);
     this.emails.list.reveal(index);
     change({ id: items[index].email_id, source: items[index].source }, { replace: true });
     return true;

@@ -7,7 +7,7 @@ import { ask, attempt, once, toast } from "../acting.js";
 import { del, get, post, put, url } from "../api.js";
 import { fill, h, setText } from "../dom.js";
 import { counted, exact } from "../format.js";
-import { keys } from "../keys.js";
+import { keys, stepped } from "../keys.js";
 import { Look } from "../looking.js";
 import { button, chip, emptyState, failed, label, loading } from "../parts.js";
 import { change, current, path } from "../route.js";
@@ -143,7 +143,7 @@ class RulesPage {
   #step(by) {
     if (!this.#rules.length) return false;
     const at = this.#rules.findIndex((rule) => String(rule.id) === this.#open);
-    const next = this.#rules[Math.min(this.#rules.length - 1, Math.max(0, at + by))];
+    const next = this.#rules[stepped(at, by, this.#rules.length)];
     change({ id: next.id }, { replace: true });
     return true;
   }
