@@ -29,6 +29,18 @@ export function newestOnly(pageSignal) {
   };
 }
 
+/** Read page after page until `enough(items)`, as if they were one; `ask(cursor, items)` asks for the next. */
+export async function pagesUntil(enough, ask) {
+  const items = [];
+  let cursor;
+  do {
+    const answer = await ask(cursor, items);
+    items.push(...answer.items);
+    cursor = answer.next_cursor;
+  } while (cursor && !enough(items));
+  return { items, next_cursor: cursor };
+}
+
 /** Run `action` every `ms` while the tab is shown and until the page is left; also when the tab comes back. */
 export function everyWhileShown(ms, action, signal) {
   const shown = () => document.visibilityState === "visible";

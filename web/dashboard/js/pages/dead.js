@@ -9,7 +9,7 @@ import { fill, h, setText, update, updateRows } from "../dom.js";
 import { ago, count, counted, exact, when } from "../format.js";
 import { keys, stepped } from "../keys.js";
 import { live } from "../live.js";
-import { Look } from "../looking.js";
+import { Look, pagesUntil } from "../looking.js";
 import { button, emptyState, heads, loading } from "../parts.js";
 import { change, path } from "../route.js";
 import { REASONS, keyOf } from "../shapes.js";
@@ -89,16 +89,12 @@ class DeadPage {
   }
 
   /** As many letters as were shown, in as few questions as that takes. */
-  async #shown(signal) {
-    const items = [];
-    let cursor;
-    do {
+  #shown(signal) {
+    const enough = (items) => items.length >= this.#wanted;
+    return pagesUntil(enough, (cursor, items) => {
       const limit = Math.min(MOST, this.#wanted - items.length);
-      const answer = await get(this.#query({ cursor, limit }), { signal });
-      items.push(...answer.items);
-      cursor = answer.next_cursor;
-    } while (cursor && items.length < this.#wanted);
-    return { items, next_cursor: cursor };
+      return get(this.#query({ cursor, limit }), { signal });
+    });
   }
 
   #query(extra) {

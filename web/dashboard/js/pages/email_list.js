@@ -7,7 +7,7 @@ import { get, url } from "../api.js";
 import { fill, h, setText } from "../dom.js";
 import { count, counted } from "../format.js";
 import { live } from "../live.js";
-import { newestOnly } from "../looking.js";
+import { newestOnly, pagesUntil } from "../looking.js";
 import { emptyState, failed, loading } from "../parts.js";
 import { path } from "../route.js";
 import { emailItem, keyOf } from "../shapes.js";
@@ -187,15 +187,9 @@ export class EmailList {
   }
 
   /** As many as are loaded, from the newest. */
-  async #loaded(signal) {
-    const items = [];
-    let cursor;
-    do {
-      const answer = await get(this.#query({ cursor, limit: MOST }), { signal });
-      items.push(...answer.items);
-      cursor = answer.next_cursor;
-    } while (cursor && items.length < this.items.length);
-    return { items, next_cursor: cursor };
+  #loaded(signal) {
+    const enough = (items) => items.length >= this.items.length;
+    return pagesUntil(enough, (cursor) => get(this.#query({ cursor, limit: MOST }), { signal }));
   }
 
   /** In the place of what was loaded; what is new stays behind its pill, and the first row in sight where it is. */
