@@ -89,6 +89,11 @@ export function foreign(text) {
   return text ? h("span", { class: "cut-lines", dir: "auto", title: text }, text) : null;
 }
 
+/** An email's text, as text and never as HTML; `content`: nodes where something in it is marked. */
+export function emailText(content) {
+  return h("pre", { class: "body", dir: "auto", tabindex: "0", "aria-label": "Text of the email" }, content);
+}
+
 /** An email's subject; what else there is to say where there is none to see. */
 export function subjectOf(item) {
   return isVisible(item.subject) ? item.subject : h("em", null, noSubject(item));

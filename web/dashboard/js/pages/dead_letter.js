@@ -8,12 +8,11 @@ import { del, get, post, url } from "../api.js";
 import { fill, h } from "../dom.js";
 import { counted, exact, when } from "../format.js";
 import { newestOnly } from "../looking.js";
-import { button, chip, facts, failed, foreign, loading } from "../parts.js";
+import { button, chip, emailText, facts, failed, foreign, loading } from "../parts.js";
 import { change, path } from "../route.js";
 import { REASONS, isTooLong } from "../shapes.js";
 
 const TOO_LONG = "Its id is too long to keep, so it can never be fetched: it can be discarded, not replayed.";
-const TEXT = { class: "body", dir: "auto", tabindex: "0", "aria-label": "Text of the email" };
 
 export class DeadLetter {
   #open = null;
@@ -51,7 +50,7 @@ export class DeadLetter {
       facts(factsOf(letter)),
       h("h3", null, triesWords(letter)),
       h("ol", { class: "tries" }, letter.tries.map(tryItem)),
-      letter.body && h("pre", { ...TEXT }, letter.body),
+      letter.body && emailText(letter.body),
       lost && h("p", { class: "quiet" }, TOO_LONG),
       dead && h("div", { class: "actions" }, !lost && replay, discard));
   }

@@ -9,7 +9,7 @@ import { fill, h } from "../dom.js";
 import { duration, exact } from "../format.js";
 import { live } from "../live.js";
 import { newestOnly } from "../looking.js";
-import { button, emptyState, facts, failed, foreign, loading, subjectOf } from "../parts.js";
+import { button, emailText, emptyState, facts, failed, foreign, loading, subjectOf } from "../parts.js";
 import { keyOf } from "../shapes.js";
 import { highlighted } from "./evidence.js";
 import { Subject } from "./subject.js";
@@ -122,9 +122,8 @@ export class EmailDetail {
   #text() {
     const { body, truncated } = this.#email;
     if (!body) return h("div", { class: "text" }, h("p", { class: "quiet" }, noText(body)));
-    const props = { class: "body", dir: "auto", tabindex: "0", "aria-label": "Text of the email" };
     return h("div", { class: "text" },
-      h("pre", props, this.#marked(body, "body")),
+      emailText(this.#marked(body, "body")),
       truncated && h("p", { class: "quiet" }, "Cut: the email is longer than what is kept."));
   }
 

@@ -7,7 +7,7 @@ import { get, url } from "../api.js";
 import { fill, h, setText } from "../dom.js";
 import { count, percent } from "../format.js";
 import { newestOnly } from "../looking.js";
-import { button, chip, failed, foreign, label, loading, mark, press, subjectOf } from "../parts.js";
+import { button, chip, emailText, failed, foreign, label, loading, mark, press, subjectOf } from "../parts.js";
 import { path } from "../route.js";
 import { CLASSES, isVisible } from "../shapes.js";
 import { evidenceList, highlighted } from "./evidence.js";
@@ -93,8 +93,7 @@ function sentBy({ sender }) {
 function textOf(body, evidence) {
   const none = body === "" ? "The email has no text." : "The text is not kept any more.";
   if (!body) return h("p", { class: "quiet" }, none);
-  const props = { class: "body", dir: "auto", tabindex: "0", "aria-label": "Text of the email" };
-  return h("pre", props, highlighted(body, evidence, "body"));
+  return emailText(highlighted(body, evidence, "body"));
 }
 
 /** One row; what differs from the model's own word stands out. */
