@@ -1,9 +1,10 @@
 /**
  * The small parts that pages are made of: class marks, buttons, states for empty, loading and failed, facts, the heads
- * of tables. What they do when they are used is acting.js. Relies on dom.js.
+ * of tables. What they do when they are used is acting.js. Relies on dom.js and on format.js.
  */
 
 import { h, s } from "./dom.js";
+import { count } from "./format.js";
 import { isVisible, noSubject } from "./shapes.js";
 
 const SHAPES = {
@@ -82,6 +83,14 @@ export function facts(rows) {
   const shown = rows.filter(([, value]) => value !== null && value !== undefined && value !== "");
   const fact = ([name, value]) => h("div", null, h("dt", null, name), h("dd", null, value));
   return h("dl", { class: "facts" }, shown.map(fact));
+}
+
+/** How many become another class: [{from, to, count}]. */
+export function changeList(changes, name) {
+  const change = ({ from, to, count: number }) => {
+    return h("li", null, label(from), " → ", label(to), h("span", { class: "num" }, count(number)));
+  };
+  return h("ul", { class: "changes", "aria-label": name }, changes.map(change));
 }
 
 /** Somebody else's words on a line or two, in their own direction of writing; null where there are none. */

@@ -8,7 +8,7 @@ import { get, post, url } from "../api.js";
 import { fill, h, setText } from "../dom.js";
 import { count, counted, exact, percent, sender, short, when } from "../format.js";
 import { Look } from "../looking.js";
-import { button, chip, heads, label, loading, subjectOf } from "../parts.js";
+import { button, changeList, chip, heads, label, loading, subjectOf } from "../parts.js";
 import { path } from "../route.js";
 import { reprocess } from "./reprocess.js";
 
@@ -109,7 +109,9 @@ function shadow({ shadow: version, agreement, differing }) {
   }
   return h("section", { class: "sheet" },
     h("header", null, h("h2", null, "Shadow"), h("span", { class: "mono quiet" }, version.slice(0, 12))),
-    h("div", { class: "agree" }, agreed(agreement), agreement?.compared > 0 && differences(agreement.differences)),
+    h("div", { class: "agree" },
+      agreed(agreement),
+      agreement?.differences.length > 0 && changeList(agreement.differences, "Where they differ")),
     differing.length > 0 && newestDiffering(differing));
 }
 
@@ -119,14 +121,6 @@ function agreed(agreement) {
     ? `says the same as the live model on ${counted(compared, "sampled email")}`
     : "nothing compared yet: it looks at a sample of new mail";
   return h("p", null, h("b", { class: "big" }, percent(agreement?.share, 1)), h("span", { class: "quiet" }, words));
-}
-
-function differences(list) {
-  if (!list.length) return null;
-  const item = (one) => {
-    return h("li", null, label(one.from), " → ", label(one.to), h("span", { class: "num" }, count(one.count)));
-  };
-  return h("ul", { class: "tried-changes", "aria-label": "Where they differ" }, list.map(item));
 }
 
 function newestDiffering(mails) {

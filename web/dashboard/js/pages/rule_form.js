@@ -8,7 +8,7 @@ import { post, put, url } from "../api.js";
 import { fill, h, setText } from "../dom.js";
 import { count } from "../format.js";
 import { newestOnly } from "../looking.js";
-import { button, chip, emptyState, label, loading, subjectOf } from "../parts.js";
+import { button, changeList, chip, emptyState, label, loading, subjectOf } from "../parts.js";
 import { path } from "../route.js";
 import { CLASSES } from "../shapes.js";
 
@@ -161,13 +161,9 @@ function outcome(answer) {
   const changing = h("b", null, `${count(answer.would_change)} would change`);
   return [
     h("p", { class: "tried-words" }, `${scope}, `, matched, " and ", changing, "."),
-    h("ul", { class: "tried-changes" }, answer.changes.map(changeItem)),
+    changeList(answer.changes, "What would change"),
     h("ul", { class: "examples", "aria-label": "Examples" }, answer.examples.map(example)),
   ];
-}
-
-function changeItem(one) {
-  return h("li", null, label(one.from), " → ", label(one.to), h("span", { class: "num" }, count(one.count)));
 }
 
 function example(mail) {
