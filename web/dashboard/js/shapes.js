@@ -4,6 +4,9 @@
 
 export const CLASSES = ["meeting", "promotion", "intro", "unknown"];
 
+/** The priorities, in the order in which they are worked on. */
+export const LANES = ["high", "normal", "low"];
+
 export const STATES = ["queued", "retrying", "processed", "dead", "discarded", "erased"];
 
 export const REASONS = {

@@ -9,6 +9,7 @@ import { fill, h, setText, update } from "../dom.js";
 import { ago, count, counted, duration, rate, short } from "../format.js";
 import { Look } from "../looking.js";
 import { button, chip, emptyState, heads, loading } from "../parts.js";
+import { LANES } from "../shapes.js";
 import { shared } from "../state.js";
 
 const EVERY = 2000;
@@ -205,7 +206,7 @@ const sumOf = (lanes, field) => Object.values(lanes).reduce((total, lane) => tot
 function drawMailbox([name, lanes]) {
   const oldest = Math.max(0, ...Object.values(lanes).map((lane) => lane.oldest_age_seconds));
   const cells = [
-    ...["high", "normal", "low", "quarantine"].map((lane) => short(lanes[lane]?.messages ?? 0)),
+    ...[...LANES, "quarantine"].map((lane) => short(lanes[lane]?.messages ?? 0)),
     short(sumOf(lanes, "in_hand")),
     `${short(Math.ceil(sumOf(lanes, "bytes") / 1024))} kB`,
     oldest ? duration(oldest * 1000) : "none waits",

@@ -5,7 +5,7 @@
 
 import { fill, h } from "../dom.js";
 import { NONE, when } from "../format.js";
-import { mark, press, segmented } from "../parts.js";
+import { mark, plain, press, segmented, select } from "../parts.js";
 import { CLASSES, STATES } from "../shapes.js";
 
 const SURE = [["", "however sure"], ["0.5", "under 50 % sure"], ["0.7", "under 70 % sure"], ["0.9", "under 90 % sure"]];
@@ -37,7 +37,7 @@ const NOTHING = Object.fromEntries(FILTERS.map((name) => [name, ""]));
 /** `changed(values)` gets the parameters that differ, empty ones to be removed. */
 export function filterBar(changed) {
   const classes = segmented("Class", classChoices(), "", (value) => changed({ classification: value }));
-  const states = [["", "any state"], ...STATES.map((name) => [name, name])];
+  const states = [["", "any state"], ...plain(STATES)];
   const state = pick("State", states, (value) => changed({ state: value }));
   const decider = pick("Decided by", DECIDED, (value) => changed({ decided_by: value }));
   const sure = pick("Confidence", SURE, (value) => changed({ max_confidence: value }));
@@ -83,9 +83,8 @@ function dropChip(words, value, click) {
 }
 
 function pick(name, choices, change) {
-  const options = choices.map(([value, words]) => h("option", { value }, words));
   const on = { change: ({ target }) => change(target.value) };
-  return h("select", { class: "pick", "aria-label": name, on }, options);
+  return select(choices, { class: "pick", "aria-label": name, on });
 }
 
 /** Select a value; one that is not among the choices (from a link, or a moving "since") gets an option of its own. */

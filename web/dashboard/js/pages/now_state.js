@@ -7,10 +7,9 @@ import { h, setText, update } from "../dom.js";
 import { counted, duration, percent, short, when } from "../format.js";
 import { chip, label, loading, meter } from "../parts.js";
 import { path } from "../route.js";
-import { CLASSES, unwellOf } from "../shapes.js";
+import { CLASSES, LANES, unwellOf } from "../shapes.js";
 import { shared } from "../state.js";
 
-const LANES = ["high", "normal", "low"];
 const MOST_DOTS = 64;
 const SAFE = "Nothing is lost, and it goes on by itself.";
 const MEANWHILE = {

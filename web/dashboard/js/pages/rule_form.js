@@ -8,12 +8,13 @@ import { post, put, url } from "../api.js";
 import { fill, h, setText } from "../dom.js";
 import { count } from "../format.js";
 import { newestOnly } from "../looking.js";
-import { button, changeList, chip, emptyState, label, loading, subjectOf } from "../parts.js";
+import { button, changeList, chip, emptyState, label, loading, plain, select, subjectOf } from "../parts.js";
 import { path } from "../route.js";
-import { CLASSES } from "../shapes.js";
+import { CLASSES, LANES } from "../shapes.js";
 
 const FIELDS = ["sender", "subject", "body"];
-const PRIORITIES = ["high", "normal", "low"];
+const GIVES = [["", "leave the class alone"], ...plain(CLASSES)];
+const RANKS = [["", "leave it alone"], ...plain(LANES)];
 const LOOK_AT = 5000;
 export const KINDS = { literal: "contains", glob: "is like", regex: "matches" };
 const LIKE = { literal: "half price", glob: "*@shop.example", regex: "\\d+ ?% off" };
@@ -22,8 +23,6 @@ const LIKE = { literal: "half price", glob: "*@shop.example", regex: "\\d+ ?% of
 export function wire({ name, conditions, classification, priority, enabled, place }) {
   return { name, conditions, classification, priority, enabled, place };
 }
-
-const same = (names) => names.map((name) => [name, name]);
 
 export class RuleForm {
   #rows = [];
@@ -34,8 +33,8 @@ export class RuleForm {
     this.acts = acts;
     this.newest = newestOnly(signal);
     this.name = h("input", { id: "rule-name", value: rule.name, maxlength: 200, autocomplete: "off" });
-    this.gives = pick("rule-class", [["", "leave the class alone"], ...same(CLASSES)], rule.classification);
-    this.priority = pick("rule-priority", [["", "leave it alone"], ...same(PRIORITIES)], rule.priority);
+    this.gives = select(GIVES, { id: "rule-class" }, rule.classification ?? "");
+    this.priority = select(RANKS, { id: "rule-priority" }, rule.priority ?? "");
     this.conditions = h("div", { class: "conditions" });
     this.errors = { name: said(), conditions: said(), classification: said(), other: said() };
     this.tried = h("div", { class: "tried", "aria-live": "polite" });
@@ -76,8 +75,8 @@ export class RuleForm {
   #add(condition = { field: "subject", kind: "literal", pattern: "" }) {
     const props = { maxlength: 500, "aria-label": "Pattern", spellcheck: "false", autocomplete: "off", class: "mono" };
     const row = {
-      where: pick(null, same(FIELDS), condition.field, "Where"),
-      kind: pick(null, Object.entries(KINDS), condition.kind, "How"),
+      where: select(plain(FIELDS), { "aria-label": "Where" }, condition.field),
+      kind: select(Object.entries(KINDS), { "aria-label": "How" }, condition.kind),
       pattern: h("input", { value: condition.pattern, placeholder: LIKE[condition.kind], ...props }),
       error: said(),
     };
@@ -179,9 +178,4 @@ const said = () => h("p", { class: "field-error", role: "alert" });
 
 function field(title, control, error) {
   return h("div", { class: "field" }, h("label", { for: control.id }, title), control, error);
-}
-
-function pick(id, choices, value, name) {
-  const option = ([key, words]) => h("option", { value: key, selected: key === (value ?? "") }, words);
-  return h("select", { id, "aria-label": name }, choices.map(option));
 }

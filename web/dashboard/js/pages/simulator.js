@@ -8,8 +8,9 @@ import { del, get, post, put } from "../api.js";
 import { fill, h, setText, update } from "../dom.js";
 import { count, counted, duration, percent, rate } from "../format.js";
 import { everyWhileShown } from "../looking.js";
-import { button, chip, emptyState, failed, loading } from "../parts.js";
+import { button, chip, emptyState, failed, loading, plain, select } from "../parts.js";
 import { path } from "../route.js";
+import { LANES } from "../shapes.js";
 import { shared } from "../state.js";
 import { FAULTS, faultField, PRESETS } from "./faults.js";
 
@@ -79,8 +80,7 @@ function sendOne(examples, sent) {
     body: input("body", { rows: 6 }),
     sender: input("sender", { placeholder: "somebody@example.com" }),
   };
-  const lanes = ["normal", "high", "low"].map((lane) => h("option", { value: lane }, lane));
-  const priority = h("select", { name: "priority", id: "send-priority" }, lanes);
+  const priority = select(plain(LANES), { name: "priority", id: "send-priority" }, "normal");
   let headers;
   const use = (email) => {
     for (const [name, field] of Object.entries(fields)) field.value = email?.[name] ?? "";
@@ -107,10 +107,10 @@ function sendOne(examples, sent) {
 
 function exampleChoice(examples, use) {
   const words = (email) => (email.expected ? `${email.expected}: ${email.subject}` : email.subject);
-  const options = examples.map((email, index) => h("option", { value: index }, words(email)));
+  const choices = examples.map((email, index) => [index, words(email)]);
   const choose = () => use(examples[pick.value]);
   const props = { class: "pick end", "aria-label": "Fill in an example", on: { change: choose } };
-  const pick = h("select", props, h("option", { value: "" }, "Fill in an example"), options);
+  const pick = select([["", "Fill in an example"], ...choices], props);
   return pick;
 }
 

@@ -5,7 +5,7 @@
 import { attempt, once } from "../acting.js";
 import { post } from "../api.js";
 import { fill, h, setText } from "../dom.js";
-import { button } from "../parts.js";
+import { button, select } from "../parts.js";
 
 const EVENTS = [
   ["process", "results"],
@@ -27,7 +27,7 @@ export class SubscriptionForm {
     this.target = h("input", { id: "hook-url", autocomplete: "off", ...urlProps });
     this.words = h("input", { id: "hook-words", maxlength: 200, autocomplete: "off" });
     this.events = EVENTS.map(([name]) => [name, h("input", { type: "checkbox", checked: name === "process" })]);
-    this.from = h("select", { id: "hook-from" }, BEGIN.map(([value, words]) => h("option", { value }, words)));
+    this.from = select(BEGIN, { id: "hook-from" });
     this.error = h("p", { class: "field-error", role: "alert" });
     const save = once(() => this.#save());
     const submit = (event) => (event.preventDefault(), save());
