@@ -1,10 +1,12 @@
 /**
  * How pages do what a person asks for: a question before what cannot be taken back, never twice at once, and a toast
- * that says what came of it, with undo. Relies on dom.js and parts.js.
+ * that says what came of it, with undo; and the dialogs that only tell something. Relies on dom.js and parts.js.
  */
 
-import { fill, h } from "./dom.js";
+import { h } from "./dom.js";
 import { button } from "./parts.js";
+
+const YES = "yes";
 
 /** Say something at the bottom of the page for a while; `undo` adds a button. Returns what takes it away before. */
 export function toast(text, { undo, kind = "", seconds = 6 } = {}) {
@@ -56,20 +58,33 @@ export async function quietly(action) {
 }
 
 /** Ask first. Resolves to true only when the person says so. */
-export function ask(title, text, yes, kind = "solid") {
+export async function ask(title, text, yes, kind = "solid") {
+  const buttons = [closing("Cancel"), closing(yes, kind, { value: YES, autofocus: true })];
+  return (await dialog(title, h("p", null, text), buttons)) === YES;
+}
+
+/** Show something until it is closed by the one button, or by Escape. */
+export async function tell(title, content, close) {
+  await dialog(title, content, closing(close, "solid", { autofocus: true }));
+}
+
+/** Resolves when it is closed, to the value of the button that was pressed; "" where that has none, and by Escape. */
+function dialog(title, content, buttons) {
   return new Promise((resolve) => {
-    const dialog = h("dialog", { class: "ask", "aria-labelledby": "ask-title" });
-    const close = (answer) => (dialog.close(), dialog.remove(), resolve(answer));
-    fill(
-      dialog,
-      h("h2", { id: "ask-title" }, title),
-      h("p", null, text),
-      h("div", { class: "actions end" },
-        button("Cancel", () => close(false)),
-        button(yes, () => close(true), kind, { autofocus: true })),
-    );
-    dialog.addEventListener("cancel", () => close(false));
-    document.body.append(dialog);
-    dialog.showModal();
+    const element = h("dialog", { class: "ask", "aria-labelledby": "dialog-title" },
+      h("h2", { id: "dialog-title" }, title),
+      content,
+      h("form", { method: "dialog", class: "actions end" }, buttons));
+    element.addEventListener("close", () => (element.remove(), resolve(element.returnValue)));
+    document.body.append(element);
+    element.showModal();
   });
+}
+
+const closing = (words, kind = "", props = {}) => h("button", { class: `button ${kind}`, ...props }, words);
+
+/** A text to be taken elsewhere, with a button that copies it; `props` are those of the text. */
+export function copyable(text, props) {
+  const copy = () => attempt(() => navigator.clipboard.writeText(text), "Copied");
+  return h("p", { class: "command mono" }, h("code", props, text), button("Copy", copy, "plain small"));
 }

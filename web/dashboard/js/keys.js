@@ -3,7 +3,8 @@
  * Pages add their own with `keys.page`; single keys can be switched off (WCAG 2.1.4) in the same dialog.
  */
 
-import { fill, h } from "./dom.js";
+import { tell } from "./acting.js";
+import { h } from "./dom.js";
 
 const STORED = "keys-off";
 const MOVING = ["j", "k", "ArrowDown", "ArrowUp"];
@@ -48,22 +49,14 @@ class Keys {
   }
 
   help() {
-    const dialog = h("dialog", { class: "ask help", "aria-labelledby": "help-title" });
     const change = () => this.#switch(toggle.checked);
     const toggle = h("input", { type: "checkbox", checked: this.on, on: { change } });
-    const close = h("button", { class: "button solid", autofocus: true }, "Close");
-    fill(
-      dialog,
-      h("h2", { id: "help-title" }, "Keyboard"),
+    const lists = [
       this.#page.length > 0 && [h("h3", null, "On this page"), keyList(this.#page)],
       h("h3", null, "Everywhere"),
       keyList(this.#general),
-      h("label", { class: "check" }, toggle, "Single-key shortcuts are on"),
-      h("form", { method: "dialog", class: "actions end" }, close),
-    );
-    dialog.addEventListener("close", () => dialog.remove());
-    document.body.append(dialog);
-    dialog.showModal();
+    ];
+    tell("Keyboard", [lists, h("label", { class: "check" }, toggle, "Single-key shortcuts are on")], "Close");
   }
 
   #switch(on) {

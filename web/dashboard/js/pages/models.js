@@ -3,7 +3,7 @@
  * one or the way back. Asked anew each five seconds while the page is open.
  */
 
-import { ask, attempt, once, toast } from "../acting.js";
+import { ask, attempt, copyable, once, toast } from "../acting.js";
 import { get, post, url } from "../api.js";
 import { fill, h, setText } from "../dom.js";
 import { count, counted, exact, percent, sender, short, when } from "../format.js";
@@ -150,9 +150,8 @@ function training({ items, live }) {
   const words = known
     ? `People have corrected ${counted(known, "email")} (the newest are counted); ${learn}`
     : `When people have corrected some emails, ${learn}`;
-  const copy = () => attempt(() => navigator.clipboard.writeText(TRAIN), "Copied");
   return h("section", { class: "sheet" },
     h("header", null, h("h2", null, "Train from feedback"), h("a", { class: "end", href: path("review") }, "Review")),
     h("p", null, words),
-    h("p", { class: "command mono" }, h("code", null, TRAIN), button("Copy", copy, "plain small")));
+    copyable(TRAIN));
 }

@@ -2,9 +2,9 @@
  * The form of a new webhook, and the one time that its secret is shown. Used by subscriptions.js.
  */
 
-import { attempt, once } from "../acting.js";
+import { copyable, once, tell } from "../acting.js";
 import { post } from "../api.js";
-import { fill, h, setText } from "../dom.js";
+import { h, setText } from "../dom.js";
 import { button, select } from "../parts.js";
 
 const EVENTS = [
@@ -72,19 +72,6 @@ export class SubscriptionForm {
 
 /** Show a secret, once; resolves when the person has closed it. */
 export function secretOnce(secret) {
-  const copy = () => attempt(() => navigator.clipboard.writeText(secret), "Copied");
   const words = "Keep it now: it is not shown again. Your program checks each message's signature with it.";
-  return new Promise((resolve) => {
-    const dialog = h("dialog", { class: "ask", "aria-labelledby": "secret-title" });
-    fill(dialog,
-      h("h2", { id: "secret-title" }, "Its secret"),
-      h("p", null, words),
-      h("p", { class: "command mono" },
-        h("code", { data: { secret: "" } }, secret), button("Copy", copy, "plain small")),
-      h("form", { method: "dialog", class: "actions end" },
-        h("button", { class: "button solid", autofocus: true }, "I have it")));
-    dialog.addEventListener("close", () => (dialog.remove(), resolve()));
-    document.body.append(dialog);
-    dialog.showModal();
-  });
+  return tell("Its secret", [h("p", null, words), copyable(secret, { data: { secret: "" } })], "I have it");
 }
