@@ -11,6 +11,7 @@ from engine.failpoints import reach
 from engine.mailbox import LANES, Delivery, Envelope
 from engine.mailbox_actor import Context, MailboxActor, Outcome
 from fakemail.answers import RemoteEmail
+from fakemail.breaker import NotAsked
 from storage.keys import unescape_id
 
 BATCH, DEADLINE = 256, 180.0
@@ -26,10 +27,14 @@ PATIENCE = 30.0
 SICK_PAUSE, LONGEST_SICK_PAUSE = 1.0, 5.0
 """Until then it is asked for again after this many seconds, then at growing intervals."""
 
+CROWD, LONGEST_CROWD_PAUSE = 100, 60.0
+"""Of more failing emails than this each waits longer, as many times as there are more, and this long at most: else all of an account
+whose store of emails is out of order would be asked for, and written down as put off, without end."""
+
 STRANGER = "email-processor-asks-whether-you-answer"
 FEW = 3
-"""While no more emails than this fail, and no other is asked for, FakeMail is asked for one that there is not: if it says so, it gives emails,
-and fails for these alone. Where more of them fail it may be the place where they are kept that is out of order, and nobody is charged."""
+"""Where no email comes, FakeMail is asked for one that there is not: if it says so, it gives emails, and fails for these alone. Where more of
+them fail than this it may all the same be the place where they are kept that is out of order, and nobody is charged."""
 
 SICK_LIMIT, FORGET_S = 10_000, 300.0
 """So many failing emails are known at most, each for so many seconds after its last failure: its retries come within a minute or two."""
@@ -68,7 +73,8 @@ class SickList:
         self._forget(now)
         if now - since >= self.patience and self._answered_at >= now - self.patience - LONGEST_SICK_PAUSE:
             return None
-        return min(max(SICK_PAUSE, (now - since) / 2), LONGEST_SICK_PAUSE)
+        crowd = max(1.0, self.count / CROWD)
+        return min(max(SICK_PAUSE, (now - since) / 2) * crowd, LONGEST_SICK_PAUSE * crowd, LONGEST_CROWD_PAUSE)
 
     def _forget(self, now: float) -> None:
         """What is asked for no more, since it was buried or erased, fails no more either."""
@@ -79,8 +85,8 @@ class SickList:
 class Fetches(Protocol):
     """What is needed of FakeMail here."""
 
-    def watch(self) -> int:
-        """The newest history id: the cheapest question there is."""
+    def probe(self) -> None:
+        """Whether it answers at all, asked past an open breaker. Raises DependencyTrouble."""
 
     def get_emails(self, email_ids: Sequence[str]) -> Sequence[RemoteEmail | Exception | None]:
         """Each email, None where there is none, or what went wrong, in order."""
@@ -143,7 +149,7 @@ class Fetcher(MailboxActor):
         outage: DependencyTrouble | None,
     ) -> None:
         match answer:
-            case Throttled():
+            case Throttled() | NotAsked():
                 outcome.again(delivery, answer)
             case DependencyTrouble() if outage is None:
                 self._sick(outcome, delivery, answer)
@@ -174,15 +180,21 @@ class Fetcher(MailboxActor):
         """
         if any(isinstance(answer, RemoteEmail) for answer in answers):
             return None
+        asked = [answer for answer in answers if not isinstance(answer, NotAsked)]
+        if not asked:
+            return next(answer for answer in answers if isinstance(answer, DependencyTrouble))
         try:
-            client.watch()
+            client.probe()
         except DependencyTrouble as trouble:
             return trouble
-        troubles = sum(isinstance(answer, DependencyTrouble) for answer in answers)
-        if troubles == len(answers) and max(troubles, self.sick.count) <= FEW:
-            (answer,) = client.get_emails([STRANGER])
-            if not isinstance(answer, DependencyTrouble):
-                self.sick.answered([STRANGER])
+        troubles = [answer for answer in asked if isinstance(answer, DependencyTrouble)]
+        if len(troubles) < len(asked):
+            return None
+        (stranger,) = client.get_emails([STRANGER])
+        if isinstance(stranger, DependencyTrouble):
+            return stranger if len(troubles) > FEW else None
+        if max(len(troubles), self.sick.count) <= FEW:
+            self.sick.answered([STRANGER])
         return None
 
     def _missing(self, outcome: Outcome, delivery: Delivery, at: float) -> None:

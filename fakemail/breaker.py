@@ -12,6 +12,8 @@ import random
 from collections.abc import Callable
 from typing import NamedTuple
 
+from engine.errors import DependencyTrouble
+
 
 class Permit(NamedTuple):
     """Leave for one call, given back through `success`, `failure` or `abandon`."""
@@ -27,6 +29,10 @@ class Refused(Exception):
         super().__init__(f"refused for {wait:.1f} s")
         self.wait = wait
         self.throttled = throttled
+
+
+class NotAsked(DependencyTrouble):
+    """A call that was not made, since the breaker refused it: nothing is known of what it would have asked for."""
 
 
 THROTTLING = 1_000
@@ -66,13 +72,13 @@ class CircuitBreaker:
             return "closed"
         return "open" if now < self._open_until else "half-open"
 
-    def admit(self, now: float) -> Permit:
-        """Leave to call now, or Refused."""
+    def admit(self, now: float, *, early: bool = False) -> Permit:
+        """Leave to call now, or Refused; `early`: as the probe, before the back-off is over."""
         if now < self._throttled_until:
             raise Refused(self._throttled_until - now, throttled=True)
         if self._open_until is None:
             return Permit(now, probe=False)
-        if now < self._open_until:
+        if now < self._open_until and not early:
             raise Refused(self._open_until - now, throttled=False)
         if self._probing:
             raise Refused(self._base_s, throttled=False)

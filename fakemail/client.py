@@ -28,7 +28,7 @@ from fakemail.answers import (
     read_opinion,
     retry_after,
 )
-from fakemail.breaker import CircuitBreaker, Refused
+from fakemail.breaker import CircuitBreaker, NotAsked, Refused
 from fakemail.listing import Listing, read_listing
 from fakemail.pipeline import NotPlain, Pipelining
 from fakemail.spool import Spool
@@ -99,6 +99,10 @@ class FakeMailClient:
     def watch(self) -> int:
         """The newest history id of the account."""
         return self._call("POST", "/watch", read_history_id, document={})
+
+    def probe(self) -> None:
+        """Ask `/watch` although the breaker may be open: failures of single emails open it too, and its success closes it."""
+        self._call("POST", "/watch", read_history_id, document={}, early=True)
 
     def subscribe(self, webhook_url: str) -> None:
         """Have FakeMail notify `webhook_url` from now on."""
@@ -216,8 +220,12 @@ class FakeMailClient:
         *,
         document: dict[str, str] | None = None,
         refusable: bool = False,
+        early: bool = False,
     ) -> T:
-        """One call that is not about one email; `refusable`: a 4xx is about what it asks for, and says nothing of the account."""
+        """One call that is not about one email; `refusable`: a 4xx is about what it asks for, and says nothing of the account.
+
+        `early`: it need not wait until an open breaker lets a probe pass.
+        """
         request = self._request(method, path, document)
 
         def work() -> T:
@@ -230,7 +238,7 @@ class FakeMailClient:
             except (Garbled, TransportError) as error:
                 raise _trouble(error) from error
 
-        return self._guarded(work, key=None)
+        return self._guarded(work, key=None, early=early)
 
     def _request(self, method: str, path: str, document: dict[str, str] | None = None) -> bytes:
         start = f"{method} {self._path}{path}".encode()
@@ -244,10 +252,10 @@ class FakeMailClient:
     def _exchange(self, request: bytes, patience: Patience, max_bytes: int) -> Answer:
         return self._connections.exchange(request, max_bytes=max_bytes, patience=patience)
 
-    def _guarded(self, work: Callable[[], T], *, key: str | None) -> T:
+    def _guarded(self, work: Callable[[], T], *, key: str | None, early: bool = False) -> T:
         """`work` under the breaker: its outcome is reported, whatever it is."""
         try:
-            permit = self.breaker.admit(time.monotonic())
+            permit = self.breaker.admit(time.monotonic(), early=early)
         except Refused as refused:
             _refuse(refused)
         try:
@@ -317,4 +325,4 @@ def _refuse(refused: Refused) -> NoReturn:
     if refused.throttled:
         raise Throttled("FakeMail asked us to wait", dependency=_NAME, retry_after=refused.wait) from None
     message = "FakeMail failed several times in a row and is given a rest"
-    raise DependencyTrouble(message, dependency=_NAME, retry_after=refused.wait) from None
+    raise NotAsked(message, dependency=_NAME, retry_after=refused.wait) from None

@@ -53,6 +53,9 @@ class Account:
         self._check()
         return self.history_id
 
+    def probe(self) -> None:
+        self._check()
+
     def subscribe(self) -> None:
         self._check()
         if self.refuses_webhook:

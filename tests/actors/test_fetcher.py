@@ -1,16 +1,19 @@
 """The fetcher hands on what came, waits for what is missing, and buries what can never come."""
 
+import json
 import time
 
 import msgspec
 import pytest
 
 from actors.bodies import CLASSIFY, FETCH, ClassifyBody, FetchBody, decode, encode
-from actors.fetcher import FORGET_S, Fetcher, SickList
+from actors.fetcher import FORGET_S, LONGEST_CROWD_PAUSE, SICK_PAUSE, Fetcher, SickList
 from engine.errors import DependencyTrouble, Permanent
 from engine.mailbox import DEAD, Envelope
+from fakemail.client import FakeMailClient
 from storage.records import Look
 from tests.actors.conftest import eventually
+from tests.fakemail.serving import serving
 
 
 @pytest.fixture
@@ -177,6 +180,58 @@ def test_an_email_whose_own_fetch_goes_on_failing_is_charged(started, context, f
     fails(account, "sick", DependencyTrouble("500 Internal Server Error", dependency="fakemail"))
     feed("sick", "well")
     eventually(lambda: books.find("sick")[0].attempts == 1)
+
+
+def fakemail(environ, start_response):
+    """A FakeMail that is well, but for the emails whose ids begin with "sick"."""
+    name = environ["PATH_INFO"].rpartition("/")[2]
+    if name.startswith("sick"):
+        start_response("500 Internal Server Error", [])
+        return [b"{}"]
+    if name.startswith("email-processor"):
+        start_response("404 Not Found", [])
+        return [b"{}"]
+    start_response("200 OK", [("Content-Type", "application/json")])
+    found = {"history_id": 1} if name == "watch" else {"id": name, "subject": "s", "body": "b"}
+    return [json.dumps(found).encode()]
+
+
+@pytest.mark.parametrize("count", [5, 40])
+def test_emails_that_fail_together_open_the_breaker_and_hold_up_nobody(started, context, feed, books, mailboxes, count):
+    with serving(fakemail) as url:
+        client = FakeMailClient(url)
+        started(Fetcher, context, clients={"main": client}, gone_after=60.0)
+        feed(*(f"sick{number}" for number in range(count)))
+        eventually(lambda: books.audit().retrying == count)
+        feed("good")
+        assert [delivery.envelope.key for delivery in taken(mailboxes, CLASSIFY)] == ["good"]
+        assert client.breaker.state(time.monotonic()) == "closed"
+        client.close()
+
+
+def test_while_the_place_of_emails_is_out_of_order_all_are_held_and_come_with_it(
+    started, context, feed, account, books, mailboxes
+):
+    fetcher = started(Fetcher, context, clients={"main": account}, gone_after=60.0)
+    keys = [f"m{number}" for number in range(10)]
+    account.receive(*keys)
+    get, account.get_emails = (
+        account.get_emails,
+        lambda ids: [DependencyTrouble("500", dependency="fakemail")] * len(ids),
+    )
+    feed(*keys)
+    eventually(lambda: fetcher.describe().state == "waiting")
+    account.get_emails = get
+    assert len(taken(mailboxes, CLASSIFY)) == len(keys)
+    assert books.audit().retrying == 0
+
+
+def test_the_more_fail_the_longer_each_waits(monkeypatch):
+    sick, clock = SickList(30.0), [1000.0]
+    monkeypatch.setattr("actors.fetcher.time.monotonic", lambda: clock[0])
+    pauses = [sick.pause(str(number)) for number in range(10_000)]
+    assert pauses[0] == pauses[99] == SICK_PAUSE
+    assert pauses[-1] == LONGEST_CROWD_PAUSE
 
 
 def test_what_is_asked_for_no_more_is_not_counted_among_those_that_fail(monkeypatch):

@@ -55,6 +55,24 @@ def test_half_open_lets_one_probe_through() -> None:
     assert not refusal(circuit, 11.0).throttled
 
 
+def test_who_asks_early_is_the_probe_and_no_second_one_is() -> None:
+    circuit = breaker()
+    fail(circuit, 0.0, "a", "b", "c")
+    permit = circuit.admit(0.0, early=True)
+    assert permit.probe
+    with pytest.raises(Refused):
+        circuit.admit(0.0, early=True)
+    circuit.success(permit)
+    assert circuit.state(0.0) == "closed"
+
+
+def test_nobody_asks_early_while_it_asked_for_a_pause() -> None:
+    circuit = breaker()
+    circuit.throttle(circuit.admit(0.0), 0.0, 5.0)
+    with pytest.raises(Refused):
+        circuit.admit(1.0, early=True)
+
+
 def test_a_good_probe_closes_it() -> None:
     circuit = breaker()
     fail(circuit, 10.0, None, None, None)
