@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from actors.bodies import CLASSIFY, FETCH, ClassifyBody, FetchBody, decode, encode
+from engine import clock
 from engine.errors import DependencyTrouble, MessageTrouble, Permanent, Throttled
 from engine.failpoints import reach
 from engine.mailbox import LANES, Delivery, Envelope
@@ -200,7 +201,7 @@ class Fetcher(MailboxActor):
     def _missing(self, outcome: Outcome, delivery: Delivery, at: float) -> None:
         """A 404 spends no attempt: the id may have been announced before the email can be had."""
         since = decode(delivery.envelope.body, FetchBody).first_missing_at
-        if since is not None and at - since >= self.gone_after:
+        if since is not None and at - since >= self.gone_after <= clock.steady_s():
             outcome.bury(delivery, "gone", f"FakeMail has answered 404 for {at - since:.0f} s")
             return
         waited = 0.0 if since is None else at - since

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from msgspec import structs
 
+from engine import clock
 from engine.errors import DependencyTrouble, Permanent, Throttled
 from engine.failpoints import reach
 from fakemail.answers import RemoteEmail
@@ -25,6 +26,9 @@ SLICE = 2_000
 
 WITNESSES = 3
 """Where the email that set the cursor is gone, so many that came before it tell whether the account is."""
+
+SKIPPED_LOOK = 100
+"""So far back in the history emails are looked for that tell later whether the account is still that of which older mail was left alone."""
 
 LAST_TRIED = 3
 """So many of the last listed emails are asked for the history id that they bear."""
@@ -88,14 +92,22 @@ class Follower:
         if self._vanished(source):
             source = self.books.reset(source)
         source = self._list(source, look, start=source.floor, lane=lane)
+        if clock.steady_s() < self.overlap:
+            return source  # how long ago a cursor was reached is not known well enough
         return self.books.finish_poll(source, began=look.began, overlap=self.overlap)
 
     def skip_to_now(self, mark: str | None = None) -> SourceState:
         """START_FROM=now: what the account holds today is left alone. `mark` is set in the same step: it happens once."""
-        return self.books.skip_to(self.source, self.client.watch(), mark=mark)
+        now = self.client.watch()
+        keys = [email_key(email_id) for email_id in self.client.list_emails(max(now - SKIPPED_LOOK, 0))]
+        left_alone = [key for key in keys if not is_hashed(key)][-WITNESSES:]
+        return self.books.skip_to(self.source, now, left_alone, mark=mark)
 
     def _after_a_reset(self, source: SourceState, watched: int) -> SourceState:
-        return self.books.reset(source) if watched < source.cursor else source
+        """`/watch` says less than the cursor: another account, or once too little where much depends on it."""
+        if watched >= source.cursor or self._still_holds_what_was_skipped(source):
+            return source
+        return self.books.reset(source)
 
     def _vanished(self, source: SourceState) -> bool:
         """The email that set the cursor is neither listed nor found, nor are others: the account is another one than it was."""
@@ -107,9 +119,20 @@ class Follower:
         if any(listed == email_id for listed in self.client.list_emails(max(source.cursor - 1, 0))):
             return False
         witnesses = self.books.keys_before(source, source.cursor_key, WITNESSES)
-        if not witnesses and self.books.was_skipped(source):
-            return False  # nothing else tells, and a false alarm would take in all that START_FROM=now has left alone
-        return not any(self._may_be_there(unescape_id(key)) for key in witnesses)
+        if any(self._may_be_there(unescape_id(key)) for key in witnesses):
+            return False
+        return not self._still_holds_what_was_skipped(source)
+
+    def _still_holds_what_was_skipped(self, source: SourceState) -> bool:
+        """Whether the account holds what START_FROM=now has left alone, all of which a false alarm would take in.
+
+        Emails that were there then tell; where none of them is known, one of ours does.
+        """
+        skipped = self.books.skipped(source)
+        if skipped is None:
+            return False
+        ours = [] if source.cursor_key is None or is_hashed(source.cursor_key) else [source.cursor_key]
+        return any(self._may_be_there(unescape_id(key)) for key in skipped or ours)
 
     def _may_be_there(self, email_id: str) -> bool:
         """What FakeMail fails to give is not known to be gone."""

@@ -6,6 +6,7 @@ What it measures (`measure`) is told beside them, since its own node alone reads
 import itertools
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import gevent
@@ -52,8 +53,9 @@ class Heart(ServiceActor):
     def _beat(self) -> None:
         for number in itertools.count():
             try:
-                self._tell_skew(clock.compare(self.store))
-                self.store.beat(self.process, self.describe_process(), ttl=TTL_S, metrics=self.measure())
+                info, metrics = self.describe_process(), self.measure()
+                beat = partial(self.store.beat, self.process, info, ttl=TTL_S, metrics=metrics)
+                self._tell_skew(clock.compare(beat))
             except DependencyTrouble as trouble:
                 self.waiting(trouble)
             else:

@@ -1,18 +1,23 @@
-"""The time that all nodes share: this machine's clock, set right by that of the store all of them talk to.
+"""The time that all nodes share: that of the store which all of them talk to, carried on by this process's own steady clock.
 
 Whatever one node writes down and another goes by - when an email is due again, since when it is missing, how long ago a cursor was
 reached - is told by `now`. The clocks are compared with each beat of the heart (actors/heart.py), and by who begins to lead
-(leadership.py); until then, and within TOLERANCE_S, they count as equal.
+(leadership.py); until then it is this machine's clock, and within TOLERANCE_S that and the store's count as equal. Between two
+comparisons it goes by the monotonic clock, so that whoever sets this machine's clock moves nothing.
+
+Where the store's own clock is set, `now` takes a step, and what was written before it seems older or younger than it is. What must not
+happen too early (a floor that rises, an email that is given up as gone) waits until `steady_s` has covered the whole span.
 """
 
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 TOLERANCE_S = 0.25
 """The time that a question takes hides smaller differences, and nothing here goes by them."""
 
-SLOWEST_S = 2.0
-"""A question that took longer says nothing about clocks."""
+STEP_S = 1.0
+"""A smaller step than this is none: nothing that is waited for is told by the second."""
 
 
 class Clocked(Protocol):
@@ -23,24 +28,38 @@ class Clocked(Protocol):
 
 
 class SharedClock:
-    """`ahead`: by so many seconds this machine's clock is ahead of the store's (below 0: behind)."""
+    """`offset`: what the shared time is beyond this process's monotonic one. Who has just started knows of no step before, and counts as one."""
 
     def __init__(self) -> None:
-        self.ahead = 0.0
+        self.offset = _this_machines()
+        self._stepped_at = time.monotonic()
 
     def now(self) -> float:
         """Seconds since the epoch."""
-        return time.time() - self.ahead
+        return time.monotonic() + self.offset
 
-    def compare(self, store: Clocked) -> float:
-        """Ask the store; `ahead` as it is then."""
-        before, theirs, after = time.time(), store.time(), time.time()
-        if 0 <= after - before <= SLOWEST_S:
-            ahead = (before + after) / 2 - theirs
-            self.ahead = ahead if abs(ahead) > TOLERANCE_S + (after - before) / 2 else 0.0
-        return self.ahead
+    def steady_s(self) -> float:
+        """For how many seconds it has gone on without a step, as far as this process knows."""
+        return time.monotonic() - self._stepped_at
+
+    def compare(self, ask: Callable[[], float]) -> float:
+        """Ask the store what its time is; by how much this machine's clock is ahead of the shared one then (below 0: behind)."""
+        before, theirs, after = time.monotonic(), ask(), time.monotonic()
+        offset, hidden, ours = theirs - (before + after) / 2, TOLERANCE_S + (after - before) / 2, _this_machines()
+        if abs(ours - offset) <= hidden:
+            offset = ours  # then all processes of a machine say the same
+        elif abs(self.offset - offset) <= hidden:
+            offset = self.offset
+        if abs(offset - self.offset) > STEP_S:
+            self._stepped_at = time.monotonic()
+        self.offset = offset
+        return ours - offset
+
+
+def _this_machines() -> float:
+    return time.time() - time.monotonic()
 
 
 _shared = SharedClock()
-now, compare = _shared.now, _shared.compare
+now, steady_s, compare = _shared.now, _shared.steady_s, _shared.compare
 """Those of this process."""

@@ -46,7 +46,7 @@ class Leadership:
         try:
             leads = self.store.lease(self.name, self.token, ttl=TTL_S)
             if leads and not self.leads:
-                clock.compare(self.store)  # by the times that a leader writes down its successors go
+                clock.compare(self.store.time)  # by the times that a leader writes down its successors go
         except DependencyTrouble:
             self.leads = False  # without Redis there is nothing to be led
             return

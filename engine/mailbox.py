@@ -219,8 +219,11 @@ class MailboxStore(Protocol):
     def log_bounds(self) -> tuple[str, str]:
         """The oldest and the newest seq of the log."""
 
-    def beat(self, process: str, info: Mapping[str, Any], *, ttl: float, metrics: bytes = b"") -> None:
-        """Say that a process lives, with what others should know of it (JSON-able), and its metrics for whoever asks for those."""
+    def beat(self, process: str, info: Mapping[str, Any], *, ttl: float, metrics: bytes = b"") -> float:
+        """Say that a process lives, with what others should know of it (JSON-able), and its metrics for whoever asks for those.
+
+        The store's clock then, as of `time`.
+        """
 
     def time(self) -> float:
         """The store's clock, seconds since the epoch."""

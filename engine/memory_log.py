@@ -58,10 +58,11 @@ class MemoryLog:
         """The oldest and the newest seq of the log."""
         return self._seq(next(iter(self._log), self._told)), self._seq(self._told)
 
-    def beat(self, process: str, info: Mapping[str, Any], *, ttl: float, metrics: bytes = b"") -> None:
+    def beat(self, process: str, info: Mapping[str, Any], *, ttl: float, metrics: bytes = b"") -> float:
         """Say that a process lives."""
         self._processes[process] = (self._clock() + ttl, dict(info))
         self._metrics[process] = metrics
+        return self._clock()
 
     def time(self) -> float:
         """The clock that all go by here."""

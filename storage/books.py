@@ -96,16 +96,18 @@ class Books:
         """Keys of the emails of a source that were entered just before this one and have not died, latest first."""
         return self._db.read(sources.keys_before, source.id, key, limit)
 
-    def was_skipped(self, source: SourceState) -> bool:
-        """Whether the first start left alone what the account held (START_FROM=now)."""
-        return self._db.read(sources.was_skipped, source.name)
+    def skipped(self, source: SourceState) -> list[str] | None:
+        """Keys of emails that the first start left alone (START_FROM=now), as far as any are known; None where it left none alone."""
+        return self._db.read(sources.skipped, source.name)
 
-    def skip_to(self, source: SourceState, history_id: int, *, mark: str | None = None) -> SourceState:
+    def skip_to(
+        self, source: SourceState, history_id: int, left_alone: list[str], *, mark: str | None = None
+    ) -> SourceState:
         """Leave alone what the account holds up to a history id (START_FROM=now). StaleError when the cursor moved.
 
-        `mark` names desired state that is set to true with it, so that a second skip cannot pass over what came since.
+        `left_alone`: keys of some of those emails, by which the account is known again. `mark` names desired state that is set to true with it, so that a second skip cannot pass over what came since.
         """
-        return self._db.write(sources.skip_to, source, history_id, mark)
+        return self._db.write(sources.skip_to, source, history_id, left_alone, mark)
 
     # -- feeding ---------------------------------------------------------------------------------------------------------
 

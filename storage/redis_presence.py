@@ -21,15 +21,14 @@ LONGEST_SIGN_MS = 60_000
 class RedisPresence(RedisStore):
     """Who lives, who may, and who should look again."""
 
-    def beat(self, process: str, info: Mapping[str, Any], *, ttl: float, metrics: bytes = b"") -> None:
-        """Say that `process` lives for `ttl` more seconds; `info` is JSON-able, `metrics` only for who asks for them."""
+    def beat(self, process: str, info: Mapping[str, Any], *, ttl: float, metrics: bytes = b"") -> float:
+        """Say that `process` lives for `ttl` more seconds; `info` is JSON-able, `metrics` only for who asks for them. The server's time."""
         keys = [self.keys.processes, *([self.keys.metrics(process)] if metrics else [])]
-        self._run("beat", keys, [process, int(ttl * 1000), json.dumps(dict(info)), metrics])
+        return _seconds(self._run("beat", keys, [process, int(ttl * 1000), json.dumps(dict(info)), metrics]))
 
     def time(self) -> float:
         """The server's clock, seconds since the epoch."""
-        seconds, microseconds = self._call("TIME")
-        return int(seconds) + int(microseconds) / 1e6
+        return _seconds(self._call("TIME"))
 
     def alive(self) -> dict[str, dict[str, Any]]:
         """Processes heard of within their ttl → their info, in one round trip."""
@@ -93,3 +92,9 @@ class RedisPresence(RedisStore):
         start = perf_counter()
         self._call("SET", self.keys.probe, 1, "EX", 60)
         return perf_counter() - start
+
+
+def _seconds(time: Sequence[bytes | int]) -> float:
+    """What TIME answers, as seconds since the epoch."""
+    seconds, microseconds = time
+    return int(seconds) + int(microseconds) / 1e6

@@ -14,6 +14,9 @@ from storage.models import AttemptRow
 from storage.records import Attempt
 from storage.statements import batch, execute, execute_many, insert
 
+FETCHED = ("classifier_error", "classifier_timeout")
+"""Reasons that tell that the email was there: since when it was missing before is forgotten."""
+
 LONGEST_WAIT_S = 900.0
 """Nobody waits longer for a next try: pauses end at 60 s, those after a 404 at ten minutes (actors/fetcher.py)."""
 
@@ -57,8 +60,19 @@ def _told_before(attempts: Sequence[Attempt]) -> set[tuple[int, int, int]]:
 def _enter(attempts: Sequence[Attempt], held: Mapping[int, Held], shard: str) -> None:
     execute_many(
         "UPDATE book SET attempts = attempts + ?, next_attempt_at = ?, last_error = ?, "
-        "first_missing_at = CASE WHEN ? THEN COALESCE(first_missing_at, ?) ELSE first_missing_at END WHERE id = ?",
-        [(int(each.spend), each.next_at, error_text(each.error), each.missing, each.at, each.ref) for each in attempts],
+        "first_missing_at = CASE WHEN ? THEN COALESCE(first_missing_at, ?) WHEN ? THEN first_missing_at END WHERE id = ?",
+        [
+            (
+                int(each.spend),
+                each.next_at,
+                error_text(each.error),
+                each.missing,
+                each.at,
+                each.reason not in FETCHED,
+                each.ref,
+            )
+            for each in attempts
+        ],
     )
     insert(
         AttemptRow,

@@ -210,12 +210,15 @@ def keys_before(source_id: int, key: str, limit: int) -> list[str]:
     return [each for (each,) in rows if not is_hashed(each)]
 
 
-def was_skipped(name: str) -> bool:
-    """Whether `skip_to` was ever called for this source."""
-    return bool(desired.get(f"{SKIPPED}{name}"))
+def skipped(name: str) -> list[str] | None:
+    """Keys that `skip_to` left alone; none are known where an older program did. None: it was never called for this source."""
+    found = desired.get(f"{SKIPPED}{name}")
+    if not found:
+        return None
+    return list(found) if isinstance(found, list) else []
 
 
-def skip_to(source: SourceState, history_id: int, mark: str | None = None) -> SourceState:
+def skip_to(source: SourceState, history_id: int, left_alone: list[str], mark: str | None = None) -> SourceState:
     """Leave alone what the account holds up to `history_id`: neither cursor nor floor will ask for it again."""
     execute(
         "UPDATE source SET cursor = ?, cursor_key = NULL, floor = ?, recent = ? "
@@ -225,7 +228,7 @@ def skip_to(source: SourceState, history_id: int, mark: str | None = None) -> So
     state = find(source.name)
     if (state.epoch, state.cursor) != (source.epoch, history_id):
         raise StaleError(f"source {source.name} has moved on to {state.cursor} of epoch {state.epoch}")
-    desired.put(f"{SKIPPED}{source.name}", True)
+    desired.put(f"{SKIPPED}{source.name}", left_alone or history_id > 0)
     if mark is not None:
         desired.put(mark, True)
     return state

@@ -80,6 +80,12 @@ def test_an_email_missing_for_long_is_buried_as_gone(fetcher, feed, mailboxes):
     assert b"gone" in delivery.envelope.body
 
 
+def test_while_the_clock_may_just_have_been_set_none_is_buried_as_gone(fetcher, feed, mailboxes, books, monkeypatch):
+    monkeypatch.setattr("engine.clock.steady_s", lambda: 59.0)
+    feed("a", missing_since=time.time() - 61)
+    eventually(lambda: books.audit().retrying == 1)
+
+
 def test_trouble_with_fakemail_spends_nothing_and_passes(fetcher, feed, account, books, mailboxes):
     account.receive("a")
     account.down = True

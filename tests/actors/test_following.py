@@ -214,6 +214,48 @@ def test_after_start_from_now_a_false_alarm_takes_nothing_in(follower, account, 
     assert (books.source("main").epoch, known(books)) == (0, others + 1)
 
 
+@pytest.mark.parametrize("left", [[], ["new0"], ["new0", "new1"]])
+def test_after_start_from_now_deleting_the_newest_emails_takes_nothing_in(follower, account, books, left):
+    account.receive(*(f"old{number}" for number in range(500)))
+    follower.skip_to_now()
+    account.receive(*(f"new{number}" for number in range(5)))
+    follower.look(notified())
+    account.emails = {key: at for key, at in account.emails.items() if key.startswith("old") or key in left}
+    follower.poll(polled())
+    follower.look(notified())
+    assert (books.source("main").epoch, known(books)) == (0, 5)
+
+
+@pytest.mark.parametrize("skipped_by", ["this program", "an older one"])
+def test_after_start_from_now_a_watch_that_lags_takes_nothing_in(follower, account, books, skipped_by, monkeypatch):
+    account.receive(*(f"old{number}" for number in range(50)))
+    if skipped_by == "this program":
+        follower.skip_to_now()
+    else:
+        books.skip_to(books.source("main"), 50, [])
+    account.receive("new")
+    follower.look(notified())
+    monkeypatch.setattr(account, "watch", lambda: 50)
+    follower.poll(polled())
+    assert (books.source("main").epoch, known(books)) == (0, 1)
+
+
+def test_an_account_that_was_empty_at_the_start_has_nothing_left_alone(follower, account, books):
+    follower.skip_to_now()
+    assert books.skipped(books.source("main")) is None
+
+
+def test_after_start_from_now_a_reset_that_has_caught_up_is_seen(follower, account, books):
+    account.receive("old1", "old2")
+    follower.skip_to_now()
+    account.receive("a")
+    follower.look(notified())
+    account.reset()
+    account.receive("b", "c", "d", "e")
+    follower.poll(polled())
+    assert (books.source("main").epoch, known(books)) == (1, 5)
+
+
 def test_after_start_from_now_a_reset_is_seen_by_watch(follower, account, books):
     account.receive("old1", "old2")
     follower.skip_to_now()
@@ -223,6 +265,19 @@ def test_after_start_from_now_a_reset_is_seen_by_watch(follower, account, books)
     account.receive("b")
     follower.poll(polled())
     assert (books.source("main").epoch, known(books)) == (1, 2)
+
+
+@pytest.mark.parametrize("steady", [False, True])
+def test_after_a_step_of_the_clock_no_floor_rises_before_the_overlap_is_over(
+    follower, account, books, monkeypatch, steady
+):
+    """An email that becomes visible late is listed from the floor: it must not be passed by a clock that was set."""
+    account.receive("a", "late", "b")
+    account.hidden.add("late")
+    follower.poll(polled())
+    monkeypatch.setattr("engine.clock.steady_s", lambda: 61.0 if steady else 59.0)
+    follower.poll(Look("poll", time.time() + 70.0))
+    assert books.source("main").floor == (3 if steady else 0)
 
 
 def test_an_email_that_fakemail_fails_to_give_stops_no_poll(follower, account, books, sick):

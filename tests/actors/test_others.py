@@ -123,7 +123,8 @@ def test_where_this_machines_clock_is_wrong_that_of_redis_holds_and_the_log_says
 ):
     shared = clock.SharedClock()
     monkeypatch.setattr("actors.heart.clock.compare", shared.compare)
-    monkeypatch.setattr(mailboxes, "time", lambda: time.time() - 3600)
+    beat = mailboxes.beat
+    monkeypatch.setattr(mailboxes, "beat", lambda *args, **more: beat(*args, **more) - 3600)
     started(Heart, name="heart", bus=Bus(), store=mailboxes, process="node/w", describe=dict)
     eventually(lambda: "3600 s ahead of that of Redis" in caplog.text)
     eventually(lambda: mailboxes.living() == {"node/w"})

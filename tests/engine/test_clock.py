@@ -1,53 +1,92 @@
-"""The time that nodes share: their own clock, corrected by the store's where they differ."""
+"""The time that nodes share: the store's, carried on by a steady clock of our own."""
 
 import pytest
 
-from engine.clock import SLOWEST_S, SharedClock
+from engine.clock import SharedClock
 
 
-class Store:
-    """Its clock says `at`; asking it takes `takes` seconds of ours."""
+class Machine:
+    """Its clock (`wall`), its steady one, and the store's (`theirs`), which takes `takes` seconds to ask."""
 
-    def __init__(self, at, ours, takes=0.0):
-        self.at, self.ours, self.takes = at, ours, takes
+    def __init__(self):
+        self.wall = self.theirs = 5000.0
+        self.steady, self.takes = 1000.0, 0.0
 
     def time(self):
-        self.ours[0] += self.takes
-        return self.at
+        return self.wall
+
+    def monotonic(self):
+        return self.steady
+
+    def go(self, seconds):
+        self.steady, self.wall, self.theirs = self.steady + seconds, self.wall + seconds, self.theirs + seconds
+
+    def ask(self):
+        self.go(self.takes / 2)
+        said = self.theirs
+        self.go(self.takes / 2)
+        return said
 
 
 @pytest.fixture
-def ours(monkeypatch):
-    clock = [1000.0]
-    monkeypatch.setattr("engine.clock.time.time", lambda: clock[0])
-    return clock
+def machine(monkeypatch):
+    found = Machine()
+    monkeypatch.setattr("engine.clock.time", found)
+    return found
 
 
-def test_until_it_has_asked_it_is_this_machines(ours):
-    assert SharedClock().now() == 1000.0
+@pytest.fixture
+def shared(machine):
+    return SharedClock()
 
 
-@pytest.mark.parametrize("theirs", [4600.0, 990.0])
-def test_a_clock_that_differs_is_set_right(ours, theirs):
-    shared = SharedClock()
-    assert shared.compare(Store(theirs, ours)) == 1000.0 - theirs
-    ours[0] += 5.0
-    assert shared.now() == theirs + 5.0
+def test_until_it_has_asked_it_is_this_machines(machine, shared):
+    machine.go(7.0)
+    assert shared.now() == machine.wall
 
 
-@pytest.mark.parametrize(("theirs", "takes"), [(1000.1, 0.0), (999.8, 0.0), (1000.9, 1.5)])
-def test_what_the_way_there_may_hide_is_no_difference(ours, theirs, takes):
-    shared = SharedClock()
-    assert shared.compare(Store(theirs, ours, takes)) == 0.0
-    assert shared.now() == ours[0]
+@pytest.mark.parametrize("differs", [3600.0, -10.0])
+@pytest.mark.parametrize("takes", [0.0, 5.0])
+def test_a_clock_that_differs_is_set_right(machine, shared, differs, takes):
+    machine.theirs, machine.takes = machine.theirs + differs, takes
+    assert shared.compare(machine.ask) == pytest.approx(-differs)
+    machine.go(5.0)
+    assert shared.now() == pytest.approx(machine.theirs)
 
 
-def test_it_is_equal_again_when_somebody_has_set_it_right(ours):
-    shared = SharedClock()
-    shared.compare(Store(5000.0, ours))
-    assert shared.compare(Store(1000.0, ours)) == 0.0
+@pytest.mark.parametrize(("differs", "takes"), [(0.1, 0.0), (-0.2, 0.0), (0.9, 1.5)])
+def test_what_the_way_there_may_hide_is_no_difference(machine, shared, differs, takes):
+    machine.theirs, machine.takes = machine.theirs + differs, takes
+    assert shared.compare(machine.ask) == 0.0
+    assert shared.now() == machine.wall
 
 
-@pytest.mark.parametrize("takes", [SLOWEST_S + 1, -50.0])
-def test_a_slow_answer_and_a_step_meanwhile_say_nothing(ours, takes):
-    assert SharedClock().compare(Store(5000.0, ours, takes)) == 0.0
+def test_it_is_equal_again_when_somebody_has_set_it_right(machine, shared):
+    machine.theirs += 4000.0
+    shared.compare(machine.ask)
+    machine.wall = machine.theirs
+    assert shared.compare(machine.ask) == 0.0
+    assert shared.now() == machine.wall
+
+
+def test_who_sets_this_machines_clock_moves_nothing(machine, shared):
+    machine.go(100.0)
+    machine.wall += 70.0
+    assert shared.now() == machine.theirs
+    assert shared.compare(machine.ask) == pytest.approx(70.0)
+    assert (shared.now(), shared.steady_s()) == (machine.theirs, 100.0)
+
+
+@pytest.mark.parametrize("step", [70.0, -70.0])
+@pytest.mark.parametrize("also_here", [True, False])
+def test_a_step_of_the_stores_clock_is_known_to_be_one(machine, shared, step, also_here):
+    machine.go(100.0)
+    shared.compare(machine.ask)
+    assert shared.steady_s() == 100.0
+    machine.theirs += step
+    machine.wall += step if also_here else 0.0
+    shared.compare(machine.ask)
+    assert (shared.now(), shared.steady_s()) == (pytest.approx(machine.theirs), 0.0)
+    machine.go(30.0)
+    shared.compare(machine.ask)
+    assert shared.steady_s() == 30.0

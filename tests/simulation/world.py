@@ -66,11 +66,14 @@ class Imbalance(AssertionError):
 def simulated_time(clock: Clock) -> Iterator[None]:
     """The modules under simulation read this clock."""
     before = [(module, module.time) for module in TIMED]
+    shared = engine.clock._shared
+    offset, shared.offset = shared.offset, 0.0
     for module in TIMED:
         module.time = clock  # type: ignore[attr-defined]  # as above
     try:
         yield
     finally:
+        shared.offset = offset
         for module, time in before:
             module.time = time  # type: ignore[attr-defined]  # as above
 

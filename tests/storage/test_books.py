@@ -100,7 +100,7 @@ def test_a_move_told_again_after_a_lost_answer_passes(books):
 
 def test_the_floor_rises_only_behind_a_poll_that_began_long_enough_after(books, monkeypatch):
     clock = [1000.0]
-    monkeypatch.setattr("engine.clock.time.time", lambda: clock[0])
+    monkeypatch.setattr("engine.clock.now", lambda: clock[0])
     source = books.open_source("main", URL)
     clock[0] = 1010.0
     books.enter(source, ["a"], Look("poll", 1.0), lane="normal", move=CursorMove(0, 0, 7))
@@ -114,7 +114,7 @@ def test_the_floor_rises_only_behind_a_poll_that_began_long_enough_after(books, 
 
 def test_a_busy_source_still_lets_its_floor_rise(books, monkeypatch):
     clock = [1000.0]
-    monkeypatch.setattr("engine.clock.time.time", lambda: clock[0])
+    monkeypatch.setattr("engine.clock.now", lambda: clock[0])
     source = books.open_source("main", URL)
     for step in range(200):
         clock[0] += 1.0
@@ -138,11 +138,11 @@ def test_a_reset_begins_a_new_epoch_once(books):
 
 def test_skipping_to_now_moves_cursor_and_floor(books):
     source = books.open_source("main", URL)
-    skipped = books.skip_to(source, 50)
+    skipped = books.skip_to(source, 50, ["a"])
     assert (skipped.cursor, skipped.floor) == (50, 50)
-    assert books.skip_to(source, 50) == skipped
+    assert books.skip_to(source, 50, ["a"]) == skipped
     with pytest.raises(StaleError):
-        books.skip_to(source, 60)
+        books.skip_to(source, 60, [])
 
 
 def test_lanes_are_fed_apart(books):
@@ -209,6 +209,19 @@ def test_an_email_that_is_missing_spends_nothing_and_remembers_since_when(books)
         books.due(at + 2, 10)
     (row,) = books.open_rows(source.id, "normal", 0, 9)
     assert (row.attempts, row.first_missing_at) == (0, 100.0)
+
+
+def test_who_was_fetched_meanwhile_has_not_been_missing_since_then(books):
+    (ref,) = enter(books, ["a"])
+    source = books.source("main")
+    books.postpone([attempt(ref, "a", at=100.0, next_at=101.0, spend=False, missing=True)])
+    books.due(102.0, 10)
+    books.postpone([attempt(ref, "a", at=110.0, next_at=111.0, reason="fetch_failed", spend=False)])
+    books.due(112.0, 10)
+    assert books.open_rows(source.id, "normal", 0, 9)[0].first_missing_at == 100.0
+    books.postpone([attempt(ref, "a", at=120.0, next_at=121.0, reason="classifier_error")])
+    books.due(122.0, 10)
+    assert books.open_rows(source.id, "normal", 0, 9)[0].first_missing_at is None
 
 
 def test_an_unspent_try_told_twice_counts_once_and_is_told_of_once(books, db):

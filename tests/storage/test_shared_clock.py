@@ -16,7 +16,7 @@ HOUR = 3600.0
 
 @pytest.fixture(autouse=True)
 def ahead(monkeypatch):
-    monkeypatch.setattr("engine.clock._shared.ahead", HOUR)
+    monkeypatch.setattr("engine.clock._shared.offset", time.time() - time.monotonic() - HOUR)
 
 
 def shared(at: float | None) -> bool:

@@ -108,7 +108,7 @@ def test_a_new_secret_is_shown_once_and_the_old_one_signs_for_a_day_too(system, 
 
 def test_the_old_secret_ends_by_the_clock_that_nodes_share(system, made, receiver, monkeypatch):
     """This machine's is an hour ahead of it."""
-    monkeypatch.setattr("engine.clock._shared.ahead", 3600.0)
+    monkeypatch.setattr("engine.clock._shared.offset", time.time() - time.monotonic() - 3600.0)
     path = f"/subscriptions/{made['id']}"
     until = system.client.post(f"{path}/rotate", {"grace_s": 600}).json["old_secret_until"]
     assert datetime.fromisoformat(until).timestamp() < time.time()
