@@ -13,7 +13,7 @@ import msgspec
 from storage import counters, feeding, folding, meta, retries, sources
 from storage.database import Database
 from storage.keys import email_key
-from storage.records import Attempt, Audit, CursorMove, KnownEmail, Look, OpenRow, SourceState
+from storage.records import Attempt, Audit, BookState, CursorMove, KnownEmail, Look, OpenRow, SourceState
 from storage.rows import BOOK_COLUMNS, BOOK_TABLES, book_row
 from storage.statements import encode_json, execute
 
@@ -201,11 +201,11 @@ def _audit(source_id: int | None) -> Audit:
     and_source = "AND source = ?" if source_id is not None else ""
     states = dict(execute(f"SELECT state, COUNT(*) FROM book {of_source}GROUP BY state", whose))
     retrying = execute(
-        f"SELECT COUNT(*) FROM book WHERE state = 0 AND next_attempt_at IS NOT NULL {and_source}", whose
+        f"SELECT COUNT(*) FROM book WHERE state = {BookState.OPEN} AND next_attempt_at IS NOT NULL {and_source}", whose
     )[0][0]
     of_row = "WHERE id = ?" if source_id is not None else ""
     listed = execute(f"SELECT COALESCE(SUM(listed), 0) FROM source {of_row}", whose)[0][0]
-    opened, results, dead, discarded, erased = (int(states.get(state, 0)) for state in range(5))
+    opened, results, dead, discarded, erased = (int(states.get(state, 0)) for state in BookState)
     return Audit(
         listed=int(listed),
         results=results,

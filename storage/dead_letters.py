@@ -15,7 +15,7 @@ from storage.database import Database
 from storage.feeding import draw_for
 from storage.holding import Held, hold
 from storage.models import DeadLetterRow
-from storage.records import LETTER_STATES, Attempt, Burial, DeadLetter, DeadLetterGroup
+from storage.records import Attempt, BookState, Burial, DeadLetter, DeadLetterGroup, LetterState
 from storage.rows import LETTER_COLUMNS, LETTER_FIELDS, LETTER_TABLES, dead_letter, one_page
 from storage.statements import batch, encode_json, execute, insert
 
@@ -93,7 +93,7 @@ def _bury(burials: Sequence[Burial], shard: str) -> list[DeadLetter | None]:
     current = [each if each.ref in held and held[each.ref].is_of(each) else None for each in burials]
     fresh: dict[int, Burial] = {}
     for each in sorted(filter(None, current), key=lambda burial: burial.ref):
-        if held[each.ref].state == 0:
+        if held[each.ref].state == BookState.OPEN:
             fresh.setdefault(each.ref, each)
     _write(list(fresh.values()), held, shard)
     letters = _letters_of(list(filter(None, current)))
@@ -106,7 +106,7 @@ def _write(burials: Sequence[Burial], held: Mapping[int, Held], shard: str) -> N
     rows = [(each.ref, each.attempts, error_text(each.error)) for each in burials]
     table, params = batch({"ref": "bigint", "attempts": "int", "error": "text"}, rows)
     execute(
-        "UPDATE book SET state = 2, attempts = batch.attempts, last_error = batch.error "
+        f"UPDATE book SET state = {BookState.DEAD}, attempts = batch.attempts, last_error = batch.error "
         f"FROM {table} WHERE book.id = batch.ref",
         params,
     )
@@ -124,7 +124,7 @@ def _values(burial: Burial, held: Held) -> tuple[Any, ...]:
         burial.ref,
         burial.generation,
         held.source,
-        0,
+        LetterState.DEAD.value,
         burial.reason,
         error_text(burial.error),
         burial.attempts,
@@ -144,7 +144,7 @@ def _letters_of(burials: Sequence[Burial]) -> dict[tuple[int, int, str], DeadLet
     rows = execute(
         f"SELECT {LETTER_COLUMNS} FROM {LETTER_TABLES} JOIN {table} "
         "ON batch.ref = dead_letter.ref AND batch.generation = dead_letter.generation "
-        "WHERE +book.state = 2 AND book.generation = dead_letter.generation",
+        f"WHERE +book.state = {BookState.DEAD} AND book.generation = dead_letter.generation",
         params,
     )
     letters = [dead_letter(row) for row in rows]
@@ -178,7 +178,7 @@ def _page(before: int | None, limit: int, filters: list[tuple[str, Any]]) -> tup
 
 def _standing_where(before: int | None, filters: list[tuple[str, Any]]) -> tuple[str, list[Any]]:
     wanted = [*filters, *([("dead_letter.id < ?", before)] if before is not None else [])]
-    where = " AND ".join(["dead_letter.state = 0", *(condition for condition, _ in wanted)])
+    where = " AND ".join([f"dead_letter.state = {LetterState.DEAD}", *(condition for condition, _ in wanted)])
     return where, [value for _, value in wanted]
 
 
@@ -195,7 +195,7 @@ def _groups() -> list[DeadLetterGroup]:
     rows = execute(
         "SELECT grouped.reason, newest.error, grouped.number, grouped.oldest, grouped.newest, newest.id FROM "
         "(SELECT reason, COUNT(*) AS number, MIN(dead_at) AS oldest, MAX(dead_at) AS newest, MAX(id) AS last "
-        "FROM dead_letter WHERE state = 0 GROUP BY reason) AS grouped "
+        f"FROM dead_letter WHERE state = {LetterState.DEAD} GROUP BY reason) AS grouped "
         "JOIN dead_letter AS newest ON newest.id = grouped.last ORDER BY grouped.number DESC, grouped.reason",
     )
     return [DeadLetterGroup(*row) for row in rows]
@@ -223,7 +223,7 @@ def _standing(ids: Sequence[int]) -> list[tuple[Any, ...]]:
     return execute(
         "SELECT dead_letter.id, book.id, book.generation, book.source FROM dead_letter "
         f"JOIN book ON book.id = dead_letter.ref WHERE dead_letter.id IN (SELECT batch.id FROM {table}) "
-        "AND +book.state = 2 AND book.generation = dead_letter.generation ORDER BY book.id",
+        f"AND +book.state = {BookState.DEAD} AND book.generation = dead_letter.generation ORDER BY book.id",
         params,
     )
 
@@ -243,34 +243,37 @@ def _open_again(ids: Sequence[int], lane: int, shard: str) -> int:
     rows = [(ref, generation, numbers[ref]) for _, ref, generation, _ in standing]
     table, params = batch({"ref": "bigint", "generation": "int", "seq": "bigint"}, rows)
     opened = execute(
-        "UPDATE book SET state = 0, generation = book.generation + 1, attempts = 0, next_attempt_at = NULL, "
+        f"UPDATE book SET state = {BookState.OPEN}, generation = book.generation + 1, attempts = 0, next_attempt_at = NULL, "
         f"first_missing_at = NULL, last_error = NULL, lane = ?, feed_seq = batch.seq FROM {table} "
-        "WHERE book.id = batch.ref AND +book.state = 2 AND book.generation = batch.generation RETURNING book.id",
+        f"WHERE book.id = batch.ref AND +book.state = {BookState.DEAD} AND book.generation = batch.generation RETURNING book.id",
         [lane, *params],
     )
     refs = {ref for (ref,) in opened}
-    _settle([letter for letter, ref, _, _ in standing if ref in refs], "replayed", shard)
+    _settle([letter for letter, ref, _, _ in standing if ref in refs], LetterState.REPLAYED, shard)
     return len(refs)
 
 
 def _discard(letter_id: int, shard: str) -> bool:
     for _, ref, generation, _ in _standing([letter_id]):
-        sql = "UPDATE book SET state = 3 WHERE id = ? AND state = 2 AND generation = ? RETURNING id"
-        if execute(sql, [ref, generation]):
-            _settle([letter_id], "discarded", shard)
+        given_up = execute(
+            f"UPDATE book SET state = {BookState.DISCARDED} WHERE id = ? AND state = {BookState.DEAD} AND generation = ? RETURNING id",
+            [ref, generation],
+        )
+        if given_up:
+            _settle([letter_id], LetterState.DISCARDED, shard)
             return True
     return False
 
 
-def _settle(letters: Sequence[int], state: str, shard: str) -> None:
+def _settle(letters: Sequence[int], state: LetterState, shard: str) -> None:
     """Say on the letters what became of them, and move the counters."""
     table, params = batch({"id": "bigint"}, [(letter_id,) for letter_id in letters])
     execute(
         f"UPDATE dead_letter SET state = ? WHERE id IN (SELECT batch.id FROM {table})",
-        [LETTER_STATES.index(state), *params],
+        [state.value, *params],
     )
     moves = Moves()
     moves.add("dead", -len(letters))
-    if state == "discarded":
+    if state is LetterState.DISCARDED:
         moves.add("discarded", len(letters))
     moves.apply(shard)

@@ -9,13 +9,12 @@ from collections.abc import Sequence
 from storage.counters import Moves
 from storage.database import Database
 from storage.query import Query, tokens
-from storage.records import LABELS, STATES
+from storage.records import LABELS, BookState
 from storage.retention import forget_words
 from storage.search import condition
 from storage.statements import batch, execute, for_update
 
 SLICE = 200
-OPEN, RESULT, DEAD, DISCARDED, ERASED = range(len(STATES))
 
 
 class Erasing:
@@ -40,7 +39,7 @@ class Erasing:
 
     def open(self) -> int:
         """How many emails are open: nobody knows yet who sent those."""
-        return int(self._db.read(execute, "SELECT COUNT(*) FROM book WHERE state = 0")[0][0])
+        return int(self._db.read(execute, f"SELECT COUNT(*) FROM book WHERE state = {BookState.OPEN}")[0][0])
 
 
 def _find(sender: str, after: int, limit: int) -> list[int]:
@@ -81,7 +80,7 @@ def _erase(refs: Sequence[int], shard: str) -> int:
     table, params = batch({"ref": "bigint"}, [(ref,) for ref in refs])
     held = execute(
         f"SELECT id, state, next_attempt_at IS NOT NULL FROM book WHERE id IN (SELECT batch.ref FROM {table}) "
-        f"AND state <> {ERASED} ORDER BY id {for_update()}",
+        f"AND state <> {BookState.ERASED} ORDER BY id {for_update()}",
         params,
     )
     if not held:
@@ -93,7 +92,7 @@ def _erase(refs: Sequence[int], shard: str) -> int:
         execute(f"DELETE FROM {name} WHERE ref {within}", params)
     forget_words([ref for ref, _, _ in held])
     execute(
-        f"UPDATE book SET state = {ERASED}, generation = generation + 1, last_error = NULL, next_attempt_at = NULL, "
+        f"UPDATE book SET state = {BookState.ERASED}, generation = generation + 1, last_error = NULL, next_attempt_at = NULL, "
         f"first_missing_at = NULL WHERE id {within}",
         params,
     )
@@ -105,9 +104,9 @@ def _move(held: Sequence[tuple[int, int, bool]], within: str, params: Sequence[o
     states = Counter(state for _, state, _ in held)
     moves = Moves()
     moves.add("erased", len(held))
-    moves.add("dead", -states[DEAD])
-    moves.add("discarded", -states[DISCARDED])
-    moves.add("retrying", -sum(state == OPEN and bool(waits) for _, state, waits in held))
+    moves.add("dead", -states[BookState.DEAD])
+    moves.add("discarded", -states[BookState.DISCARDED])
+    moves.add("retrying", -sum(state == BookState.OPEN and bool(waits) for _, state, waits in held))
     for label, milliseconds in execute(
         f"SELECT label, processing_ms FROM result WHERE ref {within} ORDER BY id {for_update()}", params
     ):

@@ -7,13 +7,13 @@ become visible in the order of their numbers, and a feeder that has passed a num
 from collections.abc import Sequence
 
 from engine.mailbox import LANES
-from storage.records import OpenRow
+from storage.records import BookState, OpenRow
 from storage.statements import batch, execute
 
-OPEN = "book.state = 0 AND book.next_attempt_at IS NULL"
+QUEUED = f"book.state = {BookState.OPEN} AND book.next_attempt_at IS NULL"
 """Open and waiting for no retry; literal, to match the partial index."""
 
-STILL_OPEN = "+book.state = 0 AND +book.next_attempt_at IS NULL"
+STILL_QUEUED = f"+book.state = {BookState.OPEN} AND +book.next_attempt_at IS NULL"
 """The same as a guard on rows that are found by their refs: the plus keeps SQLite from walking an index of all open rows."""
 
 
@@ -44,7 +44,7 @@ def open_rows(source_id: int, lane: str, after: int, limit: int) -> list[OpenRow
     rows = execute(
         "SELECT book.id, book.key, book.generation, book.attempts, book.feed_seq, book.listed_at, look.notified_at, "
         "book.first_missing_at, book.generation = 0 AND book.last_error IS NULL FROM book LEFT JOIN look ON look.id = book.look "
-        f"WHERE {OPEN} AND book.source = ? AND book.lane = ? AND book.feed_seq > ? ORDER BY book.feed_seq LIMIT ?",
+        f"WHERE {QUEUED} AND book.source = ? AND book.lane = ? AND book.feed_seq > ? ORDER BY book.feed_seq LIMIT ?",
         [source_id, LANES.index(lane), after, limit],
     )
     return [OpenRow(*row) for row in rows]
@@ -53,7 +53,7 @@ def open_rows(source_id: int, lane: str, after: int, limit: int) -> list[OpenRow
 def suspects(source_id: int, lane: str, up_to: int, after_ref: int, limit: int) -> list[tuple[int, int]]:
     """Give (ref, generation) of open rows that were fed up to a number, in the order of their refs."""
     return execute(
-        f"SELECT book.id, book.generation FROM book WHERE {OPEN} AND book.source = ? AND book.lane = ? "
+        f"SELECT book.id, book.generation FROM book WHERE {QUEUED} AND book.source = ? AND book.lane = ? "
         "AND book.feed_seq <= ? AND book.id > ? ORDER BY book.id LIMIT ?",
         [source_id, LANES.index(lane), up_to, after_ref, limit],
     )
@@ -68,7 +68,7 @@ def refeed(refs: Sequence[tuple[int, int]]) -> int:
     table, params = batch({"ref": "bigint", "generation": "int", "seq": "bigint"}, rows)
     moved = execute(
         f"UPDATE book SET feed_seq = batch.seq FROM {table} "
-        f"WHERE book.id = batch.ref AND book.generation = batch.generation AND {STILL_OPEN} RETURNING book.id",
+        f"WHERE book.id = batch.ref AND book.generation = batch.generation AND {STILL_QUEUED} RETURNING book.id",
         params,
     )
     return len(moved)

@@ -14,18 +14,18 @@ from storage import search
 from storage.database import Database
 from storage.notifications import NotedNotification, emails_of, page_of
 from storage.query import Query, parse, tokens
-from storage.records import DECIDERS, LABEL_NUMBER, StoredResult
+from storage.records import DECIDERS, LABEL_NUMBER, BookState, StoredResult
 from storage.rows import RESULT_COLUMNS, RESULT_TABLES, stored_result
 from storage.statements import execute, is_postgres
 from storage.timeline import Stage, timeline
 
 STATE_CONDITIONS = {
-    "queued": "book.state = 0 AND book.next_attempt_at IS NULL",
-    "retrying": "book.state = 0 AND book.next_attempt_at IS NOT NULL",
-    "processed": "book.state = 1",
-    "dead": "book.state = 2",
-    "discarded": "book.state = 3",
-    "erased": "book.state = 4",
+    "queued": f"book.state = {BookState.OPEN} AND book.next_attempt_at IS NULL",
+    "retrying": f"book.state = {BookState.OPEN} AND book.next_attempt_at IS NOT NULL",
+    "processed": f"book.state = {BookState.RESULT}",
+    "dead": f"book.state = {BookState.DEAD}",
+    "discarded": f"book.state = {BookState.DISCARDED}",
+    "erased": f"book.state = {BookState.ERASED}",
 }
 
 EMAIL_STATES = tuple(STATE_CONDITIONS)
@@ -217,7 +217,8 @@ def _storable(name: str | None) -> str | None:
 def _email_item(row: tuple[Any, ...]) -> EmailItem:
     ref, source, key, state, listed_at, attempts, next_attempt_at, last_error, subject, sender = row[:EMAIL_WIDTH]
     result = row[EMAIL_WIDTH:]
-    shown = ("retrying" if next_attempt_at is not None else "queued") if state == 0 else EMAIL_STATES[state + 1]
+    is_open = state == BookState.OPEN
+    shown = ("retrying" if next_attempt_at is not None else "queued") if is_open else EMAIL_STATES[state + 1]
     return EmailItem(
         ref=ref,
         source=source,
@@ -225,11 +226,11 @@ def _email_item(row: tuple[Any, ...]) -> EmailItem:
         state=shown,
         listed_at=listed_at,
         attempts=attempts,
-        next_attempt_at=next_attempt_at if state == 0 else None,
+        next_attempt_at=next_attempt_at if is_open else None,
         last_error=last_error,
         subject=subject or "",
         sender=sender or "",
-        result=stored_result(result) if state == 1 and result[0] is not None else None,
+        result=stored_result(result) if state == BookState.RESULT and result[0] is not None else None,
     )
 
 

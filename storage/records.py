@@ -5,20 +5,38 @@ since the epoch (UTC), durations milliseconds, confidences 0..1. `key` is an ema
 """
 
 from collections.abc import Mapping
+from enum import IntEnum
 
 import msgspec
 
-STATES = ("open", "result", "dead", "discarded", "erased")
-"""States of a row in the books; their index is what SQL stores. Open rows are told apart as queued or retrying (due time)."""
+
+class BookState(IntEnum):
+    """Of a row in the books, as SQL stores it. Open rows are told apart as queued or retrying (due time)."""
+
+    OPEN = 0
+    RESULT = 1
+    DEAD = 2
+    DISCARDED = 3
+    ERASED = 4
+
+
+class LetterState(IntEnum):
+    """What became of a dead letter, as SQL stores it; the first still stands."""
+
+    DEAD = 0
+    REPLAYED = 1
+    DISCARDED = 2
+
+
+STATES = tuple(state.name.lower() for state in BookState)
+LETTER_STATES = tuple(state.name.lower() for state in LetterState)
+"""The names of both, by their numbers."""
 
 DECIDERS = ("model", "rule", "person")
 
 LABELS = ("meeting", "promotion", "intro", "unknown")
 LABEL_NUMBER = {label: number for number, label in enumerate(LABELS)}
 """What SQL stores of a label."""
-
-LETTER_STATES = ("dead", "replayed", "discarded")
-"""What became of a dead letter; the first still stands."""
 
 
 class SourceState(msgspec.Struct, frozen=True):

@@ -16,7 +16,17 @@ from storage.contents import write_contents
 from storage.counters import MINUTE, Moves
 from storage.database import Database
 from storage.models import ResultRow
-from storage.records import DECIDERS, LABEL_NUMBER, LABELS, Content, NewResult, SourceStats, Stats, StoredResult
+from storage.records import (
+    DECIDERS,
+    LABEL_NUMBER,
+    LABELS,
+    BookState,
+    Content,
+    NewResult,
+    SourceStats,
+    Stats,
+    StoredResult,
+)
 from storage.retention import TEXT_IS_WHOLE
 from storage.rows import CONTENT_COLUMNS, RESULT_COLUMNS, RESULT_TABLES, content, stored_result
 from storage.source_stats import source_stats
@@ -136,21 +146,25 @@ def _answer(
     return found if place.is_of(result) and found.key == result.key else None
 
 
+_GUARD = (
+    "book.id = batch.ref AND book.generation = batch.generation AND book.attempts = batch.attempts "
+    f"AND (batch.seq = 0 OR book.feed_seq = batch.seq) AND book.key = batch.key AND book.state = {BookState.OPEN}"
+)
+_GIVEN = "RETURNING book.id, book.generation, book.attempts, book.feed_seq, book.source, next_attempt_at IS NOT NULL"
+
+
 def _close(results: Sequence[NewResult]) -> dict[int, _Closed]:
     """Take open rows to `result`, each under its guard. A due time stays where it is, so that the row tells who was waiting."""
     guards = [(each.ref, each.generation, each.attempts, each.feed_seq, each.key) for each in results]
-    guard = (
-        "book.id = batch.ref AND book.generation = batch.generation AND book.attempts = batch.attempts "
-        "AND (batch.seq = 0 OR book.feed_seq = batch.seq) AND book.key = batch.key AND book.state = 0"
-    )
-    given = "RETURNING book.id, book.generation, book.attempts, book.feed_seq, book.source, next_attempt_at IS NOT NULL"
     if not is_postgres():
         columns = ("ref", "generation", "attempts", "seq", "key")
-        rows = execute_values(f"UPDATE OR FAIL book SET state = 1 FROM batch WHERE {guard} {given}", columns, guards)
+        rows = execute_values(
+            f"UPDATE OR FAIL book SET state = {BookState.RESULT} FROM batch WHERE {_GUARD} {_GIVEN}", columns, guards
+        )
     else:
         types = {"ref": "bigint", "generation": "int", "attempts": "int", "seq": "bigint", "key": "text"}
         table, params = batch(types, guards)
-        rows = execute(f"UPDATE book SET state = 1 FROM {table} WHERE {guard} {given}", params)
+        rows = execute(f"UPDATE book SET state = {BookState.RESULT} FROM {table} WHERE {_GUARD} {_GIVEN}", params)
     return {row[0]: _Closed(*row[1:]) for row in rows}
 
 
@@ -219,7 +233,7 @@ def _saved_before(results: Sequence[NewResult]) -> dict[int, tuple[_Place, Store
     table, params = batch({"ref": "bigint", "generation": "int"}, [(each.ref, each.generation) for each in results])
     rows = execute(
         f"SELECT book.generation, book.attempts, book.feed_seq, {RESULT_COLUMNS} FROM {RESULT_TABLES} "
-        f"JOIN {table} ON batch.ref = book.id AND batch.generation = book.generation WHERE +book.state = 1",
+        f"JOIN {table} ON batch.ref = book.id AND batch.generation = book.generation WHERE +book.state = {BookState.RESULT}",
         params,
     )
     found = [(_Place(*row[:3]), stored_result(row[3:])) for row in rows]

@@ -13,7 +13,7 @@ from storage import meta
 from storage.contents import write_contents
 from storage.counters import MINUTE
 from storage.database import Database
-from storage.records import Content
+from storage.records import BookState, Content, LetterState
 from storage.statements import batch, execute, is_postgres
 
 DAY = 86_400.0
@@ -109,7 +109,7 @@ def _due(after: int, before: float, limit: int) -> list[tuple[int, int]]:
 
 
 def _is_closed(row: tuple[int, int]) -> bool:
-    return row[1] != 0
+    return row[1] != BookState.OPEN
 
 
 TEXT_IS_WHOLE = (
@@ -168,7 +168,7 @@ def _count_contents(before: float) -> int:
 def _count_texts(kind: str, before: float, wanted: str) -> int:
     sql = (
         "SELECT COUNT(*) FROM content JOIN book ON book.id = content.ref "
-        f"WHERE book.id > ? AND book.listed_at < ? AND book.state <> 0{wanted}"
+        f"WHERE book.id > ? AND book.listed_at < ? AND book.state <> {BookState.OPEN}{wanted}"
     )
     return int(execute(sql, [_mark(kind), before])[0][0])
 
@@ -194,7 +194,10 @@ def _oldest(table: str, at: str, condition: str = "1 = 1") -> Kind:
 
 def _letters(before: float, limit: int) -> Slice:
     """Replayed and discarded ones; those that stand wait for somebody, however long."""
-    slices = [_oldest("dead_letter", "dead_at", f"state = {state}").forget(before, limit) for state in (1, 2)]
+    slices = [
+        _oldest("dead_letter", "dead_at", f"state = {state}").forget(before, limit)
+        for state in (LetterState.REPLAYED, LetterState.DISCARDED)
+    ]
     return Slice(sum(each.forgotten for each in slices), more=any(each.more for each in slices))
 
 
@@ -217,7 +220,7 @@ KINDS: Mapping[str, Kind] = {
     "bodies": Kind(_bodies, _count_bodies),
     "contents": Kind(_contents, _count_contents),
     "attempts": _oldest("attempt", "at"),
-    "dead_letters": Kind(_letters, _oldest("dead_letter", "dead_at", "state <> 0").count),
+    "dead_letters": Kind(_letters, _oldest("dead_letter", "dead_at", f"state <> {LetterState.DEAD}").count),
     "notifications": _oldest("notification", "received_at"),
     "minutes": Kind(_minutes, _count_minutes),
 }

@@ -11,7 +11,7 @@ from storage.counters import Moves
 from storage.feeding import draw_for
 from storage.holding import Held, hold
 from storage.models import AttemptRow
-from storage.records import Attempt
+from storage.records import Attempt, BookState
 from storage.statements import batch, execute, execute_many, insert
 
 FETCHED = ("classifier_error", "classifier_timeout")
@@ -42,7 +42,7 @@ def postpone(attempts: Sequence[Attempt], shard: str) -> list[bool]:
 
 def _guard(attempt: Attempt, held: Mapping[int, Held]) -> bool:
     row = held.get(attempt.ref)
-    return row is not None and row.state == 0 and row.attempts == attempt.attempts and row.is_of(attempt)
+    return row is not None and row.state == BookState.OPEN and row.attempts == attempt.attempts and row.is_of(attempt)
 
 
 def _told_before(attempts: Sequence[Attempt]) -> set[tuple[int, int, int]]:
@@ -50,7 +50,7 @@ def _told_before(attempts: Sequence[Attempt]) -> set[tuple[int, int, int]]:
     table, params = batch({"ref": "bigint"}, [(ref,) for ref in sorted({attempt.ref for attempt in attempts})])
     rows = execute(
         f"SELECT attempt.ref, attempt.generation, attempt.attempt FROM attempt "
-        f"JOIN book ON book.id = attempt.ref WHERE attempt.ref IN (SELECT ref FROM {table}) AND +book.state = 0 "
+        f"JOIN book ON book.id = attempt.ref WHERE attempt.ref IN (SELECT ref FROM {table}) AND +book.state = {BookState.OPEN} "
         "AND book.generation = attempt.generation AND book.attempts = attempt.attempt",
         params,
     )
@@ -110,7 +110,7 @@ def reopen_due(now: float, limit: int, shard: str) -> int:
     table, params = batch({"ref": "bigint", "seq": "bigint"}, sorted(numbers.items()))
     moved = execute(
         f"UPDATE book SET next_attempt_at = NULL, feed_seq = batch.seq FROM {table} "
-        "WHERE book.id = batch.ref AND +book.state = 0 AND (+book.next_attempt_at <= ? OR +book.next_attempt_at > ?) "
+        f"WHERE book.id = batch.ref AND +book.state = {BookState.OPEN} AND (+book.next_attempt_at <= ? OR +book.next_attempt_at > ?) "
         "RETURNING book.id",
         [*params, now, now + LONGEST_WAIT_S],
     )
@@ -127,7 +127,7 @@ def any_due(now: float) -> bool:
 
 def _due(now: float, limit: int) -> Sequence[tuple[int, int]]:
     """(id, source) of rows whose time has come, or lies so far ahead that the clock must have been set back meanwhile."""
-    sql = "SELECT id, source FROM book WHERE state = 0 AND next_attempt_at IS NOT NULL AND next_attempt_at"
+    sql = f"SELECT id, source FROM book WHERE state = {BookState.OPEN} AND next_attempt_at IS NOT NULL AND next_attempt_at"
     return execute(f"{sql} <= ? ORDER BY next_attempt_at LIMIT ?", [now, limit]) or execute(
         f"{sql} > ? LIMIT ?", [now + LONGEST_WAIT_S, limit]
     )

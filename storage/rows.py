@@ -9,7 +9,17 @@ import msgspec
 
 from engine.mailbox import LANES
 from storage.contents import CONTENT_FIELDS
-from storage.records import DECIDERS, LABELS, LETTER_STATES, STATES, Content, DeadLetter, KnownEmail, StoredResult
+from storage.records import (
+    DECIDERS,
+    LABELS,
+    LETTER_STATES,
+    STATES,
+    BookState,
+    Content,
+    DeadLetter,
+    KnownEmail,
+    StoredResult,
+)
 
 BOOK_COLUMNS = (
     "book.id, source.name, book.key, book.state, book.generation, book.lane, book.attempts, book.listed_at, "
@@ -86,7 +96,7 @@ def book_row(row: tuple[Any, ...]) -> KnownEmail:
         attempts=attempts,
         listed_at=listed_at,
         notified_at=notified_at,
-        next_attempt_at=next_attempt_at if state == 0 else None,
+        next_attempt_at=next_attempt_at if state == BookState.OPEN else None,
         last_error=last_error,
     )
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from engine.mailbox import LANES
 from storage import sources
-from storage.records import LABELS, SourceStats
+from storage.records import LABELS, BookState, SourceStats
 from storage.statements import execute
 
 NEWEST = 1_000
@@ -29,10 +29,10 @@ def source_stats(name: str, now: float, window: float) -> SourceStats:
     by_label = dict.fromkeys(LABELS, 0) | {LABELS[row[0]]: int(row[1]) for row in rows}
     total = sum(by_label.values())
     states = dict(execute("SELECT state, COUNT(*) FROM book WHERE source = ? GROUP BY state", [source.id]))
-    dead, discarded = int(states.get(2, 0)), int(states.get(3, 0))
+    dead, discarded = int(states.get(BookState.DEAD, 0)), int(states.get(BookState.DISCARDED, 0))
     lanes = execute(
         "SELECT lane, COUNT(*), SUM(CASE WHEN next_attempt_at IS NULL THEN 0 ELSE 1 END), MIN(listed_at) "
-        "FROM book WHERE state = 0 AND source = ? GROUP BY lane",
+        f"FROM book WHERE state = {BookState.OPEN} AND source = ? GROUP BY lane",
         [source.id],
     )
     retrying = sum(int(row[2]) for row in lanes)

@@ -16,7 +16,7 @@ from storage.counters import Moves
 from storage.feeding import draw
 from storage.keys import MAX_KEY_BYTES, email_key, escape_id, is_hashed
 from storage.models import BookRow, DeadLetterRow, LookRow
-from storage.records import CursorMove, Look, SourceState
+from storage.records import BookState, CursorMove, LetterState, Look, SourceState
 from storage.rows import LETTER_FIELDS
 from storage.statements import batch, encode_json, execute, for_update, insert
 
@@ -107,8 +107,8 @@ def enter(
 
 
 def _insert(source_id: int, keys: Sequence[str], numbers: range, lane: int, look_id: int) -> list[tuple[int, str]]:
-    now = clock.now()
-    rows = [(source_id, key, 0, 0, lane, seq, 0, look_id, now) for key, seq in zip(keys, numbers, strict=False)]
+    now, state = clock.now(), BookState.OPEN.value
+    rows = [(source_id, key, state, 0, lane, seq, 0, look_id, now) for key, seq in zip(keys, numbers, strict=False)]
     columns = ("source", "key", "state", "generation", "lane", "feed_seq", "attempts", "look", "listed_at")
     return insert(BookRow, columns, rows, "ON CONFLICT (source, key) DO NOTHING RETURNING id, key")
 
@@ -134,10 +134,11 @@ def _bury_too_long(source_id: int, rows: list[tuple[int, str]], ids: dict[str, s
     if not rows:
         return
     table, params = batch({"ref": "bigint"}, [(ref,) for ref, _ in rows])
-    execute(f"UPDATE book SET state = 2 WHERE id IN (SELECT ref FROM {table})", params)
-    now = clock.now()
+    execute(f"UPDATE book SET state = {BookState.DEAD} WHERE id IN (SELECT ref FROM {table})", params)
+    now, state = clock.now(), LetterState.DEAD.value
     letters = [
-        (ref, 0, source_id, 0, "invalid_email", _too_long(ids[key]), 0, now, now, "lister", "{}") for ref, key in rows
+        (ref, 0, source_id, state, "invalid_email", _too_long(ids[key]), 0, now, now, "lister", "{}")
+        for ref, key in rows
     ]
     insert(DeadLetterRow, LETTER_FIELDS, letters)
     moves = Moves()
@@ -204,7 +205,7 @@ def keys_before(source_id: int, key: str, limit: int) -> list[str]:
     rows = execute(
         "SELECT key FROM (SELECT id, source, key, state FROM book "
         "WHERE id < (SELECT id FROM book WHERE source = ? AND key = ?) "
-        f"ORDER BY id DESC LIMIT {NEWEST}) AS newest WHERE source = ? AND state < 2 ORDER BY id DESC LIMIT ?",
+        f"ORDER BY id DESC LIMIT {NEWEST}) AS newest WHERE source = ? AND state < {BookState.DEAD} ORDER BY id DESC LIMIT ?",
         [source_id, key, source_id, limit],
     )
     return [each for (each,) in rows if not is_hashed(each)]
