@@ -179,10 +179,10 @@ class _Connections:
                 return self._in_transaction(job) if transaction else self._plainly(job)
             except DRIVER_ERRORS as error:
                 self._throw_away()
-                verdict = self._driver.verdict(error)
-                if verdict == "bug":
+                fault = self._driver.fault_of(error)
+                if fault == "bug":
                     raise
-                if verdict == "trouble" or tried == TRIES:
+                if fault == "trouble" or tried == TRIES:
                     raise _trouble(cause_of(error)) from error
             native_sleep(random.uniform(0.002, 0.02) * tried)
         raise AssertionError("the last try returns or raises")

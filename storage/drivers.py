@@ -48,7 +48,7 @@ class Driver(Protocol):
     def begin(self, *, readonly: bool) -> str:
         """Give the statement that begins a transaction: a snapshot, or one that may write."""
 
-    def verdict(self, error: BaseException) -> Fault:
+    def fault_of(self, error: BaseException) -> Fault:
         """Judge an error of the driver (or of Peewee, around it)."""
 
 
@@ -138,7 +138,7 @@ class SqliteDriver:
         """Writers take the lock at once, so that a transaction never fails half-way for want of it."""
         return "BEGIN" if readonly else "BEGIN IMMEDIATE"
 
-    def verdict(self, error: BaseException) -> Fault:
+    def fault_of(self, error: BaseException) -> Fault:
         """Judge by apsw's class: one for each result code of SQLite."""
         bugs = (
             apsw.SQLError,
@@ -254,7 +254,7 @@ class PostgresDriver:
         """Writers guard each change themselves; readers see one snapshot."""
         return "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" if readonly else "BEGIN ISOLATION LEVEL READ COMMITTED"
 
-    def verdict(self, error: BaseException) -> Fault:
+    def fault_of(self, error: BaseException) -> Fault:
         """Judge by SQLSTATE, then by the class that psycopg gives it."""
         cause = cause_of(error)
         state = cause.sqlstate if isinstance(cause, psycopg.Error) else None
