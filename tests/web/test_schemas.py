@@ -1,0 +1,45 @@
+"""The values that schemas spell out are those of the tables that they stand for, in the same order."""
+
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import pytest
+
+from actors import events
+from classification import records as classified
+from classification import rules
+from engine.mailbox import LANES
+from storage.reading import EMAIL_STATES
+from storage.records import DECIDERS, LABELS
+from web import schemas, schemas_learning, schemas_subscriptions, schemas_system
+from web.figures import STEPS
+
+
+def spelled(struct: type, field: str) -> tuple[Any, ...]:
+    """The values of a field that is a Literal, or one or None."""
+    kind = get_type_hints(struct)[field]
+    return next(get_args(each) for each in (kind, *get_args(kind)) if get_origin(each) is Literal)
+
+
+@pytest.mark.parametrize(
+    ("values", "table"),
+    [
+        (get_args(schemas.Label), LABELS),
+        (get_args(schemas.Decider), DECIDERS),
+        (get_args(schemas.EmailState), EMAIL_STATES),
+        (spelled(schemas.RuleOpinion, "priority"), LANES),
+        (get_args(schemas_learning.Priority), LANES),
+        (spelled(schemas_learning.RuleCondition, "field"), get_args(rules.Field)),
+        (spelled(schemas_learning.RuleCondition, "kind"), get_args(rules.Kind)),
+        (
+            get_args(schemas_subscriptions.EventKind),
+            (events.NEW, events.PROCESS, events.RETRY, events.DEAD, events.LABEL),
+        ),
+        (spelled(schemas_system.TimeseriesQuery, "step"), STEPS),
+    ],
+)
+def test_schemas_and_tables_name_the_same_values(values, table):
+    assert values == tuple(table)
+
+
+def test_the_classifier_and_the_database_have_their_labels_in_one_order():
+    assert classified.LABELS == LABELS
