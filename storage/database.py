@@ -71,7 +71,7 @@ class Database:
 
         A newer one stays as it is where it allows a program as old as this one; else it is a SettingsError.
         """
-        return self._writing.run(lambda: migrations.migrate(self.kind), patient=True)
+        return self._writing.run(migrations.migrate, patient=True)
 
     def ping(self) -> float:
         """Ask the database for nothing; the seconds that took."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from engine.errors import SettingsError
 from storage import access_tables, learning_tables, meta, search_tables, subscription_tables
 from storage.models import MODELS, MetaRow, TaskRow
-from storage.statements import execute
+from storage.statements import execute, is_postgres
 
 ADVISORY_LOCK = 0x656D61696C
 """One migration at a time on PostgreSQL (the number spells "email"); on SQLite the write lock sees to it."""
@@ -52,9 +52,9 @@ FILLING = "filling"
 """In meta while `run.py migrate-store` is not done with a database (storage/moving.py): nobody else may use it then."""
 
 
-def migrate(kind: str, *, filling: bool = False) -> int:
+def migrate(*, filling: bool = False) -> int:
     """Apply what is missing, inside one write transaction; the version reached. `filling`: by whoever fills it from another database."""
-    if kind == "postgresql":
+    if is_postgres():
         execute("SELECT pg_advisory_xact_lock(?)", [ADVISORY_LOCK])
         execute("SET LOCAL statement_timeout = 0")  # a new index on a large table takes as long as it takes
     MetaRow.create_table()

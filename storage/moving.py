@@ -89,7 +89,7 @@ class Move:
         self.source.checkpoint()
         self.tables = _tables(self.source)
         wanted = Mark(self.books_id, _fingerprint(self.source))
-        found = self.target.write(_looked_at, self.target.kind, self.tables)
+        found = self.target.write(_looked_at, self.tables)
         if isinstance(found, str):
             if found != self.books_id:
                 raise SettingsError(f"the target holds books of its own ({found}): {EMPTY}")
@@ -222,11 +222,11 @@ def _count(table: str) -> int:
 # -- the target
 
 
-def _looked_at(kind: str, tables: list[str]) -> Mark | str | None:
+def _looked_at(tables: list[str]) -> Mark | str | None:
     """The mark of an unfinished move, or the name of the books that are there, or None: it is empty. Its schema is there then."""
     if strangers := execute(STRANGERS):
         raise SettingsError(f"the target is no empty database, it has a table {strangers[0][0]!r}: {EMPTY}")
-    migrations.migrate(kind, filling=True)
+    migrations.migrate(filling=True)
     facts = dict(execute("SELECT name, value FROM meta"))
     if FILLING in facts:
         return msgspec.json.decode(facts[FILLING], type=Mark)

@@ -26,7 +26,7 @@ class MemoryDatabase:
         self._peewee = Sqlite(":memory:", autoconnect=False, thread_safe=False)
         self._peewee.connect()
         self.changed = False
-        self.write(migrations.migrate, "sqlite")
+        self.write(migrations.migrate)
         self._tables = [model._meta.table_name for model in MODELS]
 
     def read(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
