@@ -4,7 +4,6 @@ commands/front.py builds `Application(services)`, the waiting room (web/waiting.
 before bottle's router, the simulator beside it; everything else is a Route.
 """
 
-import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -34,8 +33,6 @@ from web.services import Access, Services
 from web.webhook import Webhook
 from web.websocket import LiveSocket
 from web.websocket_frames import POLICY
-
-log = logging.getLogger(__name__)
 
 API_POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'"
 COMMON: Headers = (
