@@ -12,7 +12,10 @@ from web.server_body import Environ
 
 MOST_HOPS = 16
 FORWARDED = ("HTTP_FORWARDED", "HTTP_X_FORWARDED", "HTTP_X_REAL_IP", "HTTP_VIA")
-"""By what a proxy or tunnel gives itself away. One that adds none of these and rewrites Host cannot be told from this machine's own user."""
+"""By what a proxy or tunnel gives itself away.
+
+One that adds none of these and rewrites Host cannot be told from this machine's own user.
+"""
 
 
 def is_forwarded(environ: Environ) -> bool:

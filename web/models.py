@@ -99,8 +99,8 @@ def _differing(each: Difference) -> dict[str, Any]:
 def promote(call: Call, version: str) -> dict[str, Any]:
     """Make a model the live one, on every node and without a restart; the one that was live before it rolls back to.
 
-    409 where it does worse on the corrections than the live one, or did worse on those held out when it was trained, unless `force` is true (in the query or a JSON body). Going back to the
-    model that was live before is never refused.
+    409 where it does worse on the corrections than the live one, or did worse on those held out when it was trained, unless `force` is
+    true (in the query or a JSON body). Going back to the model that was live before is never refused.
     """
     models, packaged = call.services.learning.models, call.services.classifier.packaged.version
     roles = models.roles()

@@ -19,7 +19,10 @@ MOST_PENDING = 100
 
 
 def notifications(call: Call) -> Answer:
-    """The webhooks that were accepted, and the emails each led to. Those not looked at yet (`pending`) come first, 100 and a page's at most."""
+    """The webhooks that were accepted, and the emails each led to.
+
+    Those not looked at yet (`pending`) come first, 100 and a page's at most.
+    """
     query = call.query
     before = read_cursor("notifications", query.cursor)
     # read before what is noted: what is noted meanwhile is then in both, and not in none

@@ -1,7 +1,7 @@
 """How often one client may ask: a token bucket for each kind of call and each client, then 429 with Retry-After.
 
-Asked by web/webhook.py (`webhook`) and, as `Gate.limits`, by web/auth.py and web/login.py (`api`, and `login` for wrong tokens). Memory is bounded: the client
-that was quiet longest is forgotten first. Time is passed in, so the rules can be tested without a clock.
+Asked by web/webhook.py (`webhook`) and, as `Gate.limits`, by web/auth.py and web/login.py (`api`, and `login` for wrong tokens).
+Memory is bounded: the client that was quiet longest is forgotten first. Time is passed in, so the rules can be tested without a clock.
 """
 
 import time

@@ -1,7 +1,8 @@
 """What goes over the wire, typed: every request and answer as a msgspec Struct, once for checking and once for the docs.
 
 Here the common types, webhooks, results and emails; the rest is in web/schemas_*.py. web/validation.py converts into the requests,
-web/openapi.py makes schemas of all of them, and the tests hold every answer against its schema. Times are RFC 3339 in UTC with milliseconds and `Z`, durations milliseconds unless the name says seconds.
+web/openapi.py makes schemas of all of them, and the tests hold every answer against its schema. Times are RFC 3339 in UTC with
+milliseconds and `Z`, durations milliseconds unless the name says seconds.
 """
 
 from typing import Annotated, Any, Literal

@@ -103,6 +103,9 @@ class Services:
     started_at: float = field(default_factory=time.time)
 
     def call_out(self) -> None:
-        """Say to every process that the desired state has changed. With Redis away they see it all the same: they read SQL every few seconds."""
+        """Say to every process that the desired state has changed.
+
+        With Redis away they see it all the same: they read SQL every few seconds.
+        """
         with suppress(DependencyTrouble):
             self.mailboxes.call(CONTROL)

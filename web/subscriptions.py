@@ -29,10 +29,10 @@ def all_subscriptions(call: Call) -> dict[str, Any]:
 def subscribe(call: Call) -> Answer:
     """Tell this URL from now on, or from `after` on. The answer alone has the secret: keep it.
 
-    Each message is POSTed as it stands in `/events`, in order, one after another, signed by Standard Webhooks (`webhook-id`, `webhook-timestamp`,
-    `webhook-signature`). Any 2xx takes it; else it comes again with growing pauses, the same `webhook-id` each time. After a day of
-    failures the subscription is disabled; a 410 does so at once. A message may come twice, and none is left out; where the log does
-    not reach back far enough, a message of type `gap` says so.
+    Each message is POSTed as it stands in `/events`, in order, one after another, signed by Standard Webhooks (`webhook-id`,
+    `webhook-timestamp`, `webhook-signature`). Any 2xx takes it; else it comes again with growing pauses, the same `webhook-id` each
+    time. After a day of failures the subscription is disabled; a 410 does so at once. A message may come twice, and none is left out;
+    where the log does not reach back far enough, a message of type `gap` says so.
     """
     asked = call.body
     _check_url(call, asked.url)

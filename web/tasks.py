@@ -16,7 +16,10 @@ from web.validation import make_cursor, read_cursor, read_number
 
 
 def resync(call: Call) -> Answer:
-    """List the history again from a history id, or from the beginning, and enter what is not known. Asked again while it runs: the same task."""
+    """List the history again from a history id, or from the beginning, and enter what is not known.
+
+    Asked again while it runs: the same task.
+    """
     source = the_source(call, call.query.source)
     start = 0 if call.body.start == BEGINNING else call.body.start
     return accepted(call.services.tasks.create(RESYNC, {"source": source.name, "from": start}))

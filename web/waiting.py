@@ -1,7 +1,7 @@
 """The server's application from its first moment on: it answers while the stores are still waited for, then lets the processor's own in.
 
-commands/process.py opens it before anything that may have to wait. Until `enter`, `/health*` says what is waited for (to strangers not why),
-a webhook is told to come again, and nobody is told anything else.
+commands/process.py opens it before anything that may have to wait. Until `enter`, `/health*` says what is waited for (to strangers
+not why), a webhook is told to come again, and nobody is told anything else.
 """
 
 import time
