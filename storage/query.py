@@ -37,7 +37,8 @@ class Query(msgspec.Struct, frozen=True):
     """What a `q` asks for. Phrases are tuples of tokens (a word is a phrase of one); all of them must be there, in any field.
 
     `subject` holds phrases that the subject must have, `senders` texts in the sender, `labels` what the label must be (two differ:
-    nothing is found). Each has its `excluded`: what must not be there, and nowhere at all for `excluded` alone.
+    nothing is found). Each has its `excluded`: what must not be there, and nowhere at all for `excluded` alone. `hopeless`: what is
+    asked for has no letter or digit, which is all that is ever indexed, so nothing is found.
     """
 
     phrases: tuple[tuple[str, ...], ...] = ()
@@ -51,6 +52,7 @@ class Query(msgspec.Struct, frozen=True):
     confidence: tuple[Bound, ...] = ()
     before: float | None = None
     after: float | None = None
+    hopeless: bool = False
 
     @property
     def has_text(self) -> bool:
@@ -81,9 +83,12 @@ def has_longer_token(text: str, length: int) -> bool:
 def parse(q: str) -> Query:
     """Read a query. Unknown fields, bad dates and the like are taken as the text that they are."""
     found: dict[str, list[Any]] = defaultdict(list)
+    wordless = hopeless = False
     for minus, field, text in _terms(q):
         excluded = "excluded_" if minus else ""
-        if field == "from" and text.strip():
+        if field in {"from", "subject"} and text.strip() and not tokens(text):
+            hopeless = hopeless or not minus
+        elif field == "from" and text.strip():
             found[f"{excluded}senders"].append(text.strip().casefold())
         elif field == "class" and text.lower() in LABELS:
             found[f"{excluded}labels"].append(text.lower())
@@ -95,9 +100,12 @@ def parse(q: str) -> Query:
             found[f"{excluded}subject"].append(phrase)
         elif phrase := tuple(tokens(f"{field} {text}" if field not in {"", "subject"} else text)):
             found["excluded" if minus else "phrases"].append(phrase)
+        else:
+            wordless = wordless or not minus
+    hopeless = hopeless or (wordless and all(name.startswith("excluded") for name in found))
     before, after = found.pop("before", ()), found.pop("after", ())
     said: dict[str, Any] = {name: tuple(values) for name, values in found.items()}
-    return Query(before=min(before, default=None), after=max(after, default=None), **said)
+    return Query(before=min(before, default=None), after=max(after, default=None), hopeless=hopeless, **said)
 
 
 def _terms(q: str) -> Iterator[tuple[bool, str, str]]:

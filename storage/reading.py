@@ -173,6 +173,8 @@ def conditions(
     if wanted.state is not None:
         state = STATE_CONDITIONS[wanted.state]
         chosen.append((state if place == "book.id" else state.replace("book.state", "book.state + 0"), []))
+    if query.hopeless:
+        chosen.append(("1 = 0", []))
     if text is not None:
         chosen.append(text)
     else:

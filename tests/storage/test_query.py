@@ -40,6 +40,15 @@ from storage.query import Bound, Query, has_longer_token, parse, plain, tokens
         ("http://x.example", Query(phrases=(("http", "x", "example"),))),
         ("naïve CAFÉ", Query(phrases=(("naive",), ("cafe",)))),
         ("\x00 * () OR", Query(phrases=(("or",),))),
+        (" ", Query()),
+        ("💥", Query(hopeless=True)),
+        ('""', Query(hopeless=True)),
+        ("++ -spam", Query(excluded=(("spam",),), hopeless=True)),
+        ("c & java", Query(phrases=(("c",), ("java",)))),
+        ("class:meeting 🎉", Query(labels=("meeting",))),
+        ("lunch subject:🎉", Query(phrases=(("lunch",),), hopeless=True)),
+        ("from:💥", Query(hopeless=True)),
+        ("-🎉 -from:💥", Query()),
     ],
 )
 def test_a_query_is_read(q, expected):

@@ -133,6 +133,8 @@ def test_a_changed_content_is_indexed_anew(db, stored):
     ResultStore(db).save([result(stored["d"], "d", content=Content("Zebra"))], shard="t")
     Search(db).index()
     assert keys(Reader(db).emails(EmailFilter(q="zebra"))) == "d"
+    for nothing in ("💥", "zebra subject:🎉"):
+        assert keys(Reader(db).emails(EmailFilter(q=nothing))) == keys(Reader(db).results(EmailFilter(q=nothing))) == ""
 
 
 def test_a_content_that_changes_while_it_is_being_indexed_is_indexed_as_it_is_now(db, stored, monkeypatch):
