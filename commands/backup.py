@@ -5,9 +5,8 @@ import json
 from pathlib import Path
 
 from commands.arguments import add_json
-from commands.books import open_books
+from commands.books import alone, open_books
 from commands.client import CommandError
-from engine.locking import locked
 from settings import Settings
 from storage import backup as copies
 
@@ -36,7 +35,7 @@ def restore(args: argparse.Namespace, settings: Settings) -> None:
         args.path.stat()
         if not args.path.is_file():
             raise CommandError(f"{args.path} is no file")
-        with locked(settings.data_dir / "lock", 0.5):
+        with alone(settings):
             books_id = copies.restore(settings.database, args.path)
     except OSError as error:
         raise _trouble(error, settings.data_dir) from None

@@ -1,6 +1,9 @@
 """The database, for commands that work on it beside (or without) a running system."""
 
+from contextlib import AbstractContextManager
+
 from commands.client import CommandError
+from engine.locking import locked
 from settings import Settings
 from storage.database import Database
 
@@ -9,6 +12,11 @@ def open_books(settings: Settings) -> Database:
     """The database of the settings, where there is one."""
     check_books(settings)
     return Database(settings.database, patient=True)
+
+
+def alone(settings: Settings) -> AbstractContextManager[int]:
+    """Keep every node off DATA_DIR meanwhile; SettingsError where one uses it and is not just ending."""
+    return locked(settings.lock, 0.5)
 
 
 def check_books(settings: Settings) -> None:

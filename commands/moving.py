@@ -12,10 +12,9 @@ from contextlib import closing
 from tqdm import tqdm
 
 from commands.arguments import add_json
-from commands.books import check_books
+from commands.books import alone, check_books
 from commands.client import CommandError, UsageError
 from engine.errors import SettingsError
-from engine.locking import locked
 from settings import Settings, without_password
 from storage.database import Database
 from storage.drivers import PostgresDriver
@@ -36,7 +35,7 @@ def run(args: argparse.Namespace, settings: Settings) -> None:
         raise CommandError("DATABASE_URL names a PostgreSQL already: run this with the settings of the SQLite system")
     check_books(settings)
     with (
-        locked(settings.data_dir / "lock", 0.5),
+        alone(settings),
         closing(Database(settings.database, patient=True)) as source,
         closing(Database(args.to, patient=True)) as target,
     ):

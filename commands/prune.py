@@ -5,9 +5,8 @@ import json
 import time
 
 from commands.arguments import add_json
-from commands.books import open_books
+from commands.books import alone, open_books
 from commands.terminal import say
-from engine.locking import locked
 from settings import Settings
 from storage.database import Database
 from storage.retention import KINDS, Keep, Retention
@@ -77,7 +76,7 @@ def _all(retention: Retention, kind: str, before: float) -> int:
 
 def _give_back(database: Database, settings: Settings, *, whole: bool) -> None:
     if whole:
-        with locked(settings.data_dir / "lock", 0.5):
+        with alone(settings):
             database.vacuum()
         return
     left = database.give_all_back()

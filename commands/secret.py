@@ -75,7 +75,7 @@ def _rotate_for_machines(
         _write(path, " ".join(wanted) + "\n")
         told["file"] = str(path)
         if args.reload:
-            told["reloaded"] = _reload(settings.data_dir / "lock")
+            told["reloaded"] = _reload(settings.lock)
     print(json.dumps(told))
 
 

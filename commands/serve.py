@@ -52,7 +52,7 @@ def serve(_args: argparse.Namespace, settings: Settings) -> int:
     with _sign(settings.redis, settings.node_name or name):
         return Launcher(
             children,
-            lock=settings.data_dir / "lock",
+            lock=settings.lock,
             environ=environ,
             services=[embedded] if embedded else [],
             check=partial(_look_at, settings.host, port, "PORT"),

@@ -207,6 +207,11 @@ class Settings:
         return addresses.sqlite_file(self.database)
 
     @property
+    def lock(self) -> Path:
+        """The file that is locked while DATA_DIR is in use."""
+        return self.data_dir / "lock"
+
+    @property
     def worker_processes(self) -> int:
         """Worker processes beside the front: one less than the cores, at least one, unless set."""
         return self.processor_processes if self.processor_processes >= 0 else max(1, (os.cpu_count() or 2) - 1)
