@@ -4,7 +4,7 @@ Owned by the lister (lister.py), which looks for it again soon, a few times, and
 `time.monotonic()`, in seconds.
 """
 
-from engine.supervision import backoff
+from engine.backoff import backoff
 
 TRIES = 8
 """So often it is looked for, with growing pauses."""

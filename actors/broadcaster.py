@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 import gevent
 
 from engine.actor import ServiceActor
+from engine.backoff import backoff
 from engine.errors import DependencyTrouble
 from engine.events import Bus
 from engine.failpoints import reach
 from engine.mailbox import LogEntry, MailboxStore
-from engine.supervision import backoff
 
 log = logging.getLogger(__name__)
 

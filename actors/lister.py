@@ -15,6 +15,7 @@ from actors.bodies import LookBody, decode, look_mailbox
 from actors.events import readable_id
 from actors.following import Follower
 from actors.metrics import LOOK
+from engine.backoff import backoff
 from engine.errors import DependencyTrouble, StaleError
 from engine.failpoints import reach
 from engine.leadership import Leadership
@@ -22,7 +23,6 @@ from engine.logs import Folded
 from engine.mailbox import BACKGROUND, Delivery
 from engine.mailbox_actor import Context, MailboxActor, Outcome
 from engine.outcome import error_text
-from engine.supervision import backoff
 from storage.desired import Desired
 from storage.notifications import Notifications
 from storage.records import Look, Notification, SourceState

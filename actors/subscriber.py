@@ -18,11 +18,11 @@ from actors.metrics import DELIVERED, DISABLED, STATES
 from actors.posting import LONGEST_RETRY_AFTER_S, Posted, Poster
 from engine import clock
 from engine.actor import ServiceActor
+from engine.backoff import backoff
 from engine.errors import DependencyTrouble, StaleError
 from engine.events import Bus
 from engine.leadership import TTL_S
 from engine.mailbox import LogEntry, MailboxStore
-from engine.supervision import backoff
 from engine.timestamps import timestamp
 from fakemail.transport import Resolve
 from storage.event_log import is_seq, told_at

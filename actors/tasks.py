@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator, Mapping
 
 from engine import clock
 from engine.actor import ServiceActor
+from engine.backoff import backoff
 from engine.errors import DependencyTrouble, StaleError
 from engine.events import Bus
 from engine.leadership import TTL_S, Leadership
 from engine.mailbox import MailboxStore
-from engine.supervision import backoff
 from storage.tasks import Step, Task, Tasks
 
 log = logging.getLogger(__name__)

@@ -12,9 +12,9 @@ from gevent.event import Event
 from actors.bodies import CLASSIFY, FETCH, fetch_mailbox
 from actors.feeder import are_copied, feed_positions
 from actors.ledger import SqlLedger
+from engine.backoff import backoff
 from engine.errors import DependencyTrouble
 from engine.mailbox import Room
-from engine.supervision import backoff
 from settings import Settings
 from storage.books import Books
 from storage.database import Database

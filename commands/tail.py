@@ -12,7 +12,7 @@ import websocket
 from commands.arguments import JSON_LINES_HELP, add_json, whole
 from commands.client import CommandError
 from commands.terminal import label, paint, printable, say
-from engine.supervision import backoff
+from engine.backoff import backoff
 from settings import Settings
 from storage.event_log import is_seq
 

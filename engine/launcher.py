@@ -17,10 +17,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Protocol
 
+from engine.backoff import backoff
 from engine.errors import EngineError
 from engine.locking import locked
 from engine.places import ChildProcess, Place
-from engine.supervision import EXIT_CONFIG, backoff
+from engine.supervision import EXIT_CONFIG
 
 __all__ = ["ChildProcess", "Launcher", "Service"]
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import gevent
 
+from engine.backoff import backoff
 from engine.errors import DependencyTrouble
-from engine.supervision import backoff
 
 log = logging.getLogger(__name__)
 

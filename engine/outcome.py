@@ -11,9 +11,9 @@ from typing import Protocol
 
 import msgspec
 
+from engine.backoff import backoff
 from engine.errors import DependencyTrouble
 from engine.mailbox import Delivery, Envelope, Verdict
-from engine.supervision import backoff
 from engine.unicode import storable
 
 MAX_ERROR = 2_000

@@ -11,8 +11,8 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from engine.backoff import backoff
 from engine.child import AFTER_CRASH, HEARTBEAT, LAUNCHER, PLACES, RESTARTS
-from engine.supervision import backoff
 
 STABLE_S = 30.0
 """A process that lived so long starts a new row of failures when it ends."""

@@ -12,10 +12,10 @@ from typing import Protocol
 
 from gevent.event import Event
 
+from engine.backoff import backoff
 from engine.errors import DependencyTrouble
 from engine.mailbox import QUARANTINE, Delivery, MailboxStore
 from engine.pace import Pace
-from engine.supervision import backoff
 from engine.work import Work
 
 REREAD_S = 30.0

@@ -1,12 +1,13 @@
 """Supervision as data: what a child is, when it is restarted, how long to wait before that. Pure; clocks are passed in.
 
-Read by the supervisor actor (engine/supervisor.py), by the launcher (engine/launcher.py), and by everybody who backs off.
+Read by the supervisor actor (engine/supervisor.py) and by the launcher (engine/launcher.py).
 """
 
-import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from engine.backoff import backoff
 
 EXIT_CONFIG = 78
 """A process that refuses its settings (EX_CONFIG): restarting would not help."""
@@ -66,25 +67,11 @@ class Escalate:
     reason: str
 
 
-def decide(
-    history: Sequence[float], now: float, budget: Budget, pace: Backoff, rng: random.Random | None = None
-) -> Restart | Escalate:
+def decide(history: Sequence[float], now: float, budget: Budget, pace: Backoff) -> Restart | Escalate:
     """What to do after a failure at `now`; `history` holds the moments of the failures before it."""
     recent = [moment for moment in history if now - moment < budget.within]
     if len(recent) >= budget.max:
         return Escalate(f"{len(recent) + 1} failures within {budget.within:g} s")
     if not recent:
         return Restart(0.0)
-    return Restart(backoff(len(recent), base=pace.base, cap=pace.cap, rng=rng))
-
-
-def backoff(attempt: int, *, base: float, cap: float, rng: random.Random | None = None) -> float:
-    """Seconds to wait after failure number `attempt` (from 1): doubles from `base` up to `cap`, half of it random.
-
-    Equal jitter: never less than half, so a dependency that is down is left alone, and callers do not come back in step.
-    """
-    whole = min(cap, base * 2.0 ** min(max(attempt, 1) - 1, 32))
-    return whole * (0.5 + (rng or _RANDOM).random() / 2)
-
-
-_RANDOM = random.Random()
+    return Restart(backoff(len(recent), base=pace.base, cap=pace.cap))

@@ -15,10 +15,11 @@ import pykka
 
 from engine import events
 from engine.actor import ChildEnded, ServiceActor, ServiceRef, adopting
+from engine.backoff import backoff
 from engine.card import Card
 from engine.errors import DependencyTrouble
 from engine.events import Bus
-from engine.supervision import ChildSpec, Escalate, Restart, backoff, decide
+from engine.supervision import ChildSpec, Escalate, Restart, decide
 
 log = logging.getLogger(__name__)
 

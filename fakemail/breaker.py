@@ -9,9 +9,9 @@ else is going on, never shuts the others out, and any success of another email c
 """
 
 import random
-from collections.abc import Callable
 from typing import NamedTuple
 
+from engine.backoff import backoff
 from engine.errors import DependencyTrouble
 
 
@@ -52,12 +52,12 @@ class CircuitBreaker:
         threshold: int = 5,
         base_s: float = 0.5,
         cap_s: float = 3.0,
-        jitter: Callable[[], float] = random.random,
+        rng: random.Random | None = None,
     ) -> None:
         self._threshold = threshold
         self._base_s = base_s
         self._cap_s = cap_s
-        self._jitter = jitter
+        self._rng = rng
         self._keys: set[str] = set()
         self._failures = 0
         self._openings = 0
@@ -130,8 +130,9 @@ class CircuitBreaker:
             self._probing = False
 
     def _open(self, started: float, now: float) -> None:
-        delay = min(self._cap_s, self._base_s * 2.0 ** min(self._openings, 16))
         self._openings += 1
-        self._open_until = max(now, started + delay * (0.5 + 0.5 * self._jitter()))
+        self._open_until = max(
+            now, started + backoff(self._openings, base=self._base_s, cap=self._cap_s, rng=self._rng)
+        )
         self._keys.clear()
         self._failures = 0

@@ -15,6 +15,7 @@ import gevent
 import msgspec
 from gevent.event import Event
 
+from engine.backoff import backoff
 from fakemail.faults import Faults
 from fakemail.signed_post import SignedPost
 from fakemail.transport import Patience, Resolve, TransportError
@@ -93,8 +94,7 @@ class Target:
             self._queue.clear()
             return
         heapq.heappush(self._queue, message)
-        delay = min(_BACKOFF_CAP_S, _BACKOFF_S * 2.0 ** min(self._failures - 1, 16)) * random.uniform(0.5, 1)
-        self._shrink(time.monotonic() + delay)
+        self._shrink(time.monotonic() + backoff(self._failures, base=_BACKOFF_S, cap=_BACKOFF_CAP_S))
 
     def _shrink(self, due: float) -> None:
         newest = max(self._queue, key=lambda message: message.number)

@@ -1,10 +1,23 @@
+import random
+
 import pytest
 
 from fakemail.breaker import CircuitBreaker, Permit, Refused
 
 
+class Fixed(random.Random):
+    """Draws one number for ever."""
+
+    def __init__(self, drawn: float) -> None:
+        super().__init__()
+        self.drawn = drawn
+
+    def random(self) -> float:
+        return self.drawn
+
+
 def breaker(threshold: int = 3) -> CircuitBreaker:
-    return CircuitBreaker(threshold=threshold, base_s=1.0, cap_s=4.0, jitter=lambda: 1.0)
+    return CircuitBreaker(threshold=threshold, base_s=1.0, cap_s=4.0, rng=Fixed(1.0))
 
 
 def fail(circuit: CircuitBreaker, now: float, *keys: str | None) -> None:
@@ -108,7 +121,7 @@ def test_the_pause_runs_from_the_start_of_a_probe_that_was_a_long_wait_itself() 
 
 
 def test_jitter_takes_away_up_to_half_of_the_pause() -> None:
-    circuit = CircuitBreaker(threshold=1, base_s=1.0, jitter=lambda: 0.0)
+    circuit = CircuitBreaker(threshold=1, base_s=1.0, rng=Fixed(0.0))
     fail(circuit, 0.0, None)
     assert refusal(circuit, 0.0).wait == 0.5
 
