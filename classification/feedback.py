@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from classification import weights
 from classification.encoding import Encoded, Vocabulary, encode
-from classification.model import Classifier
+from classification.model import Classifier, calibrated
 from classification.records import LABELS, Email
 
 DAY_CAP = 25.0
@@ -157,10 +157,7 @@ def _inputs(classifier: Classifier, encoded: Encoded, labels: Ints, trust: Float
 
 
 def _chances(log_odds: Floats, calibration: NDArray[np.float32]) -> Floats:
-    scale, shift = calibration.astype(np.float64)
-    logits = log_odds * scale + shift
-    raised = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(raised / raised.sum(axis=1, keepdims=True))
+    return calibrated(log_odds, *calibration.astype(np.float64))
 
 
 def _fit(inputs: Inputs, calibration: NDArray[np.float32]) -> Change:

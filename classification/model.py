@@ -25,6 +25,13 @@ _SLICE = 256
 Probabilities = NDArray[np.float64]
 
 
+def calibrated(log_odds: Probabilities, scale: Probabilities, shift: Probabilities) -> Probabilities:
+    """Turn log-odds (a row for each email, a column for each label) into probabilities, by a scale and a shift for each label."""
+    logits = log_odds * scale + shift
+    raised = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(raised / raised.sum(axis=1, keepdims=True))
+
+
 class Classifier:
     """Labels emails with one model file. Safe to share between threads and greenlets: nothing changes after loading."""
 
@@ -75,18 +82,13 @@ class Classifier:
         )
 
     def _decide_log_odds(self, log_odds: Probabilities, flags: tuple[str, ...]) -> Classification:
-        chances = self._calibrated(log_odds[None])[0]
+        chances = calibrated(log_odds[None], self._scale, self._shift)[0]
         order = np.argsort(-chances, kind="stable")
         return self.decide(chances.tolist(), order.tolist(), flags)
 
     def probabilities(self, encoded: Encoded) -> Probabilities:
         """Return the calibrated probability of each label (columns as LABELS) for each email of a batch."""
-        return self._calibrated(self.log_odds(encoded))
-
-    def _calibrated(self, log_odds: Probabilities) -> Probabilities:
-        logits = log_odds * self._scale + self._shift
-        raised = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return np.asarray(raised / raised.sum(axis=1, keepdims=True))
+        return calibrated(self.log_odds(encoded), self._scale, self._shift)
 
     def log_odds(self, encoded: Encoded) -> Probabilities:
         """Return the uncalibrated log-odds of each label for each email of a batch."""
