@@ -14,8 +14,7 @@ from engine.unicode import storable, whole
 from storage.keys import unescape_id
 from storage.records import DeadLetter, NewResult, StoredResult
 
-NEW, PROCESS, RETRY, DEAD, LABEL = "new", "process", "retry", "dead", "label"
-
+KINDS = NEW, PROCESS, RETRY, DEAD, LABEL = "new", "process", "retry", "dead", "label"
 
 _encode = msgspec.json.Encoder().encode
 

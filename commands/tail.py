@@ -9,6 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import websocket
 
+from actors.events import KINDS
 from commands.arguments import JSON_LINES_HELP, add_json, whole
 from commands.client import CommandError
 from commands.terminal import label, paint, printable, say
@@ -16,7 +17,6 @@ from engine.backoff import backoff
 from settings import Settings
 from storage.event_log import is_seq
 
-KINDS = ("new", "process", "retry", "dead", "label")
 SILENCE_S = 20.0
 """After so long without a word the connection is asked for one; after as long again it is given up."""
 

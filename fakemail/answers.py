@@ -13,6 +13,7 @@ from typing import Any, NoReturn, TypeGuard
 import msgspec
 
 from engine.errors import Permanent
+from engine.mailbox import LANES
 from fakemail.retry_after import read_retry_after
 
 MAX_SUBJECT_BYTES = 16 * 1024
@@ -32,9 +33,6 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 class Garbled(ValueError):
     """The answer as a whole cannot be what FakeMail meant to say."""
-
-
-PRIORITIES = ("high", "normal", "low")
 
 
 class RemoteEmail(msgspec.Struct, frozen=True):
@@ -90,7 +88,7 @@ def read_email(body: Bytes, email_id: str, max_body_bytes: int) -> RemoteEmail:
         history_id=fields.history_id if is_history_id(fields.history_id) else None,
         headers=text.headers(fields.headers),
         truncated=text.truncated,
-        priority=fields.priority if fields.priority in PRIORITIES else None,
+        priority=fields.priority if fields.priority in LANES else None,
     )
 
 

@@ -11,6 +11,9 @@ from storage.counters import HOUR, MINUTE, counts, percentile, totals
 from storage.records import LABELS, Stats
 from storage.statements import execute
 
+STEPS = {"minute": MINUTE, "hour": HOUR}
+"""Seconds of the steps that a timeseries may have."""
+
 WINDOW = 300
 """Seconds over which percentiles are taken."""
 
@@ -55,7 +58,7 @@ def _within(least: float | None, value: float | None, most: float | None) -> flo
 
 def timeseries(start: float, end: float, step: str) -> list[dict[str, Any]]:
     """Count emails by class in each UTC minute or hour that touches start <= t < end; empty ones are there as 0."""
-    seconds = {"minute": MINUTE, "hour": HOUR}[step]
+    seconds = STEPS[step]
     first = int(start // seconds) * seconds
     found = counts("emails", seconds, first, end)
     times = range(first, math.ceil(end), seconds)

@@ -14,6 +14,7 @@ from engine import clock
 from engine.mailbox import LANES, MAIN, Depth
 from engine.timestamps import timestamp
 from storage.records import LABELS, Stats
+from storage.stats import STEPS
 from web.cached import Shared
 from web.dispatch import Call
 from web.problems import Problem
@@ -21,7 +22,6 @@ from web.schemas_system import TimeseriesQuery
 from web.services import Services
 from web.validation import FIRST_SECOND, read_time
 
-STEPS = {"minute": 60, "hour": 3600}
 MOST_BUCKETS = 3_000
 DEFAULT_SPAN_S = {"minute": 3600.0, "hour": 86_400.0}
 QUEUE_FIELDS = ("queue_depth", "queue_depth_by_priority", "oldest_queued_age_seconds")

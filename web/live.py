@@ -13,7 +13,7 @@ import msgspec
 import orjson
 from gevent.event import Event
 
-from actors.events import DEAD, PROCESS, kind_of, message
+from actors.events import DEAD, KINDS, PROCESS, kind_of, message
 from engine.failpoints import reach
 from engine.mailbox import LogEntry, MailboxStore
 from web.websocket import LiveSocket
@@ -25,7 +25,7 @@ PIECE_BYTES = 64 * 1024
 """As much as a client that lags is given at once; then its outbox is asked again."""
 
 ALL, STATS, QUEUE = "email:all", "stats", "queue"
-TOPICS = frozenset({ALL, "email:new", "email:process", "email:retry", "email:dead", "email:label", STATS, QUEUE})
+TOPICS = frozenset({ALL, *("email:" + kind for kind in KINDS), STATS, QUEUE})
 ENDS = ("email:" + PROCESS, "email:" + DEAD)
 
 
