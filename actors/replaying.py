@@ -4,8 +4,7 @@ Run by actors/tasks.py. It goes from the newest letter that stood when the task 
 opens and fails again is left alone. Each batch is counted in the transaction that opens it.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
 from gevent.event import Event
 
@@ -14,7 +13,6 @@ from engine.mailbox import BACKGROUND
 from storage.dead_letters import DeadLetters
 from storage.keys import is_hashed
 from storage.records import DeadLetter
-from storage.tasks import Step, advance
 
 KIND = "replay"
 BATCH = 500
@@ -23,7 +21,7 @@ BATCH = 500
 def replay(*, letters: DeadLetters, bell: Event) -> Job:
     """The job. Params: `filter` as DeadLetters.page takes it, `below` (a letter id), `per_second`; counts `replayed`."""
 
-    def run(run: Run) -> Iterator[float]:
+    def job(run: Run) -> Iterator[float]:
         params = run.task.params
         size = max(1, min(BATCH, params["per_second"]))
         before, done = run.task.position or params["below"], run.task.done
@@ -31,22 +29,19 @@ def replay(*, letters: DeadLetters, bell: Event) -> Job:
         while True:
             page, before = letters.page(before, size, **params["filter"])
             done += len(page)
-            letters.replay(fetchable(page), lane=BACKGROUND, also=_counted(run, done, before))
+            letters.replay(fetchable(page), lane=BACKGROUND, also=run.counted(_replayed, done=done, position=before))
             bell.set()
             if before is None:
                 return
             yield size / params["per_second"]
 
-    return run
+    return job
+
+
+def _replayed(opened: int) -> Mapping[str, int]:
+    return {"replayed": opened}
 
 
 def fetchable(letters: Sequence[DeadLetter]) -> list[int]:
     """The ids of the letters that a replay can help: of an email with too long an id only its hash is kept."""
     return [each.id for each in letters if not is_hashed(each.key)]
-
-
-def _counted(run: Run, done: int, before: Any) -> Callable[[int], None]:
-    def also(opened: int) -> None:
-        advance(run.task.id, run.runner, Step(done=done, position=before, counts={"replayed": opened}))
-
-    return also

@@ -6,8 +6,8 @@ transaction that changes it, and told as `label` events. A dry run only counts.
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 import msgspec
 
@@ -20,7 +20,7 @@ from storage.labels import effective
 from storage.reading import EmailFilter
 from storage.records import StoredResult
 from storage.reprocessing import Judged, Judgement, Reprocessing
-from storage.tasks import Step, advance
+from storage.tasks import Step
 
 KIND = "reprocess"
 PAGE = 64
@@ -34,7 +34,7 @@ TELL_AGAIN_S = 1.0
 def reprocess(*, reprocessing: Reprocessing, deciders: Deciders, mailboxes: MailboxStore) -> Job:
     """The job. Params: `filter` (an EmailFilter), `dry_run`, and which model and rules it was asked for with; counts `changed`, and `x_to_y` for each pair of labels."""
 
-    def run(run: Run) -> Iterator[float]:
+    def job(run: Run) -> Iterator[float]:
         deciders.read()  # asked for right after a change, which this process may not have heard of yet
         wanted, dry = msgspec.convert(run.task.params["filter"], EmailFilter), run.task.params["dry_run"]
         at, done = run.task.position or _begin(run, reprocessing, wanted, dry=dry), run.task.done
@@ -45,12 +45,12 @@ def reprocess(*, reprocessing: Reprocessing, deciders: Deciders, mailboxes: Mail
             if dry:
                 run.tasks.advance(run.task.id, run.runner, Step(done, None, at, _changes(page, judgements)))
             else:
-                also = _counted(run, page, done, at)
+                also = run.counted(partial(_moved, _labels(page)), done=done, position=at)
                 changed = reprocessing.apply(judgements, at["generation"], also)
                 yield from _told(mailboxes, [label_event(each, time.time()) for each in changed])
             yield min((time.monotonic() - began) * REST, LONGEST_REST_S)
 
-    return run
+    return job
 
 
 def _told(mailboxes: MailboxStore, events: Sequence[bytes]) -> Iterator[float]:
@@ -98,15 +98,14 @@ def _changes(page: Sequence[Judged], judgements: Sequence[Judgement]) -> Mapping
     return _tally([pair for pair in pairs if pair[0] != pair[1]])
 
 
+def _labels(page: Sequence[Judged]) -> Mapping[int, str]:
+    return {each.id: each.label for each in page}
+
+
+def _moved(before: Mapping[int, str], changed: Sequence[StoredResult]) -> Mapping[str, int]:
+    """What was really changed; `before`: the labels until then, by id."""
+    return _tally([(before[each.id], each.label) for each in changed])
+
+
 def _tally(pairs: Sequence[tuple[str, str]]) -> Mapping[str, int]:
     return Counter({"changed": len(pairs)}) + Counter(f"{before}_to_{after}" for before, after in pairs)
-
-
-def _counted(run: Run, page: Sequence[Judged], done: int, at: Any) -> Callable[[list[StoredResult]], None]:
-    before = {each.id: each.label for each in page}
-
-    def also(changed: list[StoredResult]) -> None:
-        counts = _tally([(before[each.id], each.label) for each in changed])
-        advance(run.task.id, run.runner, Step(done, None, at, counts))
-
-    return also

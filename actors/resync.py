@@ -4,7 +4,7 @@ Run by actors/tasks.py. Neither cursor nor floor moves. A restart lists again fr
 were recovered is counted in the transaction that enters them.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from gevent.event import Event
 
@@ -14,7 +14,6 @@ from engine import clock
 from engine.mailbox import BACKGROUND
 from storage.books import Books
 from storage.records import Look
-from storage.tasks import Step, advance
 
 KIND = "resync"
 
@@ -22,7 +21,7 @@ KIND = "resync"
 def resync(*, clients: Mapping[str, History], books: Books, bell: Event) -> Job:
     """The job; its tasks have the params `source` and `from` (a history id), and count `recovered`."""
 
-    def run(run: Run) -> Iterator[None]:
+    def job(run: Run) -> Iterator[None]:
         source = books.source(run.task.params["source"])
         listing = clients[source.name].list_emails(run.task.params["from"])
         run.advance(total=len(listing))
@@ -30,16 +29,13 @@ def resync(*, clients: Mapping[str, History], books: Books, bell: Event) -> Job:
         look, done = Look(KIND, clock.now(), listed=len(listing)), 0
         for part in slices(listing, SLICE):
             done += len(part)
-            new = books.enter(source, part, look, lane=BACKGROUND, also=_counted(run, done))
+            new = books.enter(source, part, look, lane=BACKGROUND, also=run.counted(_recovered, done=done))
             if new:
                 bell.set()
             yield
 
-    return run
+    return job
 
 
-def _counted(run: Run, done: int) -> Callable[[int], None]:
-    def also(new: int) -> None:
-        advance(run.task.id, run.runner, Step(done=done, counts={"recovered": new}))
-
-    return also
+def _recovered(new: int) -> Mapping[str, int]:
+    return {"recovered": new}

@@ -8,6 +8,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
+from typing import TypeVar
 
 from engine import clock
 from engine.actor import ServiceActor
@@ -16,9 +17,11 @@ from engine.errors import DependencyTrouble, StaleError
 from engine.events import Bus
 from engine.leadership import TTL_S, Leadership
 from engine.mailbox import MailboxStore
-from storage.tasks import Step, Task, Tasks
+from storage.tasks import Step, Task, Tasks, advance
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 LEASE = "tasks"
 MOST_STARTS = 20
@@ -38,6 +41,16 @@ class Run:
     ) -> None:
         """Write how far it has come; StaleError, which the job lets through, when it was cancelled."""
         self.tasks.advance(self.task.id, self.runner, Step(done, total, position, counts))
+
+    def counted(
+        self, counts: Callable[[T], Mapping[str, int]], *, done: int, position: object = None
+    ) -> Callable[[T], None]:
+        """What a store calls inside its transaction with what it did: that is counted, and how far it has come written, in the same one."""
+
+        def also(did: T) -> None:
+            advance(self.task.id, self.runner, Step(done, None, position, counts(did)))
+
+        return also
 
 
 Job = Callable[[Run], Iterator[float | None]]
