@@ -38,7 +38,7 @@ Offer = Callable[[Sequence[int], Sequence[Email], Sequence[Classification]], Non
 Sample = tuple[list[Email], list[Classification]]
 
 
-class Labels(Protocol):
+class Labeller(Protocol):
     """A model: classification.model.Classifier, or actors.deciding.Deciders, which follows whoever is live."""
 
     def classify(self, emails: Sequence[Email]) -> list[Classification]:
@@ -59,7 +59,7 @@ class ClassifierActor(MailboxActor):
         self,
         context: Context,
         *,
-        classifier: Labels,
+        classifier: Labeller,
         results: ResultStore,
         name: str,
         rules: Rules = no_rules,

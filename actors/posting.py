@@ -11,9 +11,9 @@ import msgspec
 from engine import clock
 from fakemail.retry_after import read_retry_after
 from fakemail.signed_post import SignedPost
-from fakemail.transport import Patience, Resolve, TransportError
+from fakemail.transport import Resolve, Timeouts, TransportError
 
-PATIENCE = Patience(connect_s=5.0, read_s=15.0, total_s=20.0)
+TIMEOUTS = Timeouts(connect_s=5.0, read_s=15.0, total_s=20.0)
 GONE = 410
 LONGEST_RETRY_AFTER_S = 3600.0
 
@@ -41,7 +41,7 @@ class Poster:
     """
 
     def __init__(self, url: str, secrets: Callable[[float], Sequence[str]], resolve: Resolve | None = None) -> None:
-        self._post, self._secrets = SignedPost(url, PATIENCE, resolve), secrets
+        self._post, self._secrets = SignedPost(url, TIMEOUTS, resolve), secrets
 
     def post(self, webhook_id: str, body: bytes) -> Posted:
         """Deliver one message; the same id again means the same message again."""

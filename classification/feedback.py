@@ -86,7 +86,7 @@ class Inputs:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class WeightChange:
     """What is added to the weights of the features in use, of the signals, and to the bias."""
 
     table: Floats
@@ -100,9 +100,9 @@ class Change:
         words = [np.bincount(inputs.rows, pushed[:, label], size) for label in range(len(LABELS))]
         return np.asarray(np.stack(words, axis=1) + inputs.signals @ self.signals + self.bias)
 
-    def times(self, strength: float) -> "Change":
+    def times(self, strength: float) -> "WeightChange":
         """Return a part of it."""
-        return Change(self.table * strength, self.signals * strength, self.bias * strength)
+        return WeightChange(self.table * strength, self.signals * strength, self.bias * strength)
 
 
 def retrain(prior: Path, corrections: Sequence[Corrected], sample: Sequence[Email]) -> Trained:
@@ -160,7 +160,7 @@ def _chances(log_odds: Floats, calibration: NDArray[np.float32]) -> Floats:
     return calibrated(log_odds, *calibration.astype(np.float64))
 
 
-def _fit(inputs: Inputs, calibration: NDArray[np.float32]) -> Change:
+def _fit(inputs: Inputs, calibration: NDArray[np.float32]) -> WeightChange:
     """Descend the weighted cross-entropy plus the penalty, by Adam with a step size that falls to 0; always the same steps."""
     labels = len(LABELS)
     sizes = (len(inputs.used) * labels, inputs.signals.shape[1] * labels, labels)
@@ -175,12 +175,12 @@ def _fit(inputs: Inputs, calibration: NDArray[np.float32]) -> Change:
     return _unpacked(at, sizes)
 
 
-def _unpacked(at: Floats, sizes: tuple[int, int, int]) -> Change:
+def _unpacked(at: Floats, sizes: tuple[int, int, int]) -> WeightChange:
     table, signals, bias = np.split(at, np.cumsum(sizes)[:-1])
-    return Change(table.reshape(-1, len(LABELS)), signals.reshape(-1, len(LABELS)), bias)
+    return WeightChange(table.reshape(-1, len(LABELS)), signals.reshape(-1, len(LABELS)), bias)
 
 
-def _slope(inputs: Inputs, change: Change, calibration: NDArray[np.float32]) -> Floats:
+def _slope(inputs: Inputs, change: WeightChange, calibration: NDArray[np.float32]) -> Floats:
     chances = _chances(inputs.log_odds + change.log_odds(inputs), calibration)
     errors = (chances - inputs.targets) * inputs.counts[:, None] * calibration[0].astype(np.float64)
     spread = errors[inputs.rows] * inputs.values[:, None]
@@ -191,8 +191,8 @@ def _slope(inputs: Inputs, change: Change, calibration: NDArray[np.float32]) -> 
 
 
 def _guarded(
-    change: Change, inputs: Inputs, calibration: NDArray[np.float32], corrected: int
-) -> tuple[Change, float, float]:
+    change: WeightChange, inputs: Inputs, calibration: NDArray[np.float32], corrected: int
+) -> tuple[WeightChange, float, float]:
     """Make the change smaller until the labels' shares on the sample stay near what they were: (change, strength, share moved)."""
     before = _chances(inputs.log_odds, calibration)[corrected:]
     smaller, strength, moved = change, 0.0, 0.0
@@ -206,7 +206,7 @@ def _guarded(
     return smaller, strength, moved
 
 
-def _said(inputs: Inputs, change: Change | None, calibration: NDArray[np.float32]) -> NDArray[np.intp]:
+def _said(inputs: Inputs, change: WeightChange | None, calibration: NDArray[np.float32]) -> NDArray[np.intp]:
     """Return the likeliest label of each email, whatever the threshold."""
     log_odds = inputs.log_odds if change is None else inputs.log_odds + change.log_odds(inputs)
     return np.asarray(_chances(log_odds, calibration).argmax(axis=1))
@@ -230,7 +230,7 @@ def _share(right: NDArray[np.bool_]) -> float:
     return round(float(right.mean()), 4)
 
 
-def _changed(learned: weights.Weights, inputs: Inputs, change: Change) -> weights.Weights:
+def _changed(learned: weights.Weights, inputs: Inputs, change: WeightChange) -> weights.Weights:
     table = learned.table.astype(np.float64)
     table[inputs.used] += change.table
     return replace(

@@ -17,7 +17,7 @@ from classification.mailfiles import Skip, iter_messages
 from classification.mime import message_id, parse_message
 from commands.arguments import JSON_HELP, add_json
 from commands.client import CommandError, Server
-from commands.simulated import advance, books, find_simulator, send, wait_settled
+from commands.simulated import advance, audit_of, find_simulator, send, wait_settled
 from settings import Settings
 
 CHUNK, CHUNK_BYTES = 200, 4 * 1024 * 1024
@@ -42,7 +42,7 @@ def run(args: argparse.Namespace, settings: Settings) -> None:
     server = Server(settings.base_url, settings.api_token)
     simulator = find_simulator(server)
     paths = [path for path in args.path if _exists(path)]
-    before = books(server)
+    before = audit_of(server)
     server.patience = simulator.patience = PATIENCE  # the same email sent twice changes nothing
     sent = _send_all(simulator, paths, settings.max_body_bytes)
     told: dict[str, Any] = {"read": sent.read, "sent": len(sent.ids), "unreadable": sent.unreadable}

@@ -38,7 +38,7 @@ from commands.drill import poison
 from commands.front import Front
 from commands.offline import load_classifier
 from commands.serve import NODE, PROCESS, REDIS, STATUS, TOKEN
-from commands.stores import Patience, Stores, open_and_rename_copies, open_stores
+from commands.stores import StartPatience, Stores, open_and_rename_copies, open_stores
 from commands.version import VERSION
 from engine import clock, failpoints, logs
 from engine.collector import spare_collector
@@ -89,7 +89,7 @@ class Process:
         self.watch.start()
         dump_on_signal()
         self.stopping = _stop_signal(alone=CHILD.heartbeat is None)
-        self.patience = Patience(self.stopping)
+        self.patience = StartPatience(self.stopping)
 
     def listen(self) -> None:
         """Open what this process answers on: a front its web, a worker node's first process STATUS_PORT where that is set, others nothing."""

@@ -33,10 +33,10 @@ def send(simulator: Server, emails: Sequence[dict[str, Any]]) -> list[str]:
     return ids
 
 
-def books(server: Server) -> dict[str, int]:
-    """The audit of the server."""
-    audit: dict[str, int] = server.get("/audit")
-    return audit
+def audit_of(server: Server) -> dict[str, int]:
+    """How many emails the server's books have, in all and by what became of them."""
+    found: dict[str, int] = server.get("/audit")
+    return found
 
 
 def wait_settled(
@@ -50,7 +50,7 @@ def wait_settled(
     unknown, last, end = list(ids), None, time.monotonic() + seconds
     while True:
         unknown = [email_id for email_id in unknown if not is_known(server, email_id)]
-        audit = books(server)
+        audit = audit_of(server)
         tell(audit)
         if not unknown and audit["queued"] == audit["retrying"] == 0:
             return audit

@@ -64,7 +64,7 @@ class Stores:
 
 
 @dataclass(slots=True)
-class Patience:
+class StartPatience:
     """Waits at the start for what is away; `waits` says what and why (name → reason). Ends the process when `stop` is set."""
 
     stop: Event
@@ -92,7 +92,7 @@ class Patience:
             log.warning("waiting for %s: %s", trouble.dependency, trouble)
 
 
-def open_stores(settings: Settings, redis_url: str, process: str, patience: Patience) -> Stores:
+def open_stores(settings: Settings, redis_url: str, process: str, patience: StartPatience) -> Stores:
     """Open all; waits for a database or a Redis that is not there yet. Raises SettingsError for one that can never be used."""
     for warning in patience.until(partial(_check_redis, redis_url)):
         log.warning(warning)
@@ -125,7 +125,7 @@ def open_stores(settings: Settings, redis_url: str, process: str, patience: Pati
     )
 
 
-def open_and_rename_copies(settings: Settings, redis_url: str, process: str, patience: Patience) -> Stores:
+def open_and_rename_copies(settings: Settings, redis_url: str, process: str, patience: StartPatience) -> Stores:
     """The same for a front, who looks whether the books are a copy that is older than what Redis knows: then they get a name of their own."""
     stores = open_stores(settings, redis_url, process, patience)
     if patience.until(lambda: books_were_copied(stores)):

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from commands.client import CommandError, Server
 from commands.script import server_from_env, settings_from_env
-from commands.simulated import advance, books, check, find_simulator, send, wait_result, wait_settled
+from commands.simulated import advance, audit_of, check, find_simulator, send, wait_result, wait_settled
 from fakemail.signature import sign
 
 DEFAULT_BATCH = 2_000
@@ -72,7 +72,7 @@ def large_batch(count: int) -> None:
     """`count` generated emails in batches, each exactly one result."""
     server = server_from_env()
     simulator = find_simulator(server)
-    before = books(server)
+    before = audit_of(server)
     began = time.monotonic()
     ids = _send_all(simulator, count)
     with tqdm(total=count, unit="email", desc="processed") as bar:

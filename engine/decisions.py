@@ -58,8 +58,8 @@ class Judge:
         return Verdict(delivery, (DEAD, envelope))
 
 
-def sort(decisions: Iterable[Decision]) -> tuple[list[Postponement], list[Verdict], list[Again]]:
-    """The decisions by kind."""
+def by_kind(decisions: Iterable[Decision]) -> tuple[list[Postponement], list[Verdict], list[Again]]:
+    """The decisions of each kind, in order."""
     postponements: list[Postponement] = []
     verdicts: list[Verdict] = []
     again: list[Again] = []

@@ -144,12 +144,12 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname,
             "logger": record.name,
             "process": self.process,
-            "message": _whole(record.getMessage()),
+            "message": _escaped_surrogates(record.getMessage()),
             **_ids(record),
         }
         detail = _detail(self, record)
         if detail:
-            line["detail"] = _whole(detail)
+            line["detail"] = _escaped_surrogates(detail)
         text = msgspec.json.encode(line, enc_hook=str).decode()
         return _UNSAFE.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
 
@@ -186,8 +186,8 @@ def _ids(record: logging.LogRecord) -> dict[str, Any]:
 def _shown(value: Any) -> int | float | str | list[str]:
     """As JSON has it."""
     if isinstance(value, list):
-        return [_whole(str(each)) for each in value]
-    return value if isinstance(value, int | float) else _whole(str(value))
+        return [_escaped_surrogates(str(each)) for each in value]
+    return value if isinstance(value, int | float) else _escaped_surrogates(str(value))
 
 
 def _plain(value: Any) -> str:
@@ -195,7 +195,7 @@ def _plain(value: Any) -> str:
     return " ".join(value) if isinstance(value, list) else str(value)
 
 
-def _whole(text: str) -> str:
+def _escaped_surrogates(text: str) -> str:
     """Lone surrogates cannot be encoded: shown as escapes."""
     return text.encode("utf-8", "backslashreplace").decode()
 

@@ -16,7 +16,7 @@ import gevent
 
 from engine import events
 from engine.context import Context
-from engine.decisions import Judge, sort
+from engine.decisions import Judge, by_kind
 from engine.errors import DependencyTrouble
 from engine.failpoints import reach
 from engine.handling import Handling
@@ -114,7 +114,7 @@ class MailboxActor(Handling):
             return
         with work.timed("postpone_s"):
             work.decisions = work.decisions or self.judge.decide(work.fates.values(), self.context.clock())
-            postponements, verdicts, work.again = sort(work.decisions)
+            postponements, verdicts, work.again = by_kind(work.decisions)
             to_be_told = self.context.ledger.postpone(postponements) if postponements else []
             for postponement, tell in zip(postponements, to_be_told, strict=True):
                 verdicts.append(Verdict(postponement.delivery, None, self._told(postponement) if tell else ()))

@@ -32,7 +32,7 @@ from fakemail.breaker import CircuitBreaker, NotAsked, Refused
 from fakemail.listing import Listing, read_listing
 from fakemail.pipeline import NotPlain, Pipelining
 from fakemail.spool import Spool
-from fakemail.transport import Answer, Connections, Patience, TooLarge, TransportError, Unreachable
+from fakemail.transport import Connections, Response, Timeouts, TooLarge, TransportError, Unreachable
 
 T = TypeVar("T")
 
@@ -45,8 +45,8 @@ _SAFE_ID = re.compile(r"[A-Za-z0-9_-]+")
 class Limits(msgspec.Struct, frozen=True):
     """How long and how much: seconds and bytes."""
 
-    call: Patience = Patience()
-    listing: Patience = Patience(read_s=30.0, total_s=60.0)
+    call: Timeouts = Timeouts()
+    listing: Timeouts = Timeouts(read_s=30.0, total_s=60.0)
     max_body_bytes: int = 262_144
     max_email_bytes: int = 8 * 1024 * 1024
     max_listing_bytes: int = 128 * 1024 * 1024
@@ -117,7 +117,7 @@ class FakeMailClient:
         def work() -> list[str] | Listing:
             try:
                 answer = self._connections.exchange(
-                    request, max_bytes=limits.max_listing_bytes, patience=limits.listing, spooled=True
+                    request, max_bytes=limits.max_listing_bytes, timeouts=limits.listing, spooled=True
                 )
                 return read_listing(_body_of(answer))
             except (Garbled, TransportError) as error:
@@ -249,8 +249,8 @@ class FakeMailClient:
         head = b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
         return start + self._head + head + body
 
-    def _exchange(self, request: bytes, patience: Patience, max_bytes: int) -> Answer:
-        return self._connections.exchange(request, max_bytes=max_bytes, patience=patience)
+    def _exchange(self, request: bytes, timeouts: Timeouts, max_bytes: int) -> Response:
+        return self._connections.exchange(request, max_bytes=max_bytes, timeouts=timeouts)
 
     def _guarded(self, work: Callable[[], T], *, key: str | None, early: bool = False) -> T:
         """`work` under the breaker: its outcome is reported, whatever it is."""
@@ -286,13 +286,13 @@ def encode_id(email_id: str) -> str:
     return quote(raw, safe="").replace(".", "%2E")
 
 
-def _plain(answer: Answer) -> bytes | bytearray:
+def _plain(answer: Response) -> bytes | bytearray:
     body = _body_of(answer)
     assert not isinstance(body, Spool)
     return body
 
 
-def _body_of(answer: Answer) -> bytes | bytearray | Spool:
+def _body_of(answer: Response) -> bytes | bytearray | Spool:
     """The body of a 2xx answer; the trouble that any other status means."""
     if not 200 <= answer.status < 300:
         _raise_for_status(answer)
@@ -300,7 +300,7 @@ def _body_of(answer: Answer) -> bytes | bytearray | Spool:
     return answer.decoded()
 
 
-def _raise_for_status(answer: Answer) -> None:
+def _raise_for_status(answer: Response) -> None:
     """Raise for the statuses that mean the same on every call."""
     status, after = answer.status, answer.headers.get("retry-after")
     if status == 429 or (status == 503 and after is not None):

@@ -15,7 +15,7 @@ from gevent import socket
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-Place = tuple[int, tuple[Any, ...]]
+Endpoint = tuple[int, tuple[Any, ...]]
 """An address family and what `connect` wants."""
 
 PORTS = {"http": 80, "https": 443}
@@ -69,20 +69,20 @@ class Egress:
         if (host, port) in self._trusted:
             return
         try:
-            self._places(host, port)
+            self._endpoints(host, port)
         except OSError:
             return
 
-    def resolve(self, host: str, port: int) -> Sequence[Place]:
+    def resolve(self, host: str, port: int) -> Sequence[Endpoint]:
         """Where to connect to for this host; EgressRefused where one of its addresses is closed, OSError where it has none."""
         host = host.lower().rstrip(".")
-        return _lookup(host, port) if (host, port) in self._trusted else self._places(host, port)
+        return _lookup(host, port) if (host, port) in self._trusted else self._endpoints(host, port)
 
     def allows(self, address: Address) -> bool:
         """Whether this address may be called, and every address that is wrapped in it."""
         return any(address in network for network in self._networks) or all(map(self._open, _unwrapped(address)))
 
-    def _places(self, host: str, port: int) -> Sequence[Place]:
+    def _endpoints(self, host: str, port: int) -> Sequence[Endpoint]:
         found = _lookup(host, port)
         if host not in self._names:
             for _, sockaddr in found:
@@ -117,7 +117,7 @@ def _origin(parts: SplitResult) -> tuple[str, int]:
     return (parts.hostname or "").rstrip("."), parts.port or PORTS[parts.scheme]
 
 
-def _lookup(host: str, port: int) -> Sequence[Place]:
+def _lookup(host: str, port: int) -> Sequence[Endpoint]:
     """All addresses of a host, each once; OSError where there are none, or not in time."""
     try:
         with gevent.Timeout(RESOLVE_S, TimeoutError("the name cannot be resolved in time")):

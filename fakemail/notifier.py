@@ -18,12 +18,12 @@ from gevent.event import Event
 from engine.backoff import backoff
 from fakemail.faults import Faults
 from fakemail.signed_post import SignedPost
-from fakemail.transport import Patience, Resolve, TransportError
+from fakemail.transport import Resolve, Timeouts, TransportError
 
 QUEUE_LIMIT = 64
 MAX_TRIES = 60
 _BACKOFF_S, _BACKOFF_CAP_S = 0.25, 5.0
-_PATIENCE = Patience(connect_s=2.0, read_s=10.0, total_s=15.0)
+_TIMEOUTS = Timeouts(connect_s=2.0, read_s=10.0, total_s=15.0)
 
 
 class _Message(NamedTuple):
@@ -41,7 +41,7 @@ class Target:
         self.delivered = 0
         if not (url.isascii() and url.isprintable()) or " " in url:
             raise ValueError("it must be printable ASCII without spaces")
-        self._post = SignedPost(url, _PATIENCE, resolve)
+        self._post = SignedPost(url, _TIMEOUTS, resolve)
         self._secret = secret
         self._queue: list[_Message] = []
         self._changed = Event()

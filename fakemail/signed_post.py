@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from fakemail.signature import sign
-from fakemail.transport import Answer, Connections, Patience, Resolve
+from fakemail.transport import Connections, Resolve, Response, Timeouts
 
 MAX_ANSWER_BYTES = 64 * 1024
 
@@ -15,7 +15,7 @@ MAX_ANSWER_BYTES = 64 * 1024
 class SignedPost:
     """Posts to one URL; ValueError for what is no http or https URL. `resolve` says where it may connect to."""
 
-    def __init__(self, url: str, patience: Patience, resolve: Resolve | None = None) -> None:
+    def __init__(self, url: str, timeouts: Timeouts, resolve: Resolve | None = None) -> None:
         self._connections = Connections(url, resolve)
         parts = urlsplit(url)
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -23,9 +23,9 @@ class SignedPost:
             f"POST {target} HTTP/1.1\r\nHost: {self._connections.host_header}\r\nUser-Agent: email-processor\r\n"
             "Content-Type: application/json\r\nAccept-Encoding: identity\r\n"
         )
-        self._patience = patience
+        self._timeouts = timeouts
 
-    def send(self, message_id: str, at: float, body: bytes, secrets: Sequence[str]) -> Answer:
+    def send(self, message_id: str, at: float, body: bytes, secrets: Sequence[str]) -> Response:
         """Send one message with a signature by each of the secrets. Raises TransportError where no answer comes."""
         head = (
             f"{self._head}Content-Length: {len(body)}\r\nwebhook-id: {message_id}\r\nwebhook-timestamp: {int(at)}\r\n"
@@ -33,7 +33,7 @@ class SignedPost:
         if signatures := " ".join(sign(secret, message_id, int(at), body) for secret in secrets):
             head += f"webhook-signature: {signatures}\r\n"
         request = f"{head}\r\n".encode() + body
-        return self._connections.exchange(request, max_bytes=MAX_ANSWER_BYTES, patience=self._patience)
+        return self._connections.exchange(request, max_bytes=MAX_ANSWER_BYTES, timeouts=self._timeouts)
 
     def close(self) -> None:
         """Close what is idle."""

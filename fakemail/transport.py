@@ -52,7 +52,7 @@ class TooLarge(TransportError):
     """The answer is longer than the caller wants to hold."""
 
 
-class Patience(msgspec.Struct, frozen=True):
+class Timeouts(msgspec.Struct, frozen=True):
     """How long to wait, in seconds: for a connection, for the next byte, and for everything together."""
 
     connect_s: float = 2.0
@@ -60,7 +60,7 @@ class Patience(msgspec.Struct, frozen=True):
     total_s: float = 10.0
 
 
-class Answer(HTTPResponseParser):  # type: ignore[misc] # an untyped C class
+class Response(HTTPResponseParser):  # type: ignore[misc] # an untyped C class
     """One answer while it is read, and afterwards: `status`, `headers` (names in lower case), `body`."""
 
     def __init__(self, max_bytes: int, body: "bytearray | Spool | None" = None) -> None:
@@ -185,18 +185,20 @@ class Connections:
         self._idle: list[tuple[gsocket.socket, float]] = []
         self._closed = False
 
-    def exchange(self, request: bytes, *, max_bytes: int, patience: Patience, spooled: bool = False) -> Answer:
+    def exchange(self, request: bytes, *, max_bytes: int, timeouts: Timeouts, spooled: bool = False) -> Response:
         """Send a whole request (it must be safe to send twice) and read its answer, into a Spool if it may be long.
 
         Whatever goes wrong is a TransportError.
         """
-        limit = TimedOut(f"no whole answer within {patience.total_s:g} s")
-        with gevent.Timeout(patience.total_s, limit):
+        limit = TimedOut(f"no whole answer within {timeouts.total_s:g} s")
+        with gevent.Timeout(timeouts.total_s, limit):
             while (sock := self._reuse()) is not None:
-                answer = self._converse(sock, request, _answer(max_bytes, spooled), patience, fresh=False)
+                answer = self._converse(sock, request, _response(max_bytes, spooled), timeouts, fresh=False)
                 if answer is not None:
                     return answer
-            answer = self._converse(self._connect(patience), request, _answer(max_bytes, spooled), patience, fresh=True)
+            answer = self._converse(
+                self._connect(timeouts), request, _response(max_bytes, spooled), timeouts, fresh=True
+            )
         assert answer is not None
         return answer
 
@@ -231,11 +233,11 @@ class Connections:
         while now - self._idle[0][1] > _IDLE_S:  # at the bottom of the stack stands what a quiet time left over
             self._idle.pop(0)[0].close()
 
-    def _connect(self, patience: Patience) -> gsocket.socket:
+    def _connect(self, timeouts: Timeouts) -> gsocket.socket:
         try:
-            sock = self._open(patience.connect_s)
+            sock = self._open(timeouts.connect_s)
         except TimeoutError:
-            raise TimedOut(f"no connection within {patience.connect_s:g} s") from None
+            raise TimedOut(f"no connection within {timeouts.connect_s:g} s") from None
         except (OSError, ValueError) as error:  # of which UnicodeError is one
             raise Unreachable(f"no connection: {error}") from error
         try:
@@ -265,12 +267,12 @@ class Connections:
         raise failed
 
     def _converse(
-        self, sock: gsocket.socket, request: bytes, answer: Answer, patience: Patience, *, fresh: bool
-    ) -> Answer | None:
+        self, sock: gsocket.socket, request: bytes, answer: Response, timeouts: Timeouts, *, fresh: bool
+    ) -> Response | None:
         """One exchange on one connection; None when a kept one turns out to have been closed by the other side."""
         begun = keep = False
         try:
-            sock.settimeout(patience.read_s)
+            sock.settimeout(timeouts.read_s)
             sock.sendall(request)
             while not answer.complete:
                 if begun:
@@ -282,7 +284,7 @@ class Connections:
                 answer.take(data)
             keep = answer.reusable()
         except TimeoutError:
-            raise TimedOut(f"no byte for {patience.read_s:g} s") from None
+            raise TimedOut(f"no byte for {timeouts.read_s:g} s") from None
         except OSError as error:
             if not begun and not fresh:
                 return None
@@ -299,5 +301,5 @@ class Connections:
                 sock.close()
 
 
-def _answer(max_bytes: int, spooled: bool) -> Answer:
-    return Answer(max_bytes, Spool() if spooled else None)
+def _response(max_bytes: int, spooled: bool) -> Response:
+    return Response(max_bytes, Spool() if spooled else None)

@@ -20,13 +20,13 @@ from commands.client import CommandError
 from commands.drill.evidence import Evidence
 from commands.drill.faults import Faults
 from commands.drill.follower import Follower
-from commands.drill.load import Ledger, Load
+from commands.drill.load import Load, SentLog
 from commands.drill.plan import FAULTS, Planned, choose, draw
 from commands.drill.poison import VARIABLE
 from commands.drill.proxy import Proxy
 from commands.drill.report import text_of
 from commands.drill.system import DrillError, FakeMail, System, fakemail, system
-from commands.drill.verdict import Verdict, judge
+from commands.drill.verdict import DrillReport, judge
 from settings import Settings
 
 DRAIN_S = 60.0
@@ -86,7 +86,7 @@ def run(args: argparse.Namespace, _settings: Settings) -> int:
     return 0 if verdict.passed else 1
 
 
-def _drill(args: argparse.Namespace, seed: int, folder: Path) -> Verdict:
+def _drill(args: argparse.Namespace, seed: int, folder: Path) -> DrillReport:
     began = time.monotonic()
     rng = random.Random(seed)
     with ExitStack() as stack:
@@ -103,20 +103,20 @@ def _drill(args: argparse.Namespace, seed: int, folder: Path) -> Verdict:
         stack.callback(drilled.stop)
         drilled.start()
         drilled.ready()
-        ledger = Ledger(folder / "ledger.jsonl")
-        stack.callback(ledger.close)
+        sent_log = SentLog(folder / "sent.jsonl")
+        stack.callback(sent_log.close)
         follower = Follower(drilled.url)
         stack.callback(follower.stop)
-        load = Load(mail, ledger, rng, emails=args.emails, seconds=args.minutes * 60, poison=args.poison)
+        load = Load(mail, sent_log, rng, emails=args.emails, seconds=args.minutes * 60, poison=args.poison)
         faults = Faults(drilled, mail, evidence, redis_url=args.redis, proxy=proxy, rng=rng)
         follower.start()
         load.start()
-        _strike(draw(kinds, args.minutes * 60, args.pace, rng), faults, ledger)
+        _strike(draw(kinds, args.minutes * 60, args.pace, rng), faults, sent_log)
         faults.end_all()
         load.finish(600)
-        drain = _drain(drilled, ledger, faults)
-        _catch_up(follower, ledger)
-        verdict = judge(drilled, evidence, ledger, follower, faults.struck, events="flush" not in kinds)
+        drain = _drain(drilled, sent_log, faults)
+        _catch_up(follower, sent_log)
+        verdict = judge(drilled, evidence, sent_log, follower, faults.struck, events="flush" not in kinds)
         verdict.problems += faults.complaints
         verdict.drain_s = round(drain, 1)
     verdict.seconds = round(time.monotonic() - began, 1)
@@ -136,7 +136,7 @@ def _system(args: argparse.Namespace, folder: Path, mail: FakeMail, proxy: Proxy
     return system(folder / "system", mail.url, **urls, **{VARIABLE: "1" if args.poison else ""})
 
 
-def _strike(plan: list[Planned], faults: Faults, ledger: Ledger) -> None:
+def _strike(plan: list[Planned], faults: Faults, sent_log: SentLog) -> None:
     """Carry the plan out, look at the cursor after each fault, and start again what ends by itself."""
     began = time.monotonic()
     for nth, each in enumerate(plan, 1):
@@ -145,29 +145,29 @@ def _strike(plan: list[Planned], faults: Faults, ledger: Ledger) -> None:
             faults.mend()
         faults.strike(each.kind)
         cursor, rows = faults.evidence.cursor()
-        known = ledger.known_up_to(cursor)
+        known = sent_log.known_up_to(cursor)
         if rows < known:
             faults.complaints.append(
                 f"the cursor at {cursor} had passed {known - rows} emails that the books did not know"
             )
         if sys.stderr.isatty():
             print(
-                f"\r{nth} of {len(plan)} faults, {len(ledger.ids)} emails, last: {each.kind:<16}",
+                f"\r{nth} of {len(plan)} faults, {len(sent_log.ids)} emails, last: {each.kind:<16}",
                 end="",
                 file=sys.stderr,
             )
 
 
-def _drain(drilled: System, ledger: Ledger, faults: Faults) -> float:
+def _drain(drilled: System, sent_log: SentLog, faults: Faults) -> float:
     """Wait until everything accepted is out; the seconds that took. What is not out in time is the verdict's business."""
     began = moved = time.monotonic()
-    limit, ended = DRAIN_S + (POISON_S if ledger.poison else 0.0), 0
+    limit, ended = DRAIN_S + (POISON_S if sent_log.poison else 0.0), 0
     while time.monotonic() - moved < limit:
         faults.mend()
         audit = drilled.get("/audit")
         if audit and audit["results"] + audit["dead"] > ended:
             ended, moved = audit["results"] + audit["dead"], time.monotonic()
-        if audit and ended >= len(ledger.ids) and audit["unaccounted"] == 0:
+        if audit and ended >= len(sent_log.ids) and audit["unaccounted"] == 0:
             return time.monotonic() - began
         time.sleep(0.2)
     spent = time.monotonic() - began
@@ -175,9 +175,9 @@ def _drain(drilled: System, ledger: Ledger, faults: Faults) -> float:
     return spent
 
 
-def _catch_up(follower: Follower, ledger: Ledger) -> None:
+def _catch_up(follower: Follower, sent_log: SentLog) -> None:
     """The events are in the log by now; give our own reader the time to read them."""
     end = time.monotonic() + 30
-    while len(follower.processed) + len(follower.dead) < len(ledger.ids) and time.monotonic() < end:
+    while len(follower.processed) + len(follower.dead) < len(sent_log.ids) and time.monotonic() < end:
         time.sleep(0.1)
     time.sleep(1.0)  # for events that were told twice, if there are any

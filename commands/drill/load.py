@@ -1,6 +1,6 @@
-"""The drill's load: emails sent to FakeMail at a steady rate in bursts of random size, and the ledger of those it has accepted.
+"""The drill's load: emails sent to FakeMail at a steady rate in bursts of random size, and the log of those it has accepted.
 
-The ledger is the measure of everything: an id stands in it, written and fsynced, once FakeMail has answered for it. It lives
+The log is the measure of everything: an id stands in it, written and fsynced, once FakeMail has answered for it. It lives
 outside of the system under drill. An answer that did not come is asked for again with the same ids, which changes nothing there.
 """
 
@@ -31,7 +31,7 @@ class Accepted(NamedTuple):
 
 
 @dataclass
-class Ledger:
+class SentLog:
     """Accepted ids, in order, on disk and here. `poison` are those of them that must end as dead letters."""
 
     path: Path
@@ -64,9 +64,9 @@ class Load:
     """Sends `emails` over `seconds`, with `poison` marked ones among the first, in a thread of its own."""
 
     def __init__(
-        self, fakemail: FakeMail, ledger: Ledger, rng: random.Random, *, emails: int, seconds: float, poison: int
+        self, fakemail: FakeMail, sent_log: SentLog, rng: random.Random, *, emails: int, seconds: float, poison: int
     ) -> None:
-        self.fakemail, self.ledger, self.rng = fakemail, ledger, rng
+        self.fakemail, self.sent_log, self.rng = fakemail, sent_log, rng
         self.emails, self.rate, self.poison = emails, emails / max(seconds, 0.1), poison
         self.sent = 0
         self.error: BaseException | None = None
@@ -116,5 +116,5 @@ class Load:
                 answer = None
             if answer is not None and answer.ok:
                 body = answer.json()
-                return self.ledger.enter(Accepted(tuple(body["email_ids"]), body["history_id"]), poison)
+                return self.sent_log.enter(Accepted(tuple(body["email_ids"]), body["history_id"]), poison)
             time.sleep(0.1)

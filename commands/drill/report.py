@@ -4,12 +4,12 @@ from collections import Counter
 from pathlib import Path
 
 from commands.drill.plan import FAULTS
-from commands.drill.verdict import Verdict
+from commands.drill.verdict import DrillReport
 
 SHOWN = 5
 
 
-def text_of(verdict: Verdict, seed: int, folder: Path | None) -> str:
+def text_of(verdict: DrillReport, seed: int, folder: Path | None) -> str:
     """All of it in some twenty lines; what must be zero is, or is named."""
     lines = [
         f"drill of seed {seed}: {'PASSED' if verdict.passed else 'FAILED'} after {verdict.seconds:.0f} s",

@@ -1,4 +1,4 @@
-"""The drill's verdict: the ledger of accepted ids against the database's own tables, the API and the event log.
+"""The drill's verdict: the log of accepted ids against the database's own tables, the API and the event log.
 
 Lost: accepted, but neither a result nor (for planted poison) a dead letter. Duplicated: counted, shown or told more than once.
 Called once all faults are over and the system has drained.
@@ -14,7 +14,7 @@ from typing import Any
 from commands.drill.evidence import BOOKS, DEAD, RESULTS, Evidence
 from commands.drill.faults import Struck
 from commands.drill.follower import Follower
-from commands.drill.load import Ledger
+from commands.drill.load import SentLog
 from commands.drill.plan import FAULTS
 from commands.drill.system import System
 
@@ -22,7 +22,7 @@ PAGE = 100
 
 
 @dataclass
-class Verdict:
+class DrillReport:
     """What came out. `lost`, `duplicated`, `wrongly_dead`, `unknown` name ids; `problems` are whole sentences."""
 
     accepted: int = 0
@@ -53,20 +53,20 @@ class Verdict:
 
 
 def judge(
-    system: System, evidence: Evidence, ledger: Ledger, follower: Follower, struck: Sequence[Struck], *, events: bool
-) -> Verdict:
+    system: System, evidence: Evidence, sent_log: SentLog, follower: Follower, struck: Sequence[Struck], *, events: bool
+) -> DrillReport:
     """Look everywhere. `events` False: Redis itself lost data in this run, so the event log may have lost and doubled some."""
     results = evidence.rows(RESULTS)
     counts = Counter(str(key) for key, _, _ in results)
     dead = {str(key) for (key,) in evidence.rows(DEAD)}
     books = {str(key): int(count) for key, count in evidence.rows(BOOKS)}
-    found = Verdict(accepted=len(ledger.ids), results=len(counts), dead=len(dead), poison=len(ledger.poison))
-    found.lost = sorted(ledger.ids - counts.keys() - dead)
+    found = DrillReport(accepted=len(sent_log.ids), results=len(counts), dead=len(dead), poison=len(sent_log.poison))
+    found.lost = sorted(sent_log.ids - counts.keys() - dead)
     twice = {key for counted in (counts, books) for key, count in counted.items() if count > 1} | counts.keys() & dead
     found.duplicated = sorted(twice)
-    found.wrongly_dead = sorted(dead - ledger.poison)
-    found.unknown = sorted(books.keys() - ledger.ids)
-    _poison(found, ledger, dead)
+    found.wrongly_dead = sorted(dead - sent_log.poison)
+    found.unknown = sorted(books.keys() - sent_log.ids)
+    _poison(found, sent_log, dead)
     _api(found, system, counts, dead)
     if events:
         _events(found, follower, counts, dead)
@@ -74,13 +74,13 @@ def judge(
     return found
 
 
-def _poison(found: Verdict, ledger: Ledger, dead: set[str]) -> None:
-    alive = ledger.poison - dead
+def _poison(found: DrillReport, sent_log: SentLog, dead: set[str]) -> None:
+    alive = sent_log.poison - dead
     if alive:
         found.problems.append(f"planted poison that is no dead letter: {', '.join(sorted(alive)[:5])}")
 
 
-def _api(found: Verdict, system: System, counts: Counter[str], dead: set[str]) -> None:
+def _api(found: DrillReport, system: System, counts: Counter[str], dead: set[str]) -> None:
     audit, stats = system.get("/audit"), system.get("/stats")
     expected = {"listed": found.accepted, "results": len(counts), "dead": len(dead), "queued": 0, "retrying": 0}
     expected |= {"discarded": 0, "erased": 0, "unaccounted": 0}
@@ -96,7 +96,7 @@ def _api(found: Verdict, system: System, counts: Counter[str], dead: set[str]) -
     _compare(found, "/dead-letters", _all_of(system, "/dead-letters"), dead)
 
 
-def _compare(found: Verdict, where: str, shown: Counter[str], expected: set[str]) -> None:
+def _compare(found: DrillReport, where: str, shown: Counter[str], expected: set[str]) -> None:
     twice = [key for key, count in shown.items() if count > 1]
     found.duplicated += sorted(set(twice) - set(found.duplicated))
     if shown.keys() != expected:
@@ -115,7 +115,7 @@ def _all_of(system: System, path: str) -> Counter[str]:
         cursor = {"cursor": page["next_cursor"]}
 
 
-def _events(found: Verdict, follower: Follower, counts: Counter[str], dead: set[str]) -> None:
+def _events(found: DrillReport, follower: Follower, counts: Counter[str], dead: set[str]) -> None:
     if follower.gaps or follower.backwards:
         found.problems.append(f"the event log had {follower.gaps} gaps, and went back {follower.backwards} times")
     for kind, told, expected in (("process", follower.processed, set(counts)), ("dead", follower.dead, dead)):
@@ -126,7 +126,7 @@ def _events(found: Verdict, follower: Follower, counts: Counter[str], dead: set[
             found.problems.append(f"{len(doubled)} `{kind}` events were told twice, such as that of {min(doubled)}")
 
 
-def _times(found: Verdict, struck: Sequence[Struck], results: Sequence[tuple[Any, ...]]) -> None:
+def _times(found: DrillReport, struck: Sequence[Struck], results: Sequence[tuple[Any, ...]]) -> None:
     """From each kill to the next email processed, and to the first that had arrived after it."""
     found.kinds = dict(Counter(each.kind for each in struck).most_common())
     kills = [each for each in struck if FAULTS[each.kind].kill]

@@ -380,7 +380,7 @@ def main() -> None:
                     continue
                 print(database, " ".join(f"{key}={value}" for key, value in row.items()), flush=True)
             running.rig.balance(events=False)
-            print(f"{database}: everything agrees with the ledger", flush=True)
+            print(f"{database}: everything agrees with the log of what was sent", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """A whole system with its FakeMail in a folder, driven and checked from outside: what the chaos tests share with the drill.
 
-The measure is the drill's: the ledger of ids that FakeMail has accepted, against the database file, the API and the event log.
+The measure is the drill's: the log of ids that FakeMail has accepted, against the database file, the API and the event log.
 """
 
 import random
@@ -15,7 +15,7 @@ import websocket
 
 from commands.drill.evidence import DEAD, RESULTS, TROUBLES, Evidence
 from commands.drill.follower import Follower
-from commands.drill.load import Accepted, Ledger
+from commands.drill.load import Accepted, SentLog
 from commands.drill.poison import MARK, VARIABLE
 from commands.drill.system import DrillError, fakemail, system, until
 from commands.drill.verdict import judge
@@ -40,7 +40,7 @@ class Rig:
         self.mail = fakemail(folder / "fakemail")
         self.system = system(folder / "system", self.mail.url, **{**FAST, **environ})
         self.evidence = Evidence(self.system.environ.get("DATABASE_URL") or f"sqlite:///{self.data}/emails.db")
-        self.ledger = Ledger(_made(folder) / "ledger.jsonl")
+        self.sent_log = SentLog(_made(folder) / "sent.jsonl")
         self.follower = Follower(self.system.url)
         self.rng = random.Random(1)
         self._listening = threading.Event()
@@ -67,7 +67,7 @@ class Rig:
         assert answer.ok, f"{answer.status_code} {answer.text}"
         body = answer.json()
         ids = [str(each) for each in body["email_ids"]]
-        self.ledger.enter(Accepted(tuple(ids), body["history_id"]), set(ids) if poison else set())
+        self.sent_log.enter(Accepted(tuple(ids), body["history_id"]), set(ids) if poison else set())
         return ids
 
     def _email(self, poison: str) -> dict[str, Any]:
@@ -86,24 +86,26 @@ class Rig:
 
     def settled(self, seconds: float = 60.0) -> None:
         """Wait until every accepted id has come to its end."""
-        until(f"the end of all {len(self.ledger.ids)} emails", lambda: self.ended() >= len(self.ledger.ids), seconds)
+        until(
+            f"the end of all {len(self.sent_log.ids)} emails", lambda: self.ended() >= len(self.sent_log.ids), seconds
+        )
 
     def balance(self, *, events: bool = True) -> None:
-        """Everything agrees with the ledger: the database, the API, the event log. The system must run."""
+        """Everything agrees with the log of what was sent: the database, the API, the event log. The system must run."""
         with suppress(DrillError):  # figures may be a second old
             until("fresh statistics", self._counted, 10)
         if events:
             with suppress(DrillError):
                 until("all events", self._told, 20)
-        verdict = judge(self.system, self.evidence, self.ledger, self.follower, [], events=events)
+        verdict = judge(self.system, self.evidence, self.sent_log, self.follower, [], events=events)
         assert verdict.passed, {name: value for name, value in verdict.as_dict().items() if value}
 
     def _counted(self) -> bool:
         stats = self.system.get("/stats")
-        return bool(stats) and stats["total_emails_processed"] + stats["dead_letters"] >= len(self.ledger.ids)
+        return bool(stats) and stats["total_emails_processed"] + stats["dead_letters"] >= len(self.sent_log.ids)
 
     def _told(self) -> bool:
-        return len(self.follower.processed) + len(self.follower.dead) >= len(self.ledger.ids)
+        return len(self.follower.processed) + len(self.follower.dead) >= len(self.sent_log.ids)
 
     def health(self) -> dict[str, Any]:
         """What /health says, also when that is 503; {} when nobody answers."""
@@ -136,7 +138,7 @@ class Rig:
         self.follower.stop()
         self.system.kill_all()
         self.mail.kill()
-        self.ledger.close()
+        self.sent_log.close()
 
 
 @contextmanager

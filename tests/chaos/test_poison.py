@@ -22,7 +22,7 @@ def test_poison_is_buried_and_its_neighbours_are_not(make_rig, kind):
     def ended():
         if bench.system.get("/health/live", timeout=3) is None:
             unanswered.append(time.monotonic() - began)
-        return bench.ended() >= len(bench.ledger.ids)
+        return bench.ended() >= len(bench.sent_log.ids)
 
     until("the end of all", ended, 150)
     bench.balance()

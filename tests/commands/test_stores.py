@@ -3,7 +3,7 @@
 import pytest
 from gevent.event import Event
 
-from commands.stores import Patience, open_stores
+from commands.stores import StartPatience, open_stores
 from settings import Settings
 from storage.statements import execute
 from tests.storage.books_fixtures import burial, enter
@@ -12,7 +12,7 @@ from tests.storage.books_fixtures import burial, enter
 @pytest.fixture
 def stores(tmp_path, valkey_url, redis_client):
     settings = Settings(database_url=f"sqlite:///{tmp_path}/emails.db")
-    opened = open_stores(settings, valkey_url, "node/worker-1", Patience(Event()))
+    opened = open_stores(settings, valkey_url, "node/worker-1", StartPatience(Event()))
     yield opened
     opened.mailboxes.close()
     opened.database.close()

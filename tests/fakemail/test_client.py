@@ -15,10 +15,10 @@ from engine.errors import DependencyTrouble, EngineError, MessageTrouble, Perman
 from engine.handling import HandlerTimeout
 from fakemail.breaker import CircuitBreaker, Refused
 from fakemail.client import FakeMailClient, Limits, encode_id
-from fakemail.transport import Patience
+from fakemail.transport import Timeouts
 from tests.fakemail.serving import answering, flooding, serving
 
-QUICK = Patience(connect_s=0.2, read_s=0.2, total_s=0.4)
+QUICK = Timeouts(connect_s=0.2, read_s=0.2, total_s=0.4)
 LIMITS = Limits(max_body_bytes=100, max_email_bytes=5000, max_listing_bytes=5000)
 HURRIED = Limits(call=QUICK, listing=QUICK)
 EMAIL = {"id": "a", "subject": "s", "body": "b"}

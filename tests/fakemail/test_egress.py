@@ -5,7 +5,7 @@ import pytest
 from gevent import socket
 
 from fakemail.egress import Egress, EgressRefused
-from fakemail.transport import Connections, Patience, Unreachable
+from fakemail.transport import Connections, Timeouts, Unreachable
 
 CLOSED = Egress()
 
@@ -115,7 +115,7 @@ def test_a_name_that_changes_between_check_and_connection_reaches_nothing(monkey
     CLOSED.check(url)
     with pytest.raises(Unreachable):
         Connections(url, CLOSED.resolve).exchange(
-            b"GET / HTTP/1.1\r\n\r\n", max_bytes=10, patience=Patience(0.5, 0.5, 1)
+            b"GET / HTTP/1.1\r\n\r\n", max_bytes=10, timeouts=Timeouts(0.5, 0.5, 1)
         )
     listener.settimeout(0.1)
     with pytest.raises(TimeoutError):
@@ -140,7 +140,7 @@ def test_the_connection_goes_to_the_address_that_was_looked_at_and_follows_no_re
     server = gevent.spawn(redirect)
     connections = Connections("http://any.example/", Egress(loopback=True).resolve)
     answer = connections.exchange(
-        b"GET / HTTP/1.1\r\nHost: any.example\r\n\r\n", max_bytes=10, patience=Patience(1, 1, 2)
+        b"GET / HTTP/1.1\r\nHost: any.example\r\n\r\n", max_bytes=10, timeouts=Timeouts(1, 1, 2)
     )
     server.join()
     connections.close()
