@@ -187,10 +187,8 @@ def _glob(pattern: str) -> str:
 
 
 def _bracket(inside: str) -> str:
-    negated, chars = (
-        inside[0] == "!" and len(inside) > 1,
-        inside.replace("\\", r"\\").replace("[", r"\[").replace("^", r"\^"),
-    )
+    negated = inside[0] == "!" and len(inside) > 1
+    chars = inside.replace("\\", r"\\").replace("[", r"\[").replace("^", r"\^")
     return f"[^{chars[1:]}]" if negated else f"[{chars}]"
 
 

@@ -1,4 +1,4 @@
-"""Carries the drill's faults out: each method is one kind of commands/drill/plan.py, told in the log of what was done when.
+"""Carries the drill's faults out: one method for each kind of commands/drill/plan.py, told in the log of what was done when.
 
 What lasts (a frozen process, a held lock, faults of FakeMail) goes on in a thread of its own while other faults strike, and is
 over when `end_all` returns.
@@ -42,7 +42,7 @@ class Struck:
 
 
 class Faults:
-    """`strike(kind)` for each planned fault; `struck` says what happened, `complaints` what went wrong by the system's fault."""
+    """`strike(kind)` for each planned fault, as `ways` has it; `struck` says what happened, `complaints` what went wrong by the system's fault."""
 
     def __init__(
         self,
@@ -60,12 +60,32 @@ class Faults:
         self.complaints: list[str] = []
         self._ended = threading.Event()
         self._lasting: list[threading.Thread] = []
+        self.ways: dict[str, Callable[[], bool]] = {
+            "group": self._group,
+            "parent": self._parent,
+            "front": self._front,
+            "worker": self._worker,
+            "workers": self._workers,
+            "valkey": self._valkey,
+            "zombie": self._zombie,
+            "frozen-front": self._frozen_front,
+            "frozen-valkey": self._frozen_valkey,
+            "restart": self._restart,
+            "lock": self._lock,
+            "fakemail-errors": self._fakemail_errors,
+            "fakemail-kill": self._fakemail_kill,
+            "fakemail-freeze": self._fakemail_freeze,
+            "cut": self._cut,
+            "lost-replies": self._lost_replies,
+            "held": self._held,
+            "backends": self._backends,
+            "flush": self._flush,
+        }
 
     def strike(self, kind: str) -> None:
         """Carry one out. A fault that finds nobody to strike (all are down already) is not counted."""
-        method: Callable[[], bool] = getattr(self, "_" + kind.replace("-", "_"))
         at = time.time()
-        if method():
+        if self.ways[kind]():
             self.struck.append(Struck(kind, at))
 
     def mend(self) -> None:
