@@ -40,15 +40,6 @@ export function button(text, click, kind = "", props = {}) {
   return h("button", { type: "button", class: `button ${kind}`, on: { click }, ...props }, text);
 }
 
-/** A field to choose from `choices`, each [value, words]; `value` is the one that is chosen. */
-export function select(choices, props, value = "") {
-  const option = ([key, words]) => h("option", { value: key, selected: key === value }, words);
-  return h("select", props, choices.map(option));
-}
-
-/** For `select`: choices whose values are their words. */
-export const plain = (names) => names.map((name) => [name, name]);
-
 /** A row of choices of which one is on. `choices` are [value, content]. */
 export function segmented(name, choices, value, change) {
   const group = h("div", { class: "segments", role: "group", "aria-label": name });

@@ -5,7 +5,8 @@
 
 import { fill, h } from "../dom.js";
 import { NONE, when } from "../format.js";
-import { mark, plain, press, segmented, select } from "../parts.js";
+import { plain, select } from "../forms.js";
+import { mark, press, segmented } from "../parts.js";
 import { CLASSES, STATES } from "../shapes.js";
 
 const SURE = [["", "however sure"], ["0.5", "under 50 % sure"], ["0.7", "under 70 % sure"], ["0.9", "under 90 % sure"]];

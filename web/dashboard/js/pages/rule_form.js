@@ -7,14 +7,16 @@ import { once } from "../acting.js";
 import { post, put, url } from "../api.js";
 import { fill, h, setText } from "../dom.js";
 import { count } from "../format.js";
+import { complaint, field, plain, select } from "../forms.js";
 import { newestOnly } from "../looking.js";
-import { button, changeList, chip, emptyState, label, loading, plain, select, subjectOf } from "../parts.js";
+import { button, changeList, chip, emptyState, label, loading, subjectOf } from "../parts.js";
 import { path } from "../route.js";
 import { CLASSES, LANES } from "../shapes.js";
 
 const FIELDS = ["sender", "subject", "body"];
 const GIVES = [["", "leave the class alone"], ...plain(CLASSES)];
 const RANKS = [["", "leave it alone"], ...plain(LANES)];
+const TOLD = ["name", "conditions", "classification", "other"];
 const LOOK_AT = 5000;
 export const KINDS = { literal: "contains", glob: "is like", regex: "matches" };
 const LIKE = { literal: "half price", glob: "*@shop.example", regex: "\\d+ ?% off" };
@@ -36,7 +38,7 @@ export class RuleForm {
     this.gives = select(GIVES, { id: "rule-class" }, rule.classification ?? "");
     this.priority = select(RANKS, { id: "rule-priority" }, rule.priority ?? "");
     this.conditions = h("div", { class: "conditions" });
-    this.errors = { name: said(), conditions: said(), classification: said(), other: said() };
+    this.errors = Object.fromEntries(TOLD.map((name) => [name, complaint()]));
     this.tried = h("div", { class: "tried", "aria-live": "polite" });
     const save = once(() => this.save());
     const submit = (event) => (event.preventDefault(), save());
@@ -78,7 +80,7 @@ export class RuleForm {
       where: select(plain(FIELDS), { "aria-label": "Where" }, condition.field),
       kind: select(Object.entries(KINDS), { "aria-label": "How" }, condition.kind),
       pattern: h("input", { value: condition.pattern, placeholder: LIKE[condition.kind], ...props }),
-      error: said(),
+      error: complaint(),
     };
     row.kind.addEventListener("change", () => (row.pattern.placeholder = LIKE[row.kind.value]));
     const drop = button("×", () => this.#drop(row), "plain small", { "aria-label": "Remove this condition" });
@@ -172,10 +174,4 @@ function example(mail) {
     h("small", { class: "quiet" }, mail.sender),
     h("span", null, label(mail.classification),
       stays ? h("small", { class: "quiet" }, " as it is") : [" → ", label(mail.would_be)]));
-}
-
-const said = () => h("p", { class: "field-error", role: "alert" });
-
-function field(title, control, error) {
-  return h("div", { class: "field" }, h("label", { for: control.id }, title), control, error);
 }

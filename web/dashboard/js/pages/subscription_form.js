@@ -5,7 +5,8 @@
 import { copyable, once, tell } from "../acting.js";
 import { post } from "../api.js";
 import { h, setText } from "../dom.js";
-import { button, select } from "../parts.js";
+import { complaint, field, select } from "../forms.js";
+import { button } from "../parts.js";
 
 const EVENTS = [
   ["process", "results"],
@@ -28,7 +29,7 @@ export class SubscriptionForm {
     this.words = h("input", { id: "hook-words", maxlength: 200, autocomplete: "off" });
     this.events = EVENTS.map(([name]) => [name, h("input", { type: "checkbox", checked: name === "process" })]);
     this.from = select(BEGIN, { id: "hook-from" });
-    this.error = h("p", { class: "field-error", role: "alert" });
+    this.error = complaint();
     const save = once(() => this.#save());
     const submit = (event) => (event.preventDefault(), save());
     this.element = h("form", { class: "rule-form", on: { submit } }, this.#head(cancel), this.#fields());
@@ -40,9 +41,6 @@ export class SubscriptionForm {
   }
 
   #fields() {
-    const field = (title, control, error) => {
-      return h("div", { class: "field" }, h("label", { for: control.id }, title), control, error);
-    };
     const checks = this.events.map(([, box], at) => h("label", { class: "check" }, box, EVENTS[at][1]));
     return [
       field("URL", this.target, this.error),
