@@ -108,6 +108,12 @@ export function subjectOf(item) {
   return isVisible(item.subject) ? item.subject : h("em", null, noSubject(item));
 }
 
+/** A table that scrolls sideways where it is too wide; `name` says what it holds, `content` is its head and body. */
+export function table(name, props, ...content) {
+  const box = { class: "table", tabindex: 0, role: "region", "aria-label": name };
+  return h("div", box, h("table", props, content));
+}
+
 /** The head of a table; the columns named in `numbers` stand at the right, `meaning` is what pointing at one says. */
 export function heads(names, numbers = [], { meaning = {}, last = null } = {}) {
   const head = (name) => {

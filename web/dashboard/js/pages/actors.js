@@ -8,7 +8,7 @@ import { get, post } from "../api.js";
 import { fill, h, setText, update } from "../dom.js";
 import { ago, count, counted, duration, rate, short } from "../format.js";
 import { Look } from "../looking.js";
-import { button, chip, emptyState, heads, loading } from "../parts.js";
+import { button, chip, emptyState, heads, loading, table } from "../parts.js";
 import { LANES } from "../shapes.js";
 import { shared } from "../state.js";
 
@@ -99,8 +99,7 @@ function mailboxes(rows) {
   const words = "emails that wait in Redis, by priority; the rest waits in the books";
   return h("section", { class: "sheet" },
     h("header", null, h("h2", null, "Mailboxes"), h("span", { class: "quiet" }, words)),
-    h("div", { class: "table", tabindex: 0, role: "region", "aria-label": "Mailboxes" },
-      h("table", null, heads(MAILBOX, MAILBOX.slice(1), { meaning: MEANING }), rows)));
+    table("Mailboxes", null, heads(MAILBOX, MAILBOX.slice(1), { meaning: MEANING }), rows));
 }
 
 /** Remembers how much each actor had handled at the answer before. */
@@ -147,8 +146,9 @@ function drawNode(node, answer, rates) {
   const processes = node.processes.map((process) => drawProcess(node, process, answer, rates));
   return h("section", { class: "sheet" },
     h("header", null, h("h2", null, node.node), answer.paused && chip("paused", "solid")),
-    h("div", { class: "table", tabindex: 0, role: "region", "aria-label": `Actors of ${node.node}` },
-      h("table", { class: "tree" }, heads(TREE, TREE.slice(2, 6), { meaning: MEANING }), processes)));
+    table(`Actors of ${node.node}`, { class: "tree" },
+      heads(TREE, TREE.slice(2, 6), { meaning: MEANING }),
+      processes));
 }
 
 function drawProcess(node, process, answer, rates) {

@@ -10,7 +10,7 @@ import { ago, count, counted, exact, when } from "../format.js";
 import { keys, stepped } from "../keys.js";
 import { live } from "../live.js";
 import { Look, pagesUntil } from "../looking.js";
-import { button, emptyState, heads, loading } from "../parts.js";
+import { button, emptyState, heads, loading, table } from "../parts.js";
 import { change, path } from "../route.js";
 import { REASONS, keyOf } from "../shapes.js";
 import { DeadLetter } from "./dead_letter.js";
@@ -42,12 +42,12 @@ class DeadPage {
     this.groups = h("div", { class: "groups" }, loading(3));
     this.rows = h("tbody", null);
     this.more = h("p", { class: "actions more", hidden: true }, button("Show more", once(() => this.#loadMore())));
-    this.table = h("section", { class: "sheet", "aria-label": "Letters" });
+    this.list = h("section", { class: "sheet", "aria-label": "Letters" });
     this.title = h("h2", null);
     this.all = h("a", { href: path("dead") }, "Show all");
     this.replay = button("Replay all", once(() => this.#replayMany()), "small");
     this.letter = new DeadLetter(signal, () => (change({ id: "" }), this.look.now()));
-    this.body = h("div", { class: "split", hidden: true }, this.table, this.letter.pane);
+    this.body = h("div", { class: "split", hidden: true }, this.list, this.letter.pane);
     const head = h("div", { class: "head" }, h("h1", null, "Dead letters"), h("p", { class: "lead" }, LEAD));
     fill(root, head, this.groups, this.body);
     const show = (answers) => this.#draw(...answers);
@@ -127,7 +127,7 @@ class DeadPage {
     const others = counted(total, "letter of another cause stands", "letters of other causes stand");
     const words = `No dead letter has the cause “${causeOf(this.#reason)}”; ${others}.`;
     const clear = h("a", { class: "button", href: path("dead") }, "Clear the filter");
-    fill(this.table, emptyState("Nothing matches", words, clear));
+    fill(this.list, emptyState("Nothing matches", words, clear));
   }
 
   #drawTable(groups) {
@@ -141,10 +141,9 @@ class DeadPage {
   }
 
   #layTable() {
-    fill(this.table,
+    fill(this.list,
       h("header", null, this.title, this.all, h("span", { class: "end" }, this.replay)),
-      h("div", { class: "table", tabindex: 0, role: "region", "aria-label": "Letters" },
-        h("table", null, heads(COLUMNS, ["Tries"], { meaning: MEANING }), this.rows)),
+      table("Letters", null, heads(COLUMNS, ["Tries"], { meaning: MEANING }), this.rows),
       this.more);
   }
 

@@ -8,7 +8,7 @@ import { get, post, url } from "../api.js";
 import { fill, h, setText } from "../dom.js";
 import { count, counted, exact, percent, sender, short, when } from "../format.js";
 import { Look } from "../looking.js";
-import { button, changeList, chip, heads, label, loading, subjectOf } from "../parts.js";
+import { button, changeList, chip, heads, label, loading, subjectOf, table } from "../parts.js";
 import { path } from "../route.js";
 import { reprocess } from "./reprocess.js";
 
@@ -82,10 +82,9 @@ function versions(answer, promote) {
   const acts = h("th", { scope: "col" }, h("span", { class: "hidden" }, "Act"));
   return h("section", { class: "sheet versions" },
     h("header", null, h("h2", null, "Versions")),
-    h("div", { class: "table", tabindex: 0, role: "region", "aria-label": "Versions" },
-      h("table", null,
-        heads(VERSIONS, ["Size", "Right on corrections", "Unseen"], { meaning: MEANING, last: acts }),
-        h("tbody", null, answer.items.map(row)))));
+    table("Versions", null,
+      heads(VERSIONS, ["Size", "Right on corrections", "Unseen"], { meaning: MEANING, last: acts }),
+      h("tbody", null, answer.items.map(row))));
 }
 
 function act(model, promote) {
@@ -124,12 +123,10 @@ function agreed(agreement) {
 }
 
 function newestDiffering(mails) {
-  const props = { class: "table differing", tabindex: 0, role: "region" };
-  return h("div", { ...props, "aria-label": "Emails on which they differ" },
-    h("table", null,
-      h("caption", null, "The newest on which they differ"),
-      heads(DIFFERING, ["Sure"]),
-      h("tbody", null, mails.map(differingRow))));
+  return table("Emails on which they differ", { class: "differing" },
+    h("caption", null, "The newest on which they differ"),
+    heads(DIFFERING, ["Sure"]),
+    h("tbody", null, mails.map(differingRow)));
 }
 
 function differingRow(mail) {

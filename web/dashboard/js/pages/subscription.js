@@ -8,7 +8,7 @@ import { del, get, post, url } from "../api.js";
 import { fill, h, setText, update } from "../dom.js";
 import { count, counted, duration, exact, when } from "../format.js";
 import { newestOnly } from "../looking.js";
-import { button, chip, facts, heads } from "../parts.js";
+import { button, chip, facts, heads, table } from "../parts.js";
 import { change } from "../route.js";
 import { secretOnce } from "./subscription_form.js";
 
@@ -74,8 +74,7 @@ export class OpenSubscription {
     return [
       h("div", { class: "log-head" }, h("h3", null, `Deliveries, the newest ${SHOWN}`),
         h("label", { class: "check" }, only, "only what failed")),
-      h("div", { class: "table", tabindex: 0, role: "region", "aria-label": "Deliveries" },
-        h("table", null, heads(COLUMNS, ["Try", "Took"]), this.rows)),
+      table("Deliveries", null, heads(COLUMNS, ["Try", "Took"]), this.rows),
       this.none,
     ];
   }
