@@ -22,6 +22,11 @@ export function toast(text, { undo, kind = "", seconds = 6 } = {}) {
   return close;
 }
 
+/** Say for somewhat longer what went wrong. */
+export function complain(text) {
+  toast(text, { kind: "trouble", seconds: 9 });
+}
+
 /** Run an action and say `done` where it came to pass; errors become a toast with the server's own words. */
 export async function attempt(action, done) {
   try {
@@ -29,7 +34,7 @@ export async function attempt(action, done) {
     if (done) toast(done);
     return answer;
   } catch (error) {
-    if (error.name !== "AbortError") toast(error.message, { kind: "trouble", seconds: 9 });
+    if (error.name !== "AbortError") complain(error.message);
     return undefined;
   }
 }

@@ -3,7 +3,7 @@
  * one or the way back. Asked anew each five seconds while the page is open.
  */
 
-import { ask, attempt, copyable, once, toast } from "../acting.js";
+import { ask, attempt, complain, copyable, once, toast } from "../acting.js";
 import { get, post, url } from "../api.js";
 import { fill, h, setText } from "../dom.js";
 import { count, counted, exact, percent, sender, short, when } from "../format.js";
@@ -57,7 +57,7 @@ async function promote(model, back, changed) {
   try {
     await send(false);
   } catch (error) {
-    if (error.status !== 409) return toast(error.message, { kind: "trouble", seconds: 9 });
+    if (error.status !== 409) return complain(error.message);
     const worse = sentence(error.message.replace(/;? ?force=true.*$/, ""));
     if (!(await ask("It does worse", worse, "Promote it all the same", "danger"))) return;
     if ((await attempt(() => send(true))) === undefined) return;

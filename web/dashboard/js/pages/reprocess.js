@@ -3,7 +3,7 @@
  * is told. Used by the pages of rules and models.
  */
 
-import { ask, attempt, toast } from "../acting.js";
+import { ask, attempt, complain, toast } from "../acting.js";
 import { get, post, url } from "../api.js";
 import { h, setText } from "../dom.js";
 import { count, counted, percent } from "../format.js";
@@ -36,11 +36,11 @@ async function watched(title, dry, signal) {
       setText(words, task.total ? `${title}: ${percent(task.done / task.total)}` : title);
     }
   } catch (error) {
-    if (!signal.aborted) toast(error.message, { kind: "trouble" });
+    if (!signal.aborted) complain(error.message);
     return undefined;
   } finally {
     note.remove();
   }
-  if (task.state !== "done") toast(task.error ?? `The task is ${task.state}`, { kind: "trouble" });
+  if (task.state !== "done") complain(task.error ?? `The task is ${task.state}`);
   return task.state === "done" && !signal.aborted ? task : undefined;
 }

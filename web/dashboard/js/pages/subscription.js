@@ -3,7 +3,7 @@
  * subscriptions.js, which hands it the newest state and is told when something was changed.
  */
 
-import { ask, attempt, once, toast } from "../acting.js";
+import { ask, attempt, complain, once, toast } from "../acting.js";
 import { del, get, post, url } from "../api.js";
 import { fill, h, setText, update } from "../dom.js";
 import { count, counted, duration, exact, when } from "../format.js";
@@ -116,7 +116,7 @@ export class OpenSubscription {
     const answer = await attempt(() => post(url(["subscriptions", this.#item.id, "test"]), {}, { timeout: 30_000 }));
     if (!answer) return;
     if (answer.delivered) toast(`Taken with ${answer.status} after ${duration(answer.duration_ms)}`);
-    else toast(`Not taken: ${answer.error}`, { kind: "trouble", seconds: 9 });
+    else complain(`Not taken: ${answer.error}`);
     if (this.#item) this.#draw();
   }
 
