@@ -23,7 +23,7 @@ export class StackedBars {
     this.axis = h("div", { class: "bars-axis", "aria-hidden": "true" });
     this.top = h("div", { class: "bars-top", "aria-hidden": "true" });
     this.plot = h("div", { class: "bars-plot", tabindex: "0", role: "img" }, this.top, this.svg);
-    this.element = h("div", { class: "bars-box" }, this.plot, this.axis);
+    this.element = h("div", null, this.plot, this.axis);
     this.plot.addEventListener("pointermove", (event) => this.#point(event));
     this.plot.addEventListener("pointerleave", () => this.#choose(-1));
     this.plot.addEventListener("blur", () => this.#choose(-1));

@@ -65,7 +65,7 @@ export function filterBar(changed) {
 }
 
 function classChoices() {
-  const choice = (name) => [name, [mark(name), h("span", { class: "word" }, name)]];
+  const choice = (name) => [name, [mark(name), name]];
   return [["", "All"], ...CLASSES.map(choice)];
 }
 

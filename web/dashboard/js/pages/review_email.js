@@ -22,9 +22,9 @@ export class ReviewEmail {
     this.pane = pane;
     this.newest = newestOnly(signal);
     this.subject = new Subject();
-    this.said = h("span", { class: "quiet decided" });
+    this.said = h("span", { class: "quiet" });
     this.who = h("table", { class: "bare opinions" });
-    this.text = h("div", { class: "triage-text" });
+    this.text = h("div", null);
     this.answers = answers(acts.decide);
     this.bar = h("div", { class: "answer-bar" },
       this.answers,

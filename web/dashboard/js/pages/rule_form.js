@@ -161,7 +161,7 @@ function outcome(answer) {
   const matched = h("b", null, `${count(answer.matched)} match`);
   const changing = h("b", null, `${count(answer.would_change)} would change`);
   return [
-    h("p", { class: "tried-words" }, `${scope}, `, matched, " and ", changing, "."),
+    h("p", null, `${scope}, `, matched, " and ", changing, "."),
     changeList(answer.changes, "What would change"),
     h("ul", { class: "examples", "aria-label": "Examples" }, answer.examples.map(example)),
   ];
