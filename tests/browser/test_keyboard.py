@@ -67,6 +67,17 @@ def test_tab_goes_through_everything_in_order_and_its_place_is_always_seen(page:
     assert [stop for stop in stops if not (stop["follows"] and stop["marked"] and stop["inSight"])] == []
 
 
+def test_a_toast_stays_while_somebody_is_on_it(page: Page) -> None:
+    page.open("books")
+    say = "return import('/static/js/acting.js').then(({ toast }) => ['Looked at', 'Left alone'].forEach((name) => void toast(name, { undo: () => {}, seconds: 2 })))"
+    page.js(say)
+    page.js("document.querySelector('.toast button').focus()")
+    page.until("return document.querySelectorAll('.toast').length === 1")
+    assert "Looked at" in page.text(".toast")
+    page.js("document.activeElement.blur()")
+    page.until("return document.querySelector('.toast') === null")
+
+
 def test_the_first_link_skips_to_the_page_and_stays_on_it(page: Page) -> None:
     page.open("books")
     page.sees("Balanced", "main")

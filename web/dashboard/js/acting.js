@@ -7,8 +7,12 @@ import { h } from "./dom.js";
 import { button } from "./parts.js";
 
 const YES = "yes";
+const LOOKED_AT_AGAIN = 1_000;
 
-/** Say something at the bottom of the page for a while; `undo` adds a button. Returns what takes it away before. */
+/**
+ * Say something at the bottom of the page for a while, and for as long as somebody is on it; `undo` adds a button.
+ * Returns what takes it away before.
+ */
 export function toast(text, { undo, kind = "", seconds = 6 } = {}) {
   const area = document.getElementById("toasts");
   const node = h("div", { class: `toast ${kind}` }, h("span", null, text));
@@ -18,7 +22,8 @@ export function toast(text, { undo, kind = "", seconds = 6 } = {}) {
   }
   area.append(node);
   while (area.children.length > 3) area.firstElementChild.remove();
-  setTimeout(close, seconds * 1000);
+  const leave = () => (node.matches(":hover, :focus-within") ? setTimeout(leave, LOOKED_AT_AGAIN) : close());
+  setTimeout(leave, seconds * 1000);
   return close;
 }
 
