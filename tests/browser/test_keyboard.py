@@ -67,6 +67,18 @@ def test_tab_goes_through_everything_in_order_and_its_place_is_always_seen(page:
     assert [stop for stop in stops if not (stop["follows"] and stop["marked"] and stop["inSight"])] == []
 
 
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_focus_on_the_undo_of_a_toast_stands_out_from_the_toast(page: Page, theme: str) -> None:
+    page.theme(theme)
+    page.open("books")
+    page.until(f"return document.documentElement.dataset.theme === '{theme}'")
+    page.js("return import('/static/js/acting.js').then(({ toast }) => void toast('Done', { undo: () => {} }))")
+    tab_to(page, ".toast button", "Undo")
+    style = "const style = getComputedStyle(document.activeElement); return [style.outlineColor, style.color]"
+    outline, words = page.js(style)
+    assert outline == words
+
+
 def test_a_toast_stays_while_somebody_is_on_it(page: Page) -> None:
     page.open("books")
     say = "return import('/static/js/acting.js').then(({ toast }) => ['Looked at', 'Left alone'].forEach((name) => void toast(name, { undo: () => {}, seconds: 2 })))"

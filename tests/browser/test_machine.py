@@ -8,6 +8,8 @@ from tests.browser.driving import Page, Server, wait_for
 
 pytestmark = pytest.mark.browser
 
+SHOWN = "return document.querySelector(arguments[0]).checkVisibility()"
+
 
 @pytest.fixture
 def failing(server: Server) -> Iterator[Server]:
@@ -189,6 +191,12 @@ def test_dead_letters_are_grouped_counted_asked_about_and_replayed(own_server: S
     browser.sees("attempts", ".letter")
     browser.sees("it can be discarded, not replayed", ".letter")
     assert "Replay" not in browser.text(".letter .actions")
+    assert browser.js("return document.querySelector('.letter ol') === null"), "no list of no attempts"
+    browser.size(390, 844)
+    assert browser.js(SHOWN, ".groups") is False, "on a phone an open letter stands alone"
+    assert browser.js(SHOWN, ".letter") is True
+    browser.size(1440)
+    assert browser.js(SHOWN, ".groups") is True
     browser.click(".split .button", "Replay all")
     browser.sees("Replay 1 email", "dialog[open]")
     browser.press("Escape")

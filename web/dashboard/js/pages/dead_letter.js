@@ -49,7 +49,7 @@ export class DeadLetter {
       h("p", { class: "error mono" }, letter.error),
       facts(factsOf(letter)),
       h("h3", null, triesWords(letter)),
-      h("ol", { class: "tries" }, letter.tries.map(tryItem)),
+      letter.tries.length > 0 && h("ol", { class: "tries" }, letter.tries.map(tryItem)),
       letter.body && emailText(letter.body),
       lost && h("p", { class: "quiet" }, TOO_LONG),
       dead && h("div", { class: "actions" }, !lost && replay, discard));
