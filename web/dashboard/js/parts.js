@@ -1,6 +1,6 @@
 /**
  * The small parts that pages are made of: class marks, buttons, states for empty, loading and failed, facts, the heads
- * of tables. What they do when they are used is acting.js. Relies on dom.js and on format.js.
+ * of tables. What they do when they are used is acting.js. Relies on dom.js, format.js and shapes.js.
  */
 
 import { h, s } from "./dom.js";
