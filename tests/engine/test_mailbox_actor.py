@@ -1,6 +1,5 @@
 """The loop: take, handle, postpone, settle; every message ends exactly once, whatever fails in between."""
 
-
 import gevent
 import msgspec
 import pytest

@@ -4,14 +4,14 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
 
-from actors import events
+from actors.events import KINDS
 from classification import records as classified
 from classification import rules
 from engine.mailbox import LANES
 from storage.reading import EMAIL_STATES
 from storage.records import DECIDERS, LABELS
+from storage.stats import STEPS
 from web import schemas, schemas_learning, schemas_subscriptions, schemas_system
-from web.figures import STEPS
 
 
 def spelled(struct: type, field: str) -> tuple[Any, ...]:
@@ -30,10 +30,7 @@ def spelled(struct: type, field: str) -> tuple[Any, ...]:
         (get_args(schemas_learning.Priority), LANES),
         (spelled(schemas_learning.RuleCondition, "field"), get_args(rules.Field)),
         (spelled(schemas_learning.RuleCondition, "kind"), get_args(rules.Kind)),
-        (
-            get_args(schemas_subscriptions.EventKind),
-            (events.NEW, events.PROCESS, events.RETRY, events.DEAD, events.LABEL),
-        ),
+        (get_args(schemas_subscriptions.EventKind), KINDS),
         (spelled(schemas_system.TimeseriesQuery, "step"), STEPS),
     ],
 )
