@@ -202,11 +202,11 @@ class Fetcher(MailboxActor):
         """A 404 spends no attempt: the id may have been announced before the email can be had."""
         since = decode(delivery.envelope.body, FetchBody).first_missing_at
         if since is not None and at - since >= self.gone_after <= clock.steady_s():
-            outcome.bury(delivery, "gone", f"FakeMail has answered 404 for {at - since:.0f} s")
+            outcome.bury(delivery, "gone", f"FakeMail has known no such email for {at - since:.0f} s")
             return
         waited = 0.0 if since is None else at - since
         pause = min(max(MISSING_PAUSE, waited / 2), LONGEST_MISSING_PAUSE, max(self.gone_after - waited, 0.1))
-        outcome.retry(delivery, "gone", "FakeMail answers 404", delay=pause, spend=False, missing=True)
+        outcome.retry(delivery, "gone", "FakeMail knows no such email yet", delay=pause, spend=False, missing=True)
 
 
 def _by_source(batch: Sequence[Delivery]) -> dict[str, list[Delivery]]:

@@ -220,7 +220,7 @@ class Application:
         extra = list(COMMON)
         if "HTTP_ORIGIN" in environ and self.gate.allows_origin(environ):
             extra += [("Access-Control-Allow-Origin", environ["HTTP_ORIGIN"]), ("Vary", "Origin")]
-            extra.append(("Access-Control-Expose-Headers", "Link, Retry-After, X-Request-Id"))
+            extra.append(("Access-Control-Expose-Headers", "Link, Location, Retry-After, X-Request-Id"))
 
         def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
             present = {name.lower() for name, _ in headers}

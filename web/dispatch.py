@@ -63,6 +63,7 @@ class Route:
     media: str = JSON_MEDIA
     problems: tuple[int, ...] = ()
     any_media: bool = False  # the handler reads the body itself
+    may_be_empty: bool = False  # without a body it is as with {}
     form: Any = None  # what it finds there, as JSON or as a form
     acts: bool = True  # an unsafe method with `full` access: what was done is written down
 
@@ -132,14 +133,16 @@ def _read(call: Call) -> None:
         if not route.any_media:
             _check_media(call)
         if route.request is not None:
-            call.body = read_model(call.raw, route.request)
+            call.body = read_model(call.raw or (b"{}" if route.may_be_empty else b""), route.request)
     check_sources(call.services, call.query, call.body, path=route.path)
 
 
 def _check_media(call: Call) -> None:
     """A body must be JSON; a request that needs none may come without."""
-    if (call.raw or call.route.request is not None) and call.content_type != JSON_MEDIA:
-        raise Problem(415, f"the body must be {JSON_MEDIA}", headers=(("Accept", JSON_MEDIA),))
+    wanted = call.route.request is not None and not call.route.may_be_empty
+    if (call.raw or wanted) and call.content_type != JSON_MEDIA:
+        said = f"the body must be {JSON_MEDIA}" if call.raw else f"a body is needed, of Content-Type: {JSON_MEDIA}"
+        raise Problem(415, said, headers=(("Accept", JSON_MEDIA),))
 
 
 def respond(value: Any) -> bottle.HTTPResponse:

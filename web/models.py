@@ -105,6 +105,8 @@ def promote(call: Call, version: str) -> dict[str, Any]:
     models, packaged = call.services.learning.models, call.services.classifier.packaged.version
     roles = models.roles()
     live = call.services.classifier.live(roles)
+    if version != packaged and models.get(version) is None:
+        raise Problem(404, f"there is no model {version[:100]!r}")
     forced = call.query.force or (bool(call.raw.strip()) and read_model(call.raw, PromoteQuery).force)
     if version not in {live, roles.previous} and not forced:
         _compare(call, live, version)

@@ -112,7 +112,7 @@ def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
         }
         operation["requestBody"] = {"required": True, "content": content}
     if route.request is not None:
-        operation["requestBody"] = {"required": True, "content": _content(route.request, JSON_MEDIA)}
+        operation["requestBody"] = {"required": not route.may_be_empty, "content": _content(route.request, JSON_MEDIA)}
     if route.access in ("public", "page"):
         operation["security"] = []
     else:

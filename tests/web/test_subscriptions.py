@@ -106,6 +106,14 @@ def test_a_new_secret_is_shown_once_and_the_old_one_signs_for_a_day_too(system, 
     assert system.client.get(path).json["old_secret_until"] is None
 
 
+def test_what_may_be_left_out_altogether_needs_no_body(system, made):
+    path = f"/subscriptions/{made['id']}"
+    for act in ("rotate", "enable"):
+        assert system.client.send("POST", f"{path}/{act}").status == 200
+    refused = system.client.send("POST", "/subscriptions")
+    assert (refused.status, "a body is needed" in refused.json["detail"]) == (415, True)
+
+
 def test_the_old_secret_ends_by_the_clock_that_nodes_share(system, made, receiver, monkeypatch):
     """This machine's is an hour ahead of it."""
     monkeypatch.setattr("engine.clock._shared.offset", time.time() - time.monotonic() - 3600.0)
