@@ -48,7 +48,7 @@ class History(Protocol):
     def watch(self) -> int:
         """The newest history id of the account."""
 
-    def list_emails(self, from_history_id: int) -> "Ids":
+    def list_emails(self, from_history_id: int, heard: Callable[[], None]) -> "Ids":
         """Ids after that history id, oldest first."""
 
     def get_email(self, email_id: str) -> RemoteEmail | None:
@@ -64,6 +64,7 @@ class Follower:
     books: Books
     overlap: float  # seconds, HISTORY_OVERLAP_S
     progress: Callable[[int], None] = lambda _: None  # told after each slice how many emails were new in it
+    goes_on: Callable[[], None] = lambda: None  # called while a listing comes in
     failed: str | None = field(default=None, init=False)  # the last id that FakeMail failed to give: asked after others
     bears_history: bool = field(default=True, init=False)  # whether the last email that was asked did
 
@@ -99,7 +100,7 @@ class Follower:
     def skip_to_now(self, mark: str | None = None) -> SourceState:
         """START_FROM=now: what the account holds today is left alone. `mark` is set in the same step: it happens once."""
         now = self.client.watch()
-        keys = [email_key(email_id) for email_id in self.client.list_emails(max(now - SKIPPED_LOOK, 0))]
+        keys = [email_key(email_id) for email_id in self.client.list_emails(max(now - SKIPPED_LOOK, 0), self.goes_on)]
         left_alone = [key for key in keys if not is_hashed(key)][-WITNESSES:]
         return self.books.skip_to(self.source, now, left_alone, mark=mark)
 
@@ -116,7 +117,7 @@ class Follower:
         email_id = unescape_id(source.cursor_key)
         if self._may_be_there(email_id):
             return False
-        if any(listed == email_id for listed in self.client.list_emails(max(source.cursor - 1, 0))):
+        if any(listed == email_id for listed in self.client.list_emails(max(source.cursor - 1, 0), self.goes_on)):
             return False
         witnesses = self.books.keys_before(source, source.cursor_key, WITNESSES)
         if any(self._may_be_there(unescape_id(key)) for key in witnesses):
@@ -145,7 +146,7 @@ class Follower:
 
     def _list(self, source: SourceState, look: Look, *, start: int, lane: str) -> SourceState:
         watched = None if self.bears_history else self.client.watch()
-        ids = self.client.list_emails(start)
+        ids = self.client.list_emails(start, self.goes_on)
         reach("listing.listed")
         before, newest, left = look.listed, deque[str](maxlen=LAST_TRIED), len(ids)
         look.listed += left

@@ -23,7 +23,7 @@ def resync(*, clients: Mapping[str, History], books: Books, bell: Event) -> Job:
 
     def job(run: Run) -> Iterator[None]:
         source = books.source(run.task.params["source"])
-        listing = clients[source.name].list_emails(run.task.params["from"])
+        listing = clients[source.name].list_emails(run.task.params["from"], run.goes_on)
         run.advance(total=len(listing))
         yield
         look, done = Look(KIND, clock.now(), listed=len(listing)), 0

@@ -31,10 +31,10 @@ KEPT_S = 30 * 86_400.0
 
 
 class Run:
-    """A task in the hands of its runner, as its job sees it."""
+    """A task in the hands of its runner, as its job sees it. `goes_on` tells, in a step that takes long, that it is not hung."""
 
-    def __init__(self, tasks: Tasks, task: Task, runner: str) -> None:
-        self.tasks, self.task, self.runner = tasks, task, runner
+    def __init__(self, tasks: Tasks, task: Task, runner: str, goes_on: Callable[[], None]) -> None:
+        self.tasks, self.task, self.runner, self.goes_on = tasks, task, runner, goes_on
 
     def advance(
         self, *, done: int | None = None, total: int | None = None, position: object = None, **counts: int
@@ -156,7 +156,7 @@ class TaskRunner(ServiceActor):
             self.taken.add(task.id)
             task = claimed
             log.info("task %d (%s) begins, %d done", task.id, task.kind, task.done)
-        return self.jobs[task.kind](Run(self.tasks, task, self.runner))
+        return self.jobs[task.kind](Run(self.tasks, task, self.runner, self.goes_on))
 
     def _drop(self, task: Task, wait: float) -> None:
         self.jobs_begun.pop(task.id, None)

@@ -46,7 +46,7 @@ class Limits(msgspec.Struct, frozen=True):
     """How long and how much: seconds and bytes."""
 
     call: Timeouts = Timeouts()
-    listing: Timeouts = Timeouts(read_s=30.0, total_s=60.0)
+    listing: Timeouts = Timeouts(read_s=30.0, total_s=60.0, pace=16 * 1024)
     max_body_bytes: int = 262_144
     max_email_bytes: int = 8 * 1024 * 1024
     max_listing_bytes: int = 128 * 1024 * 1024
@@ -109,15 +109,18 @@ class FakeMailClient:
         document = {"webhook_url": webhook_url}
         self._call("POST", "/subscribe", lambda body: body and read_object(body), document=document, refusable=True)
 
-    def list_emails(self, from_history_id: int) -> list[str] | Listing:
-        """The ids of the emails after `from_history_id`, oldest first, as listed (an id may be there twice)."""
+    def list_emails(self, from_history_id: int, heard: Callable[[], None] = lambda: None) -> list[str] | Listing:
+        """The ids of the emails after `from_history_id`, oldest first, as listed (an id may be there twice).
+
+        `heard` is called with each piece that comes: a long one takes minutes over a slow line.
+        """
         request = self._request("GET", f"/emails?from_history_id={from_history_id}")
         limits = self._limits
 
         def work() -> list[str] | Listing:
             try:
                 answer = self._connections.exchange(
-                    request, max_bytes=limits.max_listing_bytes, timeouts=limits.listing, spooled=True
+                    request, max_bytes=limits.max_listing_bytes, timeouts=limits.listing, spooled=True, heard=heard
                 )
                 return read_listing(_body_of(answer))
             except (Garbled, TransportError) as error:

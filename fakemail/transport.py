@@ -28,6 +28,9 @@ _MAX_FRAMING_SHARE = 8
 
 _IDLE_S = 30.0
 
+LONGEST_S = 900.0
+"""No exchange takes longer, at whatever pace its answer comes."""
+
 Resolve = Callable[[str, int], Sequence[tuple[int, tuple[Any, ...]]]]
 """Host and port → (family, address) to connect to; ValueError for a host that may not be called (fakemail/egress.py)."""
 
@@ -53,11 +56,15 @@ class TooLarge(TransportError):
 
 
 class Timeouts(msgspec.Struct, frozen=True):
-    """How long to wait, in seconds: for a connection, for the next byte, and for everything together."""
+    """How long to wait, in seconds: for a connection, for the next byte, and for everything together.
+
+    `pace`: where a long answer comes, it may take so much longer as its bytes take at so many a second, up to LONGEST_S (0: no longer).
+    """
 
     connect_s: float = 2.0
     read_s: float = 5.0
     total_s: float = 10.0
+    pace: float = 0.0
 
 
 class Response(HTTPResponseParser):  # type: ignore[misc] # an untyped C class
@@ -185,20 +192,33 @@ class Connections:
         self._idle: list[tuple[gsocket.socket, float]] = []
         self._closed = False
 
-    def exchange(self, request: bytes, *, max_bytes: int, timeouts: Timeouts, spooled: bool = False) -> Response:
+    def exchange(
+        self,
+        request: bytes,
+        *,
+        max_bytes: int,
+        timeouts: Timeouts,
+        spooled: bool = False,
+        heard: Callable[[], None] = lambda: None,
+    ) -> Response:
         """Send a whole request (it must be safe to send twice) and read its answer, into a Spool if it may be long.
 
-        Whatever goes wrong is a TransportError.
+        `heard` is called with each piece of it. Whatever goes wrong is a TransportError.
         """
-        limit = TimedOut(f"no whole answer within {timeouts.total_s:g} s")
-        with gevent.Timeout(timeouts.total_s, limit):
+        began, longest = time.monotonic(), LONGEST_S if timeouts.pace else timeouts.total_s
+
+        def went_on(answer: Response) -> None:
+            heard()
+            if timeouts.pace and time.monotonic() > began + timeouts.total_s + len(answer.body) / timeouts.pace:
+                raise TimedOut(f"no whole answer within {timeouts.total_s:g} s, at {timeouts.pace:g} bytes a second")
+
+        with gevent.Timeout(longest, TimedOut(f"no whole answer within {longest:g} s")):
             while (sock := self._reuse()) is not None:
-                answer = self._converse(sock, request, _response(max_bytes, spooled), timeouts, fresh=False)
+                answer = self._converse(sock, request, _response(max_bytes, spooled), timeouts, went_on, fresh=False)
                 if answer is not None:
                     return answer
-            answer = self._converse(
-                self._connect(timeouts), request, _response(max_bytes, spooled), timeouts, fresh=True
-            )
+            sock = self._connect(timeouts)
+            answer = self._converse(sock, request, _response(max_bytes, spooled), timeouts, went_on, fresh=True)
         assert answer is not None
         return answer
 
@@ -267,7 +287,14 @@ class Connections:
         raise failed
 
     def _converse(
-        self, sock: gsocket.socket, request: bytes, answer: Response, timeouts: Timeouts, *, fresh: bool
+        self,
+        sock: gsocket.socket,
+        request: bytes,
+        answer: Response,
+        timeouts: Timeouts,
+        went_on: Callable[[Response], None],
+        *,
+        fresh: bool,
     ) -> Response | None:
         """One exchange on one connection; None when a kept one turns out to have been closed by the other side."""
         begun = keep = False
@@ -282,6 +309,7 @@ class Connections:
                     return None
                 begun = True
                 answer.take(data)
+                went_on(answer)
             keep = answer.reusable()
         except TimeoutError:
             raise TimedOut(f"no byte for {timeouts.read_s:g} s") from None

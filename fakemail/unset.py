@@ -3,7 +3,7 @@
 Every call says so as trouble of a dependency, so the system runs, degraded, and /health gives the reason.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from engine.errors import DependencyTrouble
@@ -23,11 +23,15 @@ class NoFakeMail:
         """See FakeMailClient; raises DependencyTrouble, like all calls here."""
         self._none()
 
+    def probe(self) -> None:
+        """See FakeMailClient."""
+        self._none()
+
     def subscribe(self, webhook_url: str) -> None:  # noqa: ARG002  (the signature of FakeMailClient)
         """See FakeMailClient."""
         self._none()
 
-    def list_emails(self, from_history_id: int) -> list[str]:  # noqa: ARG002
+    def list_emails(self, from_history_id: int, heard: Callable[[], None] = lambda: None) -> list[str]:  # noqa: ARG002
         """See FakeMailClient."""
         self._none()
 

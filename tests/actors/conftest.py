@@ -62,7 +62,7 @@ class Account:
             raise DependencyTrouble("answered with status 422", dependency="fakemail")
         self.subscriptions += 1
 
-    def list_emails(self, from_history_id: int) -> list[str]:
+    def list_emails(self, from_history_id: int, _heard: Callable[[], None] = lambda: None) -> list[str]:
         self._check()
         self.listings.append(from_history_id)
         found = [(at, email_id) for email_id, at in self.emails.items() if at > from_history_id]

@@ -44,7 +44,7 @@ def test_a_second_look_lists_from_the_cursor_and_finds_only_what_came_since(foll
 
 def test_ids_that_repeat_collapse(follower, account, books):
     account.receive("a")
-    account.list_emails = lambda _: ["a", "a", "a"]
+    account.list_emails = lambda _, _heard: ["a", "a", "a"]
     follower.look(notified())
     assert known(books) == 1
 

@@ -83,7 +83,7 @@ def test_a_runner_that_dies_in_the_middle_is_followed_by_one_that_counts_on(run,
     claimed = tasks.claim(made.id, "dead")
     from actors.tasks import Run
 
-    steps = all_of(account, books)["resync"](Run(tasks, claimed, "dead"))
+    steps = all_of(account, books)["resync"](Run(tasks, claimed, "dead", lambda: None))
     for _ in range(3):  # the listing and two slices, then it is gone
         next(steps)
     assert tasks.get(made.id).counts == {"recovered": 20}
@@ -227,7 +227,7 @@ def test_a_bulk_replay_is_no_faster_than_asked(tasks, letters, books):
     from actors.tasks import Run
 
     made = tasks.create("replay", {"filter": {}, "below": letters.newest() + 1, "per_second": 10})
-    job = replaying.replay(letters=letters, bell=Event())(Run(tasks, tasks.claim(made.id, "me"), "me"))
+    job = replaying.replay(letters=letters, bell=Event())(Run(tasks, tasks.claim(made.id, "me"), "me", lambda: None))
     assert list(job) == [1.0, 1.0]
     assert tasks.get(made.id).counts == {"replayed": 25}
 

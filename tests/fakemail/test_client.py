@@ -348,6 +348,27 @@ def test_a_server_that_takes_its_time_is_cut_at_the_deadline(
         assert time.monotonic() - start < 2
 
 
+@pytest.mark.parametrize(("pace", "comes"), [(1_000.0, True), (1_000_000.0, False)])
+def test_a_long_listing_may_take_longer_while_it_comes_at_the_pace(pace: float, comes: bool) -> None:
+    ids = [f"email-{number:03}" for number in range(100)]
+    whole, heard = response(body=json.dumps(ids).encode()), []
+
+    def slowly(sock: socket.socket, _head: bytes) -> None:
+        for at in range(0, len(whole), 100):
+            sock.sendall(whole[at : at + 100])
+            gevent.sleep(0.05)
+
+    timeouts = Timeouts(connect_s=0.2, read_s=0.2, total_s=0.3, pace=pace)
+    with answering(slowly) as url:
+        client = client_of(url, limits=Limits(listing=timeouts))
+        if comes:
+            assert list(client.list_emails(0, lambda: heard.append(1))) == ids
+            assert len(heard) > 5
+        else:
+            with pytest.raises(DependencyTrouble, match=r"no whole answer within 0\.3 s"):
+                client.list_emails(0)
+
+
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 FLOODS = {
     "interim": (b"", b"HTTP/1.1 100 Continue\r\nX: aaaa\r\n\r\n"),

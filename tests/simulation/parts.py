@@ -98,7 +98,7 @@ class Account:
     def subscribe(self) -> None:
         """Somebody else's business: notifications come and go as the seed says."""
 
-    def list_emails(self, from_history_id: int) -> list[str]:
+    def list_emails(self, from_history_id: int, _heard: Callable[[], None] = lambda: None) -> list[str]:
         now = self.clock.now
         return [each for each, at in self.history.items() if at > from_history_id and self.seen_from[each] <= now]
 
