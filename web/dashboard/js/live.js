@@ -15,7 +15,7 @@ const PONG_WITHIN = 8_000;
 const REMEMBERED = 4_000;
 const REPLAY_AGAIN = 2_000;
 
-class Live extends EventTarget {
+export class Live extends EventTarget {
   state = "connecting";
   lastSeq = null;
   /** By how many milliseconds our clock is ahead of the server's. */
