@@ -56,9 +56,9 @@ class DeadLetters:
         filters = _filters(reason=reason, source=source, since=since, until=until, email=email)
         return self._db.read(_page, before, limit, filters)
 
-    def groups(self) -> list[DeadLetterGroup]:
-        """Give the letters that stand by cause, most frequent first."""
-        return self._db.read(_groups)
+    def groups(self, source: str | None = None) -> list[DeadLetterGroup]:
+        """Give the letters that stand by cause, most frequent first; those of one source where one is named."""
+        return self._db.read(_groups, source)
 
     def lives(self, ref: int) -> list[DeadLetter]:
         """Give all letters of one email, first to last: each replay that failed again left one more."""
@@ -191,12 +191,14 @@ def _newest() -> int:
     return int(execute("SELECT COALESCE(MAX(id), 0) FROM dead_letter")[0][0])
 
 
-def _groups() -> list[DeadLetterGroup]:
+def _groups(source: str | None) -> list[DeadLetterGroup]:
+    of_source = "" if source is None else " AND source = (SELECT id FROM source WHERE name = ?)"
     rows = execute(
         "SELECT grouped.reason, newest.error, grouped.number, grouped.oldest, grouped.newest, newest.id FROM "
         "(SELECT reason, COUNT(*) AS number, MIN(dead_at) AS oldest, MAX(dead_at) AS newest, MAX(id) AS last "
-        f"FROM dead_letter WHERE state = {LetterState.DEAD} GROUP BY reason) AS grouped "
+        f"FROM dead_letter WHERE state = {LetterState.DEAD}{of_source} GROUP BY reason) AS grouped "
         "JOIN dead_letter AS newest ON newest.id = grouped.last ORDER BY grouped.number DESC, grouped.reason",
+        [] if source is None else [source],
     )
     return [DeadLetterGroup(*row) for row in rows]
 

@@ -42,7 +42,7 @@ def groups(call: Call) -> dict[str, Any]:
                 "last_dead_at": timestamp(each.newest),
                 "example": each.example,
             }
-            for each in call.services.dead_letters.groups()
+            for each in call.services.dead_letters.groups(call.query.source)
         ]
     }
 

@@ -33,7 +33,10 @@ def events(call: Call) -> dict[str, Any]:
         page = mailboxes.read_log(after, count=query.limit)
     if page.gap and after != FROM_THE_OLDEST:
         raise forgotten(mailboxes, page.gap)
-    return {"items": [orjson.loads(message(entry)) for entry in page.entries], "next_after": page.last or None}
+    items = [orjson.loads(message(entry)) for entry in page.entries]
+    if query.source is not None:
+        items = [item for item in items if item["data"].get("source") == query.source]
+    return {"items": items, "next_after": page.last or None}
 
 
 def forgotten(log: MailboxStore, gap: str) -> Problem:

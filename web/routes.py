@@ -78,7 +78,7 @@ ROUTES = (
     Route("POST", "/actors/resume", system.resume, "Resume all nodes", "actors", {200: t.ControlAnswer}, "full"),
     Route("POST", "/actors/resize", system.resize, "Resize the pools", "actors", {200: t.ControlAnswer}, "full", t.ResizeRequest),
     Route("GET", "/dead-letters", dead_letters.all_letters, "All dead letters", "dead letters", {200: w.DeadLetterPage}, query=w.DeadLetterQuery),
-    Route("GET", "/dead-letters/groups", dead_letters.groups, "Dead letters by cause", "dead letters", {200: w.DeadLetterGroups}),
+    Route("GET", "/dead-letters/groups", dead_letters.groups, "Dead letters by cause", "dead letters", {200: w.DeadLetterGroups}, query=w.GroupsQuery),
     Route("POST", "/dead-letters/replay", dead_letters.replay_some, "Replay by filter", "dead letters", {200: w.ReplayAnswer, 202: w.TaskItem}, "full", w.ReplayRequest),
     Route("GET", "/dead-letters/{letter_id}", dead_letters.one_letter, "One dead letter", "dead letters", {200: w.DeadLetterAnswer}, problems=(404,)),
     Route("DELETE", "/dead-letters/{letter_id}", dead_letters.discard, "Discard one", "dead letters", {204: None}, "full", problems=(404, 409)),

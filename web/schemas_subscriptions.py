@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from web.schemas import Cursor, Limit, Time
+from web.schemas import Cursor, Limit, SourceName, Time
 
 EventKind = Literal["new", "process", "retry", "dead", "label"]
 Place = Annotated[
@@ -21,13 +21,14 @@ Secret = Annotated[str, Meta(max_length=200, pattern=r"^whsec_[A-Za-z0-9+/]{32,}
 
 
 class EventQuery(msgspec.Struct):
-    """A page of the event log; without `after` from its beginning."""
+    """A page of the event log; without `after` from its beginning. With `source` it may hold few events or none, and go on all the same."""
 
     after: Annotated[str, Meta(max_length=200, description="`seq` of the last event seen, or `beginning`")] | None = (
         None
     )
     limit: Annotated[int, Meta(ge=1, le=1000, description="Events at most, approximately")] = 100
     wait: Annotated[float, Meta(ge=0, le=30, description="Wait so many seconds for the first one")] = 0
+    source: SourceName | None = None
 
 
 class EventMessage(msgspec.Struct, rename={"kind": "type"}):

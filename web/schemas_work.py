@@ -107,6 +107,12 @@ class DeadLetterGroup(msgspec.Struct):
     example: int | None = None
 
 
+class GroupsQuery(msgspec.Struct):
+    """Of one source, or of all."""
+
+    source: SourceName | None = None
+
+
 class DeadLetterGroups(msgspec.Struct):
     """Largest first."""
 

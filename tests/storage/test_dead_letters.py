@@ -136,3 +136,5 @@ def test_groups_count_what_stands_by_cause(books, letters):
     groups = letters.groups()
     assert [(each.reason, each.count) for each in groups] == [("classifier_error", 2), ("gone", 1)]
     assert groups[0].error == "newest"
+    assert letters.groups("main") == groups
+    assert letters.groups("other") == []

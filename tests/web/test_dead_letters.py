@@ -31,6 +31,8 @@ def test_groups_count_by_cause(system):
     system.bury("c", reason="gone")
     groups = system.client.get("/dead-letters/groups").json["items"]
     assert [(group["reason"], group["count"]) for group in groups] == [("classifier_error", 2), ("gone", 1)]
+    assert system.client.get("/dead-letters/groups?source=main").json["items"] == groups
+    assert system.client.get("/dead-letters/groups?source=nobody").status == 404
 
 
 def test_one_is_shown_with_each_attempt(system):

@@ -28,6 +28,15 @@ def test_the_event_log_is_read_page_by_page(system):
     assert (empty["items"], empty["next_after"]) == ([], second["next_after"])
 
 
+def test_the_events_of_one_source_alone(system):
+    for source in ("main", "second", "main"):
+        system.services.mailboxes.tell([encode_event("new", {"email_ids": [source], "source": source}, 0.0)])
+    page = system.client.get("/events?source=main").json
+    assert ids(page) == ["main", "main"]
+    assert page["next_after"] == system.client.get("/events").json["next_after"]
+    assert system.client.get("/events?source=nobody").status == 404
+
+
 def test_a_place_that_the_log_does_not_know_is_410(system):
     tell(system, "a")
     reply = system.client.get("/events?after=nonsense")
