@@ -20,6 +20,13 @@ TTL_MS = 5_000
 KNOWN_MS = 7 * 86_400_000
 """For so long it is known that this node's launcher is one that gives signs: older programs' do not."""
 
+SAY = """
+for i, key in ipairs(KEYS) do
+  redis.call('DEL', key) -- so that a full server does not refuse the next line (scripts/beat.lua)
+  redis.call('SET', key, 1, 'PX', ARGV[i])
+end
+"""
+
 log = logging.getLogger(__name__)
 
 
@@ -45,11 +52,10 @@ class LauncherSign:
         client: Any = connect(self._url, connections=1)
         alive, known = launcher_keys(self._node)
         with suppress(redis.RedisError, OSError):
-            client.set(known, 1, px=KNOWN_MS)
+            client.eval(SAY, 1, known, KNOWN_MS)
         while not self._stop.wait(self._every):
             try:
-                client.set(alive, 1, px=TTL_MS)
-                client.set(known, 1, px=KNOWN_MS)
+                client.eval(SAY, 2, alive, known, TTL_MS, KNOWN_MS)
             except (redis.RedisError, OSError) as error:
                 log.debug("no sign of life: %s", error)
         with suppress(redis.RedisError, OSError):

@@ -13,6 +13,7 @@ from gevent.socket import AF_UNIX, SHUT_RDWR, SOCK_STREAM, socket
 
 from engine.errors import DependencyTrouble
 from engine.mailbox import LANES, QUARANTINE, Delivery, Envelope, Room, Verdict
+from storage.launcher_sign import TTL_MS, LauncherSign
 from storage.redis_keys import launcher_keys
 from storage.redis_mailbox import RedisMailboxes
 from tests.servers import wait_until
@@ -408,6 +409,17 @@ def test_a_full_server_hands_out_what_waits_also_when_some_of_it_is_quarantined(
         (lone,) = take(box, BERT)
         assert lone.lane == QUARANTINE
         assert box.settle([Verdict(lone)]) == [True]
+    finally:
+        redis_client.config_set("maxmemory", "0")
+
+
+def test_a_launcher_is_heard_of_on_a_full_server(box, redis_client, valkey_url):
+    redis_client.config_set("maxmemory", "1")
+    try:
+        with LauncherSign(valkey_url, "full", every=0.02):
+            wait_until(lambda: box.launchers(["full"]) == {"full": True}, "its first sign")
+            redis_client.pexpire(launcher_keys("full")[0], 60_000)
+            wait_until(lambda: redis_client.pttl(launcher_keys("full")[0]) <= TTL_MS, "the next one")
     finally:
         redis_client.config_set("maxmemory", "0")
 
