@@ -103,21 +103,15 @@ class RedisMailboxes(RedisEventLog, RedisPresence):
         """
         want = _Want(mailbox, consumer, count, max_bytes, into)
         deadline = time.monotonic() + block
-        found: list[Delivery] = []
         while True:
-            state, taken = self._take_now(want, but=len(found))
-            found += taken
+            state, found = self._take_now(want, but=0)
             left = deadline - time.monotonic()
-            if state == b"alone" and left > 0:
+            if not found and left > 0 and state == b"empty":
+                found = self._wait_for_some(want, deadline)
+            elif not found and left > 0:
                 time.sleep(min(left, FULL_POLL))
-            elif found or left <= 0:
+            if found or left <= 0:
                 return found
-            elif state == b"empty":
-                state, found = self._wait_for_some(want, deadline)
-                if found and state != b"alone":
-                    return found
-            else:
-                time.sleep(min(left, FULL_POLL))
 
     def _take_now(self, want: _Want, *, but: int) -> tuple[bytes, list[Delivery]]:
         """Take without waiting, `but` so many fewer than wanted; and take.lua's word for how it went."""
@@ -141,21 +135,26 @@ class RedisMailboxes(RedisEventLog, RedisPresence):
         deaths = map(int, flat[:2]) if state == b"lone" else ()
         return state, self._deliveries(mailbox, flat[2:] if deaths else flat, *deaths)
 
-    def _wait_for_some(self, want: _Want, deadline: float) -> tuple[bytes, list[Delivery]]:
+    def _wait_for_some(self, want: _Want, deadline: float) -> list[Delivery]:
         """Wait for the first message, and take what came with it.
 
         One at a time waits here: each who waits is given one message, which would make batches of one of what one could take.
         """
         place = self._waiters.setdefault(want.mailbox, BoundedSemaphore())
         if not place.acquire(timeout=max(0.0, deadline - time.monotonic())):
-            return b"empty", []
+            return []
         try:
             left = min(deadline - time.monotonic(), self.BLOCK_PIECE)
             found = self._wait_for_one(want, left) if left > 0 else []
-            if not 0 < len(found) < want.count:
-                return b"empty", found
-            state, more = self._take_now(want, but=len(found))
-            return state, found + more
+            if not found:
+                return []
+            state, more = self._take_now(want, but=min(len(found), want.count))
+            if (
+                state == b"alone"
+            ):  # the server knows no such rule: our process got its lone message while we waited there
+                self.release(want.mailbox, want.consumer, crashed=False)
+                return []
+            return found + more
         finally:
             place.release()
 

@@ -98,9 +98,11 @@ def far(proxy):
     far.close()
 
 
-def waiting(box: RedisMailboxes, consumer: str = ANNA, **more: Any) -> "gevent.Greenlet[..., list[Delivery]]":
+def waiting(
+    box: RedisMailboxes, consumer: str = ANNA, *, block: float = 10, **more: Any
+) -> "gevent.Greenlet[..., list[Delivery]]":
     """A consumer that waits at the server already."""
-    greenlet = gevent.spawn(take, box, consumer, block=10, **more)
+    greenlet = gevent.spawn(take, box, consumer, block=block, **more)
     wait_until(lambda: blocked(box) == 1, "a blocked reader")
     return greenlet
 
@@ -143,6 +145,19 @@ def test_when_the_one_that_waits_is_killed_another_takes_its_place(box):
     sleepers[0].kill()
     box.put("fetch", letters(1))
     assert len(sleepers[1].get(timeout=5)) == 1
+
+
+@pytest.mark.parametrize("count", [1, 100])
+def test_who_waits_at_the_server_while_its_process_gets_a_lone_message_gives_back_what_comes(box, count):
+    box.put("fetch", letters(1))
+    take(box, BERT)
+    sleeper = waiting(box, "n1/w1/1", count=count, block=1)
+    box.release("fetch", BERT, crashed=True)
+    assert [each.lane for each in take(box, ANNA)] == [QUARANTINE]
+    box.put("fetch", letters(1, "high"))
+    assert sleeper.get(timeout=20) == []
+    assert box.consumers("fetch") == {ANNA: 1, "n1/w1/1": 0, BERT: 0}
+    assert [(each.lane, each.deaths) for each in take(box, BERT)] == [("high", 0)]
 
 
 def test_waiting_ends_in_time(box):
