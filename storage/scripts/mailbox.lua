@@ -20,7 +20,7 @@ end
 local function read(stream, consumer, from, count)
   local reply = redis.pcall('XREADGROUP', 'GROUP', 'g', consumer, 'COUNT', count, 'STREAMS', stream, from)
   if reply and reply.err then
-    if not string.find(reply.err, 'NOGROUP') then error(reply.err, 0) end
+    if not string.find(reply.err, 'NOGROUP') then error(reply) end -- as it is: its first word says what it means
     redis.call('XGROUP', 'CREATE', stream, 'g', '0', 'MKSTREAM')
     reply = redis.call('XREADGROUP', 'GROUP', 'g', consumer, 'COUNT', count, 'STREAMS', stream, from)
   end

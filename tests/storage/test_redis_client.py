@@ -124,12 +124,23 @@ def test_a_replica_is_trouble(box, admin):
     assert box.depths("fetch")["normal"].messages == 3
 
 
-def test_a_connection_to_what_became_a_replica_is_given_up(box, admin):
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda box: box.put("fetch", [LETTER]),
+        lambda box: box.take("fetch", "a/b/0", count=1, max_bytes=1000, block=0),
+        lambda box: box.pending("fetch", "a/b/0", count=1),
+        lambda box: box.release("fetch", "a/b/0", crashed=True),
+        lambda box: box.ping(),
+    ],
+    ids=["put", "take", "pending", "release", "ping"],
+)
+def test_a_connection_to_what_became_a_replica_is_given_up(box, admin, call):
     """The name of the primary may lead elsewhere by then, where only a new connection goes."""
     box.put("fetch", [LETTER])
     before = {each["id"] for each in admin.client_list(_type="normal")}
     admin.replicaof("127.0.0.1", 1)
-    refused(lambda: box.put("fetch", [LETTER]))
+    refused(lambda: call(box))
     admin.replicaof("NO", "ONE")
     box.put("fetch", [LETTER])
     after = {each["id"] for each in admin.client_list(_type="normal")}
