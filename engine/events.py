@@ -27,7 +27,7 @@ QUARANTINED = "quarantined"
 """mailbox, count: given back after this process's predecessor died with them in hand"""
 
 RELEASED = "released"
-"""mailbox, consumer, count: given back by a consumer that ended or was gone"""
+"""mailbox, consumer, count: given back by a consumer that ended or was gone, or to whom a dependency was away for long"""
 
 ACTOR_FAILED = "actor_failed"
 """kind, actor, error"""

@@ -4,6 +4,7 @@ A lease is a hint, not a lock: whoever was frozen may still believe in it for a 
 written (storage/books.py, storage/tasks.py). Used by the lister of a source and by the task runner; a subscription's leader leases by itself.
 """
 
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
@@ -15,6 +16,9 @@ from engine.errors import DependencyTrouble
 
 TTL_S = 5.0
 """A leader that dies is succeeded after so long; it renews five times as often."""
+
+STAND_BACK_S = 1.5
+"""For so long who stands back does not ask for the lease: the others, who ask each second, come first."""
 
 
 class Leases(clock.Clocked, Protocol):
@@ -34,6 +38,7 @@ class Leadership:
         self.store, self.name, self.token, self.taken = store, name, token, taken
         self.leads = False
         self._over = False
+        self._stood_back, self._back_at = False, 0.0
 
     def campaign(self) -> None:
         """Renew until it is given up: in a greenlet of its own, beside whatever its actor is busy with."""
@@ -43,18 +48,29 @@ class Leadership:
 
     def renew(self) -> None:
         """Take the lease, or keep it."""
+        if time.monotonic() < self._back_at:
+            return
         try:
             leads = self.store.lease(self.name, self.token, ttl=TTL_S)
             if leads and not self.leads:
                 clock.compare(self.store.time)  # by the times that a leader writes down its successors go
         except DependencyTrouble:
-            self.leads = False  # without Redis there is nothing to be led
+            self.leads = self._stood_back = False  # without Redis there is nothing to be led
             return
-        led, self.leads = self.leads, leads
-        if self._over and self.leads:  # it was given up while we waited for the answer
+        goes_on, self._stood_back = self.leads or self._stood_back, False
+        self.leads = leads
+        if self._over and leads:  # it was given up while we waited for the answer
             self.give_up()
-        elif self.leads and not led:
+        elif time.monotonic() < self._back_at and leads:  # or we stood back
+            self.stand_back()
+        elif leads and not goes_on:
             self.taken()
+
+    def stand_back(self) -> None:
+        """Let another lead, who may do better; where nobody does, it goes on soon as if it had led all the time."""
+        self.leads, self._stood_back, self._back_at = False, True, time.monotonic() + STAND_BACK_S
+        with suppress(DependencyTrouble):
+            self.store.give_up(self.name, self.token)
 
     def give_up(self) -> None:
         """Let another lead at once, and campaign no more."""

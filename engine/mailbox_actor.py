@@ -21,7 +21,7 @@ from engine.errors import DependencyTrouble
 from engine.failpoints import reach
 from engine.handling import Handling
 from engine.mailbox import Verdict
-from engine.names import process_of
+from engine.names import node_of, process_of
 from engine.outcome import Ledger, Obituary, Outcome, Postponement, RetryPolicy, key_of
 from engine.pump import Intake, Pump
 from engine.work import Work
@@ -71,6 +71,11 @@ class MailboxActor(Handling):
         self.card.paused = self.context.control.paused
         return not self.card.paused
 
+    def others_read(self) -> bool:
+        """Whether another node reads this mailbox too."""
+        readers = map(process_of, self.context.store.consumers(self.mailbox))
+        return any(node_of(process) != node_of(self.context.process) for process in readers)
+
     # -- the loop --------------------------------------------------------------------------------------------------------
 
     def on_receive(self, message: Any) -> Any:
@@ -78,6 +83,8 @@ class MailboxActor(Handling):
         return self._work(message) if isinstance(message, Work) else super().on_receive(message)
 
     def _work(self, work: Work) -> None:
+        if work not in self.pump.in_hand:  # it was given back, with the one before it
+            return None
         if self.pump.held:  # the one before it waits for a dependency: it keeps its place behind that
             return self.pump.hold(work, None)
         if self._too_late():
@@ -130,20 +137,30 @@ class MailboxActor(Handling):
             work.foreign = frozenset(key_of(verdict.delivery) for verdict in lost)
 
     def _finish(self, work: Work) -> None:
-        self.pump.finished(work, well=len(work.again) < len(work.deliveries))
+        self.pump.finished(work, well=len(work.again) + work.canaries < len(work.deliveries))
         self._tell(work)
         if work.again:
             self._keep(Work([again.delivery for again in work.again]), work.again[0].trouble)
 
     def _keep(self, work: Work, trouble: DependencyTrouble) -> None:
-        """Nothing is spent. A quarantined one goes back: what kills the process meanwhile must not be laid to its charge."""
-        if not work.quarantined:
-            return self.pump.hold(work, trouble)
+        """Nothing is spent. It stays in hand, unless it shall go back."""
         try:
-            self.context.store.release(self.mailbox, self.consumer, crashed=False)
+            if not self._goes_back(work):
+                return self.pump.hold(work, trouble)
+            if self.pump.probing:  # told of already
+                self.context.store.release(self.mailbox, self.consumer, crashed=False)
+            else:
+                self._release(self.consumer)
         except DependencyTrouble:
             return self.pump.hold(work, trouble)
-        return self.pump.dropped(work, trouble)
+        return self.pump.dropped(trouble)
+
+    def _goes_back(self, work: Work) -> bool:
+        """A quarantined one does: what kills the process meanwhile must not be laid to its charge.
+
+        So does, in a trouble that lasts, what another node may do better; what is decided already wants nothing but the store.
+        """
+        return work.quarantined or (work.verdicts is None and self.pump.trouble_lasts() and self.others_read())
 
     # -- the pump's host -------------------------------------------------------------------------------------------------
 

@@ -1,7 +1,8 @@
 """The pump: a greenlet that keeps a mailbox actor supplied, one batch ahead at the most, from what is already its own and from the mailbox.
 
 Owned by engine/mailbox_actor.py. Back-pressure by construction: nothing is taken while two batches are in hand, while the gate
-is shut, or while a dependency is in trouble; how much and how soon is for the pace to say (engine/pace.py). It relies on the store's
+is shut, or while a dependency is in trouble; how much and how soon is for the pace to say (engine/pace.py). A trouble that lasts may be
+ours alone: then what is in hand goes back, and one message at a time is tried until one gets on. It relies on the store's
 pending list, never on its own memory: after every trouble, and every REREAD_S besides, it reads again what the store believes to be
 in our hands.
 """
@@ -23,6 +24,10 @@ REREAD_S = 30.0
 
 IDLE_S = 0.05
 """The pause after an empty answer that came at once (no room downstream, another's turn)."""
+
+GIVE_BACK_S = 30.0
+"""After so long in trouble what is in hand goes back to those to whom the dependency may be well: longer than a restart or a failover
+takes, in which moving it would help nobody, and shorter than anybody likes to wait for mail."""
 
 MAX_RETRY_AFTER = 300.0
 BACKOFF_CAP = 2.0
@@ -73,6 +78,8 @@ class Pump:
         self.held: list[Work] = []
         self.wait_until = 0.0
         self._troubles = 0
+        self._troubled_since = 0.0
+        self.probing = False  # something was given back in trouble: one message at a time is tried, until one gets on
         self._ready = False
         self._reread = True
         self._reread_at = 0.0
@@ -81,17 +88,22 @@ class Pump:
     # -- called by the actor ---------------------------------------------------------------------------------------------
 
     def finished(self, work: Work, *, well: bool) -> None:
-        """It has left our hands. `well`: something in it got on, so whatever trouble there was is over."""
+        """It has left our hands. `well`: a message of it got on, so whatever trouble there was is over."""
         self.in_hand.remove(work)
         self.pace.finished(time.monotonic())
         if well:
             self._no_trouble()
         self._moved.set()
 
-    def dropped(self, work: Work, trouble: DependencyTrouble) -> None:
-        """It was given back to the mailbox in a trouble that goes on; what is left of a finished batch is in hand no more."""
-        if work in self.in_hand:
-            self.in_hand.remove(work)
+    def trouble_lasts(self) -> bool:
+        """Whether others should have what is in hand: it has gone on for GIVE_BACK_S, or nothing has got on since it had."""
+        return self.probing or (self._troubles > 0 and time.monotonic() - self._troubled_since > GIVE_BACK_S)
+
+    def dropped(self, trouble: DependencyTrouble) -> None:
+        """All that was in hand was given back to the mailbox, in a trouble that goes on."""
+        self.in_hand.clear()
+        self.held.clear()
+        self.probing = True
         self._back_off(trouble)
         self._moved.set()
 
@@ -138,11 +150,12 @@ class Pump:
             self._wait(1.0)
 
     def _has_room(self) -> bool:
-        return len(self.in_hand) < self.pace.ahead() and not any(work.quarantined for work in self.in_hand)
+        ahead = 1 if self.probing else self.pace.ahead()
+        return len(self.in_hand) < ahead and not any(work.quarantined for work in self.in_hand)
 
     def _take(self) -> None:
         began, intake = time.monotonic(), self.intake
-        count = self.pace.count(began)
+        count = 1 if self.probing else self.pace.count(began)
         batch = self.store.take(
             intake.mailbox,
             intake.consumer,
@@ -151,8 +164,10 @@ class Pump:
             block=intake.block,
             into=intake.into,
         )
-        if not self.in_hand:
+        if not self.in_hand and not self.probing:
             self._no_trouble()
+        elif self.probing and not batch and began - self.wait_until > GIVE_BACK_S:
+            self.host.running()  # there was nothing to try for so long: perhaps it is over
         if batch and not self.host.may_take():
             self._reread = True  # the gate was shut while we stood at the mailbox: it goes back
         elif batch:
@@ -212,13 +227,15 @@ class Pump:
     def _back_off(self, trouble: DependencyTrouble) -> None:
         self._reread = True
         self.host.waiting(trouble)
+        if not self._troubles:
+            self._troubled_since = time.monotonic()
         self._troubles += 1
         pause = backoff(self._troubles, base=0.1, cap=BACKOFF_CAP)
         self.wait_until = time.monotonic() + max(pause, min(trouble.retry_after or 0.0, MAX_RETRY_AFTER))
 
     def _no_trouble(self) -> None:
         if self._troubles:
-            self._troubles = 0
+            self._troubles, self.probing = 0, False
             self.host.running()
 
     def _wait(self, seconds: float) -> None:

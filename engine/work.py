@@ -23,6 +23,8 @@ KINDS = ("done", "forwarded", "retried", "buried", "again")
 class Work:
     """`todo` are the groups still to be handled, then come fates, decisions, verdicts. `seconds`: step → time spent in it.
 
+    `canaries` of the messages are such, which touch no dependency: that they get on says nothing of one.
+
     `foreign` are the messages that another owner settled meanwhile: what we made of them does not count.
     """
 
@@ -34,10 +36,12 @@ class Work:
     verdicts: list[Verdict] | None = None
     foreign: frozenset[Key] = frozenset()
     seconds: dict[str, float] = field(default_factory=dict)
+    canaries: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         """Canaries are passed on before anything else; the rest is the handler's."""
         canaries = [verdict for verdict in map(passed_on, self.deliveries) if verdict is not None]
+        self.canaries = len(canaries)
         self.fates.update({key_of(verdict.delivery): verdict for verdict in canaries})
         rest = [each for each in self.deliveries if key_of(each) not in self.fates] if canaries else self.deliveries
         if rest:

@@ -8,11 +8,14 @@ import pytest
 
 from actors.bodies import CLASSIFY, FETCH, ClassifyBody, FetchBody, decode, encode
 from actors.fetcher import FORGET_S, LONGEST_CROWD_PAUSE, SICK_PAUSE, Fetcher, SickList
+from actors.ledger import SqlLedger
 from engine.errors import DependencyTrouble, Permanent
+from engine.events import Bus
 from engine.mailbox import DEAD, Envelope
+from engine.mailbox_actor import Context, RetryPolicy
 from fakemail.client import FakeMailClient
 from storage.records import Look
-from tests.actors.conftest import eventually
+from tests.actors.conftest import Account, eventually
 from tests.fakemail.serving import serving
 
 
@@ -95,6 +98,22 @@ def test_trouble_with_fakemail_spends_nothing_and_passes(fetcher, feed, account,
     account.down = False
     assert len(taken(mailboxes, CLASSIFY)) == 1
     assert books.find("a")[0].attempts == 0
+
+
+def test_what_a_node_without_a_way_to_fakemail_holds_goes_to_one_that_has(
+    started, context, feed, account, books, mailboxes, monkeypatch
+):
+    monkeypatch.setattr("engine.pump.GIVE_BACK_S", 0.1)
+    ids = [f"e{number}" for number in range(50)]
+    account.receive(*ids)
+    fetcher = started(Fetcher, context, clients={"main": Account(down=True)}, gone_after=60.0)
+    feed(*ids)
+    eventually(lambda: mailboxes.depths(FETCH)["normal"].in_hand == 50)
+    eventually(lambda: fetcher.describe().state == "waiting")
+    well = Context(mailboxes, "well/front", SqlLedger(books), bus=Bus(), policy=RetryPolicy(3, 0.01))
+    started(Fetcher, well, clients={"main": account}, gone_after=60.0)
+    eventually(lambda: waiting(mailboxes, CLASSIFY) == 50)
+    assert books.find("e0")[0].attempts == 0
 
 
 @pytest.mark.parametrize(

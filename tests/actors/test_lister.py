@@ -7,16 +7,19 @@ from gevent.event import Event
 
 from actors.bodies import LookBody, encode, look_mailbox
 from actors.following import Follower
-from actors.lister import Lister
+from actors.ledger import SqlLedger
+from actors.lister import Lister, lister_lease
 from actors.metrics import LOOK
 from engine.errors import StaleError
-from engine.events import DEPENDENCY_BACK, DEPENDENCY_LOST
+from engine.events import DEPENDENCY_BACK, DEPENDENCY_LOST, Bus
+from engine.leadership import Leadership
 from engine.mailbox import Envelope
+from engine.mailbox_actor import Context, RetryPolicy
 from storage.books import Books
 from storage.desired import Desired
 from storage.notifications import Notifications
 from storage.reading import Reader
-from tests.actors.conftest import eventually
+from tests.actors.conftest import Account, eventually
 
 
 @pytest.fixture
@@ -241,3 +244,33 @@ def test_the_log_leads_from_a_notification_to_its_emails(start, account, mailbox
     line = next(record for record in caplog.records if record.message == "Listed new emails")
     assert (line.source, line.history_id, line.count, line.email_ids) == ("main", 2, 2, ["a/1", "b"])
     assert line.look > 0
+
+
+def test_a_leader_whose_polls_fail_for_long_lets_another_node_lead(
+    start, started, mailboxes, books, account, database, monkeypatch
+):
+    monkeypatch.setattr("actors.lister.GIVE_BACK_S", 0.1)
+    monkeypatch.setattr("engine.pump.GIVE_BACK_S", 0.1)
+    start(follower=Follower("main", Account(down=True), books, overlap=60.0))
+    eventually(lambda: mailboxes.held(lister_lease("main")))
+    notify(mailboxes, 2)
+    eventually(lambda: mailboxes.depths(look_mailbox("main"))["normal"].in_hand == 1)
+    account.receive("a", "b")
+    well = Context(mailboxes, "well/front", SqlLedger(books), bus=Bus(), policy=RetryPolicy(3, 0.01))
+    options = {"notifications": Notifications(database), "desired": Desired(database), "bell": Event()}
+    follower = Follower("main", account, books, overlap=60.0)
+    rest = {"poll_interval": 60.0, "start_from": "beginning", "token": "w", "name": "lister"}
+    started(Lister, well, follower=follower, subscribe=account.subscribe, **options, **rest)
+    eventually(lambda: listed(books) == 2)
+    eventually(lambda: mailboxes.depths(look_mailbox("main"))["normal"].messages == 0)
+
+
+def test_a_leader_alone_leads_on_however_long_its_polls_fail(start, mailboxes, account, monkeypatch):
+    monkeypatch.setattr("actors.lister.GIVE_BACK_S", 0.1)
+    monkeypatch.setattr(Leadership, "stand_back", lambda _: pytest.fail("stood back"))
+    account.down = True
+    lister = start()
+    eventually(lambda: lister.proxy().poll_failures.get(timeout=20) >= 3)
+    account.down = False
+    account.receive("a")
+    eventually(lambda: account.listings)

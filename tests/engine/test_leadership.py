@@ -1,5 +1,7 @@
 """Of all who campaign for a lease one leads; it gives up at once when it stops, and believes nothing while the store is away."""
 
+import time
+
 import gevent
 import pytest
 
@@ -69,6 +71,51 @@ def test_an_answer_that_comes_after_it_was_given_up_gives_it_up_again():
     class Slow(MemoryMailboxes):
         def lease(self, name, token, *, ttl):
             first.give_up()
+            return super().lease(name, token, ttl=ttl)
+
+    slow = Slow()
+    first = Leadership(slow, "office", "a")
+    first.leads = True
+    first.renew()
+    assert not first.leads
+    assert MemoryMailboxes.lease(slow, "office", "b", ttl=1.0)
+
+
+def test_who_stands_back_lets_another_lead(store, monkeypatch):
+    monkeypatch.setattr("engine.leadership.STAND_BACK_S", 0.05)
+    told = []
+    first = Leadership(store, "office", "a", taken=lambda: told.append("a"))
+    second = Leadership(store, "office", "b", taken=lambda: told.append("b"))
+    first.renew()
+    first.stand_back()
+    first.renew()
+    second.renew()
+    assert (first.leads, second.leads) == (False, True)
+    until(lambda: time.monotonic() > first._back_at)
+    first.renew()
+    second.give_up()
+    first.renew()
+    assert first.leads
+    assert told == ["a", "b", "a"]
+
+
+def test_who_stands_back_and_is_not_succeeded_goes_on_as_if_nothing_had_been(store, monkeypatch):
+    monkeypatch.setattr("engine.leadership.STAND_BACK_S", 0.05)
+    told = []
+    leadership = Leadership(store, "office", "a", taken=lambda: told.append("a"))
+    leadership.renew()
+    leadership.stand_back()
+    seen = [leadership.leads]
+    until(lambda: time.monotonic() > leadership._back_at)
+    leadership.renew()
+    assert [*seen, leadership.leads] == [False, True]
+    assert told == ["a"]
+
+
+def test_an_answer_that_comes_after_it_stood_back_gives_it_up_again():
+    class Slow(MemoryMailboxes):
+        def lease(self, name, token, *, ttl):
+            first.stand_back()
             return super().lease(name, token, ttl=ttl)
 
     slow = Slow()

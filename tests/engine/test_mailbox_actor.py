@@ -7,6 +7,7 @@ from gevent.event import Event
 
 import engine.mailbox_actor
 import engine.pump
+from engine.canary import canary
 from engine.context import Context
 from engine.errors import DependencyTrouble, MessageTrouble, Permanent
 from engine.events import BATCH_SETTLED, DEPENDENCY_BACK, DEPENDENCY_LOST, MESSAGE_BURIED, MESSAGE_RETRIED, Bus
@@ -459,6 +460,80 @@ def test_trouble_with_every_message_is_one_outage_with_growing_pauses(bench, mon
     bench.drained()
     assert told_of == [DEPENDENCY_LOST, DEPENDENCY_BACK]
     assert troubles == [1, 2, 3, 4]
+
+
+def all_raising(error, switch=None):
+    """What to do with every message: raise, until the switch is set."""
+
+    def act(outcome, delivery):
+        raising(error)(outcome, delivery) if switch is None or not switch.is_set() else done(outcome, delivery)
+
+    return dict.fromkeys("abcdefgh", act)
+
+
+@pytest.fixture
+def lasting(monkeypatch):
+    """Trouble lasts soon."""
+    monkeypatch.setattr(engine.pump, "GIVE_BACK_S", 0.02)
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["raised", "again"])
+def test_what_one_node_cannot_do_for_long_another_node_does(bench, lasting, again):
+    acts = all_raising(DOWN)
+    if again:
+        acts = dict.fromkeys(acts, lambda outcome, it: outcome.again(it, DOWN))
+    broken = bench.run(*"abcdefg", acts=acts, context=bench.context(process="broken/p"), count=3)
+    until(lambda: broken.describe().state == "waiting")
+    bench.start()
+    bench.drained()
+    bench.store.put("work", letters("h"))
+    bench.drained()
+    assert told(bench.store) == {f"done {key}": 1 for key in "abcdefgh"}
+    assert not bench.ledger.rows
+    assert broken.describe().failures == 0
+
+
+def test_on_a_node_alone_what_is_in_hand_stays_there_however_long_the_trouble(bench, lasting, monkeypatch):
+    monkeypatch.setattr(bench.store, "release", lambda *_, **__: pytest.fail("given back"))
+    up = Event()
+    ref = bench.run(*"abcd", acts=all_raising(DOWN, up), count=2)
+    bench.store.take("work", "n/other/worker", count=0, max_bytes=0, block=0)
+    until(lambda: len(holder(ref).batches) > 10)
+    up.set()
+    bench.drained()
+    assert told(bench.store) == {f"done {key}": 1 for key in "abcd"}
+    monkeypatch.undo()
+
+
+def test_what_was_given_back_is_tried_one_at_a_time_until_one_gets_on(bench, lasting, caplog):
+    caplog.set_level("INFO", logger="engine")
+    bench.store.take("work", "other/p/worker", count=1, max_bytes=1 << 20, block=0)
+    up = Event()
+    ref = bench.run(*"abcdef", acts=all_raising(DOWN, up), count=3)
+    until(lambda: len(holder(ref).batches) > 10 and len(holder(ref).batches[-1]) == 1)
+    assert {len(batch) for batch in holder(ref).batches[-3:]} == {1}
+    before = len(holder(ref).batches)
+    up.set()
+    bench.drained()
+    sizes = [len(batch) for batch in holder(ref).batches[before:]]
+    assert max(sizes) == 3, "and then as many as ever"
+    assert told(bench.store) == {f"done {key}": 1 for key in "abcdef"}
+    until(lambda: ref.describe().state == "running")
+    assert len([line for line in caplog.messages if "back to mailbox" in line]) == 1
+    assert len([line for line in caplog.messages if "waits for" in line]) == 1
+
+
+def test_that_a_canary_gets_on_does_not_end_a_trouble(bench, lasting):
+    told_of = []
+    bench.bus.subscribe(lambda name, _fields: told_of.append(name), DEPENDENCY_LOST, DEPENDENCY_BACK)
+    bench.store.take("work", "other/p/worker", count=1, max_bytes=1 << 20, block=0)
+    ref = bench.run("a", acts=all_raising(DOWN))
+    until(lambda: len(holder(ref).batches) > 10)
+    bench.store.put("work", [canary("c", ("home",))])
+    until(lambda: in_mailbox(bench.store, "home") == 1)
+    seen = len(holder(ref).batches)
+    until(lambda: len(holder(ref).batches) > seen + 1)
+    assert told_of == [DEPENDENCY_LOST]
 
 
 def test_one_by_one_goes_on_where_a_dependencys_trouble_met_it(bench):

@@ -19,6 +19,7 @@ import actors.fetcher
 import actors.janitor
 import actors.lister
 import engine.clock
+import engine.leadership
 import engine.pump
 import storage.books
 from actors.bodies import CLASSIFY, FETCH, LookBody, encode, look_mailbox
@@ -50,6 +51,7 @@ TIMED = (
     actors.janitor,
     actors.lister,
     engine.clock,
+    engine.leadership,
     engine.pump,
     storage.books,
 )
