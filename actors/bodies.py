@@ -9,12 +9,17 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 
-from engine.mailbox import MAIN
+from engine.mailbox import MAIN, Room
 from engine.unicode import whole_json
 from storage.records import Content
 
 FETCH = "fetch"
 CLASSIFY = "classify"
+
+HINTS = Room(messages=10_000)
+"""Hints of a source that may wait while nobody looks: the look that they will bring finds what a later one tells of too. Many times as many
+as a lister has in hand, whose look has begun already.
+"""
 
 T = TypeVar("T")
 

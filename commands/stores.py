@@ -9,12 +9,12 @@ from typing import TypeVar
 
 from gevent.event import Event
 
-from actors.bodies import CLASSIFY, FETCH, fetch_mailbox
+from actors.bodies import CLASSIFY, HINTS, fetch_mailbox, look_mailbox
 from actors.feeder import are_copied, feed_positions
 from actors.ledger import SqlLedger
 from engine.backoff import backoff
 from engine.errors import DependencyTrouble
-from engine.mailbox import Room
+from engine.mailbox import MAIN, Room
 from settings import Settings
 from storage.books import Books
 from storage.database import Database
@@ -105,8 +105,10 @@ def open_stores(settings: Settings, redis_url: str, process: str, patience: Star
     books = Books(database, shard=process)
     room = Room(settings.mailbox_limit, MAILBOX_BYTES)
     books_id = patience.until(books.books_id)
-    carriers = (FETCH, *(fetch_mailbox(each.name) for each in settings.fakemail_sources), CLASSIFY)
-    mailboxes = RedisMailboxes(redis_url, namespace=books_id, rooms=dict.fromkeys(carriers, room))
+    sources = {MAIN, *(each.name for each in settings.fakemail_sources)}  # main may be our own simulator's
+    rooms = dict.fromkeys((*map(fetch_mailbox, sources), CLASSIFY), room)
+    rooms |= dict.fromkeys(map(look_mailbox, sources), HINTS)
+    mailboxes = RedisMailboxes(redis_url, namespace=books_id, rooms=rooms)
     return Stores(
         database=database,
         books_id=books_id,

@@ -136,8 +136,14 @@ class MailboxStore(Protocol):
     Every call may have taken effect though its reply was lost: each is safe to repeat.
     """
 
-    def put(self, mailbox: str, envelopes: Sequence[Envelope], *, once: str | None = None) -> bool:
-        """Append, durably, before returning. With `once` (a name) a repetition within ONCE_S adds nothing: False."""
+    def put(
+        self, mailbox: str, envelopes: Sequence[Envelope], *, once: str | None = None, rank: int | None = None
+    ) -> bool:
+        """Append, durably, before returning. With `once` (a name) a repetition within ONCE_S adds nothing: False.
+
+        With `rank` (from 0) there is a single envelope, and where as many messages wait in its lane as the mailbox has room for, one more
+        stands for all that come: the first of the highest rank. False where another one does.
+        """
 
     def take(
         self, mailbox: str, consumer: str, *, count: int, max_bytes: int, block: float, into: Sequence[str] = ()

@@ -63,20 +63,33 @@ class MemoryMailboxes(MemoryLog):
         self._turns: dict[str, int] = {}
         self._duties: dict[str, _Duty] = {}
         self._once: dict[tuple[str, str], float] = {}
+        self._over: dict[str, tuple[int, int]] = {}
         self._positions: dict[str, int] = {}
 
     def delete(self, mailbox: str, lane: str) -> None:
         """Lose one lane with all that is in hand, as an operator's DEL would."""
         self._lane(mailbox, lane).clear()
 
-    def put(self, mailbox: str, envelopes: Sequence[Envelope], *, once: str | None = None) -> bool:
-        """Append; with `once` a repetition within ONCE_S adds nothing: False."""
-        if once is not None:
-            if self._once.get((mailbox, once), 0.0) > self._clock():
+    def put(
+        self, mailbox: str, envelopes: Sequence[Envelope], *, once: str | None = None, rank: int | None = None
+    ) -> bool:
+        """Append; as the contract says, False where a repetition, or what another one stands for, adds nothing."""
+        if once is not None and self._once.get((mailbox, once), 0.0) > self._clock():
+            return False
+        room = self.rooms.get(mailbox) if rank is not None else None
+        lane = self._lane(mailbox, envelopes[0].lane) if envelopes else {}
+        beyond = room is not None and len(lane) >= room.messages
+        if beyond:
+            number, highest = self._over.get(mailbox, (0, 0))
+            if number in lane and (rank or 0) <= highest:
                 return False
+            lane.pop(number, None)
+        if once is not None:
             self._once[mailbox, once] = self._clock() + ONCE_S
         for envelope in envelopes:
             self._add(mailbox, envelope.lane, _Entry(_encode(envelope), self._clock()))
+        if beyond:
+            self._over[mailbox] = max(lane), rank or 0
         return True
 
     def take(

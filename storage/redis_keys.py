@@ -3,7 +3,7 @@
 All keys of a system share one hash tag, so that a cluster keeps them in one slot and each script stays atomic:
 
     ep:{NAMESPACE}:mb:MAILBOX:high|normal|low|quarantine   stream   the lanes; consumer group `g` over all nodes, begun at 0
-    ep:{NAMESPACE}:mb:MAILBOX:bytes       hash    lane → bytes of what waits there or is in hand
+    ep:{NAMESPACE}:mb:MAILBOX:bytes       hash    lane → bytes of what waits there or is in hand; `over`: scripts/put.lua
     ep:{NAMESPACE}:mb:MAILBOX:duty        hash    whose turn with the quarantine it is (scripts/take.lua)
     ep:{NAMESPACE}:mb:MAILBOX:once:HASH   string  this was put less than ONCE_S (engine/mailbox.py) ago
     ep:{NAMESPACE}:positions              hash    feeder's name → feed_seq

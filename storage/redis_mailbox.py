@@ -83,16 +83,21 @@ class RedisMailboxes(RedisEventLog, RedisPresence):
         self._turns: dict[str, int] = {}
         self._waiters: dict[str, BoundedSemaphore] = {}
 
-    def put(self, mailbox: str, envelopes: Sequence[Envelope], *, once: str | None = None) -> bool:
+    def put(
+        self, mailbox: str, envelopes: Sequence[Envelope], *, once: str | None = None, rank: int | None = None
+    ) -> bool:
         """Append durably. Without `once` in slices, so a lost reply may leave a part of them: repeating makes duplicates."""
         block = self.keys.block(mailbox)
+        room = self.rooms.get(mailbox) if rank is not None else None
+        first = (ONCE_S * 1000, room.messages if room else 0, rank or 0)
         if once is not None:
-            return bool(
-                self._run("put", (*block, self.keys.once(mailbox, once)), [ONCE_S * 1000, *pack_envelopes(envelopes)])
-            )
-        for part in _slices(envelopes, lambda envelope: len(envelope.body)):
-            self._run("put", block, [ONCE_S * 1000, *pack_envelopes(part)])
-        return True
+            keys = (*block, self.keys.once(mailbox, once))
+            return bool(self._run("put", keys, [*first, *pack_envelopes(envelopes)]))
+        put = [
+            self._run("put", block, [*first, *pack_envelopes(part)])
+            for part in _slices(envelopes, lambda envelope: len(envelope.body))
+        ]
+        return all(put)
 
     def take(
         self, mailbox: str, consumer: str, *, count: int, max_bytes: int, block: float, into: Sequence[str] = ()

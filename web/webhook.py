@@ -1,7 +1,8 @@
 """`POST /webhook` and `/webhook/{source}`: a hint that there is news, durable in its source's mailbox before the 202.
 
 The hot path: web/app.py calls it before bottle's router, and it does one round trip to the mailboxes. What FakeMail usually
-sends is recognised by one pattern; anything else takes the strict JSON reader. Relies on actors/lister.py to look.
+sends is recognised by one pattern; anything else takes the strict JSON reader. Relies on actors/lister.py to look, and on the room that
+the hints' mailbox has (actors/bodies.py): beyond it, one stands for all that come.
 """
 
 import hashlib
@@ -80,7 +81,7 @@ class Webhook:
             body=encode(LookBody(history_id=history_id, webhook_id=webhook_id)),
         )
         reach("webhook.received")
-        self.services.mailboxes.put(look_mailbox(source.name), [envelope], once=webhook_id)
+        self.services.mailboxes.put(look_mailbox(source.name), [envelope], once=webhook_id, rank=history_id)
         reach("webhook.put")
         ids: dict[str, Any] = {"source": source.name, "history_id": history_id}
         if webhook_id:

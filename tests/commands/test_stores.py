@@ -3,6 +3,7 @@
 import pytest
 from gevent.event import Event
 
+from actors.bodies import HINTS, look_mailbox
 from commands.stores import StartPatience, open_stores
 from settings import Settings
 from storage.statements import execute
@@ -23,3 +24,7 @@ def test_what_a_process_counts_is_in_its_own_shard(stores):
     stores.dead_letters.bury([burial(ref, "a")])
     shards = {shard for (shard,) in stores.database.read(execute, "SELECT shard FROM counter")}
     assert shards == {"node/worker-1"}
+
+
+def test_what_waits_of_a_sources_hints_is_bounded(stores):
+    assert stores.mailboxes.rooms[look_mailbox("main")] == HINTS

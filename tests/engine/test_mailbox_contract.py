@@ -121,6 +121,41 @@ def test_putting_once_adds_once_a_name(box):
     assert keys(take(box, mailbox="look")) == ["a", "b"]
 
 
+def test_beyond_its_room_one_message_stands_for_all_that_come(stores):
+    box = stores.make(rooms={"look": Room(messages=2)})
+    ranks = [5, 6, 7, 6, 9, 9, 10, 8]
+    put = [box.put("look", [letter(f"{nth}")], once=f"hook{nth}", rank=rank) for nth, rank in enumerate(ranks)]
+    assert put == [True, True, True, False, True, False, True, False]
+    assert box.depths("look")["normal"].messages == 3
+    assert box.put("look", [letter("again")], once="hook6", rank=99) is False, "a repetition"
+    waiting = take(box, mailbox="look")
+    assert keys(waiting) == ["0", "1", "6"], "the highest rank"
+    assert box.depths("look")["normal"].bytes == sum(each.size for each in waiting)
+
+
+def test_ranks_may_be_as_large_as_they_like(stores):
+    box = stores.make(rooms={"look": Room(messages=1)})
+    for rank in (1, 2**63 - 2, 2**63 - 1, 2**53):
+        box.put("look", [letter(str(rank))], rank=rank)
+    assert keys(take(box, mailbox="look")) == ["1", str(2**63 - 1)]
+
+
+def test_what_stands_for_others_may_be_in_hand(stores):
+    box = stores.make(rooms={"look": Room(messages=1)})
+    for rank in (1, 2):
+        box.put("look", [letter(str(rank))], rank=rank)
+    in_hand = take(box, mailbox="look")
+    assert box.put("look", [letter("3")], rank=3) is True
+    assert settle(box, in_hand)[0] is True
+    assert keys(take(box, mailbox="look")) == ["3"]
+    assert box.depths("look")["normal"].messages == 1
+
+
+def test_a_mailbox_without_a_room_takes_any_number(box):
+    assert all(box.put("look", [letter(str(rank))], rank=rank) for rank in (3, 2, 1))
+    assert len(take(box, mailbox="look")) == 3
+
+
 def test_lanes_are_read_by_weight(box):
     for lane in LANES:
         box.put("fetch", letters(100, lane))

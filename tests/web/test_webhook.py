@@ -8,6 +8,7 @@ import pytest
 
 from actors.bodies import LookBody, decode, look_mailbox
 from engine.errors import DependencyTrouble
+from engine.mailbox import Room
 from fakemail.answers import MAX_HISTORY_ID
 from fakemail.signature import sign
 from fakemail.unset import NoFakeMail
@@ -112,6 +113,14 @@ def test_a_repetition_known_by_its_webhook_id_is_202_and_no_new_work(system):
     assert [post(system.client, b'{"history_id":5}', **headers).status for _ in range(3)] == [202, 202, 202]
     [(envelope, body)] = hints(system)
     assert (envelope.key, body.webhook_id) == ("msg_1", "msg_1")
+
+
+def test_while_nobody_looks_so_many_hints_wait_and_one_that_stands_for_the_others(system):
+    system.services.mailboxes.rooms[look_mailbox("main")] = Room(messages=3)
+    for history_id in (5, 1, 2, 9, 4, 7):
+        reply = post(system.client, b'{"history_id":%d}' % history_id, **{"webhook-id": f"msg_{history_id}"})
+        assert (reply.status, reply.json["history_id"]) == (202, history_id)
+    assert [body.history_id for _, body in hints(system)] == [5, 1, 2, 9]
 
 
 def test_another_source_has_its_own_mailbox(system):
