@@ -7,8 +7,9 @@ It relies on the rule that a reply is judged by its own words and a bare forward
 import html
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from classification.quotes import split_quotes
 
@@ -18,6 +19,8 @@ MAX_READ = 5_000
 MAX_OWN = 1_500
 MAX_SUBJECT = 1_000
 MAX_SENDER = 320
+# HTML is read in pieces of so many characters. No tag or entity that is read as one is as long as the second number.
+_PIECE, _LONGEST = 4_096, 5_100
 # Own words of fewer letters may be a mere "please handle" above a forward; of so few they are no words at all.
 _SHORT = 14
 _NOTHING = 3
@@ -110,7 +113,7 @@ def plain(body: str, flags: list[str]) -> str:
         body = body[:MAX_RAW]
         flags.append("truncated")
     if "<" in body and _TAG_HINT.search(body, 0, 5_000):
-        body = html_to_text(body)
+        body = html_to_text(body, enough=MAX_TEXT)
         flags.append("html")
     if len(body) > MAX_TEXT:
         flags.append("truncated")
@@ -146,11 +149,54 @@ def _alternative(image: re.Match[str]) -> str:
     return f" {found[1]} " if found else image[0]
 
 
-def html_to_text(source: str) -> str:
-    """Read HTML as text: scripts and styles dropped, block ends as line breaks, pictures as what they say."""
-    source = _IMAGE.sub(_alternative, _drop_hidden_blocks(source))
-    source = _ANY_TAG.sub(" ", _LINE_TAG.sub("\n", source))
-    return html.unescape(source) if "&" in source else source
+# HTML becomes text by these steps. What one of them changes begins with the mark behind it, and has no other in it.
+_STEPS: tuple[tuple[Callable[[str], str], str], ...] = (
+    (partial(_IMAGE.sub, _alternative), "<"),
+    (partial(_LINE_TAG.sub, "\n"), "<"),
+    (partial(_ANY_TAG.sub, " "), "<"),
+    (html.unescape, "&"),
+)
+
+
+def html_to_text(source: str, enough: int | None = None) -> str:
+    """Read HTML as text: scripts and styles dropped, block ends as line breaks, pictures as what they say.
+
+    With `enough`, text behind the first so many characters may be left out; that there is more can always be seen.
+    """
+    shown = _drop_hidden_blocks(source)
+    if enough is None or len(shown) <= _PIECE:
+        for step, _ in _STEPS:
+            shown = step(shown)
+        return shown
+    pieces: Iterable[str] = (shown,)
+    for step, mark in _STEPS:
+        pieces = _by_pieces(step, pieces, mark)
+    return _beginning(pieces, enough)
+
+
+def _by_pieces(step: Callable[[str], str], pieces: Iterable[str], mark: str) -> Iterator[str]:
+    """What `step` makes of the whole, bit by bit: what a mark near the end begins may go on in the next piece."""
+    kept = ""
+    for piece in pieces:
+        for at in range(0, len(piece), _PIECE):
+            kept += piece[at : at + _PIECE]
+            if len(kept) >= _PIECE:
+                begun = kept.rfind(mark, max(0, len(kept) - _LONGEST))
+                whole = len(kept) if begun < 0 else begun
+                yield step(kept[:whole])
+                kept = kept[whole:]
+    yield step(kept)
+
+
+def _beginning(pieces: Iterable[str], enough: int) -> str:
+    found: list[str] = []
+    size = 0
+    for piece in pieces:
+        found.append(piece)
+        size += len(piece)
+        if size > enough:
+            break
+    return "".join(found)
 
 
 def without_markup(source: str) -> str:
