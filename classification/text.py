@@ -33,6 +33,8 @@ _LINE_TAG = re.compile(r"<(?:br|/p|/div|/tr|/h[1-6]|li|/table)\b[^<>]{0,2000}>",
 _IMAGE = re.compile(r"<img\b([^<>]{0,3300})>", re.IGNORECASE)
 _ALT = re.compile(r"\balt\s{0,3}=\s{0,3}[\"']([^\"'<>]{1,300})[\"']", re.IGNORECASE)
 _ANY_TAG = re.compile(r"<(?:!--|[a-z/!])[^<>]{0,5000}>", re.IGNORECASE)
+# Of more digits int() makes no number, it raises.
+_HUGE_NUMBER = re.compile(r"&#[0-9]{4301,};?")
 _HIDDEN = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 _CONTROLS = ("\x00", "\x01", "\x02", "\x07", "\x08", "\x1b", "\x7f")
 # The commonest characters beyond ASCII that word processors write; most texts are plain ASCII without them.
@@ -154,7 +156,7 @@ _STEPS: tuple[tuple[Callable[[str], str], str], ...] = (
     (partial(_IMAGE.sub, _alternative), "<"),
     (partial(_LINE_TAG.sub, "\n"), "<"),
     (partial(_ANY_TAG.sub, " "), "<"),
-    (html.unescape, "&"),
+    (lambda text: html.unescape(_HUGE_NUMBER.sub("\ufffd", text)), "&"),
 )
 
 

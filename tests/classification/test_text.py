@@ -176,3 +176,10 @@ def test_text_behind_the_long_head_of_a_newsletter_is_found() -> None:
     text = read("x", body)
     assert text.own.split() == ["Spring", "sale"]
     assert text.flags == ["html", "truncated"]
+
+
+@pytest.mark.parametrize("digits", [4_300, 4_301, 20_000])
+def test_a_character_reference_that_is_a_huge_number_is_no_character(digits) -> None:
+    body = f"<p>a&#{'1' * digits};</p>"
+    assert html_to_text(body).split() == ["a\ufffd"]
+    assert read("x", body).own.strip().startswith("a\ufffd")
