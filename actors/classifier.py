@@ -7,11 +7,13 @@ emails of each batch are offered to the shadow model, once they are stored.
 import logging
 import time
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Protocol
 
 from actors.bodies import CLASSIFY, ClassifyBody, decode
 from actors.deciding import to_email
 from actors.events import process_event, readable_id
+from actors.slices import slices
 from classification.model import Classification, Email
 from classification.rules import Readable, Ruling
 from engine.failpoints import reach
@@ -25,9 +27,6 @@ log = logging.getLogger(__name__)
 
 BATCH = 448
 """Whole blocks of rows for the database, and no more than one settling script takes."""
-
-SLICE = 32
-"""Emails that are classified at once."""
 
 BREATH_S = 0.004
 """Seconds after which others have their turn: after each slice would be too often, since a turn of the hub costs too."""
@@ -78,9 +77,9 @@ class ClassifierActor(MailboxActor):
         told: list[bytes] = []
         sample: Sample = ([], [])
         with self.thinking():
-            for start in range(0, len(batch), SLICE):
-                emails, labels, found = self._classify(batch[start : start + SLICE], taken)
-                sample = sample if start else (emails, labels)
+            for part in slices(batch, attrgetter("size")):
+                emails, labels, found = self._classify(part, taken)
+                sample = sample if rows else (emails, labels)
                 rows += found
                 told += map(process_event, found)
                 self.breathe_after(BREATH_S)

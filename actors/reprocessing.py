@@ -13,9 +13,11 @@ import msgspec
 
 from actors.deciding import Deciders, to_email
 from actors.events import label_event
+from actors.slices import slices, text_size
 from actors.tasks import Job, Run
 from engine.errors import DependencyTrouble
 from engine.mailbox import MailboxStore
+from engine.turns import breathe
 from storage.labels import effective
 from storage.reading import EmailFilter
 from storage.records import StoredResult
@@ -71,7 +73,16 @@ def _begin(run: Run, reprocessing: Reprocessing, wanted: EmailFilter, *, dry: bo
 
 
 def judge_again(deciders: Deciders, page: Sequence[Judged]) -> list[Judgement]:
-    """What model and rules say of stored emails now."""
+    """What model and rules say of stored emails now; others have their turn in between."""
+    judgements: list[Judgement] = []
+    for part in slices(page, lambda each: text_size(each.content)):
+        if judgements:
+            breathe()
+        judgements += _judge_again(deciders, part)
+    return judgements
+
+
+def _judge_again(deciders: Deciders, page: Sequence[Judged]) -> list[Judgement]:
     emails = [to_email(each.content) for each in page]
     found, rulings = deciders.classify(emails), deciders.judge(emails)
     return [

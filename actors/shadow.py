@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import gevent
 from gevent.event import Event
 
+from actors.slices import slices, text_size
 from classification.model import Classification, Classifier, Email
 from engine.errors import DependencyTrouble
 from engine.loops import keep_doing
@@ -81,13 +82,17 @@ class Shadow:
         while True:
             self._news.wait()
             self._news.clear()
-            while self._waiting and self._classifier is not None:
+            while self._waiting and (classifier := self._classifier) is not None:
                 taken = [self._waiting.popleft() for _ in range(min(SLICE, len(self._waiting)))]
-                try:
-                    self._note(taken, self._classifier.classify([each.email for each in taken]))
-                except Exception:
-                    log.exception("the shadow model cannot read an email")
-                gevent.sleep(0.001)
+                for part in slices(taken, lambda each: text_size(each.email)):
+                    self._ask(classifier, part)
+                    gevent.sleep(0.001)
+
+    def _ask(self, classifier: Classifier, taken: Sequence[Labelled]) -> None:
+        try:
+            self._note(taken, classifier.classify([each.email for each in taken]))
+        except Exception:
+            log.exception("the shadow model cannot read an email")
 
     def _note(self, taken: Sequence[Labelled], answers: Sequence[Classification]) -> None:
         for (ref, _, said), answer in zip(taken, answers, strict=True):

@@ -8,8 +8,8 @@ getting a new id whenever they change hands, which makes every late acknowledgem
 import logging
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import msgspec
 from gevent.lock import BoundedSemaphore
@@ -18,6 +18,7 @@ from engine.lanes import TURN_S, quotas
 from engine.logs import Folded
 from engine.mailbox import ALL_LANES, LANES, ONCE_S, QUARANTINE, VERSION, Delivery, Depth, Envelope, Room, Verdict
 from engine.names import process_of
+from engine.turns import parts
 from storage.event_log import RedisEventLog
 from storage.redis_keys import GROUP
 from storage.redis_packing import LANE_NUMBER, pack_envelopes, pack_one, pack_verdicts
@@ -30,8 +31,6 @@ RELEASE_SLICE = 200
 SCAN_SLICE = 1000
 REFS_SLICE = 32  # whole emails, for three numbers of each
 LEFT_S = 0.2  # a pause after messages that only newer workers understand, so that older ones do not pass them round and round
-
-T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +94,7 @@ class RedisMailboxes(RedisEventLog, RedisPresence):
             return bool(self._run("put", keys, [*first, *pack_envelopes(envelopes)]))
         put = [
             self._run("put", block, [*first, *pack_envelopes(part)])
-            for part in _slices(envelopes, lambda envelope: len(envelope.body))
+            for part in parts(envelopes, lambda envelope: len(envelope.body), SLICE, SLICE_BYTES)
         ]
         return all(put)
 
@@ -189,7 +188,7 @@ class RedisMailboxes(RedisEventLog, RedisPresence):
     def settle(self, verdicts: Sequence[Verdict]) -> list[bool]:
         """As the contract says; slices of 500, or 4 MiB, are atomic each. After a lost reply a repetition reads False: it had happened."""
         results: list[bool] = []
-        for part in _slices(verdicts, _handed_on):
+        for part in parts(verdicts, _handed_on, SLICE, SLICE_BYTES):
             packed = pack_verdicts(part)
             blocks = (key for mailbox in packed.mailboxes for key in self.keys.block(mailbox))
             lost = self._run("settle", [*self.keys.log, *blocks], [*self.log_args(), *packed.args])
@@ -340,18 +339,6 @@ def _version_of(packed: bytes) -> int:
         return _decode_version(packed).version
     except msgspec.MsgspecError:
         return 0
-
-
-def _slices(items: Sequence[T], size_of: Callable[[T], int]) -> Iterator[Sequence[T]]:
-    """Cut into parts of at most SLICE items, and of SLICE_BYTES or one item."""
-    start = size = 0
-    for place, item in enumerate(items):
-        size += (added := size_of(item))
-        if place > start and (place - start == SLICE or size > SLICE_BYTES):
-            yield items[start:place]
-            start, size = place, added
-    if items:
-        yield items[start:]
 
 
 def _handed_on(verdict: Verdict) -> int:

@@ -10,6 +10,7 @@ import storage.database
 import storage.results
 from actors.bodies import CLASSIFY, ClassifyBody, encode
 from actors.classifier import ClassifierActor
+from actors.slices import SLICE, SLICE_SIZE, text_size
 from classification.model import LABELS, Classification
 from engine.errors import DependencyTrouble
 from engine.mailbox import DEAD, Envelope
@@ -31,6 +32,17 @@ class Obliging:
         return [Classification("meeting", 0.97, probabilities, self.version, False, "unknown", ()) for _ in emails]
 
 
+class Noting(Obliging):
+    """One that notes how much it was asked at once."""
+
+    def __init__(self):
+        self.asked: list[tuple[int, int]] = []
+
+    def classify(self, emails):
+        self.asked.append((len(emails), sum(map(text_size, emails))))
+        return super().classify(emails)
+
+
 class Hasty(ClassifierActor):
     """One whose batches have a short deadline."""
 
@@ -46,7 +58,7 @@ def results(database):
 
 @pytest.fixture
 def put(books, mailboxes):
-    def into(*subjects):
+    def into(*subjects, body="b"):
         ids = [f"{number}-{subject}" for number, subject in enumerate(subjects)]
         rows = books.enter(books.source("main"), ids, Look("poll", time.time()), lane="normal")
         envelopes = [
@@ -55,7 +67,7 @@ def put(books, mailboxes):
                 key,
                 ref=ref,
                 times={"listed": time.time()},
-                body=encode(ClassifyBody(subject=subject, body="b")),
+                body=encode(ClassifyBody(subject=subject, body=body)),
             )
             for (ref, key), subject in zip(rows, subjects, strict=True)
         ]
@@ -200,3 +212,16 @@ def test_an_email_is_offered_to_the_shadow_once_it_is_stored_and_never_again(
     eventually(lambda: context.store.depths(CLASSIFY)["normal"].messages == 0)
     assert [keys[ref] for ref, _email, _label in offered] == seen
     assert all(label.label == "meeting" for _ref, _email, label in offered)
+
+
+@pytest.mark.parametrize(("size", "at_once"), [(2_000, SLICE), (40_000, 2), (250_000, 1)])
+def test_of_large_emails_fewer_are_judged_before_others_have_their_turn(
+    size, at_once, started, context, results, put, books
+):
+    """A slice of 32 large newsletters stopped the hub for seconds."""
+    noting = Noting()
+    put(*map(str, range(SLICE)), body="b" * size)
+    started(ClassifierActor, context, classifier=noting, results=results, name="classifier-1")
+    eventually(lambda: books.audit().results == SLICE)
+    assert max(emails for emails, _ in noting.asked) == at_once
+    assert max(text for _, text in noting.asked) <= max(SLICE_SIZE, size + 2)

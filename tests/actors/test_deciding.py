@@ -3,7 +3,7 @@
 import json
 import random
 import time
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 import gevent
 import pytest
@@ -12,7 +12,7 @@ from actors.bodies import CLASSIFY, FETCH, ClassifyBody, FetchBody, encode
 from actors.classifier import ClassifierActor
 from actors.deciding import Deciders, classifier_of
 from actors.fetcher import Fetcher
-from actors.reprocessing import KIND, reprocess
+from actors.reprocessing import KIND, judge_again, reprocess
 from actors.tasks import TaskRunner
 from classification import weights
 from classification.feedback import Corrected, retrain
@@ -24,8 +24,8 @@ from engine.mailbox import Envelope
 from storage.database import Database
 from storage.desired import Desired
 from storage.model_files import FEEDBACK, ModelStore
-from storage.records import Look
-from storage.reprocessing import Reprocessing
+from storage.records import Content, Look
+from storage.reprocessing import Judged, Reprocessing
 from storage.results import ResultStore
 from storage.rules import NewRule, RuleCondition, RuleStore
 from storage.tasks import Tasks
@@ -293,6 +293,37 @@ def test_reprocessing_goes_by_a_rule_that_this_process_has_not_heard_of(
     deciders.stop()
     rules.create(subject_rule("lunch", classification="promotion"))
     assert run_task(deciders).counts == {"changed": 1, "meeting_to_promotion": 1}
+
+
+def test_a_page_of_large_emails_is_judged_again_in_slices_with_turns_of_others_between(packaged):
+    """64 newsletters of 100 KB on the front's hub took half a second."""
+    order: list[str] = []
+
+    class Noting(Deciders):
+        def __init__(self):
+            pass
+
+        def classify(self, emails):
+            order.append(f"judged {len(emails)}")
+            return packaged.classify(emails)
+
+        def judge(self, emails):
+            return [None] * len(emails)
+
+    def others():
+        while True:
+            order.append("others")
+            gevent.sleep(0)
+
+    page = [
+        Judged(number, str(number), "main", "meeting", "meeting", None, None, Content("s", "b" * size, "", "", None))
+        for number, size in enumerate([10, 10, 90_000, 90_000, 10])
+    ]
+    beating = gevent.spawn(others)
+    judgements, happened = judge_again(Noting(), page), [each for each, _ in groupby(order)]
+    beating.kill()
+    assert [each.id for each in judgements] == [0, 1, 2, 3, 4]
+    assert happened == ["judged 3", "others", "judged 2"]
 
 
 def test_what_reprocessing_changed_is_told_although_redis_was_away_then(
