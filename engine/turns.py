@@ -4,14 +4,21 @@ Called wherever work or data may never make a greenlet wait: actors, parsers, an
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from typing import Any, TypeVar
 
 import gevent
+from gevent.hub import Hub
+from gevent.threadpool import ThreadPool
 
 T = TypeVar("T")
 
 A_TURN_S = 1e-6
 """As long as the hub needs to look at timers and sockets. With sleep(0) it may go round ready greenlets fifty times before it does."""
+
+
+THREADS = 4
+"""So that what takes long does not hold up what is short. All of it computes: with more of them the hub would only have its turn later."""
 
 
 def breathe() -> None:
@@ -33,10 +40,19 @@ def parts(items: Sequence[T], size_of: Callable[[T], int], count: int, size: int
 
 def off_the_hub(work: Callable[..., Any], *args: Any) -> Any:
     """Run what may take longer than the hub can stand still on another thread. What it raises is the caller's, and nothing for the log."""
-    result, error = gevent.get_hub().threadpool.apply(_outcome, (work, args))
+    result, error = _pool(gevent.get_hub()).apply(_outcome, (work, args))
     if error is not None:
         raise error
     return result
+
+
+@cache
+def _pool(hub: Hub) -> ThreadPool:
+    """Not the hub's own, which resolves names too: a few that a name server does not answer for would take all its threads.
+
+    Made when it is first needed. Its threads keep no process from ending.
+    """
+    return ThreadPool(THREADS, hub)
 
 
 def _outcome(work: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Any, Exception | None]:

@@ -19,7 +19,7 @@ from gevent import socket as gsocket
 from gevent.ssl import SSLContext
 from geventhttpclient.response import HTTPParseError, HTTPResponseParser
 
-from engine.turns import breathe
+from engine.turns import breathe, off_the_hub
 from fakemail.spool import Spool
 
 _MAX_FRAMING_BYTES = 64 * 1024
@@ -113,9 +113,8 @@ class Response(HTTPResponseParser):  # type: ignore[misc] # an untyped C class
             raise BrokenAnswer("a content encoding that we did not ask for")
         packed = self.body.read(0, len(self.body)) if isinstance(self.body, Spool) else self.body
         inflater = zlib.decompressobj(zlib.MAX_WBITS | 32)
-        pool = gevent.get_hub().threadpool  # zlib lets go of the interpreter, so a thread spares the hub
-        try:
-            plain: bytes = pool.apply(inflater.decompress, (packed, self._max_bytes + 1))
+        try:  # zlib lets go of the interpreter, so a thread spares the hub
+            plain: bytes = off_the_hub(inflater.decompress, packed, self._max_bytes + 1)
         except zlib.error as error:
             raise BrokenAnswer(f"the compressed body is damaged: {error}") from error
         if len(plain) > self._max_bytes:
