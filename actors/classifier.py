@@ -13,7 +13,7 @@ from typing import Protocol
 from actors.bodies import CLASSIFY, ClassifyBody, decode
 from actors.deciding import to_email
 from actors.events import process_event, readable_id
-from actors.slices import slices
+from actors.slices import BREATH_S, slices
 from classification.model import Classification, Email
 from classification.rules import Readable, Ruling
 from engine.failpoints import reach
@@ -27,10 +27,6 @@ log = logging.getLogger(__name__)
 
 BATCH = 448
 """Whole blocks of rows for the database, and no more than one settling script takes."""
-
-BREATH_S = 0.004
-"""Seconds after which others have their turn: after each slice would be too often, since a turn of the hub costs too."""
-
 
 Rules = Callable[[Sequence[Readable]], Sequence[Ruling | None]]
 Offer = Callable[[Sequence[int], Sequence[Email], Sequence[Classification]], None]

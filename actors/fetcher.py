@@ -2,10 +2,11 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from actors.bodies import CLASSIFY, FETCH, ClassifyBody, FetchBody, decode, encode
+from actors.slices import BREATH_S, slices, text_size
 from engine import clock
 from engine.errors import DependencyTrouble, MessageTrouble, Permanent, Throttled
 from engine.failpoints import reach
@@ -132,14 +133,20 @@ class Fetcher(MailboxActor):
                 [each.envelope.key for each, answer in answered if not isinstance(answer, DependencyTrouble)]
             )
             emails = [answer for answer in answers if isinstance(answer, RemoteEmail)]
-            lanes = iter(self.lanes(emails))
+            lanes = self._lanes_of(emails)
             for delivery, answer in zip(deliveries, answers, strict=True):
                 if isinstance(answer, RemoteEmail):
                     envelope = _classify_envelope(delivery.envelope, answer, fetched_at, next(lanes))
                     outcome.forward(delivery, CLASSIFY, envelope)
                 else:
                     self._trouble(outcome, delivery, answer, fetched_at, outage)
+                self.breathe_after(BREATH_S)
         return outcome
+
+    def _lanes_of(self, emails: Sequence[RemoteEmail]) -> Iterator[str | None]:
+        """In their order; large emails are looked at in slices."""
+        for part in slices(emails, text_size):
+            yield from self.lanes(part)
 
     def _trouble(
         self,

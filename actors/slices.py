@@ -5,10 +5,14 @@ from typing import TypeVar
 
 from classification.model import Email
 from engine.turns import parts
+from fakemail.answers import RemoteEmail
 from storage.records import Content
 
 SLICE, SLICE_SIZE = 32, 96 * 1024
 """So many emails, and bytes of them. Usual mail is 32 at once, slow HTML of that size takes some 20 ms."""
+
+BREATH_S = 0.004
+"""Seconds after which others have their turn: after each slice would be too often, since a turn of the hub costs too."""
 
 T = TypeVar("T")
 
@@ -18,6 +22,6 @@ def slices(items: Sequence[T], size_of: Callable[[T], int]) -> Iterator[Sequence
     return parts(items, size_of, SLICE, SLICE_SIZE)
 
 
-def text_size(email: Email | Content) -> int:
+def text_size(email: Email | Content | RemoteEmail) -> int:
     """Characters that are read of an email, if it is no longer than that."""
     return len(email.subject) + len(email.body)

@@ -2,10 +2,13 @@
 
 import json
 import time
+from itertools import groupby
 
+import gevent
 import msgspec
 import pytest
 
+import actors.fetcher
 from actors.bodies import CLASSIFY, FETCH, ClassifyBody, FetchBody, decode, encode
 from actors.fetcher import FORGET_S, LONGEST_CROWD_PAUSE, SICK_PAUSE, Fetcher, SickList
 from actors.ledger import SqlLedger
@@ -257,6 +260,42 @@ def test_the_more_fail_the_longer_each_waits(monkeypatch):
     pauses = [sick.pause(str(number)) for number in range(10_000)]
     assert pauses[0] == pauses[99] == SICK_PAUSE
     assert pauses[-1] == LONGEST_CROWD_PAUSE
+
+
+def test_others_have_their_turn_while_large_emails_are_handed_on(
+    started, context, feed, account, mailboxes, monkeypatch
+):
+    """To judge and to encode 256 emails of 200 KiB stopped the front's hub."""
+    order: list[str] = []
+
+    def noting(body):
+        order.append("encoded")
+        return encode(body)
+
+    def lanes(emails):
+        order.append(f"judged {len(emails)}")
+        return ["high"] * len(emails)
+
+    def others():
+        while True:
+            order.append("others")
+            gevent.sleep(0)
+
+    original = account.get_email
+    account.get_email = lambda email_id: msgspec.structs.replace(original(email_id), body="b" * 60_000)
+    monkeypatch.setattr(actors.fetcher, "BREATH_S", 0.0)
+    monkeypatch.setattr(actors.fetcher, "encode", noting)
+    ids = ["a", "b", "c"]
+    account.receive(*ids)
+    feed(*ids)
+    beating = gevent.spawn(others)
+    started(Fetcher, context, clients={"main": account}, gone_after=60.0, lanes=lanes)
+    eventually(lambda: mailboxes.depths(CLASSIFY)["high"].messages == 3)
+    beating.kill()
+    happened = [each for each, _ in groupby(order)]
+    assert happened.count("judged 1") == happened.count("encoded") == 3
+    first = happened.index("judged 1")
+    assert happened[first : first + 4] == ["judged 1", "encoded", "others", "judged 1"]
 
 
 def test_what_is_asked_for_no_more_is_not_counted_among_those_that_fail(monkeypatch):
