@@ -200,7 +200,11 @@ class Janitor(ServiceActor):
 
     def forget_canaries(self) -> None:
         """The mailboxes of canaries whose nodes were gone at the last look and are still: nodes may draw a new name at each start."""
-        mailboxes = {each.removeprefix(canary_mailbox("")): each for each in self.store.mailboxes(canary_mailbox(""))}
+        prefix = canary_mailbox("")
+        mailboxes: dict[str, str] = {}
+        for page in self.store.mailboxes(prefix):
+            mailboxes.update((each.removeprefix(prefix), each) for each in page)
+            self.breathe()
         silent = sorted(mailboxes.keys() - set(map(node_of, self.store.living())))
         launchers = self.store.launchers(silent)
         gone = {node for node in silent if not launchers.get(node)}

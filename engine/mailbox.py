@@ -198,8 +198,11 @@ class MailboxStore(Protocol):
     def positions(self, names: Sequence[str]) -> dict[str, int]:
         """The feeder's positions of those names; 0 where there is none (all is fed again)."""
 
-    def mailboxes(self, prefix: str) -> set[str]:
-        """The names of the mailboxes that begin so. Looks at all that the store holds: for rare duties."""
+    def mailboxes(self, prefix: str) -> Iterator[set[str]]:
+        """The names of the mailboxes that begin so, page by page, some of them in several pages, and many pages empty.
+
+        Looks at all that the store holds, which others may fill too: for rare duties, which let others run after each page.
+        """
 
     def remove(self, mailbox: str) -> None:
         """Forget a mailbox that nobody needs any more, with whatever is in it."""

@@ -233,9 +233,9 @@ class MemoryMailboxes(MemoryLog):
         """The feeder's positions of those names; 0 where there is none."""
         return {name: self._positions.get(name, 0) for name in names}
 
-    def mailboxes(self, prefix: str) -> set[str]:
-        """The names of the mailboxes that begin so."""
-        return {mailbox for (mailbox, _), entries in self._lanes.items() if entries and mailbox.startswith(prefix)}
+    def mailboxes(self, prefix: str) -> Iterator[set[str]]:
+        """The names of the mailboxes that begin so, in one page."""
+        yield {mailbox for (mailbox, _), entries in self._lanes.items() if entries and mailbox.startswith(prefix)}
 
     def remove(self, mailbox: str) -> None:
         """Forget a mailbox with whatever is in it."""

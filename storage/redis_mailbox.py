@@ -243,14 +243,13 @@ class RedisMailboxes(RedisEventLog, RedisPresence):
         found = self._call("HMGET", self.keys.positions, *names) if names else []
         return {name: int(position or 0) for name, position in zip(names, found, strict=True)}
 
-    def mailboxes(self, prefix: str) -> set[str]:
+    def mailboxes(self, prefix: str) -> Iterator[set[str]]:
         """As the contract says, by SCAN: one that has never been read from nor written to is not there."""
-        found, cursor = set(), 0
-        while True:
-            cursor, keys = self._call("SCAN", cursor, "MATCH", self.keys.lanes(prefix), "COUNT", SCAN_SLICE)
-            found |= {self.keys.mailbox_of(key.decode()) for key in keys}
-            if not cursor:
-                return {mailbox for mailbox in found if mailbox is not None}
+        cursor: int | None = None
+        while cursor != 0:
+            cursor, keys = self._call("SCAN", cursor or 0, "MATCH", self.keys.lanes(prefix), "COUNT", SCAN_SLICE)
+            found = {self.keys.mailbox_of(key.decode()) for key in keys}
+            yield {mailbox for mailbox in found if mailbox is not None}
 
     def remove(self, mailbox: str) -> None:
         """As the contract says; a reader that is blocked in it makes it anew."""

@@ -164,7 +164,7 @@ def look_for_canaries(mailboxes, books, database):
 
     def turn():
         janitor.forget_canaries()
-        return mailboxes.mailboxes(canary_mailbox(""))
+        return set().union(*mailboxes.mailboxes(canary_mailbox("")))
 
     return turn
 
@@ -191,6 +191,26 @@ def test_that_of_a_node_that_comes_back_or_whose_launcher_lives_stays(look_for_c
         look_for_canaries()
         mailboxes.beat("late/front", {}, ttl=60)
         assert look_for_canaries() == look_for_canaries() == {"canary.late", "canary.starting"}
+
+
+def test_looking_for_canaries_among_very_many_keys_of_others_says_that_it_gets_on(
+    look_for_canaries, mailboxes, redis_client, monkeypatch
+):
+    """Tens of millions of them in a shared Redis took longer than the janitor's deadline, which ended the front."""
+    monkeypatch.setattr("storage.redis_mailbox.SCAN_SLICE", 10)
+    progress: list[int] = []
+    breathe = Janitor.breathe
+
+    def noting(self):
+        progress.append(1)
+        breathe(self)
+
+    monkeypatch.setattr(Janitor, "breathe", noting)
+    redis_client.mset({f"of-others:{number}": "" for number in range(500)})
+    sing(mailboxes, "gone")
+    look_for_canaries()
+    assert len(progress) >= 10
+    assert look_for_canaries() == set()
 
 
 def test_counters_of_processes_that_are_gone_become_one_shard(janitor, mailboxes, database):

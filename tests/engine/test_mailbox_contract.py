@@ -618,10 +618,10 @@ def test_a_mailbox_is_found_by_its_name_and_can_be_removed_with_all_that_is_in_i
     for mailbox in ("canary.n1", "canary.n2", "fetch"):
         box.put(mailbox, letters(3))
     (held,) = take(box, count=1, mailbox="canary.n1")
-    assert box.mailboxes("canary.") == {"canary.n1", "canary.n2"}
+    assert set().union(*box.mailboxes("canary.")) == {"canary.n1", "canary.n2"}
     box.remove("canary.n1")
-    assert box.mailboxes("canary.") == {"canary.n2"}
-    assert box.mailboxes("") == {"canary.n2", "fetch"}
+    assert set().union(*box.mailboxes("canary.")) == {"canary.n2"}
+    assert set().union(*box.mailboxes("")) == {"canary.n2", "fetch"}
     assert (box.consumers("canary.n1"), settle(box, [held])) == ({}, [False])
     box.put("canary.n1", letters(1))
     assert len(take(box, mailbox="canary.n1")) == 1, "it begins anew"
