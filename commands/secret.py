@@ -46,7 +46,9 @@ def run(args: argparse.Namespace, settings: Settings) -> None:
     named = os.environ.get(f"{VARIABLE}_FILE", "").strip()
     path = args.file or (Path(named) if named else None)
     present = _present(path, settings)
-    wanted = present[:1] if args.finish else (new_secret(), *present[:1])
+    if len(present) > 1 and not args.finish:  # another new one would drop the one that FakeMail signs with
+        raise CommandError("a rotation is under way: run `secret rotate --finish` first")
+    wanted = present[:1] if args.finish else (new_secret(), *present)
     if not wanted:
         raise CommandError(f"there is no secret yet: set {VARIABLE}, or begin with `run.py secret rotate`")
     if args.json:
@@ -56,10 +58,10 @@ def run(args: argparse.Namespace, settings: Settings) -> None:
         print(f"{VARIABLE}={' '.join(wanted)!r}")
         print("# set this and restart; with the value in a file (WEBHOOK_SECRET_FILE) no restart is needed")
         return
-    _write(path, " ".join(wanted) + "\n")
+    told = _change(path, wanted, settings, reload=args.reload)
     print(f"{path}: {len(wanted)} secret{'s' if len(wanted) > 1 else ''}, the newest first")
-    if args.reload:
-        print(f"process {_reload(settings.data_dir / 'lock')} reads it again")
+    if told is not None:
+        print(f"process {told} reads it again")
     if not args.finish:
         print("now give FakeMail the new one, then `run.py secret rotate --finish`")
 
@@ -72,11 +74,20 @@ def _rotate_for_machines(
     if path is None:
         told["value"] = " ".join(wanted)
     else:
-        _write(path, " ".join(wanted) + "\n")
+        reloaded = _change(path, wanted, settings, reload=args.reload)
         told["file"] = str(path)
-        if args.reload:
-            told["reloaded"] = _reload(settings.lock)
+        if reloaded is not None:
+            told["reloaded"] = reloaded
     print(json.dumps(told))
+
+
+def _change(path: Path, wanted: Sequence[str], settings: Settings, *, reload: bool) -> int | None:
+    """Write the file and have it read again; the process that was told. Nothing is written where nobody can be told."""
+    pid = _listener(settings.lock) if reload else None
+    _write(path, " ".join(wanted) + "\n")
+    if pid is not None:
+        _signal(pid, signal.SIGHUP)
+    return pid
 
 
 def _present(path: Path | None, settings: Settings) -> tuple[str, ...]:
@@ -99,17 +110,24 @@ def _write(path: Path, text: str) -> None:
         raise CommandError(f"{path} cannot be written ({error.strerror})") from None
 
 
-def _reload(lock: Path) -> int:
-    """SIGHUP to whoever holds the lock."""
+def _listener(lock: Path) -> int:
+    """Whoever holds the lock, and may be sent a signal by us; CommandError where there is nobody."""
     try:
         with locked(lock, 0.0):
-            raise CommandError(f"nothing runs on {lock.parent}: there is nobody to tell")
+            raise CommandError(f"nothing runs on {lock.parent}: there is nobody to tell; leave --reload out")
     except SettingsError:
         pid = int(lock.read_text().strip() or 0)
     if pid <= 1 and not _is_launcher(pid):
         raise CommandError("it is not known which process to tell")
-    os.kill(pid, signal.SIGHUP)
+    _signal(pid, 0)
     return pid
+
+
+def _signal(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except OSError as error:
+        raise CommandError(f"process {pid} cannot be told ({error.strerror})") from None
 
 
 def _is_launcher(pid: int) -> bool:

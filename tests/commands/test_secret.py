@@ -2,8 +2,8 @@
 
 import argparse
 import json
-import os
 import signal
+from collections.abc import Iterator
 
 import pytest
 
@@ -36,12 +36,19 @@ def test_a_rotation_in_a_file_keeps_the_present_one_second_and_finishing_drops_i
     run("rotate", "--file", str(file))
     second, old = file.read_text().split()
     assert (old, second == first) == (first, False)
-    run("rotate", "--file", str(file))
-    assert file.read_text().split()[1] == second
     run("rotate", "--finish", "--file", str(file))
-    assert len(file.read_text().split()) == 1
+    assert file.read_text().split() == [second]
     assert first not in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.parametrize("more", [(), ("--json",)])
+def test_a_second_rotation_is_refused_until_the_first_is_finished(tmp_path, more):
+    file = tmp_path / "secret"
+    file.write_text("new inuse\n")
+    with pytest.raises(CommandError, match="run `secret rotate --finish` first"):
+        run("rotate", "--file", str(file), *more)
+    assert file.read_text() == "new inuse\n"
 
 
 def test_the_file_of_the_environment_is_changed_and_keeps_its_mode(tmp_path, monkeypatch):
@@ -56,8 +63,10 @@ def test_the_file_of_the_environment_is_changed_and_keeps_its_mode(tmp_path, mon
 
 def test_without_a_file_the_value_is_printed(capsys, monkeypatch):
     monkeypatch.delenv("WEBHOOK_SECRET_FILE", raising=False)
-    run("rotate", webhook_secret=("present", "older"))
-    assert "present'" in capsys.readouterr().out
+    run("rotate", webhook_secret=("present",))
+    assert " present'" in capsys.readouterr().out
+    with pytest.raises(CommandError, match="under way"):
+        run("rotate", webhook_secret=("new", "present"))
     with pytest.raises(CommandError, match="no secret yet"):
         run("rotate", "--finish")
 
@@ -70,18 +79,32 @@ def test_a_file_that_cannot_be_written_is_a_line_and_stays_as_it_was(tmp_path):
         run("rotate", "--file", str(tmp_path / "none" / "secret"))
 
 
-def test_the_running_system_is_told(tmp_path):
-    told = []
-    before = signal.signal(signal.SIGHUP, lambda *_: told.append(True))
-    try:
-        with locked(tmp_path / "lock", 0):
-            run("rotate", "--reload", "--file", str(tmp_path / "secret"), data_dir=tmp_path)
-        assert told
-        with pytest.raises(CommandError, match="nothing runs"):
-            run("rotate", "--reload", "--file", str(tmp_path / "secret"), data_dir=tmp_path)
-    finally:
-        signal.signal(signal.SIGHUP, before)
-    assert os.getpid() > 1
+@pytest.fixture
+def told() -> Iterator[list[bool]]:
+    """One entry for each SIGHUP that comes."""
+    found: list[bool] = []
+    before = signal.signal(signal.SIGHUP, lambda *_: found.append(True))
+    yield found
+    signal.signal(signal.SIGHUP, before)
+
+
+def test_the_running_system_is_told(tmp_path, told):
+    with locked(tmp_path / "lock", 0):
+        run("rotate", "--reload", "--file", str(tmp_path / "secret"), data_dir=tmp_path)
+    assert told
+
+
+@pytest.mark.parametrize("more", [(), ("--json",)])
+def test_nothing_is_written_where_nobody_can_be_told(tmp_path, told, more):
+    file = tmp_path / "secret"
+    file.write_text("inuse\n")
+    with pytest.raises(CommandError, match="nothing runs"):
+        run("rotate", "--reload", "--file", str(file), *more, data_dir=tmp_path / "data")
+    with locked(tmp_path / "lock", 0):
+        (tmp_path / "lock").write_text(f"{2**30}\n")  # no process has this number
+        with pytest.raises(CommandError, match="cannot be told"):
+            run("rotate", "--reload", "--file", str(file), *more, data_dir=tmp_path)
+    assert (file.read_text(), told) == ("inuse\n", [])
 
 
 def test_for_machines_a_secret_is_told_only_where_no_file_keeps_it(tmp_path, capsys, monkeypatch):
