@@ -24,7 +24,7 @@ from commands.version import VERSION
 from engine.errors import DependencyTrouble, SettingsError
 from settings import Settings
 
-EXIT_FAILED, EXIT_USAGE, EXIT_CONFIG, EXIT_INTERRUPTED = 1, 2, 78, 130
+EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 NO_TEXT = re.compile("[\ud800-\udfff]")
 """Bytes of an argument that are no UTF-8, as Python hands them on."""
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -111,7 +111,7 @@ COMMANDS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code: 0, 1 failed, 2 usage, 78 wrong settings, 130 interrupted."""
+    """Run one command; returns the exit code: 0, 1 failed, 2 usage, 75 in use by another, 78 wrong settings, 130 interrupted."""
     os.umask(0o077)  # what we write is mail, or a secret: nobody else's
     _open_streams()
     argv = sys.argv[1:] if argv is None else argv
@@ -123,9 +123,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         code: int = getattr(importlib.import_module(command.module), command.run)(args, settings) or 0
         print(end="", flush=True)  # what cannot be written shall fail here, not while Python ends
     except (SettingsError, CommandError, DependencyTrouble) as error:
-        return _say(
-            str(error), EXIT_CONFIG if isinstance(error, SettingsError) else getattr(error, "code", EXIT_FAILED)
-        )
+        return _say(str(error), getattr(error, "code", EXIT_FAILED))
     except BrokenPipeError:
         _drop_output()  # a closed pipe is no trouble: `| head`
         return EXIT_FAILED

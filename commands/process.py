@@ -48,7 +48,7 @@ from engine.events import Bus
 from engine.hub import HubWatch, crash, dump_on_signal
 from engine.mailbox_actor import Context, RetryPolicy
 from engine.names import node_of, own_name
-from engine.supervision import EXIT_CONFIG, ChildSpec
+from engine.supervision import ChildSpec
 from engine.supervisor import STOP_S, Resize, Supervisor
 from settings import Settings
 from web.node_status import NodeStatus
@@ -292,7 +292,7 @@ def main(argv: list[str]) -> int:
         run(argv[0], Settings.from_env())
     except SettingsError as error:
         print(f"run.py: {error}", file=sys.stderr)
-        return EXIT_CONFIG
+        return error.code
     return 0
 
 

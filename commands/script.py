@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from commands.client import CommandError, Server
 from engine.errors import SettingsError
-from engine.supervision import EXIT_CONFIG
 from settings import Settings
 
 EXIT_INTERRUPTED = 130
@@ -29,10 +28,7 @@ def run(work: Callable[[], None]) -> None:
     name = sys.argv[0].rsplit("/", 1)[-1]
     try:
         work()
-    except SettingsError as error:
-        print(f"{name}: {error}", file=sys.stderr)
-        sys.exit(EXIT_CONFIG)
-    except (CommandError, ValueError) as error:
+    except (SettingsError, CommandError, ValueError) as error:
         print(f"{name}: {error}", file=sys.stderr)
         sys.exit(getattr(error, "code", 1))
     except KeyboardInterrupt:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from commands.arguments import Actions
 from commands.client import CommandError
-from engine.errors import SettingsError
+from engine.errors import InUseError
 from engine.files import make_private, take_place
 from engine.locking import locked
 from fakemail.signature import new_secret
@@ -115,7 +115,7 @@ def _listener(lock: Path) -> int:
     try:
         with locked(lock, 0.0):
             raise CommandError(f"nothing runs on {lock.parent}: there is nobody to tell; leave --reload out")
-    except SettingsError:
+    except InUseError:
         pid = int(lock.read_text().strip() or 0)
     if pid <= 1 and not _is_launcher(pid):
         raise CommandError("it is not known which process to tell")

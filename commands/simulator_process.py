@@ -18,7 +18,6 @@ from commands.access import simulator_access
 from engine import logs
 from engine.errors import SettingsError
 from engine.files import make_folder
-from engine.supervision import EXIT_CONFIG
 from fakemail.egress import Egress
 from fakemail.simulator import open_simulator
 from fakemail.simulator_http import LARGEST_REQUEST, simulator_app
@@ -55,4 +54,4 @@ if __name__ == "__main__":
         run(sys.argv[1], int(sys.argv[2]), Settings.from_env())
     except SettingsError as error:
         print(f"run.py: {error}", file=sys.stderr)
-        sys.exit(EXIT_CONFIG)
+        sys.exit(error.code)

@@ -6,6 +6,7 @@
     ├── MessageTrouble         this message's fault: one of its attempts is spent
     │   └── Permanent          this message's fault for good: bury it now, with a reason
     ├── SettingsError          the operator's fault: one line that names the setting
+    │   └── InUseError         the same, and it may be over soon: what it names is another process's at this moment
     └── StaleError             somebody else has moved on (a lease, a generation, a cursor): drop what is in hand
 
 Raised by clients and stores, caught by the mailbox actor's loop (engine/mailbox_actor.py) and by run.py.
@@ -46,6 +47,16 @@ class Permanent(MessageTrouble):
 
 class SettingsError(EngineError):
     """A setting is wrong, or two of them do not go together; the message is the one line the operator sees."""
+
+    code = 78
+    """The exit code of a process that it ends (EX_CONFIG): starting again would not help."""
+
+
+class InUseError(SettingsError):
+    """A folder or a port is another process's."""
+
+    code = 75
+    """The same (EX_TEMPFAIL): starting again a moment later may help."""
 
 
 class StaleError(EngineError):

@@ -18,14 +18,16 @@ from types import FrameType
 from typing import Protocol
 
 from engine.backoff import backoff
-from engine.errors import EngineError
+from engine.errors import EngineError, InUseError, SettingsError
 from engine.locking import locked
 from engine.places import ChildProcess, Place
-from engine.supervision import EXIT_CONFIG
 
 __all__ = ["ChildProcess", "Launcher", "Service"]
 
 log = logging.getLogger(__name__)
+
+REFUSALS = {SettingsError.code: "refuses its settings", InUseError.code: "finds its place taken"}
+"""Exit codes of children that are not started again."""
 
 TURN_S = 0.5
 """How long a turn waits for something to happen."""
@@ -85,7 +87,7 @@ class Launcher:
         self._service_at = 0.0
 
     def run(self) -> int:
-        """Until a signal, or until a child refuses its settings; returns the exit code. SettingsError: the folder is in use."""
+        """Until a signal, or until a child refuses its settings; returns the exit code. InUseError: the folder is."""
         with ExitStack() as stack:
             self._lock_fd = stack.enter_context(locked(self.lock, self.patience))
             self.check()
@@ -143,11 +145,11 @@ class Launcher:
     def _ended(self, place: Place, code: int) -> None:
         self._stop_listening(place)
         delay = place.ended(crashed=code != 0)
-        if code == EXIT_CONFIG:
+        if code in REFUSALS:
             place.refused = True
-            log.error("process %s refuses its settings", place.spec.name)
+            log.error("process %s %s", place.spec.name, REFUSALS[code])
             if place.spec.essential:
-                self.exit_code = EXIT_CONFIG
+                self.exit_code = code
         elif self.exit_code is None:
             cause = f"by {signal.Signals(-code).name}" if code < 0 else f"with code {code}"
             log.error("process %s ended %s; starts again in %.1f s", place.spec.name, cause, delay)

@@ -3,9 +3,10 @@
 Called by commands/serve.py, web/server.py, storage/embedded.py, the drill, benchmarks and tests. Loads no gevent.
 """
 
+import errno
 import socket
 
-from engine.errors import SettingsError
+from engine.errors import InUseError, SettingsError
 
 
 def bound(host: str, port: int, setting: str = "PORT") -> socket.socket:
@@ -25,11 +26,12 @@ def bound(host: str, port: int, setting: str = "PORT") -> socket.socket:
 
 
 def refused(host: str, port: int, setting: str, error: Exception) -> SettingsError:
-    """That it cannot be had, in one line."""
+    """That it cannot be had, in one line; InUseError where another process listens there."""
     reason = (
         "this is no host's name" if isinstance(error, UnicodeError) else getattr(error, "strerror", None) or str(error)
     )
-    return SettingsError(f"HOST, {setting}: cannot listen on {host}:{port}: {reason.lower()}")
+    kind = InUseError if getattr(error, "errno", None) == errno.EADDRINUSE else SettingsError
+    return kind(f"HOST, {setting}: cannot listen on {host}:{port}: {reason.lower()}")
 
 
 def free_port(host: str = "127.0.0.1") -> int:

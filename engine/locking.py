@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from engine.errors import SettingsError
+from engine.errors import InUseError, SettingsError
 from engine.files import own_like
 
 
@@ -19,7 +19,7 @@ from engine.files import own_like
 def locked(path: Path, patience: float) -> Iterator[int]:
     """Hold the lock; yields its descriptor. `patience` seconds are left to a predecessor that is just ending.
 
-    Raises SettingsError, in one line, when the folder is in use or cannot be written.
+    Raises InUseError, in one line, when the folder is in use, SettingsError when it cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -29,9 +29,7 @@ def locked(path: Path, patience: float) -> Iterator[int]:
         raise SettingsError(f"DATA_DIR {path.parent} cannot be used: {error.strerror}") from error
     try:
         if not _taken(descriptor, patience):
-            raise SettingsError(
-                f"DATA_DIR {path.parent} is in use by process {_holder(descriptor)}: stop that one first"
-            )
+            raise InUseError(f"DATA_DIR {path.parent} is in use by process {_holder(descriptor)}: stop that one first")
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         yield descriptor

@@ -9,9 +9,6 @@ from typing import Any
 
 from engine.backoff import backoff
 
-EXIT_CONFIG = 78
-"""A process that refuses its settings (EX_CONFIG): restarting would not help."""
-
 EXIT_ESCALATED = 70
 """A process whose supervisor gave up (a restart budget was used up), or whose actor hung."""
 

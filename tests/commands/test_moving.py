@@ -119,7 +119,7 @@ def test_a_running_system_is_refused(tmp_path, target_url):
     fill(tmp_path / "laptop", 1_000)
     with locked(tmp_path / "laptop" / "lock", 0.5):
         code, _, err = move(tmp_path / "laptop", target_url)
-    assert code == 78
+    assert code == 75
     assert "is in use by process" in err
     assert rows_there(target_url) == 0
 

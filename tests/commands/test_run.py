@@ -12,7 +12,7 @@ import pytest
 import run
 from commands.client import CommandError
 from commands.version import VERSION
-from engine.errors import DependencyTrouble, SettingsError
+from engine.errors import DependencyTrouble, InUseError, SettingsError
 
 ROOT = Path(run.__file__).resolve().parent
 
@@ -66,6 +66,7 @@ def test_wrong_usage_ends_with_2(arguments, capsys, monkeypatch):
     ("error", "code"),
     [
         (SettingsError("PORT is wrong"), 78),
+        (InUseError("PORT is another's"), 75),
         (CommandError("no answer"), 1),
         (DependencyTrouble("Redis is away", dependency="redis"), 1),
     ],

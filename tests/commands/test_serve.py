@@ -26,9 +26,19 @@ def test_a_port_that_is_in_use_is_one_line_before_anything_is_started(tmp_path: 
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         done = call("serve", PORT=str(port), DATA_DIR=str(tmp_path / "data"))
-    assert (done.returncode, done.stdout) == (78, "")
+    assert (done.returncode, done.stdout) == (75, "")
     assert done.stderr == f"run.py: HOST, PORT: cannot listen on 127.0.0.1:{port}: address already in use\n"
     assert not (tmp_path / "data" / "emails.db").exists()
+
+
+def test_the_simulator_alone_says_the_same_of_its_port(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        done = call("simulator", "--port", str(port), DATA_DIR=str(tmp_path))
+    assert done.returncode == 75
+    assert (
+        done.stderr.splitlines()[-1] == f"run.py: HOST, PORT: cannot listen on 127.0.0.1:{port}: address already in use"
+    )
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1.invalid", "x" * 64, "a..b"])

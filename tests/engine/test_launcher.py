@@ -183,9 +183,10 @@ def test_ctrl_c_at_the_terminal_lets_the_children_finish(node):
     assert "a asked to stop" in node.diary()
 
 
-def test_a_child_that_refuses_its_settings_ends_the_node_with_its_code(node):
-    launcher = node.start("a=refuse", "b=beat")
-    assert ended(launcher) == 78
+@pytest.mark.parametrize(("behaviour", "code"), [("refuse", 78), ("taken", 75)])
+def test_a_child_that_refuses_its_settings_ends_the_node_with_its_code(node, behaviour, code):
+    launcher = node.start(f"a={behaviour}", "b=beat")
+    assert ended(launcher) == code
     assert len(node.starts("a")) == 1
 
 
@@ -201,7 +202,7 @@ def test_a_second_node_on_the_same_folder_is_refused_in_one_line(node):
     node.start("a=beat")
     node.wait_for_start("a")
     second = node.start("a=beat")
-    assert ended(second) == 78
+    assert ended(second) == 75
     said = second.stderr.read().splitlines()
     assert said == [f"node: DATA_DIR {node.folder} is in use by process {node.launchers[0].pid}: stop that one first"]
 

@@ -1,6 +1,6 @@
 """A child process for tests: `child.py FOLDER NAME BEHAVIOUR...`; it keeps a diary of its starts and of the signals that it got.
 
-Behaviours: beat (lives, with heartbeats), silent (one heartbeat, then none), mute (none at all), crash, refuse, leave (once),
+Behaviours: beat (lives, with heartbeats), silent (one heartbeat, then none), mute (none at all), crash, refuse, taken, leave (once),
 stubborn (does not heed SIGTERM), orphan (leaves a child of its own behind).
 """
 
@@ -40,6 +40,8 @@ class Child:
             os.kill(os.getpid(), signal.SIGKILL)
         if "refuse" in self.behaviours:
             return 78
+        if "taken" in self.behaviours:
+            return 75
         if "leave" in self.behaviours and not self.start.restarts:
             return 0
         if "orphan" in self.behaviours:

@@ -50,7 +50,7 @@ def main(folder: Path, options: dict[str, Any], children: list[str]) -> int:
         return launcher.run()
     except SettingsError as error:
         sys.stderr.write(f"node: {error}\n")
-        return 78
+        return error.code
 
 
 if __name__ == "__main__":
