@@ -33,7 +33,12 @@ def _sources(text: str) -> tuple[SourceSetting, ...]:
 
 
 def _processes(text: str) -> int:
-    return BY_CORES if text.lower() == "auto" else int(whole(0, 64)(text))
+    if text.lower() == "auto":
+        return BY_CORES
+    try:
+        return whole(0, 64)(text)
+    except ValueError as error:
+        raise ValueError(f"{error}, or auto") from None
 
 
 @dataclass(frozen=True)
