@@ -7,6 +7,7 @@ from pathlib import Path
 from commands.arguments import add_json
 from commands.books import alone, open_books
 from commands.client import CommandError
+from engine.errors import SettingsError
 from settings import Settings
 from storage import backup as copies
 
@@ -22,8 +23,12 @@ def backup(args: argparse.Namespace, settings: Settings) -> None:
     database = open_books(settings)
     try:
         size = copies.backup(database, args.path)
+    except SettingsError as error:
+        raise CommandError(str(error)) from None
+    except FileNotFoundError:
+        raise CommandError(f"{args.path.parent} does not exist") from None
     except OSError as error:
-        raise _trouble(error, args.path) from None
+        raise CommandError(f"{args.path}: {error.strerror or error}") from None
     finally:
         database.close()
     print(json.dumps({"path": str(args.path), "bytes": size}) if args.json else f"{args.path}: {size:,} bytes")
@@ -34,17 +39,20 @@ def restore(args: argparse.Namespace, settings: Settings) -> None:
     try:
         args.path.stat()
         if not args.path.is_file():
-            raise CommandError(f"{args.path} is no file")
+            raise CommandError(f"{args.path} is not a file")
         with alone(settings):
-            books_id = copies.restore(settings.database, args.path)
-    except OSError as error:
-        raise _trouble(error, settings.data_dir) from None
-    text = (
-        f"restored as books {books_id}: the next start feeds again what is open, and lists the history from its cursor"
-    )
+            books_id = _put_back(settings, args.path)
+    except OSError as error:  # of two files it is about the one that is written
+        raise CommandError(
+            f"{error.filename2 or error.filename or settings.data_dir}: {error.strerror or error}"
+        ) from None
+    text = "restored; open emails are queued again at the next start"
     print(json.dumps({"books_id": books_id}) if args.json else text)
 
 
-def _trouble(error: OSError, path: Path) -> CommandError:
-    """Name the file that it is about: of two the one that is written, and `path` where the error names none."""
-    return CommandError(f"{error.filename2 or error.filename or path}: {error.strerror or error}")
+def _put_back(settings: Settings, path: Path) -> str:
+    """The new name of the books. A file that cannot be restored is no setting's fault."""
+    try:
+        return copies.restore(settings.database, path)
+    except SettingsError as error:
+        raise CommandError(str(error)) from None

@@ -73,7 +73,7 @@ def _refuse_to_replace(path: Path) -> None:
     with path.open("rb") as file:
         begin = file.read(16)
     if not begin.startswith(COPIES):
-        raise SettingsError(f"{path} is there and is no backup: name another file")
+        raise SettingsError(f"{path} is there and is not a backup: name another file")
     if any(each.exists() for each in _side_files(path.resolve())):
         raise SettingsError(f"{path} is a database in use, not a backup of one: name another file")
 
@@ -111,7 +111,7 @@ def _check(part: Path, given: Path) -> None:
             found = connection.execute("PRAGMA quick_check").fetchall()
             connection.execute("SELECT value FROM meta WHERE name = 'schema_version'").fetchall()
     except apsw.Error as error:
-        raise SettingsError(f"{given} is no backup of ours: {error}") from error
+        raise SettingsError(f"{given} is not a backup of ours: {error}") from error
     if found != [("ok",)]:
         raise SettingsError(f"{given} is damaged: {found[0][0]}")
 

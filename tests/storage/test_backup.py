@@ -79,8 +79,8 @@ def test_the_database_itself_and_what_is_no_backup_are_not_written_over(tmp_path
     for name, words in (
         ("emails.db", "in use"),
         ("link", "in use"),
-        ("emails.db-wal", "no backup"),
-        ("lock", "no backup"),
+        ("emails.db-wal", "not a backup"),
+        ("lock", "not a backup"),
     ):
         with pytest.raises(SettingsError, match=words):
             backup(db, tmp_path / name)
@@ -111,7 +111,7 @@ def test_a_file_that_is_no_backup_is_refused_and_nothing_is_lost(tmp_path):
     enter(Books(db), ["a"])
     db.close()
     (tmp_path / "nonsense").write_bytes(os.urandom(4096))
-    with pytest.raises(SettingsError, match="no backup"):
+    with pytest.raises(SettingsError, match="not a backup"):
         restore(url, tmp_path / "nonsense")
     with pytest.raises(FileNotFoundError):
         restore(url, tmp_path / "missing")
