@@ -31,13 +31,10 @@ class Labelled:
 
 
 def read_lines(source: Path | Iterable[str]) -> Iterator[Labelled]:
-    """Yield the labelled emails of a JSON-lines file or of its lines; empty lines are skipped. Raises CorpusError."""
+    """Yield the labelled emails of a JSON-lines file or of its lines; empty lines are skipped. Raises CorpusError, OSError."""
     if isinstance(source, Path):
-        try:
-            with source.open(encoding="utf-8", errors="surrogateescape") as lines:
-                yield from read_lines(lines)
-        except OSError as error:
-            raise CorpusError(f"{source} cannot be read: {error.strerror}") from error
+        with source.open(encoding="utf-8", errors="surrogateescape") as lines:
+            yield from read_lines(lines)
         return
     for number, line in enumerate(source, start=1):
         if line.strip():

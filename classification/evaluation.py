@@ -96,7 +96,7 @@ def _bar(entry: Bin) -> str:
 
 
 def evaluate(classifier: Classifies, source: Path | Iterable[str]) -> Report:
-    """Measure a classifier on JSON lines of labelled mail. Raises corpus.CorpusError, which names a bad line."""
+    """Measure a classifier on JSON lines of labelled mail. Raises corpus.CorpusError, which names a bad line, or OSError."""
     items = list(corpus.read_lines(source))
     if not items:
         raise corpus.CorpusError("there is no labelled email in it")

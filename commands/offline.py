@@ -74,8 +74,10 @@ def evaluate_file(args: argparse.Namespace, settings: Settings) -> None:
     """How right the classifier is on labelled mail."""
     try:
         report = evaluate(load_classifier(settings), args.file)
-    except (CorpusError, OSError) as error:
+    except CorpusError as error:
         raise CommandError(f"{args.file}: {error}") from None
+    except OSError as error:
+        raise CommandError(f"{args.file}: {error.strerror or error}") from None
     if args.png is not None:
         try:
             save_png(report.reliability, f"{report.n} emails, calibration error {report.ece:.3f}", args.png)

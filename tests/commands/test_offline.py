@@ -141,7 +141,7 @@ def test_evaluate_names_the_line_that_it_cannot_read(tmp_path, line):
 
 
 def test_evaluate_of_a_file_that_is_not_there_is_one_line(tmp_path):
-    with pytest.raises(CommandError, match="No such file or directory"):
+    with pytest.raises(CommandError, match=r"^\S+/none\.jsonl: No such file or directory$"):
         offline.evaluate_file(argparse.Namespace(file=tmp_path / "none.jsonl", json=False, png=None), Settings())
 
 
