@@ -4,6 +4,7 @@
 is loaded only here and its absence is a named error.
 """
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,7 +21,9 @@ def save_png(bins: Sequence[Bin], title: str, path: Path) -> None:
         # A development package, loaded only where a picture is asked for.
         from matplotlib.figure import Figure  # type: ignore[import-not-found,unused-ignore] # noqa: PLC0415 (see above)
     except ImportError:
-        raise DiagramError("a PNG needs matplotlib, which is not installed: pip install matplotlib") from None
+        raise DiagramError(
+            f"a PNG needs matplotlib, which is not installed: {sys.executable} -m pip install matplotlib"
+        ) from None
     figure = Figure(figsize=(5, 6), layout="constrained")
     right, amount = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
     there = [entry for entry in bins if entry.n]

@@ -125,7 +125,9 @@ def test_evaluate_without_matplotlib_says_in_one_line_what_the_picture_needs(tmp
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     row = {"id": "1", "subject": "Hello", "body": "Can we meet at 10?", "label": "meeting"}
     file = labelled(tmp_path / "one.jsonl", row)
-    with pytest.raises(CommandError, match="a PNG needs matplotlib") as told:
+    with pytest.raises(
+        CommandError, match=f"a PNG needs matplotlib.*{sys.executable} -m pip install matplotlib"
+    ) as told:
         offline.evaluate_file(argparse.Namespace(file=file, json=False, png=tmp_path / "x.png"), Settings())
     assert "\n" not in str(told.value)
 
