@@ -119,7 +119,7 @@ def summarize(items: Sequence[corpus.Labelled], answers: Sequence[Classification
     return Report(
         n=len(items),
         accuracy=right / len(items),
-        macro_f1=sum(row["f1"] for row in per_class.values()) / len(LABELS),
+        macro_f1=_macro_f1(counts),
         ece=sum(bar.n * abs(bar.accuracy - bar.confidence) for bar in reliability) / len(items),
         us_per_email=us_per_email,
         per_class=per_class,
@@ -151,6 +151,16 @@ def _per_class(counts: list[list[int]]) -> dict[str, dict[str, float]]:
             "support": support,
         }
     return table
+
+
+def _macro_f1(counts: list[list[int]]) -> float:
+    """The mean over the labels that some email has or was given: one that is nowhere says nothing."""
+    there = [
+        row["f1"]
+        for number, row in enumerate(_per_class(counts).values())
+        if any(counts[number]) or any(said[number] for said in counts)
+    ]
+    return sum(there) / len(there)
 
 
 def _reliability(items: Sequence[corpus.Labelled], answers: Sequence[Classification]) -> list[Bin]:
@@ -190,5 +200,4 @@ def _figures(
 ) -> dict[str, float]:
     counts = _confusion([items[number] for number in chosen], [answers[number] for number in chosen])
     right = sum(counts[number][number] for number in range(len(LABELS)))
-    present = [row["f1"] for row in _per_class(counts).values() if row["support"]]
-    return {"n": len(chosen), "accuracy": right / len(chosen), "macro_f1": sum(present) / len(present)}
+    return {"n": len(chosen), "accuracy": right / len(chosen), "macro_f1": _macro_f1(counts)}

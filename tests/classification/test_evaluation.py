@@ -31,6 +31,13 @@ def test_accuracy_and_f1_are_counted():
     assert report.ece == pytest.approx(0.25)
 
 
+def test_macro_f1_is_the_same_figure_for_the_whole_and_for_its_parts():
+    report = evaluate(WordLists(), lines(LINES[0]))
+    assert report.macro_f1 == report.slices["source"]["not given"]["macro_f1"] == 1.0
+    [wrong] = evaluate(WordLists(), lines(LINES[2])).slices["source"].values()  # unknown, and intro was said
+    assert wrong["macro_f1"] == 0.0
+
+
 def test_the_json_has_the_promised_keys(classifier):
     figures = evaluate(classifier, lines(*LINES)).to_dict()
     assert {"accuracy", "macro_f1", "ece", "per_class", "confusion", "us_per_email", "n"} <= set(figures)
