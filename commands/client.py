@@ -122,7 +122,8 @@ class Server:
         answer = self.request(method, path, **options)
         if not answer.ok:
             kind = UsageError if answer.status_code in SENSELESS else CommandError
-            raise kind(f"{method} {path}: {problem(answer)}")
+            hint = f": set {self.authorized_by} to the server's token" if answer.status_code == 401 else ""
+            raise kind(f"{method} {path}: {problem(answer)}{hint}")
         try:
             return answer.json() if answer.content else None
         except ValueError:

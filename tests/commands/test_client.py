@@ -107,6 +107,11 @@ def test_what_lies_under_a_servers_url_is_this_server(url, base):
         (404, {"title": "Not Found", "detail": "no such letter"}, "GET /x: 404 no such letter"),
         (503, {"title": "Service Unavailable"}, "GET /x: 503 Service Unavailable"),
         (502, "<html>proxy</html>", "GET /x: 502 Reason"),
+        (
+            401,
+            {"title": "Unauthorized", "detail": "a valid token is needed"},
+            "GET /x: 401 a valid token is needed: set API_TOKEN to the server's token",
+        ),
         (400, [1], "GET /x: 400 Reason"),
     ],
 )

@@ -29,6 +29,27 @@ def test_another_server_is_one_line(small_server, monkeypatch):
         webhook()
 
 
+def test_a_server_that_wants_signatures_is_one_line(small_server, monkeypatch):
+    monkeypatch.setenv("BASE_URL", small_server.url)
+    monkeypatch.delenv("WEBHOOK_SECRET", raising=False)
+    health = {"status": "healthy", "version": "1", "components": {}}
+    small_server.answers |= {("GET", "/health"): (200, health), ("POST", "/webhook"): (401, {"title": "Unauthorized"})}
+    with pytest.raises(CommandError, match=r"^the server wants signed webhooks: set WEBHOOK_SECRET as it has it$"):
+        webhook()
+    monkeypatch.setenv("WEBHOOK_SECRET", "another")
+    with pytest.raises(CommandError, match=r"^the server wants other signatures: set WEBHOOK_SECRET as it has it$"):
+        webhook()
+
+
+def test_notifications_are_shown_as_they_are_sent(small_server, monkeypatch, capsys):
+    monkeypatch.setenv("BASE_URL", small_server.url)
+    health = {"status": "healthy", "version": "1", "components": {}}
+    small_server.answers |= {("GET", "/health"): (200, health), ("POST", "/webhook"): (202, {})}
+    with pytest.raises(CommandError, match="of the checks failed"):
+        webhook()
+    assert '  ok    {"history_id": 0} as application/json → 202, expected 202\n' in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("script", ["test_flow.py", "test_webhook.py", "test_large_batch.py", "initialize_fakemail.py"])
 def test_who_asks_a_script_for_help_sends_nothing(script):
     done = subprocess.run(
