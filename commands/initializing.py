@@ -45,7 +45,10 @@ def _targets(server: Server, fakemail: str | None, webhook_url: str | None, sour
         )
     known = tuple(found) if fakemail else names(settings)
     if source is not None and source not in known:
-        raise UsageError(f"there is no source {source!r}: FAKEMAIL_SOURCES, as set here, has {', '.join(known)}")
+        here = "in this shell as for the server" + (
+            f"; here it has {', '.join(known)}" if settings.fakemail_sources else ""
+        )
+        raise UsageError(f"unknown source {source!r}: set FAKEMAIL_SOURCES {here}")
     return [found[name] for name in ([source] if source else [MAIN] if fakemail else known)]
 
 

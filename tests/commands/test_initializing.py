@@ -44,6 +44,16 @@ def test_our_own_simulator_gets_our_token(small_server, monkeypatch):
     assert {asked.authorization for asked in small_server.asked} == {"Bearer ours"}
 
 
+def test_a_source_that_is_not_known_here_says_where_the_names_come_from(monkeypatch):
+    monkeypatch.delenv("FAKEMAIL_SOURCES", raising=False)
+    told = "unknown source 'sales': set FAKEMAIL_SOURCES in this shell as for the server"
+    with pytest.raises(UsageError, match=f"^{told}$"):
+        initialize(None, None, "sales", test=False)
+    monkeypatch.setenv("FAKEMAIL_SOURCES", '{"support": {"url": "http://127.0.0.1:1"}}')
+    with pytest.raises(UsageError, match=f"^{told}; here it has support$"):
+        initialize(None, None, "sales", test=False)
+
+
 @pytest.mark.parametrize("options", [{"webhook_url": "nonsense"}, {"source": "nobody"}])
 def test_what_makes_no_sense_is_wrong_usage(options):
     with pytest.raises(UsageError):
