@@ -8,7 +8,7 @@ from typing import Any
 
 from commands.arguments import Actions, whole
 from commands.client import CommandError, Server
-from commands.terminal import table
+from commands.terminal import counted, table
 from settings import Settings
 
 TASK_PAUSE_S = 1.0
@@ -84,13 +84,9 @@ def _replayed(answer: dict[str, Any]) -> str:
     """What a replay did, or would do."""
     matched, replayed = answer.get("matched", answer["replayed"]), answer["replayed"]
     if answer.get("dry_run"):
-        return f"{_counted(matched)} would be replayed"
-    left = f"; {_counted(matched - replayed)} could not be" if matched > replayed else ""
-    return f"{_counted(replayed)} replayed{left}"
-
-
-def _counted(number: int) -> str:
-    return f"{number:,} dead letter{'' if number == 1 else 's'}"
+        return f"{counted(matched, 'dead letter')} would be replayed"
+    left = f"; {counted(matched - replayed, 'dead letter')} could not be" if matched > replayed else ""
+    return f"{counted(replayed, 'dead letter')} replayed{left}"
 
 
 def _text(answer: Any) -> str:

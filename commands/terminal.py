@@ -60,6 +60,11 @@ def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
     return "\n".join(cut(line.rstrip()) for line in padded)
 
 
+def counted(number: int, thing: str) -> str:
+    """`1 email`, `2,000 emails`."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
 def say(text: str) -> None:
     """Beside the output: on standard error."""
     print(text, file=sys.stderr, flush=True)

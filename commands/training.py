@@ -15,6 +15,7 @@ from classification.records import LABELS
 from commands.arguments import add_json
 from commands.books import open_books
 from commands.client import CommandError, Server, UsageError
+from commands.terminal import counted
 from settings import Settings
 from storage.corrections import Corrections
 from storage.model_files import FEEDBACK, ModelStore
@@ -38,7 +39,7 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
 def train(args: argparse.Namespace, settings: Settings) -> None:
     """Train a model, keep it in the database, and let it run as the shadow."""
     if not args.from_feedback:
-        raise UsageError("say --from-feedback; from the corpus, a developer trains with `make train`")
+        raise UsageError("add --from-feedback (developers retrain with `make train`)")
     database = open_books(settings)
     try:
         database.migrate()
@@ -50,7 +51,11 @@ def train(args: argparse.Namespace, settings: Settings) -> None:
             models.set_shadow(trained.version)
     finally:
         database.close()
-    print(json.dumps({"version": trained.version, **trained.figures}) if args.json else _text(trained, args))
+    print(
+        json.dumps({"version": trained.version, **trained.figures})
+        if args.json
+        else _text(trained, settings, dry_run=args.dry_run)
+    )
 
 
 def _trained(corrections: Corrections) -> Trained:
@@ -61,14 +66,29 @@ def _trained(corrections: Corrections) -> Trained:
     return retrain(weights.PACKAGED, learned, [to_email(each) for each in corrections.sample(SAMPLE)])
 
 
-def _text(trained: Trained, args: argparse.Namespace) -> str:
-    lines = [f"model {trained.version}"]
-    lines += [f"  {name.replace('_', ' '):<16} {value}" for name, value in trained.figures.items() if value is not None]
-    if not args.dry_run:
-        lines.append(
-            "it runs as the shadow now; GET /models compares, POST /models/VERSION/promote makes it the live one"
-        )
-    return "\n".join(lines)
+def _text(trained: Trained, settings: Settings, *, dry_run: bool) -> str:
+    figures: Any = trained.figures
+    labels = ", ".join(f"{label} {count}" for label, count in figures["by_label"].items())
+    right = f"{figures['right_before']:.0%} before, {figures['right_after']:.0%} after"
+    if figures["right_held_out"] is not None:
+        right += f", {figures['right_held_out']:.0%} by models that had not seen them"
+    kept = "" if figures["strength"] == 1 else f"; for that {figures['strength']:.0%} of the change was kept"
+    lines = [
+        f"model {trained.version}",
+        f"  learned from  {counted(figures['corrections'], 'correction')} of {counted(figures['days'], 'day')}: {labels}",
+        f"  right on them {right}",
+        f"  other mail    no label's share moves by more than {figures['share_moved']:.1%}, on a sample of {counted(figures['sample'], 'email')}{kept}",
+    ]
+    return "\n".join(lines if dry_run else [*lines, *_next_steps(trained.version, settings)])
+
+
+def _next_steps(version: str, settings: Settings) -> list[str]:
+    curl = """curl -s -H "Authorization: Bearer $API_TOKEN\"""" if settings.api_token else "curl -s"
+    return [
+        "it runs as the shadow now. How it compares, and how it becomes the live one:",
+        f"  {curl} {settings.base_url}/models",
+        f"  {curl} -X POST {settings.base_url}/models/{version}/promote",
+    ]
 
 
 def add_label_arguments(parser: argparse.ArgumentParser) -> None:

@@ -3,10 +3,12 @@
 import argparse
 import json
 import time
+from dataclasses import replace
 
 import pytest
 
 from classification import weights
+from classification.feedback import Trained
 from commands import training
 from commands.client import CommandError
 from settings import Settings
@@ -59,10 +61,38 @@ def test_the_new_model_is_kept_with_its_figures_and_runs_as_the_shadow(database,
     assert info.created_at <= time.time()
 
 
+def test_people_are_told_in_words_and_how_to_go_on(database, settings, capsys):
+    correct(database, "a", "b")
+    train(settings, json=False)
+    lines = capsys.readouterr().out.splitlines()
+    version = ModelStore(database).roles().shadow
+    assert lines[0] == f"model {version}"
+    assert lines[1:3] == [
+        "  learned from  2 corrections of 1 day: intro 2",
+        "  right on them 0% before, 100% after",
+    ]
+    assert lines[3].startswith("  other mail    no label's share moves by more than ")
+    assert lines[-1] == f"  curl -s -X POST http://127.0.0.1:8005/models/{version}/promote"
+
+
+def test_what_was_held_out_and_what_the_guard_left_are_told(settings):
+    figures = {"corrections": 1, "by_label": {"intro": 1}, "days": 2, "sample": 1, "right_before": 0.5, "right_after": 1.0,
+               "right_held_out": 0.75, "share_moved": 0.1, "strength": 0.25}  # fmt: skip
+    lines = training._text(Trained(b"", "v1", figures), replace(settings, api_token="t"), dry_run=False).splitlines()
+    assert lines[1:4] == [
+        "  learned from  1 correction of 2 days: intro 1",
+        "  right on them 50% before, 100% after, 75% by models that had not seen them",
+        "  other mail    no label's share moves by more than 10.0%, on a sample of 1 email; for that 25% of the change was kept",
+    ]
+    assert '-H "Authorization: Bearer $API_TOKEN" ' in lines[-1]
+
+
 def test_a_dry_run_keeps_nothing(database, settings, capsys):
     correct(database, "a")
     train(settings, dry_run=True, json=False)
-    assert "right after" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "right on them" in out
+    assert "promote" not in out
     assert ModelStore(database).all() == []
 
 
