@@ -17,6 +17,9 @@ from engine.backoff import backoff
 from settings import Settings
 from storage.event_log import is_seq
 
+BEGINNING = "beginning"
+"""The oldest place that there is, as web/events.py calls it, which is long to import."""
+
 SILENCE_S = 20.0
 """After so long without a word the connection is asked for one; after as long again it is given up."""
 
@@ -25,13 +28,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
     add_json(parser, JSON_LINES_HELP)
     parser.add_argument("--event", choices=KINDS, action="append", help="only events of this kind (may be given again)")
-    parser.add_argument("--since", type=_seq, metavar="SEQ", help="first what came after this seq")
+    parser.add_argument(
+        "--since",
+        type=_seq,
+        metavar="SEQ",
+        help=f"first what came after this seq, or `{BEGINNING}`: all that the log has",
+    )
     parser.add_argument("-n", "--count", type=whole(1), metavar="N", help="end after N events")
 
 
 def _seq(text: str) -> str:
-    if not is_seq(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no seq of an event, as `tail --json` shows it")
+    if text != BEGINNING and not is_seq(text):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not the seq of an event, as `tail --json` shows it, nor `{BEGINNING}`"
+        )
     return text
 
 
@@ -107,7 +117,9 @@ def _address(base_url: str) -> str:
 
 def _aside(message: dict[str, Any]) -> None:
     """What is no event, and yet must be known: events that are lost to us."""
-    if message.get("type") == "gap":
+    if (
+        message.get("type") == "gap" and message.get("from") != BEGINNING
+    ):  # no place of a log: it plays from the oldest on
         say(f"run.py: events are missing here: {message.get('reason')}")
     elif message.get("type") == "dropped":
         say(f"run.py: too slow: {message.get('count')} events were left out")

@@ -30,7 +30,7 @@ def test_json_may_stand_before_and_after_the_action(words):
         ("dead-letters show x", "argument ID: must be a whole number of 1 or more, not 'x'"),
         ("dead-letters replay-all --per-second -3", "argument --per-second: must be a whole number from 1 to 10000, not '-3'"),
         ("rules delete 99999999999999999999", "argument ID: must be a whole number of 1 or more, not '99999999999999999999'"),
-        ("tail --since x", "argument --since: 'x' is no seq of an event, as `tail --json` shows it"),
+        ("tail --since x", "argument --since: 'x' is not the seq of an event, as `tail --json` shows it, nor `beginning`"),
         ("tail -n 0", "argument -n/--count: must be a whole number of 1 or more, not '0'"),
         ("search a --limit \u00b2", "argument --limit: must be a whole number of 1 or more, not '\u00b2'"),
         ("export --limit -1", "argument --limit: must be a whole number of 1 or more, not '-1'"),
@@ -42,7 +42,7 @@ def test_json_may_stand_before_and_after_the_action(words):
         ("drill --redis x", "argument --redis: must begin with redis:// or rediss:// or unix://"),
         ("drill --database x", "argument --database: must begin with sqlite:/// or postgresql://"),
         ("migrate-store --to nonsense", "--to must begin with postgresql://, not 'nonsense'"),
-        ("train", "say --from-feedback"),
+        ("train", "add --from-feedback"),
         ("export --content --format csv", "--content goes with --format ndjson"),
     ],
 )  # fmt: skip

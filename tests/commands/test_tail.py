@@ -11,6 +11,7 @@ from commands import tail
 from commands.client import CommandError
 from settings import Settings
 from tests.web.server_clients import serving
+from web.events import BEGINNING
 from web.server_problems import Refusal
 from web.websocket import LiveSocket
 
@@ -87,6 +88,15 @@ def test_after_a_lost_connection_it_goes_on_after_the_last_event(follow):
     out = follow(server, "-n", "2")
     assert out.count("meeting") == 2
     assert server.asked == [None, {"command": "subscribe", "topic": "email:all", "since": "s1"}]
+
+
+def test_it_may_begin_with_all_that_the_log_has(follow):
+    from_the_oldest = {"type": "gap", "from": BEGINNING, "to": "s1", "reason": "another log"}
+    server = Server([], [from_the_oldest, event(1)])
+    out = follow(server, "--since", BEGINNING, "-n", "1")
+    assert {"command": "subscribe", "topic": "email:all", "since": BEGINNING} in server.asked
+    assert "missing" not in out
+    assert "meeting" in out
 
 
 def test_what_is_lost_is_said(follow):
