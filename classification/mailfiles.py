@@ -12,6 +12,7 @@ MAX_MESSAGE = 64 * 1024 * 1024
 Skip = Callable[[Path, OSError], None]
 _LONGEST_LINE = 1024 * 1024
 _MESSAGE_NAMES = {".eml", ".msg", ".email", ".txt"}
+_BOM = b"\xef\xbb\xbf"
 _HEADER = re.compile(rb"(?:From |>From |[!-9;-~]{1,100}[ \t]*:)")
 _ESCAPED = re.compile(rb">+From ")
 
@@ -82,11 +83,16 @@ def _is_folder(entry: Path) -> bool:
     return entry.is_dir() and not entry.is_symlink()
 
 
+def has_headers(raw: bytes) -> bool:
+    """Whether it begins as a message does, with a header."""
+    return _HEADER.match(raw.removeprefix(_BOM)) is not None
+
+
 def _looks_like_mail(path: Path) -> bool:
     if path.suffix.lower() in _MESSAGE_NAMES:
         return True
     with path.open("rb") as source:
-        return _HEADER.match(source.readline(_LONGEST_LINE).lstrip(b"\xef\xbb\xbf")) is not None
+        return has_headers(source.readline(_LONGEST_LINE))
 
 
 def _read_file(path: Path) -> Iterator[bytes]:

@@ -7,17 +7,19 @@ stops the run, nor a file that cannot be read, nor a server that is killed and s
 import argparse
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from classification.mailfiles import Skip, iter_messages
+from classification.mailfiles import Skip, has_headers, iter_messages
 from classification.mime import message_id, parse_message
 from commands.arguments import JSON_HELP, add_json
 from commands.client import CommandError, Server
 from commands.simulated import advance, audit_of, find_simulator, send, wait_settled
+from commands.terminal import counted, say
 from settings import Settings
 
 CHUNK, CHUNK_BYTES = 200, 4 * 1024 * 1024
@@ -47,8 +49,9 @@ def run(args: argparse.Namespace, settings: Settings) -> None:
     sent = _send_all(simulator, paths, settings.max_body_bytes)
     told: dict[str, Any] = {"read": sent.read, "sent": len(sent.ids), "unreadable": sent.unreadable}
     if not args.json:
-        unreadable = f"; {sent.unreadable} could not be read" if sent.unreadable else ""
-        print(f"{sent.read} messages read, {len(sent.ids)} different ones sent{unreadable}")
+        print(_summary(sent))
+    for path, number in sent.without_headers.items():
+        say(f"{path}: {counted(number, 'file')} without mail headers: is this mail?")
     if not args.no_wait:
         told |= _outcome(server, before, sent)
     if args.json:
@@ -65,6 +68,7 @@ class Sent:
         self.ids: set[str] = set()
         self.last: list[str] = []  # of each batch
         self.unreadable = 0  # files and folders
+        self.without_headers: Counter[Path] = Counter()  # by the path that was given
 
     def skip(self, path: Path, error: OSError) -> None:
         """Go on without what cannot be read, and say so."""
@@ -89,8 +93,10 @@ def _chunks(paths: Sequence[Path], max_body_bytes: int, sent: Sent) -> Iterator[
     """Emails in batches bounded by number and by bytes."""
     chunk: list[dict[str, Any]] = []
     size = 0
-    for raw in _messages(paths, sent.skip):
+    for path, raw in _messages(paths, sent.skip):
         sent.read += 1
+        if not has_headers(raw):
+            sent.without_headers[path] += 1
         email = _email(raw, max_body_bytes)
         chunk.append(email)
         size += len(email["body"])
@@ -123,9 +129,17 @@ def _outcome(server: Server, before: dict[str, int], sent: Sent) -> dict[str, An
     return {**new, "unaccounted": after["unaccounted"], "emails_by_classification": classes}
 
 
+def _summary(sent: Sent) -> str:
+    same = sent.read - len(sent.ids)
+    parts = [f"{counted(sent.read, 'message')} read, {len(sent.ids):,} sent"]
+    parts += [f"{same:,} the same as another"] if same else []
+    parts += [f"{sent.unreadable:,} could not be read"] if sent.unreadable else []
+    return "; ".join(parts)
+
+
 def _report(told: dict[str, Any]) -> None:
     print(
-        f"{told['listed']} new in the books: {told['results']} results, {told['dead']} dead letters; "
+        f"{told['listed']:,} new in the books: {counted(told['results'], 'result')}, {counted(told['dead'], 'dead letter')}; "
         f"unaccounted {told['unaccounted']}"
     )
     print("all results in the books, by class:")
@@ -133,11 +147,12 @@ def _report(told: dict[str, Any]) -> None:
         print(f"  {label:<10} {number}")
 
 
-def _messages(paths: Sequence[Path], skip: Skip) -> Iterator[bytes]:
-    """All messages; CommandError where one of the paths themselves cannot be read."""
+def _messages(paths: Sequence[Path], skip: Skip) -> Iterator[tuple[Path, bytes]]:
+    """All messages, each with the path that it is under; CommandError where one of the paths themselves cannot be read."""
     for path in paths:
         try:
-            yield from iter_messages(path, skip)
+            for raw in iter_messages(path, skip):
+                yield path, raw
         except OSError as error:
             raise CommandError(f"{path} cannot be read ({_cause(error)})") from None
 

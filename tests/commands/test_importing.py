@@ -120,9 +120,27 @@ def test_what_cannot_be_read_in_a_folder_is_counted_and_told(tmp_path, small_ser
     (folder / "0000-bad.eml").symlink_to("/proc/self/mem")
     importing.run(argparse.Namespace(path=[folder], no_wait=True, json=False), Settings(base_url=small_server.url))
     told = capsys.readouterr()
-    assert told.out == "2 messages read, 2 different ones sent; 1 could not be read\n"
+    assert told.out == "2 messages read, 2 sent; 1 could not be read\n"
     assert told.err.count(f"{folder}/0000-bad.eml cannot be read (Input/output error)") == 1
     assert simulator.status()["email_count"] == 2
+    simulator.close()
+
+
+@pytest.mark.filterwarnings("ignore::tqdm.TqdmWarning")
+def test_a_file_without_mail_headers_is_sent_and_doubted(tmp_path, small_server, capsys):
+    simulator = open_simulator(tmp_path, None)
+    small_server.mounted["/simulator/"] = simulator_app(simulator)
+    small_server.answers["GET", "/audit"] = (200, dict.fromkeys(("listed", "results", "dead"), 0))
+    readme, mail = tmp_path / "README.md", tmp_path / "mail.eml"
+    readme.write_text("# Email processor\n\nIt follows a mailbox.\n")
+    mail.write_bytes(b"\xef\xbb\xbf" + raw(1))
+    importing.run(
+        argparse.Namespace(path=[readme, mail], no_wait=True, json=False), Settings(base_url=small_server.url)
+    )
+    told = capsys.readouterr()
+    assert told.out == "2 messages read, 2 sent\n"
+    assert told.err.count("without mail headers") == 1
+    assert f"{readme}: 1 file without mail headers: is this mail?\n" in told.err
     simulator.close()
 
 
@@ -137,7 +155,7 @@ def test_the_same_mail_again_changes_nothing_at_the_simulator(tmp_path, small_se
     for _ in range(2):
         importing.run(args, settings)
         assert simulator.status()["email_count"] == 4
-        assert "5 messages read, 4 different ones sent" in capsys.readouterr().out
+        assert "5 messages read, 4 sent; 1 the same as another\n" in capsys.readouterr().out
     args.json = True
     importing.run(args, settings)
     assert json.loads(capsys.readouterr().out) == {"read": 5, "sent": 4, "unreadable": 0}
