@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from commands.arguments import JSON_LINES_HELP, add_json, whole
 from commands.client import CommandError, Server, UsageError
-from commands.terminal import cut, label, paint, printable, say, width
+from commands.terminal import behind, cut, label, paint, printable, say, width
 from settings import Settings
 
 PAGE = 100
@@ -46,7 +46,7 @@ def search(args: argparse.Namespace, settings: Settings) -> None:
     count = 0
     for item in _items(server, "/emails", {"q": " ".join(args.query)}, args.limit):
         if not count and not args.json and width() is not None:
-            print(f"{'LISTED':<16}  {'CLASS':<10} SURE  {'SENDER':<30}  SUBJECT")
+            print(f"{'LISTED':<16}  {'CLASS':<10} SURE  {'SENDER':<30}  SUBJECT  ID")
         print(json.dumps(item, ensure_ascii=False) if args.json else _line(item))
         count += 1
     if not count:
@@ -136,8 +136,9 @@ def _opened(path: Path) -> TextIO:
 def _line(item: dict[str, Any]) -> str:
     result = item.get("result") or {}
     sure = f"{result['confidence']:.2f}" if result else "    "
-    state = "" if item["state"] == "processed" else paint(f" [{item['state']}]", "yellow")
+    state = "" if item["state"] == "processed" else f" [{item['state']}]"
     who = printable(item.get("sender") or "")[:30]
-    text = cut(printable(item.get("subject") or item["email_id"]), BEFORE_SUBJECT)
+    end, size = behind(printable(item["email_id"]), BEFORE_SUBJECT + len(state))
+    text = cut(printable(item.get("subject") or "-"), BEFORE_SUBJECT + len(state) + size) + paint(state, "yellow")
     at = paint(item["listed_at"][:16].replace("T", " "), "grey")
-    return f"{at}  {label(result.get('classification'))} {sure}  {who:<30}  {text}{state}"
+    return f"{at}  {label(result.get('classification'))} {sure}  {who:<30}  {text}{end}"

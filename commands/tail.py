@@ -12,7 +12,7 @@ import websocket
 from actors.events import KINDS
 from commands.arguments import JSON_LINES_HELP, add_json, whole
 from commands.client import CommandError
-from commands.terminal import label, paint, printable, say
+from commands.terminal import behind, cut, label, paint, printable, say
 from engine.backoff import backoff
 from settings import Settings
 from storage.event_log import is_seq
@@ -20,6 +20,7 @@ from storage.event_log import is_seq
 BEGINNING = "beginning"
 """The oldest place that there is, as web/events.py calls it, which is long to import."""
 
+BEFORE_SUBJECT = 37  # the columns left of it in a line, at most
 SILENCE_S = 20.0
 """After so long without a word the connection is asked for one; after as long again it is given up."""
 
@@ -131,7 +132,9 @@ def line(message: dict[str, Any]) -> str:
     match message["event"]:
         case "process" | "label":
             kind = paint("corrected ", "magenta") if message["event"] == "label" else ""
-            text = f"{kind}{label(data['classification'])} {data['confidence']:.2f}  {printable(data.get('subject') or data['email_id'])}"
+            end, size = behind(printable(data["email_id"]), BEFORE_SUBJECT)
+            subject = cut(printable(data.get("subject") or "-"), BEFORE_SUBJECT + size)
+            text = f"{kind}{label(data['classification'])} {data['confidence']:.2f}  {subject}{end}"
         case "new":
             text = f"{paint('new', 'blue'):<10} {data['count']} listed"
         case "retry":

@@ -9,6 +9,8 @@ from typing import Any
 COLOURS = {"red": 31, "green": 32, "yellow": 33, "blue": 34, "magenta": 35, "cyan": 36, "grey": 90}
 WIDEST = 32
 LEAST = 10
+ROOMY = 20
+INDENT = 10
 CLASSES = {"meeting": "cyan", "promotion": "yellow", "intro": "green", "unknown": "grey"}
 
 
@@ -38,6 +40,14 @@ def cut(text: str, before: int = 0) -> str:
     """A line as the terminal has room for it beside what stands `before`; a few words of it in any case."""
     room = width()
     return text if room is None else _shortened(text, max(LEAST, room - before))
+
+
+def behind(text: str, before: int) -> tuple[str, int]:
+    """What stands whole at the end of a line, as an id must; and the columns that it takes: none on a line of its own, where there is no room."""
+    room, wanted = width(), len(text) + 2
+    if room is None or room - before - wanted >= ROOMY:
+        return f"  {text}", wanted
+    return f"\n{'':{INDENT}}{text}", 0
 
 
 def _shortened(text: str, size: int) -> str:

@@ -47,16 +47,21 @@ def test_all_pages_are_walked_up_to_the_limit(server, capsys, monkeypatch):
     assert [parse_qs(asked.query).get("cursor") for asked in server.asked] == [None, ["more"]]
 
 
-@pytest.mark.parametrize(("columns", "shown"), [(87, "a subject that goes…"), (40, "a subject…"), (None, "")])
+@pytest.mark.parametrize(("columns", "shown"), [(111, "a subject that goes…"), (60, "a subject…"), (None, "")])
 def test_a_long_subject_is_cut_with_a_sign_where_the_terminal_ends(server, capsys, monkeypatch, columns, shown):
     subject = "a subject that goes on and on"
-    found = {"email_id": "a", "subject": subject, "state": "open", "listed_at": "2026-11-29T03:00:00Z"}
+    found = {"email_id": "a-very-\nlong-id", "subject": subject, "state": "dead", "listed_at": "2026-11-29T03:00:00Z"}
     server.answers["GET", "/emails"] = (200, {"items": [found], "next_cursor": None})
     monkeypatch.setattr("commands.terminal.width", lambda: columns)
     parser = argparse.ArgumentParser()
     reading.add_search_arguments(parser)
     reading.search(parser.parse_args(["subject"]), Settings(base_url=server.url))
-    assert f"  {shown or subject} [open]" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert f"  {shown or subject} [dead]" in out
+    last = out.splitlines()[-1]
+    assert last.endswith("  a-very- long-id")
+    assert (last.split()[0] == "a-very-") == (columns == 60), "on a line of its own where there is no room"
+    assert columns != 111 or max(len(line) for line in out.splitlines()) == columns
 
 
 @pytest.mark.parametrize(
@@ -97,7 +102,7 @@ def test_what_is_found_is_safe_on_a_terminal(small_server, capsys):
     parser = argparse.ArgumentParser()
     reading.add_search_arguments(parser)
     reading.search(parser.parse_args(["from:a", "-draft"][:1]), Settings(base_url=small_server.url))
-    assert "Hi [31m [dead]" in capsys.readouterr().out
+    assert "Hi [31m [dead]  a\n" in capsys.readouterr().out
     small_server.answers["GET", "/emails"] = (200, {"items": [], "next_cursor": None})
     reading.search(parser.parse_args(["nothing", "--json"]), Settings(base_url=small_server.url))
     assert capsys.readouterr() == ("", "nothing matches\n")

@@ -72,7 +72,7 @@ def test_events_are_lines_that_are_safe_on_a_terminal(follow):
         event(4, "dead", reason="gone"),
     ]
     out = follow(Server(told), "-n", "4")
-    assert "12:00:00  meeting    0.90  Hi [31m" in out
+    assert "12:00:00  meeting    0.90  Hi [31m  mail-1\n" in out
     assert "\x1b" not in out
     assert "3 listed" in out
     assert "dead mail-4  gone" in out
@@ -116,6 +116,16 @@ def refusing(_environ):
 def test_a_refusal_ends_it_with_one_line(follow):
     with pytest.raises(CommandError, match="answers 401"):
         follow(Server([]), authorize_websocket=refusing)
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+def test_an_id_is_whole_and_the_subject_gives_way(monkeypatch, columns):
+    monkeypatch.setattr("commands.terminal.width", lambda: columns)
+    email_id = "0123456789abcdef"
+    lines = tail.line(event(1, email_id=email_id, subject="word " * 30)).splitlines()
+    assert lines[-1].endswith(email_id)
+    assert len(lines) == (2 if columns == 40 else 1)
+    assert all(len(line) <= columns for line in lines)
 
 
 def test_a_correction_is_marked():
