@@ -61,14 +61,17 @@ COMMANDS = {
         "correct an email's label, or take that back", "commands.training", "label", "add_label_arguments"
     ),
     "train": Command(
-        "a new model from people's corrections, to run as a shadow", "commands.training", "train", "add_train_arguments"
+        "train a new model from people's corrections, to run as a shadow",
+        "commands.training",
+        "train",
+        "add_train_arguments",
     ),
     "dead-letters": Command(
         "list, show, replay or delete what failed for good", "commands.dead_letters", "run", "add_arguments"
     ),
     "rules": Command("list, try, add, change or delete your own rules", "commands.rules", "run", "add_arguments"),
-    "status": Command("the running system in a few lines", "commands.status", "run", "add_arguments"),
-    "tail": Command("what happens, as it happens", "commands.tail", "run", "add_arguments"),
+    "status": Command("show health, figures and books", "commands.status", "run", "add_arguments"),
+    "tail": Command("follow events live", "commands.tail", "run", "add_arguments"),
     "search": Command("find stored emails", "commands.reading", "search", "add_search_arguments"),
     "export": Command("write results as NDJSON or CSV", "commands.reading", "export", "add_export_arguments"),
     "doctor": Command(
@@ -77,9 +80,7 @@ COMMANDS = {
         "run",
         "add_arguments",
     ),
-    "prune": Command(
-        "forget what is kept long enough, and give the room back", "commands.prune", "run", "add_arguments"
-    ),
+    "prune": Command("delete data older than KEEP_*, and free the space", "commands.prune", "run", "add_arguments"),
     "backup": Command(
         "copy the database to a file, while the system runs or not", "commands.backup", "backup", "add_arguments"
     ),
@@ -105,7 +106,7 @@ COMMANDS = {
         "make a webhook secret, or change it while the system runs", "commands.secret", "run", "add_arguments"
     ),
     "config": Command(
-        "the settings in force and where they came from", "commands.offline", "show_config", "add_config_arguments"
+        "show the settings in force and where they came from", "commands.offline", "show_config", "add_config_arguments"
     ),
 }
 

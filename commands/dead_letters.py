@@ -26,13 +26,17 @@ FILTERS = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The sub-commands."""
     actions = Actions(parser)
-    listing = actions.add("list", "newest first")
+    listing = actions.add("list", "list them, newest first")
     _add_filters(listing)
     listing.add_argument("--limit", type=whole(1, 100), default=20, help="how many (default %(default)s)")
-    actions.add("groups", "by cause")
-    for name, text in (("show", "one, with every attempt"), ("replay", "try it again"), ("delete", "discard it")):
+    actions.add("groups", "count them by cause")
+    for name, text in (
+        ("show", "show one dead letter with its attempts"),
+        ("replay", "try one again"),
+        ("delete", "discard one"),
+    ):
         actions.add(name, text).add_argument("id", type=whole(1), metavar="ID", help="as `list` shows it")
-    bulk = actions.add("replay-all", "try all of a filter again")
+    bulk = actions.add("replay-all", "replay all that match a filter")
     _add_filters(bulk)
     bulk.add_argument("--dry-run", action="store_true", help="only say how many")
     bulk.add_argument("--per-second", type=whole(1, 10_000), help="how fast more than 500 may go (default 100)")

@@ -17,14 +17,14 @@ COLUMNS = ("place", "id", "name", "does", "state")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The sub-commands."""
     actions = Actions(parser)
-    actions.add("list", "all, in their order")
-    actions.add("show", "one, with what was done to it").add_argument(
+    actions.add("list", "list all, in their order")
+    actions.add("show", "show one, with what was done to it").add_argument(
         "id", type=whole(1), metavar="ID", help="as `list` shows it"
     )
     actions.add("delete", "delete one").add_argument("id", type=whole(1), metavar="ID", help="as `list` shows it")
-    for name, text in (("test", "what a rule would change in stored mail"), ("add", "add a rule")):
+    for name, text in (("test", "show what a rule would change in stored mail"), ("add", "add a rule")):
         _file(actions.add(name, text))
-    change = actions.add("change", "put a rule in the place of one")
+    change = actions.add("change", "replace rule ID")
     change.add_argument("id", type=whole(1), metavar="ID", help="as `list` shows it")
     _file(change)
 
