@@ -128,7 +128,7 @@ class Server:
             return answer.json() if answer.content else None
         except ValueError:
             raise CommandError(
-                f"{method} {path}: the answer is no JSON: does {self.named_by}={self.base_url} name the server?"
+                f"{method} {path}: the answer is not JSON: does {self.named_by}={self.base_url} name the server?"
             ) from None
 
 

@@ -56,7 +56,7 @@ def _prepare(server: Server, target: Target, *, test: bool) -> None:
     account = server.fakemail(target.url, target.token, named_by="--fakemail or FAKEMAIL_API_URL")
     answer = account.post("/watch")
     if not isinstance(answer, dict) or "history_id" not in answer:
-        raise CommandError(f"{target.url} is no FakeMail: its /watch names no history_id")
+        raise CommandError(f"{target.url} is not a FakeMail: its /watch names no history_id")
     history_id = answer["history_id"]
     print(f"  watching {target.url}: history id {history_id}")
     account.post("/subscribe", {"webhook_url": target.webhook_url})
@@ -85,5 +85,5 @@ def _try(server: Server, account: Server, target: Target, history_id: int) -> No
 def _webhook_of(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise UsageError(f"{url} is no http or https URL")
+        raise UsageError(f"{url} is not an http or https URL")
     return f"{url.rstrip('/')}/webhook" if parts.path in {"", "/"} else url

@@ -1,6 +1,6 @@
 """`run.py migrate-store --to postgresql://…`: a laptop's SQLite history into PostgreSQL, while the system is stopped.
 
-A kill costs nothing: said again, it goes on after the last batch. The work is storage/moving.py's.
+A kill costs nothing: run again, it goes on after the last batch. The work is storage/moving.py's.
 """
 
 import argparse

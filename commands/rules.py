@@ -62,7 +62,7 @@ def _rule(name: str) -> Any:
     except OSError as error:
         raise CommandError(f"{name}: {error.strerror or error}") from None
     except ValueError as error:
-        raise CommandError(f"{name}: no JSON: {error}") from None
+        raise CommandError(f"{name} is not JSON: {error}") from None
 
 
 def _text(answer: Any) -> str:

@@ -28,7 +28,9 @@ def bound(host: str, port: int, setting: str = "PORT") -> socket.socket:
 def refused(host: str, port: int, setting: str, error: Exception) -> SettingsError:
     """That it cannot be had, in one line; InUseError where another process listens there."""
     reason = (
-        "this is no host's name" if isinstance(error, UnicodeError) else getattr(error, "strerror", None) or str(error)
+        "this is not a host's name"
+        if isinstance(error, UnicodeError)
+        else getattr(error, "strerror", None) or str(error)
     )
     kind = InUseError if getattr(error, "errno", None) == errno.EADDRINUSE else SettingsError
     return kind(f"HOST, {setting}: cannot listen on {host}:{port}: {reason.lower()}")

@@ -30,7 +30,7 @@ def url(*schemes: str) -> Callable[[str], str]:
             if "sentinel" not in parts.scheme:  # which names several hosts
                 _ = parts.port  # raises ValueError for one that is no number
         except ValueError as error:
-            raise ValueError(f"is no URL ({error})") from error
+            raise ValueError(f"is not a URL ({error})") from error
         found = parts.scheme + text[len(parts.scheme) :]  # a scheme may be written in any case
         if parts.scheme not in schemes or not found.startswith(f"{parts.scheme}://"):
             raise ValueError(f"must begin with {' or '.join(f'{scheme}://' for scheme in schemes)}")

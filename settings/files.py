@@ -12,7 +12,7 @@ def read_file(path: str | Path, most: int = MOST_OF_A_FILE) -> str:
     """
     try:
         if not Path(path).is_file() and Path(path).exists():
-            raise ValueError("is no regular file")
+            raise ValueError("is not a regular file")
         with Path(path).open("rb") as file:
             content = file.read(most + 1)
     except OSError as error:
@@ -22,4 +22,4 @@ def read_file(path: str | Path, most: int = MOST_OF_A_FILE) -> str:
     try:
         return content.decode().strip()
     except UnicodeDecodeError:
-        raise ValueError("cannot be read (it is no UTF-8)") from None
+        raise ValueError("cannot be read (it is not UTF-8)") from None

@@ -65,7 +65,7 @@ def _document(text: str) -> dict[str, Any]:
         found = json.loads(text, object_pairs_hook=unique)
     except ValueError as error:
         place = f" (line {error.lineno}, column {error.colno})" if isinstance(error, json.JSONDecodeError) else ""
-        raise SettingsError(f"FAKEMAIL_SOURCES is no JSON{place}") from None
+        raise SettingsError(f"FAKEMAIL_SOURCES is not JSON{place}") from None
     if not isinstance(found, dict) or not found:
         raise SettingsError(
             'FAKEMAIL_SOURCES must be an object with at least one source: {"sales": {"url": "https://…"}}'
@@ -75,7 +75,7 @@ def _document(text: str) -> dict[str, Any]:
 
 def _source(name: str, fields: Any, folder: Path, checks: Mapping[str, Check]) -> SourceSetting:
     if not NAME.fullmatch(name):
-        raise SettingsError(f"FAKEMAIL_SOURCES: {name[:40]!r} is no name: 1 to 32 of a-z, 0-9, _ and -")
+        raise SettingsError(f"FAKEMAIL_SOURCES: {name[:40]!r} is not a name: 1 to 32 of a-z, 0-9, _ and -")
     if not isinstance(fields, dict):
         raise _wrong(name, "", 'must be an object such as {"url": "https://…"}')
     if unknown := sorted(set(fields) - set(FIELDS)):

@@ -92,9 +92,9 @@ class Move:
         found = self.target.write(_looked_at, self.tables)
         if isinstance(found, str):
             if found != self.books_id:
-                raise SettingsError(f"the target holds books of its own ({found}): {EMPTY}")
+                raise SettingsError(f"these books were already moved there, or the target has others: {EMPTY}")
             if self.target.read(_moved_from) != wanted.source:
-                raise SettingsError(f"the target is complete, and the source was used since: {EMPTY}")
+                raise SettingsError(f"these books were already moved there, and the source was used since: {EMPTY}")
             self.complete = True
             return
         if found is not None and (found.books_id, found.source) == (wanted.books_id, wanted.source):
@@ -146,7 +146,7 @@ class Move:
         wrong = [each for each in counts if each.source != each.target]
         if wrong:
             told = ", ".join(f"{each.table} {each.source} and {each.target}" for each in wrong)
-            raise SettingsError(f"the counts differ: {told}: say it again")
+            raise SettingsError(f"the counts differ: {told}: run the command again")
         ours, theirs = (
             msgspec.structs.replace(Books(each).audit(), as_of=0.0, unaccounted=0) for each in self._sides()
         )
@@ -160,7 +160,7 @@ class Move:
         path = self.source.driver.path
         log = path.with_name(path.name + "-wal")
         if _fingerprint(self.source) != self.mark.source or (log.exists() and log.stat().st_size):
-            raise SettingsError(f"{path} was written to meanwhile: stop what runs on it, and say it again")
+            raise SettingsError(f"{path} was written to meanwhile: stop what runs on it, and run the command again")
 
     def _sides(self) -> tuple[Database, Database]:
         return self.source, self.target
@@ -225,7 +225,7 @@ def _count(table: str) -> int:
 def _looked_at(tables: list[str]) -> Mark | str | None:
     """The mark of an unfinished move, or the name of the books that are there, or None: it is empty. Its schema is there then."""
     if strangers := execute(STRANGERS):
-        raise SettingsError(f"the target is no empty database, it has a table {strangers[0][0]!r}: {EMPTY}")
+        raise SettingsError(f"the target is not an empty database, it has a table {strangers[0][0]!r}: {EMPTY}")
     migrations.migrate(filling=True)
     facts = dict(execute("SELECT name, value FROM meta"))
     if FILLING in facts:

@@ -139,8 +139,8 @@ def test_a_good_value_is_read(name, text, value):
         ("FAKEMAIL_API_URL", "ftp://mail", "must begin with http:// or https://"),
         ("FAKEMAIL_API_URL", "mail.example", "must begin with http:// or https://"),
         ("FAKEMAIL_API_URL", "http://", "names no host"),
-        ("FAKEMAIL_API_URL", "http://mail:port", "is no URL"),
-        ("WEBHOOK_URL", "http://[::1", "is no URL"),
+        ("FAKEMAIL_API_URL", "http://mail:port", "is not a URL"),
+        ("WEBHOOK_URL", "http://[::1", "is not a URL"),
         ("FAKEMAIL_API_URL", "https://mail.example/api?key=1", "must have no ? and no #"),
         ("FAKEMAIL_API_URL", "http://mail.example/a b", "no blanks"),
         ("FAKEMAIL_API_URL", "http://mail\nexample", "no blanks"),
@@ -262,7 +262,7 @@ def test_what_is_no_regular_file_is_refused_and_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "fifo")
     reader, writer = os.pipe()
     for path in (tmp_path / "fifo", tmp_path, "/dev/zero", f"/dev/fd/{reader}"):
-        assert refusal(API_TOKEN_FILE=str(path)) == f"API_TOKEN_FILE: {path} is no regular file"
+        assert refusal(API_TOKEN_FILE=str(path)) == f"API_TOKEN_FILE: {path} is not a regular file"
     os.close(reader)
     os.close(writer)
 

@@ -23,7 +23,7 @@ def account(server: SmallServer) -> str:
 def test_a_server_whose_watch_says_something_else_is_no_fakemail(small_server, answer):
     url = account(small_server)
     small_server.answers["POST", "/mail/watch"] = 200, answer
-    with pytest.raises(CommandError, match="is no FakeMail"):
+    with pytest.raises(CommandError, match="is not a FakeMail"):
         initialize(url, None, None, test=False)
 
 

@@ -67,5 +67,5 @@ def test_what_is_no_file_or_no_json_is_one_line(small_server, tmp_path):
     with pytest.raises(CommandError, match="No such file"):
         call(small_server, "add", str(tmp_path / "none"))
     (tmp_path / "x").write_text("{")
-    with pytest.raises(CommandError, match="no JSON"):
+    with pytest.raises(CommandError, match="is not JSON"):
         call(small_server, "add", str(tmp_path / "x"))
