@@ -1,4 +1,4 @@
-"""The email processor's commands: `python run.py` serves, `python run.py --help` lists the rest.
+"""The email processor's commands: `python3 run.py` serves, `python3 run.py --help` lists the rest.
 
 Every command is one line of COMMANDS. `serve` and `worker` are a small launcher (commands/serve.py) whose processes are put
 together in commands/process.py: the start-up there reads as a table of contents.

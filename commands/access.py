@@ -74,7 +74,7 @@ def warn_if_open(settings: Settings) -> None:
     if not is_loopback(settings.host) and open_ones:
         log.warning(
             "WEBHOOK_SECRET IS NOT SET (source %s) and HOST=%s is reached from elsewhere: anybody may send webhooks. "
-            "`python run.py secret new` makes a secret for FakeMail and for us",
+            "`python3 run.py secret new` makes a secret for FakeMail and for us",
             ", ".join(open_ones),
             settings.host,
         )

@@ -94,7 +94,7 @@ def _settings(settings: Settings) -> Findings:
     if not is_loopback(settings.host) and not settings.webhook_secret:
         yield Finding(
             "settings", "note", f"HOST={settings.host} without WEBHOOK_SECRET: anybody may send webhooks",
-            "`python run.py secret new` makes one for FakeMail and for us",
+            "`python3 run.py secret new` makes one for FakeMail and for us",
         )  # fmt: skip
     if not is_loopback(settings.host) and not settings.api_token:
         yield Finding("settings", "note", "others may reach the API without a token", "set API_TOKEN")
@@ -109,7 +109,7 @@ def _disk(settings: Settings) -> Findings:
     if free < settings.min_free_disk_mb:
         yield Finding(
             "disk", "bad", f"{free:,} MB are free where {folder} is, less than MIN_FREE_DISK_MB={settings.min_free_disk_mb}",
-            "make room: nothing is taken until then; `python run.py prune` gives some back",
+            "make room: nothing is taken until then; `python3 run.py prune` gives some back",
         )  # fmt: skip
     else:
         yield Finding("disk", "ok", f"{free:,} MB are free where {folder} is")
@@ -194,7 +194,7 @@ def _damaged(file: Path | None, wrong: str) -> Finding:
         "database",
         "bad",
         f"{file} is damaged: {wrong}",
-        "stop the system, keep a copy of the file, then `python run.py restore PATH` puts a backup in its place: "
+        "stop the system, keep a copy of the file, then `python3 run.py restore PATH` puts a backup in its place: "
         "docs/operations.md, Backup and restore",
     )
 
@@ -265,7 +265,7 @@ def _server(settings: Settings) -> Findings:
         return
     except CommandError:
         yield Finding(
-            "server", "note", f"nothing answers at {settings.base_url}", "if it should run: `python run.py serve`"
+            "server", "note", f"nothing answers at {settings.base_url}", "if it should run: `python3 run.py serve`"
         )
         return
     for name, part in health["components"].items():
@@ -285,7 +285,7 @@ def _figures(server: Server, health: dict[str, Any]) -> Findings:
             "server",
             "note",
             f"{stats['dead_letters']:,} dead letters",
-            "`python run.py dead-letters groups` shows them by cause",
+            "`python3 run.py dead-letters groups` shows them by cause",
         )
     if server.get("/actors")["paused"]:
         yield Finding("server", "note", "it is paused", "POST /actors/resume, or the dashboard")

@@ -115,7 +115,7 @@ def test_a_command_in_the_documents_is_one_that_run_py_takes(document, line, mon
 
 def test_the_table_of_commands_names_every_command_in_its_order():
     table = [
-        match[1] for cells in rows(section("Commands")) if (match := re.match(r"`python run\.py ([\w-]+)", cells[0]))
+        match[1] for cells in rows(section("Commands")) if (match := re.match(r"`python3 run\.py ([\w-]+)", cells[0]))
     ]
     assert table == list(run.COMMANDS)
 

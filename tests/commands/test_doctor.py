@@ -126,7 +126,7 @@ def test_a_damaged_database_is_said_to_be_damaged_and_to_want_its_backup(look, t
     told = about(found, "database")
     assert (code, told["level"]) == (1, "bad")
     assert f"{path} is damaged" in told["text"]
-    assert "python run.py restore" in told["advice"]
+    assert "python3 run.py restore" in told["advice"]
     copies.restore(f"sqlite:///{path}", copy)
     assert about(look()[1], "database")["level"] == "ok"
 

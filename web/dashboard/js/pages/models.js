@@ -23,7 +23,7 @@ const MEANING = {
   Unseen: "When it was trained: how many of the corrections were right by models that had not seen them",
 };
 const DIFFERING = ["Email", "From", "Live", "Shadow", "Sure", "When"];
-const TRAIN = "python run.py train --from-feedback";
+const TRAIN = "python3 run.py train --from-feedback";
 
 export function show(root, _params, signal) {
   const said = h("span", { class: "quiet" });
