@@ -77,7 +77,7 @@ def judge(
 def _poison(found: DrillReport, sent_log: SentLog, dead: set[str]) -> None:
     alive = sent_log.poison - dead
     if alive:
-        found.problems.append(f"planted poison that is no dead letter: {', '.join(sorted(alive)[:5])}")
+        found.problems.append(f"planted poison that is not a dead letter: {', '.join(sorted(alive)[:5])}")
 
 
 def _api(found: DrillReport, system: System, counts: Counter[str], dead: set[str]) -> None:
