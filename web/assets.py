@@ -10,8 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import gevent
-
+from engine.turns import off_the_hub
 from web.dispatch import Answer, Call
 from web.problems import Problem
 from web.server_body import Environ
@@ -62,7 +61,7 @@ class Assets:
             return Answer(None, 304, headers)
         if "gzip" in environ.get("HTTP_ACCEPT_ENCODING", "") and _compresses(asset):
             if asset.packed is None:
-                asset.packed = gevent.get_hub().threadpool.apply(gzip.compress, (asset.body, 6))
+                asset.packed = off_the_hub(gzip.compress, asset.body, 6)
             return Answer(asset.packed, 200, (*headers, ("Content-Encoding", "gzip")), asset.media)
         return Answer(asset.body, 200, headers, asset.media)
 
