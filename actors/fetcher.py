@@ -212,7 +212,8 @@ class Fetcher(MailboxActor):
             outcome.bury(delivery, "gone", f"FakeMail has known no such email for {at - since:.0f} s")
             return
         waited = 0.0 if since is None else at - since
-        pause = min(max(MISSING_PAUSE, waited / 2), LONGEST_MISSING_PAUSE, max(self.gone_after - waited, 0.1))
+        left = self.gone_after - min(waited, clock.steady_s())
+        pause = min(max(MISSING_PAUSE, waited / 2), LONGEST_MISSING_PAUSE, max(left, 0.1))
         outcome.retry(delivery, "gone", "FakeMail knows no such email yet", delay=pause, spend=False, missing=True)
 
 

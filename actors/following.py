@@ -84,14 +84,15 @@ class Follower:
             source = self._after_a_reset(source, self.client.watch())
         listed = self._list(source, look, start=source.cursor, lane=lane)
         if self._vanished(source):
-            return self._list(self.books.reset(listed), look, start=0, lane=lane)
+            source = self._begin_again(listed)
+            return self._list(source, look, start=source.cursor, lane=lane)
         return listed
 
     def poll(self, look: Look, *, lane: str = "normal") -> SourceState:
         """The look that needs no notification: from the floor, so that what became visible late is found."""
         source = self._after_a_reset(self.source, self.client.watch())
         if self._vanished(source):
-            source = self.books.reset(source)
+            source = self._begin_again(source)
         source = self._list(source, look, start=source.floor, lane=lane)
         if clock.steady_s() < self.overlap:
             return source  # how long ago a cursor was reached is not known well enough
@@ -100,15 +101,37 @@ class Follower:
     def skip_to_now(self, mark: str | None = None) -> SourceState:
         """START_FROM=now: what the account holds today is left alone. `mark` is set in the same step: it happens once."""
         now = self.client.watch()
-        keys = [email_key(email_id) for email_id in self.client.list_emails(max(now - SKIPPED_LOOK, 0), self.goes_on)]
+        newest = self.client.list_emails(max(now - SKIPPED_LOOK, 0), self.goes_on)
+        found = newest if len(newest) else self.client.list_emails(0, self.goes_on)
+        keys = [email_key(email_id) for email_id in deque(found, maxlen=SKIPPED_LOOK)]
         left_alone = [key for key in keys if not is_hashed(key)][-WITNESSES:]
         return self.books.skip_to(self.source, now, left_alone, mark=mark)
 
     def _after_a_reset(self, source: SourceState, watched: int) -> SourceState:
-        """`/watch` says less than the cursor: another account, or once too little where much depends on it."""
-        if watched >= source.cursor or self._still_holds_what_was_skipped(source):
-            return source
-        return self.books.reset(source)
+        return self._begin_again(source) if watched < source.cursor else source
+
+    def _begin_again(self, source: SourceState) -> SourceState:
+        """In a new epoch, from the beginning; or from the newest email that START_FROM=now has left alone and that is still there.
+
+        So neither a false alarm nor an account that was set back to an older state takes in what was left alone.
+        """
+        return self.books.reset(source, self._left_alone(source))
+
+    def _left_alone(self, source: SourceState) -> int:
+        skipped = self.books.skipped(source)
+        if skipped is None:
+            return 0
+        for key in reversed(skipped.keys):
+            try:
+                email = self.client.get_email(unescape_id(key))
+            except Throttled:
+                raise
+            except (Permanent, DependencyTrouble):
+                return skipped.history_id  # it is not known to be gone
+            if email is not None:
+                at = skipped.history_id if email.history_id is None else email.history_id
+                return min(at, skipped.history_id)
+        return 0
 
     def _vanished(self, source: SourceState) -> bool:
         """The email that set the cursor is neither listed nor found, nor are others: the account is another one than it was."""
@@ -120,20 +143,7 @@ class Follower:
         if any(listed == email_id for listed in self.client.list_emails(max(source.cursor - 1, 0), self.goes_on)):
             return False
         witnesses = self.books.keys_before(source, source.cursor_key, WITNESSES)
-        if any(self._may_be_there(unescape_id(key)) for key in witnesses):
-            return False
-        return not self._still_holds_what_was_skipped(source)
-
-    def _still_holds_what_was_skipped(self, source: SourceState) -> bool:
-        """Whether the account holds what START_FROM=now has left alone, all of which a false alarm would take in.
-
-        Emails that were there then tell; where none of them is known, one of ours does.
-        """
-        skipped = self.books.skipped(source)
-        if skipped is None:
-            return False
-        ours = [] if source.cursor_key is None or is_hashed(source.cursor_key) else [source.cursor_key]
-        return any(self._may_be_there(unescape_id(key)) for key in skipped or ours)
+        return not any(self._may_be_there(unescape_id(key)) for key in witnesses)
 
     def _may_be_there(self, email_id: str) -> bool:
         """What FakeMail fails to give is not known to be gone."""

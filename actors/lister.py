@@ -60,7 +60,7 @@ class Lister(MailboxActor):
             context, name=name, mailbox=look_mailbox(follower.name), kind="lister", count=1_000, deadline=180.0
         )
         self.follower, self.notifications, self.desired = follower, notifications, desired
-        follower.progress, follower.goes_on = self._progress, self.goes_on
+        follower.progress, follower.goes_on = self._progress, self.breathe
         self.subscribe, self.poll_interval, self.start_from = subscribe, poll_interval, start_from
         self.bell = bell
         self.listed = Folded(log)

@@ -17,6 +17,7 @@ import logging
 import signal
 import sys
 import time
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -43,7 +44,7 @@ from commands.version import VERSION
 from engine import clock, failpoints, logs
 from engine.collector import spare_collector
 from engine.control import Control
-from engine.errors import SettingsError
+from engine.errors import DependencyTrouble, SettingsError
 from engine.events import Bus
 from engine.hub import HubWatch, crash, dump_on_signal
 from engine.mailbox_actor import Context, RetryPolicy
@@ -110,6 +111,10 @@ class Process:
         settings = self.settings
         opened = open_stores if self.role == WORKER else open_and_rename_copies
         self.stores = stores = opened(settings, os.environ[REDIS], self.name, self.patience)
+        with suppress(
+            DependencyTrouble
+        ):  # before anything is forgotten by a clock that is wrong; else the first beat compares
+            clock.compare(stores.mailboxes.time)
         self.deciders = _deciders(settings, stores, self.name)
         self.node_metrics = partial(measuring.of_node, stores.mailboxes, self.name, self.metrics)
         self.control = Control(lambda: _desired(stores), stores.mailboxes, bus=self.bus)

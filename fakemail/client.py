@@ -114,6 +114,8 @@ class FakeMailClient:
 
         `heard` is called with each piece that comes: a long one takes minutes over a slow line.
         """
+        if self.breaker.state(time.monotonic()) != "closed":
+            self.watch()  # as the probe: a listing may take minutes, in which nobody else would be let through
         request = self._request("GET", f"/emails?from_history_id={from_history_id}")
         limits = self._limits
 

@@ -13,7 +13,7 @@ import msgspec
 from storage import counters, feeding, folding, meta, retries, sources
 from storage.database import Database
 from storage.keys import email_key
-from storage.records import Attempt, Audit, BookState, CursorMove, KnownEmail, Look, OpenRow, SourceState
+from storage.records import Attempt, Audit, BookState, CursorMove, KnownEmail, Look, OpenRow, Skipped, SourceState
 from storage.rows import BOOK_COLUMNS, BOOK_TABLES, book_row
 from storage.statements import encode_json, execute
 
@@ -88,16 +88,16 @@ class Books:
         """After a successful poll of this epoch: raise the floor to what had been reached `overlap` s before it began."""
         return self._db.write(sources.finish_poll, source, began, overlap)
 
-    def reset(self, source: SourceState) -> SourceState:
-        """The account began again: a new epoch, cursor and floor at 0. StaleError when the epoch is another one."""
-        return self._db.write(sources.reset, source)
+    def reset(self, source: SourceState, to: int = 0) -> SourceState:
+        """The account began again: a new epoch, cursor and floor at a history id. StaleError when the epoch is another one."""
+        return self._db.write(sources.reset, source, to)
 
     def keys_before(self, source: SourceState, key: str, limit: int) -> list[str]:
         """Keys of the emails of a source that were entered just before this one and have not died, latest first."""
         return self._db.read(sources.keys_before, source.id, key, limit)
 
-    def skipped(self, source: SourceState) -> list[str] | None:
-        """Keys of emails that the first start left alone (START_FROM=now), as far as any are known; None where it left none alone."""
+    def skipped(self, source: SourceState) -> Skipped | None:
+        """What the first start left alone (START_FROM=now); None where it left nothing alone."""
         return self._db.read(sources.skipped, source.name)
 
     def skip_to(

@@ -187,6 +187,13 @@ class StoredResult(msgspec.Struct, frozen=True, gc=False):
     rule_id: int | None = None  # whose classification the rules gave, whoever decided in the end
 
 
+class Skipped(msgspec.Struct, frozen=True):
+    """What START_FROM=now left alone: all up to `history_id`; `keys` are of the newest of those emails, oldest first."""
+
+    history_id: int
+    keys: list[str]
+
+
 class Attempt(msgspec.Struct, frozen=True):
     """A try that failed and will be repeated at `next_at`."""
 

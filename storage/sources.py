@@ -16,7 +16,7 @@ from storage.counters import Moves
 from storage.feeding import draw
 from storage.keys import MAX_KEY_BYTES, email_key, escape_id, is_hashed
 from storage.models import BookRow, DeadLetterRow, LookRow
-from storage.records import BookState, CursorMove, LetterState, Look, SourceState
+from storage.records import BookState, CursorMove, LetterState, Look, Skipped, SourceState
 from storage.rows import LETTER_FIELDS
 from storage.statements import batch, encode_json, execute, for_update, insert
 
@@ -187,12 +187,12 @@ def finish_poll(source: SourceState, began: float, overlap: float) -> SourceStat
     return find(source.name)
 
 
-def reset(source: SourceState) -> SourceState:
-    """Begin again from 0 in a new epoch; somebody else's reset of the same epoch counts as ours."""
+def reset(source: SourceState, to: int = 0) -> SourceState:
+    """Begin again from a history id in a new epoch; somebody else's reset of the same epoch counts as ours."""
     execute(
-        "UPDATE source SET epoch = epoch + 1, cursor = 0, cursor_key = NULL, floor = 0, recent = ? "
+        "UPDATE source SET epoch = epoch + 1, cursor = ?, cursor_key = NULL, floor = ?, recent = ? "
         "WHERE id = ? AND epoch = ?",
-        [_encode([(0, clock.now())]), source.id, source.epoch],
+        [to, to, _encode([(to, clock.now())]), source.id, source.epoch],
     )
     state = find(source.name)
     if state.epoch != source.epoch + 1:
@@ -211,12 +211,10 @@ def keys_before(source_id: int, key: str, limit: int) -> list[str]:
     return [each for (each,) in rows if not is_hashed(each)]
 
 
-def skipped(name: str) -> list[str] | None:
-    """Keys that `skip_to` left alone; none are known where an older program did. None: it was never called for this source."""
+def skipped(name: str) -> Skipped | None:
+    """What `skip_to` left alone, if it was called for this source and told of any emails."""
     found = desired.get(f"{SKIPPED}{name}")
-    if not found:
-        return None
-    return list(found) if isinstance(found, list) else []
+    return msgspec.convert(found, Skipped) if isinstance(found, dict) else None
 
 
 def skip_to(source: SourceState, history_id: int, left_alone: list[str], mark: str | None = None) -> SourceState:
@@ -229,7 +227,8 @@ def skip_to(source: SourceState, history_id: int, left_alone: list[str], mark: s
     state = find(source.name)
     if (state.epoch, state.cursor) != (source.epoch, history_id):
         raise StaleError(f"source {source.name} has moved on to {state.cursor} of epoch {state.epoch}")
-    desired.put(f"{SKIPPED}{source.name}", left_alone or history_id > 0)
+    if left_alone:
+        desired.put(f"{SKIPPED}{source.name}", {"history_id": history_id, "keys": left_alone})
     if mark is not None:
         desired.put(mark, True)
     return state

@@ -90,6 +90,7 @@ def test_while_the_clock_may_just_have_been_set_none_is_buried_as_gone(fetcher, 
     monkeypatch.setattr("engine.clock.steady_s", lambda: 59.0)
     feed("a", missing_since=time.time() - 61)
     eventually(lambda: books.audit().retrying == 1)
+    assert books.find("a")[0].next_attempt_at == pytest.approx(time.time() + 1, abs=0.8)
 
 
 def test_trouble_with_fakemail_spends_nothing_and_passes(fetcher, feed, account, books, mailboxes):

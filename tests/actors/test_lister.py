@@ -2,6 +2,7 @@
 
 import time
 
+import gevent
 import pytest
 from gevent.event import Event
 
@@ -70,6 +71,27 @@ def test_started_from_now_it_leaves_what_is_there(start, account, books):
     eventually(lambda: account.subscriptions == 1)
     eventually(lambda: books.source("main").cursor == 1)
     assert listed(books) == 0
+
+
+def test_a_listing_that_comes_slowly_is_no_hung_handler(start, account, books, mailboxes):
+    account.receive("old")
+    lister = start()
+    eventually(lambda: listed(books) == 1)
+    lister.proxy().handle_deadline = 0.2
+    real, listings = account.list_emails, []
+
+    def slowly(start, heard):
+        listings.append(start)
+        for _ in range(10):
+            gevent.sleep(0.04)
+            heard()
+        return real(start)
+
+    account.list_emails = slowly
+    account.receive("new")
+    notify(mailboxes, 2)
+    eventually(lambda: listed(books) == 2)
+    assert (len(listings), lister.describe().last_error) == (1, "")
 
 
 def test_a_notification_brings_live_mail_at_once_and_is_noted(start, account, books, mailboxes, bell, database):

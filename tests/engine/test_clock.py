@@ -15,6 +15,9 @@ class Machine:
     def time(self):
         return self.wall
 
+    def clock_gettime(self, _clock):
+        return self.steady
+
     def monotonic(self):
         return self.steady
 
@@ -67,6 +70,14 @@ def test_it_is_equal_again_when_somebody_has_set_it_right(machine, shared):
     machine.wall = machine.theirs
     assert shared.compare(machine.ask) == 0.0
     assert shared.now() == machine.wall
+
+
+def test_a_slow_answer_says_nothing_where_a_better_one_is_known(machine, shared):
+    machine.theirs -= 2.0
+    shared.compare(machine.ask)
+    machine.takes = 4.0
+    assert shared.compare(machine.ask) == pytest.approx(2.0)
+    assert (shared.now(), shared.steady_s()) == (pytest.approx(machine.theirs), 4.0)
 
 
 def test_who_sets_this_machines_clock_moves_nothing(machine, shared):

@@ -348,6 +348,23 @@ def test_a_server_that_takes_its_time_is_cut_at_the_deadline(
         assert time.monotonic() - start < 2
 
 
+def test_a_listing_that_may_take_minutes_is_never_the_probe_that_holds_up_all_others() -> None:
+    asked: list[str] = []
+
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+        asked.append(environ["PATH_INFO"])
+        start_response("200 OK", [("Content-Type", "application/json")])
+        return [b'{"history_id": 1}' if environ["PATH_INFO"] == "/watch" else b"[]"]
+
+    with serving(app) as url:
+        client = client_of(url)
+        for number in range(5):
+            client.breaker.failure(client.breaker.admit(0.0), 0.0, key=str(number))
+        assert client.breaker.state(time.monotonic()) == "half-open"
+        client.list_emails(0)
+    assert asked == ["/watch", "/emails"]
+
+
 @pytest.mark.parametrize(("pace", "comes"), [(1_000.0, True), (1_000_000.0, False)])
 def test_a_long_listing_may_take_longer_while_it_comes_at_the_pace(pace: float, comes: bool) -> None:
     ids = [f"email-{number:03}" for number in range(100)]

@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from engine import clock
 from storage.books import Books
 from storage.corrections import Corrections
 from storage.model_files import ModelStore
@@ -16,7 +17,7 @@ HOUR = 3600.0
 
 @pytest.fixture(autouse=True)
 def ahead(monkeypatch):
-    monkeypatch.setattr("engine.clock._shared.offset", time.time() - time.monotonic() - HOUR)
+    monkeypatch.setattr("engine.clock._shared.offset", clock._shared.offset - HOUR)
 
 
 def shared(at: float | None) -> bool:

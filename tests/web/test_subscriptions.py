@@ -6,6 +6,7 @@ from datetime import datetime
 import pytest
 
 from actors.events import encode_event
+from engine import clock
 from fakemail.egress import Egress
 from fakemail.signature import verify
 from tests.actors.receiver import Receiver
@@ -116,7 +117,7 @@ def test_what_may_be_left_out_altogether_needs_no_body(system, made):
 
 def test_the_old_secret_ends_by_the_clock_that_nodes_share(system, made, receiver, monkeypatch):
     """This machine's is an hour ahead of it."""
-    monkeypatch.setattr("engine.clock._shared.offset", time.time() - time.monotonic() - 3600.0)
+    monkeypatch.setattr("engine.clock._shared.offset", clock._shared.offset - 3600.0)
     path = f"/subscriptions/{made['id']}"
     until = system.client.post(f"{path}/rotate", {"grace_s": 600}).json["old_secret_until"]
     assert datetime.fromisoformat(until).timestamp() < time.time()
