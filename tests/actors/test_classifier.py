@@ -48,7 +48,7 @@ class Hasty(ClassifierActor):
 
     def __init__(self, *args, **options):
         super().__init__(*args, **options)
-        self.handle_deadline = 0.4
+        self.handle_deadline = 1.5
 
 
 @pytest.fixture
@@ -149,7 +149,7 @@ def test_a_database_that_gives_no_answer_for_longer_than_the_deadline_costs_no_t
     started, context, put, books, results, mailboxes, monkeypatch
 ):
     """The save hangs, is given up as the database's trouble, commits after all, and is met again by the next try."""
-    start, hangs, real = mailboxes.read_log(None, count=1).last, [0.8], storage.results._save
+    start, hangs, real = mailboxes.read_log(None, count=1).last, [2.0], storage.results._save
 
     def hang(*args):
         if hangs:
