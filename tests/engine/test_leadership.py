@@ -67,10 +67,11 @@ def test_while_the_store_is_away_nobody_leads_and_afterwards_it_is_taken_anew(st
     assert len(told) == 2
 
 
-def test_an_answer_that_comes_after_it_was_given_up_gives_it_up_again():
+@pytest.mark.parametrize("leave", [Leadership.give_up, Leadership.stand_back])
+def test_an_answer_that_comes_after_it_was_given_up_gives_it_up_again(leave):
     class Slow(MemoryMailboxes):
         def lease(self, name, token, *, ttl):
-            first.give_up()
+            leave(first)
             return super().lease(name, token, ttl=ttl)
 
     slow = Slow()
@@ -110,17 +111,3 @@ def test_who_stands_back_and_is_not_succeeded_goes_on_as_if_nothing_had_been(sto
     leadership.renew()
     assert [*seen, leadership.leads] == [False, True]
     assert told == ["a"]
-
-
-def test_an_answer_that_comes_after_it_stood_back_gives_it_up_again():
-    class Slow(MemoryMailboxes):
-        def lease(self, name, token, *, ttl):
-            first.stand_back()
-            return super().lease(name, token, ttl=ttl)
-
-    slow = Slow()
-    first = Leadership(slow, "office", "a")
-    first.leads = True
-    first.renew()
-    assert not first.leads
-    assert MemoryMailboxes.lease(slow, "office", "b", ttl=1.0)
