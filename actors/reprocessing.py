@@ -34,7 +34,10 @@ TELL_AGAIN_S = 1.0
 
 
 def reprocess(*, reprocessing: Reprocessing, deciders: Deciders, mailboxes: MailboxStore) -> Job:
-    """The job. Params: `filter` (an EmailFilter), `dry_run`, and which model and rules it was asked for with; counts `changed`, and `x_to_y` for each pair of labels."""
+    """The job. Params: `filter` (an EmailFilter), `dry_run`, and which model and rules it was asked for with.
+
+    Counts `changed`, and `x_to_y` for each pair of labels.
+    """
 
     def job(run: Run) -> Iterator[float]:
         deciders.read()  # asked for right after a change, which this process may not have heard of yet

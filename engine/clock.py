@@ -22,7 +22,6 @@ SLOWEST_S = 2.0
 STEP_S = 1.0
 """A smaller step than this is none: nothing that is waited for is told by the second."""
 
-
 _BOOTTIME: int | None = getattr(time, "CLOCK_BOOTTIME", None)
 
 

@@ -153,9 +153,8 @@ class RedisMailboxes(RedisEventLog, RedisPresence):
             if not found:
                 return []
             state, more = self._take_now(want, but=min(len(found), want.count))
-            if (
-                state == b"alone"
-            ):  # the server knows no such rule: our process got its lone message while we waited there
+            if state == b"alone":
+                # Our process got its lone message while we waited at the server, which knows no such rule.
                 self.release(want.mailbox, want.consumer, crashed=False)
                 return []
             return found + more

@@ -1,7 +1,8 @@
 """What a person should look at: results that the model is least certain of, or on which somebody else says otherwise.
 
 Three small sets of candidates (by partial indexes and by what the shadow was seen to say) are put together and ranked, so the cost does
-not grow with the number of results; where one source is asked for, with that of uncertain ones. Read by `/review`, which also keeps FakeMail's opinions here.
+not grow with the number of results; where one source is asked for, with that of uncertain ones. Read by `/review`, which also keeps
+FakeMail's opinions here.
 """
 
 import time
