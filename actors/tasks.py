@@ -17,6 +17,7 @@ from engine.errors import DependencyTrouble, StaleError
 from engine.events import Bus
 from engine.leadership import TTL_S, Leadership
 from engine.mailbox import MailboxStore
+from engine.pump import GIVE_BACK_S
 from storage.tasks import Step, Task, Tasks, advance
 
 log = logging.getLogger(__name__)
@@ -83,6 +84,7 @@ class TaskRunner(ServiceActor):
         self.jobs_begun: dict[int, Iterator[float | None]] = {}
         self.not_before: dict[int, float] = {}
         self.troubles: dict[int, int] = {}
+        self.blind_since: float | None = None
 
     def on_start(self) -> None:
         """Campaign for the lease, and work."""
@@ -101,7 +103,7 @@ class TaskRunner(ServiceActor):
         where another runner has taken the task meanwhile.
         """
         while self.leadership.leads and not self.stop_asked.is_set():
-            found = self.tasks.open()
+            found = self._open()
             self._forget({task.id for task in found})
             now = time.monotonic()
             ready = [task for task in found if self.not_before.get(task.id, 0.0) <= now]
@@ -110,6 +112,20 @@ class TaskRunner(ServiceActor):
             for task in ready:
                 self._step(task)
                 self.breathe()
+
+    def _open(self) -> list[Task]:
+        """What there is to do. A database that gives no answer for long may be well to another node, so that one may lead."""
+        try:
+            found = self.tasks.open()
+        except DependencyTrouble:
+            now = time.monotonic()
+            self.blind_since = now if self.blind_since is None else self.blind_since
+            if now - self.blind_since > GIVE_BACK_S:
+                self.blind_since = None
+                self.leadership.stand_back()
+            raise
+        self.blind_since = None
+        return found
 
     def _forget(self, still_open: set[int]) -> None:
         self.taken &= still_open

@@ -6,7 +6,7 @@ import pytest
 from gevent.event import Event
 
 from actors import replaying, resync
-from actors.tasks import MOST_STARTS, TaskRunner
+from actors.tasks import LEASE, MOST_STARTS, TaskRunner
 from engine.errors import DependencyTrouble
 from engine.events import Bus
 from storage.dead_letters import DeadLetters
@@ -29,9 +29,16 @@ def letters(database):
 def run(mailboxes, tasks, started):
     """Start a runner with these jobs; the next one with another token waits for the lease."""
 
-    def start(token="one", **jobs):
+    def start(token="one", store_of_tasks=tasks, **jobs):
         return started(
-            TaskRunner, name="tasks", bus=Bus(), store=mailboxes, tasks=tasks, jobs=jobs, token=token, tick=0.02
+            TaskRunner,
+            name="tasks",
+            bus=Bus(),
+            store=mailboxes,
+            tasks=store_of_tasks,
+            jobs=jobs,
+            token=token,
+            tick=0.02,
         )
 
     return start
@@ -247,3 +254,19 @@ def test_a_task_of_the_dead_is_no_reason_to_stop_when_the_database_is_away(run, 
     made = tasks.create("job", {})
     down[0] = False
     assert ended(tasks, made).state == "done"
+
+
+def test_a_leader_to_whom_the_database_is_lost_for_long_lets_another_node_lead(
+    run, mailboxes, tasks, database, account, books, monkeypatch
+):
+    class Lost(Tasks):
+        def open(self):
+            raise DependencyTrouble("database")
+
+    monkeypatch.setattr("actors.tasks.GIVE_BACK_S", 0.1)
+    run(token="broken", store_of_tasks=Lost(database))
+    eventually(lambda: mailboxes.held(LEASE))
+    account.receive("a")
+    made = tasks.create("resync", {"source": "main", "from": 0})
+    run(token="well", **all_of(account, books))
+    assert ended(tasks, made).counts == {"recovered": 1}
