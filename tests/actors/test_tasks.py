@@ -261,7 +261,7 @@ def test_a_leader_to_whom_the_database_is_lost_for_long_lets_another_node_lead(
 ):
     class Lost(Tasks):
         def open(self):
-            raise DependencyTrouble("database")
+            raise DependencyTrouble("no answer", dependency="database")
 
     monkeypatch.setattr("actors.tasks.GIVE_BACK_S", 0.1)
     run(token="broken", store_of_tasks=Lost(database))
