@@ -1,6 +1,6 @@
 """Which lane is read how often: the rules that every mailbox store follows.
 
-Called by storage/redis_mailbox.py and engine/memory_mailbox.py; pure functions.
+Called by storage/redis_mailbox.py and the mailboxes in memory of the tests; pure functions.
 """
 
 from engine.mailbox import LANE_WEIGHTS, LANES

@@ -1,9 +1,9 @@
 """The mailbox contract: what a durable mailbox promises, and the records that pass through it.
 
-Implemented by storage/redis_mailbox.py on Redis streams and by engine/memory_mailbox.py for simulating crashes; one contract
-suite (tests/engine/test_mailbox_contract.py) holds both. Used by the pump (engine/pump.py), the actor
-that it supplies (engine/mailbox_actor.py) and whoever puts messages in from outside. Put before acknowledge: a message leaves one
-mailbox in the same atomic step that hands it on.
+Implemented by storage/redis_mailbox.py on Redis streams; one contract suite (tests/engine/test_mailbox_contract.py) holds it and the
+mailboxes in memory on which crashes are simulated. Used by the pump (engine/pump.py), the actor that it supplies
+(engine/mailbox_actor.py) and whoever puts messages in from outside. Put before acknowledge: a message leaves one mailbox in the same
+atomic step that hands it on.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -12,7 +12,7 @@ from engine.context import Context
 from engine.errors import DependencyTrouble
 from engine.mailbox import DEAD, Delivery, Envelope
 from engine.mailbox_actor import MailboxActor, Outcome, Postponement, RetryPolicy
-from engine.memory_mailbox import MemoryMailboxes
+from tests.engine.memory_mailbox import MemoryMailboxes
 
 DEADLINE = 20.0
 FAST = RetryPolicy(max_retries=3, delay=1.0)

@@ -5,8 +5,8 @@ import pytest
 
 from engine.control import Control
 from engine.errors import DependencyTrouble
-from engine.memory_mailbox import MemoryMailboxes
 from tests.engine.helpers import Faults, until
+from tests.engine.memory_mailbox import MemoryMailboxes
 
 
 class Desired(dict[str, object]):

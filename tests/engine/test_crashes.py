@@ -9,8 +9,8 @@ import engine.pump
 from engine.context import Context
 from engine.errors import DependencyTrouble, Permanent
 from engine.mailbox import Envelope
-from engine.memory_mailbox import MemoryMailboxes
 from tests.engine.helpers import FAST, Faults, MemoryLedger, Script, buried, done, in_mailbox, raising, told, until
+from tests.engine.memory_mailbox import MemoryMailboxes
 
 MESSAGES = 40
 LIVES = 12

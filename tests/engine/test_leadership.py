@@ -6,8 +6,8 @@ import gevent
 import pytest
 
 from engine.leadership import Leadership
-from engine.memory_mailbox import MemoryMailboxes
 from tests.engine.helpers import Faults, until
+from tests.engine.memory_mailbox import MemoryMailboxes
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from engine.context import Context
 from engine.errors import DependencyTrouble, MessageTrouble, Permanent
 from engine.events import BATCH_SETTLED, DEPENDENCY_BACK, DEPENDENCY_LOST, MESSAGE_BURIED, MESSAGE_RETRIED, Bus
 from engine.mailbox import DEAD, QUARANTINE, Envelope, Room, Verdict
-from engine.memory_mailbox import MemoryMailboxes
 from engine.outcome import Obituary
 from tests.engine.helpers import (
     FAST,
@@ -30,6 +29,7 @@ from tests.engine.helpers import (
     told,
     until,
 )
+from tests.engine.memory_mailbox import MemoryMailboxes
 
 DOWN = DependencyTrouble("down", dependency="database")
 

@@ -10,8 +10,8 @@ import pytest
 
 from engine.lanes import ROUND, quotas
 from engine.mailbox import LANE_WEIGHTS, LANES, QUARANTINE, Delivery, Envelope, Room, Verdict
-from engine.memory_mailbox import MemoryMailboxes
 from storage.redis_mailbox import RedisMailboxes
+from tests.engine.memory_mailbox import MemoryMailboxes
 from tests.servers import wait_until
 
 PLENTY = 1 << 30

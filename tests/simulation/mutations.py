@@ -25,8 +25,8 @@ import storage.retries
 from actors.classifier import ClassifierActor
 from actors.following import Follower
 from engine.mailbox import Verdict
-from engine.memory_mailbox import MemoryMailboxes
 from storage.holding import Held, hold
+from tests.engine.memory_mailbox import MemoryMailboxes
 from tests.simulation.parts import MemoryDatabase
 from tests.simulation.run import run_seed
 from tests.simulation.world import Imbalance

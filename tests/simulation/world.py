@@ -35,13 +35,13 @@ from engine.context import Context
 from engine.errors import DependencyTrouble, StaleError
 from engine.mailbox import DEAD, QUARANTINE, Envelope, Room
 from engine.mailbox_actor import MailboxActor, RetryPolicy
-from engine.memory_mailbox import MemoryMailboxes
 from engine.pump import Pump
 from storage.books import Books
 from storage.dead_letters import DeadLetters
 from storage.desired import Desired
 from storage.notifications import Notifications
 from storage.results import ResultStore
+from tests.engine.memory_mailbox import MemoryMailboxes
 from tests.simulation.parts import Account, MemoryDatabase, PoisonedClassifier
 from tests.simulation.scheduling import GO, Bell, Clock, Gate, Killed, Life, Lock
 

@@ -13,8 +13,8 @@ import msgspec
 
 from engine.lanes import TURN_S, quotas
 from engine.mailbox import ALL_LANES, LANES, ONCE_S, QUARANTINE, Delivery, Depth, Envelope, Room, Verdict
-from engine.memory_log import MemoryLog
 from engine.names import process_of
+from tests.engine.memory_log import MemoryLog
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Envelope).decode

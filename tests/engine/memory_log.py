@@ -81,7 +81,7 @@ class MemoryLog:
         living = self.living()
         return {name: self._metrics[name] for name in processes if name in living and self._metrics[name]}
 
-    def launchers(self, nodes: Sequence[str]) -> dict[str, bool]:  # noqa: ARG002  (the contract's signature)
+    def launchers(self, nodes: Sequence[str]) -> dict[str, bool]:
         """No launcher gives signs here."""
         return {}
 
