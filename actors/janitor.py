@@ -206,8 +206,7 @@ class Janitor(ServiceActor):
             mailboxes.update((each.removeprefix(prefix), each) for each in page)
             self.breathe()
         silent = sorted(mailboxes.keys() - set(map(node_of, self.store.living())))
-        launchers = self.store.launchers(silent)
-        gone = {node for node in silent if not launchers.get(node)}
+        gone = set(silent) - self.store.launchers(silent)
         for node in sorted(gone & self.gone_nodes):
             self.store.remove(mailboxes[node])
         self.gone_nodes = gone

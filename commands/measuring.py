@@ -1,6 +1,5 @@
 """What a process counts, and what the /metrics of its node shows: all its processes. Used by commands/process.py."""
 
-from base64 import b64decode
 from contextlib import suppress
 
 from actors.metrics import METRICS
@@ -23,9 +22,7 @@ def of_node(mailboxes: RedisMailboxes, process: str, metrics: Metrics) -> bytes:
     """Of all processes of this node, each as of its last heartbeat (actors/heart.py); our own are fresh."""
     told: dict[str, bytes] = {}
     with suppress(DependencyTrouble):
-        ours = {name: info for name, info in mailboxes.alive().items() if info.get("node") == node_of(process)}
-        # A process of an older version has them in its info.
-        told = {name: b64decode(info["metrics"]) for name, info in ours.items() if info.get("metrics")}
-        told |= mailboxes.metrics(list(ours))
+        ours = [name for name, info in mailboxes.alive().items() if info.get("node") == node_of(process)]
+        told = mailboxes.metrics(ours)
     others = {own_name(name): each for name, each in told.items()}
     return render_union({**others, own_name(process): metrics.snapshot()})

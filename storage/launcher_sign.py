@@ -13,18 +13,14 @@ from typing import Any
 import redis
 
 from storage.redis_client import connect
-from storage.redis_keys import launcher_keys
+from storage.redis_keys import launcher_key
 
 EVERY_S = 1.0
 TTL_MS = 5_000
-KNOWN_MS = 7 * 86_400_000
-"""For so long it is known that this node's launcher is one that gives signs: older programs' do not."""
 
 SAY = """
-for i, key in ipairs(KEYS) do
-  redis.call('DEL', key) -- so that a full server does not refuse the next line (scripts/beat.lua)
-  redis.call('SET', key, 1, 'PX', ARGV[i])
-end
+redis.call('DEL', KEYS[1]) -- so that a full server does not refuse the next line (scripts/beat.lua)
+redis.call('SET', KEYS[1], 1, 'PX', ARGV[1])
 """
 
 log = logging.getLogger(__name__)
@@ -50,14 +46,12 @@ class LauncherSign:
 
     def _run(self) -> None:
         client: Any = connect(self._url, connections=1)
-        alive, known = launcher_keys(self._node)
-        with suppress(redis.RedisError, OSError):
-            client.eval(SAY, 1, known, KNOWN_MS)
+        key = launcher_key(self._node)
         while not self._stop.wait(self._every):
             try:
-                client.eval(SAY, 2, alive, known, TTL_MS, KNOWN_MS)
+                client.eval(SAY, 1, key, TTL_MS)
             except (redis.RedisError, OSError) as error:
                 log.debug("no sign of life: %s", error)
         with suppress(redis.RedisError, OSError):
-            client.delete(alive)
+            client.delete(key)
         client.close()

@@ -1,6 +1,4 @@
-"""The metrics page of a node: all its processes, whatever their version, and no other node's."""
-
-from base64 import b64encode
+"""The metrics page of a node: all its processes, and no other node's."""
 
 import pytest
 
@@ -39,10 +37,3 @@ def test_all_processes_of_the_node_are_shown_and_our_own_fresh(mailboxes):
         FAILURES + '{mailbox="classify",process="worker-1"} 1.0',
         FAILURES + '{mailbox="fresh",process="front"} 1.0',
     ]
-
-
-def test_a_process_of_an_older_version_tells_its_metrics_with_its_sign_of_life(mailboxes):
-    mailboxes.beat("n/worker-1", {"node": "n", "metrics": b64encode(counted("old").snapshot()).decode()}, ttl=30)
-    assert FAILURES + '{mailbox="old",process="worker-1"} 1.0' in told(
-        measuring.of_node(mailboxes, "n/front", counted("fresh"))
-    )
