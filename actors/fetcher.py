@@ -209,12 +209,12 @@ class Fetcher(MailboxActor):
         """A 404 spends no attempt: the id may have been announced before the email can be had."""
         since = decode(delivery.envelope.body, FetchBody).first_missing_at
         if since is not None and at - since >= self.gone_after <= clock.steady_s():
-            outcome.bury(delivery, "gone", f"FakeMail has known no such email for {at - since:.0f} s")
+            outcome.bury(delivery, "gone", f"not found at FakeMail for {at - since:.0f} s")
             return
         waited = 0.0 if since is None else at - since
         left = self.gone_after - min(waited, clock.steady_s())
         pause = min(max(MISSING_PAUSE, waited / 2), LONGEST_MISSING_PAUSE, max(left, 0.1))
-        outcome.retry(delivery, "gone", "FakeMail knows no such email yet", delay=pause, spend=False, missing=True)
+        outcome.retry(delivery, "gone", "not found at FakeMail yet", delay=pause, spend=False, missing=True)
 
 
 def _by_source(batch: Sequence[Delivery]) -> dict[str, list[Delivery]]:

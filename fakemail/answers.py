@@ -99,7 +99,7 @@ def read_object(body: Bytes) -> dict[str, Any]:
     except _UNREADABLE:
         value = read_slowly(body)
     if not isinstance(value, dict):
-        raise Garbled("the answer is no JSON object")
+        raise Garbled("the answer is not a JSON object")
     return value
 
 
@@ -127,11 +127,11 @@ def read_slowly(body: Bytes) -> Any:
     try:
         return json.loads(body.decode("utf-8", "surrogatepass"), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        raise Garbled(f"the answer is no JSON: {type(error).__name__}") from error
+        raise Garbled(f"the answer is not JSON: {type(error).__name__}") from error
 
 
 def is_history_id(value: object) -> TypeGuard[int]:
-    """True for a whole number from 0 to 2^63 - 1; true and false are no numbers."""
+    """True for a whole number from 0 to 2^63 - 1; true and false are not numbers."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_HISTORY_ID
 
 
@@ -147,7 +147,7 @@ def _refuse_constant(name: str) -> NoReturn:
 def _fields_slowly(body: Bytes) -> _Fields:
     value = read_slowly(body)
     if not isinstance(value, dict):
-        raise Garbled("the answer is no JSON object")
+        raise Garbled("the answer is not a JSON object")
     return _Fields(**{name: value[name] for name in _Fields.__struct_fields__ if name in value})
 
 

@@ -123,7 +123,7 @@ def _lookup(host: str, port: int) -> Sequence[Endpoint]:
         with gevent.Timeout(RESOLVE_S, TimeoutError("the name cannot be resolved in time")):
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except UnicodeError:
-        raise EgressRefused("its host is no name") from None
+        raise EgressRefused("its host is not a valid name") from None
     return list(dict.fromkeys((family, sockaddr) for family, _, _, _, sockaddr in found))
 
 

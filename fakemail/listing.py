@@ -40,7 +40,7 @@ class Listing:
     """The ids of one long answer, in its order, read anew at each iteration: the whole of them is never in memory."""
 
     def __init__(self, body: Bytes | Spool) -> None:
-        """Check all of it; Garbled when any item of it is no id."""
+        """Check all of it; Garbled when any item of it is not an id."""
         self._body = body
         self._count = sum(1 for _ in self)
 
@@ -73,7 +73,7 @@ def read_items(body: Bytes | Spool, names: tuple[str, ...], *, bare: bool, longe
     except Garbled:
         raise
     except (ValueError, RecursionError) as error:
-        raise Garbled(f"it is no JSON: {type(error).__name__}") from error
+        raise Garbled(f"it is not JSON: {type(error).__name__}") from error
 
 
 class _Reader:

@@ -17,7 +17,7 @@ MAX_ID_BYTES = 1024
 
 
 class BadRequest(Exception):
-    """The sender's fault: 400 for what is no JSON, 422 for a wrong `field`, 413 for too much."""
+    """The sender's fault: 400 for what is not JSON, 422 for a wrong `field`, 413 for too much."""
 
     def __init__(self, status: int, detail: str, field: str | None = None) -> None:
         super().__init__(detail)
@@ -57,7 +57,7 @@ def read(kind: type[T], body: bytes) -> T:
     except msgspec.ValidationError as error:
         raise _wrong_field(error, kind, "") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        pass  # no JSON, or JSON with lone surrogates
+        pass  # not JSON, or JSON with lone surrogates
     try:
         return _convert(kind, read_slowly(body), "")
     except Garbled as error:

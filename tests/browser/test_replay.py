@@ -37,7 +37,7 @@ def test_lost_mail_is_replayed_one_and_then_the_rest_by_their_cause(losing: Serv
     page.sees("FakeMail no longer has it", ".split h2")
     page.until(f"return document.querySelectorAll('[data-letter]').length === {LOST}")
     page.press("j")
-    page.sees("FakeMail has known no such email", ".letter .error")
+    page.sees("not found at FakeMail for", ".letter .error")
     page.sees("Asked for until it was clear", ".letter")
     opened = page.text(".letter .facts a")
     page.click(".letter .button.solid", "Replay")
