@@ -32,10 +32,10 @@ class RunningAccount:
     name: str
     url: str | None
     client: FakeMailClient | NoFakeMail
-    secrets: str  # space-separated; none: signatures are not asked for
+    secrets: tuple[str, ...]  # none: signatures are not asked for
     webhook_url: str
 
-    def use(self, token: str | None, secrets: str) -> None:
+    def use(self, token: str | None, secrets: tuple[str, ...]) -> None:
         """Another token and other webhook secrets from now on."""
         self.secrets = secrets
         if isinstance(self.client, FakeMailClient):
@@ -84,9 +84,9 @@ def accounts(settings: Settings, own_url: str) -> dict[str, RunningAccount]:
     }
 
 
-def credentials(settings: Settings) -> dict[str, tuple[str | None, str]]:
+def credentials(settings: Settings) -> dict[str, tuple[str | None, tuple[str, ...]]]:
     """Name → token and webhook secrets, as SIGHUP reads them again."""
-    main = (_main_token(settings), " ".join(settings.webhook_secret))
+    main = (_main_token(settings), settings.webhook_secret)
     further = {each.name: (each.token, secrets_of(settings, each)) for each in settings.fakemail_sources}
     return {name: further.get(name, main) for name in names(settings)}
 
@@ -99,7 +99,7 @@ def _main(settings: Settings, own_url: str) -> RunningAccount:
         if url
         else NoFakeMail()
     )
-    return RunningAccount(MAIN, url, client, " ".join(settings.webhook_secret), _webhook_base(settings, own_url))
+    return RunningAccount(MAIN, url, client, settings.webhook_secret, _webhook_base(settings, own_url))
 
 
 def _main_token(settings: Settings) -> str | None:
@@ -116,9 +116,9 @@ def _further(source: SourceSetting, settings: Settings, own_url: str) -> Running
     return RunningAccount(source.name, source.url, client, secrets_of(settings, source), webhook_url)
 
 
-def secrets_of(settings: Settings, source: SourceSetting) -> str:
+def secrets_of(settings: Settings, source: SourceSetting) -> tuple[str, ...]:
     """Its own, else those of WEBHOOK_SECRET: no source is open because it was forgotten."""
-    return " ".join(source.webhook_secret or settings.webhook_secret)
+    return source.webhook_secret or settings.webhook_secret
 
 
 def _webhook_base(settings: Settings, own_url: str) -> str:

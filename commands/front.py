@@ -66,7 +66,7 @@ class Front:
         self.pulse = Pulse()
         self.pulse.listen(context.bus)
         self.simulator = (
-            open_simulator(settings.data_dir, " ".join(settings.webhook_secret) or None, self._egress())
+            open_simulator(settings.data_dir, settings.webhook_secret, self._egress())
             if settings.with_simulator
             else None
         )
@@ -107,7 +107,7 @@ class Front:
                 account.use(*found[account.name])
         self.application.use(access_of(self.settings), {name: each.secrets for name, each in self.accounts.items()})
         if self.simulator is not None:
-            self.simulator.sign_with(" ".join(settings.webhook_secret) or None)
+            self.simulator.sign_with(settings.webhook_secret)
         if [(each.name, each.url) for each in settings.fakemail_sources] != followed:
             log.warning("FAKEMAIL_SOURCES names other sources or URLs than are followed: that wants a restart")
         log.info("the secrets were read again")

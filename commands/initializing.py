@@ -40,9 +40,7 @@ def _targets(server: Server, fakemail: str | None, webhook_url: str | None, sour
     found = {MAIN: Target(MAIN, main_url, settings.fakemail_api_token, settings.webhook_secret, base)}
     for each in settings.fakemail_sources:
         target = (None if webhook_url else each.webhook_url) or beside(base, each.name)
-        found[each.name] = Target(
-            each.name, fakemail or each.url, each.token, secrets_of(settings, each).split(), target
-        )
+        found[each.name] = Target(each.name, fakemail or each.url, each.token, secrets_of(settings, each), target)
     known = tuple(found) if fakemail else names(settings)
     if source is not None and source not in known:
         here = "in this shell as for the server" + (

@@ -36,7 +36,7 @@ def run(host: str, port: int, settings: Settings) -> None:
     make_folder(settings.data_dir, "DATA_DIR")
     folder.mkdir(exist_ok=True)
     egress = Egress(settings.egress_allow, loopback=is_loopback(host))
-    simulator = open_simulator(folder, " ".join(settings.webhook_secret) or None, egress)
+    simulator = open_simulator(folder, settings.webhook_secret, egress)
     app: Any = simulator_app(simulator, bare=True)
     guarded = None if access is None else Guarded(app, access, LARGEST_REQUEST)
     server = serve(guarded or app, host, port, body_cap=guarded.body_cap if guarded else LARGEST_REQUEST)

@@ -6,9 +6,9 @@ the newest one, which is tried again with back-off for about five minutes; after
 
 import heapq
 import random
-import secrets
 import time
 from collections.abc import Callable
+from secrets import token_hex
 from typing import NamedTuple
 
 import gevent
@@ -36,13 +36,13 @@ class _Message(NamedTuple):
 class Target:
     """One webhook URL, its queue and its greenlet. ValueError for what is no http or https URL."""
 
-    def __init__(self, url: str, secret: Callable[[], str | None], resolve: Resolve | None = None) -> None:
+    def __init__(self, url: str, secrets: Callable[[], tuple[str, ...]], resolve: Resolve | None = None) -> None:
         self.url = url
         self.delivered = 0
         if not (url.isascii() and url.isprintable()) or " " in url:
             raise ValueError("it must be printable ASCII without spaces")
         self._post = SignedPost(url, _TIMEOUTS, resolve)
-        self._secret = secret
+        self._secrets = secrets
         self._queue: list[_Message] = []
         self._changed = Event()
         self._failures = 0
@@ -51,7 +51,7 @@ class Target:
 
     def push(self, history_id: int, delays: list[float]) -> None:
         """Notify of `history_id` once for each delay (seconds)."""
-        now, msg_id = time.monotonic(), f"msg_{history_id}_{secrets.token_hex(8)}"
+        now, msg_id = time.monotonic(), f"msg_{history_id}_{token_hex(8)}"
         for delay in delays:
             self._number += 1
             heapq.heappush(self._queue, _Message(now + delay, self._number, history_id, msg_id))
@@ -102,17 +102,17 @@ class Target:
 
     def _deliver(self, message: _Message) -> None:
         """One POST; TransportError unless the answer is a 2xx."""
-        body, secret = msgspec.json.encode({"history_id": message.history_id}), self._secret()
-        answer = self._post.send(message.msg_id, time.time(), body, [secret] if secret else [])
+        body = msgspec.json.encode({"history_id": message.history_id})
+        answer = self._post.send(message.msg_id, time.time(), body, self._secrets()[:1])
         if not 200 <= answer.status < 300:
             raise TransportError(f"status {answer.status}")
 
 
 class Notifier:
-    """All subscribers of one account. `secret` may be changed at any time; `resolve` says which hosts may be called."""
+    """All subscribers of one account. `secrets` may be changed at any time, the first signs; `resolve` says which hosts may be called."""
 
-    def __init__(self, webhook_secret: str | None, resolve: Resolve | None = None) -> None:
-        self.secret = webhook_secret
+    def __init__(self, secrets: tuple[str, ...] = (), resolve: Resolve | None = None) -> None:
+        self.secrets = secrets
         self._resolve = resolve
         self._subscribers: dict[str, Target] = {}
         self._dice = random.Random()
@@ -125,7 +125,7 @@ class Notifier:
     def add(self, url: str) -> None:
         """Notify `url` too; ValueError for what is no http or https URL."""
         if url not in self._subscribers:
-            self._subscribers[url] = Target(url, lambda: self.secret, self._resolve)
+            self._subscribers[url] = Target(url, lambda: self.secrets, self._resolve)
 
     def announce(self, history_id: int, faults: Faults) -> None:
         """Notify everybody that the account has reached `history_id`."""

@@ -1,7 +1,7 @@
 """Standard Webhooks 1.0 signatures: made by the simulator's notifier, checked by web/webhook.py.
 
-What is signed is `id.timestamp.body` with HMAC-SHA256. A secret is `whsec_` and base64, or plain text; several stand
-side by side, separated by spaces, while they are rotated: the first signs, any verifies.
+What is signed is `id.timestamp.body` with HMAC-SHA256. A secret is `whsec_` and base64, or plain text. There are several while they
+are rotated: the first signs, any verifies.
 """
 
 import base64
@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import re
 import secrets as random_bytes
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from engine.errors import EngineError
 
@@ -27,12 +27,18 @@ class SignatureError(EngineError):
         self.reason = reason
 
 
-def keys(secrets: str) -> tuple[bytes, ...]:
-    """The keys in a WEBHOOK_SECRET setting, in order; ValueError (without the secret in it) when one is unusable."""
-    found = tuple(_key(secret, number) for number, secret in enumerate(secrets.split(), start=1))
-    if not found:
-        raise ValueError("there is no secret in it")
-    return found
+def key_of(secret: str) -> bytes:
+    """The key that a secret holds; ValueError (without the secret in it) where it is unusable."""
+    if not secret.startswith("whsec_"):
+        return secret.encode()
+    text = secret.removeprefix("whsec_")
+    try:
+        key = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError("it is not base64 after whsec_") from None
+    if not key:
+        raise ValueError("it is empty after whsec_")
+    return key
 
 
 def new_secret() -> str:
@@ -41,11 +47,11 @@ def new_secret() -> str:
 
 
 def sign(secret: str, msg_id: str, timestamp: int, body: bytes) -> str:
-    """The value of the `webhook-signature` header: `v1,` and the base64 of the HMAC, by the first of the secrets."""
-    return _signature(keys(secret)[0], msg_id.encode(), str(timestamp).encode(), body)
+    """The value of the `webhook-signature` header: `v1,` and the base64 of the HMAC."""
+    return _signature(key_of(secret), msg_id.encode(), str(timestamp).encode(), body)
 
 
-def verify(secrets: str, headers: Mapping[str, str], body: bytes, now: float, tolerance: float = TOLERANCE_S) -> None:
+def verify(secrets: tuple[str, ...], headers: Mapping[str, str], body: bytes, now: float) -> None:
     """Pass in silence, or raise SignatureError.
 
     `headers` are the request's, names in any case; `body` is the raw body as it came; `now` is seconds of wall clock.
@@ -56,15 +62,15 @@ def verify(secrets: str, headers: Mapping[str, str], body: bytes, now: float, to
         raise SignatureError("webhook-id, webhook-timestamp or webhook-signature is missing", reason="missing")
     if not _TIMESTAMP.match(timestamp):
         raise SignatureError("webhook-timestamp is not a number of seconds", reason="malformed")
-    if abs(now - int(timestamp)) > tolerance:
-        raise SignatureError(f"webhook-timestamp is more than {tolerance:.0f} s away from our clock", reason="expired")
+    if abs(now - int(timestamp)) > TOLERANCE_S:
+        raise SignatureError(f"webhook-timestamp is more than {TOLERANCE_S} s away from our clock", reason="expired")
     given = [text.encode("utf-8", "replace") for text in signatures.split(" ") if text.startswith("v1,")]
     if not given:
         raise SignatureError("webhook-signature holds no v1 signature", reason="malformed")
-    _match(keys(secrets), given[:_MAX_SIGNATURES], msg_id.encode("utf-8", "replace"), timestamp.encode(), body)
+    _match(map(key_of, secrets), given[:_MAX_SIGNATURES], msg_id.encode("utf-8", "replace"), timestamp.encode(), body)
 
 
-def _match(ours: tuple[bytes, ...], given: list[bytes], msg_id: bytes, timestamp: bytes, body: bytes) -> None:
+def _match(ours: Iterable[bytes], given: list[bytes], msg_id: bytes, timestamp: bytes, body: bytes) -> None:
     found = False
     for key in ours:
         expected = _signature(key, msg_id, timestamp, body).encode()
@@ -77,16 +83,3 @@ def _match(ours: tuple[bytes, ...], given: list[bytes], msg_id: bytes, timestamp
 def _signature(key: bytes, msg_id: bytes, timestamp: bytes, body: bytes) -> str:
     digest = hmac.digest(key, b".".join((msg_id, timestamp, body)), hashlib.sha256)
     return "v1," + base64.b64encode(digest).decode()
-
-
-def _key(secret: str, number: int) -> bytes:
-    if not secret.startswith("whsec_"):
-        return secret.encode()
-    text = secret.removeprefix("whsec_")
-    try:
-        key = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
-    except (binascii.Error, ValueError):
-        raise ValueError(f"secret number {number} is not base64 after whsec_") from None
-    if not key:
-        raise ValueError(f"secret number {number} is empty after whsec_")
-    return key

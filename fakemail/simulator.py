@@ -44,10 +44,12 @@ class _Waiting(NamedTuple):
 class Simulator:
     """One FakeMail account. `send` and whatever else writes raises apsw.Error when the disk does not take it."""
 
-    def __init__(self, store: SimulatorStore, webhook_secret: str | None = None, egress: Egress | None = None) -> None:
+    def __init__(
+        self, store: SimulatorStore, webhook_secrets: tuple[str, ...] = (), egress: Egress | None = None
+    ) -> None:
         self._store = store
         self._egress = egress or Egress(loopback=True)
-        self._notifier = Notifier(webhook_secret, self._egress.resolve)
+        self._notifier = Notifier(webhook_secrets, self._egress.resolve)
         self._writer = ThreadPool(1)
         self._writing = BoundedSemaphore(1)
         self._waiting: list[_Waiting] = []
@@ -147,9 +149,9 @@ class Simulator:
             gevent.sleep(self._faults.latency_ms / 1000)
         return self._faults.answer(self._dice)
 
-    def sign_with(self, webhook_secret: str | None) -> None:
-        """Sign notifications with this secret (the first, where there are several) from now on."""
-        self._notifier.secret = webhook_secret
+    def sign_with(self, webhook_secrets: tuple[str, ...]) -> None:
+        """Sign notifications with the first of these secrets from now on."""
+        self._notifier.secrets = webhook_secrets
 
     def close(self) -> None:
         """Stop notifying, let running commits end, close the file."""
@@ -203,10 +205,10 @@ class Simulator:
         self._notifier.announce(new[-1], self._faults)
 
 
-def open_simulator(data_dir: Path, webhook_secret: str | None = None, egress: Egress | None = None) -> Simulator:
+def open_simulator(data_dir: Path, webhook_secrets: tuple[str, ...] = (), egress: Egress | None = None) -> Simulator:
     """The simulator whose account is kept in DATA_DIR/simulator.db; `egress` says which webhooks it may call."""
     data_dir.mkdir(parents=True, exist_ok=True)
-    return Simulator(SimulatorStore(data_dir / "simulator.db"), webhook_secret, egress)
+    return Simulator(SimulatorStore(data_dir / "simulator.db"), webhook_secrets, egress)
 
 
 def _render(email_id: str, email: NewEmail, now: float) -> bytes:

@@ -172,7 +172,7 @@ def test_the_simulators_calls_exist(tmp_path):
     from fakemail.simulator import open_simulator
     from fakemail.simulator_http import simulator_app
 
-    simulator = open_simulator(tmp_path, None)
+    simulator = open_simulator(tmp_path)
     app = simulator_app(simulator)
     known = {*app._calls, *app._controls, ("GET", "/email/{id}")}
     simulator.close()

@@ -94,7 +94,7 @@ class Application:
         """How large a body may be; raises Refusal, before any of it is read, for a large one of somebody who may not ask at all."""
         return cap_before_reading(environ, BODY_CAP(environ), partial(self.gate.identify, environ, "read"))
 
-    def use(self, access: Access, secrets: Mapping[str, str]) -> None:
+    def use(self, access: Access, secrets: Mapping[str, tuple[str, ...]]) -> None:
         """Other tokens, and other webhook secrets of each source, from now on."""
         self.services.access = access
         self.services.sources = {

@@ -51,7 +51,7 @@ class SourceConfig:
     name: str
     url: str
     client: Account
-    secrets: str = ""  # space-separated while rotating; none: signatures are not asked for
+    secrets: tuple[str, ...] = ()  # several while rotating; none: signatures are not asked for
 
 
 @dataclass(frozen=True, slots=True)

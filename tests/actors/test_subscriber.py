@@ -77,7 +77,7 @@ def test_the_very_messages_of_the_log_come_in_order_and_signed(mailboxes, receiv
     assert [each.body for each in receiver.taken] == everything(mailboxes)
     assert len({each.id for each in receiver.taken}) == 31
     for each in receiver.taken:
-        verify(SECRET, each.headers, each.body, time.time())
+        verify((SECRET,), each.headers, each.body, time.time())
 
 
 def test_it_begins_after_its_place_and_leaves_out_kinds_that_nobody_wants(mailboxes, receiver, subscribe, start):
@@ -306,7 +306,7 @@ def _next(mailboxes: RedisMailboxes, receiver: Receiver) -> Received:
 
 def _fits(secret: str, request: Received) -> bool:
     try:
-        verify(secret, request.headers, request.body, time.time())
+        verify((secret,), request.headers, request.body, time.time())
     except SignatureError:
         return False
     return True

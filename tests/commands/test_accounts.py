@@ -53,14 +53,14 @@ def test_a_source_without_a_secret_wants_the_common_one():
         settings({"b": {"url": "http://b"}, "c": {"url": "http://c", "webhook_secret": "own"}}, WEBHOOK_SECRET="all"),
         OWN,
     )
-    assert {name: each.secrets for name, each in found.items()} == {"b": "all", "c": "own"}
+    assert {name: each.secrets for name, each in found.items()} == {"b": ("all",), "c": ("own",)}
 
 
 def test_the_token_of_one_goes_to_no_other():
     found = credentials(
         settings({"b": {"url": "http://b", "token": "tb"}}, FAKEMAIL_API_URL="http://a", FAKEMAIL_API_TOKEN="ta")
     )
-    assert found == {"main": ("ta", ""), "b": ("tb", "")}
+    assert found == {"main": ("ta", ()), "b": ("tb", ())}
 
 
 def test_a_source_is_bound_to_its_url(books):

@@ -113,7 +113,7 @@ def test_a_path_that_cannot_be_read_is_one_line(tmp_path):
 
 @pytest.mark.filterwarnings("ignore::tqdm.TqdmWarning")
 def test_what_cannot_be_read_in_a_folder_is_counted_and_told(tmp_path, small_server, capsys):
-    simulator = open_simulator(tmp_path, None)
+    simulator = open_simulator(tmp_path)
     small_server.mounted["/simulator/"] = simulator_app(simulator)
     small_server.answers["GET", "/audit"] = (200, dict.fromkeys(("listed", "results", "dead"), 0))
     folder = folder_of(tmp_path / "mail", [raw(1), raw(2)])
@@ -128,7 +128,7 @@ def test_what_cannot_be_read_in_a_folder_is_counted_and_told(tmp_path, small_ser
 
 @pytest.mark.filterwarnings("ignore::tqdm.TqdmWarning")
 def test_a_file_without_mail_headers_is_sent_and_doubted(tmp_path, small_server, capsys):
-    simulator = open_simulator(tmp_path, None)
+    simulator = open_simulator(tmp_path)
     small_server.mounted["/simulator/"] = simulator_app(simulator)
     small_server.answers["GET", "/audit"] = (200, dict.fromkeys(("listed", "results", "dead"), 0))
     readme, mail = tmp_path / "README.md", tmp_path / "mail.eml"
@@ -146,7 +146,7 @@ def test_a_file_without_mail_headers_is_sent_and_doubted(tmp_path, small_server,
 
 @pytest.mark.filterwarnings("ignore::tqdm.TqdmWarning")
 def test_the_same_mail_again_changes_nothing_at_the_simulator(tmp_path, small_server, capsys):
-    simulator = open_simulator(tmp_path, None)
+    simulator = open_simulator(tmp_path)
     small_server.mounted["/simulator/"] = simulator_app(simulator)
     small_server.answers["GET", "/audit"] = (200, dict.fromkeys(("listed", "results", "dead"), 0))
     folder = folder_of(tmp_path / "mail", [raw(n) for n in range(4)] + [raw(0)])

@@ -34,7 +34,7 @@ class Running(NamedTuple):
 
 @pytest.fixture(scope="module")
 def _started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    simulator = open_simulator(tmp_path_factory.mktemp("simulator"), "whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQ=")
+    simulator = open_simulator(tmp_path_factory.mktemp("simulator"), ("whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQ=",))
     try:
         with serving(simulator_app(simulator, bare=True)) as url, requests.Session() as http:
             http.trust_env = False

@@ -16,7 +16,7 @@ from fakemail.signature import SignatureError, verify
 from tests.fakemail.conftest import Running
 from tests.fakemail.serving import serving
 
-SECRETS = "first second"
+SECRETS = ("first", "second")
 
 
 class Receiver:
@@ -69,14 +69,14 @@ def test_each_announcement_is_delivered_in_order(notifier: Notifier, receiver: R
 def test_a_notification_is_signed_by_the_first_secret(notifier: Notifier, receiver: Receiver) -> None:
     notifier.announce(7, NONE)
     _, headers, body = receiver.got.get(timeout=10)
-    verify("first", headers, body, time.time())
+    verify(("first",), headers, body, time.time())
     with pytest.raises(SignatureError):
-        verify("second", headers, body, time.time())
+        verify(("second",), headers, body, time.time())
 
 
 def test_without_a_secret_nothing_is_signed(receiver: Receiver) -> None:
     with serving(receiver) as url:
-        notifier = Notifier(None)
+        notifier = Notifier()
         notifier.add(url)
         notifier.announce(7, NONE)
         _, headers, _ = receiver.got.get(timeout=10)
@@ -114,7 +114,7 @@ def test_for_a_slow_receiver_a_long_queue_shrinks_to_the_newest(notifier: Notifi
 def test_a_receiver_that_comes_back_is_told_what_it_missed(receiver: Receiver) -> None:
     with serving(receiver) as url:
         pass
-    notifier = Notifier(None)
+    notifier = Notifier()
     notifier.add(url)
     notifier.announce(3, NONE)
     gevent.sleep(0.05)

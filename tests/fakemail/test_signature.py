@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fakemail.signature import SignatureError, keys, sign, verify
+from fakemail.signature import SignatureError, key_of, sign, verify
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 NOW = 1_614_265_330
@@ -19,17 +19,17 @@ def headers(signature: str, msg_id: str = "msg_p5jXN8AQM9LWM0D4loKWxJek", timest
 
 def test_the_example_of_the_standard_comes_out_as_published() -> None:
     assert sign(SECRET, "msg_p5jXN8AQM9LWM0D4loKWxJek", NOW, BODY) == KNOWN
-    verify(SECRET, headers(KNOWN), BODY, NOW)
+    verify((SECRET,), headers(KNOWN), BODY, NOW)
 
 
 @settings(deadline=None)
 @given(st.binary(max_size=200), st.text(st.characters(codec="ascii", exclude_categories=["C"]), min_size=1))
 def test_what_is_signed_verifies_and_nothing_else_does(body: bytes, msg_id: str) -> None:
-    signature = sign("plain secret"[:5], msg_id, NOW, body)
-    verify("plain", headers(signature, msg_id), body, NOW)
+    signature = sign("plain", msg_id, NOW, body)
+    verify(("plain",), headers(signature, msg_id), body, NOW)
     for changed in ((headers(signature, msg_id + "x"), body), (headers(signature, msg_id), body + b" ")):
         with pytest.raises(SignatureError):
-            verify("plain", *changed, NOW)
+            verify(("plain",), *changed, NOW)
 
 
 @settings(deadline=None)
@@ -37,7 +37,7 @@ def test_what_is_signed_verifies_and_nothing_else_does(body: bytes, msg_id: str)
 def test_no_text_makes_verifying_fail_in_another_way(text: str) -> None:
     for given_headers in (headers(text), headers("v1," + text), headers(KNOWN, text), headers(KNOWN, "a", text)):
         with pytest.raises(SignatureError):
-            verify("other", given_headers, BODY, NOW)
+            verify(("other",), given_headers, BODY, NOW)
 
 
 @pytest.mark.parametrize(
@@ -60,42 +60,41 @@ def test_no_text_makes_verifying_fail_in_another_way(text: str) -> None:
 )
 def test_each_defect_has_its_reason(signature: str, timestamp: object, now: float, reason: str) -> None:
     with pytest.raises(SignatureError) as caught:
-        verify(SECRET, headers(signature, timestamp=str(timestamp)), BODY, now)
+        verify((SECRET,), headers(signature, timestamp=str(timestamp)), BODY, now)
     assert caught.value.reason == reason
 
 
 def test_a_message_within_five_minutes_of_our_clock_is_taken() -> None:
-    verify(SECRET, headers(KNOWN), BODY, NOW + 300)
-    verify(SECRET, headers(KNOWN), BODY, NOW - 300)
+    verify((SECRET,), headers(KNOWN), BODY, NOW + 300)
+    verify((SECRET,), headers(KNOWN), BODY, NOW - 300)
 
 
 def test_header_names_come_in_any_case() -> None:
-    verify(SECRET, {name.title(): value for name, value in headers(KNOWN).items()}, BODY, NOW)
+    verify((SECRET,), {name.title(): value for name, value in headers(KNOWN).items()}, BODY, NOW)
 
 
-def test_while_secrets_are_rotated_the_first_signs_and_any_verifies() -> None:
-    both = f"plain-new {SECRET}"
-    verify(both, headers(KNOWN), BODY, NOW)
-    verify("plain-new", headers(sign(both, "a", NOW, BODY), "a"), BODY, NOW)
+def test_while_secrets_are_rotated_any_verifies() -> None:
+    verify(("plain-new", SECRET), headers(KNOWN), BODY, NOW)
 
 
 def test_one_good_signature_among_several_is_enough() -> None:
-    verify(SECRET, headers(f"v1a,xyz v1,{'A' * 43}= {KNOWN}"), BODY, NOW)
+    verify((SECRET,), headers(f"v1a,xyz v1,{'A' * 43}= {KNOWN}"), BODY, NOW)
 
 
 def test_a_good_signature_behind_very_many_is_not_looked_for() -> None:
     with pytest.raises(SignatureError):
-        verify(SECRET, headers("v1,x " * 16 + KNOWN), BODY, NOW)
+        verify((SECRET,), headers("v1,x " * 16 + KNOWN), BODY, NOW)
 
 
 def test_secrets_are_base64_after_whsec_and_plain_text_otherwise() -> None:
     key = secrets.token_bytes(24)
     text = base64.b64encode(key).decode()
-    assert keys(f"whsec_{text.rstrip('=')} plain") == (key, b"plain")
+    assert key_of(f"whsec_{text.rstrip('=')}") == key
+    assert key_of("plain") == b"plain"
 
 
-@pytest.mark.parametrize("secret", ["", "  ", "whsec_", "fine whsec_not-base64!"])
+@pytest.mark.parametrize("secret", ["whsec_", "whsec_not-base64!"])
 def test_an_unusable_secret_is_refused_without_being_told(secret: str) -> None:
     with pytest.raises(ValueError) as caught:
-        keys(secret)
+        key_of(secret)
     assert "base64!" not in str(caught.value)

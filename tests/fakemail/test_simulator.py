@@ -391,7 +391,7 @@ def test_a_gap_fills_late_between_others(running: Running) -> None:
 def test_a_subscriber_within_the_network_is_refused_and_nothing_is_kept(tmp_path: Path) -> None:
     from fakemail.egress import Egress
 
-    simulator = open_simulator(tmp_path, None, Egress())
+    simulator = open_simulator(tmp_path, egress=Egress())
     for url in ("http://127.0.0.1:9/webhook", "http://169.254.169.254/latest"):
         with pytest.raises(ValueError, match="internal network"):
             simulator.subscribe(url)

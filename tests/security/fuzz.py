@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 TOO_LONG_S = 1.0
 POOL = 200
 NOW = 1_700_000_000.0
-SECRETS = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw old-secret"
+SECRETS = ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "old-secret")
 
 
 class Target(NamedTuple):

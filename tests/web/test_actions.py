@@ -117,7 +117,7 @@ def test_what_changes_the_simulator_is_written_down(system, tmp_path):
     from fakemail.simulator import open_simulator
     from fakemail.simulator_http import simulator_app
 
-    simulator = open_simulator(tmp_path, None)
+    simulator = open_simulator(tmp_path)
     system.services.simulator = simulator_app(simulator)
     client = system.with_access(api_token="full")
     client.send("PUT", "/simulator/faults", b'{"latency_ms": 0}', {**FULL, "Content-Type": "application/json"})

@@ -13,7 +13,7 @@ from web.services import SourceConfig
 
 def test_forgeries_leave_nothing_behind_and_good_ones_between_them_get_through(system, monkeypatch):
     monkeypatch.setattr(test_forgeries, "NOW", int(time.time()))  # that module may have been imported minutes ago
-    system.services.sources = {"main": SourceConfig("main", "x", NoFakeMail(), OURS)}
+    system.services.sources = {"main": SourceConfig("main", "x", NoFakeMail(), (OURS,))}
     client = WsgiClient(Application(system.services))
     rng, statuses, good_ones = random.Random(3), set(), []
     for number, (headers, body) in enumerate(forgeries(11, 2000)):

@@ -66,7 +66,7 @@ def test_what_makes_no_sense_is_refused(system, wrong):
 def test_a_test_message_is_signed_and_its_fate_told_and_logged(system, receiver, made):
     reply = system.client.post(f"/subscriptions/{made['id']}/test").json
     assert (reply["delivered"], reply["status"]) == (True, 204)
-    verify(made["secret"], receiver.received[0].headers, receiver.received[0].body, time.time())
+    verify((made["secret"],), receiver.received[0].headers, receiver.received[0].body, time.time())
     receiver.answer = lambda _: 503
     assert system.client.post(f"/subscriptions/{made['id']}/test").json["error"] == "status 503"
     log = system.client.get(f"/subscriptions/{made['id']}/deliveries").json["items"]
@@ -102,7 +102,7 @@ def test_a_new_secret_is_shown_once_and_the_old_one_signs_for_a_day_too(system, 
     assert shown["old_secret_until"] == rotated["old_secret_until"] is not None
     assert system.client.post(f"{path}/test", {}).json["delivered"]
     for secret in (made["secret"], rotated["secret"]):
-        verify(secret, receiver.taken[-1].headers, receiver.taken[-1].body, time.time())
+        verify((secret,), receiver.taken[-1].headers, receiver.taken[-1].body, time.time())
     system.client.post(f"{path}/rotate", {"grace_s": 0})
     assert system.client.get(path).json["old_secret_until"] is None
 
@@ -122,7 +122,7 @@ def test_the_old_secret_ends_by_the_clock_that_nodes_share(system, made, receive
     until = system.client.post(f"{path}/rotate", {"grace_s": 600}).json["old_secret_until"]
     assert datetime.fromisoformat(until).timestamp() < time.time()
     assert system.client.post(f"{path}/test", {}).json["delivered"]
-    verify(made["secret"], receiver.taken[-1].headers, receiver.taken[-1].body, time.time())
+    verify((made["secret"],), receiver.taken[-1].headers, receiver.taken[-1].body, time.time())
 
 
 def test_a_secret_of_ones_own_is_checked_before_it_replaces_another(system, made):

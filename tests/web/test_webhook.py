@@ -139,7 +139,7 @@ def signed(secret, body, at=None, msg_id="msg_1"):
 
 @pytest.fixture
 def guarded(system):
-    system.services.sources = {"main": SourceConfig("main", "x", NoFakeMail(), f"{SECRET} old-secret")}
+    system.services.sources = {"main": SourceConfig("main", "x", NoFakeMail(), (SECRET, "old-secret"))}
     return WsgiClient(Application(system.services))
 
 
