@@ -73,7 +73,7 @@ class Follower:
         """The source as the books have it now."""
         return self.books.source(self.name)
 
-    def look(self, look: Look, *, lane: str = "normal") -> SourceState:
+    def look(self, look: Look) -> SourceState:
         """What a notification asks for: list from the cursor. Then see whether that still belongs to this account.
 
         An announcement below the cursor may mean a reset; one that has caught up with it looks like any other, but then the
@@ -82,10 +82,10 @@ class Follower:
         source = self.source
         if look.history_id is not None and look.history_id < source.cursor:
             source = self._after_a_reset(source, self.client.watch())
-        listed = self._list(source, look, start=source.cursor, lane=lane)
+        listed = self._list(source, look, start=source.cursor)
         if self._vanished(source):
             source = self._begin_again(listed)
-            return self._list(source, look, start=source.cursor, lane=lane)
+            return self._list(source, look, start=source.cursor)
         return listed
 
     def poll(self, look: Look, *, lane: str = "normal") -> SourceState:
@@ -154,7 +154,7 @@ class Follower:
         except (Permanent, DependencyTrouble):
             return True
 
-    def _list(self, source: SourceState, look: Look, *, start: int, lane: str) -> SourceState:
+    def _list(self, source: SourceState, look: Look, *, start: int, lane: str = "normal") -> SourceState:
         watched = None if self.bears_history else self.client.watch()
         ids = self.client.list_emails(start, self.goes_on)
         reach("listing.listed")

@@ -76,7 +76,7 @@ def advance(bar: "tqdm[Any]", before: dict[str, int], now: dict[str, int]) -> No
     bar.update(max(0, settled(now) - settled(before)) - bar.n)
 
 
-def wait_result(server: Server, email_id: str, seconds: float = 20.0, *, source: str | None = None) -> dict[str, Any]:
+def wait_result(server: Server, email_id: str, *, source: str | None = None) -> dict[str, Any]:
     """The result of one email."""
     params: dict[str, Any] = {"wait": 5, **({"source": source} if source else {})}
 
@@ -84,7 +84,7 @@ def wait_result(server: Server, email_id: str, seconds: float = 20.0, *, source:
         answer = server.request("GET", f"/results/{quote(email_id, safe='')}", params=params)
         return dict(answer.json()) if answer.status_code == 200 else None
 
-    return wait_for(f"a result of email {email_id}", look, seconds=seconds)
+    return wait_for(f"a result of email {email_id}", look, seconds=20.0)
 
 
 def check(rows: Iterable[tuple[str, bool]]) -> None:

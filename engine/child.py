@@ -15,23 +15,17 @@ LAUNCHER = "EMAILPROC_LAUNCHER"
 HEARTBEAT = "EMAILPROC_HEARTBEAT"
 AFTER_CRASH = "EMAILPROC_AFTER_CRASH"
 RESTARTS = "EMAILPROC_RESTARTS"
-PLACES = "EMAILPROC_PLACES"
 
 PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True, slots=True)
 class ChildStart:
-    """What the launcher told us. `after_crash`: it saw our predecessor die; `heartbeat`: write a byte there each second.
-
-    `places` are the names of all its children. Each of them comes back by itself and takes up what it held; nobody else may
-    give that back meanwhile, or the message under which a process died would go unmarked from one process to the next.
-    """
+    """What the launcher told us. `after_crash`: it saw our predecessor die; `heartbeat`: write a byte there each second."""
 
     after_crash: bool = False
     restarts: int = 0
     heartbeat: int | None = None
-    places: tuple[str, ...] = ()
 
 
 def child_started(environ: Mapping[str, str]) -> ChildStart:
@@ -50,7 +44,6 @@ def child_started(environ: Mapping[str, str]) -> ChildStart:
         after_crash=environ.get(AFTER_CRASH) == "1",
         restarts=int(environ.get(RESTARTS) or 0),
         heartbeat=int(environ[HEARTBEAT]),
-        places=tuple(environ.get(PLACES, "").split()),
     )
 
 

@@ -32,7 +32,7 @@ class Judge:
             case Verdict() | Again():
                 return fate
             case Grave():
-                return self._bury(fate.delivery, fate.reason, fate.error, fate.body, now)
+                return self._bury(fate.delivery, fate.reason, fate.error, now)
             case Retry():
                 return self._retry(fate, now)
 
@@ -41,18 +41,18 @@ class Judge:
         tries = delivery.envelope.attempts + 1
         pause = policy.after(tries, self.rng) if retry.spend else policy.pause(tries, self.rng)
         if pause is None or delivery.mailbox == DEAD:
-            return self._bury(delivery, retry.reason, retry.error, b"", now)
+            return self._bury(delivery, retry.reason, retry.error, now)
         due = now + (pause if retry.delay is None else retry.delay)
         return Postponement(
             delivery, retry.reason, error_text(retry.error), now, due, self.processor, retry.spend, retry.missing
         )
 
-    def _bury(self, delivery: Delivery, reason: str, error: str, body: bytes, now: float) -> Verdict:
+    def _bury(self, delivery: Delivery, reason: str, error: str, now: float) -> Verdict:
         if delivery.mailbox == DEAD:
             return Verdict(delivery, (DEAD, _lighter(delivery.envelope)))
         tries = delivery.envelope.attempts + max(1, delivery.deaths)
         obituary = Obituary(
-            reason, error_text(error), tries, now, self.processor, delivery.mailbox, body or delivery.envelope.body
+            reason, error_text(error), tries, now, self.processor, delivery.mailbox, delivery.envelope.body
         )
         envelope = msgspec.structs.replace(delivery.envelope, attempts=tries, body=msgspec.msgpack.encode(obituary))
         return Verdict(delivery, (DEAD, envelope))

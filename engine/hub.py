@@ -72,19 +72,19 @@ class HubWatch:
                 lags, told = [], now
 
 
-def crash(reason: str, code: int = EXIT_ESCALATED) -> None:
+def crash(reason: str) -> None:
     """End this process now, honestly: say why, dump all stacks, and leave what is in hand to the next one."""
     log.critical("this process ends: %s", reason)
     faulthandler.cancel_dump_traceback_later()
     faulthandler.dump_traceback_later(2.0, exit=True, file=sys.__stderr__ or 2)  # should a stuck output hold us up here
     faulthandler.dump_traceback(file=sys.__stderr__ or 2)
     logging.shutdown()
-    os._exit(code)
+    os._exit(EXIT_ESCALATED)
 
 
-def dump_on_signal(number: int = signal.SIGUSR1) -> None:
-    """On this signal, log what every greenlet does; call it once, in the main greenlet."""
-    gevent.signal_handler(number, dump)
+def dump_on_signal() -> None:
+    """On SIGUSR1, log what every greenlet does; call it once, in the main greenlet."""
+    gevent.signal_handler(signal.SIGUSR1, dump)
 
 
 def dump() -> None:

@@ -118,7 +118,7 @@ class Launcher:
 
     def _start(self, place: Place) -> None:
         try:
-            place.start(self.environ(), self._lock_fd, [each.spec.name for each in self.places])
+            place.start(self.environ(), self._lock_fd)
         except OSError as error:
             log.error("%s cannot be started (%s); again in %.1f s", place.spec.name, error, place.put_off())  # noqa: TRY400
             return

@@ -34,12 +34,11 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Grave:
-    """Never again; `body` is what the undertaker should keep of it (empty: the envelope's own body)."""
+    """Never again."""
 
     delivery: Delivery
     reason: str
     error: str
-    body: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +85,9 @@ class Outcome:
         """It failed now and may pass later; buried with `reason` when its attempts are used up."""
         self._enter(delivery, Retry(delivery, reason, error, delay, spend, missing))
 
-    def bury(self, delivery: Delivery, reason: str, error: str, body: bytes = b"") -> None:
+    def bury(self, delivery: Delivery, reason: str, error: str) -> None:
         """It can never pass."""
-        self._enter(delivery, Grave(delivery, reason, error, body))
+        self._enter(delivery, Grave(delivery, reason, error))
 
     def again(self, delivery: Delivery, trouble: DependencyTrouble) -> None:
         """Its dependency is in trouble while the others' were not: no attempt is spent, nobody is told."""

@@ -8,11 +8,11 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from engine.backoff import backoff
-from engine.child import AFTER_CRASH, HEARTBEAT, LAUNCHER, PLACES, RESTARTS
+from engine.child import AFTER_CRASH, HEARTBEAT, LAUNCHER, RESTARTS
 
 STABLE_S = 30.0
 """A process that lived so long starts a new row of failures when it ends."""
@@ -43,7 +43,7 @@ class Place:
         self.crashed = False
         self.refused = False
 
-    def start(self, environ: Mapping[str, str], lock: int, places: Sequence[str]) -> None:
+    def start(self, environ: Mapping[str, str], lock: int) -> None:
         """Start the process; it inherits the lock, and the pipe for its heartbeats. Raises OSError."""
         ours, theirs = os.pipe()
         os.set_blocking(ours, False)
@@ -53,7 +53,6 @@ class Place:
             HEARTBEAT: str(theirs),
             AFTER_CRASH: "1" if self.crashed else "",
             RESTARTS: str(self.starts),
-            PLACES: " ".join(places),
         }
         try:
             self.process = subprocess.Popen(  # noqa: S603  (the command is run.py's own)

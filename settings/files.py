@@ -5,7 +5,7 @@ from pathlib import Path
 MOST_OF_A_FILE = 64 * 1024
 
 
-def read_file(path: str | Path, most: int = MOST_OF_A_FILE) -> str:
+def read_file(path: str | Path) -> str:
     """What a file of the settings holds, without the blanks around it; ValueError with the reason where that cannot be had.
 
     A pipe or a terminal would hold up the start until somebody writes to it.
@@ -14,11 +14,11 @@ def read_file(path: str | Path, most: int = MOST_OF_A_FILE) -> str:
         if not Path(path).is_file() and Path(path).exists():
             raise ValueError("is not a regular file")
         with Path(path).open("rb") as file:
-            content = file.read(most + 1)
+            content = file.read(MOST_OF_A_FILE + 1)
     except OSError as error:
         raise ValueError(f"cannot be read ({error.strerror or type(error).__name__})") from None
-    if len(content) > most:
-        raise ValueError(f"has more than {most // 1024} KiB")
+    if len(content) > MOST_OF_A_FILE:
+        raise ValueError(f"has more than {MOST_OF_A_FILE // 1024} KiB")
     try:
         return content.decode().strip()
     except UnicodeDecodeError:

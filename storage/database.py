@@ -91,11 +91,11 @@ class Database:
         if self.kind == "sqlite":
             self._writing.run(lambda: execute("PRAGMA wal_checkpoint(TRUNCATE)"), transaction=False)
 
-    def give_back(self, pages: int = FREE_PAGES) -> int:
-        """Give so many free pages of SQLite's file back to the disk; how many are still free. 0 on PostgreSQL, which sees to itself."""
+    def give_back(self) -> int:
+        """Give up to FREE_PAGES of SQLite's file back to the disk; how many are still free. 0 on PostgreSQL, which sees to itself."""
         if self.kind != "sqlite":
             return 0
-        return self._writing.run(lambda: _give_back(pages), transaction=False)
+        return self._writing.run(_give_back, transaction=False)
 
     def give_all_back(self, longest: float = math.inf) -> int:
         """Give back slice by slice, for `longest` seconds and as far as they go; how many are still free."""
@@ -238,10 +238,10 @@ class _Connections:
                 database.connection().close()
 
 
-def _give_back(pages: int) -> int:
+def _give_back() -> int:
     free = int(execute("PRAGMA freelist_count")[0][0])
     if free:
-        execute(f"PRAGMA incremental_vacuum({int(pages)})")
+        execute(f"PRAGMA incremental_vacuum({FREE_PAGES})")
         free = int(execute("PRAGMA freelist_count")[0][0])
     return free
 

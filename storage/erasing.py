@@ -17,6 +17,10 @@ from storage.statements import batch, execute, for_update
 SLICE = 200
 
 
+WIPE_S = 5.0
+"""So long free pages are given back after an erasure; the janitor goes on with the rest."""
+
+
 class Erasing:
     """Erases in one database. `shard` names who moves counters."""
 
@@ -32,9 +36,9 @@ class Erasing:
         """Erase these (SLICE at most), each guarded by its state; how many were not erased before."""
         return self._db.write(_erase, sorted(refs), self._shard) if refs else 0
 
-    def wipe(self, longest: float = 5.0) -> None:
+    def wipe(self) -> None:
         """Leave nothing of it in SQLite's files: free pages go back to the disk, and the log that still has the text is emptied."""
-        self._db.give_all_back(longest)
+        self._db.give_all_back(WIPE_S)
         self._db.checkpoint()
 
     def open(self) -> int:

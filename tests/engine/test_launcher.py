@@ -98,11 +98,6 @@ def test_a_killed_child_is_restarted_at_once_and_told_that_its_predecessor_crash
     assert not gone(other)
 
 
-def test_each_child_knows_the_places_that_come_back_by_themselves(node):
-    node.start("a=beat", "b=beat")
-    wait_until(lambda: {"a knows a b", "b knows a b"} <= set(node.diary()), "both")
-
-
 def test_a_child_that_left_in_peace_is_restarted_without_a_crash(node):
     node.start("a=leave,beat")
     node.wait_for_start("a", 2)

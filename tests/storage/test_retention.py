@@ -179,7 +179,7 @@ def test_sqlite_gives_room_back(db, books, retention):
     before = db.size_bytes()
     db.write(execute, f"UPDATE book SET listed_at = {OLD}")
     assert everything(retention, "bodies", OLD + 1, limit=500) == 2_000
-    while db.give_back(500):
+    while db.give_back():
         pass
     db.checkpoint()
     assert db.size_bytes() < before / 2

@@ -24,7 +24,6 @@ class Child:
             signal.signal(number, lambda number, _frame: self.write(f"got {signal.Signals(number).name}"))
         signal.signal(signal.SIGTERM, self.stop)
         self.write(f"started {os.getpid()} after_crash={self.start.after_crash} restarts={self.start.restarts}")
-        self.write(f"knows {' '.join(self.start.places)}")
 
     def write(self, text: str) -> None:
         with self.diary.open("a") as diary:

@@ -28,7 +28,7 @@ def main(behaviour: str, heartbeat: int | None) -> int:
             while time.perf_counter() < end:
                 pass
         case "crash":
-            crash("the test says so", 70)
+            crash("the test says so")
         case "dump":
             dump_on_signal()
             gevent.spawn(gevent.sleep, 5)
