@@ -41,7 +41,7 @@ RELOADED = (
     "fakemail_api_token",
     "fakemail_sources",
 )
-"""What SIGHUP reads again; all else wants a restart."""
+"""What SIGHUP reads again; all else needs a restart."""
 
 
 class Front:
@@ -96,7 +96,7 @@ class Front:
             log.error("the secrets stay as they are: %s", error)  # noqa: TRY400  (the line says all)
             return
         if opened := doors_opened(self.settings, settings):
-            log.error("the secrets stay as they are: %s set no more; to go on without, restart", opened)
+            log.error("the secrets stay as they are: %s no longer set; restart to go on without", opened)
             return
         followed = [(each.name, each.url) for each in self.settings.fakemail_sources]
         self.settings = replace(self.settings, **{name: getattr(settings, name) for name in RELOADED})
@@ -109,7 +109,7 @@ class Front:
         if self.simulator is not None:
             self.simulator.sign_with(settings.webhook_secret)
         if [(each.name, each.url) for each in settings.fakemail_sources] != followed:
-            log.warning("FAKEMAIL_SOURCES names other sources or URLs than are followed: that wants a restart")
+            log.warning("FAKEMAIL_SOURCES names other sources or URLs than are followed: restart to follow them")
         log.info("the secrets were read again")
 
     # -- the web ---------------------------------------------------------------------------------------------------------

@@ -50,7 +50,7 @@ def _move(move: Move, args: argparse.Namespace) -> None:
         move.prepare()
         if not move.complete:
             if move.restarted:
-                print("the target held an unfinished copy of another state: it is begun anew", file=sys.stderr)
+                print("the target held an unfinished copy of another state: starting over", file=sys.stderr)
             moved = _copy(move)
             counts = move.check()
         move.finish()

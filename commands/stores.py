@@ -100,7 +100,9 @@ def open_stores(settings: Settings, redis_url: str, process: str, patience: Star
     version = patience.until(database.migrate)
     if version > len(STEPS):
         log.warning(
-            "the database has schema %d of a newer program, which lets this one (%d) go on", version, len(STEPS)
+            "a newer program has brought the database to schema %d; this one knows %d and may go on",
+            version,
+            len(STEPS),
         )
     books = Books(database, shard=process)
     room = Room(settings.mailbox_limit, MAILBOX_BYTES)

@@ -75,7 +75,7 @@ class Supervisor(ServiceActor):
     def set_count(self, kind: str, count: int) -> None:
         """Resize a pool: new ones start at once; those too many finish what they have in hand, then leave."""
         if self.counts[kind] is None:
-            raise ValueError(f"{kind} is no pool")
+            raise ValueError(f"{kind} is not a pool")
         self.counts[kind] = count
         self.reconcile()
 

@@ -128,7 +128,7 @@ class FakeMailClient:
             except (Garbled, TransportError) as error:
                 raise _trouble(error) from error
             except OSError as error:
-                raise DependencyTrouble(f"the listing cannot be kept: {error}", dependency=_NAME) from error
+                raise DependencyTrouble(f"the listing cannot be stored: {error}", dependency=_NAME) from error
 
         return self._guarded(work, key=None)
 
@@ -329,5 +329,5 @@ def _trouble(error: Garbled | TransportError) -> DependencyTrouble:
 def _refuse(refused: Refused) -> NoReturn:
     if refused.throttled:
         raise Throttled("FakeMail asked us to wait", dependency=_NAME, retry_after=refused.wait) from None
-    message = "FakeMail failed several times in a row and is given a rest"
+    message = "FakeMail failed several times in a row: it is left alone for a while"
     raise NotAsked(message, dependency=_NAME, retry_after=refused.wait) from None

@@ -127,7 +127,7 @@ class _Reader:
         while True:
             name = self._value()
             if not isinstance(name, str) or self._peek() != ":":
-                raise Garbled("an object has a key that is none")
+                raise Garbled("an object has a key that is not a string")
             self._at += 1
             yield name
             if self._separator("}"):
@@ -209,5 +209,5 @@ def _may_be_cut(error: json.JSONDecodeError) -> bool:
 def _id_of(item: Any) -> str:
     value = item.get("id") if isinstance(item, dict) else item
     if not isinstance(value, str):
-        raise Garbled("an item of the listing has no id that is a text")
+        raise Garbled("an item of the listing has no id, or one that is not a string")
     return value

@@ -77,7 +77,7 @@ def _match(ours: Iterable[bytes], given: list[bytes], msg_id: bytes, timestamp: 
         for signature in given:
             found |= hmac.compare_digest(expected, signature)
     if not found:
-        raise SignatureError("no signature fits the body and one of our secrets", reason="mismatch")
+        raise SignatureError("no signature matches the body with any of our secrets", reason="mismatch")
 
 
 def _signature(key: bytes, msg_id: bytes, timestamp: bytes, body: bytes) -> str:

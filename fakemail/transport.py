@@ -98,7 +98,7 @@ class Response(HTTPResponseParser):  # type: ignore[misc] # an untyped C class
         if not data:
             raise BrokenAnswer("the connection ended before the answer")
         if self._received - len(self.body) > _MAX_FRAMING_BYTES + _MAX_FRAMING_SHARE * len(self.body):
-            raise TooLarge("there is no end of heads and frames around the body")
+            raise TooLarge("the headers and chunk frames around the body do not end")
 
     def reusable(self) -> bool:
         """True when the connection may bear another exchange."""
@@ -311,7 +311,7 @@ class Connections:
                 went_on(answer)
             keep = answer.reusable()
         except TimeoutError:
-            raise TimedOut(f"no byte for {timeouts.read_s:g} s") from None
+            raise TimedOut(f"nothing received for {timeouts.read_s:g} s") from None
         except OSError as error:
             if not begun and not fresh:
                 return None

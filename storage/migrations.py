@@ -62,7 +62,7 @@ def migrate(*, filling: bool = False) -> int:
     version = int(facts.get("schema_version", 0))
     if not filling and FILLING in facts:
         raise SettingsError(
-            "DATABASE_URL: this database is half filled by `run.py migrate-store`: say that again until it is done"
+            "DATABASE_URL: this database is half filled by `run.py migrate-store`: run that again until it is done"
         )
     if version > len(STEPS):
         if too_old(version, facts.get("schema_oldest")):

@@ -517,7 +517,7 @@ def test_an_open_breaker_answers_at_once_and_says_for_how_long() -> None:
         for number in range(5):
             with pytest.raises(DependencyTrouble):
                 client.get_email(str(number))
-        with pytest.raises(DependencyTrouble, match="given a rest") as caught:
+        with pytest.raises(DependencyTrouble, match="left alone") as caught:
             client.get_email("other")
         assert (caught.value.retry_after or 0) > 25
         assert client.breaker.state(time.monotonic()) == "open"

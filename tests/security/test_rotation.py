@@ -100,7 +100,7 @@ def test_tokens_are_read_again_too_and_wrong_files_change_nothing(start, tmp_pat
     assert (status(system, "first-token"), status(system, "second-token")) == (401, 200)
     file.write_text("")  # as it is for a moment while it is written anew: that opens no door
     hang_up(system)
-    wait_until(lambda: "the secrets stay as they are: API_TOKEN is set no more" in system.log(), "the refusal")
+    wait_until(lambda: "the secrets stay as they are: API_TOKEN is no longer set" in system.log(), "the refusal")
     file.unlink()
     hang_up(system)
     wait_until(lambda: system.log().count("the secrets stay as they are") == 2, "the second refusal")
