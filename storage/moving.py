@@ -149,7 +149,8 @@ class Move:
             told = ", ".join(f"{each.table} {each.source} and {each.target}" for each in wrong)
             raise SettingsError(f"the counts differ: {told}: run the command again")
         ours, theirs = (
-            msgspec.structs.replace(Books(each).audit(), as_of=0.0, unaccounted=0) for each in self._sides()
+            msgspec.structs.replace(Books(each).audit(), as_of=0.0, unaccounted=0)
+            for each in (self.source, self.target)
         )
         if ours != theirs:
             raise SettingsError(f"the audits differ: {ours} and {theirs}")
@@ -162,9 +163,6 @@ class Move:
         log = path.with_name(path.name + "-wal")
         if _fingerprint(self.source) != self.mark.source or (log.exists() and log.stat().st_size):
             raise SettingsError(f"{path} was written to meanwhile: stop what runs on it, and run the command again")
-
-    def _sides(self) -> tuple[Database, Database]:
-        return self.source, self.target
 
     def finish(self) -> None:
         """The name goes over with the last facts and the mark goes away, in one transaction; then the source is called otherwise."""
@@ -183,10 +181,8 @@ class Move:
 
 def _schema(database: Database) -> int:
     def version() -> int:
-        if not execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'"):
-            return 0
-        rows = execute("SELECT value FROM meta WHERE name = 'schema_version'")
-        return int(rows[0][0]) if rows else 0
+        has_meta = execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'")
+        return int(meta.get("schema_version") or 0) if has_meta else 0
 
     return database.read(version)
 
@@ -228,11 +224,10 @@ def _looked_at(tables: list[str]) -> Mark | str | None:
     if strangers := execute(STRANGERS):
         raise SettingsError(f"the target is not an empty database, it has a table {strangers[0][0]!r}: {EMPTY}")
     migrations.migrate(filling=True)
-    facts = dict(execute("SELECT name, value FROM meta"))
-    if FILLING in facts:
-        return msgspec.json.decode(facts[FILLING], type=Mark)
-    if "books_id" in facts:
-        return str(facts["books_id"])
+    if mark := meta.get(FILLING):
+        return msgspec.json.decode(mark, type=Mark)
+    if books_id := meta.get("books_id"):
+        return books_id
     if any(execute(f'SELECT 1 FROM "{table}" LIMIT 1') for table in tables):
         return "without a name"
     return None
@@ -255,12 +250,9 @@ def _convert(kind: str) -> Convert | None:
         return lambda value: None if value is None else bool(value)
     if kind in ("smallint", "integer", "bigint"):
         return lambda value: None if value is None else int(value)
-    return clean_text if kind == "text" else None
-
-
-def clean_text(value: Any) -> Any:
-    """Text as PostgreSQL can hold it."""
-    return storable(value) if isinstance(value, str) else value
+    if kind == "text":
+        return lambda value: storable(value) if isinstance(value, str) else value
+    return None
 
 
 def _store(
@@ -280,8 +272,8 @@ def _store(
 
 def _moved_from() -> tuple[int, int] | None:
     """What the source was when all of it had been copied."""
-    rows = execute("SELECT value FROM meta WHERE name = ?", [MOVED])
-    return msgspec.json.decode(rows[0][0], type=Mark).source if rows else None
+    mark = meta.get(MOVED)
+    return msgspec.json.decode(mark, type=Mark).source if mark else None
 
 
 def _finish(facts: list[tuple[str, str]], mark: Mark) -> None:
