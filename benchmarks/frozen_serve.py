@@ -5,13 +5,13 @@ import sys
 from dataclasses import replace
 
 from commands import serve
-from engine.launcher import ChildProcess
+from engine.launcher import ProcessSpec
 from settings import Settings
 
 original = serve._child  # noqa: SLF001  (the one seam: which module a child runs)
 
 
-def child(role: str, name: str) -> ChildProcess:
+def child(role: str, name: str) -> ProcessSpec:
     """The same child, by way of benchmarks/frozen_process.py."""
     made = original(role, name)
     argv = ["benchmarks.frozen_process" if part == "commands.process" else part for part in made.argv]

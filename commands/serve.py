@@ -18,7 +18,7 @@ from commands.venv import ROOT
 from engine import logs
 from engine.errors import SettingsError
 from engine.files import make_folder, make_private
-from engine.launcher import ChildProcess, Launcher
+from engine.launcher import Launcher, ProcessSpec
 from engine.listening import bound, free_port
 from settings import Settings
 from storage.embedded import EmbeddedValkey
@@ -89,13 +89,13 @@ def _sign(redis: str | None, node: str) -> AbstractContextManager[Any]:
     return LauncherSign(redis, node) if redis else nullcontext()
 
 
-def _workers(count: int) -> list[ChildProcess]:
+def _workers(count: int) -> list[ProcessSpec]:
     return [_child("worker", f"worker-{number}") for number in range(1, count + 1)]
 
 
-def _child(role: str, name: str) -> ChildProcess:
+def _child(role: str, name: str) -> ProcessSpec:
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-    return ChildProcess(name, [sys.executable, "-m", "commands.process", role], {PROCESS: name, "PYTHONPATH": path})
+    return ProcessSpec(name, [sys.executable, "-m", "commands.process", role], {PROCESS: name, "PYTHONPATH": path})
 
 
 def _identity(settings: Settings) -> tuple[str, str]:

@@ -18,11 +18,11 @@ from types import FrameType
 from typing import Protocol
 
 from engine.backoff import backoff
+from engine.child_process import ChildProcess, ProcessSpec
 from engine.errors import EngineError, InUseError, SettingsError
 from engine.locking import locked
-from engine.places import ChildProcess, Place
 
-__all__ = ["ChildProcess", "Launcher", "Service"]
+__all__ = ["Launcher", "ProcessSpec", "Service"]
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ class Launcher:
 
     def __init__(
         self,
-        children: Sequence[ChildProcess],
+        specs: Sequence[ProcessSpec],
         *,
         lock: Path,
         environ: Callable[[], Mapping[str, str]],
@@ -75,7 +75,7 @@ class Launcher:
         patience: float = 2.0,
         late: float = 2.0,
     ) -> None:
-        self.places = [Place(child) for child in children]
+        self.children = [ChildProcess(spec) for spec in specs]
         self.lock, self.environ, self.services = lock, environ, list(services)
         self.check = check
         self.silence, self.grace, self.patience, self.late = silence, grace, patience, late
@@ -106,53 +106,53 @@ class Launcher:
     def _turn(self) -> None:
         began = time.monotonic()
         self._mend_services()
-        for place in self.places:
-            if place.process is None and not place.refused and time.monotonic() >= place.start_at:
-                self._start(place)
+        for child in self.children:
+            if child.process is None and not child.refused and time.monotonic() >= child.start_at:
+                self._start(child)
         self._wait(TURN_S)
         late = time.monotonic() - began - TURN_S
-        for place in self.places:
-            if place.process is not None:
-                self._look_at(place, late)
+        for child in self.children:
+            if child.process is not None:
+                self._look_at(child, late)
         self._reap_orphans()
 
-    def _start(self, place: Place) -> None:
+    def _start(self, child: ChildProcess) -> None:
         try:
-            place.start(self.environ(), self._lock_fd)
+            child.start(self.environ(), self._lock_fd)
         except OSError as error:
-            log.error("%s cannot be started (%s); again in %.1f s", place.spec.name, error, place.put_off())  # noqa: TRY400
+            log.error("%s cannot be started (%s); again in %.1f s", child.spec.name, error, child.put_off())  # noqa: TRY400
             return
-        self._selector.register(place.heartbeat, selectors.EVENT_READ, place)
+        self._selector.register(child.heartbeat, selectors.EVENT_READ, child)
         log.log(
-            logging.INFO if place.starts == 1 else logging.WARNING,
+            logging.INFO if child.starts == 1 else logging.WARNING,
             "process %s %s (pid %d)",
-            place.spec.name,
-            "started" if place.starts == 1 else "started again",
-            place.process.pid if place.process else 0,
+            child.spec.name,
+            "started" if child.starts == 1 else "started again",
+            child.process.pid if child.process else 0,
         )
 
-    def _look_at(self, place: Place, late: float) -> None:
+    def _look_at(self, child: ChildProcess, late: float) -> None:
         if late > self.late:
-            place.forgive(late)
-        code = place.exit_code()
-        limit = self.grace if place.beat_at is None else self.silence
+            child.forgive(late)
+        code = child.exit_code()
+        limit = self.grace if child.beat_at is None else self.silence
         if code is not None:
-            self._ended(place, code)
-        elif place.silent_for() > limit:
-            log.error("process %s is silent for %.0f s: killed", place.spec.name, place.silent_for())
-            place.send(signal.SIGKILL)
+            self._ended(child, code)
+        elif child.silent_for() > limit:
+            log.error("process %s is silent for %.0f s: killed", child.spec.name, child.silent_for())
+            child.send(signal.SIGKILL)
 
-    def _ended(self, place: Place, code: int) -> None:
-        self._stop_listening(place)
-        delay = place.ended(crashed=code != 0)
+    def _ended(self, child: ChildProcess, code: int) -> None:
+        self._stop_listening(child)
+        delay = child.ended(crashed=code != 0)
         if code in REFUSALS:
-            place.refused = True
-            log.error("process %s %s", place.spec.name, REFUSALS[code])
-            if place.spec.essential:
+            child.refused = True
+            log.error("process %s %s", child.spec.name, REFUSALS[code])
+            if child.spec.essential:
                 self.exit_code = code
         elif self.exit_code is None:
             cause = f"by {signal.Signals(-code).name}" if code < 0 else f"with code {code}"
-            log.error("process %s ended %s; starts again in %.1f s", place.spec.name, cause, delay)
+            log.error("process %s ended %s; starts again in %.1f s", child.spec.name, cause, delay)
 
     def _wait(self, seconds: float) -> None:
         """Until a heartbeat, a signal (also SIGCHLD: a child has ended), or time is up."""
@@ -163,12 +163,12 @@ class Launcher:
             elif not key.data.listen():
                 self._stop_listening(key.data)
 
-    def _stop_listening(self, place: Place) -> None:
+    def _stop_listening(self, child: ChildProcess) -> None:
         with suppress(KeyError):
-            self._selector.unregister(place.heartbeat)
+            self._selector.unregister(child.heartbeat)
 
     def _reap_orphans(self) -> None:
-        """As PID 1 we inherit every process that lost its parent; our own are reaped by their places."""
+        """As PID 1 we inherit every process that lost its parent; our own are reaped by `exit_code`."""
         if os.getpid() != 1:
             return
         own = {process.pid for process in self._processes()}
@@ -179,7 +179,7 @@ class Launcher:
                 os.waitpid(ended.si_pid, 0)
 
     def _processes(self) -> Iterator[subprocess.Popen[bytes]]:
-        owners: list[Place | Service] = [*self.places, *self.services]
+        owners: list[ChildProcess | Service] = [*self.children, *self.services]
         for owner in owners:
             if owner.process is not None:
                 yield owner.process
@@ -256,27 +256,27 @@ class Launcher:
             raise _Interrupted
 
     def _pass_on(self, number: int, _frame: FrameType | None) -> None:
-        for place in self.places:
-            place.send(signal.Signals(number))
+        for child in self.children:
+            child.send(signal.Signals(number))
 
     def _stop(self) -> None:
         """Children get SIGTERM and their time, then SIGKILL; then the services, in reverse."""
         if self.exit_code is None:
             self.exit_code = 1
-        for place in self.places:
-            place.send(signal.SIGTERM)
+        for child in self.children:
+            child.send(signal.SIGTERM)
         if not self._all_ended(self.stop_children):
-            for place in self.places:
-                if place.exit_code() is None and place.process is not None:
-                    log.warning("process %s did not stop within %g s: killed", place.spec.name, self.stop_children)
-                    place.send(signal.SIGKILL)
+            for child in self.children:
+                if child.exit_code() is None and child.process is not None:
+                    log.warning("process %s did not stop within %g s: killed", child.spec.name, self.stop_children)
+                    child.send(signal.SIGKILL)
             self._all_ended(1.0)
         for service in reversed(self.services):
             service.stop(self.stop_services)
 
     def _all_ended(self, seconds: float) -> bool:
         deadline = time.monotonic() + seconds
-        while any(place.process is not None and place.exit_code() is None for place in self.places):
+        while any(child.process is not None and child.exit_code() is None for child in self.children):
             if time.monotonic() >= deadline:
                 return False
             self._wait(min(0.1, deadline - time.monotonic()))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.places import ChildProcess, Place
+from engine.child_process import ChildProcess, ProcessSpec
 from tests.servers import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -259,9 +259,9 @@ def test_as_pid_1_it_reaps_whoever_lost_its_parent(node):
 
 
 def test_what_is_forgiven_never_makes_a_heartbeat_later_than_now():
-    place = Place(ChildProcess("a", []))
-    place.started_at = place.beat_at = time.monotonic() - 5.0
-    place.forgive(3.0)
-    assert place.silent_for() == pytest.approx(2.0, abs=0.5)
-    place.forgive(3600.0)
-    assert 0.0 <= place.silent_for() < 0.5
+    child = ChildProcess(ProcessSpec("a", []))
+    child.started_at = child.beat_at = time.monotonic() - 5.0
+    child.forgive(3.0)
+    assert child.silent_for() == pytest.approx(2.0, abs=0.5)
+    child.forgive(3600.0)
+    assert 0.0 <= child.silent_for() < 0.5

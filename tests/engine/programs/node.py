@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import SettingsError
-from engine.launcher import ChildProcess, Launcher
+from engine.launcher import Launcher, ProcessSpec
 
 CHILD = Path(__file__).with_name("child.py")
 
@@ -44,7 +44,7 @@ def main(folder: Path, options: dict[str, Any], children: list[str]) -> int:
             argv = [str(folder / "no such program")]
         if behaviour.startswith("worker"):
             argv = [sys.executable, str(CHILD.with_name("worker.py")), *behaviour.split(",")[1:]]
-        specs.append(ChildProcess(name, argv, {"OWN": name}, essential=not name.startswith("extra")))
+        specs.append(ProcessSpec(name, argv, {"OWN": name}, essential=not name.startswith("extra")))
     launcher = Launcher(specs, lock=folder / "lock", environ=lambda: os.environ, services=service, **options)
     try:
         return launcher.run()

@@ -1,6 +1,6 @@
 """One process of a node as its launcher sees it: what to start, and what became of it so far.
 
-Used by engine/launcher.py alone, which decides when. A place outlives the processes that come and go in it. Free of gevent.
+Used by engine/launcher.py alone, which decides when. One outlives the system's processes that come and go for it. Free of gevent.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ STABLE_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class ChildProcess:
+class ProcessSpec:
     """A process to keep running. `essential`: when it refuses its settings, the whole node ends; else it is just left out."""
 
     name: str
@@ -28,10 +28,10 @@ class ChildProcess:
     essential: bool = True
 
 
-class Place:
-    """Where a ChildProcess runs. Times are monotonic seconds."""
+class ChildProcess:
+    """A ProcessSpec and the process that runs for it, if any. Times are monotonic seconds."""
 
-    def __init__(self, spec: ChildProcess) -> None:
+    def __init__(self, spec: ProcessSpec) -> None:
         self.spec = spec
         self.process: subprocess.Popen[bytes] | None = None
         self.heartbeat = -1
@@ -96,7 +96,7 @@ class Place:
         return None if self.process is None else self.process.poll()
 
     def ended(self, *, crashed: bool) -> float:
-        """Make the place empty; returns the seconds until the next start: none at first, then growing to 5."""
+        """Note that it has ended; returns the seconds until the next start: none at first, then growing to 5."""
         os.close(self.heartbeat)
         lived, self.process, self.heartbeat = time.monotonic() - self.started_at, None, -1
         self.crashed = crashed
