@@ -39,7 +39,7 @@ from commands.drill import poison
 from commands.front import Front
 from commands.offline import load_classifier
 from commands.serve import NODE, PROCESS, REDIS, STATUS, TOKEN
-from commands.stores import StartPatience, Stores, open_and_rename_copies, open_stores
+from commands.stores import StartupWait, Stores, open_and_rename_copies, open_stores
 from commands.version import VERSION
 from engine import clock, failpoints, logs
 from engine.collector import spare_collector
@@ -90,13 +90,13 @@ class Process:
         self.watch.start()
         dump_on_signal()
         self.stopping = _stop_signal(alone=CHILD.heartbeat is None)
-        self.patience = StartPatience(self.stopping)
+        self.startup = StartupWait(self.stopping)
 
     def listen(self) -> None:
         """Open what this process answers on: a front its web, a worker node's first process STATUS_PORT where that is set, others nothing."""
         settings = self.settings
         self.room = WaitingRoom(
-            version=VERSION, node=os.environ[NODE], waits=self.patience.waits, access=access_of(settings)
+            version=VERSION, node=os.environ[NODE], waits=self.startup.waits, access=access_of(settings)
         )
         self.status = NodeStatus(self.room)
         if self.role != WORKER:
@@ -110,7 +110,7 @@ class Process:
         """The stores, and what reads its desired state from them."""
         settings = self.settings
         opened = open_stores if self.role == WORKER else open_and_rename_copies
-        self.stores = stores = opened(settings, os.environ[REDIS], self.name, self.patience)
+        self.stores = stores = opened(settings, os.environ[REDIS], self.name, self.startup)
         with suppress(
             DependencyTrouble
         ):  # before anything is forgotten by a clock that is wrong; else the first beat compares
@@ -134,7 +134,7 @@ class Process:
         self.front: Front | None = None
         if self.role == WORKER:
             return
-        self.patience.until(lambda: (open_sources(self.stores.books, self.settings), self.deciders.keep_packaged()))
+        self.startup.until(lambda: (open_sources(self.stores.books, self.settings), self.deciders.keep_packaged()))
         self.front = Front(
             self.settings,
             self.context,

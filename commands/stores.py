@@ -64,7 +64,7 @@ class Stores:
 
 
 @dataclass(slots=True)
-class StartPatience:
+class StartupWait:
     """Waits at the start for what is away; `waits` says what and why (name → reason). Ends the process when `stop` is set."""
 
     stop: Event
@@ -92,12 +92,12 @@ class StartPatience:
             log.warning("waiting for %s: %s", trouble.dependency, trouble)
 
 
-def open_stores(settings: Settings, redis_url: str, process: str, patience: StartPatience) -> Stores:
+def open_stores(settings: Settings, redis_url: str, process: str, startup: StartupWait) -> Stores:
     """Open all; waits for a database or a Redis that is not there yet. Raises SettingsError for one that can never be used."""
-    for warning in patience.until(partial(_check_redis, redis_url)):
+    for warning in startup.until(partial(_check_redis, redis_url)):
         log.warning(warning)
     database = Database(settings.database)
-    version = patience.until(database.migrate)
+    version = startup.until(database.migrate)
     if version > len(STEPS):
         log.warning(
             "a newer program has brought the database to schema %d; this one knows %d and may go on",
@@ -106,7 +106,7 @@ def open_stores(settings: Settings, redis_url: str, process: str, patience: Star
         )
     books = Books(database, shard=process)
     room = Room(settings.mailbox_limit, MAILBOX_BYTES)
-    books_id = patience.until(books.books_id)
+    books_id = startup.until(books.books_id)
     sources = {MAIN, *(each.name for each in settings.fakemail_sources)}  # main may be our own simulator's
     rooms = dict.fromkeys((*map(fetch_mailbox, sources), CLASSIFY), room)
     rooms |= dict.fromkeys(map(look_mailbox, sources), HINTS)
@@ -129,16 +129,16 @@ def open_stores(settings: Settings, redis_url: str, process: str, patience: Star
     )
 
 
-def open_and_rename_copies(settings: Settings, redis_url: str, process: str, patience: StartPatience) -> Stores:
+def open_and_rename_copies(settings: Settings, redis_url: str, process: str, startup: StartupWait) -> Stores:
     """The same for a front, who looks whether the books are a copy that is older than what Redis knows: then they get a name of their own."""
-    stores = open_stores(settings, redis_url, process, patience)
-    if patience.until(lambda: books_were_copied(stores)):
+    stores = open_stores(settings, redis_url, process, startup)
+    if startup.until(lambda: books_were_copied(stores)):
         log.warning(
             "these books are an older copy of what Redis knows: they get a new name, and all open emails are fed again"
         )
-        patience.until(lambda: stores.books.renew_books_id(instead_of=stores.books_id))
+        startup.until(lambda: stores.books.renew_books_id(instead_of=stores.books_id))
         stores.close()
-        return open_stores(settings, redis_url, process, patience)
+        return open_stores(settings, redis_url, process, startup)
     return stores
 
 

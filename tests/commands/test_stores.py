@@ -4,7 +4,7 @@ import pytest
 from gevent.event import Event
 
 from actors.bodies import HINTS, look_mailbox
-from commands.stores import StartPatience, open_stores
+from commands.stores import StartupWait, open_stores
 from settings import Settings
 from storage.statements import execute
 from tests.storage.books_fixtures import burial, enter
@@ -13,7 +13,7 @@ from tests.storage.books_fixtures import burial, enter
 @pytest.fixture
 def stores(tmp_path, valkey_url, redis_client):
     settings = Settings(database_url=f"sqlite:///{tmp_path}/emails.db")
-    opened = open_stores(settings, valkey_url, "node/worker-1", StartPatience(Event()))
+    opened = open_stores(settings, valkey_url, "node/worker-1", StartupWait(Event()))
     yield opened
     opened.mailboxes.close()
     opened.database.close()
