@@ -171,7 +171,7 @@ def _opened(database: Database, file: Path | None) -> Findings:
     version, oldest = database.read(_schema)
     if version > len(STEPS):
         told = f"its schema is {version}, this program knows {len(STEPS)}"
-        if too_old(version, oldest):
+        if too_old(oldest):
             yield Finding(
                 "database", "bad", told, "run the newer program, or restore the backup from before the upgrade"
             )
@@ -199,15 +199,15 @@ def _damaged(file: Path | None, wrong: str) -> Finding:
     )
 
 
-def _schema() -> tuple[int, str | None]:
+def _schema() -> tuple[int, int]:
     """The schema's version, and from which version on programs may use it."""
     try:
         facts = dict(execute("SELECT name, value FROM meta WHERE name IN ('schema_version', 'schema_oldest')"))
     except Exception as error:
         if "meta" in str(error):
-            return 0, None
+            return 0, 0
         raise
-    return int(facts.get("schema_version", 0)), facts.get("schema_oldest")
+    return int(facts.get("schema_version", 0)), int(facts.get("schema_oldest", 0))
 
 
 def _damage() -> str:

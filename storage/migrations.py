@@ -65,7 +65,7 @@ def migrate(*, filling: bool = False) -> int:
             "DATABASE_URL: this database is half filled by `run.py migrate-store`: run that again until it is done"
         )
     if version > len(STEPS):
-        if too_old(version, facts.get("schema_oldest")):
+        if too_old(int(facts["schema_oldest"])):
             raise SettingsError(
                 f"DATABASE_URL: the database has schema {version} and this program knows {len(STEPS)}: "
                 "run the newer program, or restore a backup made before the upgrade"
@@ -78,6 +78,6 @@ def migrate(*, filling: bool = False) -> int:
     return len(STEPS)
 
 
-def too_old(version: int, oldest: str | None) -> bool:
-    """Whether this program must leave alone a schema of that version, which says from which version on programs may use it."""
-    return len(STEPS) < int(oldest or version)
+def too_old(oldest: int) -> bool:
+    """Whether this program must leave a schema alone, which says that programs may use it from a version on."""
+    return len(STEPS) < oldest
