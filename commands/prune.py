@@ -6,7 +6,6 @@ import time
 
 from commands.arguments import add_json
 from commands.books import alone, open_books
-from commands.terminal import say
 from settings import Settings
 from storage.database import Database
 from storage.retention import KINDS, Keep, Retention
@@ -79,9 +78,5 @@ def _give_back(database: Database, settings: Settings, *, whole: bool) -> None:
         with alone(settings):
             database.vacuum()
         return
-    left = database.give_all_back()
-    if left:
-        say(
-            f"{left:,} free pages stay in the file: it is from before room was given back; stop the system and use --vacuum"
-        )
+    database.give_all_back()
     database.checkpoint()

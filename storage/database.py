@@ -97,18 +97,18 @@ class Database:
             return 0
         return self._writing.run(_give_back, transaction=False)
 
-    def give_all_back(self, longest: float = math.inf) -> int:
-        """Give back slice by slice, for `longest` seconds and as far as they go; how many are still free."""
+    def give_all_back(self, longest: float = math.inf) -> None:
+        """Give back slice by slice, for `longest` seconds and as far as they go."""
         deadline = time.monotonic() + longest
         left = self.give_back()
         while left and time.monotonic() < deadline and (now := self.give_back()) < left:
             left = now
-        return left
 
     def vacuum(self) -> None:
-        """Write SQLite's file anew, without free pages, and so that it can give room back from now on; nobody else may use it meanwhile."""
+        """Write SQLite's file anew, without free pages and gaps; nobody else may use it meanwhile."""
         if self.kind == "sqlite":
-            self._writing.run(_vacuum, transaction=False)
+            self._writing.run(lambda: execute("VACUUM"), transaction=False)
+            self.checkpoint()
 
     def close(self) -> None:
         """Close all connections; calls in flight end first."""
@@ -244,12 +244,6 @@ def _give_back() -> int:
         execute(f"PRAGMA incremental_vacuum({FREE_PAGES})")
         free = int(execute("PRAGMA freelist_count")[0][0])
     return free
-
-
-def _vacuum() -> None:
-    execute("PRAGMA auto_vacuum = 2")
-    execute("VACUUM")
-    execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 @dataclass(frozen=True)
