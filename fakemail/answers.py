@@ -125,7 +125,7 @@ def read_opinion(body: Bytes) -> tuple[str, float]:
 def read_slowly(body: Bytes) -> Any:
     """Any JSON by the standard library, which knows lone surrogates; Garbled for NaN, damage and deep nesting."""
     try:
-        return json.loads(body.decode("utf-8", "surrogatepass"), parse_constant=_refuse_constant)
+        return json.loads(body.decode("utf-8", "surrogatepass"), parse_constant=refuse_constant)
     except (ValueError, RecursionError) as error:
         raise Garbled(f"the answer is not JSON: {type(error).__name__}") from error
 
@@ -140,7 +140,8 @@ def retry_after(value: str | None, now: float) -> float:
     return min(MAX_RETRY_AFTER_S, max(MIN_RETRY_AFTER_S, read_retry_after(value or "", now) or 0.0))
 
 
-def _refuse_constant(name: str) -> NoReturn:
+def refuse_constant(name: str) -> NoReturn:
+    """What Python's json takes and JSON does not have: NaN and the infinities."""
     raise ValueError(name)
 
 

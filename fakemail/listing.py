@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from engine.turns import breathe
-from fakemail.answers import Bytes, Garbled
+from fakemail.answers import Bytes, Garbled, refuse_constant
 from fakemail.spool import Spool
 
 SMALL_BYTES = 32 * 1024
@@ -29,11 +29,7 @@ class NoList(Garbled):
     """It is JSON, but there is no list in it where one was looked for."""
 
 
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(name)
-
-
-_read_value = json.JSONDecoder(parse_constant=_refuse_constant).raw_decode
+_read_value = json.JSONDecoder(parse_constant=refuse_constant).raw_decode
 
 
 class Listing:
