@@ -22,7 +22,6 @@ def of_node(mailboxes: RedisMailboxes, process: str, metrics: Metrics) -> bytes:
     """Of all processes of this node, each as of its last heartbeat (actors/heart.py); our own are fresh."""
     told: dict[str, bytes] = {}
     with suppress(DependencyTrouble):
-        ours = [name for name, info in mailboxes.alive().items() if info.get("node") == node_of(process)]
-        told = mailboxes.metrics(ours)
+        told = mailboxes.metrics([name for name in sorted(mailboxes.living()) if node_of(name) == node_of(process)])
     others = {own_name(name): each for name, each in told.items()}
     return render_union({**others, own_name(process): metrics.snapshot()})
