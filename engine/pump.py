@@ -3,8 +3,8 @@
 Owned by engine/mailbox_actor.py. Back-pressure by construction: nothing is taken while two batches are in hand, while the gate
 is shut, or while a dependency is in trouble; how much and how soon is for the pace to say (engine/pace.py). A trouble that lasts may be
 ours alone: then what is in hand goes back, and one message at a time is tried until one gets on. It relies on the store's
-pending list, never on its own memory: after every trouble, and every REREAD_S besides, it reads again what the store believes to be
-in our hands.
+pending list, never on its own memory: after every trouble, soon once more, and every REREAD_S besides, it reads again what the store
+believes to be in our hands.
 """
 
 import time
@@ -21,6 +21,10 @@ from engine.work import Work
 
 REREAD_S = 30.0
 """What is in our hands is read again so often, in case an answer was lost without anybody noticing."""
+
+REREAD_SOON_S = 1.0
+"""After a trouble or a start it is read again after so long, then after twice as long each time, up to REREAD_S: a call that was given up may
+still be under way, and come to the server when it has been read what is in our hands."""
 
 IDLE_S = 0.05
 """The pause after an empty answer that came at once (no room downstream, another's turn)."""
@@ -82,7 +86,7 @@ class Pump:
         self.probing = False  # something was given back in trouble: one message at a time is tried, until one gets on
         self._ready = False
         self._reread = True
-        self._reread_at = 0.0
+        self._reread_at, self._reread_pause = 0.0, REREAD_SOON_S
         self._moved = Event()
 
     # -- called by the actor ---------------------------------------------------------------------------------------------
@@ -192,16 +196,20 @@ class Pump:
                 self._wait(1.0)
                 if self.held or self.host.stop_asked.is_set():
                     return None
-        self._reread, self._reread_at = False, time.monotonic() + REREAD_S
+        self._has_reread()
         return None
 
     def _leave_to_others(self) -> None:
         """We may not work on what a predecessor or a lost answer left in our hands, but others may."""
         if self._reread and not self.in_hand:
             self.store.release(self.intake.mailbox, self.intake.consumer, crashed=False)
-            self._reread, self._reread_at = False, time.monotonic() + REREAD_S
+            self._has_reread()
             self._no_trouble()
         self._wait(0.25)
+
+    def _has_reread(self) -> None:
+        pause = min(self._reread_pause, REREAD_S)
+        self._reread, self._reread_at, self._reread_pause = False, time.monotonic() + pause, 2 * pause
 
     def _hands_empty(self) -> bool:
         if self.in_hand:
@@ -225,7 +233,7 @@ class Pump:
         self._wait(1.0)
 
     def _back_off(self, trouble: DependencyTrouble) -> None:
-        self._reread = True
+        self._reread, self._reread_pause = True, REREAD_SOON_S
         self.host.waiting(trouble)
         if not self._troubles:
             self._troubled_since = time.monotonic()

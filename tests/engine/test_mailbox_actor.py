@@ -1,5 +1,7 @@
 """The loop: take, handle, postpone, settle; every message ends exactly once, whatever fails in between."""
 
+import time
+
 import gevent
 import msgspec
 import pytest
@@ -572,6 +574,19 @@ def test_an_entry_whose_answer_was_lost_unnoticed_is_found_by_rereading(bench, m
     bench.store.take("work", "n/p/worker", count=1, max_bytes=1 << 20, block=0)
     bench.drained()
     assert told(bench.store)["done b"] == 1
+
+
+def test_what_a_call_of_before_an_outage_takes_late_is_found_soon_after_the_outage(bench):
+    lost = ["before"]
+    store = Faults(bench.store, lambda name: lost.pop() if name == "take" and lost else "")
+    ref = bench.run(context=bench.context(store=store))
+    until(lambda: not lost and not holder(ref).pump._reread, "a reading again after the outage")
+    bench.store.put("work", letters("a"))
+    bench.store.take("work", "n/p/worker", count=1, max_bytes=1 << 20, block=0)
+    began = time.monotonic()
+    bench.drained()
+    assert told(bench.store) == {"done a": 1}
+    assert time.monotonic() - began < 5
 
 
 def test_a_message_that_somebody_else_settled_is_counted_as_theirs_and_its_event_is_not_told_twice(bench):
