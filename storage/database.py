@@ -10,7 +10,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar, cast
 
@@ -71,7 +71,10 @@ class Database:
 
         A newer one stays as it is where it allows a program as old as this one; else it is a SettingsError.
         """
-        return self._writing.run(migrations.migrate, patient=True)
+        with closing(_Connections(self.driver, 1, readonly=False, patient=True)) as connections:
+            version = connections.run(migrations.migrate)
+        self._reading.known = self._writing.known = True
+        return version
 
     def ping(self) -> float:
         """Ask the database for nothing; the seconds that took."""
@@ -131,14 +134,14 @@ class _Connections:
         # One job may be ready for the next free thread. The pool's own semaphore is as wide, but cannot be waited for with a time limit.
         self._free = Semaphore(threads + 1)
         self._owner = threading.get_native_id()
-        self._known = False  # whether there has been a connection
+        self.known = False  # whether there has been a connection: then no new file takes the place of one that is gone
 
-    def run(self, job: Callable[[], T], *, transaction: bool = True, patient: bool = False) -> T:
+    def run(self, job: Callable[[], T], *, transaction: bool = True) -> T:
         """Run `job` on a thread of the pool; another native thread than the owner's runs it itself.
 
-        DependencyTrouble where the database gives no answer; a `patient` caller waits for one, and so does whoever needs no transaction.
+        DependencyTrouble where the database gives no answer; patient ones wait for one, and so does whoever needs no transaction.
         """
-        bounded = transaction and not (patient or self._patient)
+        bounded = transaction and not self._patient
         if threading.get_native_id() != self._owner:
             return self._whole(job, transaction=transaction)
         if not self._free.acquire(timeout=TURN_S if bounded else None):
@@ -214,14 +217,14 @@ class _Connections:
         if database is not None and led_to == place:
             return database
         self._throw_away()
-        if place is None and self._known:
+        if place is None and self.known:
             raise DependencyTrouble(
                 "its file is gone: put it back, or start again with a new one", dependency="database"
             )
-        database = self._driver.peewee(readonly=self._readonly)
+        database = self._driver.peewee(readonly=self._readonly, patient=self._patient)
         database.connect()
         self._opened[threading.get_native_id()] = database, self._driver.place()
-        self._known = True
+        self.known = True
         return database
 
     def _roll_back(self) -> None:

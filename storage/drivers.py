@@ -28,6 +28,10 @@ IDLE_LIMIT = 10.0
 STATEMENT_LIMIT = 30.0
 """Seconds after which PostgreSQL ends a statement of ours."""
 
+ANSWER_LIMIT = STATEMENT_LIMIT + 3.0
+"""Seconds after which no answer will come any more: the connection is lost, though it may look alive to TCP (a frozen server, something between
+that forgot it), and its thread is wanted."""
+
 Fault = Literal["again", "trouble", "bug"]
 """What an error means: run the transaction again at once, tell the caller to come back later, or a fault of ours."""
 
@@ -39,8 +43,8 @@ class Driver(Protocol):
 
     kind: str
 
-    def peewee(self, *, readonly: bool) -> Any:
-        """Make a Peewee database for one thread, not connected yet."""
+    def peewee(self, *, readonly: bool, patient: bool) -> Any:
+        """Make a Peewee database for one thread, not connected yet; a `patient` one waits for every answer."""
 
     def place(self) -> object:
         """What a connection that is opened now leads to, to be compared; None when there is nothing."""
@@ -101,7 +105,7 @@ class SqliteDriver:
             raise SettingsError(f"DATABASE_URL: the folder {path.parent} does not exist")
         self.path = path
 
-    def peewee(self, *, readonly: bool) -> Any:
+    def peewee(self, *, readonly: bool, patient: bool) -> Any:  # noqa: ARG002  (a file always answers)
         """Make a Peewee database; a reader's connection refuses to write."""
         new = not self.path.exists() or self.path.stat().st_size == 0
         pragmas = (*(self.NEW if new else ()), *self.PRAGMAS, *(self.READER if readonly else ()))
@@ -149,14 +153,19 @@ class SqliteDriver:
 class NativeConnection(psycopg.Connection[Any]):
     """A connection for native threads: it waits in C, where psycopg alone would go through gevent's patched select."""
 
+    answer_limit: float | None = ANSWER_LIMIT
+
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
-        """Run one of psycopg's generators to its end."""
-        return waiting.wait_c(gen, self.pgconn.socket, interval, timeout)
+        """Run one of psycopg's generators to its end; OperationalError where that does not come within `answer_limit` seconds."""
+        return waiting.wait_c(gen, self.pgconn.socket, interval, self.answer_limit if timeout is None else timeout)
 
 
 class _NativeAdapter(peewee.Psycopg3Adapter):
     def connect(self, db: Any, **params: Any) -> Any:
-        return NativeConnection.connect(**_resolved({**conninfo_to_dict(db.database), **params}))
+        connection = NativeConnection.connect(**_resolved({**conninfo_to_dict(db.database), **params}))
+        if db.patient:
+            connection.answer_limit = None
+        return connection
 
 
 def _resolved(params: dict[str, Any]) -> dict[str, Any]:
@@ -190,6 +199,7 @@ def _addresses(host: str) -> list[str]:
 
 class _Postgres(peewee.PostgresqlDatabase):
     psycopg3_adapter = _NativeAdapter
+    patient = False
 
 
 class PostgresDriver:
@@ -207,7 +217,7 @@ class PostgresDriver:
         except psycopg.Error as error:
             raise SettingsError(f"DATABASE_URL cannot be read: {str(error).strip()}") from error
 
-    def peewee(self, *, readonly: bool) -> Any:
+    def peewee(self, *, readonly: bool, patient: bool) -> Any:
         """Make a Peewee database; what DATABASE_URL itself says comes first."""
         limits = {
             "statement_timeout": int(STATEMENT_LIMIT * 1000),
@@ -225,7 +235,7 @@ class PostgresDriver:
             "application_name": "emailproc",
         }
         params = {name: value for name, value in defaults.items() if name not in self._given}
-        return _Postgres(
+        made = _Postgres(
             self.url,
             prefer_psycopg3=True,
             autoconnect=False,
@@ -233,6 +243,8 @@ class PostgresDriver:
             options=f"{ours} {self._given.get('options', '')}",
             **params,
         )
+        made.patient = patient
+        return made
 
     def place(self) -> str:
         """The server sees to its files."""

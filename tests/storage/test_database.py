@@ -1,5 +1,7 @@
 """The database's two doors: whole transactions on native threads, errors told as what they mean, the hub never held up."""
 
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -510,6 +512,43 @@ def test_a_lost_connection_is_trouble_once_and_then_a_new_one(postgres_db):
         postgres_db.write(put, "a")
     postgres_db.write(put, "a")
     other.close()
+
+
+@pytest.mark.postgres
+def test_a_connection_over_which_no_answer_comes_is_given_up_for_a_new_one(postgres_db, monkeypatch):
+    db = Database(postgres_db.driver.url)
+    monkeypatch.setattr("storage.drivers.NativeConnection.answer_limit", 0.3)
+    pids = [db.write(execute, "SELECT pg_backend_pid()")[0][0], db.read(execute, "SELECT pg_backend_pid()")[0][0]]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        with gevent.Timeout(15, pytest.fail.Exception("the thread hangs")):
+            with pytest.raises(DependencyTrouble, match="wait timeout"):
+                db.write(put, "a")
+            with pytest.raises(DependencyTrouble, match="wait timeout"):
+                db.read(names)
+            db.write(put, "b")
+            assert db.read(names) == ["b"]
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+        db.close()
+
+
+@pytest.mark.postgres
+def test_whoever_is_patient_waits_as_long_as_a_statement_takes(postgres_db, monkeypatch):
+    db = Database(postgres_db.driver.url, patient=True)
+    monkeypatch.setattr("storage.drivers.NativeConnection.answer_limit", 0.1)
+    assert db.read(execute, "SELECT 1 FROM pg_sleep(0.4)") == [(1,)]
+    db.close()
+
+    def step():
+        execute("SELECT pg_sleep(0.4)")
+        raise StaleError("it has been waited for")
+
+    monkeypatch.setattr("storage.migrations.STEPS", (*STEPS, step))
+    with pytest.raises(StaleError):
+        postgres_db.migrate()
 
 
 @pytest.mark.postgres

@@ -31,8 +31,8 @@ def statements(tmp_path) -> set[str]:
     db = Database(f"sqlite:///{tmp_path}/emails.db")
     make = db.driver.peewee
 
-    def watched(*, readonly):
-        made = make(readonly=readonly)
+    def watched(**options):
+        made = make(**options)
         made.query_hooks.append(lambda event: seen.add(event.sql))
         return made
 
