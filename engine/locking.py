@@ -8,7 +8,7 @@ import fcntl
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from engine.errors import InUseError, SettingsError
@@ -30,8 +30,7 @@ def locked(path: Path, patience: float) -> Iterator[int]:
     try:
         if not _taken(descriptor, patience):
             raise InUseError(f"DATA_DIR {path.parent} is in use by process {_holder(descriptor)}: stop that one first")
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        _sign(descriptor)
         yield descriptor
     finally:
         os.close(descriptor)
@@ -48,6 +47,13 @@ def _taken(descriptor: int, patience: float) -> bool:
             time.sleep(0.05)
         else:
             return True
+
+
+def _sign(descriptor: int) -> None:
+    """Say who holds it. That is a courtesy, and must keep nobody from starting on a disk that is full."""
+    pid = f"{os.getpid()}\n".encode()
+    with suppress(OSError):
+        os.ftruncate(descriptor, os.pwrite(descriptor, pid, 0))
 
 
 def _holder(descriptor: int) -> str:

@@ -43,7 +43,7 @@ PORT_TAKEN = "Address already in use"
 PORT = re.compile(r"^port ([1-9]\d*)\nrequirepass (\S+)$", re.MULTILINE)
 
 CONFIG = """\
-# Written anew at every start of the embedded Valkey.
+# Written by the program that starts the embedded Valkey; what is changed here is lost at its next start.
 daemonize no
 set-proc-title no
 pidfile valkey.pid
@@ -162,7 +162,10 @@ class EmbeddedValkey:
             raise SettingsError(f"REDIS_URL: no embedded Valkey for this machine, name a server ({error})") from error
 
     def _write_config(self) -> None:
-        """Choose where it listens and write the configuration, readable by us alone since it may bear the password."""
+        """Choose where it listens and write the configuration, readable by us alone since it may bear the password.
+
+        One that says so already stays: on a disk that is full it could not be written anew.
+        """
         if _has_socket(self.folder):
             listen = f"port 0\nunixsocket {self._socket.name}\nunixsocketperm 700\n"
             self.url = _socket_url(self.folder)
@@ -170,8 +173,9 @@ class EmbeddedValkey:
             self._door = port, password = self._door or (free_port(), secrets.token_urlsafe(24))
             listen = f"port {port}\nrequirepass {password}\n"
             self.url = _port_url(port, password)
-        make_private(self._config)
-        self._config.write_text(CONFIG + listen)
+        if not _holds(self._config, CONFIG + listen):
+            make_private(self._config)
+            self._config.write_text(CONFIG + listen)
 
     def _wait_until_it_answers(self, process: subprocess.Popen[bytes], patience: float) -> bool:
         """True when it answers, False when it has ended; a line each few seconds while it loads."""
@@ -245,6 +249,13 @@ class EmbeddedValkey:
 
 def _config_of(folder: Path) -> Path:
     return folder / "valkey.conf"
+
+
+def _holds(path: Path, text: str) -> bool:
+    try:
+        return path.read_bytes() == text.encode()
+    except OSError:
+        return False
 
 
 def _socket_of(folder: Path) -> Path:

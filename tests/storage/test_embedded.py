@@ -1,5 +1,6 @@
 """The embedded Valkey: data survives, processes do not, and no person has to remove or repair anything."""
 
+import errno
 import os
 import signal
 import stat
@@ -257,6 +258,19 @@ def test_others_on_the_machine_cannot_look_in(make, data_dir):
     assert stat.S_IMODE((data_dir / "valkey").stat().st_mode) == 0o700
     assert stat.S_IMODE((data_dir / "valkey" / "valkey.conf").stat().st_mode) == 0o600
     assert stat.S_IMODE((data_dir / "valkey" / "valkey.sock").stat().st_mode) == 0o700
+
+
+def test_it_starts_again_on_a_disk_that_is_full(make, monkeypatch):
+    def refuse(*_args, **_more):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    server = make()
+    server.start()
+    put(server, 5)
+    killed(server)
+    monkeypatch.setattr(Path, "write_text", refuse)
+    make().start()
+    assert kept(server) == 5
 
 
 def test_its_log_is_bounded(make, data_dir, monkeypatch):
