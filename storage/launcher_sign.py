@@ -18,6 +18,10 @@ from storage.redis_keys import launcher_key
 EVERY_S = 1.0
 TTL_MS = 5_000
 
+LAST_S = 0.5
+"""So long who ends waits until its sign is taken back: a Redis that hangs has cost its processes most of the ten seconds that a node has to end,
+and the sign ends by itself."""
+
 SAY = """
 redis.call('DEL', KEYS[1]) -- so that a full server does not refuse the next line (scripts/beat.lua)
 redis.call('SET', KEYS[1], 1, 'PX', ARGV[1])
@@ -42,7 +46,7 @@ class LauncherSign:
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         self._stop.set()
-        self._thread.join(2.0)
+        self._thread.join(LAST_S)
 
     def _run(self) -> None:
         client: Any = connect(self._url, connections=1)

@@ -439,6 +439,19 @@ def test_a_launcher_is_heard_of_on_a_full_server(box, redis_client, valkey_url):
         redis_client.config_set("maxmemory", "0")
 
 
+def test_a_launcher_that_ends_waits_for_no_server_that_hangs(short_tmp):
+    path = str(short_tmp / "hangs.sock")
+    with socket(AF_UNIX, SOCK_STREAM) as server:
+        server.bind(path)
+        server.listen()
+        sign = LauncherSign(f"unix://{path}", "node", every=0.02)
+        with sign:
+            asked, _ = server.accept()
+            began = time.monotonic()
+        assert time.monotonic() - began < 1.5
+        asked.close()
+
+
 FAR_OFF = 600_000  # ms: as if the server's clock had been set back by ten minutes since it was written
 
 
