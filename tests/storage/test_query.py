@@ -1,7 +1,11 @@
 """The language of `q` is read as documented, and everything else is text."""
 
+import re
+import time
+import unicodedata
+
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from storage.query import Bound, Query, has_longer_token, parse, plain, tokens
@@ -76,3 +80,27 @@ def test_plain_text_has_the_same_tokens(text):
     longest = max(map(len, tokens(text)), default=0)
     assert not has_longer_token(text, longest)
     assert longest == 0 or has_longer_token(text, longest - 1)
+
+
+@given(st.text(alphabet="a\u0301\u0316\u0345\u0f73\uff9e\u1fb3\u01d5\u1100\u1161\u11a8\uac00 ", max_size=300))
+@example("\u0301" * 40 + "\u0345" * 40 + "\u0316" * 40 + "\u1fb3")
+def test_accents_are_left_out_wherever_a_text_is_cut_to_take_it_apart(text):
+    whole = unicodedata.normalize("NFKD", text.casefold()).casefold()
+    folded = "".join(char for char in whole if not unicodedata.combining(char))
+    assert tokens(text) == re.findall(r"[^\W_]+", folded)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda length: tokens("a" + "\u0301\u0316" * (length // 2)),
+        lambda length: tokens("\u0f73" * (length // 2) + "\uff9e" * (length // 2)),
+        lambda length: parse("confidence:" + "1" * length + "x"),
+        lambda length: parse("confidence:<." + "1" * length + "."),
+    ],
+    ids=["marks", "decomposed marks", "digits", "decimals"],
+)
+def test_a_text_is_read_in_a_time_that_grows_no_faster_than_its_length(read):
+    began = time.monotonic()
+    read(200_000)  # by the square: over a minute
+    assert time.monotonic() - began < 20
