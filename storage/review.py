@@ -5,9 +5,9 @@ not grow with the number of results; where one source is asked for, with that of
 FakeMail's opinions here.
 """
 
+import re
 import time
 from collections.abc import Sequence
-from email.utils import parseaddr
 from typing import Any
 
 import msgspec
@@ -28,6 +28,8 @@ PLACES = 10**13
 
 SIMILAR_LIMIT = 1_000
 SUBJECT_TOKENS = 6
+LONGEST_ADDRESS = 320
+BRACKETED = re.compile(r"<([^<>]*)>\s*\Z")
 CONTESTED = {"shadow": 0.5, "rule": 0.5, "fakemail": 0.25}
 """What it adds to the score when somebody says otherwise than the model; uncertainty is 0 to 1."""
 
@@ -131,7 +133,7 @@ def _item(row: tuple[Any, ...]) -> ReviewItem:
 
 
 def _similar(result: StoredResult) -> int:
-    address = parseaddr(result.sender)[1] or result.sender
+    address = _address(result.sender)
     subject = tuple(tokens(result.subject)[:SUBJECT_TOKENS])
     query = Query(senders=(address,)) if tokens(address) else Query(subject=(subject,) if subject else ())
     text, params = search.condition(query, "result.ref")
@@ -143,6 +145,16 @@ def _similar(result: StoredResult) -> int:
         [LABEL_NUMBER[result.model_label], result.ref, *params],
     )
     return int(rows[0][0])
+
+
+def _address(sender: str) -> str:
+    """Whom it is from, without a name; "" where it is longer than an address can be.
+
+    Not by the standard library: it reads comments by recursion, and strangers write this.
+    """
+    bracketed = BRACKETED.search(sender)
+    address = bracketed[1] if bracketed else sender
+    return address if len(address) <= LONGEST_ADDRESS else ""
 
 
 def _note_opinions(opinions: Sequence[tuple[int, str, float]]) -> None:

@@ -101,3 +101,12 @@ def test_similar_mails_are_of_the_same_sender_or_have_the_same_subject(reviews, 
     while Search(db).index(100):
         pass
     assert reviews.similar([first, nobody]) == [1, 1]
+
+
+@pytest.mark.parametrize("sender", ["(" * 4096, ":" * 4096, "a" + ".(" * 2000, "a " * 2048, "a@" * 2048 + "<>"])
+def test_a_sender_of_any_form_leaves_the_queue_as_it_is(reviews, saved, db, sender):
+    first = saved("a", content=Content("Offer", "x", sender))
+    saved("b", content=Content("An offer", "x", "news@shop.example"))
+    while Search(db).index(100):
+        pass
+    assert reviews.similar([first]) == [1]
