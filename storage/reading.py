@@ -205,11 +205,11 @@ def _comparisons(wanted: EmailFilter, query: Query, time_column: str) -> list[tu
 
 
 def _query(wanted: EmailFilter) -> Query:
-    """The query of `q`, with the sender of the filter."""
+    """The query of `q`, with the sender of the filter, which comes first: of many words the last ones are left alone."""
     query = parse(wanted.q or "")
     if not wanted.sender or not tokens(wanted.sender):
         return query
-    return msgspec.structs.replace(query, senders=(*query.senders, wanted.sender))
+    return msgspec.structs.replace(query, senders=(wanted.sender, *query.senders))
 
 
 def _storable(name: str | None) -> str | None:

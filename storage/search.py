@@ -19,6 +19,9 @@ MAX_TOKENS = 4_000
 PART_CHARS = 1_000_000
 """One transaction indexes about so much: large ones leave FTS5 less to merge, but others wait for them."""
 
+MOST_WORDS = 64
+"""So many words are looked for in each field, and as many must not be there: each is sought at every place of the ones before it."""
+
 RARE = 1_000
 MAX_TOKEN = 64
 LAG_LIMIT = 100_000
@@ -95,11 +98,17 @@ def _by_field(
     anywhere: Iterable[tuple[str, ...]], subject: Iterable[tuple[str, ...]], senders: Iterable[str]
 ) -> list[Term]:
     in_sender = (tuple(tokens(sender)) for sender in senders)
-    return [
-        *((phrase, "") for phrase in anywhere),
-        *((phrase, "subject") for phrase in subject),
-        *((phrase, "sender") for phrase in in_sender if phrase),
-    ]
+    asked = {"": anywhere, "subject": subject, "sender": in_sender}
+    return [(phrase, field) for field, phrases in asked.items() for phrase in _first_words(phrases)]
+
+
+def _first_words(phrases: Iterable[tuple[str, ...]]) -> Iterator[tuple[str, ...]]:
+    """As many of them as have MOST_WORDS together; the last of those may be cut short."""
+    left = MOST_WORDS
+    for phrase in phrases:
+        if first := phrase[: max(0, left)]:
+            yield first
+        left -= len(phrase)
 
 
 def _is_rare(expression: str) -> bool:

@@ -117,6 +117,19 @@ def test_filters_find_what_they_say(db, stored):
         assert (wanted, keys(reader.emails(EmailFilter(**wanted)))) == (wanted, found)
 
 
+@pytest.mark.parametrize("form", ['"{}"', 'subject:"{}"', 'from:"{}"'])
+def test_of_very_many_words_the_first_are_looked_for(db, stored, form):
+    known = [f"w{number}" for number in range(search.MOST_WORDS)]
+    text = " ".join(known)
+    db.write(write_contents, [(stored["d"], Content(text, text, sender=text))])
+    Search(db).index()
+    asked = form.format(f"{text} another"), form.format(f"{text.removesuffix(known[-1])} another")
+    assert [keys(Reader(db).emails(EmailFilter(q=q))) for q in asked] == ["d", ""]
+    assert [keys(Reader(db).emails(EmailFilter(q=f"-{q}"))) for q in asked] == ["cba", "dcba"]
+    assert keys(Reader(db).emails(EmailFilter(q=asked[0], sender="w0"))) == "d"
+    assert keys(Reader(db).emails(EmailFilter(q=asked[0], sender="ana"))) == ""
+
+
 def test_since_and_until_bound_results_by_their_storing(db, stored):
     assert keys(Reader(db).results(EmailFilter(since=1001.0))) == "ca"
     assert keys(Reader(db).results(EmailFilter(until=1000.0))) == "b"
