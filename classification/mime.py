@@ -114,16 +114,27 @@ def parse_message(raw: bytes, max_body_bytes: int) -> ParsedEmail:
     return parsed
 
 
+class _ShortHeaders(email.policy.Compat32):
+    """Cuts long headers of every part: the parser takes the parameters of a Content-Type apart in quadratic time."""
+
+    def header_source_parse(self, sourcelines: list[str]) -> tuple[str, str]:
+        name, value = super().header_source_parse(sourcelines)
+        return name, value[: 4 * MAX_HEADER]
+
+
+_POLICY = _ShortHeaders()
+
+
 def _parse(raw: bytes) -> Message:
     # A flood of nested multiparts takes quadratic time in the parser; such a message is read as one flat text.
     flat = raw.count(b"boundary") > MAX_BOUNDARIES
-    return email.parser.BytesParser(policy=email.policy.compat32).parsebytes(raw, headersonly=flat)
+    return email.parser.BytesParser(policy=_POLICY).parsebytes(raw, headersonly=flat)
 
 
 def _read_headers(message: Message, parsed: ParsedEmail) -> None:
     gathered: dict[str, list[str]] = {}
     for name, value in message.raw_items():
-        gathered.setdefault(str(name).lower(), []).append(str(value)[: 4 * MAX_HEADER])
+        gathered.setdefault(str(name).lower(), []).append(str(value))
     parsed.subject = _header(gathered, "subject")
     parsed.sender = _header(gathered, "from") or _header(gathered, "sender")
     parsed.recipient = _header(gathered, "to")

@@ -120,6 +120,8 @@ def test_a_long_body_is_cut_at_whole_characters():
         b"".join(b"Content-Type: multipart/mixed; boundary=b%d\n\n--b%d\n" % (n, n) for n in range(3_000)),
         b"Content-Type: message/rfc822\n\n" * 2_000,
         b"Content-Type: multipart/mixed; boundary=b\n\n" + b"--b\n\nx\n" * 20_000,
+        b"Content-Type: multipart/mixed; boundary=b" + b";" * 200_000 + b"\n\nx",
+        b"Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: text/html" + b"\n ;" * 200_000 + b"\n\nx",
     ],
 )
 def test_broken_and_hostile_messages_are_read_as_far_as_they_go(raw):
