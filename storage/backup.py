@@ -68,14 +68,17 @@ def restore(url: str, path: Path) -> str:
 
 def _refuse_to_replace(path: Path) -> None:
     """A database in use would be lost with its log, and a lock would no longer keep anybody out."""
-    if not path.is_file() or path.stat().st_size == 0:
-        return
-    with path.open("rb") as file:
-        begin = file.read(16)
-    if not begin.startswith(COPIES):
+    if not path.exists() or path.is_dir() or (path.is_file() and path.stat().st_size == 0):
+        return  # a folder is refused when the copy is to take its place
+    if not path.is_file() or not _beginning(path).startswith(COPIES):
         raise SettingsError(f"{path} is there and is not a backup: name another file")
     if any(each.exists() for each in _side_files(path.resolve())):
         raise SettingsError(f"{path} is a database in use, not a backup of one: name another file")
+
+
+def _beginning(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(max(map(len, COPIES)))
 
 
 def _vacuum_into(source: Path, part: Path) -> None:

@@ -89,6 +89,14 @@ def test_the_database_itself_and_what_is_no_backup_are_not_written_over(tmp_path
     db.close()
 
 
+def test_a_device_is_not_replaced_by_a_copy(db, tmp_path):
+    pipe = tmp_path / "pipe"  # as /dev/null is, to whoever is root
+    os.mkfifo(pipe)
+    with pytest.raises(SettingsError, match="not a backup"):
+        backup(db, pipe)
+    assert pipe.is_fifo()
+
+
 def test_a_restored_file_keeps_the_mode_and_the_owner_of_what_it_replaces(tmp_path):
     database, copy = tmp_path / "emails.db", tmp_path / "copy"
     db = open_database(f"sqlite:///{database}")
