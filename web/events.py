@@ -14,6 +14,9 @@ from web.dispatch import Answer, Call
 from web.problems import Problem
 
 LOOK_AGAIN_S = 1.0
+LONGEST_WAIT_S = 30.0
+"""Who asks to wait longer waits this long."""
+
 BEGINNING = "beginning"
 """How a client names the oldest place that there is."""
 
@@ -25,7 +28,7 @@ def events(call: Call) -> dict[str, Any]:
     """The event log: the very messages that the WebSocket plays, oldest first, from after `after`."""
     mailboxes, query = call.services.mailboxes, call.query
     after = FROM_THE_OLDEST if query.after in (None, BEGINNING) else query.after
-    deadline = time.monotonic() + query.wait
+    deadline = time.monotonic() + min(query.wait, LONGEST_WAIT_S)
     page = mailboxes.read_log(after, count=query.limit)
     hub = call.services.hub
     while not page.entries and not page.gap and (left := deadline - time.monotonic()) > 0 and not hub.ending:

@@ -20,10 +20,10 @@ from storage.reading import EmailFilter
 from storage.records import KnownEmail, StoredResult
 from web.dispatch import Answer, Call, page_answer
 from web.emails_lookup import find, no_result, state_of
+from web.events import LONGEST_WAIT_S
 from web.schemas import PageQuery
 from web.validation import make_cursor, read_cursor, read_sender, read_time
 
-LONGEST_WAIT_S = 30.0
 LOOK_AGAIN_S = 1.0
 OVER = ("dead", "discarded")
 

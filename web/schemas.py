@@ -36,7 +36,8 @@ EmailId = Annotated[str, Meta(description="As FakeMail gave it", examples=["emai
 Wait = Annotated[
     float,
     Meta(
-        ge=0, description="Hold the answer up to this many seconds until there is a result; 30 at most, more means 30"
+        ge=0,
+        description="Hold the answer up to this many seconds until there is something to tell; 30 at most, more means 30",
     ),
 ]
 Limit = Annotated[int, Meta(ge=1, le=100, description="Items on a page")]

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from web.schemas import Cursor, Limit, SourceName, Time
+from web.schemas import Cursor, Limit, SourceName, Time, Wait
 
 EventKind = Literal["new", "process", "retry", "dead", "label"]
 Place = Annotated[
@@ -27,7 +27,7 @@ class EventQuery(msgspec.Struct):
         None
     )
     limit: Annotated[int, Meta(ge=1, le=1000, description="Events at most, approximately")] = 100
-    wait: Annotated[float, Meta(ge=0, le=30, description="Wait so many seconds for the first one")] = 0
+    wait: Wait = 0
     source: SourceName | None = None
 
 

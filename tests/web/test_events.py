@@ -84,6 +84,16 @@ def test_a_reader_may_wait_for_the_first_event(system, waits):
     assert ids(waiting.get(timeout=20).json) == ["b"]
 
 
+def test_who_would_wait_longer_than_30_seconds_waits_30_as_for_a_result(system, monkeypatch):
+    monkeypatch.setattr("web.events.LONGEST_WAIT_S", 0.05)
+    tell(system, "a")
+    after = system.client.get("/events").json["next_after"]
+    for wait in ("31", "86400", "1e300"):
+        assert system.client.get(f"/events?after={after}&wait={wait}").json["items"] == []
+    for wait in ("-1", "nan", "soon"):
+        assert system.client.get(f"/events?after={after}&wait={wait}").status == 400
+
+
 def test_the_websockets_path_asks_for_an_upgrade(system):
     reply = system.client.get("/ws/emails/me")
     assert (reply.status, reply.headers["upgrade"]) == (426, "websocket")
