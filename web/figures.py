@@ -17,7 +17,7 @@ from storage.records import LABELS, Stats
 from storage.stats import STEPS
 from web.cached import Shared
 from web.dispatch import Call
-from web.problems import Problem
+from web.problems import misfit
 from web.schemas_system import TimeseriesQuery
 from web.services import Services
 from web.validation import FIRST_SECOND, read_time
@@ -144,9 +144,9 @@ def timeseries(call: Call) -> dict[str, Any]:
     start = read_time("from", query.start)
     start = max(FIRST_SECOND, end - DEFAULT_SPAN_S[query.step]) if start is None else start
     if start > end:
-        raise Problem(400, "from: it is later than to")
+        raise misfit("from", "it is later than to", 400)
     if (end - start) / step > MOST_BUCKETS:
-        raise Problem(400, f"from: more than {MOST_BUCKETS} buckets; ask for step=hour or a shorter span")
+        raise misfit("from", f"more than {MOST_BUCKETS} buckets; ask for step=hour or a shorter span", 400)
     buckets = call.services.results.timeseries(start, end, query.step)
     return {
         "step": query.step,

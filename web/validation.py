@@ -96,7 +96,7 @@ def read_query(query: str, kind: type[T]) -> T:
         raise Problem(400, "the query string cannot be read") from None
     values = dict(pairs)
     if len(values) != len(pairs):
-        raise Problem(400, f"{_twice(pairs)}: it stands in the query twice")
+        raise misfit(_twice(pairs), "stands in the query twice", 400)
     try:
         read = msgspec.convert({name: value for name, value in values.items() if value}, kind, strict=False)
     except msgspec.ValidationError as error:
@@ -133,7 +133,7 @@ def read_cursor(kind: str, cursor: str | None) -> int | None:
         text = ""
     match = CURSOR.fullmatch(text)
     if match is None or match[1] != kind:
-        raise Problem(400, "cursor: it is not a next_cursor of this list")
+        raise misfit("cursor", "it is not a next_cursor of this list", 400)
     return int(match[2])
 
 

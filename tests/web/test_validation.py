@@ -146,6 +146,8 @@ def test_queries_that_cannot_be_are_400_and_name_the_parameter(query, word):
     problem = refused(read_query, query, PageQuery)
     assert problem.status == 400
     assert word in problem.detail
+    if word != "query":
+        assert problem.members["errors"][0]["field"] == word.partition(":")[0]
 
 
 def test_a_query_is_read_by_its_model():
