@@ -92,7 +92,7 @@ class RuleSet:
     def __init__(self, rules: Sequence[Rule] = ()) -> None:
         self.rules = tuple(rules)
         self.sets_priority = any(rule.priority for rule in rules)
-        self.may_take_long = any(each.kind == "regex" for rule in rules for each in rule.conditions)
+        self.may_take_long = any(each.kind != "literal" for rule in rules for each in rule.conditions)
         self._needed = [len(set(rule.conditions)) for rule in rules]
         self._finders: list[tuple[Field, Finder, list[list[int]]]] = []
         for field in FIELDS:

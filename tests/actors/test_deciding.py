@@ -106,9 +106,10 @@ def test_it_is_found_without_the_call_too_and_a_rule_switched_off_is_none(proces
     eventually(lambda: deciders.lanes([MEETING]) == ["low"])
 
 
-def test_a_regular_expression_leaves_the_hub_alone(process, rules):
+@pytest.mark.parametrize(("kind", "pattern"), [("regex", "[ab]*a[ab]{300}c"), ("glob", f"*a{'?' * 300}c*")])
+def test_a_pattern_that_takes_long_leaves_the_hub_alone(process, rules, kind, pattern):
     deciders = process(reread=0.05)
-    condition = RuleCondition("body", "regex", "[ab]*a[ab]{300}c")
+    condition = RuleCondition("body", kind, pattern)
     rules.create(NewRule(name="slow", conditions=(condition,), classification="intro"))
     eventually(lambda: deciders.ruleset)
     beats = []
