@@ -182,3 +182,39 @@ def test_g_and_a_letter_go_to_a_page(page: Page, server: Server) -> None:
     page.sees("Balanced", "main")
     page.press("g", "s")
     page.sees("Send a burst", "main")
+
+
+FAINT_FIELDS = """
+const rgb = (text) => text.match(/[\\d.]+/g).map(Number);
+const light = (colour) => {
+  const [r, g, b] = rgb(colour).map((part) => part / 255).map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4));
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+};
+const ground = (node) => {
+  const colour = getComputedStyle(node).backgroundColor;
+  return rgb(colour)[3] === 0 ? ground(node.parentElement) : colour;
+};
+const against = (one, other) => {
+  const [low, high] = [light(one), light(other)].sort((a, b) => a - b);
+  return (high + 0.05) / (low + 0.05);
+};
+const fields = [...document.querySelectorAll("input, select, textarea, .segments")]
+  .filter((node) => node.checkVisibility() && !["checkbox", "range"].includes(node.type) && node !== document.activeElement);
+return [fields.length, fields
+  .map((node) => [node.id || node.name || node.className, getComputedStyle(node).borderTopColor, node])
+  .filter(([, line, node]) => against(line, ground(node)) < 3 || against(line, ground(node.parentElement)) < 3)
+  .map(([name, line]) => `${name} ${line}`)];
+"""
+"""How many fields are in sight, and those whose edge cannot be told from what is in it and around it (WCAG 1.4.11)."""
+
+
+@pytest.mark.parametrize("route", ["now", "emails", "simulator", "rules?id=new", "subscriptions?id=new", "actors"])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_edge_of_a_field_is_seen(page: Page, route: str, theme: str) -> None:
+    page.theme(theme)
+    page.open(route)
+    page.until("return document.querySelectorAll('input, select, textarea, .segments').length > 1")
+    page.until("return document.querySelector('main [aria-busy]') === null", "the end of loading")
+    number, faint = page.js(FAINT_FIELDS)
+    assert number > 1
+    assert faint == []
