@@ -168,6 +168,30 @@ def test_a_first_connection_that_comes_late_has_pages_read_again(page: Page, ser
     assert found == ["no cursor"]
 
 
+@pytest.mark.parametrize(("width", "height"), [(1440, 900), (1024, 768), (390, 844)])
+def test_the_newest_are_in_sight_without_scrolling(page: Page, server: Server, width: int, height: int) -> None:
+    for email_id in server.send_many(10, "In sight"):
+        server.processed(email_id)
+    page.size(width, height)
+    page.open("now")
+    seen = """
+    const bar = document.querySelector(".rail-phone").getBoundingClientRect();
+    const bottom = bar.height ? bar.top : innerHeight;
+    return [...document.querySelectorAll(".feed a")].filter((row) => row.getBoundingClientRect().bottom <= bottom).length === 10;
+    """
+    page.until(seen, "ten of the newest in sight")
+
+
+def test_a_laptop_shows_all_of_now_without_scrolling(page: Page, server: Server) -> None:
+    for email_id in server.send_many(10, "At a glance"):
+        server.processed(email_id)
+    page.open("now")
+    page.sees("Last two minutes", "main")
+    page.until("return document.querySelectorAll('.feed a').length === 10 && document.querySelector('.bars') !== null")
+    below = "return [...document.querySelectorAll('main .sheet')].filter((box) => box.getBoundingClientRect().bottom > innerHeight).length"
+    assert page.js(below) == 0
+
+
 def test_the_figures_move_by_themselves(page: Page, server: Server) -> None:
     page.open("now")
     before = server.ask("GET", "/stats")["total_emails_processed"]

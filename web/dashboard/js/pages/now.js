@@ -16,7 +16,7 @@ import { shared } from "../state.js";
 import { Classified, lastMinutes } from "./now_charts.js";
 import { machine, trouble } from "./now_state.js";
 
-const NEWEST = 14;
+const NEWEST = 10;
 const SEED = 100;
 const PAINT_EVERY = 400;
 const STILL_WAITING_MS = 5_000;
@@ -26,9 +26,8 @@ const PUT_OFF = "How often an email was put off for a later try, by an outage to
 
 export function show(root, _params, signal) {
   const left = h("div", { class: "now-main" },
-    new Classified(signal).element,
-    lastMinutes(signal),
-    new Newest(signal).element);
+    new Newest(signal).element,
+    h("div", { class: "charts" }, new Classified(signal).element, lastMinutes(signal)));
   const grid = h("div", { class: "now-grid" }, left, machine(signal));
   fill(root, h("h1", { class: "hidden" }, "Now"), trouble(signal), figures(signal), grid);
 }

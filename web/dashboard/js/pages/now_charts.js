@@ -16,8 +16,8 @@ import { shared, WINDOW } from "../state.js";
 const SECOND = 1_000;
 const SETTLED_AFTER = 3 * SECOND;
 const SPANS = {
-  hour: { step: "minute", unit: 60 * SECOND, bars: 60 },
-  day: { step: "hour", unit: 3600 * SECOND, bars: 24 },
+  hour: { step: "minute", each: "one column a minute", unit: 60 * SECOND, bars: 60 },
+  day: { step: "hour", each: "one column an hour", unit: 3600 * SECOND, bars: 24 },
 };
 const CHOICES = [["hour", "1 hour"], ["day", "24 hours"]];
 const STORED = "span";
@@ -36,8 +36,8 @@ export class Classified {
     this.newest = newestOnly(signal);
     const stored = localStorage.getItem(STORED) === "day" ? "day" : "hour";
     this.span = SPANS[stored];
-    this.said = h("span", { class: "quiet readout" });
-    this.chart = new StackedBars((bucket) => setText(this.said, bucket ? readout(bucket, this.span) : ""));
+    this.said = h("span", { class: "quiet readout" }, this.span.each);
+    this.chart = new StackedBars((bucket) => setText(this.said, bucket ? readout(bucket, this.span) : this.span.each));
     this.body = h("div", null, loading(3));
     this.choices = segmented("Time shown", CHOICES, stored, (value) => this.#choose(value));
     const head = h("header", null, h("h2", null, "Classified"), this.said, h("div", { class: "end" }, this.choices));
@@ -127,6 +127,6 @@ export function lastMinutes(signal) {
   everyWhileShown(SECOND, draw, signal);
   new ResizeObserver(draw).observe(strip.canvas);
   return h("section", { class: "sheet" },
-    h("header", null, h("h2", null, "Last two minutes"), h("span", { class: "quiet" }, "one column a second")),
+    h("header", null, h("h2", null, "Last two minutes"), h("span", { class: "quiet readout" }, "one column a second")),
     h("div", { class: "strip-box" }, lanes, strip.canvas));
 }
