@@ -158,6 +158,20 @@ def test_where_a_real_fakemail_is_followed_there_is_no_simulator_and_its_absence
     assert browser.faults() == []
 
 
+def test_each_component_in_trouble_is_named_in_a_sentence_with_its_account(page: Page) -> None:
+    page.open("books")
+    page.sees("Balanced", "main")
+    told = """
+    return import("/static/js/banners.js").then(({ showHealth }) => {
+      const bad = (more = {}) => ({ status: "unhealthy", ...more });
+      const sources = { work: { status: "unhealthy" }, home: { status: "healthy" } };
+      showHealth({ status: "degraded", components: { fakemail: bad({ sources }), actors: bad() } });
+      return document.querySelector("[data-banner=unwell] strong").innerText;
+    });
+    """
+    assert page.js(told) == ("FakeMail does not answer as it should, for work. Some actors do not work as they should.")
+
+
 def test_what_is_in_trouble_is_told_on_every_page_but_the_one_that_says_more(page: Page, server: Server) -> None:
     page.open("emails")
     page.js(
@@ -170,7 +184,11 @@ def test_what_is_in_trouble_is_told_on_every_page_but_the_one_that_says_more(pag
           : real(url, ...more);
         """
     )
-    page.sees("In trouble: the database.", ".banners", 15)
+    page.sees("The database cannot be used as it should. Mail waits meanwhile; none is lost.", ".banners", 15)
+    assert page.js("return document.querySelector('[data-banner=unwell]').role") == "alert"
+    page.size(390, 844)
+    beside = "const [words, link] = document.querySelector('[data-banner=unwell]').children; return link.getBoundingClientRect().left >= words.getBoundingClientRect().right"
+    assert page.js(beside), "no line of its own on a phone"
     assert page.js("return document.getElementById('link').classList.contains('unwell')")
     page.go("now")
     page.until("return getComputedStyle(document.querySelector('[data-banner=unwell]')).display === 'none'")

@@ -10,13 +10,12 @@ import { when } from "./format.js";
 import { live } from "./live.js";
 import { button } from "./parts.js";
 import { path } from "./route.js";
-import { unwellOf } from "./shapes.js";
+import { sentence, troubleWords, unwellOf } from "./shapes.js";
 import { shared } from "./state.js";
 
 const LINK_WORDS = { live: "Live", connecting: "Connecting", waiting: "Reconnecting" };
 const LOST = " What you see may be old; it goes on from where it stopped as soon as the server answers.";
 const WAITS = " Mail waits meanwhile; none is lost.";
-const COMPONENTS = { redis: "Redis", database: "the database", fakemail: "FakeMail", actors: "the actors" };
 const PAUSED = " Notifications are still taken; mail waits where it is until you resume.";
 
 /** Put a banner there, or take it away (`node` null). One that says the same changes nothing. */
@@ -53,14 +52,14 @@ function showLost() {
   banner("offline", made({ title: "Connection lost.", text: LOST, act, trouble: true }));
 }
 
-/** What is in trouble, on every page but the one that says more of it; the dot beside "Live" is not green then. */
+/** What is in trouble, on every page but the one that says more of it; the dot beside "Live" is another then. */
 export function showHealth({ status, components }) {
-  const bad = unwellOf(components);
   document.getElementById("link").classList.toggle("unwell", status !== "healthy");
+  const bad = unwellOf(components);
   if (!bad.length) return banner("unwell", null);
-  const act = h("a", { class: "button small", href: path("now") }, "See");
-  const title = `In trouble: ${bad.map(([name]) => COMPONENTS[name] ?? name).join(", ")}.`;
-  banner("unwell", made({ title, text: WAITS, act }));
+  const act = h("a", { class: "button small", href: path("now") }, "See details");
+  const title = bad.map(([name, part]) => sentence(troubleWords(name, part))).join(" ");
+  banner("unwell", made({ title, text: WAITS, act, trouble: true }));
 }
 
 export function showPaused(paused) {

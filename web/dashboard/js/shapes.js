@@ -54,6 +54,19 @@ export function unwellOf(components = {}) {
   return unwell.filter(([name]) => name !== "actors" || !silent);
 }
 
+/** What is wrong with a component that is not well, in words that begin small. */
+export function troubleWords(name, part) {
+  if (name === "redis") return "Redis cannot be used";
+  if (name === "database") return "the database cannot be used as it should";
+  if (name === "actors") return "some actors do not work as they should";
+  const away = Object.entries(part.sources ?? {}).filter(([, each]) => each.status !== "healthy");
+  const accounts = away.length ? `, for ${away.map(([account]) => account).join(", ")}` : "";
+  return `FakeMail does not answer as it should${accounts}`;
+}
+
+/** Words as a sentence. */
+export const sentence = (words) => `${words[0].toUpperCase()}${words.slice(1)}.`;
+
 /** An item of /emails, /results or a live event, flat: `classification` is null while there is no result. */
 export function emailItem(item) {
   const flat = { ...item.result, ...item };

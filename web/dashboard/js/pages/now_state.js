@@ -7,7 +7,7 @@ import { h, setText, update } from "../dom.js";
 import { counted, duration, percent, short, when } from "../format.js";
 import { chip, label, loading, meter } from "../parts.js";
 import { path } from "../route.js";
-import { CLASSES, LANES, unwellOf } from "../shapes.js";
+import { CLASSES, LANES, sentence, troubleWords, unwellOf } from "../shapes.js";
 import { shared } from "../state.js";
 
 const MOST_DOTS = 64;
@@ -32,20 +32,10 @@ export function trouble(signal) {
 
 function notice(name, part) {
   const words = troubleWords(name, part);
-  const sentence = part.since ? `Since ${when(part.since)} ${words}.` : `${words[0].toUpperCase()}${words.slice(1)}.`;
   return h("div", { class: "notice", data: { unwell: name } },
-    h("strong", null, sentence),
+    h("strong", null, part.since ? `Since ${when(part.since)} ${words}.` : sentence(words)),
     h("p", null, MEANWHILE[name], name === "actors" && [" ", h("a", { href: path("actors") }, "See the actors")]),
     part.reason && h("p", { class: "reason" }, `In its own words: ${part.reason}`));
-}
-
-function troubleWords(name, part) {
-  if (name === "redis") return "Redis cannot be used";
-  if (name === "database") return "the database cannot be used as it should";
-  if (name === "actors") return "some actors do not work as they should";
-  const away = Object.entries(part.sources ?? {}).filter(([, each]) => each.status !== "healthy");
-  const accounts = away.length ? `, for ${away.map(([account]) => account).join(", ")}` : "";
-  return `FakeMail does not answer as it should${accounts}`;
 }
 
 /** Classes, queue, workers, components. */
