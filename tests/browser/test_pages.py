@@ -1,6 +1,7 @@
 """Every page opens, in light and dark, wide and narrow, without a fault of script, policy or accessibility."""
 
 import itertools
+from collections.abc import Iterator
 
 import pytest
 
@@ -218,3 +219,27 @@ def test_the_edge_of_a_field_is_seen(page: Page, route: str, theme: str) -> None
     number, faint = page.js(FAINT_FIELDS)
     assert number > 1
     assert faint == []
+
+
+@pytest.fixture
+def large_text(page: Page) -> Iterator[Page]:
+    """A reader whose browser shows text at twice the usual size."""
+    page.driver.execute_cdp_cmd("Page.setFontSizes", {"fontSizes": {"standard": 32, "fixed": 26}})
+    yield page
+    page.driver.execute_cdp_cmd("Page.setFontSizes", {"fontSizes": {"standard": 16, "fixed": 13}})
+
+
+@pytest.mark.parametrize("route", PAGES)
+def test_text_of_twice_the_size_finds_room(large_text: Page, route: str) -> None:
+    page = large_text
+    page.open(route)
+    page.sees(PAGES[route], "main")
+    page.until("return document.querySelector('main [aria-busy]') === null", "the end of loading")
+    assert page.js("return getComputedStyle(document.documentElement).fontSize") == "32px"
+    assert page.js("const m = document.getElementById('main'); return m.scrollWidth <= m.clientWidth")
+    clear = """
+    const rows = [...document.querySelectorAll(".row")].map((row) => [row.parentElement, row]);
+    return rows.every(([place, row]) => [...row.querySelectorAll("span")].every((words) =>
+      words.getBoundingClientRect().bottom <= place.getBoundingClientRect().bottom));
+    """
+    assert page.js(clear), "no row reaches into the next"

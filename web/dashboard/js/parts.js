@@ -17,8 +17,7 @@ const SHAPES = {
 /** The mark of a class: a shape of its own and a colour of its own, so that either alone is enough. */
 export function mark(name) {
   const [shape, props] = SHAPES[name] ?? SHAPES.unknown;
-  const size = { viewBox: "0 0 12 12", width: 12, height: 12 };
-  return s("svg", { class: `mark c-${name}`, ...size, "aria-hidden": "true" }, s(shape, props));
+  return s("svg", { class: `mark c-${name}`, viewBox: "0 0 12 12", "aria-hidden": "true" }, s(shape, props));
 }
 
 /** Mark and word. */

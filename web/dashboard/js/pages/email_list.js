@@ -18,7 +18,7 @@ const MOST = 100;
 const KEPT = 10_000;
 const KEPT_AT_TOP = 500;
 const TOLD = ["state", "classification", "decided_by", "confidence"];
-const ROW = 58;
+const ROW = 3.625; // rem, as in pages.css: it grows with the reader's own size of text
 const LOOK_EVERY = 1_000;
 const BARS_AFTER = 150;
 const AGAIN_AFTER = 3_000;
@@ -47,7 +47,7 @@ export class EmailList {
     this.status = h("p", { class: "rows-status quiet", role: "status" });
     const take = () => this.takeFresh();
     this.pill = h("button", { class: "pill", type: "button", hidden: true, on: { click: take } });
-    this.list = new VirtualList({ height: ROW, label: "Emails", draw, more: () => this.#more() });
+    this.list = new VirtualList({ height: inPixels(ROW), label: "Emails", draw, more: () => this.#more() });
     this.body = h("div", { class: "rows-body" }, this.pill, this.list.element);
     this.#listen();
   }
@@ -283,6 +283,8 @@ export class EmailList {
     if (items.length) setText(this.pill, many ? `${PAGE}+ new` : `${items.length} new`);
   }
 }
+
+const inPixels = (rem) => rem * parseFloat(getComputedStyle(document.documentElement).fontSize);
 
 /** An item after an event that concerns it. */
 function after(event, data, item) {
