@@ -195,6 +195,26 @@ def test_why_marks_the_evidence_in_the_subject_too(page: Page, server: Server) -
     page.until("return document.querySelector('.detail-subject mark') === null")
 
 
+def test_with_the_systems_own_colours_what_is_told_by_colour_is_still_seen(page: Page, server: Server) -> None:
+    email_id = server.send("Sync on Thursday?", "Can we meet at 10:30? I will send an invite for the meeting.")
+    server.processed(email_id)
+    forced = [{"name": "forced-colors", "value": "active"}, {"name": "prefers-color-scheme", "value": "dark"}]
+    page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": forced})
+    page.open(f"emails?id={email_id}")
+    page.click("[data-why]")
+    page.until("return document.querySelector('.detail mark') !== null", "the evidence")
+    style = "const style = (selector, part) => getComputedStyle(document.querySelector(selector), part);"
+    assert page.js(f"{style} return style('.detail mark').color === style('.detail').color")
+    assert page.js(
+        f"{style} return style('.odds .meter', '::after').backgroundColor !== style('.detail').backgroundColor"
+    )
+    page.until(
+        f"{style} return style('.row[aria-current]').outlineStyle === 'solid'", "the edge of the open email's row"
+    )
+    pressed = "style('.correct [aria-pressed=true]').backgroundColor"
+    assert page.js(f"{style} return {pressed} !== style('.correct [aria-pressed=false]').backgroundColor")
+
+
 def test_the_focus_stays_on_why_when_the_email_is_drawn_anew(page: Page, server: Server) -> None:
     email_id = server.send("Lunch by keys")
     server.processed(email_id)
