@@ -192,6 +192,22 @@ def test_a_laptop_shows_all_of_now_without_scrolling(page: Page, server: Server)
     assert page.js(below) == 0
 
 
+@pytest.mark.parametrize(("rate", "said"), [(99.975, "99.9 %"), (100.0, "100 %"), (99.0, "99.0 %"), (None, "\u2013")])
+def test_a_success_is_not_rounded_up_to_all(page: Page, rate: float | None, said: str) -> None:
+    page.open("now")
+    told = """
+    const [rate] = arguments;
+    const figure = () => [...document.querySelectorAll(".figure")].find((one) => one.innerText.includes("Success"));
+    return import("/static/js/state.js").then(({ shared }) => {
+      shared.set("stats", { ...shared.stats, success_rate: rate });
+      return figure().querySelector("b").innerText;
+    });
+    """
+    page.until("return import('/static/js/state.js').then(({ shared }) => shared.stats !== null)")
+    page.until("return document.querySelector('.figure') !== null")
+    assert page.js(told, rate) == said.replace(" ", "\u202f")
+
+
 def test_the_figures_move_by_themselves(page: Page, server: Server) -> None:
     page.open("now")
     before = server.ask("GET", "/stats")["total_emails_processed"]

@@ -37,6 +37,13 @@ export function percent(share, digits = 0) {
   return missing(share) ? NONE : `${(share * 100).toFixed(digits)}\u202f%`;
 }
 
+/** A rate of success, 0 to 100, rounded down: "100 %" are all of them. */
+export function success(of100) {
+  if (missing(of100)) return NONE;
+  const tenths = Math.floor(of100 * 10);
+  return percent(tenths / 1000, tenths < 1000 ? 1 : 0);
+}
+
 /** A rate: one digit below ten, none above. */
 export function rate(value) {
   if (missing(value)) return NONE;

@@ -6,7 +6,7 @@
 import { get, url } from "../api.js";
 import { Sparkline } from "../charts.js";
 import { fill, h, setText, update } from "../dom.js";
-import { count, counted, duration, exact, NONE, percent, rate, sender, short, when } from "../format.js";
+import { count, counted, duration, exact, NONE, percent, rate, sender, short, success, when } from "../format.js";
 import { live } from "../live.js";
 import { everyWhileShown, newestOnly } from "../looking.js";
 import { loading, mark, subjectOf } from "../parts.js";
@@ -34,7 +34,7 @@ export function show(root, _params, signal) {
 
 /** The five numbers that say how it goes, each with its last minutes. */
 function figures(signal) {
-  const list = [flow(), latency(), waiting(), success(), deadLetters()];
+  const list = [flow(), latency(), waiting(), successes(), deadLetters()];
   const row = h("dl", { class: "figures", "aria-label": "Figures" }, list.map((item) => item.element));
   shared.watch("stats", (stats) => list.forEach((item) => item.refresh(stats)), signal);
   return row;
@@ -70,9 +70,9 @@ function waiting() {
   return figure("Waiting", { value: (stats) => short(stats.queue_depth), note, field: "queue_depth" });
 }
 
-function success() {
+function successes() {
   return figure("Success", {
-    value: ({ success_rate: of100 }) => (of100 === null ? NONE : percent(of100 / 100, of100 < 99.95 ? 1 : 0)),
+    value: (stats) => success(stats.success_rate),
     note: ({ retry_count: times }) => (times ? `put off ${counted(times, "time")}` : "none put off"),
     title: PUT_OFF,
   });

@@ -6,7 +6,7 @@
 import { ask, attempt, once, quietly, toast } from "../acting.js";
 import { del, get, post, put } from "../api.js";
 import { fill, h, setText, update } from "../dom.js";
-import { count, counted, duration, percent, rate } from "../format.js";
+import { count, counted, duration, rate, success } from "../format.js";
 import { plain, select } from "../forms.js";
 import { everyWhileShown } from "../looking.js";
 import { button, chip, emptyState, failed, loading } from "../parts.js";
@@ -224,7 +224,7 @@ function moving(stats) {
     ["Oldest waiting", oldest ? duration(oldest * 1000) : "none"],
     ["Retries", count(stats.retry_count)],
     ["Dead letters", count(stats.dead_letters)],
-    ["Success", stats.success_rate === null ? "–" : percent(stats.success_rate / 100, 1)],
+    ["Success", success(stats.success_rate)],
     ["Classified in all", count(stats.total_emails_processed)],
   ];
 }
