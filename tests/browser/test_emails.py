@@ -309,6 +309,18 @@ def test_a_subject_of_which_nothing_can_be_seen_is_said_to_be_none(page: Page, s
     page.until(f"return document.querySelector('.row[data-id=\"{email_id}\"] em')?.textContent === 'no subject'")
 
 
+def test_a_long_address_of_a_sender_can_be_read_whole_on_a_phone(page: Page, server: Server) -> None:
+    address = f"somebody.with.a.long.name@{'.'.join(['a-subdomain'] * 7)}.example"
+    email_id = server.send("A sender with a long address", sender=address)
+    server.processed(email_id)
+    page.size(390, 844)
+    page.open(f"emails?id={email_id}")
+    page.sees(address, ".letterhead")
+    assert page.js(
+        "const from = document.querySelector('.letterhead .cut-lines'); return from.scrollHeight <= from.clientHeight"
+    )
+
+
 def test_an_id_of_any_characters_can_be_opened(page: Page, server: Server) -> None:
     email_id = server.send("Odd id", id="a/b c?d#e%2f&ü")
     page.open("emails")
