@@ -208,6 +208,20 @@ def test_a_success_is_not_rounded_up_to_all(page: Page, rate: float | None, said
     assert page.js(told, rate) == said.replace(" ", "\u202f")
 
 
+def test_a_page_that_is_looked_at_again_asks_at_once_whether_all_is_paused(page: Page, server: Server) -> None:
+    page.open("books")
+    page.sees("Balanced", "main")
+    banner = "document.querySelector('[data-banner=paused]')"
+    server.ask("POST", "/actors/pause")
+    try:
+        page.js("document.dispatchEvent(new Event('visibilitychange'))")
+        page.until(f"return {banner} !== null", "the banner, before the next regular look", 8)
+    finally:
+        server.ask("POST", "/actors/resume")
+    page.js("return import('/static/js/live.js').then(({ live }) => { live.hangUp(); live.reconnect(); })")
+    page.until(f"return {banner} === null", "its end, after a connection that was lost", 8)
+
+
 def test_the_figures_move_by_themselves(page: Page, server: Server) -> None:
     page.open("now")
     before = server.ask("GET", "/stats")["total_emails_processed"]

@@ -66,7 +66,9 @@ function begin(name) {
 
 function onConnection(detail) {
   showConnection(detail);
-  if (detail.state === "live") for (const again of main.querySelectorAll("[data-again]")) again.click();
+  if (detail.state !== "live") return;
+  if (open.name) refreshShared(); // nobody could tell us meanwhile that it was paused, resumed or in trouble
+  for (const again of main.querySelectorAll("[data-again]")) again.click();
 }
 
 // -- the session
@@ -162,6 +164,7 @@ async function start() {
   const visibly = (action) => () => document.visibilityState === "visible" && action();
   setInterval(visibly(refreshHealth), HEALTH_EVERY);
   setInterval(visibly(refreshShared), REFRESH_EVERY);
+  document.addEventListener("visibilitychange", visibly(refreshShared));
 }
 
 start();
