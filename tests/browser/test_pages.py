@@ -91,6 +91,23 @@ def test_a_phone_has_four_pages_in_its_bar_with_whole_names_and_the_rest_behind_
     assert page.js("return document.querySelector('.rail-bar button').classList.contains('here')")
 
 
+@pytest.mark.parametrize("width", [1440, 1024])
+def test_the_rail_has_room_for_many_dead_letters(page: Page, width: int) -> None:
+    page.size(width)
+    page.open("books")
+    page.until("return import('/static/js/state.js').then(({ shared }) => shared.stats !== null)")
+    crowded = """
+    return import("/static/js/state.js").then(({ shared }) => {
+      shared.set("stats", { ...shared.stats, dead_letters: 4567 });
+      const link = document.querySelector(".rail-wide [data-page=dead]");
+      const badge = link.querySelector(".badge").getBoundingClientRect();
+      const rail = document.getElementById("rail").getBoundingClientRect();
+      return [link.scrollHeight > link.clientHeight, badge.right > rail.right, link.querySelector("span").innerText];
+    });
+    """
+    assert page.js(crowded) == [False, False, "Dead letters"]
+
+
 def test_more_is_opened_and_closed_by_keys(page: Page) -> None:
     page.size(360, 740)
     page.open("now")
