@@ -182,6 +182,21 @@ def test_the_newest_are_in_sight_without_scrolling(page: Page, server: Server, w
     page.until(seen, "ten of the newest in sight")
 
 
+def test_the_newest_keep_still_under_a_pointer_that_moves_and_not_under_one_that_was_forgotten(
+    page: Page, server: Server
+) -> None:
+    page.open("now")
+    page.until("return document.querySelector('.feed a') !== null")
+    page.js("document.querySelector('.feed').dispatchEvent(new PointerEvent('pointermove'))")
+    email_id = server.send("While somebody points at them")
+    server.processed(email_id)
+    page.sees("held while you look", "main")
+    there = f"document.querySelector('.feed [data-id=\"{email_id}\"]') !== null"
+    assert not page.js(f"return {there}")
+    page.js("const real = Date.now; Date.now = () => real() + 11_000")
+    page.until(f"return {there}", "the new email, once the pointer has rested")
+
+
 def test_a_laptop_shows_all_of_now_without_scrolling(page: Page, server: Server) -> None:
     for email_id in server.send_many(10, "At a glance"):
         server.processed(email_id)

@@ -20,6 +20,7 @@ const NEWEST = 10;
 const SEED = 100;
 const PAINT_EVERY = 400;
 const STILL_WAITING_MS = 5_000;
+const LOOKED_AT_MS = 10_000;
 const NO_RESULT = "Nothing has been classified yet. Send an email from the Simulator page, or wait for FakeMail.";
 const PUT_OFF = "How often an email was put off for a later try, by an outage too. "
   + "An email's own tries count how often it was handed to a worker, and stand with the email.";
@@ -100,10 +101,10 @@ function figure(name, { value, note, field, title, troubled = () => false }) {
   return { element, refresh };
 }
 
-/** The newest results; they keep still while the pointer or the focus is on them. */
+/** The newest results; they keep still while the focus is on them, or a pointer that has moved just now. */
 class Newest {
   #items = [];
-  #hover = false;
+  #stillUntil = 0;
   #changed = false;
   #missed = false;
 
@@ -120,14 +121,14 @@ class Newest {
   }
 
   #listen(signal) {
-    const hover = (on) => () => {
-      this.#hover = on;
+    const still = (ms) => () => {
+      this.#stillUntil = Date.now() + ms;
       this.#paint();
     };
     live.addEventListener("event", ({ detail }) => this.#onEvent(detail), { signal });
     live.addEventListener("resync", () => this.#load(), { signal });
-    this.list.addEventListener("pointerenter", hover(true), { signal });
-    this.list.addEventListener("pointerleave", hover(false), { signal });
+    this.list.addEventListener("pointermove", still(LOOKED_AT_MS), { signal });
+    this.list.addEventListener("pointerleave", still(0), { signal });
   }
 
   #onEvent({ event, data }) {
@@ -158,7 +159,7 @@ class Newest {
   }
 
   #paint() {
-    const still = this.#hover || this.list.contains(document.activeElement);
+    const still = Date.now() < this.#stillUntil || this.list.contains(document.activeElement);
     setText(this.held, still && this.#changed ? "held while you look" : "");
     if (still || !this.#changed) return;
     this.#changed = false;
