@@ -1,5 +1,6 @@
 """The page of emails: search, filters in the address, reading, correcting, a long list."""
 
+import json
 import re
 import time
 
@@ -318,6 +319,19 @@ def test_a_long_address_of_a_sender_can_be_read_whole_on_a_phone(page: Page, ser
     page.sees(address, ".letterhead")
     assert page.js(
         "const from = document.querySelector('.letterhead .cut-lines'); return from.scrollHeight <= from.clientHeight"
+    )
+
+
+def test_a_sender_is_shown_by_name_where_it_has_one_and_takes_no_time_where_it_is_made_to(page: Page) -> None:
+    given = ["Anna <a@b.c>", '"Anna, B" <a@b.c>', "<a@b.c>", "a@b.c", '"" <a@b.c> ', "Odd <x> <a@b.c>", "x <>"]
+    shown = ["Anna", "Anna, B", "a@b.c", "a@b.c", "a@b.c", "Odd <x>", "x <>"]
+    name = "return import('/static/js/format.js').then(({ sender }) => "
+    page.open("emails")
+    assert page.js(f"{name} {json.dumps(given)}.map(sender))") == shown
+    hostile = "[' ', '<', '\"', '<a', '<> '].map((part) => part.repeat(4096))"
+    assert (
+        page.js(f"{name} {{ const began = Date.now(); {hostile}.forEach(sender); return Date.now() - began; }})")
+        < 2_000
     )
 
 

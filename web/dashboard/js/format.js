@@ -93,8 +93,9 @@ export function exact(iso) {
 /** A sender's address without its display name where it is long; the name otherwise. */
 export function sender(text) {
   if (!text) return NONE;
-  const match = /^\s*"?([^"<]*?)"?\s*<([^>]+)>\s*$/.exec(text);
-  return match ? match[1] || match[2] : text;
+  const address = /<([^<>]+)>\s*$/.exec(text);
+  if (!address) return text;
+  return text.slice(0, address.index).trim().replace(/^"|"$/g, "") || address[1];
 }
 
 function toDate(iso) {
