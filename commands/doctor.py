@@ -24,7 +24,7 @@ from storage import embedded
 from storage.database import Database
 from storage.drivers import is_damage
 from storage.migrations import STEPS, too_old
-from storage.redis_client import check_server, connect
+from storage.redis_client import check_server, connect, trouble
 from storage.statements import execute
 
 MIB = 1024 * 1024
@@ -83,7 +83,6 @@ def _looked(about: str, check: Callable[[Settings], Findings], settings: Setting
 ADVICE = {
     "redis": "see its log, start it anew, or let REDIS_URL name the one that runs; without any the embedded Valkey is used",
     "database": "start it, or look at DATABASE_URL and at the rights of the file",
-    "fakemail": "look at FAKEMAIL_API_URL and FAKEMAIL_API_TOKEN; mail waits at FakeMail meanwhile",
 }
 
 
@@ -124,7 +123,8 @@ def _redis(settings: Settings) -> Findings:
             return
     with closing(connect(url)) as client:
         warnings = check_server(client)
-        memory = client.info("memory")
+        with trouble():
+            memory = client.info("memory")
     for text in warnings:
         yield Finding("redis", "note", text, "change its configuration; docs/operations.md says what it should have")
     used, most = int(memory["used_memory"]), int(memory.get("maxmemory", 0))
@@ -159,10 +159,10 @@ def _database(settings: Settings) -> Findings:
     database = Database(settings.database, patient=True)
     try:
         yield from _opened(database, file)
-    except DependencyTrouble as trouble:
-        if not is_damage(trouble):
+    except DependencyTrouble as error:
+        if not is_damage(error):
             raise
-        yield _damaged(file, str(trouble))
+        yield _damaged(file, str(error))
     finally:
         database.close()
 
@@ -221,14 +221,15 @@ def _emails() -> int:
 
 
 def _fakemail(settings: Settings) -> Findings:
-    found = [(each.name, each.url, each.token) for each in settings.fakemail_sources]
+    found = [(each.name, each.url, each.token, "FAKEMAIL_SOURCES") for each in settings.fakemail_sources]
     if settings.fakemail_api_url is not None:
-        found.insert(0, (MAIN, settings.fakemail_api_url, settings.fakemail_api_token))
+        ours = "FAKEMAIL_API_URL and FAKEMAIL_API_TOKEN"
+        found.insert(0, (MAIN, settings.fakemail_api_url, settings.fakemail_api_token, ours))
     if not found:
         yield Finding("fakemail", "ok", "FAKEMAIL_API_URL is not set: our own simulator plays FakeMail")
-    for name, url, token in found:
-        yield _account(name, url, token, alone=len(found) == 1)
-    if settings.webhook_url is None and not all(is_loopback_url(url) for _, url, _ in found):
+    for name, url, token, where in found:
+        yield _account(name, url, token, where, alone=len(found) == 1)
+    if settings.webhook_url is None and not all(is_loopback_url(url) for _, url, *_ in found):
         yield Finding(
             "fakemail", "note", "WEBHOOK_URL is not set: FakeMail is told a loopback address, where it will not find us",
             "set WEBHOOK_URL to where FakeMail reaches /webhook; until then polls find the mail",
@@ -241,14 +242,16 @@ def _fakemail(settings: Settings) -> Findings:
             )  # fmt: skip
 
 
-def _account(name: str, url: str, token: str | None, *, alone: bool) -> Finding:
-    """One account: where several are asked, one that is away must not hide the others."""
+def _account(name: str, url: str, token: str | None, where: str, *, alone: bool) -> Finding:
+    """One account, set `where`; of several, one that is away must not hide the others."""
     who = without_password(url) if alone else f"source {name}, {without_password(url)},"
     try:
         return Finding("fakemail", "ok", f"{who} answers; its history is at {FakeMailClient(url, token).watch()}")
     except (EngineError, OSError) as error:
         text = str(error) if alone else f"source {name}: {error}"
-        return Finding("fakemail", "bad", text or type(error).__name__, ADVICE["fakemail"])
+        return Finding(
+            "fakemail", "bad", text or type(error).__name__, f"look at {where}; mail waits at FakeMail meanwhile"
+        )
 
 
 def is_loopback_url(url: str) -> bool:

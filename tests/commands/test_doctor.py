@@ -12,6 +12,7 @@ import pytest
 
 from commands import doctor
 from settings import Settings
+from settings.sources import SourceSetting
 from storage import backup as copies
 from storage import redis_client
 from storage.database import Database
@@ -61,6 +62,27 @@ def test_what_is_away_is_bad_and_says_what_to_do(look):
     for name in ("redis", "fakemail"):
         assert about(found, name)["level"] == "bad"
         assert about(found, name)["advice"]
+
+
+def test_what_answers_and_is_no_redis_is_bad(look, small_server: SmallServer):
+    code, found = look(redis_url=small_server.url.replace("http", "redis", 1))
+    assert code == 1
+    assert [(each["level"], each["text"]) for each in found if each["about"] == "redis"][-1] == (
+        "bad",
+        'Redis: Protocol error, got "H" as reply type byte',
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "setting"),
+    [
+        ({"fakemail_api_url": AWAY}, "FAKEMAIL_API_URL"),
+        ({"fakemail_sources": (SourceSetting(name="sales", url=AWAY),)}, "FAKEMAIL_SOURCES"),
+    ],
+)
+def test_an_account_that_is_away_is_looked_at_where_it_is_set(look, given, setting):
+    _, found = look(**given)
+    assert setting in about(found, "fakemail")["advice"]
 
 
 def test_an_embedded_valkey_that_hangs_is_bad_and_one_that_was_killed_is_not(look, tmp_path, monkeypatch):
