@@ -394,7 +394,7 @@ def test_a_shadow_is_compared_refused_when_worse_forced_and_rolled_back(own_serv
     unseen = model["figures"]["right_held_out"]
     page.sees(f"{unseen:.0%}".replace("%", "\u202f%"), ".versions tbody td:nth-child(7)")
     wait_for(lambda: compared(server) > 0, "a comparison on live mail", 30)
-    page.sees("sampled emails", ".agree")
+    page.sees("sampled email", ".agree")
     label_all(server, ids, "meeting")  # now the shadow is wrong about all of them
     page.click(f'[data-promote="{version}"]')
     page.click("dialog .button.solid", "Promote")
