@@ -292,3 +292,10 @@ def test_a_signed_out_page_says_so_and_leads_to_the_login(own_server: Server, br
     browser.size(1440)
     browser.driver.get(own_server.base + "/")
     browser.until("return location.pathname === '/login'", "the login page")
+
+
+def test_a_share_is_not_rounded_to_all_or_none(page: Page) -> None:
+    page.open("now")
+    shares = {0: "0 %", 0.004: "<1 %", 0.006: "1 %", 0.87: "87 %", 0.994: "99 %", 0.997: ">99 %", 1: "100 %"}
+    told = "const [shares] = arguments; return import('/static/js/format.js').then(({ percent }) => shares.map((share) => percent(share)))"
+    assert page.js(told, list(shares)) == [said.replace(" ", "\u202f") for said in shares.values()]

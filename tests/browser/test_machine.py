@@ -69,7 +69,7 @@ window.fetch = async (path, init) => {
 
 @pytest.mark.parametrize(
     ("listed", "dead", "shares"),
-    [(4_000, 8, ["99.80 %", "0.20 %"]), (400_000, 1, ["over 99.99 %", "under 0.01 %"]), (100, 20, ["80 %", "20 %"])],
+    [(4_000, 8, ["99.80 %", "0.20 %"]), (400_000, 1, [">99.99 %", "<0.01 %"]), (100, 20, ["80 %", "20 %"])],
 )
 def test_a_share_in_the_books_is_not_rounded_to_all_or_none(
     page: Page, listed: int, dead: int, shares: list[str]

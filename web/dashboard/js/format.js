@@ -32,9 +32,14 @@ export function short(value) {
   return Math.abs(value) < 10_000 ? whole.format(value) : compact.format(value);
 }
 
-/** 0..1 → "87 %". */
+/** 0..1 → "87 %"; "0 %" is none and "100 %" all: what only comes near to them is "<1 %" and ">99 %". */
 export function percent(share, digits = 0) {
-  return missing(share) ? NONE : `${(share * 100).toFixed(digits)}\u202f%`;
+  if (missing(share)) return NONE;
+  const text = (of100) => `${of100.toFixed(digits)}\u202f%`;
+  const said = text(share * 100);
+  if (share < 1 && said === text(100)) return `>${text(100 - 10 ** -digits)}`;
+  if (share > 0 && said === text(0)) return `<${text(10 ** -digits)}`;
+  return said;
 }
 
 /** A rate of success, 0 to 100, rounded down: "100 %" are all of them. */

@@ -109,9 +109,8 @@ function unaccounted(audit) {
     h("time", { class: "hidden" }, exact(audit.as_of)));
 }
 
-/** A share of all, never rounded to none or to all: two digits near either, and words where those say it too. */
+/** A share of all, with two digits near none and near all. */
 function shareWords(share) {
-  if (share < 0.0001) return `under ${percent(0.0001, 2)}`;
-  if (share > 0.9999 && share < 1) return `over ${percent(0.9999, 2)}`;
-  return percent(share, share < 0.01 || (share > 0.99 && share < 1) ? 2 : 0);
+  const near = (share > 0 && share < 0.01) || (share > 0.99 && share < 1);
+  return percent(share, near ? 2 : 0);
 }
