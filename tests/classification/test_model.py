@@ -112,7 +112,7 @@ def test_hostile_text_is_classified_in_bounded_time(classifier, name):
     st.text(max_size=300),
     st.dictionaries(st.text(max_size=20), st.text(max_size=50), max_size=3),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_text_gets_an_answer(classifier, subject, body, headers):
     (answer,) = classifier.classify([Email(subject, body, headers=headers)])
     assert answer.label in LABELS

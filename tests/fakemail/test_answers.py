@@ -4,7 +4,7 @@ from typing import Any
 
 import gevent
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import Permanent
@@ -119,7 +119,6 @@ def test_a_long_body_is_cut_between_characters() -> None:
     assert email(100_000, subject="x" * 20_000).truncated
 
 
-@settings(deadline=None)
 @given(st.text(), st.integers(0, 40))
 def test_a_cut_body_is_the_longest_beginning_that_fits(body: str, size: int) -> None:
     read = email(size, body=body).body
@@ -288,7 +287,6 @@ def test_an_object_without_the_list_is_told_apart() -> None:
         list(read_items(b"[]", ("emails",), bare=False))
 
 
-@settings(deadline=None)
 @given(st.lists(st.text(st.characters(), max_size=5)), st.sampled_from([True, False]))
 def test_any_ids_survive_a_listing(ids: list[str], ascii_only: bool) -> None:
     body = json.dumps(ids, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")

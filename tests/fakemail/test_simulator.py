@@ -105,7 +105,7 @@ def test_an_odd_id_goes_all_the_way_round(running: Running, email_id: str) -> No
     assert (email.id, email.history_id) == (email_id, 1)
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(st.characters(), min_size=1, max_size=8))
 def test_any_id_goes_all_the_way_round(running: Running, email_id: str) -> None:
     running.send(id=email_id)
@@ -368,7 +368,7 @@ def wait_for(running: Running, email_id: str, seconds: float = 10) -> None:
 
 
 def test_an_email_may_become_visible_only_after_it_was_announced(running: Running) -> None:
-    running.ask("PUT", "/simulator/faults", {"late_visibility_ms": 400})
+    running.ask("PUT", "/simulator/faults", {"late_visibility_ms": 1_500})
     email_id = running.send()
     assert running.client.watch() == 1
     assert running.client.list_emails(0) == []
@@ -379,7 +379,7 @@ def test_an_email_may_become_visible_only_after_it_was_announced(running: Runnin
 
 def test_a_gap_fills_late_between_others(running: Running) -> None:
     first = running.send()
-    running.ask("PUT", "/simulator/faults", {"gap_rate": 1, "gap_ms": 400})
+    running.ask("PUT", "/simulator/faults", {"gap_rate": 1, "gap_ms": 1_500})
     gap = running.send()
     running.ask("DELETE", "/simulator/faults")
     last = running.send()
