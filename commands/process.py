@@ -57,6 +57,9 @@ from web.waiting import WaitingRoom
 
 FRONT, WORKER, ALL = "front", "worker", "all"
 DOOR_S = 1.0
+CLOSE_S = 1.0
+"""So long the stores may take to close: a call that hangs in one of them ends with the process."""
+
 
 log = logging.getLogger(__name__)
 
@@ -189,7 +192,8 @@ class Process:
             log.warning("the actors did not stop in time; what they hold stays in their mailboxes")
         self.watch.stop()
         self.deciders.stop()
-        self.stores.close()
+        with gevent.Timeout(CLOSE_S, False):
+            self.stores.close()
         log.info("%s stopped", self.name)
         logging.shutdown()
 

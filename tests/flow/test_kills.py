@@ -11,6 +11,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import psycopg
 import pytest
 
 from tests.flow.system import ROOT, Simulator, System, elapsed, mails
@@ -152,13 +153,37 @@ def test_everything_in_one_process_works_as_well(own):
     assert process["role"] == "all"
 
 
-@pytest.mark.postgres
-def test_redis_and_postgresql_of_ones_own_serve_as_well(own, postgres, valkey_url, redis_client):
-    import psycopg
-
+@pytest.fixture
+def stores_of_ones_own(own, postgres, valkey_url, redis_client):
+    """The system on a new database of PostgreSQL, and on an emptied Valkey; a connection to the server."""
+    name = f"flow_{time.monotonic_ns()}"
+    own.env |= {"DATABASE_URL": postgres.url.replace("/postgres?", f"/{name}?"), "REDIS_URL": valkey_url}
     with psycopg.connect(postgres.url, autocommit=True) as connection:
-        connection.execute("CREATE DATABASE flow")
-    own.env |= {"DATABASE_URL": postgres.url.replace("/postgres?", "/flow?"), "REDIS_URL": valkey_url}
+        connection.execute(f"CREATE DATABASE {name}")
+        yield connection
+
+
+@pytest.mark.postgres
+def test_sigterm_while_the_database_hangs_ends_in_time(own, stores_of_ones_own):
+    own.start()
+    of_ours = "SELECT pid FROM pg_stat_activity WHERE datname LIKE 'flow%' AND backend_type = 'client backend'"
+    backends = [pid for (pid,) in stores_of_ones_own.execute(of_ours)]
+    for pid in backends:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        wait_until(lambda: own.get("/health")["components"]["database"]["status"] != "healthy", "a database that hangs")
+        began = time.monotonic()
+        assert own.stop() == 0
+        assert elapsed(began) < 10
+    finally:
+        for pid in backends:
+            os.kill(pid, signal.SIGCONT)
+    assert "s: killed" not in own.log()
+    assert "front stopped" in own.log()
+
+
+@pytest.mark.postgres
+def test_redis_and_postgresql_of_ones_own_serve_as_well(own, stores_of_ones_own):
     own.start()
     own.send(*mails(300))
     own.kill()
