@@ -389,10 +389,19 @@ def test_a_retry_event_that_cannot_be_made_does_not_keep_the_message(bench, monk
 
 def test_the_undertakers_own_trouble_makes_no_dead_letter_of_a_dead_letter(bench, monkeypatch):
     monkeypatch.setattr(Script, "pause", lambda _self, _seconds: gevent.sleep(0.01))
-    body = msgspec.msgpack.encode(Obituary("gone", "404", 1, 1.0, "n/p/w", content=b"large"))
-    bench.store.put(DEAD, [Envelope("main", "a", body=body)])
-    bench.start({"a": first_raising(ValueError("no room"))}, mailbox=DEAD)
+    obituary = Obituary("gone", "404", 1, 1.0, "n/p/w", content=b"large")
+    bench.store.put(DEAD, [Envelope("main", "a", body=msgspec.msgpack.encode(obituary))])
+    seen = []
+
+    def refuse_what_is_large(outcome, delivery):
+        seen.append(msgspec.msgpack.decode(delivery.envelope.body, type=Obituary))
+        if seen[-1].content:
+            raise ValueError("no room")
+        outcome.done(delivery, b"done a")
+
+    bench.start({"a": refuse_what_is_large}, mailbox=DEAD)
     until(lambda: in_mailbox(bench.store, DEAD) == 0)
+    assert seen[-1] == msgspec.structs.replace(obituary, content=b"")
     assert told(bench.store) == {"done a": 1}
     assert not bench.ledger.rows
 
