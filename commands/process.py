@@ -192,7 +192,7 @@ class Process:
             log.warning("the actors did not stop in time; what they hold stays in their mailboxes")
         self.watch.stop()
         self.deciders.stop()
-        with gevent.Timeout(CLOSE_S, False):
+        with suppress(gevent.Timeout), gevent.Timeout(CLOSE_S):
             self.stores.close()
         log.info("%s stopped", self.name)
         logging.shutdown()
