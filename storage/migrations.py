@@ -41,7 +41,6 @@ STEPS: Sequence[Callable[[], None]] = (
     _pages_by_result,
     subscription_tables.create,
     subscription_tables.add_old_secret,
-    search_tables.drop_triggers,
 )
 """Step n brings the schema to version n, counted from 1."""
 

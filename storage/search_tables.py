@@ -1,4 +1,4 @@
-"""The tables of the full-text index and its queue: steps of the schema's history.
+"""The tables of the full-text index and its queue: a step of the schema's history.
 
 Called by migrations.py; search.py reads and fills what is made here, contents.py fills the queue.
 """
@@ -10,13 +10,6 @@ def create() -> None:
     """The migration's step: the index, and its queue."""
     for statement in POSTGRES if is_postgres() else SQLITE:
         execute(statement)
-
-
-def drop_triggers() -> None:
-    """A later step: by these SQLite filled the queue once. contents.py does, and on a conflict with them its statement would fail."""
-    if not is_postgres():
-        execute("DROP TRIGGER IF EXISTS content_new")
-        execute("DROP TRIGGER IF EXISTS content_changed")
 
 
 SQLITE = (

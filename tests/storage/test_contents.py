@@ -32,21 +32,6 @@ def test_what_is_written_waits_for_the_index_and_waits_anew_when_it_changes(db):
     assert waiting(db) == [refs[3]]
 
 
-def test_a_database_in_which_triggers_filled_the_queue_goes_on_without_them(tmp_path):
-    db = Database(f"sqlite:///{tmp_path}/emails.db")
-    db.migrate()
-    filled = "AFTER {} ON content BEGIN INSERT OR IGNORE INTO unindexed (ref) VALUES (new.ref); END"
-    db.write(execute, f"CREATE TRIGGER content_new {filled.format('INSERT')}")
-    db.write(execute, f"CREATE TRIGGER content_changed {filled.format('UPDATE')}")
-    db.write(execute, "UPDATE meta SET value = '8' WHERE name = 'schema_version'")
-    db.migrate()
-    (ref,) = enter(Books(db), ["a"])
-    for text in ("one", "two"):
-        db.write(write_contents, [(ref, Content(subject=text))])
-    assert waiting(db) == [ref]
-    db.close()
-
-
 def test_nobody_else_writes_contents():
     storage = Path(contents.__file__).parent
     writers = {file.name for file in storage.glob("*.py") if WRITES.search(file.read_text())}
