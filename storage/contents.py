@@ -1,6 +1,6 @@
 """How an email's content becomes a row: cleaned of what no database holds, headers as JSON; the one door into its table.
 
-Used by whoever ends an email's way: results.py and dead_letters.py. (moving.py copies whole tables, this one too.)
+Used by whoever ends an email's way: results.py and dead_letters.py.
 """
 
 from collections.abc import Sequence
@@ -18,17 +18,14 @@ UPSERT = "ON CONFLICT (ref) DO UPDATE SET " + ", ".join(f"{name} = excluded.{nam
 
 
 def write_contents(contents: Sequence[tuple[int, Content]]) -> None:
-    """Write what emails say, by ref, and queue it for the full-text index."""
+    """Write what emails say, by ref, and queue it for the full-text index (search.py).
+
+    PostgreSQL's triggers queue it. Those of SQLite are off for us (drivers.py): it copies the rows of a statement aside for them.
+    """
     insert(ContentRow, CONTENT_FIELDS, [_values(ref, content) for ref, content in contents], UPSERT)
-    queue_for_index([ref for ref, _ in contents])
-
-
-def queue_for_index(refs: Sequence[int]) -> None:
-    """See that search.py indexes these emails, anew where it has them already."""
-    if is_postgres():
-        execute("INSERT INTO unindexed (ref) SELECT unnest(%b::bigint[]) ON CONFLICT DO NOTHING", [refs])
-    else:
-        execute("INSERT OR IGNORE INTO unindexed (ref) SELECT value FROM json_each(?)", [encode_json(refs).decode()])
+    if not is_postgres():
+        refs = encode_json([ref for ref, _ in contents]).decode()
+        execute("INSERT OR IGNORE INTO unindexed (ref) SELECT value FROM json_each(?)", [refs])
 
 
 def _values(ref: int, content: Content) -> tuple[Any, ...]:

@@ -75,6 +75,18 @@ def driver_for(url: str) -> "SqliteDriver | PostgresDriver":
     raise SettingsError("DATABASE_URL must begin with sqlite:/// or postgresql://")
 
 
+class Sqlite(APSWDatabase):
+    """SQLite without its triggers: they serve older programs on the same file, and ours queue for the full-text index (contents.py).
+
+    Nor would they do with our `INSERT OR FAIL` (statements.py), whose word goes for the statements of a trigger too.
+    """
+
+    def _connect(self) -> Any:
+        connection = super()._connect()
+        connection.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, 0)
+        return connection
+
+
 class SqliteDriver:
     """SQLite through apsw, whose own SQLite is new enough for several writing processes."""
 
@@ -109,7 +121,7 @@ class SqliteDriver:
         """Make a Peewee database; a reader's connection refuses to write."""
         new = not self.path.exists() or self.path.stat().st_size == 0
         pragmas = (*(self.NEW if new else ()), *self.PRAGMAS, *(self.READER if readonly else ()))
-        return APSWDatabase(
+        return Sqlite(
             str(self.path),
             flags=self.FLAGS,
             pragmas=pragmas,

@@ -14,7 +14,6 @@ from engine.errors import SettingsError
 from engine.unicode import storable
 from storage import meta, migrations
 from storage.books import Books
-from storage.contents import queue_for_index
 from storage.database import Database
 from storage.drivers import SqliteDriver
 from storage.migrations import FILLING, STEPS
@@ -22,7 +21,7 @@ from storage.models import current
 from storage.statements import encode_json, execute
 
 KEPT_APART = {"meta", "search", "unindexed"}
-"""The full text is indexed anew: each content is queued for it as it comes in. `meta` comes last."""
+"""The full text is indexed anew: the triggers of PostgreSQL queue each content as it comes in. `meta` comes last."""
 
 BATCH_BYTES = 4 * 1024 * 1024
 MOST_ROWS = 5_000
@@ -265,8 +264,6 @@ def _store(
             copy.write_row(
                 [value if convert is None else convert(value) for convert, value in zip(converts, row[1:], strict=True)]
             )
-    if table == "content":
-        queue_for_index([row[1 + columns.index("ref")] for row in rows])
     meta.put(FILLING, encode_json(mark).decode())
 
 

@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import apsw
-from playhouse.apsw_ext import APSWDatabase
 
 from classification.model import Classification, Email
 from engine.errors import DependencyTrouble, Permanent
 from fakemail.answers import RemoteEmail
 from storage import migrations
+from storage.drivers import Sqlite
 from storage.models import MODELS, current
 
 
@@ -23,7 +23,7 @@ class MemoryDatabase:
     kind = "sqlite"
 
     def __init__(self) -> None:
-        self._peewee = APSWDatabase(":memory:", autoconnect=False, thread_safe=False)
+        self._peewee = Sqlite(":memory:", autoconnect=False, thread_safe=False)
         self._peewee.connect()
         self.changed = False
         self.write(migrations.migrate)

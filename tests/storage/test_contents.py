@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import apsw
+
 from storage import contents
 from storage.books import Books
 from storage.contents import write_contents
@@ -30,6 +32,22 @@ def test_what_is_written_waits_for_the_index_and_waits_anew_when_it_changes(db):
     assert waiting(db) == [refs[3]]
     db.write(write_contents, [])
     assert waiting(db) == [refs[3]]
+
+
+def test_an_older_program_on_the_same_file_still_has_its_trigger(tmp_path):
+    """It wrote contents alone and left the queue to the database."""
+    db = Database(f"sqlite:///{tmp_path / 'emails.db'}")
+    db.migrate()
+    older = apsw.Connection(str(tmp_path / "emails.db"))
+    older.execute(
+        "INSERT INTO content (ref, subject, body, sender, recipient, headers, truncated) VALUES (7, '', '', '', '', '{}', 0)"
+    )
+    assert waiting(db) == [7]
+    older.execute("DELETE FROM unindexed")
+    older.execute("UPDATE content SET subject = 'new' WHERE ref = 7")
+    assert waiting(db) == [7]
+    older.close()
+    db.close()
 
 
 def test_nobody_else_writes_contents():
