@@ -206,7 +206,8 @@ class Janitor(ServiceActor):
             mailboxes.update((each.removeprefix(prefix), each) for each in page)
             self.breathe()
         silent = sorted(mailboxes.keys() - set(map(node_of, self.store.living())))
-        gone = set(silent) - self.store.launchers(silent)
+        launchers = self.store.launchers(silent)
+        gone = {node for node in silent if not launchers.get(node)}
         for node in sorted(gone & self.gone_nodes):
             self.store.remove(mailboxes[node])
         self.gone_nodes = gone

@@ -246,8 +246,8 @@ class MailboxStore(Protocol):
     def metrics(self, processes: Sequence[str]) -> dict[str, bytes]:
         """Process → its metrics as of its last beat; those that do not live or told none are left out."""
 
-    def launchers(self, nodes: Sequence[str]) -> set[str]:
-        """Those of these nodes whose launcher lives."""
+    def launchers(self, nodes: Sequence[str]) -> dict[str, bool]:
+        """Node → whether its launcher lives; those whose launcher gives no signs are left out."""
 
     def lease(self, name: str, token: str, *, ttl: float) -> bool:
         """Take or renew the lease `name` with this random token; False while somebody else holds it."""

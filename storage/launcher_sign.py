@@ -13,18 +13,22 @@ from typing import Any
 import redis
 
 from storage.redis_client import connect
-from storage.redis_keys import launcher_key
+from storage.redis_keys import launcher_keys
 
 EVERY_S = 1.0
 TTL_MS = 5_000
+KNOWN_MS = 7 * 86_400_000
+"""For so long it is known that this node's launcher is one that gives signs: older programs' do not."""
 
 LAST_S = 0.5
 """So long who ends waits until its sign is taken back: a Redis that hangs has cost its processes most of the ten seconds that a node has to end,
 and the sign ends by itself."""
 
 SAY = """
-redis.call('DEL', KEYS[1]) -- so that a full server does not refuse the next line (scripts/beat.lua)
-redis.call('SET', KEYS[1], 1, 'PX', ARGV[1])
+for i, key in ipairs(KEYS) do
+  redis.call('DEL', key) -- so that a full server does not refuse the next line (scripts/beat.lua)
+  redis.call('SET', key, 1, 'PX', ARGV[i])
+end
 """
 
 log = logging.getLogger(__name__)
@@ -50,12 +54,14 @@ class LauncherSign:
 
     def _run(self) -> None:
         client: Any = connect(self._url, connections=1)
-        key = launcher_key(self._node)
+        alive, known = launcher_keys(self._node)
+        with suppress(redis.RedisError, OSError):
+            client.eval(SAY, 1, known, KNOWN_MS)
         while not self._stop.wait(self._every):
             try:
-                client.eval(SAY, 1, key, TTL_MS)
+                client.eval(SAY, 2, alive, known, TTL_MS, KNOWN_MS)
             except (redis.RedisError, OSError) as error:
                 log.debug("no sign of life: %s", error)
         with suppress(redis.RedisError, OSError):
-            client.delete(key)
+            client.delete(alive)
         client.close()

@@ -14,7 +14,7 @@ All keys of a system share one hash tag, so that a cluster keeps them in one slo
     ep:{NAMESPACE}:lease:NAME             string  the holder's random token
     ep:{NAMESPACE}:calls                  stream  "read again": topics, capped
     ep:{NAMESPACE}:probe                  string  written to see that writing is possible
-    ep:launcher:NODE                      string  a launcher lives (launcher_sign.py); of no namespace, since it knows no books
+    ep:launcher:NODE, ep:launcher:NODE:known   strings  a launcher lives (launcher_sign.py); of no namespace, since it knows no books
 """
 
 import hashlib
@@ -24,9 +24,9 @@ from engine.mailbox import ALL_LANES
 GROUP = "g"
 
 
-def launcher_key(node: str) -> str:
-    """That the launcher of a node lives."""
-    return f"ep:launcher:{{{node}}}"
+def launcher_keys(node: str) -> tuple[str, str]:
+    """Of a node's launcher: that it lives, and that it is one that says so."""
+    return f"ep:launcher:{{{node}}}", f"ep:launcher:{{{node}}}:known"
 
 
 class Keys:

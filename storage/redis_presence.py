@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from time import perf_counter
 from typing import Any
 
-from storage.redis_keys import launcher_key
+from storage.redis_keys import launcher_keys
 from storage.redis_scripts import RedisStore
 
 CALLS_KEPT = 1000
@@ -44,10 +44,15 @@ class RedisPresence(RedisStore):
         found = self._call("MGET", *map(self.keys.metrics, processes)) if processes else []
         return {process: told for process, told in zip(processes, found, strict=True) if told is not None}
 
-    def launchers(self, nodes: Sequence[str]) -> set[str]:
-        """Those of these nodes whose launcher lives."""
-        # One by one: in a cluster each node's key has a slot of its own. Below 0: there is no sign.
-        return {node for node in nodes if 0 <= self._call("PTTL", launcher_key(node)) <= LONGEST_SIGN_MS}
+    def launchers(self, nodes: Sequence[str]) -> dict[str, bool]:
+        """Node → whether its launcher lives; those whose launcher gives no signs (an older one's) are left out."""
+        found = {}
+        for node in nodes:  # one by one: in a cluster each node's keys have a slot of their own
+            alive, known = launcher_keys(node)
+            left = self._call("PTTL", alive)  # below 0: there is none
+            if left >= 0 or self._call("EXISTS", known):
+                found[node] = 0 <= left <= LONGEST_SIGN_MS
+        return found
 
     def lease(self, name: str, token: str, *, ttl: float) -> bool:
         """Take or renew a lease for `ttl` seconds; False while another token holds it."""

@@ -23,7 +23,7 @@ from tests.actors.conftest import eventually
 
 @pytest.fixture
 def janitor(started, mailboxes, books, database):
-    def begin(suspect_age=60.0, restart=60.0, node_ended=0.5, search=None):
+    def begin(suspect_age=60.0, restart=60.0, node_lost=20.0, node_ended=0.5, search=None):
         bell = Event()
         started(Feeder, name="feeder", bus=Bus(), store=mailboxes, books=books, room=Room(100), bell=bell, tick=60.0)
         return started(
@@ -35,7 +35,7 @@ def janitor(started, mailboxes, books, database):
             search=search or Search(database),
             bell=bell,
             suspect_age=suspect_age,
-            silence=Silence(mailboxes, restart=restart, node_ended=node_ended),
+            silence=Silence(mailboxes, restart=restart, node_lost=node_lost, node_ended=node_ended),
         )
 
     return begin
@@ -112,9 +112,10 @@ def test_what_a_process_held_that_is_gone_is_given_back_and_nobody_is_blamed(jan
     assert mailboxes.consumers(CLASSIFY)["node/alive/c"] == 1, held
 
 
-def test_what_a_silent_process_held_waits_for_its_launcher_which_may_have_to_blame_it(janitor, mailboxes):
+@pytest.mark.parametrize("heard_of", ["node/front", "other/front"], ids=["its node lives", "its node is silent"])
+def test_what_a_silent_process_held_waits_for_its_launcher_which_may_have_to_blame_it(janitor, mailboxes, heard_of):
     mailboxes.put(CLASSIFY, [Envelope("main", "a", ref=1)])
-    mailboxes.beat("node/front", {}, ttl=60)
+    mailboxes.beat(heard_of, {}, ttl=60)
     mailboxes.take(CLASSIFY, "node/hung/c", count=1, max_bytes=10**6, block=0)
     looked = looks(mailboxes)
     janitor()
@@ -135,8 +136,8 @@ def held_by(mailboxes, node):
 def test_what_a_node_held_whose_launcher_ended_too_is_given_back_at_once(janitor, mailboxes, valkey_url):
     held_by(mailboxes, "lost")
     with LauncherSign(valkey_url, "lost", every=0.05):
-        eventually(lambda: mailboxes.launchers(["lost"]) == {"lost"})
-    assert mailboxes.launchers(["lost", "never seen"]) == set()
+        eventually(lambda: mailboxes.launchers(["lost"]) == {"lost": True})
+    assert mailboxes.launchers(["lost", "older"]) == {"lost": False}
     began = time.monotonic()
     janitor()
     eventually(lambda: mailboxes.consumers(CLASSIFY) == {})
@@ -148,9 +149,9 @@ def test_what_a_node_held_whose_launcher_ended_too_is_given_back_at_once(janitor
 def test_as_long_as_the_launcher_lives_what_its_silent_processes_held_is_its_to_blame(janitor, mailboxes, valkey_url):
     held_by(mailboxes, "hung")
     with LauncherSign(valkey_url, "hung", every=0.05):
-        eventually(lambda: mailboxes.launchers(["hung"]) == {"hung"})
+        eventually(lambda: mailboxes.launchers(["hung"]) == {"hung": True})
         looked = looks(mailboxes)
-        janitor(node_ended=0.1)
+        janitor(node_lost=0.1, node_ended=0.1)
         eventually(lambda: looked.count(CLASSIFY) >= 3)
         assert mailboxes.consumers(CLASSIFY) == {"hung/worker-1/c": 1}
     eventually(lambda: mailboxes.consumers(CLASSIFY) == {})
@@ -186,7 +187,7 @@ def test_the_canarys_mailbox_of_a_node_that_is_gone_is_forgotten(look_for_canari
 def test_that_of_a_node_that_comes_back_or_whose_launcher_lives_stays(look_for_canaries, mailboxes, valkey_url):
     sing(mailboxes, "late", "starting")
     with LauncherSign(valkey_url, "starting", every=0.05):
-        eventually(lambda: mailboxes.launchers(["starting"]) == {"starting"})
+        eventually(lambda: mailboxes.launchers(["starting"]) == {"starting": True})
         look_for_canaries()
         mailboxes.beat("late/front", {}, ttl=60)
         assert look_for_canaries() == look_for_canaries() == {"canary.late", "canary.starting"}

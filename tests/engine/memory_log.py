@@ -81,9 +81,9 @@ class MemoryLog:
         living = self.living()
         return {name: self._metrics[name] for name in processes if name in living and self._metrics[name]}
 
-    def launchers(self, nodes: Sequence[str]) -> set[str]:
+    def launchers(self, nodes: Sequence[str]) -> dict[str, bool]:
         """No launcher gives signs here."""
-        return set()
+        return {}
 
     def lease(self, name: str, token: str, *, ttl: float) -> bool:
         """Take or renew a lease; False while somebody else holds it."""

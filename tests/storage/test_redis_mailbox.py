@@ -14,7 +14,7 @@ from gevent.socket import AF_UNIX, SHUT_RDWR, SOCK_STREAM, socket
 from engine.errors import DependencyTrouble
 from engine.mailbox import LANES, QUARANTINE, Delivery, Envelope, Room, Verdict
 from storage.launcher_sign import TTL_MS, LauncherSign
-from storage.redis_keys import launcher_key
+from storage.redis_keys import launcher_keys
 from storage.redis_mailbox import RedisMailboxes
 from tests.servers import wait_until
 
@@ -432,9 +432,9 @@ def test_a_launcher_is_heard_of_on_a_full_server(box, redis_client, valkey_url):
     redis_client.config_set("maxmemory", "1")
     try:
         with LauncherSign(valkey_url, "full", every=0.02):
-            wait_until(lambda: box.launchers(["full"]) == {"full"}, "its first sign")
-            redis_client.pexpire(launcher_key("full"), 60_000)
-            wait_until(lambda: redis_client.pttl(launcher_key("full")) <= TTL_MS, "the next one")
+            wait_until(lambda: box.launchers(["full"]) == {"full": True}, "its first sign")
+            redis_client.pexpire(launcher_keys("full")[0], 60_000)
+            wait_until(lambda: redis_client.pttl(launcher_keys("full")[0]) <= TTL_MS, "the next one")
     finally:
         redis_client.config_set("maxmemory", "0")
 
@@ -466,10 +466,12 @@ def test_signs_of_life_from_before_the_clock_was_set_back_count_no_more(box, red
     seconds, _ = redis_client.time()
     redis_client.hset(box.keys.processes, "n2/w1", f"{seconds * 1000 + FAR_OFF} {{}}")
     for node, left in (("n1", 5_000), ("n2", FAR_OFF)):
-        redis_client.set(launcher_key(node), 1, px=left)
+        alive, known = launcher_keys(node)
+        redis_client.set(alive, 1, px=left)
+        redis_client.set(known, 1)
 
     assert box.living() == {"n1/w1"}
-    assert box.launchers(["n1", "n2", "n3"]) == {"n1"}
+    assert box.launchers(["n1", "n2", "n3"]) == {"n1": True, "n2": False}
 
 
 def test_a_turn_with_the_quarantine_from_before_the_clock_was_set_back_is_over(box, redis_client):
