@@ -29,7 +29,7 @@ CHANGES = {
     "commands/version.py": [(r'VERSION = "[^"]+"', f'VERSION = "{NEWER}"')],
     "storage/migrations.py": [
         (r"\nSTEPS: ", STEP),
-        (r"    subscription_tables.add_old_secret,\n", "    subscription_tables.add_old_secret,\n    _next,\n"),
+        (r'\n\)\n"""Step n brings', '\n    _next,\n)\n"""Step n brings'),
     ],
     "engine/mailbox.py": [
         (r"    omit_defaults=True,\n    rename=\{", '    rename={\n        "tint": "tint",'),

@@ -38,6 +38,12 @@ def schema(stores):
     return int(facts["schema_version"]), int(facts["schema_oldest"])
 
 
+def has_newer_tables(stores):
+    """Whether the newer version's own step of the schema was applied."""
+    with psycopg.connect(stores["DATABASE_URL"]) as connection:
+        return connection.execute("SELECT to_regclass('tints') IS NOT NULL").fetchall() == [(True,)]
+
+
 def version_of(node):
     return (node.get("/health") or {}).get("version")
 
@@ -71,6 +77,7 @@ def test_nodes_are_upgraded_one_by_one_under_load_and_put_back(bench, stores, sh
             replaced(second, tomorrow)
             assert (version_of(first), version_of(second)) == (VERSION, NEWER)
             assert schema(stores)[0] == NEWER_SCHEMA
+            assert has_newer_tables(stores)
             goes_on(bench)
 
             (killed,) = first.signal_roles(signal.SIGKILL, "worker")
