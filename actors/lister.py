@@ -23,7 +23,6 @@ from engine.logs import Folded
 from engine.mailbox import BACKGROUND, Delivery
 from engine.mailbox_actor import Context, MailboxActor, Outcome
 from engine.outcome import error_text
-from engine.pump import GIVE_BACK_S
 from storage.desired import Desired
 from storage.notifications import Notifications
 from storage.records import Look, Notification, SourceState
@@ -69,7 +68,6 @@ class Lister(MailboxActor):
         self.has_started = False
         self.poll_at, self.poll_failures, self.has_polled = 0.0, 0, False
         self.poll_trouble: DependencyTrouble | None = None
-        self.failing_since = 0.0
         self.announced = Announced()
 
     # -- leading ---------------------------------------------------------------------------------------------------------
@@ -90,7 +88,7 @@ class Lister(MailboxActor):
 
     def _taken(self) -> None:
         log.info("leading source %s", self.follower.name)
-        self.poll_at, self.has_polled, self.failing_since = 0.0, False, time.monotonic()
+        self.poll_at, self.has_polled = 0.0, False
 
     # -- looking ---------------------------------------------------------------------------------------------------------
 
@@ -164,22 +162,15 @@ class Lister(MailboxActor):
             self.poll_trouble = trouble
             self.poll_failures += 1
             self.poll_at = now + backoff(self.poll_failures, base=0.25, cap=POLL_AGAIN_CAP)
-            self._stand_back(now)
+            self.leadership.failed(self.others_read)
             raise
+        self.leadership.went_well()
         if self.poll_failures:
             self.refusals, self.subscribe_at = 0, now  # what kept the polls may have kept it from hearing of us
         self.poll_trouble, self.poll_failures, self.has_polled = None, 0, True
         self.poll_at = now + self.poll_interval
         if look.new and kind == "poll":  # mail without its notification: perhaps FakeMail has forgotten us
             self.subscribed, self.subscribe_at = False, self.poll_at
-
-    def _stand_back(self, now: float) -> None:
-        """Who has not got on for long lets another node lead, to which FakeMail and the database may be well."""
-        if self.poll_failures == 1:
-            self.failing_since = now
-        elif now - self.failing_since > GIVE_BACK_S and self.others_read():
-            self.failing_since = now
-            self.leadership.stand_back()
 
     def _start_if_new(self) -> None:
         """The first start takes what the account lists, as low priority, or skips it."""

@@ -17,7 +17,6 @@ from engine.errors import DependencyTrouble, StaleError
 from engine.events import Bus
 from engine.leadership import TTL_S, Leadership
 from engine.mailbox import MailboxStore
-from engine.pump import GIVE_BACK_S
 from storage.tasks import Step, Task, Tasks, advance
 
 log = logging.getLogger(__name__)
@@ -84,7 +83,6 @@ class TaskRunner(ServiceActor):
         self.jobs_begun: dict[int, Iterator[float | None]] = {}
         self.not_before: dict[int, float] = {}
         self.troubles: dict[int, int] = {}
-        self.blind_since: float | None = None
 
     def on_start(self) -> None:
         """Campaign for the lease, and work."""
@@ -114,17 +112,13 @@ class TaskRunner(ServiceActor):
                 self.breathe()
 
     def _open(self) -> list[Task]:
-        """What there is to do. A database that gives no answer for long may be well to another node, so that one may lead."""
+        """What there is to do. A database that gives no answer may be well to another node."""
         try:
             found = self.tasks.open()
         except DependencyTrouble:
-            now = time.monotonic()
-            self.blind_since = now if self.blind_since is None else self.blind_since
-            if now - self.blind_since > GIVE_BACK_S:
-                self.blind_since = None
-                self.leadership.stand_back()
+            self.leadership.failed()
             raise
-        self.blind_since = None
+        self.leadership.went_well()
         return found
 
     def _forget(self, still_open: set[int]) -> None:

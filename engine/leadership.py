@@ -13,6 +13,7 @@ import gevent
 
 from engine import clock
 from engine.errors import DependencyTrouble
+from engine.pump import GIVE_BACK_S
 
 TTL_S = 5.0
 """A leader that dies is succeeded after so long; it renews five times as often."""
@@ -39,6 +40,7 @@ class Leadership:
         self.leads = False
         self._over = False
         self._stood_back, self._back_at = False, 0.0
+        self._failing_since: float | None = None
 
     def campaign(self) -> None:
         """Renew until it is given up: in a greenlet of its own, beside whatever its actor is busy with."""
@@ -64,11 +66,25 @@ class Leadership:
         elif time.monotonic() < self._back_at and leads:  # or we stood back
             self.stand_back()
         elif leads and not goes_on:
+            self._failing_since = None
             self.taken()
+
+    def went_well(self) -> None:
+        """What the leader is there for has got on."""
+        self._failing_since = None
+
+    def failed(self, others: Callable[[], bool] = lambda: True) -> None:
+        """It has not. After GIVE_BACK_S of that another shall lead, to which what is needed may be well, if `others` says that there is one."""
+        now = time.monotonic()
+        if self._failing_since is None:
+            self._failing_since = now
+        elif now - self._failing_since > GIVE_BACK_S and others():
+            self.stand_back()
 
     def stand_back(self) -> None:
         """Let another lead, who may do better; where nobody does, it goes on soon as if it had led all the time."""
         self.leads, self._stood_back, self._back_at = False, True, time.monotonic() + STAND_BACK_S
+        self._failing_since = None
         with suppress(DependencyTrouble):
             self.store.give_up(self.name, self.token)
 

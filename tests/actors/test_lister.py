@@ -271,7 +271,7 @@ def test_the_log_leads_from_a_notification_to_its_emails(start, account, mailbox
 def test_a_leader_whose_polls_fail_for_long_lets_another_node_lead(
     start, started, mailboxes, books, account, database, monkeypatch
 ):
-    monkeypatch.setattr("actors.lister.GIVE_BACK_S", 0.1)
+    monkeypatch.setattr("engine.leadership.GIVE_BACK_S", 0.1)
     monkeypatch.setattr("engine.pump.GIVE_BACK_S", 0.1)
     start(follower=Follower("main", Account(down=True), books, overlap=60.0))
     eventually(lambda: mailboxes.held(lister_lease("main")))
@@ -288,7 +288,7 @@ def test_a_leader_whose_polls_fail_for_long_lets_another_node_lead(
 
 
 def test_a_leader_alone_leads_on_however_long_its_polls_fail(start, mailboxes, account, monkeypatch):
-    monkeypatch.setattr("actors.lister.GIVE_BACK_S", 0.1)
+    monkeypatch.setattr("engine.leadership.GIVE_BACK_S", 0.1)
     monkeypatch.setattr(Leadership, "stand_back", lambda _: pytest.fail("stood back"))
     account.down = True
     lister = start()

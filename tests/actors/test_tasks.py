@@ -263,7 +263,7 @@ def test_a_leader_to_whom_the_database_is_lost_for_long_lets_another_node_lead(
         def open(self):
             raise DependencyTrouble("no answer", dependency="database")
 
-    monkeypatch.setattr("actors.tasks.GIVE_BACK_S", 0.1)
+    monkeypatch.setattr("engine.leadership.GIVE_BACK_S", 0.1)
     run(token="broken", store_of_tasks=Lost(database))
     eventually(lambda: mailboxes.held(LEASE))
     account.receive("a")

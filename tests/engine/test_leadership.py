@@ -1,11 +1,13 @@
 """Of all who campaign for a lease one leads; it gives up at once when it stops, and believes nothing while the store is away."""
 
 import time
+from types import SimpleNamespace
 
 import gevent
 import pytest
 
 from engine.leadership import Leadership
+from engine.pump import GIVE_BACK_S
 from tests.engine.helpers import Faults, until
 from tests.engine.memory_mailbox import MemoryMailboxes
 
@@ -111,3 +113,23 @@ def test_who_stands_back_and_is_not_succeeded_goes_on_as_if_nothing_had_been(sto
     leadership.renew()
     assert [*seen, leadership.leads] == [False, True]
     assert told == ["a"]
+
+
+def test_who_fails_for_long_stands_back_where_there_are_others(store, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("engine.leadership.time", SimpleNamespace(monotonic=lambda: now[0]))
+    leadership = Leadership(store, "office", "a")
+    leadership.renew()
+    leadership.failed()
+    leadership.went_well()
+    now[0] += GIVE_BACK_S + 1
+    leadership.failed()  # the first one anew
+    now[0] += GIVE_BACK_S + 1
+    leadership.failed(lambda: False)
+    led = [leadership.leads]
+    leadership.failed(lambda: True)
+    led.append(leadership.leads)
+    now[0] += GIVE_BACK_S + 1
+    leadership.renew()
+    leadership.failed()  # and the first one of this time
+    assert [*led, leadership.leads] == [True, False, True]
