@@ -6,12 +6,12 @@ It relies on the rule that a reply is judged by its own words and a bare forward
 
 import html
 import re
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
 from classification.quotes import split_quotes
+from engine.unicode import normalized
 
 MAX_RAW = 300_000
 MAX_TEXT = 20_000
@@ -142,7 +142,7 @@ def tidy(text: str, flags: list[str]) -> str:
     if _HIDDEN.search(text):
         text = _HIDDEN.sub("", text)
         flags.append("hidden_characters")
-    return unicodedata.normalize("NFKC", text)
+    return normalized("NFKC", text)
 
 
 def _alternative(image: re.Match[str]) -> str:

@@ -1,6 +1,12 @@
-"""Text from elsewhere as UTF-8, JSON and databases can hold it: half a surrogate pair, which they have no bytes for, becomes U+FFFD."""
+"""Text from elsewhere, made fit: as UTF-8, JSON and databases can hold it, where half a surrogate pair becomes U+FFFD, and in a normal form."""
 
-from typing import Any
+import re
+import unicodedata
+from typing import Any, Literal
+
+LONGEST_RUN = 64
+_LONG_RUN = re.compile(rf"[^\x00-\x7f]{{{LONGEST_RUN + 1}}}")
+_PIECES = re.compile(rf"[\x00-\x7f]*[^\x00-\x7f]{{0,{LONGEST_RUN}}}")
 
 
 def whole(text: str) -> str:
@@ -26,3 +32,14 @@ def whole_json(value: Any) -> Any:
     if isinstance(value, dict):
         return {whole(name): whole_json(item) for name, item in value.items()}
     return [whole_json(item) for item in value] if isinstance(value, list) else value
+
+
+def normalized(form: Literal["NFKC", "NFKD"], text: str) -> str:
+    """The normal form, in a time that grows with the length: to put a row of marks in order takes `unicodedata` the square of its length.
+
+    More than LONGEST_RUN characters beyond ASCII in a row are taken in pieces; where they are cut, a mark may stay apart from its letter
+    or out of order.
+    """
+    if not _LONG_RUN.search(text):
+        return unicodedata.normalize(form, text)
+    return "".join(unicodedata.normalize(form, piece) for piece in _PIECES.findall(text))

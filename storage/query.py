@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from engine.unicode import normalized
 from storage.records import LABELS
 
 MAX_TERMS = 32
@@ -24,7 +25,6 @@ _SHAPE = bytes(ord("x") if code < 128 and chr(code).isalnum() else ord(" ") for 
 _TERM = re.compile(r'(?P<minus>-?)(?:(?P<field>[a-z]+):)?(?:"(?P<phrase>[^"]*)"?|(?P<word>\S+))', re.IGNORECASE)
 _OPPOSITE = {"<": ">=", "<=": ">", ">": "<=", ">=": "<"}
 _BOUND = re.compile(r"(<=|>=|<|>)?(\d+(?:\.\d+)?|\.\d+)\Z")
-_PIECE = 64
 
 
 class Bound(msgspec.Struct, frozen=True):
@@ -66,18 +66,9 @@ def tokens(text: str) -> list[str]:
     """Text as the index sees it: letters and digits without their accents, in lower case."""
     if text.isascii():  # the same by a table, at a third of the cost
         return plain(text).split()
-    apart = _taken_apart(text.casefold()).casefold()
+    apart = normalized("NFKD", text.casefold()).casefold()
     folded = "".join(char for char in apart if not unicodedata.combining(char))
     return _WORD.findall(folded)
-
-
-def _taken_apart(text: str) -> str:
-    """Characters as what they are made of, accents in any order: to sort a long run of them, NFKD takes the square of its length.
-
-    Piece by piece that is bounded, and without the accents no difference is left.
-    """
-    pieces = (text[at : at + _PIECE] for at in range(0, len(text), _PIECE))
-    return "".join(unicodedata.normalize("NFKD", piece) for piece in pieces)
 
 
 def plain(text: str) -> str:

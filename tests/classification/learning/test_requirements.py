@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
+OURS = ("classification.", "engine.")
 
 
 def _pins(name: str) -> dict[str, str]:
@@ -21,7 +22,7 @@ def _file(module: str) -> Path:
 
 
 def _needed(path: Path, seen: set[Path]) -> set[str]:
-    """Return the packages that a module of classification imports when it is loaded, and those that it loads in turn."""
+    """Return the packages that a module of ours imports when it is loaded, and those that it loads in turn."""
     seen.add(path)
     names: list[str] = []
     for statement in ast.parse(path.read_text(encoding="utf-8")).body:
@@ -29,8 +30,8 @@ def _needed(path: Path, seen: set[Path]) -> set[str]:
             names += [each.name for each in statement.names]
         elif isinstance(statement, ast.ImportFrom):
             names += [f"{statement.module}.{each.name}" for each in statement.names]
-    ours = {_file(name) for name in names if name.startswith("classification.")}
-    found = {name.partition(".")[0] for name in names} - {"classification"} - set(sys.stdlib_module_names)
+    ours = {_file(name) for name in names if name.startswith(OURS)}
+    found = {name.partition(".")[0] for name in names if not name.startswith(OURS)} - set(sys.stdlib_module_names)
     return found.union(*(_needed(each, seen) for each in ours - seen))
 
 
