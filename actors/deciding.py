@@ -108,7 +108,7 @@ class Deciders:
         return (self._in_memory(version) or self.classifier).explain(email)
 
     def judge(self, emails: Sequence[Readable]) -> Sequence[Ruling | None]:
-        """What the rules say, None where none matches. But for literal ones patterns may take long on hostile text: that runs off the hub."""
+        """What the rules say, None where none matches. Patterns that are not literal may take long on hostile text: they run off the hub."""
         self._wait()
         rules = self.ruleset
         if not rules:

@@ -5,7 +5,6 @@ not grow with the number of results; where one source is asked for, with that of
 FakeMail's opinions here.
 """
 
-import re
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -29,7 +28,6 @@ PLACES = 10**13
 SIMILAR_LIMIT = 1_000
 SUBJECT_TOKENS = 6
 LONGEST_ADDRESS = 320
-BRACKETED = re.compile(r"<([^<>]*)>\s*\Z")
 CONTESTED = {"shadow": 0.5, "rule": 0.5, "fakemail": 0.25}
 """What it adds to the score when somebody says otherwise than the model; uncertainty is 0 to 1."""
 
@@ -148,12 +146,8 @@ def _similar(result: StoredResult) -> int:
 
 
 def _address(sender: str) -> str:
-    """Whom it is from, without a name; "" where it is longer than an address can be.
-
-    Not by the standard library: it reads comments by recursion, and strangers write this.
-    """
-    bracketed = BRACKETED.search(sender)
-    address = bracketed[1] if bracketed else sender
+    """Whom it is from, without a name; "" where it is longer than an address can be. Strangers write this: the library's parser recurses."""
+    address = sender.rpartition("<")[2].strip("> ")
     return address if len(address) <= LONGEST_ADDRESS else ""
 
 

@@ -207,7 +207,7 @@ def test_a_laptop_shows_all_of_now_without_scrolling(page: Page, server: Server)
     assert page.js(below) == 0
 
 
-@pytest.mark.parametrize(("rate", "said"), [(99.975, "99.9 %"), (100.0, "100 %"), (99.0, "99.0 %"), (None, "\u2013")])
+@pytest.mark.parametrize(("rate", "said"), [(99.975, ">99.9 %"), (100.0, "100 %"), (99.0, "99.0 %"), (None, "\u2013")])
 def test_a_success_is_not_rounded_up_to_all(page: Page, rate: float | None, said: str) -> None:
     page.open("now")
     told = """

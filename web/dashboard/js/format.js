@@ -42,11 +42,9 @@ export function percent(share, digits = 0) {
   return said;
 }
 
-/** A rate of success, 0 to 100, rounded down: "100 %" are all of them. */
+/** A rate of success, 0 to 100: with a digit more where something failed. */
 export function success(of100) {
-  if (missing(of100)) return NONE;
-  const tenths = Math.floor(of100 * 10);
-  return percent(tenths / 1000, tenths < 1000 ? 1 : 0);
+  return missing(of100) ? NONE : percent(of100 / 100, of100 < 100 ? 1 : 0);
 }
 
 /** A rate: one digit below ten, none above. */
