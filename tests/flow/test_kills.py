@@ -164,20 +164,23 @@ def stores_of_ones_own(own, postgres, valkey_url, redis_client):
 
 
 @pytest.mark.postgres
-def test_sigterm_while_the_database_hangs_ends_in_time(own, stores_of_ones_own):
+@pytest.mark.parametrize("redis_too", [False, True], ids=["database", "both stores"])
+def test_sigterm_while_a_store_hangs_ends_in_time(own, stores_of_ones_own, postgres, redis_client, redis_too):
     own.start()
     of_ours = "SELECT pid FROM pg_stat_activity WHERE datname LIKE 'flow%' AND backend_type = 'client backend'"
-    backends = [pid for (pid,) in stores_of_ones_own.execute(of_ours)]
-    for pid in backends:
+    hung = [postgres.process.pid, *(pid for (pid,) in stores_of_ones_own.execute(of_ours))]
+    hung += [redis_client.info("server")["process_id"]] if redis_too else []
+    for pid in hung:
         os.kill(pid, signal.SIGSTOP)
     try:
         wait_until(lambda: own.get("/health")["components"]["database"]["status"] != "healthy", "a database that hangs")
         began = time.monotonic()
         assert own.stop() == 0
-        assert elapsed(began) < 10
+        took = elapsed(began)
     finally:
-        for pid in backends:
+        for pid in hung:
             os.kill(pid, signal.SIGCONT)
+    assert took < 10
     assert "s: killed" not in own.log()
     assert "front stopped" in own.log()
 
