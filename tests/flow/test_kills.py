@@ -11,6 +11,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import psutil
 import psycopg
 import pytest
 
@@ -155,31 +156,32 @@ def test_everything_in_one_process_works_as_well(own):
 
 @pytest.fixture
 def stores_of_ones_own(own, postgres, valkey_url, redis_client):
-    """The system on a new database of PostgreSQL, and on an emptied Valkey; a connection to the server."""
+    """The system is on a new database of PostgreSQL, and on an emptied Valkey."""
     name = f"flow_{time.monotonic_ns()}"
     own.env |= {"DATABASE_URL": postgres.url.replace("/postgres?", f"/{name}?"), "REDIS_URL": valkey_url}
     with psycopg.connect(postgres.url, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}")
-        yield connection
 
 
 @pytest.mark.postgres
 @pytest.mark.parametrize("redis_too", [False, True], ids=["database", "both stores"])
 def test_sigterm_while_a_store_hangs_ends_in_time(own, stores_of_ones_own, postgres, redis_client, redis_too):
     own.start()
-    of_ours = "SELECT pid FROM pg_stat_activity WHERE datname LIKE 'flow%' AND backend_type = 'client backend'"
-    hung = [postgres.process.pid, *(pid for (pid,) in stores_of_ones_own.execute(of_ours))]
-    hung += [redis_client.info("server")["process_id"]] if redis_too else []
-    for pid in hung:
-        os.kill(pid, signal.SIGSTOP)
+    hung = [psutil.Process(redis_client.info("server")["process_id"])] if redis_too else []
+    hung.append(psutil.Process(postgres.process.pid))
+    for process in hung:
+        process.suspend()
+    backends = hung[-1].children()  # there will be no further ones
+    for process in backends:
+        process.suspend()
     try:
         wait_until(lambda: own.get("/health")["components"]["database"]["status"] != "healthy", "a database that hangs")
         began = time.monotonic()
         assert own.stop() == 0
         took = elapsed(began)
     finally:
-        for pid in hung:
-            os.kill(pid, signal.SIGCONT)
+        for process in (*backends, *hung):
+            process.resume()
     assert took < 10
     assert "s: killed" not in own.log()
     assert "front stopped" in own.log()
