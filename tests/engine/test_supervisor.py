@@ -212,7 +212,7 @@ def test_a_place_that_is_wanted_again_while_its_actor_leaves_is_filled_after_it_
 
 def test_only_a_pool_can_be_resized(tree):
     tree.start(tree.spec("a"))
-    with pytest.raises(ValueError, match="no pool"):
+    with pytest.raises(ValueError, match="a is not a pool"):
         tree.ref.ask(Resize("a", 3), timeout=20)
 
 
