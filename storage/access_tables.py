@@ -1,4 +1,4 @@
-"""The tables of who did what, and of sessions that ended before their time; created by migrations.py."""
+"""The tables of the action log and of sessions that were ended early; migrations.py creates them."""
 
 from peewee import BigAutoField, DoubleField, SmallIntegerField, TextField
 
@@ -6,7 +6,7 @@ from storage.models import Table
 
 
 class ActionRow(Table):
-    """Something that a person or a program did through the API (storage/actions.py)."""
+    """One action of a person or a program through the API (storage/actions.py)."""
 
     id = BigAutoField()
     at = DoubleField()
@@ -21,7 +21,7 @@ class ActionRow(Table):
 
 
 class EndedSessionRow(Table):
-    """A session that was ended by hand; `*` stands for all that began before `at`. Kept until they would have expired."""
+    """A session that was ended by hand; the id `*` means all that began before `at`. Kept until `expires`."""
 
     id = TextField(primary_key=True)
     at = DoubleField()
@@ -29,6 +29,6 @@ class EndedSessionRow(Table):
 
 
 def create() -> None:
-    """Both tables, where they are not there yet."""
+    """Create both tables if they do not exist."""
     ActionRow.create_table()
     EndedSessionRow.create_table()

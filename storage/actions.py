@@ -1,6 +1,6 @@
-"""Who did what through the API: replays, corrections, deletions, control, logins. The newest KEPT of them.
+"""The action log: who did what through the API (replays, corrections, deletions, control, logins).
 
-Written by web/actions.py after each act, shown by GET /actions.
+web/actions.py writes an entry after each action; GET /actions shows them. The newest KEPT are kept.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ FIELDS = ("at", "who", "role", "address", "action", "target", "detail", "status"
 
 
 class Action(msgspec.Struct, frozen=True):
-    """One act. `who`: `token`, `session:ID` or `local`; `action`: method and route; `target`: the path that was asked for."""
+    """One action. `who`: `token`, `session:ID` or `local`; `action`: method and route; `target`: the requested path."""
 
     at: float
     who: str
@@ -41,7 +41,7 @@ class Actions:
         self._db = db
 
     def add(self, action: Action) -> int:
-        """Write one down; its id."""
+        """Store one action and return its id."""
         return self._db.write(_add, action)
 
     def page(
@@ -54,7 +54,7 @@ class Actions:
         since: float | None = None,
         until: float | None = None,
     ) -> tuple[list[Action], int | None]:
-        """Give actions, newest first, with ids below `before`; and the `before` of the next page, if any."""
+        """Return actions with ids below `before`, newest first, and the `before` of the next page, if any."""
         wanted = {"id < ?": before, "who = ?": who, "action = ?": action, "at >= ?": since, "at < ?": until}
         return self._db.read(_page, {name: value for name, value in wanted.items() if value is not None}, limit)
 

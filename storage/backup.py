@@ -1,7 +1,7 @@
-"""Backups: a copy of the database while the system runs, and putting one in its place while it is stopped.
+"""Backups: copies the database while the system runs, and restores a copy while the system is stopped.
 
-Called by the commands `backup` and `restore`. A copy is one file that appears whole or not at all; a restored database gets a new
-books_id, because the mailboxes in Redis belong to what was replaced. PostgreSQL is copied by its own pg_dump and pg_restore.
+Called by the commands `backup` and `restore`. A copy appears as one whole file or not at all. A restored database gets
+a new books_id, because the mailboxes in Redis belong to the replaced database. PostgreSQL uses pg_dump and pg_restore.
 """
 
 import shutil
@@ -21,13 +21,13 @@ from storage.database import Database
 from storage.drivers import PostgresDriver, SqliteDriver, driver_for
 
 COPIES = (b"SQLite format 3\0", b"PGDMP")
-"""How a backup begins, of SQLite and of PostgreSQL."""
+"""The first bytes of a backup from SQLite and from PostgreSQL."""
 
 
 def backup(db: Database, path: Path) -> int:
-    """Copy the database as it stands at one moment to `path`, replacing a copy that is there; the copy's bytes.
+    """Write a consistent snapshot of the database to `path`, replacing an earlier backup; return its size in bytes.
 
-    Raises DependencyTrouble, OSError, or SettingsError where pg_dump is missing or refuses, or `path` holds anything else.
+    Raises DependencyTrouble, OSError, or SettingsError if pg_dump is missing or fails, or if `path` is not a backup.
     """
     _refuse_to_replace(path)
     part = path.with_name(path.name + ".part")
@@ -45,10 +45,10 @@ def backup(db: Database, path: Path) -> int:
 
 
 def restore(url: str, path: Path) -> str:
-    """Put a copy in the place of the database at `url`, which nobody may be using; the new books_id.
+    """Replace the database at `url`, which must not be in use, with a backup; return the new books_id.
 
-    A copy of a newer schema or of another kind is a SettingsError, and what was there stays. On PostgreSQL, run it again
-    if it was interrupted.
+    Raises SettingsError for a backup of another kind of database or of a schema too new for this program; a SQLite
+    database then stays unchanged. On PostgreSQL, run an interrupted restore again.
     """
     driver = driver_for(url)
     if isinstance(driver, SqliteDriver):
@@ -67,9 +67,9 @@ def restore(url: str, path: Path) -> str:
 
 
 def _refuse_to_replace(path: Path) -> None:
-    """A database in use would be lost with its log, and a lock would no longer keep anybody out."""
+    """Refuse to overwrite a database in use, which would be lost with its log, or a lock, which would stop locking."""
     if not path.exists() or path.is_dir() or (path.is_file() and path.stat().st_size == 0):
-        return  # a folder is refused when the copy is to take its place
+        return  # for a folder, take_place() fails
     if not path.is_file() or not _beginning(path).startswith(COPIES):
         raise SettingsError(f"{path} is there and is not a backup: name another file")
     if any(each.exists() for each in _side_files(path.resolve())):
@@ -82,13 +82,13 @@ def _beginning(path: Path) -> bytes:
 
 
 def _vacuum_into(source: Path, part: Path) -> None:
-    """Write a compact copy from one snapshot; writers go on meanwhile."""
+    """Write a compact copy from one snapshot, without blocking writers."""
     with closing(apsw.Connection(str(source), flags=apsw.SQLITE_OPEN_READONLY)) as connection:
         connection.execute("VACUUM INTO ?", [str(part)])
 
 
 def _restore_file(driver: SqliteDriver, path: Path) -> str:
-    """Make the copy ready beside the database, so that what takes its place is whole and has its new name already."""
+    """Prepare the copy beside the database, so that it is complete and has its new books_id before it replaces it."""
     part = driver.path.with_name(driver.path.name + ".part")
     for leftover in (part, *_side_files(part)):
         leftover.unlink(missing_ok=True)
@@ -99,7 +99,7 @@ def _restore_file(driver: SqliteDriver, path: Path) -> str:
         books_id = _renewed(f"sqlite:///{part}")
         _into_one_file(part)
         with suppress(apsw.Error):
-            _into_one_file(driver.path)  # else a kill here would leave the old file without its log
+            _into_one_file(driver.path)  # or else a kill here could leave the old file without its log
         for leftover in _side_files(driver.path):
             leftover.unlink(missing_ok=True)
         take_place(part, driver.path, owner=driver.path.parent)
@@ -138,7 +138,7 @@ def _side_files(path: Path) -> list[Path]:
 
 @contextmanager
 def _without_password(driver: PostgresDriver) -> Iterator[str]:
-    """Give a connection string that may be seen in a list of processes: the password stands in a file of its own."""
+    """Yield a connection string that is safe to show in the process list: the password is in a separate file."""
     params = conninfo_to_dict(driver.url)
     password = params.pop("password", None)
     if password is None:

@@ -1,7 +1,8 @@
 """The books: every listed email in one narrow row with one guarded state machine, and the cursors beside them.
 
-Used by the lister, the feeder, the janitor and the ledger, and read by the web. Each method is one transaction (sources.py, feeding.py,
-retries.py hold what happens in it) and safe to repeat after DependencyTrouble. results.py and dead_letters.py end what is opened here.
+The lister, feeder, janitor, ledger and resync task use them, and the web reads them. Each method is one transaction,
+with its body in sources.py, feeding.py or retries.py, and safe to repeat after DependencyTrouble. results.py and
+dead_letters.py close the rows that are opened here.
 """
 
 import secrets
@@ -18,39 +19,39 @@ from storage.rows import BOOK_COLUMNS, BOOK_TABLES, book_row
 from storage.statements import encode_json, execute
 
 NAMED = 20
-"""So many of a look's new emails are named in the log."""
+"""How many of a look's new emails the log names."""
 
 
 class Books:
-    """The books of one database. `shard` names who moves counters: give each process its own."""
+    """The books of one database. `shard` is the counter shard to write to: use a different one in each process."""
 
     def __init__(self, db: Database, *, shard: str = "books") -> None:
         self._db = db
         self._shard = shard
 
     def books_id(self) -> str:
-        """Give the name of these books, by which the mailboxes in Redis know them; drawn at the first call."""
+        """Return the random id of these books, the namespace of their mailboxes in Redis; the first call draws it."""
         return self._db.read(meta.get, "books_id") or self._db.write(_draw_books_id)
 
     def renew_books_id(self, instead_of: str | None = None) -> str:
-        """Draw a new name, after a restore or a copy: mailboxes and positions of the old one are then not ours.
+        """Draw a new id after a restore or a copy, so that mailboxes and positions under the old id are ignored.
 
-        Where somebody else has already renamed what was called `instead_of`, theirs stays.
+        With `instead_of`, replace only that id: if another process has already replaced it, keep and return its id.
         """
         return self._db.write(_renew_books_id, secrets.token_hex(8), instead_of)
 
     # -- sources and their history ---------------------------------------------------------------------------------------
 
     def open_source(self, name: str, url: str) -> SourceState:
-        """Find the source, or make it. SettingsError when it is bound to another URL."""
+        """Return the source, creating it if needed. Raises SettingsError if it is bound to another URL."""
         return self._db.write(sources.open_source, name, url)
 
     def sources(self) -> list[SourceState]:
-        """Give all sources."""
+        """Return all sources."""
         return self._db.read(sources.all_sources)
 
     def source(self, name: str) -> SourceState:
-        """Give one source as it stands; LookupError where there is none."""
+        """Return the current state of one source. Raises LookupError if there is none."""
         return self._db.read(sources.find, name)
 
     def enter(
@@ -63,11 +64,11 @@ class Books:
         move: CursorMove | None = None,
         also: Callable[[int], None] | None = None,
     ) -> list[tuple[int, str]]:
-        """Enter one slice (at most 2,000) of listed ids, as FakeMail gave them; (ref, key) of the new open rows.
+        """Enter one slice (at most 2,000) of ids as FakeMail listed them; return (ref, key) of the new open rows.
 
-        Known ids are passed over. With `move` the cursor goes along in the same transaction; StaleError, and nothing
-        is entered, when it is not where the move expects it. Ids of over 512 bytes become dead letters at once. Adds
-        to `look.new` and sets `look.id` when its row is written. `also` is told in the same transaction how many were new.
+        Skips known ids. `move` moves the cursor in the same transaction; if the cursor is not where it expects,
+        raises StaleError and enters nothing. Ids longer than 512 bytes become dead letters at once. Adds to `look.new`,
+        and sets `look.id` once its row is written. Calls `also` in the same transaction with the number of new ids.
         """
         unknown = self._unknown(source.id, ids)
         if not unknown and move is None and also is None:
@@ -85,56 +86,57 @@ class Books:
         return [email_id for key, email_id in keys.items() if key not in known]
 
     def finish_poll(self, source: SourceState, *, began: float, overlap: float) -> SourceState:
-        """After a successful poll of this epoch: raise the floor to what had been reached `overlap` s before it began."""
+        """After a poll of this epoch, raise the floor to the cursor reached `overlap` seconds before it began."""
         return self._db.write(sources.finish_poll, source, began, overlap)
 
     def reset(self, source: SourceState, to: int = 0) -> SourceState:
-        """The account began again: a new epoch, cursor and floor at a history id. StaleError when the epoch is another one."""
+        """Start a new epoch with cursor and floor at a history id; StaleError if the source is in another epoch."""
         return self._db.write(sources.reset, source, to)
 
     def keys_before(self, source: SourceState, key: str, limit: int) -> list[str]:
-        """Keys of the emails of a source that were entered just before this one and have not died, latest first."""
+        """Return keys of a source's emails entered just before this one that are open or results, newest first."""
         return self._db.read(sources.keys_before, source.id, key, limit)
 
     def skipped(self, source: SourceState) -> Skipped | None:
-        """What the first start left alone (START_FROM=now); None where it left nothing alone."""
+        """Return what the first start skipped (START_FROM=now); None if it skipped nothing."""
         return self._db.read(sources.skipped, source.name)
 
     def skip_to(
         self, source: SourceState, history_id: int, left_alone: list[str], *, mark: str | None = None
     ) -> SourceState:
-        """Leave alone what the account holds up to a history id (START_FROM=now). StaleError when the cursor moved.
+        """Skip what the account holds up to a history id (START_FROM=now). Raises StaleError if the cursor moved.
 
-        `left_alone`: keys of some of those emails, by which the account is known again. `mark` names desired state that is set to true with it, so that a second skip cannot pass over what came since.
+        `left_alone` holds keys of some skipped emails, to recognise the account by later. `mark` names an entry of the
+        desired state that is set to true in the same transaction, so that a second skip cannot lose newer mail.
         """
         return self._db.write(sources.skip_to, source, history_id, left_alone, mark)
 
     # -- feeding ---------------------------------------------------------------------------------------------------------
 
     def open_rows(self, source_id: int, lane: str, after: int, limit: int) -> list[OpenRow]:
-        """Give open rows that wait for no retry with a feed_seq above `after`, in its order."""
+        """Return open rows that are not waiting for a retry and have a feed_seq above `after`, in feed_seq order."""
         return self._db.read(feeding.open_rows, source_id, lane, after, limit)
 
     def newest_seq(self, source_id: int) -> int:
-        """Give the last feed_seq of a source; a feeder's position beyond it belongs to other books."""
+        """Return the last feed_seq of a source; a feeder position beyond it belongs to other books."""
         return self._db.read(feeding.newest, source_id)
 
     def suspects(self, source_id: int, lane: str, up_to: int, after_ref: int, limit: int) -> list[tuple[int, int]]:
-        """Give (ref, generation) of rows fed up to a feed_seq that are open and wait for no retry, by ref."""
+        """Return (ref, generation), by ref, of rows fed up to a feed_seq that are open and wait for no retry."""
         return self._db.read(feeding.suspects, source_id, lane, up_to, after_ref, limit)
 
     def refeed(self, refs: Sequence[tuple[int, int]]) -> int:
-        """Put (ref, generation) into the feed again where they are still open; how many."""
+        """Queue those of (ref, generation) that are still open for feeding again; return how many."""
         return self._db.write(feeding.refeed, refs) if refs else 0
 
     # -- retries ---------------------------------------------------------------------------------------------------------
 
     def postpone(self, attempts: Sequence[Attempt]) -> list[bool]:
-        """Write failed tries down; for each whether the event log is to be told of it."""
+        """Store failed tries; return for each whether the event log needs an event for it."""
         return self._db.write(retries.postpone, attempts, self._shard) if attempts else []
 
     def due(self, now: float, limit: int) -> int:
-        """Open retries whose time has come to the feed; how many."""
+        """Queue retries that are due for feeding; return how many."""
         if not self._db.read(retries.any_due, now):
             return 0
         return self._db.write(retries.reopen_due, now, limit, self._shard)
@@ -142,19 +144,19 @@ class Books:
     # -- accounts --------------------------------------------------------------------------------------------------------
 
     def audit(self, source: str | None = None) -> Audit:
-        """Count the books in one snapshot, or those of one source; LookupError where there is none of that name."""
+        """Count the rows by state in one snapshot, in all or of one source; LookupError for an unknown source."""
         return self._db.read(_audit, None if source is None else self.source(source).id)
 
     def set_unaccounted(self, counts: Mapping[str, int], now: float) -> None:
-        """Keep what the last check found in no mailbox, by source."""
+        """Store how many rows, by source, the last check found in no mailbox."""
         self._db.write(_set_unaccounted, dict(counts), now)
 
     def forget_histograms(self, now: float) -> int:
-        """Forget what only the last minutes need: histograms over an hour old; how many rows."""
+        """Delete histograms over an hour old, since only the last minutes are needed; return how many rows."""
         return self._db.write(counters.forget_histograms, now - 3600)
 
     def fold(self, writers: Collection[str], now: float) -> int:
-        """Fold a slice of the counters that none of these writers moves, and one of old counts; how many rows, 0 when all is folded."""
+        """Fold a slice of the counters of other writers, and one of old counts; return how many rows, 0 when done."""
         shards = self._db.read(folding.gone, writers)
         folded = self._db.write(folding.fold_counters, shards) if shards else 0
         before = now - folding.KEPT_APART_S
@@ -163,7 +165,7 @@ class Books:
         return folded
 
     def find(self, key: str, source: str | None = None) -> list[KnownEmail]:
-        """Give the rows of a key: one for each source (or of that one) that knows it."""
+        """Return the rows of a key: one for each source that has it, or only that of `source`."""
         return self._db.read(_find, key, source)
 
 
@@ -196,7 +198,7 @@ def _unaccounted(source_id: int | None) -> int:
 
 
 def _audit(source_id: int | None) -> Audit:
-    """Of all sources by an index over the states; of one by its own entries in the books, which takes a look at each."""
+    """Count by the index over states; for one source, read each of its rows."""
     of_source, whose = ("WHERE source = ? ", [source_id]) if source_id is not None else ("", [])
     and_source = "AND source = ?" if source_id is not None else ""
     states = dict(execute(f"SELECT state, COUNT(*) FROM book {of_source}GROUP BY state", whose))
@@ -220,7 +222,7 @@ def _audit(source_id: int | None) -> Audit:
 
 
 def _find(key: str, source: str | None) -> list[KnownEmail]:
-    # The index begins with the source: asking each of the few sources keeps this a matter of points, not of a scan.
+    # The index begins with the source: naming the few sources makes these point look-ups, not a scan.
     names = "SELECT id FROM source" if source is None else "SELECT id FROM source WHERE name = ?"
     sql = f"SELECT {BOOK_COLUMNS} FROM {BOOK_TABLES} WHERE book.source IN ({names}) AND book.key = ? ORDER BY book.id"
     return [book_row(row) for row in execute(sql, [*([] if source is None else [source]), key])]

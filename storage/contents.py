@@ -1,6 +1,6 @@
-"""How an email's content becomes a row: cleaned of what no database holds, headers as JSON; the one door into its table.
+"""Writes email contents, cleaned of characters that no database can store; nothing else writes to their table.
 
-Used by whoever ends an email's way: results.py and dead_letters.py.
+Used by results.py and dead_letters.py, and by retention.py, which empties texts.
 """
 
 from collections.abc import Sequence
@@ -14,13 +14,14 @@ from storage.statements import encode_json, execute, insert, is_postgres
 CONTENT_FIELDS = ("ref", "subject", "body", "sender", "recipient", "sent_at", "headers", "truncated")
 
 UPSERT = "ON CONFLICT (ref) DO UPDATE SET " + ", ".join(f"{name} = excluded.{name}" for name in CONTENT_FIELDS[1:])
-"""A dead letter that was replayed has its content already."""
+"""A replayed dead letter already has its content row."""
 
 
 def write_contents(contents: Sequence[tuple[int, Content]]) -> None:
-    """Write what emails say, by ref, and queue it for the full-text index (search.py).
+    """Write (ref, content) pairs and queue them for the full-text index (search.py).
 
-    PostgreSQL's triggers queue it. Those of SQLite are off for us (drivers.py): it copies the rows of a statement aside for them.
+    PostgreSQL queues them by trigger. On SQLite, our connections disable triggers (drivers.py), because a trigger makes
+    it copy the rows of a statement; so they are queued here.
     """
     insert(ContentRow, CONTENT_FIELDS, [_values(ref, content) for ref, content in contents], UPSERT)
     if not is_postgres():

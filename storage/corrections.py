@@ -1,6 +1,6 @@
-"""What people said emails are, with the emails themselves: the ground on which models are trained and compared.
+"""Labels that people corrected, with the emails themselves: the ground truth for training and comparing models.
 
-Read by `run.py train --from-feedback`, which also wants a sample of mail that nobody corrected, and by the web before a promotion.
+Read by `run.py train --from-feedback`, which also needs a sample of uncorrected mail, and before a promotion.
 """
 
 from typing import Any
@@ -14,12 +14,12 @@ from storage.rows import CONTENT_COLUMNS, content
 from storage.statements import execute
 
 MAX_CHARS = 32 * 1024
-"""So much of a body is given: more than a model reads."""
+"""Bodies are cut to this length, which is more than a model reads."""
 COLUMNS = CONTENT_COLUMNS.replace("content.body", f"substr(content.body, 1, {MAX_CHARS})")
 
 
 class Correction(msgspec.Struct, frozen=True):
-    """An email and what a person said it is (`label`); `model_label` is what the model had said."""
+    """An email with the label a person gave it (`label`) and the one the model had given it (`model_label`)."""
 
     ref: int
     label: str
@@ -35,15 +35,15 @@ class Corrections:
         self._db = db
 
     def newest(self, limit: int) -> list[Correction]:
-        """Give the newest corrections of emails whose text is kept, newest first."""
+        """Return the newest corrections of emails whose text is kept, newest first."""
         return self._db.read(_newest, limit)
 
     def stamp(self) -> tuple[int, float]:
-        """Give (how many there are, when the newest was made): another pair means that something changed."""
+        """Return (number of corrections, time of the newest): a different pair means that something changed."""
         return self._db.read(_stamp)
 
     def sample(self, limit: int) -> list[Content]:
-        """Give the newest emails that nobody corrected."""
+        """Return the newest emails that nobody corrected."""
         return self._db.read(_sample, limit)
 
 

@@ -1,8 +1,9 @@
-"""Counters that move in the transaction of what they count, in shards by writer, in a fixed order; summed when they are read.
+"""Counters, updated in the same transaction as what they count, sharded by writer and summed on reading.
 
-Moved by whoever changes the books (results.py, retries.py, dead_letters.py, sources.py, labels.py, reprocessing.py, erasing.py), read by
-stats.py. A process moves only its own shard, so writers do not wait for each other; shards of processes that are gone become one
-(folding.py). Histograms have logarithmic buckets, eight to a doubling, within one minute.
+Updated by results.py, retries.py, dead_letters.py, sources.py, labels.py, reprocessing.py and erasing.py, and read by
+stats.py. Each process has shards of its own (corrections and reprocessing share one each), so that writers rarely wait
+for each other; folding.py merges the shards of processes that are gone. Histograms cover one minute each, with
+logarithmic buckets, eight per doubling.
 """
 
 import math
@@ -16,7 +17,7 @@ from storage.statements import execute, insert
 MINUTE, HOUR = 60, 3600
 
 LEAST, GREATEST = "min_processing_ms", ("max_processing_ms", "last_processed_at")
-"""Counters that keep the least or the greatest value told, where others keep the sum."""
+"""Counters that keep a minimum or a maximum; all others keep a sum."""
 
 HISTOGRAMS = ("processing", "total")
 
@@ -28,7 +29,7 @@ _GREATEST = "value = CASE WHEN excluded.value > counter.value THEN excluded.valu
 
 
 class Moves:
-    """What one transaction moves; `apply` writes it."""
+    """Collects the counter changes of one transaction; `apply` writes them."""
 
     def __init__(self) -> None:
         self._sums: defaultdict[tuple[str, str], float] = defaultdict(float)
@@ -36,19 +37,19 @@ class Moves:
         self._buckets: defaultdict[tuple[int, int, str, str], int] = defaultdict(int)
 
     def add(self, name: str, delta: float, label: str = "") -> None:
-        """Move a sum."""
+        """Add to a sum."""
         self._sums[name, label] += delta
 
     def least(self, value: float) -> None:
-        """Tell a value to the counter that keeps the least."""
+        """Offer a value to the minimum counter."""
         self._extremes[LEAST] = min(value, self._extremes.get(LEAST, value))
 
     def greatest(self, name: str, value: float) -> None:
-        """Tell a value to a counter that keeps the greatest."""
+        """Offer a value to a maximum counter."""
         self._extremes[name] = max(value, self._extremes.get(name, value))
 
     def again(self, name: str, label: str, value: float) -> None:
-        """Move what another shard's counter of that name and label holds."""
+        """Merge in the value of another shard's counter of this name and label."""
         if name == LEAST:
             self.least(value)
         elif name in GREATEST:
@@ -57,30 +58,30 @@ class Moves:
             self.add(name, value, label)
 
     def email(self, at: float, label: str, delta: int = 1) -> None:
-        """Count an email of a class: in all, in its minute and in its hour."""
+        """Count an email of a class in the total, in its minute and in its hour."""
         self._sums["emails", label] += delta
         for step in (MINUTE, HOUR):
             self.within(step, int(at // step) * step, label, delta)
 
     def relabel(self, at: float, before: str, after: str) -> None:
-        """Move an email from one class to another, which may be the same."""
+        """Move an email from one class to another; do nothing if they are the same."""
         if before != after:
             self.email(at, before, -1)
             self.email(at, after)
 
     def within(self, step: int, start: int, label: str, delta: int) -> None:
-        """Count emails of a class in the minute or hour (`step`) from `start` alone."""
+        """Count emails of a class only in the minute or hour (`step`) that begins at `start`."""
         self._buckets[step, start, "emails", label] += delta
 
     def emails(self, at: float, labels: Iterable[str]) -> None:
-        """Count the classes of emails of one minute, in which `at` lies."""
+        """Count emails, one for each label, that all fall in the minute of `at`."""
         for label, count in Counter(labels).items():
             self.email(at, label, count)
 
     def observe(self, name: str, at: float, durations: Iterable[float]) -> None:
-        """Put durations (milliseconds) into the histogram of one minute, in which `at` lies.
+        """Add durations (milliseconds) to the histogram of the minute of `at`.
 
-        In their order a whole bucket of them is counted at once: they are many, and their buckets few.
+        Sorting them lets a whole bucket be counted at once: there are many durations and few buckets.
         """
         ordered = sorted(durations)
         first = 0
@@ -91,7 +92,7 @@ class Moves:
             first = end
 
     def apply(self, shard: str) -> None:
-        """Write all moves of this shard, sorted, so that two writers can never wait for each other in a circle."""
+        """Write all changes to this shard, in sorted order, so that two writers cannot deadlock."""
         sums = [(name, label, shard, value) for (name, label), value in sorted(self._sums.items()) if value]
         _upsert(sums, _ADD)
         _upsert([(LEAST, "", shard, self._extremes[LEAST])] if LEAST in self._extremes else [], _LEAST)
@@ -110,7 +111,7 @@ def _upsert(rows: list[tuple[str, str, str, float]], change: str) -> None:
 
 
 def totals() -> dict[tuple[str, str], float]:
-    """All counters over all shards: (name, label) → value."""
+    """Return all counters over all shards: (name, label) → value."""
     rows = execute("SELECT name, label, SUM(value), MIN(value), MAX(value) FROM counter GROUP BY name, label")
     return {
         (name, label): least if name == LEAST else greatest if name in GREATEST else total
@@ -119,7 +120,7 @@ def totals() -> dict[tuple[str, str], float]:
 
 
 def counts(name: str, step: int, start: float, end: float) -> dict[tuple[int, str], int]:
-    """Counts in buckets that begin in start <= t < end: (start, label) → value."""
+    """Return the counts of buckets that begin in start <= t < end: (start, label) → value."""
     rows = execute(
         "SELECT start, label, SUM(value) FROM bucket WHERE step = ? AND name = ? AND start >= ? AND start < ? "
         "GROUP BY start, label",
@@ -129,12 +130,12 @@ def counts(name: str, step: int, start: float, end: float) -> dict[tuple[int, st
 
 
 def bucket_of(milliseconds: float) -> int:
-    """Give the number of a duration's bucket; everything under a microsecond shares the lowest."""
+    """Return the number of a duration's bucket; all below a microsecond share the lowest."""
     return math.floor(math.log2(max(milliseconds, 0.001)) * BUCKETS_PER_DOUBLING)
 
 
 def percentile(histogram: dict[int, int], share: float) -> float | None:
-    """Give the duration (ms) under which `share` of a histogram lies, to about 5 %; None for an empty one."""
+    """Return the duration (ms) below which `share` of a histogram falls, to about 5 %; None for an empty one."""
     left = share * sum(histogram.values())
     for number in sorted(histogram):
         left -= histogram[number]
@@ -144,6 +145,6 @@ def percentile(histogram: dict[int, int], share: float) -> float | None:
 
 
 def forget_histograms(before: float) -> int:
-    """Forget the histograms of minutes before a time; how many rows went. Emails by class are kept longer (retention.py)."""
+    """Delete histograms of minutes before a time; return how many rows. Email counts are kept longer (retention.py)."""
     sql = "DELETE FROM bucket WHERE step = ? AND name = ? AND start < ? RETURNING step"
     return sum(len(execute(sql, [MINUTE, name, int(before)])) for name in HISTOGRAMS)

@@ -1,8 +1,8 @@
-"""The database: a store method runs whole on one native thread, in one transaction, and the gevent hub never waits for it.
+"""The database: each store method runs in one transaction on one native thread, so that it never blocks the gevent hub.
 
-`Database.read` and `Database.write` are the only doors to the tables; books.py, results.py and the others go through them. One writing
-thread and a few reading threads a process, each with its own connection. What went wrong is told as DependencyTrouble; the
-outcome of a write is then unknown, which is why every write may happen twice and reads as once.
+All access to the tables goes through `Database.read` and `Database.write`. A process has one writing thread and a few
+reading threads, each with its own connection. Database failures are raised as DependencyTrouble; the outcome of a write is
+then unknown, which is why every write must be idempotent.
 """
 
 import math
@@ -31,11 +31,12 @@ T = TypeVar("T")
 
 TRIES = 6
 TURN_S, ANSWER_S = 20.0, 35.0
-"""So long a transaction waits for a thread, and so long then for its answer, which a server that hangs may never give: an answer takes longer
-than any one statement may, and both together less than any deadline, so that a stuck database is charged to no email."""
+"""How long a transaction waits for a thread, and then for its answer, which a hung server may never give. The second is
+longer than the limit of one statement, and the sum is shorter than any deadline, so that no email is charged for a
+stuck database."""
 
 FREE_PAGES = 2_000
-"""Pages of SQLite's file that are given back in one step, which is short."""
+"""Pages of SQLite's file that are freed in one step, to keep the step short."""
 
 DRIVER_ERRORS = (peewee.PeeweeException, apsw.Error, psycopg.Error)
 
@@ -43,9 +44,9 @@ DRIVER_ERRORS = (peewee.PeeweeException, apsw.Error, psycopg.Error)
 class Database:
     """One database, by DATABASE_URL: `sqlite:///path` or `postgresql://…`.
 
-    Opening never fails for an absent server: the first call does (DependencyTrouble). A URL that cannot be is a SettingsError.
-    Belongs to the thread that makes it; calls from other native threads run on those threads. A `patient` one waits for every
-    answer, as a command may that goes through whole tables.
+    Opening does not fail if the server is away, but the first call does (DependencyTrouble). An invalid URL raises
+    SettingsError. The object belongs to the thread that makes it; calls from other native threads run on those threads.
+    A `patient` one waits for answers without limit, for commands that go through whole tables.
     """
 
     def __init__(self, url: str, *, readers: int = 4, patient: bool = False) -> None:
@@ -55,21 +56,21 @@ class Database:
         self._writing = _Connections(self.driver, 1, readonly=False, patient=patient)
 
     def read(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run `fn(*args)` in one snapshot; queries only."""
+        """Run `fn(*args)` in one read-only snapshot."""
         return self._reading.run(lambda: fn(*args, **kwargs))
 
     def write(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run `fn(*args)` in one transaction that may write, and commit it; `fn` may be run again from its beginning."""
+        """Run `fn(*args)` in one write transaction and commit it; `fn` may be restarted from its beginning."""
         return self._writing.run(lambda: fn(*args, **kwargs))
 
     def outside(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run `fn(*args)` on a reading thread outside any transaction, for what brings its own connection (backups)."""
+        """Run `fn(*args)` on a reading thread outside any transaction, for code with its own connection (backups)."""
         return self._reading.run(lambda: fn(*args, **kwargs), transaction=False)
 
     def migrate(self) -> int:
-        """Bring the schema up to date, from any number of processes at once, however long that takes; its version.
+        """Bring the schema up to date, however long it takes, and return its version; safe in several processes at once.
 
-        A newer one stays as it is where it allows a program as old as this one; else it is a SettingsError.
+        A newer schema is left alone if it allows a program as old as this one; if not, raises SettingsError.
         """
         with closing(_Connections(self.driver, 1, readonly=False, patient=True)) as connections:
             version = connections.run(migrations.migrate)
@@ -77,38 +78,38 @@ class Database:
         return version
 
     def ping(self) -> float:
-        """Ask the database for nothing; the seconds that took."""
+        """Return the seconds that a trivial query takes."""
         began = time.perf_counter()
         self.read(execute, "SELECT 1")
         return time.perf_counter() - began
 
     def size_bytes(self) -> int:
-        """Give the size on disk, the write-ahead log included."""
+        """Return the size on disk, including the write-ahead log."""
         if isinstance(self.driver, SqliteDriver):
             files = [self.driver.path, self.driver.path.with_name(self.driver.path.name + "-wal")]
             return sum(file.stat().st_size for file in files if file.exists())
         return int(self.read(execute, "SELECT pg_database_size(current_database())")[0][0])
 
     def checkpoint(self) -> None:
-        """Empty SQLite's write-ahead log into the database, as far as readers let it; PostgreSQL does so by itself."""
+        """Move SQLite's write-ahead log into the database, as far as readers allow; PostgreSQL does so by itself."""
         if self.kind == "sqlite":
             self._writing.run(lambda: execute("PRAGMA wal_checkpoint(TRUNCATE)"), transaction=False)
 
     def give_back(self) -> int:
-        """Give up to FREE_PAGES of SQLite's file back to the disk; how many are still free. 0 on PostgreSQL, which sees to itself."""
+        """Return up to FREE_PAGES free pages of SQLite's file to the disk; return how many are left (PostgreSQL: 0)."""
         if self.kind != "sqlite":
             return 0
         return self._writing.run(_give_back, transaction=False)
 
     def give_all_back(self, longest: float = math.inf) -> None:
-        """Give back slice by slice, for `longest` seconds and as far as they go."""
+        """Call `give_back` until no more pages can be freed, for at most `longest` seconds."""
         deadline = time.monotonic() + longest
         left = self.give_back()
         while left and time.monotonic() < deadline and (now := self.give_back()) < left:
             left = now
 
     def vacuum(self) -> None:
-        """Write SQLite's file anew, without free pages and gaps; nobody else may use it meanwhile."""
+        """Rewrite SQLite's file without free pages and gaps; nobody else may use it meanwhile."""
         if self.kind == "sqlite":
             self._writing.run(lambda: execute("VACUUM"), transaction=False)
             self.checkpoint()
@@ -120,26 +121,27 @@ class Database:
 
 
 class _Connections:
-    """The connections of one duty (reading or writing): one a thread, opened when needed, thrown away after an error.
+    """The reading or the writing connections: one per thread, opened when needed and discarded after an error.
 
-    Each thread has a Peewee database of its own: one for all would share a lock that gevent has patched, and native
+    Each thread has a Peewee database of its own: a shared one would share a lock that gevent has patched, and native
     threads that wait for each other at such a lock may wait for ever.
     """
 
     def __init__(self, driver: Driver, threads: int, *, readonly: bool, patient: bool) -> None:
         self._driver = driver
         self._readonly, self._patient = readonly, patient
-        self._opened: dict[int, tuple[Any, object]] = {}  # native thread → Peewee database, and where it leads
+        self._opened: dict[int, tuple[Any, object]] = {}  # native thread → Peewee database, and its place (drivers.py)
         self._pool = ThreadPool(threads)
-        # One job may be ready for the next free thread. The pool's own semaphore is as wide, but cannot be waited for with a time limit.
+        # One job may wait for the next free thread. The pool's own semaphore allows as many, but not a time-out.
         self._free = Semaphore(threads + 1)
         self._owner = threading.get_native_id()
-        self.known = False  # whether there has been a connection: then no new file takes the place of one that is gone
+        self.known = False  # whether there has been a connection: from then on, no new file replaces a missing one
 
     def run(self, job: Callable[[], T], *, transaction: bool = True) -> T:
-        """Run `job` on a thread of the pool; another native thread than the owner's runs it itself.
+        """Run `job` on a thread of the pool, or on the calling thread if that is not the owner's.
 
-        DependencyTrouble where the database gives no answer; patient ones wait for one, and so does whoever needs no transaction.
+        Raises DependencyTrouble if the database does not answer in time. Patient connections, and jobs without a
+        transaction, have no time limit.
         """
         bounded = transaction and not self._patient
         if threading.get_native_id() != self._owner:
@@ -151,7 +153,7 @@ class _Connections:
         except BaseException:
             self._free.release()
             raise
-        result.rawlink(lambda _: self._free.release())  # when it is done, whoever still waits for it then
+        result.rawlink(lambda _: self._free.release())  # when the job ends, even if nobody waits for it any more
         result.wait(timeout=ANSWER_S if bounded else None)
         if not result.ready():
             raise DependencyTrouble(f"no answer within {ANSWER_S:g} s", dependency="database")
@@ -169,14 +171,14 @@ class _Connections:
         self._opened.clear()
 
     def _caught(self, job: Callable[[], T], transaction: bool) -> "T | _Failure":
-        """Carry errors as values: gevent would print those that pass through its pool."""
+        """Return errors as values: gevent would print those that pass through its pool."""
         try:
             return self._whole(job, transaction=transaction)
         except BaseException as error:  # noqa: BLE001  (raised again in the calling greenlet)
             return _Failure(error)
 
     def _whole(self, job: Callable[[], T], *, transaction: bool) -> T:
-        """Run the job; again while it only lost against another transaction."""
+        """Run the job, retrying it if it only lost against another transaction."""
         for tried in range(1, TRIES + 1):
             try:
                 return self._in_transaction(job) if transaction else self._plainly(job)
@@ -211,7 +213,7 @@ class _Connections:
             current.enter(None)
 
     def _connected(self) -> Any:
-        """This thread's connection, to what stands in its place now: no write goes to a file that was deleted or replaced."""
+        """Return this thread's connection, reopened if the file was replaced, so that no write goes to a stale file."""
         place = self._driver.place()
         database, led_to = self._opened.get(threading.get_native_id(), (None, None))
         if database is not None and led_to == place:
@@ -234,7 +236,7 @@ class _Connections:
             self._throw_away()
 
     def _throw_away(self) -> None:
-        """Forget this thread's connection: after an error its state is not worth knowing."""
+        """Close and forget this thread's connection, whose state after an error is unknown."""
         database, _ = self._opened.pop(threading.get_native_id(), (None, None))
         if database is not None:
             with suppress(*DRIVER_ERRORS):

@@ -1,7 +1,8 @@
-"""Dead letters: emails that failed for good, with reason, attempts and content; replayed or discarded by people.
+"""Dead letters: emails that failed for good, with reason, attempts and content; people replay or discard them.
 
-Written by the undertaker, read and acted on by the web and the command line. The books' state alone is terminal: a letter is history,
-unique by (ref, generation), and its `state` says whether it still stands. Every act is guarded by the row's state and generation.
+The undertaker writes them; the web and the command line read, replay and discard them. The books decide an email's
+state: a letter is history, unique by (ref, generation), and its `state` says whether it still stands. Every change is
+guarded by the row's state and generation.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,21 +22,21 @@ from storage.statements import batch, encode_json, execute, insert
 
 
 class DeadLetters:
-    """The dead letters of one database. `shard` names who moves counters."""
+    """The dead letters of one database. `shard` is the counter shard to write to."""
 
     def __init__(self, db: Database, *, shard: str = "books") -> None:
         self._db = db
         self._shard = shard
 
     def bury(self, burials: Sequence[Burial]) -> list[DeadLetter | None]:
-        """Take open rows to `dead`, keeping reason and content; for each its letter, None where the row has moved on.
+        """Move open rows to `dead`, keeping reason and content; return a letter for each, None if the row has moved on.
 
-        A row that is dead already in this generation answers with its letter: told twice reads as told once.
+        Idempotent: for a row that is already dead in this generation, the existing letter is returned.
         """
         return self._db.write(_bury, burials, self._shard) if burials else []
 
     def get(self, letter_id: int) -> DeadLetter | None:
-        """Give one letter, whatever became of it."""
+        """Return one letter in any state, or None."""
         return self._db.read(_get, letter_id)
 
     def page(
@@ -49,7 +50,7 @@ class DeadLetters:
         until: float | None = None,
         email: str | None = None,
     ) -> tuple[list[DeadLetter], int | None]:
-        """Give letters that stand, newest first, with ids below `before`; and the `before` of the next page, if any.
+        """Return standing letters with ids below `before`, newest first, and the `before` of the next page, if any.
 
         `email` is a key; `since` <= dead_at < `until`.
         """
@@ -57,34 +58,34 @@ class DeadLetters:
         return self._db.read(_page, before, limit, filters)
 
     def groups(self, source: str | None = None) -> list[DeadLetterGroup]:
-        """Give the letters that stand by cause, most frequent first; those of one source where one is named."""
+        """Return the standing letters, of all sources or one, grouped by cause, most frequent first."""
         return self._db.read(_groups, source)
 
     def lives(self, ref: int) -> list[DeadLetter]:
-        """Give all letters of one email, first to last: each replay that failed again left one more."""
+        """Return all letters of one email, oldest first: each replay that failed again left one more."""
         return self._db.read(_lives, ref)
 
     def attempts_of(self, ref: int, generation: int) -> list[Attempt]:
-        """Give the failed tries of one life of an email, first to last."""
+        """Return the failed tries of one generation of an email, oldest first."""
         return self._db.read(_attempts_of, ref, generation)
 
     def count(self, before: int | None = None, **filters: Any) -> int:
-        """How many letters stand that `page` with the same `before` and filters would give."""
+        """Count the standing letters that `page` would return in all for the same `before` and filters."""
         return self._db.read(_count, before, _filters(**filters))
 
     def newest(self) -> int:
-        """The id of the newest letter; 0 when there never was one."""
+        """Return the id of the newest letter; 0 if there is none."""
         return self._db.read(_newest)
 
     def replay(self, ids: Sequence[int], *, lane: str = "high", also: Callable[[int], None] | None = None) -> int:
-        """Open the emails of these letters again, as a new generation with no attempts spent; how many.
+        """Reopen the emails of these letters as a new generation with no attempts spent; return how many.
 
-        `also` is told that number in the same transaction.
+        Calls `also` with that number in the same transaction.
         """
         return self._db.write(_replay, ids, LANES.index(lane), self._shard, also) if ids or also else 0
 
     def discard(self, letter_id: int) -> bool:
-        """Give the email up (dead → discarded); False where the letter does not stand."""
+        """Discard the email (dead → discarded); return False if the letter does not stand."""
         return self._db.write(_discard, letter_id, self._shard)
 
 
@@ -136,7 +137,7 @@ def _values(burial: Burial, held: Held) -> tuple[Any, ...]:
 
 
 def _letters_of(burials: Sequence[Burial]) -> dict[tuple[int, int, str], DeadLetter]:
-    """Find the letters of rows that are dead in the generation of their burial, ours or an earlier commit's."""
+    """Find the letters of rows that are dead in the generation of their burial, from this or an earlier commit."""
     if not burials:
         return {}
     keys = [(each.ref, each.generation) for each in burials]
@@ -220,7 +221,7 @@ def _attempts_of(ref: int, generation: int) -> list[Attempt]:
 
 
 def _standing(ids: Sequence[int]) -> list[tuple[Any, ...]]:
-    """Give (letter id, ref, generation, source id) of the letters that stand."""
+    """Return (letter id, ref, generation, source id) of those letters that still stand."""
     table, params = batch({"id": "bigint"}, [(letter_id,) for letter_id in sorted(set(ids))])
     return execute(
         "SELECT dead_letter.id, book.id, book.generation, book.source FROM dead_letter "
@@ -268,7 +269,7 @@ def _discard(letter_id: int, shard: str) -> bool:
 
 
 def _settle(letters: Sequence[int], state: LetterState, shard: str) -> None:
-    """Say on the letters what became of them, and move the counters."""
+    """Set the state of the letters and update the counters."""
     table, params = batch({"id": "bigint"}, [(letter_id,) for letter_id in letters])
     execute(
         f"UPDATE dead_letter SET state = ? WHERE id IN (SELECT batch.id FROM {table})",

@@ -1,6 +1,6 @@
-"""What the whole system should be (paused, pool size, promoted model, webhook URL …): JSON values by name, kept in SQL.
+"""The desired state of the system (paused, pool size, promoted model, webhook URL …): JSON values by name, in SQL.
 
-Written by the web and the commands, read by every process: at once when Redis says "read again", and every few seconds anyway.
+The web and the commands write most of it. Every process reads it every few seconds, and at once when Redis says so.
 """
 
 from typing import Any
@@ -18,26 +18,26 @@ class Desired:
         self._db = db
 
     def get(self, name: str, default: Any = None) -> Any:
-        """Give one value, or the default where it was never set."""
+        """Return one value, or the default if it was never set."""
         return self._db.read(get, name, default)
 
     def set(self, name: str, value: Any) -> int:
-        """Set one value (JSON-able) and give the version that it then has, from 1 up."""
+        """Set one value (JSON-able) and return its new version, counted from 1."""
         return self._db.write(put, name, value)
 
     def all(self) -> dict[str, Any]:
-        """Give all values by name."""
+        """Return all values by name."""
         return self._db.read(_all)
 
 
 def get(name: str, default: Any = None) -> Any:
-    """As Desired.get, inside a transaction."""
+    """Do what Desired.get does, inside a transaction."""
     rows = execute("SELECT value FROM desired WHERE name = ?", [name])
     return msgspec.json.decode(rows[0][0]) if rows else default
 
 
 def put(name: str, value: Any) -> int:
-    """As Desired.set, inside a transaction of Database.write."""
+    """Do what Desired.set does, inside a transaction of Database.write."""
     rows = execute(
         "INSERT INTO desired (name, value, version) VALUES (?, ?, 1) ON CONFLICT (name) DO UPDATE SET "
         "value = excluded.value, version = desired.version + 1 RETURNING version",
@@ -47,7 +47,7 @@ def put(name: str, value: Any) -> int:
 
 
 def bump(name: str) -> int:
-    """Raise a version that is desired state, inside a transaction: until that commits, nobody else can. It is 1 at first."""
+    """Raise a version number kept as desired state (first: 1), inside a transaction that locks it until the commit."""
     rows = execute(
         "INSERT INTO desired (name, value, version) VALUES (?, '1', 1) ON CONFLICT (name) DO UPDATE SET "
         "value = CAST(desired.version + 1 AS TEXT), version = desired.version + 1 RETURNING version",

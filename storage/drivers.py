@@ -1,6 +1,7 @@
-"""What differs between the two kinds of database: opening a connection, beginning a transaction, reading its errors.
+"""The differences between the two kinds of database: opening connections, beginning transactions, classifying errors.
 
-Used by database.py, and by what opens a file of its own (backup.py, moving.py), always on the native thread that then uses the connection. Peewee's own database classes do the rest.
+Used by database.py, and by code that opens a file itself (backup.py, moving.py), always on the native thread that then
+uses the connection. Peewee's own database classes do the rest.
 """
 
 import socket
@@ -20,20 +21,20 @@ from psycopg.conninfo import conninfo_to_dict
 from engine.errors import SettingsError
 
 LOCK_WAIT = 5.0
-"""Seconds that a statement waits for another's lock before it gives up (and its caller tries again later)."""
+"""Seconds that a statement waits for a lock before it gives up (and its caller retries later)."""
 
 IDLE_LIMIT = 10.0
-"""Seconds after which PostgreSQL ends a transaction in which nothing happens: its node is frozen or gone, and its locks keep others out."""
+"""Seconds after which PostgreSQL ends an idle transaction: its node is frozen or gone, and its locks block others."""
 
 STATEMENT_LIMIT = 30.0
-"""Seconds after which PostgreSQL ends a statement of ours."""
+"""Seconds after which PostgreSQL cancels a statement."""
 
 ANSWER_LIMIT = STATEMENT_LIMIT + 3.0
-"""Seconds after which no answer will come any more: the connection is lost, though it may look alive to TCP (a frozen server, something between
-that forgot it), and its thread is wanted."""
+"""Seconds after which no answer is expected: the connection is lost, even if it looks alive to TCP (a frozen server, or
+a middlebox that dropped it), and its thread is needed."""
 
 Fault = Literal["again", "trouble", "bug"]
-"""What an error means: run the transaction again at once, tell the caller to come back later, or a fault of ours."""
+"""What an error means: rerun the transaction at once, let the caller retry later, or a bug in this program."""
 
 native_sleep: Callable[[float], None] = monkey.get_original("time", "sleep")
 
@@ -44,30 +45,30 @@ class Driver(Protocol):
     kind: str
 
     def peewee(self, *, readonly: bool, patient: bool) -> Any:
-        """Make a Peewee database for one thread, not connected yet; a `patient` one waits for every answer."""
+        """Make an unconnected Peewee database for one thread; a `patient` one waits for answers without limit."""
 
     def place(self) -> object:
-        """What a connection that is opened now leads to, to be compared; None when there is nothing."""
+        """Return a comparable value for what a new connection would lead to; None if there is no database."""
 
     def begin(self, *, readonly: bool) -> str:
-        """Give the statement that begins a transaction: a snapshot, or one that may write."""
+        """Return the statement that begins a transaction: a read-only snapshot, or a write transaction."""
 
     def fault_of(self, error: BaseException) -> Fault:
-        """Judge an error of the driver (or of Peewee, around it)."""
+        """Classify an error of the driver, or of Peewee wrapped around it."""
 
 
 def cause_of(error: BaseException) -> BaseException:
-    """Give the driver's own error, which Peewee's keeps as `orig`."""
+    """Return the driver's own error, which Peewee's error keeps as `orig`."""
     return getattr(error, "orig", error)
 
 
 def is_damage(trouble: BaseException) -> bool:
-    """Whether a DependencyTrouble of the database came from a file of SQLite's that is damaged, or is no database at all."""
+    """Return whether a DependencyTrouble came from a SQLite file that is damaged or is not a database."""
     return isinstance(cause_of(trouble.__cause__ or trouble), apsw.CorruptError | apsw.NotADBError)
 
 
 def driver_for(url: str) -> "SqliteDriver | PostgresDriver":
-    """Choose by DATABASE_URL; another scheme is a SettingsError."""
+    """Choose the driver for a DATABASE_URL. Raises SettingsError for an unknown scheme."""
     if url.startswith("sqlite:///"):
         return SqliteDriver(Path(url.removeprefix("sqlite:///")))
     if url.startswith(("postgresql://", "postgres://")):
@@ -76,9 +77,9 @@ def driver_for(url: str) -> "SqliteDriver | PostgresDriver":
 
 
 class Sqlite(APSWDatabase):
-    """SQLite without its triggers: they serve older programs on the same file, and ours queue for the full-text index (contents.py).
+    """SQLite with triggers disabled: only older programs need them; contents.py queues for the full-text index itself.
 
-    Nor would they do with our `INSERT OR FAIL` (statements.py), whose word goes for the statements of a trigger too.
+    They would not work with our `INSERT OR FAIL` either (statements.py), which also applies to a trigger's statements.
     """
 
     def _connect(self) -> Any:
@@ -88,11 +89,11 @@ class Sqlite(APSWDatabase):
 
 
 class SqliteDriver:
-    """SQLite through apsw, whose own SQLite is new enough for several writing processes."""
+    """SQLite through apsw, which brings an SQLite that is new enough for several writing processes."""
 
     kind = "sqlite"
     MISSING = ("no such ", " has no column named ")
-    """Tables and columns that are away: our statements are constants, so it is never an email's fault, and a person can mend it."""
+    """Missing tables and columns: our statements are constants, so no email is to blame, and an operator can repair it."""
     PRAGMAS = (
         ("journal_mode", "wal"),
         ("synchronous", "full"),  # a commit is on disk before its message is acknowledged
@@ -100,17 +101,17 @@ class SqliteDriver:
         ("journal_size_limit", 64 * 1024 * 1024),
         ("cache_size", -8000),
         ("temp_store", "memory"),
-        ("secure_delete", "fast"),  # what is erased is overwritten where its page is written anyhow
+        ("secure_delete", "fast"),  # overwrite deleted data where its page is written anyway
     )
 
     READER = (("query_only", 1), ("cache_size", -1000))
-    """Four readers a process: what they read again and again is in the system's cache anyhow."""
+    """A process has four readers; what they read often is in the system's page cache anyway."""
 
     NEW = (("auto_vacuum", 2),)
-    """For a new file: incremental, so that what retention frees can be given back. On an old one it would want the lock."""
+    """For a new file: incremental, so that pages freed by retention can be returned. On an old file it would need the lock."""
 
     FLAGS = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_NOMUTEX
-    """No lock around each call: a connection belongs to one thread (database.py)."""
+    """NOMUTEX: no lock around each call, because a connection belongs to one thread (database.py)."""
 
     def __init__(self, path: Path) -> None:
         if not path.parent.is_dir():
@@ -131,7 +132,7 @@ class SqliteDriver:
         )
 
     def place(self) -> tuple[int, int] | None:
-        """The file itself, whatever its name: one that was deleted or moved goes on to be written by whoever has it open."""
+        """Return the file's device and inode: a process that has a deleted or moved file open would go on writing to it."""
         try:
             found = self.path.stat()
         except OSError:
@@ -139,11 +140,11 @@ class SqliteDriver:
         return found.st_dev, found.st_ino
 
     def begin(self, *, readonly: bool) -> str:
-        """Writers take the lock at once, so that a transaction never fails half-way for want of it."""
+        """Writers take the lock at once, so that a transaction cannot fail half-way while waiting for it."""
         return "BEGIN" if readonly else "BEGIN IMMEDIATE"
 
     def fault_of(self, error: BaseException) -> Fault:
-        """Judge by apsw's class: one for each result code of SQLite."""
+        """Classify by apsw's exception class: there is one for each result code of SQLite."""
         bugs = (
             apsw.SQLError,
             apsw.ConstraintError,
@@ -163,12 +164,12 @@ class SqliteDriver:
 
 
 class NativeConnection(psycopg.Connection[Any]):
-    """A connection for native threads: it waits in C, where psycopg alone would go through gevent's patched select."""
+    """A connection for native threads: it waits in C, whereas plain psycopg would use gevent's patched select."""
 
     answer_limit: float | None = ANSWER_LIMIT
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
-        """Run one of psycopg's generators to its end; OperationalError where that does not come within `answer_limit` seconds."""
+        """Run one of psycopg's generators; OperationalError if it does not finish within `answer_limit` seconds."""
         return waiting.wait_c(gen, self.pgconn.socket, interval, self.answer_limit if timeout is None else timeout)
 
 
@@ -181,27 +182,27 @@ class _NativeAdapter(peewee.Psycopg3Adapter):
 
 
 def _resolved(params: dict[str, Any]) -> dict[str, Any]:
-    """Look the hosts up here: libpq would do it while it holds the interpreter lock, and the hub would stand still.
+    """Resolve the host names here: libpq would do so while holding the interpreter lock, which would block the hub.
 
-    Each of a host's addresses gets its place in libpq's lists, so that they are tried one after the other as libpq would.
+    Each address of a host gets an entry in libpq's lists, so that they are tried in turn, as libpq itself would do.
     """
     hosts, ports = (str(params.get(name) or "").split(",") for name in ("host", "port"))
     if "hostaddr" in params or not all(host and not host.startswith("/") for host in hosts):
         return params
     if len(ports) not in (1, len(hosts)):
-        return params  # libpq refuses it, in its own words
+        return params  # libpq refuses it with its own message
     addresses = [_addresses(host) for host in hosts]
     found = {**params, "host": _lined_up(hosts, addresses), "hostaddr": ",".join(chain.from_iterable(addresses))}
     return {**found, "port": _lined_up(ports, addresses)} if len(ports) > 1 else found
 
 
 def _lined_up(values: Sequence[str], addresses: Sequence[Sequence[str]]) -> str:
-    """Each value so often as its host has addresses."""
+    """Repeat each value once for each address of its host."""
     return ",".join(value for value, own in zip(values, addresses, strict=True) for _ in own)
 
 
 def _addresses(host: str) -> list[str]:
-    """All addresses of a host, each once, in the order in which they are to be tried."""
+    """Return the distinct addresses of a host, in the order to try them."""
     try:
         found = monkey.get_original("socket", "getaddrinfo")(host, None, type=socket.SOCK_STREAM)
     except OSError as error:
@@ -220,7 +221,7 @@ class PostgresDriver:
     kind = "postgresql"
     AGAIN = ("40001", "40P01", "0A000")  # serialization, deadlock, a cached plan made stale by a migration
     MISSING = ("3F000", "42501", "42703", "42883", "42P01")
-    """Schema, right, column, function or table: as with SQLite."""
+    """A missing schema, privilege, column, function or table: as with SQLite."""
 
     def __init__(self, url: str) -> None:
         self.url = url.replace("postgres://", "postgresql://", 1)
@@ -230,7 +231,7 @@ class PostgresDriver:
             raise SettingsError(f"DATABASE_URL cannot be read: {str(error).strip()}") from error
 
     def peewee(self, *, readonly: bool, patient: bool) -> Any:
-        """Make a Peewee database; what DATABASE_URL itself says comes first."""
+        """Make a Peewee database; options in DATABASE_URL take precedence over these."""
         limits = {
             "statement_timeout": int(STATEMENT_LIMIT * 1000),
             "lock_timeout": int(LOCK_WAIT * 1000),
@@ -259,15 +260,15 @@ class PostgresDriver:
         return made
 
     def place(self) -> str:
-        """The server sees to its files."""
+        """Return the URL: the server looks after its files itself."""
         return self.url
 
     def begin(self, *, readonly: bool) -> str:
-        """Writers guard each change themselves; readers see one snapshot."""
+        """Writers guard each change themselves, so READ COMMITTED is enough; readers see one snapshot."""
         return "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" if readonly else "BEGIN ISOLATION LEVEL READ COMMITTED"
 
     def fault_of(self, error: BaseException) -> Fault:
-        """Judge by SQLSTATE, then by the class that psycopg gives it."""
+        """Classify by SQLSTATE, then by psycopg's exception class."""
         cause = cause_of(error)
         state = cause.sqlstate if isinstance(cause, psycopg.Error) else None
         if state in self.AGAIN:
