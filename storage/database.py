@@ -1,8 +1,8 @@
 """The database: each store method runs in one transaction on one native thread, so that it never blocks the gevent hub.
 
 All access to the tables goes through `Database.read` and `Database.write`. A process has one writing thread and a few
-reading threads, each with its own connection. Database failures are raised as DependencyTrouble; the outcome of a write is
-then unknown, which is why every write must be idempotent.
+reading threads, each with its own connection. Database failures raise DependencyTrouble; the outcome of a write is then
+unknown, which is why every write must be idempotent.
 """
 
 import math
@@ -68,7 +68,7 @@ class Database:
         return self._reading.run(lambda: fn(*args, **kwargs), transaction=False)
 
     def migrate(self) -> int:
-        """Bring the schema up to date, however long it takes, and return its version; safe in several processes at once.
+        """Bring the schema up to date, however long it takes, and return its version. Several processes may do so.
 
         A newer schema is left alone if it allows a program as old as this one; if not, raises SettingsError.
         """

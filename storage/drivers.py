@@ -93,7 +93,7 @@ class SqliteDriver:
 
     kind = "sqlite"
     MISSING = ("no such ", " has no column named ")
-    """Missing tables and columns: our statements are constants, so no email is to blame, and an operator can repair it."""
+    """Missing tables and columns: statements are constants, so no email is to blame, and an operator can fix it."""
     PRAGMAS = (
         ("journal_mode", "wal"),
         ("synchronous", "full"),  # a commit is on disk before its message is acknowledged
@@ -108,7 +108,7 @@ class SqliteDriver:
     """A process has four readers; what they read often is in the system's page cache anyway."""
 
     NEW = (("auto_vacuum", 2),)
-    """For a new file: incremental, so that pages freed by retention can be returned. On an old file it would need the lock."""
+    """For a new file: incremental, so that freed pages can be given back. On an old file it would need the lock."""
 
     FLAGS = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_NOMUTEX
     """NOMUTEX: no lock around each call, because a connection belongs to one thread (database.py)."""
@@ -132,7 +132,7 @@ class SqliteDriver:
         )
 
     def place(self) -> tuple[int, int] | None:
-        """Return the file's device and inode: a process that has a deleted or moved file open would go on writing to it."""
+        """Return device and inode: a process with a deleted or moved file open would go on writing to it."""
         try:
             found = self.path.stat()
         except OSError:

@@ -1,7 +1,8 @@
-"""The embedded Valkey: started, watched over and stopped by the launcher (engine/launcher.py), its data kept in DATA_DIR/valkey.
+"""The embedded Valkey: the launcher (engine/launcher.py) starts, watches and stops it; its data are in DATA_DIR/valkey.
 
-Runs without gevent. Data survives, processes do not: the server ends with the launcher, one that was left behind is ended before
-the next starts, and data that cannot be read is set aside, since the books in SQL queue again whatever was open.
+Runs without gevent. The data outlive the launcher, the server does not: it ends with the launcher, and one that was
+left behind is ended before the next one starts. Unreadable data are set aside, since open mail is queued again from the
+books.
 """
 
 import logging
@@ -33,7 +34,7 @@ LOG_LIMIT = 1024 * 1024
 POLL = 0.02
 PROGRESS_EVERY = 5.0
 WRAPPER = Path(__file__).with_name("end_with_parent.py")
-GRACE = 5.0  # seconds that a server left behind has to end
+GRACE = 5.0  # seconds that a left-behind server has to end after each signal
 ONCE = Retry(NoBackoff(), 0)
 
 UNREADABLE = re.compile(
@@ -62,12 +63,12 @@ bind 127.0.0.1
 
 
 def _folder_of(data_dir: Path) -> Path:
-    """Where the server of this DATA_DIR has all that is its own."""
+    """Return the folder that holds all files of this DATA_DIR's server."""
     return data_dir.resolve() / "valkey"
 
 
 def url_of(data_dir: Path) -> str | None:
-    """Where the server of this DATA_DIR is reached while it runs; None: on a port that it has yet to choose."""
+    """Return the URL of this DATA_DIR's server while it runs; None if it has yet to choose a port."""
     folder = _folder_of(data_dir)
     if _has_socket(folder):
         return _socket_url(folder)
@@ -79,26 +80,26 @@ def url_of(data_dir: Path) -> str | None:
 
 
 class EmbeddedValkey:
-    """One Valkey server on a unix socket, or on a loopback port with a password where the socket's path would be too long.
+    """One Valkey server on a unix socket, or on a loopback port with a password if the socket's path would be too long.
 
-    Started again it is where it was, with the same password: its clients cannot be told of another place while they run.
-    Call `start` from the launcher's main thread: on Linux the server ends when the thread that started it does. `process` is
-    the running server; when it has ended by itself, `start` it again.
+    A restarted server keeps its address and password, because running clients cannot learn new ones. Call `start` from
+    the launcher's main thread: on Linux the server ends with the thread that started it. `process` is the running
+    server; if it ends by itself, call `start` again.
     """
 
     def __init__(self, data_dir: Path) -> None:
         self.folder = _folder_of(data_dir)
         self.url = ""
         self.process: subprocess.Popen[bytes] | None = None
-        self._door: tuple[int, str] | None = None  # port and password, where it listens on one
-        self._is_known = False  # it has answered, so its clients know where
+        self._door: tuple[int, str] | None = None  # port and password, if it listens on a port
+        self._is_known = False  # it has answered, so its clients know its address
         self._config = _config_of(self.folder)
         self._socket = _socket_of(self.folder)
 
     def start(self, *, patience: float = 300.0) -> None:
-        """Start it and wait until it answers; loading its data may take until `patience` seconds pass without progress.
+        """Start the server and wait until it answers; loading may last until `patience` seconds pass without progress.
 
-        Raises SettingsError where there is no server program, EngineError (one line) when it does not start.
+        Raises SettingsError if there is no server program, and EngineError (one line) if the server does not start.
         """
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._end_predecessor()
@@ -119,7 +120,7 @@ class EmbeddedValkey:
         raise EngineError(f"the embedded Valkey did not start: {complaint} (see {self.folder / 'valkey.log'})")
 
     def stop(self, timeout: float = 2.0) -> None:
-        """End it, data written out; killed when it has not ended after `timeout` seconds."""
+        """Stop the server, letting it write its data; kill it after `timeout` seconds."""
         if self.process is None:
             return
         self.process.terminate()
@@ -130,13 +131,13 @@ class EmbeddedValkey:
             self.process.wait()
 
     def rotate_log(self) -> None:
-        """Keep its log bounded: at each start, since it hardly writes any. The server opens the file anew for each line."""
+        """Rotate a large log, only at each start: the output is small. The server reopens the file for each line."""
         current = self.folder / "valkey.log"
         if current.exists() and current.stat().st_size > LOG_LIMIT:
             current.replace(self.folder / "valkey.log.1")
 
     def _launch(self, patience: float) -> str | None:
-        """Start the program; None when it answers, else what it complained of when it ended."""
+        """Start the program; return None when it answers, or its error message if it ended."""
         self._write_config()
         log_size = _size(self.folder / "valkey.log")
         self.process = subprocess.Popen(  # noqa: S603  (our own program and file)
@@ -162,9 +163,9 @@ class EmbeddedValkey:
             raise SettingsError(f"REDIS_URL: no embedded Valkey for this machine, name a server ({error})") from error
 
     def _write_config(self) -> None:
-        """Choose where it listens and write the configuration, readable by us alone since it may bear the password.
+        """Choose the address and write the configuration, private to this user because it may hold the password.
 
-        One that says so already stays: on a disk that is full it could not be written anew.
+        An identical file is kept: on a full disk it could not be rewritten.
         """
         if _has_socket(self.folder):
             listen = f"port 0\nunixsocket {self._socket.name}\nunixsocketperm 700\n"
@@ -178,7 +179,7 @@ class EmbeddedValkey:
             self._config.write_text(CONFIG + listen)
 
     def _wait_until_it_answers(self, process: subprocess.Popen[bytes], patience: float) -> bool:
-        """True when it answers, False when it has ended; a line each few seconds while it loads."""
+        """Return True once the server answers, False if it ended; log the loading progress every few seconds."""
         last_progress = last_line = time.monotonic()
         loaded: object = None
         with redis.Redis.from_url(self.url, socket_timeout=5, retry=ONCE) as client:
@@ -198,7 +199,7 @@ class EmbeddedValkey:
         return False
 
     def _complaint(self, log_size: int, code: int) -> str:
-        """The last telling line of what it wrote to its log since `log_size`."""
+        """Return the most informative line that the server logged after offset `log_size`."""
         try:
             with (self.folder / "valkey.log").open("rb") as file:
                 file.seek(log_size)
@@ -210,7 +211,7 @@ class EmbeddedValkey:
         return chosen.partition(" # ")[2] or chosen or f"it ended with code {code}"
 
     def _set_data_aside(self) -> None:
-        """Make room for new data: what cannot be read is kept once, for a person's curiosity."""
+        """Move unreadable data aside, replacing any from before, so that a person can examine them."""
         aside = self.folder / "unreadable"
         shutil.rmtree(aside, ignore_errors=True)
         (self.folder / "appendonlydir").rename(aside)
@@ -242,7 +243,7 @@ class EmbeddedValkey:
         return None
 
     def _is_ours(self, pid: int) -> bool:
-        """Whether that process is a server on our folder; an ended one that nobody has reaped yet is none."""
+        """Return whether the process is a server on our folder; a zombie is not."""
         command = _command_of(pid)
         return "valkey-server" in command and str(self._config) in command
 
@@ -275,7 +276,7 @@ def _port_url(port: int, password: str) -> str:
 
 
 def _loading(client: "redis.Redis") -> dict[str, object] | None:
-    """{} when it answers, its progress while it loads, None while it cannot be reached."""
+    """Return {} if the server answers, its progress while it loads, None if it cannot be reached."""
     try:
         client.ping()
     except redis.BusyLoadingError:
@@ -311,7 +312,7 @@ def _pid_in(path: Path) -> int | None:
 
 
 def _pid_behind(path: Path) -> int | None:
-    """The process that answers at a unix socket; a path that nobody listens at is just a stale file."""
+    """Return the process that answers on a unix socket; None for a stale socket file."""
     try:
         with redis.Redis(unix_socket_path=str(path), socket_timeout=2, retry=ONCE) as client:
             return int(client.info("server")["process_id"])
@@ -320,7 +321,7 @@ def _pid_behind(path: Path) -> int | None:
 
 
 def _command_of(pid: int) -> str:
-    """The command line of a process; "" when there is none (any more)."""
+    """Return the command line of a process; "" if it does not exist (any more)."""
     if Path("/proc/self/cmdline").exists():
         try:
             return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")

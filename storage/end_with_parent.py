@@ -1,7 +1,7 @@
-"""Becomes another program that ends when its parent does; embedded.py runs it as a script: PARENT_PID PROGRAM ARGUMENTS.
+"""Runs another program so that it ends with its parent; embedded.py starts this script: PARENT_PID PROGRAM ARGUMENTS.
 
-Relies on the standard library alone, so that Python can be started bare (-I -S). On Linux the kernel is asked for SIGTERM at the
-parent's end; elsewhere the program outlives a killed parent, and its next start finds and ends it.
+Needs only the standard library, so that Python can be started bare (-I -S). On Linux, the kernel sends the program
+SIGTERM when the parent ends. Elsewhere the program outlives a killed parent; the next start finds it and ends it.
 """
 
 import ctypes
@@ -13,7 +13,7 @@ PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
-    """Ask, make sure that the parent did not end before the question, and become the program."""
+    """Request the signal, check that the parent did not end before the request, and exec the program."""
     parent, program = int(sys.argv[1]), sys.argv[2]
     if sys.platform.startswith("linux"):
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)

@@ -1,6 +1,7 @@
-"""Erases what is stored of a sender's emails, whatever their state: text, words of the index, result, dead letters and failed tries.
+"""Erases the stored data of a sender's emails in any state: text, index entries, result, dead letters, failed tries.
 
-Called by web/erasing.py. The row in the books stays, in the state `erased`, so the books balance and the next listing brings nothing back.
+Called by web/erasing.py. The rows stay in the books, in the state `erased`, so that the books balance and the next
+listing does not bring the emails back.
 """
 
 from collections import Counter
@@ -18,36 +19,36 @@ SLICE = 200
 
 
 WIPE_S = 5.0
-"""So long free pages are given back after an erasure; the janitor goes on with the rest."""
+"""How long an erasure frees pages of the file; the janitor frees the rest."""
 
 
 class Erasing:
-    """Erases in one database. `shard` names who moves counters."""
+    """Erases in one database. `shard` is the counter shard to write to."""
 
     def __init__(self, db: Database, *, shard: str = "erasing") -> None:
         self._db = db
         self._shard = shard
 
     def find(self, sender: str, after: int = 0, limit: int = SLICE) -> list[int]:
-        """Give refs above `after` of stored emails by this sender: the address alone, or within `Name <address>`, in any case."""
+        """Return refs above `after` of emails from this sender: `address` or `Name <address>`, ignoring case."""
         return self._db.read(_find, sender, after, limit)
 
     def erase(self, refs: Sequence[int]) -> int:
-        """Erase these (SLICE at most), each guarded by its state; how many were not erased before."""
+        """Erase these emails (at most SLICE), guarded by their state; return how many were not erased before."""
         return self._db.write(_erase, sorted(refs), self._shard) if refs else 0
 
     def wipe(self) -> None:
-        """Leave nothing of it in SQLite's files: free pages go back to the disk, and the log that still has the text is emptied."""
+        """Remove the text from SQLite's files: return free pages to the disk and empty the log that still holds it."""
         self._db.give_all_back(WIPE_S)
         self._db.checkpoint()
 
     def open(self) -> int:
-        """How many emails are open: nobody knows yet who sent those."""
+        """Return the number of open emails, whose senders are not known yet."""
         return int(self._db.read(execute, f"SELECT COUNT(*) FROM book WHERE state = {BookState.OPEN}")[0][0])
 
 
 def _find(sender: str, after: int, limit: int) -> list[int]:
-    """The index gives the candidates, and the text itself decides; what waits to be indexed is looked at too."""
+    """Find candidates by the index and among emails not indexed yet, and compare their sender texts."""
     wanted = sender.strip().casefold()
     clauses, params = condition(Query(senders=(wanted,)), "content.ref")
     found = _matching(clauses, params, wanted, after, limit)
@@ -76,7 +77,7 @@ def _is(text: str, wanted: str) -> bool:
 
 
 def has_tokens(sender: str) -> bool:
-    """Whether there is anything in it that the index could know."""
+    """Return whether the sender contains anything that the index can hold."""
     return bool(tokens(sender))
 
 
@@ -104,7 +105,7 @@ def _erase(refs: Sequence[int], shard: str) -> int:
 
 
 def _move(held: Sequence[tuple[int, int, bool]], within: str, params: Sequence[object], shard: str) -> None:
-    """The totals follow; counts by the hour stay as history, which names nobody. Who labels at the same time is waited for or waits."""
+    """Update the totals; counts by minute and hour stay, since they name nobody. Row locks keep corrections waiting."""
     states = Counter(state for _, state, _ in held)
     moves = Moves()
     moves.add("erased", len(held))

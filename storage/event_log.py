@@ -1,8 +1,8 @@
-"""The event log on a Redis stream: what was told, in order, for every front of every node; old events give way by size.
+"""The event log on a Redis stream: all events in order, for every front of every node, trimmed by size.
 
-The base of RedisMailboxes (redis_mailbox.py), whose settling and feeding append to it in their own scripts. Relies on
-scripts/log.lua. A seq is "LOG-MILLISECONDS-NUMBER-NTH": the log's random id, the entry, the event's place in it; it is fixed in
-width, so that it rises as text too.
+A base class of RedisMailboxes (redis_mailbox.py), whose settle and feed scripts append to the log themselves. Relies on
+scripts/log.lua. A seq is "LOG-MILLISECONDS-NUMBER-NTH": the log's random id, the entry, and the event's position in the
+entry. Its width is fixed, so that it also sorts as text.
 """
 
 import re
@@ -20,7 +20,7 @@ _NO_PLACE = ("", "0-0", 0)
 
 
 class RedisEventLog(RedisStore):
-    """Append, read and trim. `log_bytes` and `log_entries` limit what is kept; an entry bears up to 100 events."""
+    """Appends, reads and trims. `log_bytes` and `log_entries` limit what is kept; an entry holds up to 100 events."""
 
     def __init__(
         self, url: str, *, log_bytes: int = 64 * 1024 * 1024, log_entries: int = 200_000, **options: Any
@@ -29,18 +29,18 @@ class RedisEventLog(RedisStore):
         self._limits = (log_entries, log_bytes)
 
     def log_args(self) -> list[Any]:
-        """What scripts/log.lua wants first: a name for the log should it begin now, and the limits."""
+        """Return the leading arguments of scripts/log.lua: an id for a log that begins now, and the limits."""
         return [secrets.token_hex(4), *self._limits]
 
     def tell(self, events: Sequence[bytes]) -> None:
-        """Append events, durably; after a lost reply they may stand there twice."""
+        """Append events durably; a call repeated after a lost reply may append them twice."""
         for start in range(0, len(events), TELL_SLICE):
             self._run("tell", self.keys.log, [*self.log_args(), *events[start : start + TELL_SLICE]])
 
     def read_log(self, after: str | None, *, count: int, block: float = 0.0, ended: bool = False) -> LogRead:
-        """As the contract says: up to `count` events, each once, also when a page ends within an entry.
+        """Implement the contract: up to `count` events, each once, even if a page ends within an entry.
 
-        `gap` is "trimmed" or "another log" (also for what is no seq at all); the page then begins with the oldest there is.
+        `gap` is "trimmed" or "another log" (also for an invalid seq); the page then begins with the oldest event kept.
         """
         deadline = time.monotonic() + block
         page = LogRead(last=after) if ended and block > 0 and after is not None else self._read(after, count)
@@ -54,11 +54,11 @@ class RedisEventLog(RedisStore):
         return page
 
     def forget_events(self, before: float, limit: int) -> int:
-        """Forget up to `limit` entries that were told before a time (seconds since the epoch); how many. The newest one stays."""
+        """Delete up to `limit` entries from before a time (epoch seconds), never the newest one; return how many."""
         return int(self._run("forget_log", self.keys.log, [*self.log_args(), max(0, int(before * 1000)), limit]))
 
     def log_bounds(self) -> tuple[str, str]:
-        """The oldest and the newest seq; the same place, with no event at it, when the log is empty."""
+        """Return the oldest and the newest seq; for an empty log, twice a place that holds no event."""
         log, oldest, newest, events = self._run("log_bounds", self.keys.log, self.log_args())
         return _seq(log, oldest, min(1, events)), _seq(log, newest, events)
 
@@ -74,17 +74,17 @@ class RedisEventLog(RedisStore):
 
 
 def is_seq(text: str) -> bool:
-    """Whether this has the form of a seq."""
+    """Return whether this text has the form of a seq."""
     return _SEQ.fullmatch(text) is not None
 
 
 def told_at(seq: str) -> float:
-    """When the event of this seq was told: seconds since the epoch, by the clock of Redis."""
+    """Return when the event of this seq was appended: seconds since the epoch, by the clock of Redis."""
     return int(seq.split("-")[1]) / 1000
 
 
 def place_at(seq: str, at: float) -> str:
-    """The place in the log of `seq` before all that was told at a time (seconds since the epoch) or later."""
+    """Return the place, in the log of `seq`, before all events from a time (seconds since the epoch) on."""
     return f"{seq.split('-', maxsplit=1)[0]}-{max(0, int(at * 1000)):013d}-000000-000"
 
 
@@ -93,13 +93,13 @@ def _seq(log: bytes, entry: bytes, nth: int) -> str:
 
 
 def _entry(log: bytes, entry: bytes) -> str:
-    """What all events of an entry have in common."""
+    """Return the part of a seq that all events of an entry share."""
     milliseconds, _, number = entry.decode().partition("-")
     return f"{log.decode()}-{int(milliseconds):013d}-{int(number):06d}-"
 
 
 def _place(seq: str) -> tuple[str, str, int]:
-    """Log id, entry and how many of its events lie before; a place in no log for anything else."""
+    """Split a seq into log id, entry and the number of its events passed; an invalid one gives a place in no log."""
     match = _SEQ.fullmatch(seq)
     if match is None:
         return _NO_PLACE

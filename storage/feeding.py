@@ -1,7 +1,8 @@
-"""The order in which open rows are fed: numbers from the source's counter, and the rows that wait behind a number.
+"""The order in which open rows are fed: by feed numbers (`feed_seq`), drawn from a counter of their source.
 
-Called by Books inside its transactions. Whoever opens rows draws their numbers first, which locks the source's row until the commit: so rows
-become visible in the order of their numbers, and a feeder that has passed a number has missed nothing below it.
+Called inside the transactions of Books and DeadLetters. Code that opens rows draws their numbers first, which locks the
+source's row until the commit. So rows become visible in the order of their numbers, and a feeder that has passed a
+number has missed none below it.
 """
 
 from collections.abc import Sequence
@@ -11,21 +12,21 @@ from storage.records import BookState, OpenRow
 from storage.statements import batch, execute
 
 QUEUED = f"book.state = {BookState.OPEN} AND book.next_attempt_at IS NULL"
-"""Open and waiting for no retry; literal, to match the partial index."""
+"""Open and not waiting for a retry; with literals, so that it matches the partial index."""
 
 STILL_QUEUED = f"+book.state = {BookState.OPEN} AND +book.next_attempt_at IS NULL"
-"""The same as a guard on rows that are found by their refs: the plus keeps SQLite from walking an index of all open rows."""
+"""The same, as a guard on rows found by ref: the plus keeps SQLite from scanning an index of all open rows."""
 
 
 def draw(source_id: int, count: int) -> range:
-    """Take the next `count` feed numbers of a source and hold its row."""
+    """Draw the next `count` feed numbers of a source, locking its row."""
     sql = "UPDATE source SET feed_seq = feed_seq + ? WHERE id = ? RETURNING feed_seq"
     last = int(execute(sql, [count, source_id])[0][0])
     return range(last - count + 1, last + 1)
 
 
 def draw_for(rows: Sequence[tuple[int, int]]) -> dict[int, int]:
-    """Draw numbers for (ref, source id) pairs: ref → number. Sources are locked in the order of their ids."""
+    """Draw numbers for (ref, source id) pairs; return ref → number. Sources are locked in the order of their ids."""
     numbers: dict[int, int] = {}
     for source_id in sorted({source for _, source in rows}):
         refs = [ref for ref, source in rows if source == source_id]
@@ -34,13 +35,13 @@ def draw_for(rows: Sequence[tuple[int, int]]) -> dict[int, int]:
 
 
 def newest(source_id: int) -> int:
-    """Give the last number drawn."""
+    """Return the last number drawn for a source."""
     rows = execute("SELECT feed_seq FROM source WHERE id = ?", [source_id])
     return int(rows[0][0]) if rows else 0
 
 
 def open_rows(source_id: int, lane: str, after: int, limit: int) -> list[OpenRow]:
-    """Give open rows of a lane with a number above `after`, in its order."""
+    """Return open rows of a lane with numbers above `after`, in the order of the numbers."""
     rows = execute(
         "SELECT book.id, book.key, book.generation, book.attempts, book.feed_seq, book.listed_at, look.notified_at, "
         "book.first_missing_at, book.generation = 0 AND book.last_error IS NULL FROM book LEFT JOIN look ON look.id = book.look "
@@ -51,7 +52,7 @@ def open_rows(source_id: int, lane: str, after: int, limit: int) -> list[OpenRow
 
 
 def suspects(source_id: int, lane: str, up_to: int, after_ref: int, limit: int) -> list[tuple[int, int]]:
-    """Give (ref, generation) of open rows that were fed up to a number, in the order of their refs."""
+    """Return (ref, generation) of open rows with numbers up to `up_to`, in the order of their refs."""
     return execute(
         f"SELECT book.id, book.generation FROM book WHERE {QUEUED} AND book.source = ? AND book.lane = ? "
         "AND book.feed_seq <= ? AND book.id > ? ORDER BY book.id LIMIT ?",
@@ -60,7 +61,7 @@ def suspects(source_id: int, lane: str, up_to: int, after_ref: int, limit: int) 
 
 
 def refeed(refs: Sequence[tuple[int, int]]) -> int:
-    """Give new numbers to those of (ref, generation) that are still open and wait for no retry; how many."""
+    """Renumber those of (ref, generation) that are open and not waiting for a retry; return how many."""
     table, params = batch({"ref": "bigint", "generation": "int"}, sorted(refs))
     held = execute(f"SELECT id, source FROM book WHERE id IN (SELECT batch.ref FROM {table})", params)
     numbers = draw_for([(ref, source) for ref, source in sorted(held)])

@@ -1,8 +1,8 @@
-"""Folds what nobody moves any more into one shard: counters of writers that are gone, and old counts by the minute and the hour.
+"""Folds counters that nobody updates any more into one shard: those of gone writers, and old counts by minute and hour.
 
-Called by Books for the janitor (actors/janitor.py), or each restart of a node with a name of its own would leave rows for ever. The sums are
-the same before, after and in the eyes of whoever reads meanwhile: each slice is one transaction that locks its rows before it adds them up.
-A late writer of a folded shard begins that anew, which is folded the next time.
+Called by Books for the janitor (actors/janitor.py); without it, each restart under a new node name would leave rows for
+ever. Readers see the same sums before, during and after: each slice is one transaction that locks its rows before
+adding them up. A late write to a folded shard recreates the shard, and the next run folds it.
 """
 
 from collections.abc import Collection, Sequence
@@ -12,23 +12,23 @@ from storage.counters import HOUR, MINUTE, Moves
 from storage.statements import execute, execute_many, for_update
 
 PAST = "past"
-"""The shard into which is folded. No process is called so."""
+"""The shard that receives the sums. No process has this name."""
 
 SHARDS, ROWS = 50, 2_000
-"""So much a transaction folds at most."""
+"""The most that one transaction folds."""
 
 KEPT_APART_S = 2 * 86_400.0
-"""Counts of a minute or an hour so long ago are moved by a person's correction at the most."""
+"""Counts of a minute or an hour this long ago change only by corrections and reprocessing."""
 
 
 def gone(writers: Collection[str]) -> list[str]:
-    """The shards of others than these writers, so many as are folded at once."""
+    """Return up to SHARDS shards that belong to none of these writers."""
     shards = {str(shard) for (shard,) in execute("SELECT DISTINCT shard FROM counter")}
     return sorted(shards.difference(writers, [PAST]))[:SHARDS]
 
 
 def fold_counters(shards: Sequence[str]) -> int:
-    """Fold the counters of these shards; how many rows that were."""
+    """Fold the counters of these shards; return how many rows they had."""
     held = execute(
         f"SELECT name, label, shard, value FROM counter WHERE shard IN ({', '.join('?' * len(shards))}) "
         f"ORDER BY name, label, shard {for_update()}",
@@ -46,12 +46,12 @@ def fold_counters(shards: Sequence[str]) -> int:
 
 
 def old_buckets(before: float) -> list[int]:
-    """The steps (MINUTE, HOUR) that have emails counted before a time and not folded yet."""
+    """Return the steps (MINUTE, HOUR) that have unfolded email counts from before a time."""
     return [step for step in (MINUTE, HOUR) if _unfolded(step, before, 1)]
 
 
 def fold_buckets(step: int, before: float) -> int:
-    """Fold emails counted by one step before a time, the oldest first; how many rows that were."""
+    """Fold email counts of one step from before a time, oldest first; return how many rows."""
     held = _unfolded(step, before, ROWS, for_update())
     execute_many(
         "DELETE FROM bucket WHERE step = ? AND name = 'emails' AND start = ? AND label = ? AND shard = ?",

@@ -1,6 +1,6 @@
-"""Rows of the books held for a change: read as they are and, on PostgreSQL, locked in one order, so that no two writers wait for each other.
+"""Reads rows of the books for a change; on PostgreSQL, locks them in a fixed order, so that writers cannot deadlock.
 
-Used by retries.py and dead_letters.py, which guard what they write by what stands here.
+Used by retries.py and dead_letters.py, which guard their writes by the values read here.
 """
 
 from collections.abc import Iterable
@@ -10,27 +10,27 @@ from storage.statements import batch, execute, for_update
 
 
 class Message(Protocol):
-    """What came of a message: which email it was about, in which life of it, and the number it was fed under (0: any)."""
+    """The part of a message's outcome that identifies it: the email, its generation and its feed number (0: any)."""
 
     @property
     def ref(self) -> int:
-        """The row of the books."""
+        """The email's row in the books."""
 
     @property
     def key(self) -> str:
-        """The email's id."""
+        """The email's id in its stored form (keys.py)."""
 
     @property
     def generation(self) -> int:
-        """The life of the email."""
+        """The email's generation."""
 
     @property
     def feed_seq(self) -> int:
-        """Under which it was fed."""
+        """The number under which the message was fed."""
 
 
 class Held(NamedTuple):
-    """A row as it stands; `state` by its number."""
+    """A row of the books as it was read; `state` is the number of a BookState."""
 
     state: int
     key: str
@@ -42,13 +42,13 @@ class Held(NamedTuple):
     feed_seq: int
 
     def is_of(self, message: Message) -> bool:
-        """Whether this message is the newest of the row: an older one leaves it to that one, or both would tell of it."""
+        """Return whether this is the row's newest message; older ones must be ignored, or both would be reported."""
         alike = (message.key, message.generation) == (self.key, self.generation)
         return alike and message.feed_seq in (0, self.feed_seq)
 
 
 def hold(refs: Iterable[int]) -> dict[int, Held]:
-    """Read these rows, and keep them as they are until the transaction ends."""
+    """Read these rows and lock them until the transaction ends."""
     table, params = batch({"ref": "bigint"}, [(ref,) for ref in sorted(set(refs))])
     rows = execute(
         "SELECT id, state, key, generation, attempts, source, listed_at, next_attempt_at, feed_seq FROM book "

@@ -1,6 +1,7 @@
-"""A person's label on an email: a column of its own that wins over rule and model, and can be taken back.
+"""Labels set by people: a person's label has a column of its own, overrides rule and model, and can be removed again.
 
-Called by ResultStore inside its transaction. The counters follow by the difference, in the minute and hour in which the email was counted.
+Called by ResultStore inside its transaction. The counters are adjusted in the minute and hour in which the email was
+counted.
 """
 
 from typing import TypeVar
@@ -17,7 +18,7 @@ Label = TypeVar("Label", int, str)
 
 
 def correct(key: str, source: str, label: str | None, by: str) -> StoredResult | None:
-    """Set the label (None: take it back) and give the result as it then stands; None where there is none."""
+    """Set the label (None: remove it) and return the updated result; None if the email has no result."""
     rows = execute(
         "SELECT result.id, result.label, result.model_label, result.rule_label, result.processed_at "
         "FROM result JOIN book ON book.id = result.ref JOIN source ON source.id = book.source "
@@ -40,7 +41,7 @@ def correct(key: str, source: str, label: str | None, by: str) -> StoredResult |
 
 
 def effective(model: Label, rule: Label | None, person: Label | None) -> tuple[Label, str]:
-    """Give the label that counts, by name or by number, and whose it is: a person's, else a rule's, else the model's."""
+    """Return the effective label (name or number) and its decider: a person, else a rule, else the model."""
     if person is not None:
         return person, "person"
     return (model, "model") if rule is None else (rule, "rule")

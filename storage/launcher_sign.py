@@ -1,7 +1,8 @@
-"""The sign of life of a node's launcher, beside those of its processes: as long as it lives, it starts again what falls, and blames.
+"""The sign of life of a node's launcher, which restarts crashed processes and marks their messages as long as it lives.
 
-Kept by commands/serve.py in a thread of the launcher, which has no gevent; read by the janitors (`RedisPresence.launchers`). When it and
-all processes of a node are silent, nobody will come back there, and what the node held can be given back at once.
+commands/serve.py runs it in a thread of the launcher, which has no gevent; the janitors read it
+(`RedisPresence.launchers`). When the launcher and all processes of a node are silent, none will return, so the node's
+messages can be released at once.
 """
 
 import logging
@@ -18,11 +19,11 @@ from storage.redis_keys import launcher_keys
 EVERY_S = 1.0
 TTL_MS = 5_000
 KNOWN_MS = 7 * 86_400_000
-"""For so long it is known that this node's launcher is one that gives signs: older programs' do not."""
+"""How long it is remembered that this node's launcher sends signs of life: those of older programs do not."""
 
 LAST_S = 0.5
-"""So long who ends waits until its sign is taken back: a Redis that hangs has cost its processes most of the ten seconds that a node has to end,
-and the sign ends by itself."""
+"""How long a stopping launcher waits for its sign to be deleted. If Redis hangs, the processes have already used most
+of the ten seconds that a node has to stop, and the sign expires by itself."""
 
 SAY = """
 for i, key in ipairs(KEYS) do
@@ -35,7 +36,7 @@ log = logging.getLogger(__name__)
 
 
 class LauncherSign:
-    """While entered, the launcher of `node` is heard of. A Redis that is away is tried again in silence: the processes complain."""
+    """While entered, sends signs of life for `node`'s launcher. If Redis is away, retries silently: others log it."""
 
     def __init__(self, url: str, node: str, *, every: float = EVERY_S) -> None:
         self._url, self._node, self._every = url, node, every

@@ -1,4 +1,4 @@
-"""The stores around rules, models, corrections and review, in one record: what is handed down together.
+"""The stores for rules, models, corrections, reprocessing and review, in one record that is passed around as a whole.
 
 Made by commands/stores.py; used by the deciders, the tasks and the web.
 """
@@ -15,7 +15,7 @@ from storage.rules import RuleStore
 
 @dataclass(frozen=True, slots=True)
 class Learning:
-    """One system's."""
+    """The learning stores of one system."""
 
     rules: RuleStore
     models: ModelStore
@@ -25,7 +25,7 @@ class Learning:
 
     @classmethod
     def of(cls, database: Database) -> "Learning":
-        """All of them on one database."""
+        """Create all stores on one database."""
         return cls(
             RuleStore(database),
             ModelStore(database),

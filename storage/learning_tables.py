@@ -1,7 +1,7 @@
-"""The tables behind rules, models and review, as Peewee models, and their step of the schema's history.
+"""The tables for rules, models and review, as Peewee models, and their migration step.
 
-Used by rules.py, model_files.py and review.py; migrations.py calls `create`. As in models.py: times are seconds since the
-epoch, small codes indexes into the tuples of records.py.
+Used by rules.py, model_files.py and review.py; migrations.py calls `create`. As in models.py, times are seconds since
+the epoch, and small codes are indexes into the tuples of records.py.
 """
 
 # ruff: noqa: D106  (Peewee's inner Meta holds options)
@@ -21,17 +21,17 @@ from storage.models import Table
 from storage.statements import execute
 
 UNCERTAIN = 0.6
-"""Results of less confidence than this are in the review's index; it is literal there, as a partial index wants it."""
+"""The review's index holds results below this confidence. It repeats the value, as a partial index needs a literal."""
 
 
 class BytesField(Field):
-    """Bytes as they are; Peewee's own field asks its database for a type before there is one."""
+    """Raw bytes. Peewee's own field asks the database for a type when no database is set yet."""
 
     field_type = "BLOB"
 
 
 class RuleRow(Table):
-    """A user's rule. Its id is the version of the rules at which it was made, so none is ever used again."""
+    """A user's rule. Its id is the rules' version at its creation, so ids are never reused."""
 
     id = BigIntegerField(primary_key=True)
     place = IntegerField()  # the order, from 1 up
@@ -46,7 +46,7 @@ class RuleRow(Table):
 
 
 class RuleChangeRow(Table):
-    """What was done to a rule, kept for ever: the rule as it then was, null when it was deleted."""
+    """A change to a rule, kept for ever: the rule as it became, or null if it was deleted."""
 
     version = BigIntegerField(primary_key=True)
     rule_id = BigIntegerField(index=True)
@@ -55,7 +55,7 @@ class RuleChangeRow(Table):
 
 
 class ModelFileRow(Table):
-    """A model: its file, where it came from and what was measured when it was made."""
+    """A model: its file, its origin and the figures measured when it was made."""
 
     version = TextField(primary_key=True)
     origin = TextField()  # packaged | feedback
@@ -66,7 +66,7 @@ class ModelFileRow(Table):
 
 
 class ShadowCountRow(Table):
-    """How often the live model said one label and the shadow another (or the same), in shards by writer."""
+    """How often the live model gave one label and the shadow another (or the same), sharded by writer."""
 
     live = TextField()
     shadow = TextField()
@@ -80,7 +80,7 @@ class ShadowCountRow(Table):
 
 
 class ShadowDifferenceRow(Table):
-    """An email on which the shadow differs from what was live; the newest are kept."""
+    """An email that the shadow and the live model labelled differently; only the newest are kept."""
 
     shadow = TextField()
     ref = BigIntegerField()
@@ -95,7 +95,7 @@ class ShadowDifferenceRow(Table):
 
 
 class OpinionRow(Table):
-    """What FakeMail itself says of an email, asked for once it came up for review."""
+    """FakeMail's own label for an email, requested when the email came up for review."""
 
     ref = BigIntegerField(primary_key=True)
     label = SmallIntegerField()
@@ -107,7 +107,7 @@ TABLES = (RuleRow, RuleChangeRow, ModelFileRow, ShadowCountRow, ShadowDifference
 
 
 def create() -> None:
-    """The migration's step: the tables, and small indexes of what comes up for review."""
+    """Create the tables, and small indexes of what comes up for review."""
     for model in TABLES:
         model.create_table()
     execute(

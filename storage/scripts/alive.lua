@@ -1,9 +1,9 @@
--- The processes heard of within their time; the others are forgotten.
+-- Return the processes whose sign of life is still valid, and delete the others.
 --
 -- KEYS[1]  processes (beat.lua);  ARGV[1]  'names' (optional)
--- Returns {process, info, process, …}, or {process, process, …} where only their names are asked for.
+-- Returns {process, info, process, …}, or {process, process, …} with 'names'.
 
-local LONGEST = 60000 -- ms; no sign of life holds longer, unless the server's clock was set back since
+local LONGEST = 60000 -- ms; a sign of life that is valid for longer was given before the server's clock was set back
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)

@@ -1,7 +1,7 @@
--- Who holds how much of a mailbox, over its four lanes.
+-- Return how many messages each consumer of a mailbox holds, over its four lanes.
 --
 -- KEYS[1..5]  the mailbox's block (mailbox.lua)
--- Returns {consumer, in hand, consumer, …}; a name comes once for each lane it has read from.
+-- Returns {consumer, in hand, consumer, …}; a name appears once for each lane that it has read from.
 
 local out = {}
 for lane = 1, 4 do

@@ -1,7 +1,7 @@
--- What waits in a mailbox, by lane.
+-- Return what waits in a mailbox, by lane.
 --
 -- KEYS[1..5]  the mailbox's block (mailbox.lua)
--- Returns {seconds, microseconds, then for each lane: messages, bytes, in hand, the oldest entry or ''}.
+-- Returns {seconds, microseconds, then for each lane: messages, bytes, in hand, oldest entry or ''}.
 
 local out = redis.call('TIME')
 local counters = redis.call('HMGET', KEYS[BYTES], unpack(LANES))

@@ -1,9 +1,10 @@
--- Move the feeder's position and append what lies between, or nothing when somebody else has moved it.
+-- Move the feeder's position and append the envelopes in between; do nothing if another feeder has moved it.
 --
--- KEYS[1..2]  log, meta (log.lua);  KEYS[3]  positions  hash: name → feed_seq;  KEYS[4..8]  the mailbox's block (mailbox.lua)
+-- KEYS[1..2]  log, meta (log.lua);  KEYS[3]  positions  hash: name → feed_seq
+-- KEYS[4..8]  the mailbox's block (mailbox.lua)
 -- ARGV[1..3]  as in log.lua;  ARGV[4]  name;  ARGV[5]  expected;  ARGV[6]  to;  ARGV[7]  number of envelopes;
 --             then for each: lane number, envelope;  then events …
--- Returns 1, or 0 when the position was another one. Positions are compared as text: Lua's numbers end at 2^53.
+-- Returns 1, or 0 if the position is not the expected one. Compares as text: Lua's numbers are exact only to 2^53.
 
 if (redis.call('HGET', KEYS[3], ARGV[4]) or '0') ~= ARGV[5] then return 0 end
 redis.call('HSET', KEYS[3], ARGV[4], ARGV[6])

@@ -1,7 +1,7 @@
--- Remove a consumer that holds nothing: XGROUP DELCONSUMER would throw away what it holds, so that is looked at in the same step.
+-- Remove a consumer that holds nothing; checked in the same step, since XGROUP DELCONSUMER would lose what it holds.
 --
 -- KEYS[1..5]  the mailbox's block (mailbox.lua);  ARGV[1]  consumer
--- Returns 1 when it is gone, 0 when it still holds something.
+-- Returns 1 if it was removed, 0 if it still holds something.
 
 for lane = 1, 4 do
   if #redis.pcall('XPENDING', KEYS[lane], 'g', '-', '+', 1, ARGV[1]) > 0 then return 0 end

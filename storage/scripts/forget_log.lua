@@ -1,7 +1,7 @@
--- Forget the events that were told before a moment; the newest entry stays, so that everybody's place can be told from a gap.
+-- Delete log entries from before a time; the newest entry stays, so that any reader's place can be told from a gap.
 --
--- KEYS[1..2], ARGV[1..3]  as in log.lua;  ARGV[4]  milliseconds since the epoch;  ARGV[5]  entries to forget at most
--- Returns how many entries went.
+-- KEYS[1..2], ARGV[1..3]  as in log.lua;  ARGV[4]  milliseconds since the epoch;  ARGV[5]  the most entries to delete
+-- Returns the number of deleted entries.
 
 open_log()
 local gone = 0

@@ -1,4 +1,4 @@
--- Give a lease back, if it is still ours.
+-- Release a lease, if this token still holds it.
 --
 -- KEYS[1]  lease (lease.lua);  ARGV[1]  token
 

@@ -1,15 +1,15 @@
--- Prelude of every script that tells events (put before its text by storage/redis_scripts.py).
+-- Prelude of the scripts that work on the event log (storage/redis_scripts.py puts it before the script).
 --
--- KEYS[1]  log   stream: one entry a batch, each of its fields `e` one event, at most 100; the first entry `m` marks the begin
--- KEYS[2]  meta  hash: id (random, names this log), bytes (of all events), newest, newest_events (last entry, its events),
---                trimmed, trimmed_events (the same of the last entry that was cut off the old end)
--- ARGV[1]  the id of the log if it has to begin now; ARGV[2], ARGV[3]  its limits in entries and in bytes
+-- KEYS[1]  log   stream: one entry per batch, with a field `e` per event, at most 100; the first entry, `m`, marks the start
+-- KEYS[2]  meta  hash: id (random, names this log), bytes (of all events), newest, newest_events (last entry and its
+--                number of events), trimmed, trimmed_events (the same for the last entry that was trimmed)
+-- ARGV[1]  the id for a log that begins now; ARGV[2], ARGV[3]  its limits in entries and in bytes
 
 local LOG, META = KEYS[1], KEYS[2]
 local EVENTS_AN_ENTRY = 100
 local CUTS_A_CALL = 100
 
--- One of the two keys alone is a log that lost a part: nobody's place in it can be trusted.
+-- If only one of the two keys exists, the log is damaged and no reader's place can be trusted: start a new one.
 local function open_log()
   if redis.call('EXISTS', LOG, META) == 2 then return end
   redis.call('DEL', LOG, META)

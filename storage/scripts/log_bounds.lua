@@ -1,7 +1,7 @@
--- The first and the last place of the event log that an event stands at.
+-- Return the entries of the oldest and the newest event of the log.
 --
 -- KEYS[1..2], ARGV[1..3]  as in log.lua
--- Returns {log id, oldest entry, newest entry, events of the newest}.
+-- Returns {log id, oldest entry, newest entry, number of events in the newest}.
 
 open_log()
 local meta = redis.call('HMGET', META, 'id', 'newest', 'newest_events')

@@ -1,9 +1,9 @@
--- What a consumer already holds, again; entries that were deleted under it are dropped from its hands.
+-- Return the messages that a consumer already holds; acknowledge entries that were deleted meanwhile.
 --
 -- KEYS[1..5]  the mailbox's block (mailbox.lua)
--- ARGV[1]     consumer;  ARGV[2]  how many at most of each lane;  ARGV[3..6]  for each lane: the last entry seen
--- Returns {deaths, lone deaths, lane, entry, envelope, lane, entry, …}; deaths are those of the one from quarantine, which
--- comes only when nothing else is left.
+-- ARGV[1]     consumer;  ARGV[2]  the most from each lane;  ARGV[3..6]  for each lane: the last entry seen
+-- Returns {deaths, lone deaths, lane, entry, envelope, lane, entry, …}; the deaths are those of a message from
+-- quarantine, which comes alone, when no other is left.
 
 local consumer, out = ARGV[1], {'0', '0'}
 

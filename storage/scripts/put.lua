@@ -1,11 +1,12 @@
--- Append envelopes to a mailbox; with a sixth key only once within its time. With a room no more than it holds and one: of all that come
--- beyond it the one of the highest rank stands for the others.
+-- Append envelopes to a mailbox; with a sixth key, only once until that expires. If the lane has a limit (`room`), it
+-- holds at most one message more: of all that come beyond the limit, only the first with the highest rank is kept.
 --
--- KEYS[1..5]  the mailbox's block (mailbox.lua);  KEYS[6]  once: string, there while a repetition adds nothing (optional)
--- ARGV[1]     how long `once` stands, ms;  ARGV[2]  its lane's room, in messages (0: any number);  ARGV[3]  rank, a decimal number
---             then for each envelope, with a room the only one: lane number, envelope
--- Returns 1, or 0 when it was a repetition or another stands for it.
--- `over`, beside the lanes' bytes: entry and rank of the one beyond the room. Ranks are compared as text: Lua's numbers end at 2^53.
+-- KEYS[1..5]  the mailbox's block (mailbox.lua);  KEYS[6]  once: string, while it exists nothing is added (optional)
+-- ARGV[1]     ttl of `once`, ms;  ARGV[2]  the lane's limit in messages (0: none);  ARGV[3]  rank, a decimal number
+--             then for each envelope (a single one if there is a limit): lane number, envelope
+-- Returns 1, or 0 if it is a repetition or another message beyond the limit is kept instead.
+-- `over`, beside the lanes' bytes, holds entry and rank of the message beyond the limit. Ranks are compared as text:
+-- Lua's numbers are exact only to 2^53.
 
 local room, stream = tonumber(ARGV[2]), KEYS[tonumber(ARGV[4] or 1)]
 

@@ -1,8 +1,8 @@
--- A page of the event log after a place in it. A place is (log id, entry, how many events of that entry lie before it).
+-- Return a page of the event log after a place. A place is (log id, entry, number of events of that entry before it).
 --
--- KEYS[1..2], ARGV[1..3]  as in log.lua;  ARGV[4]  how many events at most;  ARGV[5..7]  the place; without it: the newest
--- Returns {log id, entry, events: the place when the page is empty, why there is a gap or '', then for each entry
--- {entry, events of it that lie before the page, event, …}}.
+-- KEYS[1..2], ARGV[1..3]  as in log.lua;  ARGV[4]  maximum of events;  ARGV[5..7]  the place (default: the newest)
+-- Returns {log id, entry, events (the place if the page is empty), reason of a gap or '', then for each entry
+-- {entry, number of its events before the page, event, …}}.
 
 open_log()
 local meta = redis.call('HMGET', META, 'id', 'newest', 'newest_events', 'trimmed', 'trimmed_events')
@@ -23,7 +23,7 @@ local entry, passed, gap = ARGV[6], tonumber(ARGV[7]), ''
 if ARGV[5] ~= id then
   gap = 'another log'
 elseif before(newest, newest_events, entry, passed) then
-  -- Beyond the end: the server lost the last events of this very log, and may give their ids again.
+  -- Beyond the end: the server lost the last events of this very log, and may reuse their ids.
   return {id, newest, newest_events, 'another log'}
 elseif before(entry, passed, trimmed, trimmed_events) then
   gap = 'trimmed'

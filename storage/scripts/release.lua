@@ -1,8 +1,8 @@
--- Give back a slice of what a dead consumer held: as a new entry, so that a late acknowledgement of the old one is void.
+-- Return a slice of a dead consumer's messages to the mailbox, as new entries, so that late acknowledgements are void.
 --
 -- KEYS[1..5]  the mailbox's block (mailbox.lua)
--- ARGV[1]     consumer;  ARGV[2]  1 when its process was seen to die, else 0;  ARGV[3]  how many at most
--- Returns {given back, dropped because they had been deleted under it}; both 0 when it holds nothing more.
+-- ARGV[1]     consumer;  ARGV[2]  1 if its process was seen to die, else 0;  ARGV[3]  the most to return
+-- Returns {returned, dropped because the entry had been deleted}; both are 0 once the consumer holds nothing.
 
 local consumer, crashed, left = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local given, dropped = 0, 0

@@ -1,14 +1,14 @@
--- Acknowledge a batch, hand on and tell: for each message all of it or nothing, as its own acknowledgement says.
+-- Acknowledge a batch, forward messages and log events: for each message all of it, or nothing if it is no longer ours.
 --
 -- KEYS[1..2]  log, meta (log.lua);  KEYS[3..]  blocks of all mailboxes in it (mailbox.lua)
--- ARGV[1..3]  as in log.lua;  then runs of messages that are alike, each: from, to, how many (n), events of each (e),
+-- ARGV[1..3]  as in log.lua;  then runs of similar messages, each: from, to, count (n), events per message (e),
 --             msgpack of their n sizes in bytes, n entries, n envelopes unless `to` is 0, n times e events
---             `from` and `to` count the keys from KEYS[3] = 1; `to` is 0 when they are not handed on
--- Returns the numbers (1 = the first message of the first run) of those that were no longer ours. Bring 500 at most: their
--- ids go through one unpack().
+--             `from` and `to` are key numbers with KEYS[3] as 1; `to` is 0 if the messages are not forwarded
+-- Returns the numbers (1 = the first message of the first run) of messages that were no longer ours. Pass at most 500:
+-- their ids go through one unpack().
 --
--- One XACK for a run: when it takes them all, all were ours. When not, the entry itself is the token: whoever took a message
--- from us deleted its entry in the step that acknowledged it, so what can still be deleted is ours to hand over.
+-- One XACK for a run: if it acknowledges all, all were ours. If not, the entry itself is the token: another owner
+-- deletes the entry in the step that acknowledges it, so a message whose entry can still be deleted is ours to forward.
 
 local lost, seen, events, told, change = {}, 0, {}, 0, {}
 

@@ -1,21 +1,21 @@
--- Hand messages to a consumer: a batch by lane weight, or one from quarantine, alone in its whole process.
+-- Deliver messages to a consumer: a batch by lane weight, or one from quarantine, alone in its whole process.
 --
 -- KEYS[1..5]  the mailbox's block (mailbox.lua)
--- KEYS[6]     duty  hash: consumer whose turn with the quarantine it is, until (ms), rest (ms): no new turn before, served
+-- KEYS[6]     duty  hash of the turn with the quarantine: consumer, until (ms), rest (ms; no new turn before), served
 -- KEYS[7..]   blocks of the mailboxes downstream
--- ARGV[1]     consumer;  ARGV[2]  its process, the part before the last slash;  ARGV[3]  bytes at most
+-- ARGV[1]     consumer;  ARGV[2]  its process, the part before the last slash;  ARGV[3]  byte limit
 -- ARGV[4..6]  how many from high, normal, low;  ARGV[7]  how long a turn with the quarantine lasts, ms
--- ARGV[8..]   for each mailbox downstream: its limit in messages, in bytes
--- Returns {state, lane, entry, envelope, lane, entry, …}; for one from quarantine {'lone', its two numbers of deaths, lane,
--- entry, envelope}. The state says why there is nothing: 'empty', 'full' (no room downstream), 'turn' (the process empties
--- its hands for the quarantine), 'alone' (it holds such a message).
+-- ARGV[8..]   for each mailbox downstream: its limits in messages and in bytes
+-- Returns {state, lane, entry, envelope, lane, entry, …}; for a message from quarantine {'lone', deaths, lone deaths,
+-- lane, entry, envelope}. The state of an empty reply gives the reason: 'empty', 'full' (no room downstream), 'turn'
+-- (the process first finishes what it holds, for the quarantine), 'alone' (it holds a message from quarantine).
 --
--- The entry's place among the pending ones of `quarantine` is the mark that it was handed out alone: it is written in this
--- very step, and release.lua reads it there. At most one is in hand at a time, over all nodes.
+-- A pending entry in `quarantine` marks a message that was delivered alone: this step writes the mark, and release.lua
+-- reads it. At most one is in hand at a time, over all nodes.
 
-local STEP = 16              -- read at once: by so many messages, less one, may the byte limit be passed
-local FORGOTTEN_MS = 120000  -- a lone message held longer than that keeps nobody waiting
--- A turn ends ARGV[7] after its first message, or after `emptying` without one; then the other lanes go on for as long.
+local STEP = 16              -- messages read at once: the byte limit may be exceeded by one less than this
+local FORGOTTEN_MS = 120000  -- a lone message held for longer no longer makes its process wait
+-- A turn ends ARGV[7] after its first message, or after `emptying` without one; the other lanes then get as much time.
 local turn = tonumber(ARGV[7])
 local emptying = turn * 2.5
 local consumer, process, budget = ARGV[1], ARGV[2], tonumber(ARGV[3])
@@ -44,7 +44,7 @@ local function hands_empty()
   return true
 end
 
--- What lies further off than we ever write was written before the clock was set back.
+-- A time further ahead than we ever write was written before the clock was set back.
 local function during(now, till) return now < tonumber(till) and tonumber(till) <= now + 4 * emptying end
 
 local function lone(now, resting_too)
