@@ -1,6 +1,6 @@
 -- Prelude of the scripts that work on the event log (storage/redis_scripts.py puts it before the script).
 --
--- KEYS[1]  log   stream: one entry per batch, with a field `e` per event, at most 100; the first entry, `m`, marks the start
+-- KEYS[1]  log   stream: one entry per batch, with up to 100 fields `e`, one per event; the first entry is a marker `m`
 -- KEYS[2]  meta  hash: id (random, names this log), bytes (of all events), newest, newest_events (last entry and its
 --                number of events), trimmed, trimmed_events (the same for the last entry that was trimmed)
 -- ARGV[1]  the id for a log that begins now; ARGV[2], ARGV[3]  its limits in entries and in bytes
