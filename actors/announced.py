@@ -1,19 +1,19 @@
-"""The history id that a notification announced and no listing has shown yet: FakeMail may tell of an email before it lists it.
+"""Tracks a history id that was announced but not listed yet: FakeMail may announce an email before it lists it.
 
-Owned by the lister (lister.py), which looks for it again soon, a few times, and then leaves it to the polls. Times are
-`time.monotonic()`, in seconds.
+The lister looks for it again soon, a few times, and then leaves it to the polls. Times are `time.monotonic()`, in
+seconds.
 """
 
 from engine.backoff import backoff
 
 TRIES = 8
-"""So often it is looked for, with growing pauses."""
+"""How many times to look for it, at growing intervals."""
 
 NEVER = float("inf")
 
 
 class Announced:
-    """`history_id` is 0 while nothing is awaited; `look_at` is when to look for it next."""
+    """`history_id` is 0 while nothing is awaited; `look_at` is when to look next."""
 
     def __init__(self) -> None:
         self.history_id = 0
@@ -21,15 +21,18 @@ class Announced:
         self._tries = 0
 
     def expect(self, history_id: int, cursor: int, now: float) -> None:
-        """A notification named this id, and the look for it left the cursor there. Each new one begins its tries anew."""
+        """Record that a notification named this id and that the look for it left the cursor at `cursor`.
+
+        A new id resets the tries.
+        """
         if history_id > cursor:
             self.history_id, self._tries = max(self.history_id, history_id), 0
         self.looked(cursor, now)
 
     def looked(self, cursor: int, now: float) -> None:
-        """A look has left the cursor there."""
+        """Record that a look left the cursor at `cursor`."""
         if self.history_id > cursor and self._tries < TRIES:
             self._tries += 1
             self.look_at = now + backoff(self._tries, base=0.1, cap=10.0)
-        else:  # an id that never comes (a stranger's, or one from before a reset) must not hide the next ones
+        else:  # an id that never comes (a forged one, or one from before a reset) must not hide later ones
             self.history_id, self.look_at = 0, NEVER

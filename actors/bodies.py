@@ -1,8 +1,8 @@
-"""What the envelopes of each mailbox carry, and the names of the mailboxes.
+"""What the envelopes of each mailbox carry, and the mailboxes' names.
 
-The way of one email: look.<source> (a hint) → fetch (an id) → classify (the whole, cut email); `dead` takes what failed. Each source has
-its own `fetch`, so that a slow one holds up nobody else's mail.
-Everything rides in msgpack; unknown fields of newer versions are ignored.
+An email's path: look.<source> (a hint) → fetch (an id) → classify (the whole email, cut to size); `dead` takes what
+failed. Each source has its own `fetch`, so that a slow one holds up nobody else's mail. Bodies are msgpack; fields
+unknown to this version are ignored.
 """
 
 from typing import Any, TypeVar, cast
@@ -17,43 +17,42 @@ FETCH = "fetch"
 CLASSIFY = "classify"
 
 HINTS = Room(messages=10_000)
-"""Hints of a source that may wait while nobody looks: the look that they will bring finds what a later one tells of too. Many times as many
-as a lister has in hand, whose look has begun already.
-"""
+"""How many hints of a source may wait while nobody looks; the look for those also finds what a later hint announces.
+This must be many times the number a lister takes at once, since the look for those has already begun."""
 
 T = TypeVar("T")
 
 
 def look_mailbox(source: str) -> str:
-    """The mailbox of hints to look at a source's history; read by the source's leader."""
+    """Return the mailbox of hints to look at a source's history; the source's leader reads it."""
     return f"look.{source}"
 
 
 def fetch_mailbox(source: str) -> str:
-    """The mailbox of ids to be fetched from a source: `fetch` of main, `fetch.<source>` of the others."""
+    """Return the mailbox of ids to fetch from a source: `fetch` for main, `fetch.<source>` for the others."""
     return FETCH if source == MAIN else f"{FETCH}.{source}"
 
 
 def canary_mailbox(node: str) -> str:
-    """The mailbox in which a node waits for its canaries (actors/canary.py)."""
+    """Return the mailbox to which a node's canaries return (actors/canary.py)."""
     return f"canary.{node}"
 
 
 class LookBody(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A notification: the history id it announced. A hint, nothing more."""
+    """A notification: the history id that it announced. Only a hint."""
 
     history_id: int = 0
     webhook_id: str | None = None
 
 
 class FetchBody(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An email to be fetched; `first_missing_at` is when FakeMail first answered 404 for it."""
+    """An email to fetch; `first_missing_at` is when FakeMail first answered 404 for it."""
 
     first_missing_at: float | None = None
 
 
 class ClassifyBody(Content, frozen=True, omit_defaults=True, gc=False):
-    """The whole (cut) email: a worker elsewhere needs nothing else."""
+    """The whole email, cut to size: a worker on another node needs nothing else."""
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -63,7 +62,7 @@ _decoders: dict[type, msgspec.msgpack.Decoder[Any]] = {
 
 
 def encode(body: msgspec.Struct) -> bytes:
-    """A body as its envelope carries it; lone surrogates, which UTF-8 has no bytes for, are replaced."""
+    """Encode a body for its envelope; lone surrogates, which UTF-8 cannot encode, are replaced."""
     try:
         return _encoder.encode(body)
     except UnicodeEncodeError:
@@ -71,5 +70,5 @@ def encode(body: msgspec.Struct) -> bytes:
 
 
 def decode(data: bytes, kind: type[T]) -> T:
-    """The reverse; an empty body is one with all defaults."""
+    """Decode a body; empty data decode to all defaults."""
     return cast("T", _decoders[kind].decode(data)) if data else kind()

@@ -1,4 +1,7 @@
-"""Reads the event log and hands every new entry to the live hub, once for all clients. Each front has its own and reads all."""
+"""Reads the event log and hands each new entry to the live hub, once for all clients.
+
+Each front has one, which reads the whole log.
+"""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -21,7 +24,7 @@ Publish = Callable[[Sequence[LogEntry]], None]
 
 
 class Broadcaster(ServiceActor):
-    """Nothing durable is lost with it: a client that missed something asks the log itself, from the last seq that it saw."""
+    """Holds nothing durable: a client that missed events replays them from the log, after the last seq that it saw."""
 
     def __init__(
         self,
@@ -36,11 +39,11 @@ class Broadcaster(ServiceActor):
         super().__init__(name=name, kind="broadcaster", bus=bus)
         self.store, self.publish, self.gap, self.published = store, publish, gap, published
         self.last: str | None = None
-        self._troubles = 0  # in a row
-        self._ended = False  # the last page went to the end of the log
+        self._troubles = 0  # consecutive
+        self._ended = False  # the last page reached the end of the log
 
     def on_start(self) -> None:
-        """Begin to read: after what was `published` last, so that a restarted one goes on where it was, else from now on."""
+        """Start reading after the last `published` entry, so that a restart continues there, or else from now."""
         self.last = self.published()
         self.spawn(self._read)
 
@@ -49,7 +52,7 @@ class Broadcaster(ServiceActor):
             try:
                 page = self.store.read_log(self.last, count=PAGE, block=BLOCK, ended=self._ended)
             except DependencyTrouble as trouble:
-                self._ended = False  # the server may have lost the end of the log: looking is what finds that out
+                self._ended = False  # the server may have lost the end of the log; only a full read shows that
                 self.waiting(trouble)
                 self._troubles += 1
                 gevent.sleep(backoff(self._troubles, base=0.1, cap=2.0))

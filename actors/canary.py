@@ -1,6 +1,7 @@
-"""Sends a canary through the mailboxes every ten seconds, and keeps in a pulse when the last one came home.
+"""Sends a canary, a synthetic message, through the mailboxes every ten seconds, and records the last one's return.
 
-One for each front. The mailbox in which it waits for its own is the node's, and goes with it (actors/janitor.py); `/health` and the metrics read the pulse.
+Runs once in each front. Canaries return to a mailbox of their node, which the janitor removes once the node is gone
+(actors/janitor.py). `/health` and the metrics read the record, the pulse.
 """
 
 import secrets
@@ -14,13 +15,14 @@ from engine.mailbox_actor import Context, MailboxActor, Outcome
 from engine.names import node_of
 
 EVERY_S, AWAY_S = 10.0, 60.0
-"""Seconds between two canaries, and between two when none has come home for so long: they pile up in a mailbox that nobody reads."""
+"""Seconds between two canaries, and the longer interval once none has returned for that long: they would pile up in an
+unread mailbox."""
 
 TICK_S = 1.0
 
 
 class Canary(MailboxActor):
-    """`every` is how often one is sung, in seconds; `first` is the mailbox into which it is put."""
+    """`every` is the interval in seconds; `first` is the mailbox that canaries are put into."""
 
     def __init__(
         self, context: Context, *, pulse: Pulse, name: str, every: float = EVERY_S, first: str = FETCH
@@ -30,12 +32,12 @@ class Canary(MailboxActor):
         self.sung_at = float("-inf")
 
     def on_start(self) -> None:
-        """Begin to sing."""
+        """Start sending canaries."""
         self.pulse.begin(time.monotonic())
         self.every(min(TICK_S, self.every_s), self.sing)
 
     def handle(self, batch: Sequence[Delivery]) -> Outcome:
-        """They are back."""
+        """Record the canaries that have returned."""
         outcome = Outcome()
         for delivery in batch:
             took = max(0.0, time.time() - delivery.envelope.times.get("sung", 0.0))
@@ -44,7 +46,7 @@ class Canary(MailboxActor):
         return outcome
 
     def sing(self) -> None:
-        """One, when it is time to; none while nothing shall be taken."""
+        """Send a canary if one is due; none while processing is paused."""
         now = time.monotonic()
         if self.context.control.paused:
             self.pulse.rest(now)

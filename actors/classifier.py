@@ -1,7 +1,7 @@
-"""Classifies emails and saves the results: the pool's actor. Work first, then one transaction, then acknowledge and tell.
+"""Classifies emails: a batch is labelled, stored in one transaction, then acknowledged along with its events.
 
-The user's rules are asked beside the model; what both say is kept, and a rule's classification goes first. The first
-emails of each batch are offered to the shadow model, once they are stored.
+The user's rules are consulted beside the model. Both answers are stored, and a rule's label takes precedence. Once
+stored, the emails of the first slice of each batch are offered to the shadow model.
 """
 
 import logging
@@ -26,7 +26,7 @@ from storage.results import ResultStore
 log = logging.getLogger(__name__)
 
 BATCH = 448
-"""Whole blocks of rows for the database, and no more than one settling script takes."""
+"""A whole number of row blocks for the database, and no more than one settling script takes."""
 
 Rules = Callable[[Sequence[Readable]], Sequence[Ruling | None]]
 Offer = Callable[[Sequence[int], Sequence[Email], Sequence[Classification]], None]
@@ -34,19 +34,22 @@ Sample = tuple[list[Email], list[Classification]]
 
 
 class Labeller(Protocol):
-    """A model: classification.model.Classifier, or actors.deciding.Deciders, which follows whoever is live."""
+    """A model: classification.model.Classifier, or actors.deciding.Deciders, which uses whichever model is live."""
 
     def classify(self, emails: Sequence[Email]) -> list[Classification]:
         """Label emails, in their order."""
 
 
 def no_rules(emails: Sequence[Readable]) -> Sequence[Ruling | None]:
-    """What the rules say where there are none."""
+    """Return None for each email: the stand-in where there are no rules."""
     return [None] * len(emails)
 
 
 class ClassifierActor(MailboxActor):
-    """A worker. `name` is the last part of its results' `processor_id`; `offer` gets a sample of what was labelled, for the shadow."""
+    """A worker.
+
+    `name` ends the `processor_id` of its results; `offer` receives a sample of the labelled emails, for the shadow.
+    """
 
     error_reason, timeout_reason = "classifier_error", "classifier_timeout"
 
@@ -66,7 +69,7 @@ class ClassifierActor(MailboxActor):
         self.processed = Folded(log)
 
     def handle(self, batch: Sequence[Delivery]) -> Outcome:
-        """A batch of emails → one transaction of results → their `process` events."""
+        """Classify a batch, save the results in one transaction, and acknowledge with `process` events."""
         reach("classify.before")
         taken = self.context.clock()
         rows: list[NewResult] = []
@@ -85,7 +88,7 @@ class ClassifierActor(MailboxActor):
         self._offer(sample, rows, saved)
         outcome = Outcome()
         for delivery, row, event, result in zip(batch, rows, told, saved, strict=True):
-            # `event` was made before the row was stored; it has come true only if it was this row.
+            # `event` describes `row`; it is true only if that row was stored now, and not another one before.
             events = [event if result is row else process_event(result)] if result else []
             outcome.done(delivery, *events)
         self.processed.infos("Processed", [result for result in saved if result], _named)
@@ -106,7 +109,10 @@ class ClassifierActor(MailboxActor):
     def _offer(
         self, sample: Sample, rows: Sequence[NewResult], saved: Sequence[NewResult | StoredResult | None]
     ) -> None:
-        """All of a small batch, a small part of a full one: a burst costs little more for the shadow. What was stored before is not new to it."""
+        """Offer the first slice to the shadow: all of a small batch, little of a full one, so bursts stay cheap.
+
+        Emails whose results were stored before are left out.
+        """
         stored = [
             (row.ref, email, label)
             for row, kept, email, label in zip(rows, saved, *sample, strict=False)
@@ -128,7 +134,7 @@ class ClassifierActor(MailboxActor):
         envelope = delivery.envelope
         times = {**envelope.times, **stamps}
         queued_ms, total_ms = waited(times, now, each_ms)
-        return NewResult(  # by position, as in actors/events.py
+        return NewResult(  # positional, as in actors/events.py
             envelope.source,
             envelope.key,
             envelope.ref,

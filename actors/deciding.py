@@ -1,8 +1,8 @@
-"""What decides about emails in this process, as it stands now: the user's rules, the live model, and the shadow beside it.
+"""Decides about emails in this process: the user's rules, the live model, and the shadow model beside it.
 
-One for each process, shared by its actors and its web. It follows the desired state (engine/control.py): when the rules or the models
-have another version there, they are read from SQL, made ready off the hub, and put in the place of the old ones between
-two slices of a batch; each result bears the versions that made it.
+There is one `Deciders` per process, shared by its actors and its web server. It follows the desired state
+(engine/control.py): when the version of the rules or models changes, it reads them from SQL, builds them off the hub,
+and swaps them in between two slices of a batch. Each result records the versions that made it.
 """
 
 import logging
@@ -32,28 +32,28 @@ from storage.rules import RuleStore, StoredRule
 log = logging.getLogger(__name__)
 
 PATIENCE_S = 5.0
-"""Work that comes before anything was read waits so long, then as for a database that is away."""
+"""How long a caller waits for the first read of rules and models before it gets DependencyTrouble."""
 
 
 CORRECTIONS = 2_000
-"""So many of the newest corrections are held against a model."""
+"""How many of the newest corrections a model is scored on."""
 
 SLICE = 128
 
 REREAD_S = 60.0
-"""Rules and models are read again so often, whether or not anybody called."""
+"""Seconds between two reads of rules and models, even without a change signal."""
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """How a model does on the emails that people corrected."""
+    """How many of the emails that people corrected a model gets right."""
 
     corrections: int
     right: int
 
 
 class Deciders:
-    """`packaged` is the model that came with the program, live while nobody was promoted; `wrap` is put around every model."""
+    """`packaged` is the model that the program ships, live until another is promoted; `wrap` wraps every model."""
 
     def __init__(
         self,
@@ -70,15 +70,15 @@ class Deciders:
         self.rules_version = 0
         self.shadow = Shadow(models, shard)
         self.ready = Event()
-        self._unusable: set[str] = set()  # models of another release, or broken: said once
+        self._unusable: set[str] = set()  # broken, or of another release; logged once
         self._scores: dict[
             str, tuple[tuple[int, float], Score]
-        ] = {}  # by model: the corrections' stamp, and its score on them
+        ] = {}  # by model version: the stamp of the corrections, and the score on them
         self._asked = Event()
         self._greenlet: gevent.Greenlet[..., Any] | None = None
 
     def start(self, control: Control) -> None:
-        """Begin to follow."""
+        """Start following the desired state."""
         self._greenlet = gevent.spawn(
             keep_doing, self._read_as_asked, REREAD_S, "rules and models", wait=self._asked.wait
         )
@@ -86,7 +86,7 @@ class Deciders:
         control.on_change(lambda _: self._asked.set())
 
     def stop(self) -> None:
-        """No more."""
+        """Stop following."""
         if self._greenlet is not None:
             self._greenlet.kill(timeout=1.0)
         self.shadow.stop()
@@ -99,16 +99,19 @@ class Deciders:
         return self.classifier.version
 
     def classify(self, emails: Sequence[Email]) -> list[Classification]:
-        """What the live model says. DependencyTrouble while it is not known which one that is."""
+        """Label emails with the live model. Raises DependencyTrouble until it is known which model that is."""
         self._wait()
         return self.classifier.classify(emails)
 
     def explain(self, email: Email, version: str = "") -> Explanation:
-        """What the model of that version says of one email, and why; the live one where that is not in memory."""
+        """Explain one email by the model of that version, or by the live one if that is not in memory."""
         return (self._in_memory(version) or self.classifier).explain(email)
 
     def judge(self, emails: Sequence[Readable]) -> Sequence[Ruling | None]:
-        """What the rules say, None where none matches. Patterns that are not literal may take long on hostile text: they run off the hub."""
+        """Return the rules' rulings, None where no rule matches.
+
+        Runs off the hub if a pattern may be slow on hostile text.
+        """
         self._wait()
         rules = self.ruleset
         if not rules:
@@ -119,14 +122,14 @@ class Deciders:
         return found
 
     def lanes(self, emails: Sequence[Readable]) -> Sequence[str | None]:
-        """The priority that the rules give each email, None where they give none."""
+        """Return the priority that the rules give each email, or None."""
         self._wait()
         if not self.ruleset.sets_priority:
             return [None] * len(emails)
         return [ruling.priority if ruling else None for ruling in self.judge(emails)]
 
     def score(self, classifier: Classifier, corrections: Corrections) -> Score:
-        """Hold a model against the corrections, off the hub; known until there are others."""
+        """Score a model on the corrections, off the hub; cached until the corrections change."""
         stamp = corrections.stamp()
         known = self._scores.get(classifier.version)
         if known is not None and known[0] == stamp:
@@ -152,7 +155,7 @@ class Deciders:
         self.read()
 
     def read(self) -> None:
-        """Read now what the desired state says. Raises DependencyTrouble."""
+        """Apply the desired state now. Raises DependencyTrouble."""
         version, rules = self._rules.all()
         if version != self.rules_version:
             self.ruleset = off_the_hub(RuleSet, [to_rule(each) for each in rules if each.enabled])
@@ -172,20 +175,23 @@ class Deciders:
             self.shadow.use(self.load(roles.shadow))
 
     def keep_packaged(self) -> bool:
-        """Put the packaged model's file into SQL, so that nodes of another release can follow when it is promoted; whether it is new there."""
+        """Store the packaged model's file in SQL; return whether it is new there.
+
+        So nodes of another release can follow when it is promoted.
+        """
         return self._models.add(self.packaged.version, PACKAGED_FILE.read_bytes(), origin=PACKAGED)
 
     def live(self, roles: Roles) -> str:
-        """The version that is live by these roles: the packaged one while nobody was promoted whom this program can use."""
+        """Return the live model's version: the promoted one if this program can use it, else the packaged one."""
         info = self._models.get(roles.live) if roles.live else None
         return info.version if info and self.can_use(info) else self.packaged.version
 
     def can_use(self, model: ModelInfo) -> bool:
-        """A model goes with the program that can read what it learned on: the one that ships it, or ships what it was trained from."""
+        """Return whether this program reads email as the model expects: it ships that model or its parent."""
         return self.packaged.version in (model.version, model.parent)
 
     def load(self, version: str) -> Classifier | None:
-        """Make a model ready, from SQL where it is not in use already; None, with a line in the log, where that cannot be."""
+        """Return a ready model, loaded from SQL if it is not in memory; log why and return None if that fails."""
         known = self._in_memory(version)
         if known is not None:
             return known
@@ -211,7 +217,7 @@ class Deciders:
 
 
 def classifier_of(file: bytes, min_confidence: float) -> Classifier:
-    """Make a classifier of a model file's bytes."""
+    """Build a classifier from the bytes of a model file."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.npz"
         path.write_bytes(file)
@@ -219,11 +225,11 @@ def classifier_of(file: bytes, min_confidence: float) -> Classifier:
 
 
 def to_email(content: Content) -> Email:
-    """Stored content as a model takes it."""
+    """Convert stored content to what a model takes."""
     return Email(content.subject, content.body, content.sender, content.recipient, content.headers)
 
 
 def to_rule(stored: StoredRule) -> Rule:
-    """A rule as the matcher takes it."""
+    """Convert a stored rule to what the matcher takes."""
     conditions = tuple(Condition(each.field, each.kind, each.pattern) for each in stored.conditions)  # type: ignore[arg-type]  # checked when it was stored
     return Rule(stored.id, conditions, stored.classification, stored.priority)

@@ -1,7 +1,7 @@
-"""Watches the disk that our stores write to: when little is free nothing more is taken, before a store fails in the middle of a write.
+"""Watches the disk that our stores write to, and stops intake before a full disk makes a write fail.
 
-One for each process that keeps data on this machine. It only shuts the gate (engine/control.py) of its own process; what waits goes on
-waiting in the mailboxes and in the books, and opens again by itself.
+Runs once in each process that keeps data on this machine, and closes only that process's gate (engine/control.py). What
+waits stays in the mailboxes and in the books; the gate reopens by itself.
 """
 
 import logging
@@ -17,13 +17,13 @@ log = logging.getLogger(__name__)
 
 EVERY_S = 1.0
 ENOUGH = 1.1
-"""It opens again only when so many times the minimum is free, so that it does not flutter."""
+"""The gate reopens only at this multiple of the minimum, so that it does not flap."""
 
 MIB = 1024 * 1024
 
 
 class DiskWatch(ServiceActor):
-    """`minimum` is in bytes; `free` (a folder → bytes) is for tests."""
+    """`minimum` is in bytes; tests replace `free` (a folder → bytes)."""
 
     def __init__(
         self,
@@ -40,11 +40,11 @@ class DiskWatch(ServiceActor):
         self.control, self.folders, self.minimum, self.free, self.every_s = control, folders, minimum, free, every
 
     def on_start(self) -> None:
-        """Begin to look."""
+        """Start watching."""
         self.every(self.every_s, self.look)
 
     def look(self) -> None:
-        """Shut or open the gate."""
+        """Close or open the gate."""
         folder, free = min(((each, self._free(each)) for each in self.folders), key=lambda pair: pair[1])
         shut = bool(self.control.obstacle)
         if free < self.minimum * (ENOUGH if shut else 1.0):
@@ -59,7 +59,7 @@ class DiskWatch(ServiceActor):
             log.info("there is room on the disk again: %d MB", free // MIB)
 
     def _free(self, folder: Path) -> int:
-        """A folder that cannot be asked is no reason to stop: its store will say what is wrong."""
+        """Return the free bytes, or plenty if they cannot be read: the store itself will report what is wrong."""
         try:
             return self.free(folder)
         except OSError as error:

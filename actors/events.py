@@ -1,6 +1,6 @@
-"""What the event log says: the messages of /events and of the WebSocket, made once and read by everybody.
+"""The entries of the event log: the messages of /events and of the WebSocket, encoded once for all readers.
 
-Built by the actors when they settle a batch, by the web for labels; the `seq` is added by whoever reads the log.
+Built by the actors, and by the web when a person changes a label. Readers of the log add the `seq`.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ _FRONT = b'{"event":"'
 
 
 class ResultItem(msgspec.Struct):
-    """A result as `/results/{email_id}` answers it; in events with the email's subject and sender."""
+    """A result as `/results/{email_id}` returns it; in events, with the email's subject and sender."""
 
     email_id: str
     source: str
@@ -44,7 +44,7 @@ class ResultItem(msgspec.Struct):
 
 
 class Event(msgspec.Struct):
-    """One entry of the event log; `kind_of` reads its front."""
+    """One entry of the event log; `kind_of` reads the start of its encoded form."""
 
     event: str
     data: Any
@@ -52,22 +52,22 @@ class Event(msgspec.Struct):
 
 
 def encode_event(event: str, data: dict[str, Any] | ResultItem, at: float) -> bytes:
-    """One event as the log keeps it: JSON of event, data and timestamp."""
+    """Encode one event for the log: JSON of event, data and timestamp."""
     return _encode(Event(event, data, timestamp(at)))
 
 
 def kind_of(entry: LogEntry) -> str:
-    """What an entry of the event log tells of (NEW, PROCESS, …), read off its front without parsing it."""
+    """Return the kind of a log entry (NEW, PROCESS, …), read from its start without parsing it."""
     return entry.data[len(_FRONT) : entry.data.index(b'"', len(_FRONT))].decode()
 
 
 def message(entry: LogEntry) -> bytes:
-    """An entry of the event log as the JSON message that /events, the WebSocket and subscribers get."""
+    """Return a log entry as the JSON message that /events, the WebSocket and subscribers get."""
     return b'{"type":"email_event",%s,"seq":%s}' % (entry.data[1:-1], _encode(entry.seq))
 
 
 def result_item(result: StoredResult) -> dict[str, Any]:
-    """A result as `/results/{email_id}` answers it."""
+    """Return a result as `/results/{email_id}` answers it."""
     item: dict[str, Any] = msgspec.to_builtins(_item(result, msgspec.UNSET, msgspec.UNSET))
     return item
 
@@ -75,9 +75,10 @@ def result_item(result: StoredResult) -> dict[str, Any]:
 def _item(
     result: NewResult | StoredResult, subject: str | msgspec.UnsetType, sender: str | msgspec.UnsetType
 ) -> ResultItem:
-    """By position, in the order of the fields: this is made for every email that is processed.
+    """Build an item. Positional, in the order of the fields, for speed: this runs for every processed email.
 
-    What a person or a rule decided is no guess: the model's confidence was for its own label, and is told by `explain`.
+    A decision by a person or a rule has confidence 1: the model's confidence is about its own label, and `explain`
+    shows it.
     """
     decided_by = result.decided_by
     guessed = decided_by == "model"
@@ -103,34 +104,34 @@ def _item(
 
 
 def process_event(result: NewResult | StoredResult) -> bytes:
-    """A new result, with the email's subject; `result` itself or as it was stored, which tells the same."""
+    """Return the event of a new result, with the email's subject, from the result itself or from its stored form."""
     return encode_event(PROCESS, _item(result, storable(result.subject), storable(result.sender)), result.processed_at)
 
 
 def label_event(result: StoredResult, at: float) -> bytes:
-    """A person's correction, or its undo."""
+    """Return the event of a changed label: a person's correction or its undo, or reprocessing."""
     return encode_event(LABEL, _item(result, result.subject, result.sender), at)
 
 
 def new_event(source: str, keys: Sequence[str], at: float) -> bytes:
-    """Emails that entered the mailboxes; at most 100 ids are named."""
+    """Return the event of emails that entered the mailboxes; it names 100 ids at most."""
     ids = [readable_id(key) for key in keys[:100]]
     return encode_event(NEW, {"source": source, "count": len(keys), "email_ids": ids}, at)
 
 
 def retry_event(source: str, key: str, *, reason: str, error: str, attempts: int, next_at: float, at: float) -> bytes:
-    """An attempt that failed and will be repeated at `next_at`."""
+    """Return the event of a failed attempt that will be repeated at `next_at`."""
     data = {"source": source, "email_id": readable_id(key), "reason": reason, "error": error, "attempts": attempts}
     return encode_event(RETRY, {**data, "next_attempt_at": timestamp(next_at)}, at)
 
 
 def dead_event(letter: DeadLetter) -> bytes:
-    """An email that failed for good."""
+    """Return the event of an email that failed for good."""
     return encode_event(DEAD, dead_letter_item(letter), letter.dead_at)
 
 
 def dead_letter_item(letter: DeadLetter) -> dict[str, Any]:
-    """A dead letter as `/dead-letters` answers it."""
+    """Return a dead letter as `/dead-letters` answers it."""
     return {
         "id": letter.id,
         "email_id": readable_id(letter.key),
@@ -144,7 +145,7 @@ def dead_letter_item(letter: DeadLetter) -> dict[str, Any]:
 
 
 def readable_id(key: str) -> str:
-    """The email's id as FakeMail gave it; a lone surrogate, which JSON cannot carry, is replaced."""
+    """Return the email's id as FakeMail gave it; lone surrogates, which JSON cannot carry, are replaced."""
     if key.isascii() and "\\" not in key:
         return key
     return whole(unescape_id(key))
@@ -155,5 +156,5 @@ def _ms(value: float | None) -> float | None:
 
 
 def _rounded(value: float, parts: int) -> float:
-    """Round what is not negative to so many parts of one, for a fourth of what round() costs."""
+    """Round a non-negative value to 1/`parts`, at a quarter of the cost of round()."""
     return int(value * parts + 0.5) / parts

@@ -1,8 +1,8 @@
-"""Feeds the mailboxes from the books: open rows go in in the order in which they were opened, no more than there is room for.
+"""Feeds the mailboxes from the books: open rows in the order in which they were opened, as far as the mailbox has room.
 
-The only way in: listings, due retries, replays and reconciled rows all become open rows with a new feed_seq, and the feeder
-moves its position past them in the script that appends them. So any number of feeders is safe, and a Redis that lost its
-positions is filled again from the books.
+This is the only way in. Listings, due retries, replays and reconciled rows all become open rows with a new feed_seq,
+and the script that appends them to the mailbox also moves the feeder's position. So any number of feeders may run at
+once, and if Redis loses the positions, every open row is fed again from the books.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -21,16 +21,16 @@ from storage.records import OpenRow, SourceState
 
 BATCH = 1_000
 FULL_S = 0.1
-"""While rows wait for room in the mailbox, it is looked at again so soon: a first sync goes as fast as its mail is fetched."""
+"""How soon to look again while rows wait for room, so that a first sync goes as fast as its mail is fetched."""
 
 LOW_SHARE = 10
-"""The low lane gets one part in so many of the mailbox, so that a first sync leaves room for live mail."""
+"""The low lane gets this fraction (one tenth) of the mailbox, so that a first sync leaves room for live mail."""
 
 
 class Feeder(ServiceActor):
-    """Feeds when its bell rings (the lister, the janitor), and each `tick` seconds in case another node opened rows.
+    """Feeds when the lister or the janitor rings its bell, and every `tick` seconds in case another node opened rows.
 
-    `served` are the sources that somebody fetches from (none given: all); what is open of others waits in the books.
+    `served` are the sources that are fetched here (None: all); the open rows of other sources stay in the books.
     """
 
     def __init__(
@@ -51,8 +51,8 @@ class Feeder(ServiceActor):
         self._short_of_room = False
 
     def on_start(self) -> None:
-        """Begin with a turn at once."""
-        # Nobody else asks for turns, or how the last one ended would be overwritten before it is looked at.
+        """Start feeding at once."""
+        # Only this loop may call `feed`: it reads `_short_of_room` between turns, which another call would overwrite.
         self.repeat(self.feed, self._rest)
 
     def _rest(self) -> None:
@@ -60,9 +60,9 @@ class Feeder(ServiceActor):
         self.bell.clear()
 
     def feed(self) -> int:
-        """Feed all sources until there is nothing left or no room; returns how many rows went in.
+        """Feed all sources until nothing is left or there is no room; return how many rows were fed.
 
-        The lane that has the least in the mailbox comes first, so that none keeps the room from another.
+        The lane with the fewest messages in the mailbox goes first, so that no lane starves another.
         """
         total = 0
         more = True
@@ -86,7 +86,7 @@ class Feeder(ServiceActor):
         return [each for each in self.books.sources() if self.served is None or each.name in self.served]
 
     def _feed_lane(self, source: SourceState, lane: str, room: int, after: int) -> int:
-        """One batch of one lane from a position, so that sources and lanes take turns; how many went in."""
+        """Feed one batch of a lane, so that sources and lanes take turns; return how many rows were fed."""
         if room <= 0:
             self._short_of_room = True
             return 0
@@ -113,7 +113,7 @@ class Feeder(ServiceActor):
         return len(rows)
 
     def _room(self, lane: str, waiting: Mapping[str, Depth], taken: int) -> int:
-        """For so many more a lane has room, of which the lanes before it have `taken` some since it was looked what waits."""
+        """Return how many more messages a lane may add; other lanes have added `taken` since `waiting` was read."""
         messages = sum(depth.messages for depth in waiting.values()) + taken
         if sum(depth.bytes for depth in waiting.values()) >= self.room.bytes:
             return 0
@@ -124,17 +124,20 @@ class Feeder(ServiceActor):
 
 
 def feed_position(source: SourceState, lane: str) -> str:
-    """The name under which the store keeps how far a lane of a source was fed."""
+    """Return the name under which the store keeps how far a lane of a source was fed."""
     return f"{source.name}:{lane}"
 
 
 def feed_positions(sources: Sequence[SourceState]) -> list[str]:
-    """Those of all lanes of some sources."""
+    """Return the names of the positions of all lanes of these sources."""
     return [feed_position(source, lane) for source in sources for lane in LANES]
 
 
 def are_copied(books: Books, positions: Mapping[str, int]) -> bool:
-    """Whether a position is beyond its source's counter: these books are an older copy of those that the mailboxes know."""
+    """Return whether a position is beyond its source's counter.
+
+    If so, these books are an older copy of those that Redis knows.
+    """
     return any(
         max(positions.get(name, 0) for name in feed_positions([source])) > books.newest_seq(source.id)
         for source in books.sources()
@@ -160,6 +163,6 @@ def _envelope(source: SourceState, lane: str, row: OpenRow, now: float) -> Envel
 
 
 def _new_events(source: SourceState, rows: Sequence[OpenRow], now: float) -> list[bytes]:
-    """`new` tells of first lives only: a retry or a replay is no new email."""
+    """Return a `new` event for emails that are fed for the first time; retries and replays are not new."""
     new = [row.key for row in rows if row.is_new]
     return [new_event(source.name, new, now)] if new else []

@@ -1,4 +1,7 @@
-"""Fetches emails by id and hands them, whole and cut, to the classifiers. Trouble with FakeMail pauses it; a 404 is waited out."""
+"""Fetches emails by id and hands them to the classifiers, cut to size.
+
+An outage of FakeMail pauses it; a 404 is retried for a while.
+"""
 
 import time
 from collections import defaultdict
@@ -17,58 +20,66 @@ from fakemail.breaker import NotAsked
 from storage.keys import unescape_id
 
 BATCH, DEADLINE = 256, 180.0
-"""Emails a batch, and its seconds: sixteen at a time it passes even while FakeMail takes ten for each, the most that a call may."""
+"""Emails per batch, and its deadline in seconds: enough for 16 calls at a time of at most ten seconds each."""
 
 MISSING_PAUSE, LONGEST_MISSING_PAUSE = 1.0, 600.0
-"""An email that is not there yet is asked for again after this many seconds, then at growing intervals."""
+"""Seconds before a missing email (404) is asked for again, growing up to the longest pause."""
 
 
 PATIENCE = 30.0
-"""An email whose own fetch fails for so many seconds, while others succeed, begins to spend its attempts: FakeMail may only be flapping."""
+"""Seconds for which an email may fail, while others succeed, before it spends attempts: FakeMail may only be
+flapping."""
 
 SICK_PAUSE, LONGEST_SICK_PAUSE = 1.0, 5.0
-"""Until then it is asked for again after this many seconds, then at growing intervals."""
+"""Seconds before a failing email is asked for again (no attempt spent yet), growing up to the longest pause."""
 
 CROWD, LONGEST_CROWD_PAUSE = 100, 60.0
-"""Of more failing emails than this each waits longer, as many times as there are more, and this long at most: else all of an account
-whose store of emails is out of order would be asked for, and written down as put off, without end."""
+"""When more emails than CROWD fail, each waits longer in proportion to their number, up to LONGEST_CROWD_PAUSE.
+Otherwise an account whose email store is broken would have all its emails requested and postponed without end."""
 
 STRANGER = "email-processor-asks-whether-you-answer"
 FEW = 3
-"""Where no email comes, FakeMail is asked for one that there is not: if it says so, it gives emails, and fails for these alone. Where more of
-them fail than this it may all the same be the place where they are kept that is out of order, and nobody is charged."""
+"""When no email comes, FakeMail is asked for one that does not exist. If it answers that there is none, its email store
+works, and only these emails fail. If more than FEW fail, the store may be broken all the same, so no email is charged
+with an attempt."""
 
 SICK_LIMIT, FORGET_S = 10_000, 300.0
-"""So many failing emails are known at most, each for so many seconds after its last failure: its retries come within a minute or two."""
+"""The most failing emails to remember, and seconds to do so: retries come within a minute or two."""
 
 
 Lanes = Callable[[Sequence[RemoteEmail]], Sequence[str | None]]
-"""The priorities that the user's rules give emails, None where they give none."""
+"""Maps emails to the priorities that the user's rules give them, None where they give none."""
 
 
 class SickList:
-    """Since when each email's own fetch has failed. In memory only: a restart makes it more patient, never less."""
+    """Records since when each email's fetch has failed.
+
+    Kept in memory only: a restart makes it more patient, never less.
+    """
 
     def __init__(self, patience: float) -> None:
         self.patience = patience
-        # email → when its fetch failed first and last; the latest at the end
+        # email → times of its first and last failure; the latest failure at the end
         self._since: dict[str, tuple[float, float]] = {}
         self._answered_at = float("-inf")
 
     @property
     def count(self) -> int:
-        """How many fail."""
+        """The number of failing emails."""
         return len(self._since)
 
     def answered(self, keys: Sequence[str]) -> None:
-        """FakeMail answered for these emails, whatever it said."""
+        """Record that FakeMail answered for these emails, whatever the answer was."""
         if keys:
             self._answered_at = time.monotonic()
         for key in keys:
             self._since.pop(key, None)
 
     def pause(self, key: str) -> float | None:
-        """Note a failure, and say when to ask again; None, to charge it, when it has gone on beyond the patience while others were answered for."""
+        """Record a failure and return the pause before the retry, or None if the retry must spend an attempt.
+
+        It must once the email has failed for longer than the patience while FakeMail answered for others.
+        """
         now = time.monotonic()
         since, _ = self._since.pop(key, (now, now))
         self._since[key] = since, now
@@ -79,23 +90,26 @@ class SickList:
         return min(max(SICK_PAUSE, (now - since) / 2) * crowd, LONGEST_SICK_PAUSE * crowd, LONGEST_CROWD_PAUSE)
 
     def _forget(self, now: float) -> None:
-        """What is asked for no more, since it was buried or erased, fails no more either."""
+        """Forget emails that are no longer asked for, because they were buried or erased."""
         while len(self._since) > SICK_LIMIT or next(iter(self._since.values()))[1] < now - FORGET_S:
             del self._since[next(iter(self._since))]
 
 
 class Fetches(Protocol):
-    """What is needed of FakeMail here."""
+    """The part of the FakeMail client that is used here."""
 
     def probe(self) -> None:
-        """Whether it answers at all, asked past an open breaker. Raises DependencyTrouble."""
+        """Check that FakeMail answers at all, even while the breaker is open. Raises DependencyTrouble."""
 
     def get_emails(self, email_ids: Sequence[str]) -> Sequence[RemoteEmail | Exception | None]:
-        """Each email, None where there is none, or what went wrong, in order."""
+        """Return for each id, in order, its email, None if there is none, or the error."""
 
 
 class Fetcher(MailboxActor):
-    """One for each source and process that fetches; a batch becomes one call per email, 16 at a time, over kept connections."""
+    """Runs once per source and fetching process.
+
+    A batch becomes one call per email, 16 at a time, over kept connections.
+    """
 
     error_reason = timeout_reason = "fetch_failed"
 
@@ -117,7 +131,7 @@ class Fetcher(MailboxActor):
         self.sick = SickList(patience)
 
     def handle(self, batch: Sequence[Delivery]) -> Outcome:
-        """Ask each source for its emails; what came goes on, what is missing waits, what can never come is buried."""
+        """Ask each source for its emails: forward what came, retry what is missing, bury what can never come."""
         reach("fetch.before")
         outcome = Outcome()
         for source, deliveries in _by_source(batch).items():
@@ -144,7 +158,7 @@ class Fetcher(MailboxActor):
         return outcome
 
     def _lanes_of(self, emails: Sequence[RemoteEmail]) -> Iterator[str | None]:
-        """In their order; large emails are looked at in slices."""
+        """Yield the priority of each email, in order; large emails are judged in slices."""
         for part in slices(emails, text_size):
             yield from self.lanes(part)
 
@@ -175,16 +189,17 @@ class Fetcher(MailboxActor):
                 outcome.retry(delivery, "fetch_failed", repr(answer))
 
     def _sick(self, outcome: Outcome, delivery: Delivery, trouble: DependencyTrouble) -> None:
-        """FakeMail answers others but not for this email: it is put off, so as not to hold them up, and charged at last."""
+        """Retry an email that fails while FakeMail answers for others; after a while this spends attempts."""
         pause = self.sick.pause(delivery.envelope.key)
         if pause is not None and trouble.retry_after is not None:
             pause = max(pause, trouble.retry_after)
         outcome.retry(delivery, "fetch_failed", str(trouble), delay=pause, spend=pause is None)
 
     def _outage(self, client: Fetches, answers: Sequence[RemoteEmail | Exception | None]) -> DependencyTrouble | None:
-        """None: FakeMail is well, if not for every email, and trouble with one is that one's own, and must not hold up the others.
+        """Return the trouble if FakeMail as a whole is out of order; None if each failure is that email's own.
 
-        An email is a sign of that. A refusal is none: what stands before a FakeMail that is away may answer 404 or 400 to everything.
+        An email among the answers proves that FakeMail works. A refusal does not: a proxy in front of a FakeMail that
+        is down may answer 404 or 400 to everything.
         """
         if any(isinstance(answer, RemoteEmail) for answer in answers):
             return None
@@ -206,7 +221,10 @@ class Fetcher(MailboxActor):
         return None
 
     def _missing(self, outcome: Outcome, delivery: Delivery, at: float) -> None:
-        """A 404 spends no attempt: the id may have been announced before the email can be had."""
+        """Retry or bury an email that is not found.
+
+        A 404 spends no attempt: an id may be announced before its email is available.
+        """
         since = decode(delivery.envelope.body, FetchBody).first_missing_at
         if since is not None and at - since >= self.gone_after <= clock.steady_s():
             outcome.bury(delivery, "gone", f"not found at FakeMail for {at - since:.0f} s")

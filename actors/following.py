@@ -1,8 +1,9 @@
-"""How a source's history is followed: list from the cursor, enter what is new, move the cursor with the last slice.
+"""Follows a source's history: list from the cursor, enter new ids into the books, move the cursor with the last slice.
 
-Used by the lister. The cursor only goes to a history id seen on an email that is in the books (the last listed one; where
-emails bear none, what `/watch` said before the listing), in the very transaction that enters the last slice. Known ids
-collapse, so every look may happen twice, overlap another, or be cut off anywhere.
+Used by the lister. The cursor moves only to a history id of an email that is in the books (the last listed one; if
+emails carry no history ids, the one that `/watch` returned before the listing), and in the same transaction that enters
+the last slice. Entering a known id again changes nothing, so a look may be repeated, overlap another one, or stop at
+any point.
 """
 
 from collections import deque
@@ -22,20 +23,20 @@ from storage.keys import email_key, is_hashed, unescape_id
 from storage.records import CursorMove, Look, SourceState
 
 SLICE = 2_000
-"""Ids that go into the books in one transaction."""
+"""How many ids are entered into the books in one transaction."""
 
 WITNESSES = 3
-"""Where the email that set the cursor is gone, so many that came before it tell whether the account is."""
+"""How many emails before the missing one that set the cursor are checked: if they are gone too, so is the account."""
 
 SKIPPED_LOOK = 100
-"""So far back in the history emails are looked for that tell later whether the account is still that of which older mail was left alone."""
+"""How many history ids back START_FROM=now looks for skipped emails by which to recognise the account later."""
 
 LAST_TRIED = 3
-"""So many of the last listed emails are asked for the history id that they bear."""
+"""How many of the last listed emails may be fetched to find a history id."""
 
 
 class Ids(Protocol):
-    """A listing, which may be long: it is gone through once or twice, and never held as a whole."""
+    """The ids of a listing. It can be long, so it is iterated over once or twice and never held as a whole."""
 
     def __len__(self) -> int: ...
 
@@ -43,41 +44,45 @@ class Ids(Protocol):
 
 
 class History(Protocol):
-    """What is needed of FakeMail here: fakemail.client.FakeMailClient has it."""
+    """The part of fakemail.client.FakeMailClient that is used here."""
 
     def watch(self) -> int:
-        """The newest history id of the account."""
+        """Return the newest history id of the account."""
 
     def list_emails(self, from_history_id: int, heard: Callable[[], None]) -> "Ids":
-        """Ids after that history id, oldest first."""
+        """Return the ids after a history id, oldest first. `heard` is called while the listing comes in."""
 
     def get_email(self, email_id: str) -> RemoteEmail | None:
-        """One email; None when there is none."""
+        """Return one email, or None if there is no such email."""
 
 
 @dataclass
 class Follower:
-    """Follows one source. One look at a time; two followers of one source are safe, since every move is guarded."""
+    """Follows one source, one look at a time.
+
+    Two followers of the same source are safe, since every move is guarded.
+    """
 
     name: str
     client: History
     books: Books
     overlap: float  # seconds, HISTORY_OVERLAP_S
-    progress: Callable[[int], None] = lambda _: None  # told after each slice how many emails were new in it
+    progress: Callable[[int], None] = lambda _: None  # called after each slice with the number of new emails in it
     goes_on: Callable[[], None] = lambda: None  # called while a listing comes in
-    failed: str | None = field(default=None, init=False)  # the last id that FakeMail failed to give: asked after others
-    bears_history: bool = field(default=True, init=False)  # whether the last email that was asked did
+    failed: str | None = field(default=None, init=False)  # the last id that FakeMail failed to give; tried last
+    bears_history: bool = field(default=True, init=False)  # whether the last email fetched had a history id
 
     @property
     def source(self) -> SourceState:
-        """The source as the books have it now."""
+        """The source's current state in the books."""
         return self.books.source(self.name)
 
     def look(self, look: Look) -> SourceState:
-        """What a notification asks for: list from the cursor. Then see whether that still belongs to this account.
+        """Look on a notification: list from the cursor, then check that the cursor still belongs to this account.
 
-        An announcement below the cursor may mean a reset; one that has caught up with it looks like any other, but then the
-        email that set the cursor is gone. That is asked last, so that new mail need not wait for it.
+        An announced id below the cursor may mean that the account was reset. A reset account that has already caught up
+        with the cursor can be told only by the missing email that set it; that check comes last, so that new mail need
+        not wait for it.
         """
         source = self.source
         if look.history_id is not None and look.history_id < source.cursor:
@@ -89,17 +94,20 @@ class Follower:
         return listed
 
     def poll(self, look: Look, *, lane: str = "normal") -> SourceState:
-        """The look that needs no notification: from the floor, so that what became visible late is found."""
+        """Look without a notification, from the floor rather than the cursor, to find mail that became visible late."""
         source = self._after_a_reset(self.source, self.client.watch())
         if self._vanished(source):
             source = self._begin_again(source)
         source = self._list(source, look, start=source.floor, lane=lane)
         if clock.steady_s() < self.overlap:
-            return source  # how long ago a cursor was reached is not known well enough
+            return source  # the shared clock may have stepped lately: too early to raise the floor
         return self.books.finish_poll(source, began=look.began, overlap=self.overlap)
 
     def skip_to_now(self, mark: str | None = None) -> SourceState:
-        """START_FROM=now: what the account holds today is left alone. `mark` is set in the same step: it happens once."""
+        """Skip everything the account holds now (START_FROM=now).
+
+        `mark` is set in the same transaction, so that this happens once.
+        """
         now = self.client.watch()
         newest = self.client.list_emails(max(now - SKIPPED_LOOK, 0), self.goes_on)
         found = newest if len(newest) else self.client.list_emails(0, self.goes_on)
@@ -111,9 +119,9 @@ class Follower:
         return self._begin_again(source) if watched < source.cursor else source
 
     def _begin_again(self, source: SourceState) -> SourceState:
-        """In a new epoch, from the beginning; or from the newest email that START_FROM=now has left alone and that is still there.
+        """Start a new epoch at the beginning, or at the newest email skipped by START_FROM=now that still exists.
 
-        So neither a false alarm nor an account that was set back to an older state takes in what was left alone.
+        So neither a false alarm nor an account restored to an older state brings in the mail that was skipped.
         """
         return self.books.reset(source, self._left_alone(source))
 
@@ -127,16 +135,16 @@ class Follower:
             except Throttled:
                 raise
             except (Permanent, DependencyTrouble):
-                return skipped.history_id  # it is not known to be gone
+                return skipped.history_id  # it may still exist
             if email is not None:
                 at = skipped.history_id if email.history_id is None else email.history_id
                 return min(at, skipped.history_id)
         return 0
 
     def _vanished(self, source: SourceState) -> bool:
-        """The email that set the cursor is neither listed nor found, nor are others: the account is another one than it was."""
+        """Return whether the email that set the cursor and those before it are gone: this is another account."""
         if source.cursor_key is None or is_hashed(source.cursor_key):
-            return False  # nobody to ask for
+            return False  # there is no email to check
         email_id = unescape_id(source.cursor_key)
         if self._may_be_there(email_id):
             return False
@@ -146,7 +154,7 @@ class Follower:
         return not any(self._may_be_there(unescape_id(key)) for key in witnesses)
 
     def _may_be_there(self, email_id: str) -> bool:
-        """What FakeMail fails to give is not known to be gone."""
+        """Return False only if FakeMail says that there is no such email; a failure to give it proves nothing."""
         try:
             return self.client.get_email(email_id) is not None
         except Throttled:
@@ -166,7 +174,7 @@ class Follower:
             move = None if left else self._move(source, newest, watched)
             if not left and watched is None and not self.bears_history:
                 look.listed = before
-                return self._list(source, look, start=start, lane=lane)  # now we know: ask /watch first
+                return self._list(source, look, start=start, lane=lane)  # no history ids: list again, /watch first
             if part or move:
                 self._enter(source, part, look, lane, move)
             if move:
@@ -179,7 +187,7 @@ class Follower:
         self.progress(len(new))
 
     def _move(self, source: SourceState, ids: Iterable[str], watched: int | None) -> CursorMove | None:
-        """Where the cursor goes with these ids; None when it stays where it is."""
+        """Return where these ids move the cursor, or None if it stays."""
         seen, key = self._seen_history(ids)
         if seen is None and watched is not None:
             seen, key = watched, None
@@ -188,7 +196,10 @@ class Follower:
         return CursorMove(source.epoch, source.cursor, seen, key)
 
     def _seen_history(self, ids: Iterable[str]) -> tuple[int | None, str | None]:
-        """What the newest of them that can be had bears. One that FakeMail fails to give must keep no listed id out of the books."""
+        """Return the history id and key of the newest of these emails that can be fetched, or (None, None).
+
+        An email that FakeMail fails to give must not keep the listed ids out of the books.
+        """
         newest_first = list(ids)[::-1]
         for email_id in sorted(newest_first, key=lambda each: each == self.failed):
             try:
@@ -207,7 +218,7 @@ class Follower:
 
 
 def slices(ids: Iterable[str], size: int) -> Iterator[list[str]]:
-    """The ids in lists of `size`, the last one shorter."""
+    """Yield the ids in lists of `size`; the last one may be shorter."""
     rest = iter(ids)
     while part := list(islice(rest, size)):
         yield part

@@ -1,7 +1,8 @@
-"""Measures every few seconds what alerts ask for and nobody counts: queue, dead letters, leases, the breaker, Redis, disk, database.
+"""Measures what alerts need and nobody counts: queue, dead letters, leases, breaker, Redis, disk, database.
 
-One for each front. Each figure is taken by itself, so what is away leaves out its own figures and no others. What is measured goes out as
-an event (actors/metrics.py makes gauges of it); /stats shows the same to people.
+Runs every few seconds, once in each front. Each figure is measured by itself, so a dependency that is away leaves out
+only its own figures. The results go out as events (actors/metrics.py turns them into gauges); /stats shows the same to
+people.
 """
 
 import logging
@@ -27,20 +28,20 @@ Measure = Callable[[], Mapping[str, float]]
 
 
 class Store(Protocol):
-    """What is asked of the mailboxes (storage/redis_mailbox.py)."""
+    """The part of the mailbox store that is measured (storage/redis_mailbox.py)."""
 
     def depths(self, mailbox: str) -> dict[str, Depth]:
-        """Lane → what waits there."""
+        """Return lane → what waits there."""
 
     def held(self, lease: str) -> bool:
-        """Whether anybody holds this lease."""
+        """Return whether anybody holds this lease."""
 
     def memory(self) -> tuple[int, int]:
-        """Bytes that are used, and bytes that may be used (0: no limit)."""
+        """Return the bytes in use, and the limit (0: none)."""
 
 
 class Gauges(ServiceActor):
-    """`leases` are those that somebody should hold, `folder` is where our data are; `breaker_open`: calls to FakeMail are held back."""
+    """`leases` should all be held; `folder` is where our data are; `breaker_open` is about the calls to FakeMail."""
 
     def __init__(
         self,
@@ -62,11 +63,11 @@ class Gauges(ServiceActor):
         self.mailboxes = mailboxes
 
     def on_start(self) -> None:
-        """Begin to measure."""
+        """Start measuring."""
         self.every(self.every_s, self.measure)
 
     def measure(self) -> None:
-        """Everything once."""
+        """Take every measurement once."""
         measures: dict[str, Measure] = {
             "books": self._books,
             "queue": self._queue,

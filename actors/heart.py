@@ -1,6 +1,8 @@
-"""Says that this process lives, and what others should know of it: /actors and /stats of every node are read from these infos.
+"""Announces that this process is alive, and publishes its state, from which /actors and /stats of every node are built.
 
-What it measures (`measure`) is told beside them, since its own node alone reads that (commands/measuring.py). A process that is not heard of within the time to live counts as gone, and the janitors give back what it held.
+The metrics from `measure` travel beside that state, since only the process's own node reads them
+(commands/measuring.py). A process whose beat is older than the time to live counts as gone, and the janitors release
+what it held.
 """
 
 import itertools
@@ -21,16 +23,16 @@ log = logging.getLogger(__name__)
 
 BEAT_S = 1.0
 FIRST_BEATS, FIRST_BEAT_S = 20, 0.1
-"""At the start, while the other actors are still coming up, what was said a second ago is no longer true."""
+"""Beat faster at the start: while the other actors come up, the state changes within a second."""
 
 TTL_S = 5.0
 
 TELLING_SKEW_S = 5.0
-"""A clock that differs by more from that of Redis is told of in the log."""
+"""A clock that differs from Redis's by more than this is reported in the log."""
 
 
 class Heart(ServiceActor):
-    """Beats from its own greenlet, so that nothing the actor does can hold it up."""
+    """Beats in its own greenlet, so that nothing the actor does can delay it."""
 
     def __init__(
         self,
@@ -47,7 +49,7 @@ class Heart(ServiceActor):
         self.store, self.process, self.describe_process, self.measure = store, process, describe, measure
 
     def on_start(self) -> None:
-        """Begin to beat."""
+        """Start beating."""
         self.spawn(self._beat)
 
     def _beat(self) -> None:

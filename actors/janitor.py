@@ -1,7 +1,8 @@
-"""Keeps the house: gives back what dead processes held, reopens due retries, reconciles mailboxes with books, indexes, folds, prunes.
+"""Does the housekeeping: releases what dead processes held, reopens due retries, reconciles, indexes, folds, prunes.
 
-Each duty is small, safe to repeat and safe to run on several nodes at once; each has its own pace (`on_start`). The books are the
-truth: what they say is open and no mailbox holds is given a new feed_seq, and the feeder puts it in again.
+Each duty is small, safe to repeat and safe to run on several nodes at once, and has its own interval (`on_start`). The
+books are the truth: a row that they call open and that is in no mailbox gets a new feed_seq, and the feeder feeds it
+again.
 """
 
 import logging
@@ -31,18 +32,18 @@ log = logging.getLogger(__name__)
 
 DUE_BATCH = 1_000
 SUSPECT_AGE = 60.0
-"""Rows fed longer ago than this and still open are looked for in the mailboxes."""
+"""Rows that were fed longer ago than this and are still open are looked for in the mailboxes."""
 SUSPECT_BATCH = 2_000
 HELD_AT_ONCE = 512
 INDEX_BATCH, INDEX_S = 256, 0.5
 TURN_S = 0.2
-"""So long a backlog of one duty holds up the others at a time."""
+"""How long the backlog of one duty may hold up the other duties at a time."""
 
 FOLD_S = CANARIES_S = 600.0
 
 
 class Janitor(ServiceActor):
-    """One for each front. `bell` wakes the feeder; a short `suspect_age` hastens reconciling in tests."""
+    """Runs once in each front. `bell` wakes the feeder; tests set a short `suspect_age` to reconcile sooner."""
 
     def __init__(
         self,
@@ -67,7 +68,7 @@ class Janitor(ServiceActor):
         self.gone_nodes: set[str] = set()
 
     def on_start(self) -> None:
-        """Begin all duties."""
+        """Start all duties."""
         self.books_id = self.books.books_id()
         duties: Sequence[tuple[float, Callable[[], None]]] = (
             (0.25, self.reopen_due),
@@ -84,7 +85,7 @@ class Janitor(ServiceActor):
         self.repeat(self.index, lambda: gevent.sleep(A_TURN_S if self.index_lags else INDEX_S))
 
     def reopen_due(self) -> None:
-        """Retries whose time has come get a new place in the feed."""
+        """Put retries that are due back into the feed."""
         reopened = DUE_BATCH
         while reopened == DUE_BATCH:
             reach("due.before")
@@ -94,7 +95,7 @@ class Janitor(ServiceActor):
                 self.bell.set()
 
     def release_the_dead(self) -> None:
-        """What a process held that will not come back goes back to its mailbox; nobody is blamed for that."""
+        """Return to its mailbox what dead processes held; no message is blamed for their end."""
         held = {mailbox: self.store.consumers(mailbox) for mailbox in self.mailboxes()}
         holders = {process_of(consumer) for consumers in held.values() for consumer in consumers}
         gone = self.silence.gone(holders, time.monotonic())
@@ -110,16 +111,16 @@ class Janitor(ServiceActor):
         self.store.forget(mailbox, consumer)
 
     def mailboxes(self) -> list[str]:
-        """All mailboxes of the system."""
+        """Return the names of all mailboxes of the system."""
         names = [source.name for source in self.books.sources()]
         return [*self._carriers(names), *(look_mailbox(name) for name in names)]
 
     def _carriers(self, sources: Sequence[str]) -> list[str]:
-        """The mailboxes that carry emails, in the direction in which they flow."""
+        """Return the mailboxes that carry emails, in the order in which emails pass them."""
         return [*dict.fromkeys([FETCH, *map(fetch_mailbox, sources)]), CLASSIFY, DEAD]
 
     def index(self) -> None:
-        """Full text catches up in small slices; in several of them while there is much to do, and then in turn after turn."""
+        """Index text in small slices; while there is a backlog, several per turn and no rest between turns."""
         self.index_lags, ends = False, time.monotonic() + TURN_S
         while self.search.index(INDEX_BATCH) == INDEX_BATCH:
             if time.monotonic() >= ends:
@@ -128,7 +129,7 @@ class Janitor(ServiceActor):
             self.breathe()
 
     def note_positions(self) -> None:
-        """Remember how far each lane was fed, and when: `fed more than a minute ago` needs no mark per email."""
+        """Record how far each lane has been fed and when, so that no row needs a mark to tell when it was fed."""
         now = time.monotonic()
         current = self.store.positions(feed_positions(self.books.sources()))
         self.positions.append((now, current))
@@ -136,7 +137,10 @@ class Janitor(ServiceActor):
         self._check_copied(current)
 
     def _check_copied(self, positions: dict[str, int]) -> None:
-        """A position beyond its source's counter: the database was put back under us. Every process then ends and starts anew."""
+        """Rename the books if a position is beyond its source's counter: an older copy was then restored.
+
+        Every process then exits and starts again.
+        """
         if are_copied(self.books, positions):
             log.error(
                 "these books are older than what Redis knows of them: they get a new name, all that is open is fed again"
@@ -144,7 +148,7 @@ class Janitor(ServiceActor):
             self.books.renew_books_id(instead_of=self.books_id)
 
     def reconcile(self) -> None:
-        """Open rows, fed over a minute ago, waiting for no retry: any that no mailbox holds is unaccounted, and is fed again."""
+        """Feed again every row that was fed over a minute ago, is open, waits for no retry and is in no mailbox."""
         old = self._positions_before(time.monotonic() - self.suspect_age)
         suspects = self._suspects(old)
         missing: dict[tuple[int, int], str] = {}
@@ -163,7 +167,7 @@ class Janitor(ServiceActor):
             self.bell.set()
 
     def _held(self, sources: Sequence[str]) -> set[tuple[int, int]]:
-        """(ref, generation) of all that is in the mailboxes, which may be many and far away: looking through them is no hang."""
+        """Return (ref, generation) of everything in the mailboxes; that may take long, so report progress."""
         held: set[tuple[int, int]] = set()
         for mailbox in self._carriers(sources):
             for number, (_, ref, generation) in enumerate(self.store.refs(mailbox)):
@@ -177,7 +181,7 @@ class Janitor(ServiceActor):
         return older[-1] if older else {}
 
     def _suspects(self, positions: dict[str, int]) -> dict[tuple[int, int], str]:
-        """(ref, generation) → source."""
+        """Return (ref, generation) → source of the rows to look for."""
         found: dict[tuple[int, int], str] = {}
         for source in self.books.sources():
             for lane in LANES:
@@ -189,17 +193,20 @@ class Janitor(ServiceActor):
         return found
 
     def forget_histograms(self) -> None:
-        """What only the last hour needs."""
+        """Forget histograms that are over an hour old."""
         self.books.forget_histograms(clock.now())
 
     def fold(self) -> None:
-        """Counters of processes that are gone become one shard's, and so do old counts: what is read does not grow with restarts."""
+        """Merge old counts and the counters of processes that are gone: restarts must not slow down reading."""
         writers, ends = self.store.living(), time.monotonic() + TURN_S
         while self.books.fold(writers, clock.now()) and time.monotonic() < ends:
             self.breathe()
 
     def forget_canaries(self) -> None:
-        """The mailboxes of canaries whose nodes were gone at the last look and are still: nodes may draw a new name at each start."""
+        """Remove the canary mailboxes of nodes that were gone both at the last check and now.
+
+        Nodes may choose a new name at each start.
+        """
         prefix = canary_mailbox("")
         mailboxes: dict[str, str] = {}
         for page in self.store.mailboxes(prefix):
@@ -213,6 +220,6 @@ class Janitor(ServiceActor):
         self.gone_nodes = gone
 
     def prune(self) -> None:
-        """What is kept for some days only, by the settings."""
+        """Delete what has been kept for as long as the KEEP_* settings say."""
         if self.pruning is not None:
             self.pruning.turn(self.breathe)

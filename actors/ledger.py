@@ -1,4 +1,4 @@
-"""The engine's ledger on the books: a failed attempt is durable in SQL before its message leaves the mailbox."""
+"""The engine's ledger on top of the books: a failed attempt is durable in SQL before its message leaves the mailbox."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,10 @@ class SqlLedger:
         self.books = books
 
     def postpone(self, postponements: Sequence[Postponement]) -> list[bool]:
-        """True where its event is to be told; False where the row has moved on, or was told of before."""
+        """Write down the attempts.
+
+        Return True for each whose event is to be published, False if the row moved on or it was published before.
+        """
         attempts = [
             Attempt(
                 source=each.delivery.envelope.source,
@@ -41,7 +44,7 @@ class SqlLedger:
         return told
 
     def retry_event(self, postponement: Postponement) -> bytes:
-        """What the event log says of it; `attempts` are those that were spent."""
+        """Return the event for a postponement; its `attempts` include this one if it was spent."""
         envelope = postponement.delivery.envelope
         return retry_event(
             envelope.source,

@@ -1,6 +1,7 @@
-"""Looks at a source's history: when a notification says so, unasked each POLL_INTERVAL_S, and soon after an unseen announcement.
+"""Lists a source's history: on each notification, by regular polls, and to find an announced email not yet listed.
 
-One lister leads a source at a time, by lease; the guards of the books hold even when two believe they do.
+One lister leads a source at a time, by lease. Even if two believe they lead, the guarded updates of the books keep the
+data correct.
 """
 
 import logging
@@ -34,12 +35,15 @@ TELLING_REFUSAL = 3
 
 
 def lister_lease(source: str) -> str:
-    """The lease of whoever leads a source."""
+    """Return the name of the lease that the leader of a source holds."""
     return f"lister:{source}"
 
 
 class Lister(MailboxActor):
-    """The leader's greenlet of one source. Its mailbox holds hints; a batch of them is one look."""
+    """Leads one source while it holds the lease.
+
+    Its mailbox holds hints to look; each batch of hints becomes one look.
+    """
 
     def __init__(
         self,
@@ -73,17 +77,17 @@ class Lister(MailboxActor):
     # -- leading ---------------------------------------------------------------------------------------------------------
 
     def on_start(self) -> None:
-        """Campaign for the lease, and look when it is time to."""
+        """Campaign for the lease, and run `tick` regularly."""
         self.spawn(self.leadership.campaign)
         self.every(min(0.25, self.poll_interval), self.tick)
 
     def on_stop(self) -> None:
-        """Let another node lead at once."""
+        """Give up the lease so that another node can lead at once."""
         super().on_stop()
         self.leadership.give_up()
 
     def may_take(self) -> bool:
-        """Only the leader reads the hints."""
+        """Take hints only while this lister leads."""
         return self.leadership.leads and super().may_take()
 
     def _taken(self) -> None:
@@ -93,7 +97,7 @@ class Lister(MailboxActor):
     # -- looking ---------------------------------------------------------------------------------------------------------
 
     def handle(self, batch: Sequence[Delivery]) -> Outcome:
-        """Notifications, however many: one look, then each is noted with it."""
+        """Look once for a whole batch of notifications, then record each notification with that look."""
         hints = [(delivery, decode(delivery.envelope.body, LookBody)) for delivery in batch]
         received = [delivery.envelope.times.get("received", self.context.clock()) for delivery in batch]
         look = Look(
@@ -106,7 +110,7 @@ class Lister(MailboxActor):
         self._start_if_new()
         try:
             source = self._follow(look, self.follower.look)
-        except StaleError as error:  # twice: the notifications stay for whoever leads
+        except StaleError as error:  # a second time, so the notifications stay for the real leader
             raise DependencyTrouble("another leader is at work", dependency="database") from error
         self.announced.expect(look.history_id or 0, source.cursor, time.monotonic())
         reach("look.followed")
@@ -122,7 +126,7 @@ class Lister(MailboxActor):
         return outcome
 
     def tick(self) -> None:
-        """Whatever is due: subscribing, a poll, a second look for what was announced."""
+        """Do whatever is due: subscribe, poll, or look again for an announced email."""
         if not self.leadership.leads or self.context.control.paused:
             return
         now = time.monotonic()
@@ -130,14 +134,14 @@ class Lister(MailboxActor):
             self._subscribe(now)
         if now >= self.poll_at:
             self._poll(now)
-        elif self.poll_trouble is not None:  # a turn in which nothing was due is no sign that it is over
+        elif self.poll_trouble is not None:  # a tick with nothing due does not show that the trouble is over
             raise self.poll_trouble.with_traceback(None)
         elif now >= self.announced.look_at:
             look = Look("notification", self.context.clock(), history_id=self.announced.history_id)
             self.announced.looked(self._follow(look, self.follower.look).cursor, time.monotonic())
 
     def _subscribe(self, now: float) -> None:
-        """Have FakeMail notify us. Where it does not take that, it is asked again later and later: the polls find the mail meanwhile."""
+        """Subscribe to FakeMail's notifications. On a refusal, retry with back-off; polls find the mail meanwhile."""
         reach("subscribe.before")
         try:
             self.subscribe()
@@ -150,12 +154,12 @@ class Lister(MailboxActor):
             return
         reach("subscribe.done")
         self.subscribed, self.refusals = True, 0
-        self.poll_at = now  # what came before it knew of us
+        self.poll_at = now  # for mail that came before the subscription
 
     def _poll(self, now: float) -> None:
         try:
             self._start_if_new()
-            kind = "poll" if self.has_polled else "takeover"  # what came while nobody led, told of or not
+            kind = "poll" if self.has_polled else "takeover"  # a takeover finds what came while nobody led
             look = Look(kind, self.context.clock())
             self._follow(look, self.follower.poll)
         except DependencyTrouble as trouble:
@@ -166,14 +170,14 @@ class Lister(MailboxActor):
             raise
         self.leadership.went_well()
         if self.poll_failures:
-            self.refusals, self.subscribe_at = 0, now  # what kept the polls may have kept it from hearing of us
+            self.refusals, self.subscribe_at = 0, now  # what stopped the polls may have stopped the subscription too
         self.poll_trouble, self.poll_failures, self.has_polled = None, 0, True
         self.poll_at = now + self.poll_interval
-        if look.new and kind == "poll":  # mail without its notification: perhaps FakeMail has forgotten us
+        if look.new and kind == "poll":  # new mail without a notification: perhaps FakeMail lost our subscription
             self.subscribed, self.subscribe_at = False, self.poll_at
 
     def _start_if_new(self) -> None:
-        """The first start takes what the account lists, as low priority, or skips it."""
+        """On the very first start, take what the account lists at low priority, or skip it (START_FROM=now)."""
         name, flag = self.follower.name, f"started:{self.follower.name}"
         self.has_started = self.has_started or bool(self.desired.get(flag))
         if self.has_started:
@@ -187,7 +191,7 @@ class Lister(MailboxActor):
         self.desired.set(flag, True)
 
     def _follow(self, look: Look, run: Callable[[Look], SourceState]) -> SourceState:
-        """Another leader moved the cursor meanwhile: what it entered is in the books, so look once more from there."""
+        """Run a look, again if another leader moved the cursor meanwhile: what it entered is in the books."""
         began = time.monotonic()
         try:
             source = run(look)
@@ -202,7 +206,7 @@ class Lister(MailboxActor):
         return source
 
     def _log(self, look: Look) -> None:
-        """The line that leads from a notification's history id to its emails."""
+        """Write the log line that links a notification's history id to its emails."""
         ids = [readable_id(key) for key in look.keys]
         extra = {"source": self.follower.name, "look": look.id, "count": look.new, "email_ids": ids}
         if look.history_id is not None:
@@ -210,7 +214,7 @@ class Lister(MailboxActor):
         self.listed.info("Listed new emails", extra=extra)
 
     def _progress(self, new: int) -> None:
-        """After each slice: feeding begins at once, and a long listing is no hang."""
+        """Called after each slice: wake the feeder, and show that a long listing is not hung."""
         if new:
             self.bell.set()
         self.breathe()

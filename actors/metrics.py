@@ -1,4 +1,4 @@
-"""The metrics that know of email, beside the engine's own table (engine/metrics.py), and the events that feed them."""
+"""The metrics about email, beside the engine's own table (engine/metrics.py), and the events that feed them."""
 
 from collections.abc import Collection, Mapping
 
@@ -8,47 +8,47 @@ from actors.bodies import CLASSIFY, FETCH, fetch_mailbox
 from engine.metrics import Metrics, Row, value_of
 
 LOOK = "look"
-"""source, kind, listed, new, seconds: one listing of a source's history"""
+"""One listing of a source's history. Fields: source, kind, listed, new, seconds."""
 
 RECONCILED = "reconciled"
-"""suspects, unaccounted: the mailboxes were held against the books"""
+"""The mailboxes were compared with the books. Fields: suspects, unaccounted."""
 
 CANARY_AGE = "canary_age"
-"""seconds since a canary last came home, round_trip of that one; each None while there is none"""
+"""Fields: seconds since a canary last came home, and its round_trip; each is None while there is none."""
 
 MEASURED = "measured_"
-"""Followed by what was measured (actors/gauges.py): its fields are figures as they are now"""
+"""Prefix of the events with current measurements (actors/gauges.py); the fields are the figures."""
 
 PROCESS_STARTED = "process_started"
-"""restarts: how often the launcher has started this process again"""
+"""Field: restarts, how often the launcher has restarted this process."""
 
 PRUNED = "pruned"
-"""kind, count: what the janitor forgot since it was kept long enough"""
+"""The janitor deleted what was kept long enough. Fields: kind, count."""
 
 DELIVERED = "subscription_delivered"
-"""outcome of one try to deliver a message to a subscriber"""
+"""One try to deliver a message to a subscriber. Field: outcome."""
 
 DISABLED = "subscription_disabled"
-"""reason for which a subscriber was given up"""
+"""A subscriber was disabled. Field: reason."""
 
 RATE_LIMITED = "rate_limited"
-"""kind of a call that was answered 429: webhook, api or login"""
+"""A call was answered 429. Field: kind (webhook, api or login)."""
 
 STATES = "subscription_states"
-"""active, failing, disabled: how many subscribers; lag_seconds of the one that is furthest behind"""
+"""Fields: how many subscribers are active, failing and disabled, and lag_seconds of the one furthest behind."""
 
 REASONS: Mapping[str, tuple[str, ...]] = {
     FETCH: ("gone", "fetch_failed", "invalid_email", "too_large", "crashed_process"),
     CLASSIFY: ("classifier_error", "classifier_timeout", "crashed_process"),
 }
-"""Mailbox → what its messages can be buried for; those of `fetch` hold for each source's own"""
+"""Mailbox → the reasons for which its messages can be buried. Those of `fetch` apply to each source's fetch mailbox."""
 
 LOOKS = ("start", "takeover", "notification", "poll")
-"""Why a history is looked at, as the metrics and the books call it; takeover: the first look of a leader, after a start too"""
+"""Why a history is looked at, as in the metrics and the books. takeover: a leader's first look, also after a start."""
 
 
 def _measured(name: str, text: str, what: str, fields: Mapping[str, str]) -> tuple[Row, ...]:
-    """Rows of one gauge: field of the event → value of the label `state`; a single "" means that there is no label."""
+    """Return the rows of one gauge: field of the event → value of the label `state`; a single "" means no label."""
     return tuple(
         Row(name, Gauge, text, MEASURED + what, value=value_of(field), fixed={"state": state} if state else {})
         for field, state in fields.items()
@@ -168,7 +168,10 @@ METRICS = (
 
 
 def begin_counters(metrics: Metrics, actors: Collection[str], sources: Collection[str]) -> None:
-    """Start at 0 what alerts take the rise of, as a process starts: `actors` are its kinds, `sources` those that it follows."""
+    """Start at 0 the counters whose increase the alerts watch.
+
+    `actors` are the kinds in this process, `sources` those it follows.
+    """
     buried = [(fetch_mailbox(source), reason) for source in sources for reason in REASONS[FETCH]]
     if "classifier" in actors:
         buried += [(CLASSIFY, reason) for reason in REASONS[CLASSIFY]]

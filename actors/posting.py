@@ -1,6 +1,7 @@
-"""One signed POST of a message to a subscriber: what it looks like, and what its answer means.
+"""One signed POST of a message to a subscriber, and what the answer means.
 
-Used by actors/subscriber.py and, for test messages, by web/subscriptions.py. Never raises for what the other side does.
+Used by actors/subscriber.py and, for test messages, by web/subscriptions.py. Does not raise, whatever the other side
+does.
 """
 
 import time
@@ -19,7 +20,7 @@ LONGEST_RETRY_AFTER_S = 3600.0
 
 
 class Posted(msgspec.Struct, frozen=True):
-    """How it went. `error` is None when a 2xx came; `status` None when no answer came."""
+    """The outcome of one POST. `error` is None after a 2xx, `status` is None if no answer came."""
 
     at: float
     duration_ms: float
@@ -29,22 +30,23 @@ class Posted(msgspec.Struct, frozen=True):
 
     @property
     def gone(self) -> bool:
-        """The subscriber wants nothing more: what Standard Webhooks says of a 410."""
+        """Whether the subscriber wants nothing more: the meaning that Standard Webhooks gives a 410."""
         return self.status == GONE
 
 
 class Poster:
-    """Posts to one URL over kept connections; ValueError for what is no http or https URL. `resolve` says where it may connect to.
+    """Posts to one URL over kept connections.
 
-    `secrets(now)` gives those that sign (`now` by engine/clock.py): the header has a signature of each, and the other side takes
-    the one that it knows.
+    ValueError if it is no http or https URL. `resolve` limits where it may connect to. `secrets(now)` returns the
+    signing secrets (`now` by engine/clock.py). The header has a signature by each, and the receiver accepts the one
+    that it knows.
     """
 
     def __init__(self, url: str, secrets: Callable[[float], Sequence[str]], resolve: Resolve | None = None) -> None:
         self._post, self._secrets = SignedPost(url, TIMEOUTS, resolve), secrets
 
     def post(self, webhook_id: str, body: bytes) -> Posted:
-        """Deliver one message; the same id again means the same message again."""
+        """Deliver one message; a repeated id marks a repetition of the same message."""
         at, began = time.time(), time.perf_counter()
         status = error = retry_after = None
         try:
@@ -59,11 +61,11 @@ class Poster:
         return Posted(at, round((time.perf_counter() - began) * 1000, 3), status, error, retry_after)
 
     def close(self) -> None:
-        """Close what is idle."""
+        """Close idle connections."""
         self._post.close()
 
 
 def _pause(text: str, now: float) -> float | None:
-    """The seconds of a Retry-After, an hour at most; None where it says none."""
+    """Return the seconds of a Retry-After header, an hour at most, or None if it has none."""
     asked = read_retry_after(text, now)
     return None if asked is None else min(max(asked, 0.0), LONGEST_RETRY_AFTER_S)

@@ -1,4 +1,4 @@
-"""What the janitor forgets, by the settings KEEP_*: a few slices a turn, so that nothing waits for it; free pages go back to the disk."""
+"""Deletes what is older than the KEEP_* settings, a few slices per turn so nothing waits, and frees disk space."""
 
 import logging
 from collections.abc import Callable
@@ -17,20 +17,20 @@ EVENTS_A_SLICE = 50
 
 
 class Log(Protocol):
-    """The event log, as far as it is pruned (storage/event_log.py)."""
+    """The part of the event log that is pruned (storage/event_log.py)."""
 
     def forget_events(self, before: float, limit: int) -> int:
-        """Forget what was told before a time; how many entries."""
+        """Forget up to `limit` entries from before a time; return how many."""
 
 
 class Pruning:
-    """One for each front; turns of several nodes do no harm."""
+    """Used by the janitor of each front; pruning on several nodes at once does no harm."""
 
     def __init__(self, retention: Retention, events: Log, keep: Keep, bus: Bus) -> None:
         self.retention, self.events, self.keep, self.bus = retention, events, keep, bus
 
     def turn(self, breathe: Callable[[], None]) -> dict[str, int]:
-        """Forget what is due now; kind → how much."""
+        """Delete what is due; return kind → how much."""
         due = self.keep.before(clock.now())
         forgotten = {kind: self._slices(kind, before, breathe) for kind, before in due.items() if kind in KINDS}
         if "events" in due:

@@ -1,7 +1,7 @@
-"""The task `replay`: opens the dead letters of a filter again, a few at a time and no faster than asked, as low priority.
+"""The task `replay`: reopens the dead letters of a filter in small batches, at a given rate and low priority.
 
-Run by actors/tasks.py. It goes from the newest letter that stood when the task was made down to the oldest, so it ends, and what it
-opens and fails again is left alone. Each batch is counted in the transaction that opens it.
+Run by actors/tasks.py. It goes from the newest letter at the time of the request down to the oldest, so it ends, and
+letters of emails that fail again are not replayed twice. Each batch is counted in the transaction that reopens it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +19,10 @@ BATCH = 500
 
 
 def replay(*, letters: DeadLetters, bell: Event) -> Job:
-    """The job. Params: `filter` as DeadLetters.page takes it, `below` (a letter id), `per_second`; counts `replayed`."""
+    """Return the job.
+
+    Params: `filter` as DeadLetters.page takes it, `below` (a letter id), `per_second`. Counts `replayed`.
+    """
 
     def job(run: Run) -> Iterator[float]:
         params = run.task.params
@@ -43,5 +46,5 @@ def _replayed(opened: int) -> Mapping[str, int]:
 
 
 def fetchable(letters: Sequence[DeadLetter]) -> list[int]:
-    """The ids of the letters that a replay can help: of an email with too long an id only its hash is kept."""
+    """Return the ids of the letters that a replay can help; of an email with an overlong id only a hash is kept."""
     return [each.id for each in letters if not is_hashed(each.key)]

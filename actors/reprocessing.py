@@ -1,7 +1,7 @@
-"""The task `reprocess`: stored results judged once more with today's model and rules, slowly, in the order of their storing.
+"""The task `reprocess`: slowly labels stored results again, oldest first, with today's model and rules.
 
-Run by actors/tasks.py. It never fetches, never changes a state and never overwrites a person's label; what changes is counted in the
-transaction that changes it, and told as `label` events. A dry run only counts.
+Run by actors/tasks.py. It never fetches, changes no state and never overwrites a person's label. Changes are counted in
+the transaction that makes them, and published as `label` events. A dry run only counts.
 """
 
 import time
@@ -27,20 +27,20 @@ from storage.tasks import Step
 KIND = "reprocess"
 PAGE = 64
 REST = 1.0
-"""It rests so many times as long as it worked: new mail goes first."""
+"""Rest this many times as long as the work took: new mail goes first."""
 
 LONGEST_REST_S = 1.0
 TELL_AGAIN_S = 1.0
 
 
 def reprocess(*, reprocessing: Reprocessing, deciders: Deciders, mailboxes: MailboxStore) -> Job:
-    """The job. Params: `filter` (an EmailFilter), `dry_run`, and which model and rules it was asked for with.
+    """Return the job. Params: `filter` (an EmailFilter), `dry_run`, and the model and rules of the time of the request.
 
     Counts `changed`, and `x_to_y` for each pair of labels.
     """
 
     def job(run: Run) -> Iterator[float]:
-        deciders.read()  # asked for right after a change, which this process may not have heard of yet
+        deciders.read()  # the request often follows a change that this process has not heard of yet
         wanted, dry = msgspec.convert(run.task.params["filter"], EmailFilter), run.task.params["dry_run"]
         at, done = run.task.position or _begin(run, reprocessing, wanted, dry=dry), run.task.done
         while page := reprocessing.page(wanted, at["after"], at["up_to"], PAGE):
@@ -59,7 +59,7 @@ def reprocess(*, reprocessing: Reprocessing, deciders: Deciders, mailboxes: Mail
 
 
 def _told(mailboxes: MailboxStore, events: Sequence[bytes]) -> Iterator[float]:
-    """Tell the log of what was changed, in a while where Redis is away: the next page must not begin before."""
+    """Publish the changes; while Redis is away, retry, since the next page must not begin before."""
     while events:
         try:
             return mailboxes.tell(events)
@@ -69,14 +69,14 @@ def _told(mailboxes: MailboxStore, events: Sequence[bytes]) -> Iterator[float]:
 
 
 def _begin(run: Run, reprocessing: Reprocessing, wanted: EmailFilter, *, dry: bool) -> dict[str, int]:
-    """Where a new pass starts; its generation goes with it, so that it is the same pass after a restart."""
+    """Begin a pass: store its generation with its position, so that it is still the same pass after a restart."""
     at = {"generation": 0 if dry else reprocessing.begin(), "after": 0, "up_to": reprocessing.newest()}
     run.advance(total=reprocessing.count(wanted, 0, at["up_to"]), position=at)
     return at
 
 
 def judge_again(deciders: Deciders, page: Sequence[Judged]) -> list[Judgement]:
-    """What model and rules say of stored emails now; others have their turn in between."""
+    """Return what model and rules say about stored emails now; yields to other greenlets between slices."""
     judgements: list[Judgement] = []
     for part in slices(page, lambda each: text_size(each.content)):
         if judgements:
@@ -117,7 +117,7 @@ def _labels(page: Sequence[Judged]) -> Mapping[int, str]:
 
 
 def _moved(before: Mapping[int, str], changed: Sequence[StoredResult]) -> Mapping[str, int]:
-    """What was really changed; `before`: the labels until then, by id."""
+    """Count the actual changes; `before` maps ids to the labels until now."""
     return _tally([(before[each.id], each.label) for each in changed])
 
 

@@ -1,7 +1,7 @@
-"""The task `resync`: lists a source's history again from a given place and enters what the books do not know, as low priority.
+"""The task `resync`: lists a source's history again from a given place, and enters unknown ids at low priority.
 
-Run by actors/tasks.py. Neither cursor nor floor moves. A restart lists again from the same place: known ids collapse, and how many
-were recovered is counted in the transaction that enters them.
+Run by actors/tasks.py. Neither cursor nor floor moves. After a restart it lists again from the same place: known ids
+change nothing, and recovered ones are counted in the transaction that enters them.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,7 +19,7 @@ KIND = "resync"
 
 
 def resync(*, clients: Mapping[str, History], books: Books, bell: Event) -> Job:
-    """The job; its tasks have the params `source` and `from` (a history id), and count `recovered`."""
+    """Return the job. Params: `source` and `from` (a history id). Counts `recovered`."""
 
     def job(run: Run) -> Iterator[None]:
         source = books.source(run.task.params["source"])

@@ -1,7 +1,8 @@
-"""A second model beside the live one: it labels a sample of the live mail, and what it says is only counted.
+"""A second model beside the live one: it labels a sample of the live mail, and its answers are only counted.
 
-The classifiers offer what they have just labelled; a greenlet of its own asks the shadow in small slices and writes the counts every few
-seconds. When it cannot keep up, mail is left out: nothing ever waits for it.
+The classifiers offer what they have just labelled; a separate greenlet runs the shadow model in small slices, another
+writes the counts every few seconds. If the shadow cannot keep up, emails are dropped from the sample: nothing ever
+waits for it.
 """
 
 import logging
@@ -34,7 +35,7 @@ class Labelled(NamedTuple):
 
 
 class Shadow:
-    """The shadow of one process, if any: `use` says which."""
+    """The shadow model of one process, if any; `use` sets it."""
 
     def __init__(self, models: ModelStore, shard: str) -> None:
         self._models, self._shard = models, shard
@@ -47,33 +48,33 @@ class Shadow:
 
     @property
     def version(self) -> str | None:
-        """The shadow's version."""
+        """The shadow model's version, None without one."""
         return self._classifier.version if self._classifier else None
 
     @property
     def classifier(self) -> Classifier | None:
-        """The shadow itself."""
+        """The shadow model, None without one."""
         return self._classifier
 
     def use(self, classifier: Classifier | None) -> None:
-        """Compare with this model from now on; None: with nobody."""
+        """Compare with this model from now on, or with none."""
         self._classifier = classifier
         if classifier is None:
             self._waiting.clear()
 
     def start(self) -> None:
-        """Begin to compare and to write."""
+        """Start comparing and writing."""
         self._greenlets = [
             gevent.spawn(self._compare),
             gevent.spawn(keep_doing, self.write, FLUSH_S, "the shadow's counts"),
         ]
 
     def stop(self) -> None:
-        """No more."""
+        """Stop comparing and writing."""
         gevent.killall(self._greenlets, timeout=1.0)
 
     def offer(self, refs: Sequence[int], emails: Sequence[Email], said: Sequence[Classification]) -> None:
-        """Emails that were just labelled, to be compared later; where too many wait, the oldest are left out."""
+        """Queue emails that were just labelled for comparison; if too many wait, the oldest are dropped."""
         if self._classifier is not None:
             self._waiting.extend(Labelled(*each) for each in zip(refs, emails, said, strict=True))
             self._news.set()
@@ -103,7 +104,7 @@ class Shadow:
                 self._differences.setdefault(pair, []).append(row)
 
     def write(self) -> None:
-        """Write what was counted since the last time. Raises DependencyTrouble, and keeps it."""
+        """Write the counts since the last write. On DependencyTrouble, keep them for the next one and raise."""
         for pair in list(self._counts):
             counts, differences = self._counts.pop(pair), self._differences.pop(pair, [])
             try:

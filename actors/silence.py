@@ -1,26 +1,27 @@
-"""Which processes will not come back: those that have been silent for longer than their launchers need to start them again.
+"""Decides which processes will not come back: those silent for longer than a launcher needs to restart them.
 
-Asked by the janitor for whoever holds messages. A sign of life lasts for five seconds (actors/heart.py, storage/launcher_sign.py), and silence
-is counted from the first look without one.
+The janitor asks this about processes that hold messages. A sign of life lasts five seconds (actors/heart.py,
+storage/launcher_sign.py), and silence is counted from the first check without one.
 """
 
 from engine.mailbox import MailboxStore
 from engine.names import node_of
 
 RESTART_S = 60.0
-"""A process that is silent while others of its node live has a launcher: that one ends it if it hangs, starts it again, and
-blames what it held. Until then that stays where it is, or a message under which processes hang would never be blamed."""
+"""Seconds of silence for a process whose node lives: its launcher ends it if it hangs, restarts it, and blames the messages that it
+held. Until then they stay where they are, or a message that hangs processes would never be blamed."""
 
 NODE_LOST_S = 20.0
-"""The same where nothing is heard of the whole node, and nothing is known of signs of its launcher: an older program's gives none, and a Redis
-that lost all has none until the next second. Longer than a hung process takes to be noticed and to start again."""
+"""The same for a silent node whose launcher's signs are unknown: an older program gives none, and a Redis that lost
+everything has none until the next second. This is longer than it takes to notice and restart a hung process."""
 
 NODE_ENDED_S = 0.5
-"""The same where its launcher gave signs and is silent too, for the five seconds that a sign lasts: nobody will come back there."""
+"""The same for a silent node whose launcher gave signs and has stopped, for the five seconds that a sign lasts:
+nobody will restart it."""
 
 
 class Silence:
-    """Remembers since when each process has been silent; times are seconds of any one monotonic clock."""
+    """Remembers since when each process has been silent. Times are seconds of any one monotonic clock."""
 
     def __init__(
         self,
@@ -35,7 +36,7 @@ class Silence:
         self.since: dict[str, float] = {}
 
     def gone(self, processes: set[str], now: float) -> set[str]:
-        """Of these, the ones that will not come back; a process that is not among them is forgotten."""
+        """Return those of `processes` that will not come back, and forget every process that is not among them."""
         alive = self.store.living()
         self.since = {each: self.since.get(each, now) for each in processes - alive}
         nodes = {node_of(process) for process in alive}
@@ -46,5 +47,5 @@ class Silence:
         }
 
     def _patience(self, launcher: bool | None) -> float:
-        """How long a process may be silent whose launcher lives, has ended, or (None) is not known to."""
+        """Return how long a process may be silent: its launcher lives (True), has ended (False) or is unknown."""
         return self.node_lost if launcher is None else self.restart if launcher else self.node_ended

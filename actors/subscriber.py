@@ -1,7 +1,7 @@
 """Delivers the event log to outgoing webhooks: each subscription in order, from its own position, at its own pace.
 
-One front leads a subscription at a time, by lease; its greenlet reads the log, posts message by message, and then moves the position in
-SQL. A kill between the two means that a message comes again, with the same webhook-id, and never that one is left out.
+One front leads a subscription at a time, by lease. Its greenlet reads the log, posts message by message, and then moves
+the position in SQL. A kill in between repeats a message, with the same webhook-id, and never skips one.
 """
 
 import logging
@@ -32,14 +32,14 @@ log = logging.getLogger(__name__)
 
 PAGE = 100
 HELD_AT_MOST, HELD_S = 50, 0.5
-"""A position is written after so many deliveries or seconds: so much may come twice after a kill."""
+"""The position is written after this many deliveries or seconds; a kill may repeat that much."""
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 300.0
 DISABLE_AFTER_S, DISABLE_AFTER_TRIES = 86_400.0, 20
-"""A subscriber that failed for so long and so often in a row is given up."""
+"""A subscriber that has failed in a row for this long and this often is disabled."""
 
 GOOD_S = 60.0
-"""A trouble after so long without one begins its back-off anew."""
+"""Trouble after this long without any starts a new back-off."""
 
 NEWS_S = 0.5
 LOOK_AGAIN_S = 1.0
@@ -49,7 +49,7 @@ Wait = Callable[[float], None]
 
 
 class Subscriber(ServiceActor):
-    """One for each front. `wait_for_news` comes back with the next event of the log, or after so many seconds."""
+    """Runs once in each front. `wait_for_news` returns at the log's next event, or after the given seconds."""
 
     def __init__(
         self,
@@ -73,16 +73,16 @@ class Subscriber(ServiceActor):
         self.known: dict[int, Subscription] = {}
 
     def on_start(self) -> None:
-        """Begin to look who wants to be told."""
+        """Start looking for subscriptions to lead."""
         self.every(self.tick, self.look)
 
     def on_stop(self) -> None:
-        """Let another node go on at once."""
+        """Give up all leases so that another node can go on at once."""
         for subscription_id in list(self.running_for):
             self._leave(subscription_id)
 
     def look(self) -> None:
-        """Lead what is active and led by nobody, leave what is not."""
+        """Lead each active subscription that nobody else leads, and leave the others."""
         found = {each.id: each for each in self.subscriptions.all()}
         self.known = found
         self._tell(list(found.values()))
@@ -104,7 +104,7 @@ class Subscriber(ServiceActor):
                     self.store.give_up(_lease(subscription_id), self.token)
 
     def _tell(self, found: Sequence[Subscription]) -> None:
-        """How many there are of each state, and how far behind the slowest active one is."""
+        """Publish how many subscriptions each state has, and how far behind the slowest active one is."""
         newest = self.store.log_bounds()[1] if found else ""
         behind = [_behind(each.position, newest) for each in found if each.state == "active"]
         self.bus.emit(
@@ -116,7 +116,7 @@ class Subscriber(ServiceActor):
         )
 
     def _lead(self, subscription_id: int) -> None:
-        """Deliver for as long as it is ours; trouble of a store is waited out, what was not foreseen is logged and tried again."""
+        """Deliver while this node leads. Wait out a store's trouble; log an unexpected error and retry."""
         troubles = 0
         while True:
             began = time.monotonic()
@@ -133,7 +133,7 @@ class Subscriber(ServiceActor):
 
 
 class Course:
-    """One subscription in the hands of its leader: the page that it is at, and what it has had that SQL does not know yet."""
+    """One run of a subscription by its leader: the place in the log, and the deliveries that are not in SQL yet."""
 
     def __init__(self, leader: Subscriber, subscription_id: int) -> None:
         self.leader, self.store = leader, leader.subscriptions
@@ -146,7 +146,7 @@ class Course:
         self.since = time.monotonic()
 
     def run(self) -> None:
-        """Until it is disabled or somebody else's, which is a StaleError."""
+        """Deliver until the subscription is disabled or another leader moves it (StaleError)."""
         poster = Poster(self.state.url, self._secrets, self.leader.resolve)
         try:
             while True:
@@ -155,7 +155,7 @@ class Course:
             poster.close()
 
     def _secrets(self, now: float) -> Sequence[str]:
-        """As the leader last saw them: a secret may be replaced while this course runs."""
+        """Return the secrets as the leader last read them: they may be rotated during this run."""
         return self.leader.known.get(self.state.id, self.state).secrets(now)
 
     def _page(self, poster: Poster) -> None:
@@ -174,13 +174,13 @@ class Course:
             self.leader.wait_for_news(NEWS_S)
 
     def _gap(self, poster: Poster, to: str, reason: str) -> None:
-        """The log does not reach back so far: say so, as the WebSocket does, and go on with the oldest that there is."""
+        """Send a `gap` message, as the WebSocket does: the log no longer reaches back so far."""
         text = {"type": GAP, "from": self.at, "to": to, "reason": reason, "timestamp": timestamp(clock.now())}
         log.warning("subscription %d has a gap: %s", self.state.id, reason)
         self._deliver(poster, to, GAP, msgspec.json.encode(text), webhook_id=f"sub{self.state.id}_gap_{to}")
 
     def _unwanted(self, entries: Sequence[LogEntry]) -> set[str]:
-        """The seqs of what this subscriber did not ask for: other kinds, and unless it wants the backlog, emails of the first sync."""
+        """Return the seqs to skip: kinds not subscribed to and, unless the backlog is wanted, the first sync."""
         wanted = self.state.events
         left_out = {entry.seq for entry in entries if wanted and kind_of(entry) not in wanted}
         if self.state.backlog:
@@ -192,7 +192,7 @@ class Course:
         return left_out | {seq for seq, email in emails.items() if email in backlog}
 
     def _deliver(self, poster: Poster, seq: str, event: str, body: bytes, webhook_id: str = "") -> None:
-        """Post it, again and again with growing pauses, until it is taken; StaleError when that comes to an end."""
+        """Post a message, with growing pauses, until the subscriber takes it. StaleError if it is given up."""
         webhook_id = webhook_id or f"sub{self.state.id}_{seq}"
         while True:
             self._wait()
@@ -207,7 +207,10 @@ class Course:
             self._failed(posted, tried)
 
     def _wait(self) -> None:
-        """Until the next try is due; somebody may ask for it sooner. One that lies further ahead than any pause is due: the clock went back."""
+        """Wait until the next try is due, or requested sooner.
+
+        If it is further off than any pause, the clock went back: try now.
+        """
         while 0 < (pause := (self.state.next_attempt_at or 0.0) - clock.now()) <= LONGEST_RETRY_AFTER_S:
             gevent.sleep(min(pause, LOOK_AGAIN_S))
             found = self.store.get(self.state.id)
@@ -231,7 +234,7 @@ class Course:
             raise StaleError("it is disabled")
 
     def _keep(self, *, whole: bool) -> None:
-        """Write down how far it has come: at once, or when enough has come together."""
+        """Write the position and the tries to SQL: if `whole` at once, else when enough have accumulated."""
         due = len(self.taken) >= HELD_AT_MOST or time.monotonic() - self.since >= HELD_S
         if self.at == self.state.position and not self.taken:
             self.since = time.monotonic()
@@ -245,7 +248,7 @@ def _lease(subscription_id: int) -> str:
 
 
 def _email(entry: LogEntry) -> tuple[str, str] | None:
-    """Source and id of the email that an event tells of; of several, the first."""
+    """Return source and id of the email that an event is about, or of the first of several."""
     data = orjson.loads(entry.data)["data"]
     ids = data.get("email_ids") or [data.get("email_id")]
     return (str(data.get("source")), str(ids[0])) if ids[0] is not None else None
@@ -266,6 +269,6 @@ def _tried(state: Subscription, webhook_id: str, event: str, seq: str, posted: P
 
 
 def _behind(position: str, newest: str) -> float:
-    """Seconds of the log between two places in it; 0 where that cannot be told."""
+    """Return the seconds between two places in the log, 0 if that cannot be told."""
     known = is_seq(position) and is_seq(newest) and position < newest
     return told_at(newest) - told_at(position) if known else 0.0

@@ -1,7 +1,8 @@
-"""Runs the tasks that people asked for, step by step, on one node at a time; what was done survives restarts.
+"""Runs the tasks that people start, step by step, on one node at a time; progress survives restarts.
 
-The web writes a row (storage/tasks.py); the front that holds the lease takes up all open ones and gives each a step in turn, so that a
-short task need not wait for a long one. A job is a generator: see `Job`. Trouble of a dependency is waited out; an error ends the task.
+The web writes a row (storage/tasks.py). The front that holds the lease takes all open tasks and gives each a step in
+turn, so that a short task need not wait for a long one. A job is a generator (see `Job`). It waits out trouble of a
+dependency; any other error ends the task.
 """
 
 import logging
@@ -25,13 +26,14 @@ T = TypeVar("T")
 
 LEASE = "tasks"
 MOST_STARTS = 20
-"""A task that ended so many runners in a row without getting on is given up: it must not take the process down for ever."""
+"""A task whose runners ended this many times in a row without progress is given up: it must not take processes down for
+ever."""
 
 KEPT_S = 30 * 86_400.0
 
 
 class Run:
-    """A task in the hands of its runner, as its job sees it. `goes_on` tells, in a step that takes long, that it is not hung."""
+    """A task as its job sees it. A job calls `goes_on` during a long step to show that it is not hung."""
 
     def __init__(self, tasks: Tasks, task: Task, runner: str, goes_on: Callable[[], None]) -> None:
         self.tasks, self.task, self.runner, self.goes_on = tasks, task, runner, goes_on
@@ -39,13 +41,16 @@ class Run:
     def advance(
         self, *, done: int | None = None, total: int | None = None, position: object = None, **counts: int
     ) -> None:
-        """Write how far it has come; StaleError, which the job lets through, when it was cancelled."""
+        """Write the progress.
+
+        Raises StaleError, which the job lets through, if the task was cancelled or taken over.
+        """
         self.tasks.advance(self.task.id, self.runner, Step(done, total, position, counts))
 
     def counted(
         self, counts: Callable[[T], Mapping[str, int]], *, done: int, position: object = None
     ) -> Callable[[T], None]:
-        """What a store calls inside its transaction with what it did: that is counted, and how far it has come written, in the same one."""
+        """Return a callback for a store to call inside its transaction: counts and progress commit with its work."""
 
         def also(did: T) -> None:
             advance(self.task.id, self.runner, Step(done, None, position, counts(did)))
@@ -54,15 +59,17 @@ class Run:
 
 
 Job = Callable[[Run], Iterator[float | None]]
-"""A generator of small steps, each at most a second or so. It yields after each of them, None or the seconds to wait before the next one.
+"""A generator of small steps, each at most about a second. After each it yields None or the seconds to wait before the
+next.
 
-It begins at `run.task.position`, and is begun again there after a restart or a dependency's trouble: every step may happen twice. What it
-writes and counts in one transaction (storage.tasks.advance) is exact all the same. Returning means done, raising that the task failed.
+It starts at `run.task.position`, and is restarted there after a restart of the process or a dependency's trouble, so
+every step may run twice. What it writes and counts in one transaction (storage.tasks.advance) stays exact all the same.
+Returning means that the task is done, raising that it failed.
 """
 
 
 class TaskRunner(ServiceActor):
-    """One for each front; `jobs` by the kind of their tasks."""
+    """Runs once in each front. `jobs` maps a task's kind to its job."""
 
     def __init__(
         self,
@@ -85,20 +92,20 @@ class TaskRunner(ServiceActor):
         self.troubles: dict[int, int] = {}
 
     def on_start(self) -> None:
-        """Campaign for the lease, and work."""
+        """Campaign for the lease, and run tasks."""
         self.spawn(self.leadership.campaign)
         self.every(self.tick, self.work)
         self.every(3600.0, lambda: self.tasks.prune(clock.now() - KEPT_S))
 
     def on_stop(self) -> None:
-        """Let another node go on at once."""
+        """Give up the lease so that another node can go on at once."""
         self.leadership.give_up()
 
     def work(self) -> None:
-        """A step of each open task in turn, until all of them wait or have ended.
+        """Give each open task a step in turn, until all of them wait or have ended.
 
-        Where we did not lead for a while we go on where we were: what a job has in hand would be lost, and each of its steps is refused
-        where another runner has taken the task meanwhile.
+        After a gap in leadership, jobs go on where they were rather than lose their progress: if another runner has
+        taken a task meanwhile, its next step here is refused.
         """
         while self.leadership.leads and not self.stop_asked.is_set():
             found = self._open()
@@ -112,7 +119,7 @@ class TaskRunner(ServiceActor):
                 self.breathe()
 
     def _open(self) -> list[Task]:
-        """What there is to do. A database that gives no answer may be well to another node."""
+        """Return the open tasks. If the database does not answer, another node may still reach it and should lead."""
         try:
             found = self.tasks.open()
         except DependencyTrouble:
@@ -128,7 +135,7 @@ class TaskRunner(ServiceActor):
         self.troubles = {key: count for key, count in self.troubles.items() if key in still_open}
 
     def _step(self, task: Task) -> None:
-        """What goes wrong here is that task's alone: the others go on."""
+        """Run one step. An error concerns this task only; the others go on."""
         try:
             pause = self._next(task)
         except StopIteration:
@@ -154,7 +161,7 @@ class TaskRunner(ServiceActor):
         return next(self.jobs_begun[task.id])
 
     def _begin_job(self, task: Task) -> Iterator[float | None]:
-        """A task that is new to us becomes ours; one that only waited for a dependency is ours already."""
+        """Start a job, claiming the task first unless it is ours already and only waited for a dependency."""
         if task.kind not in self.jobs:
             raise StaleError(f"task {task.id} is of a kind that this version does not know")
         if task.id not in self.taken:

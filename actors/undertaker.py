@@ -1,4 +1,4 @@
-"""Writes the dead letters: what any actor buried arrives here, so that even a message that kills processes ends in the books."""
+"""Writes dead letters for everything that is buried, so that even a message that kills processes ends in the books."""
 
 from collections.abc import Sequence
 
@@ -14,14 +14,14 @@ from storage.records import Burial, Content
 
 
 class Undertaker(MailboxActor):
-    """One for each front; burying twice reads as once."""
+    """Runs once in each front. Burying the same message twice has no further effect."""
 
     def __init__(self, context: Context, *, dead_letters: DeadLetters, name: str = "undertaker") -> None:
         super().__init__(context, name=name, mailbox=DEAD)
         self.dead_letters = dead_letters
 
     def handle(self, batch: Sequence[Delivery]) -> Outcome:
-        """A batch of obituaries → one transaction of dead letters → their `dead` events."""
+        """Store a batch of obituaries as dead letters in one transaction, and acknowledge with `dead` events."""
         reach("bury.before")
         letters = self.dead_letters.bury([_burial(delivery) for delivery in batch])
         reach("bury.committed")
@@ -51,7 +51,7 @@ def _burial(delivery: Delivery) -> Burial:
 
 
 def _content(obituary: Obituary) -> Content | None:
-    """The email itself, where it had been fetched: what other mailboxes carry would be read as an empty one."""
+    """Return the email if it had been fetched; the content from another mailbox would decode as an empty email."""
     if obituary.mailbox not in ("", CLASSIFY) or not obituary.content:
         return None
     try:
