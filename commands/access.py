@@ -1,6 +1,6 @@
-"""Who gets in, by the settings; and what is said at the start when that is anybody.
+"""Access control from the settings, and warnings at the start if everybody may get in.
 
-Called by commands/front.py, by commands/process.py for a worker node's status, and by commands/simulator_process.py.
+Used by commands/front.py, by commands/process.py for a worker node's status, and by commands/simulator_process.py.
 """
 
 import logging
@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 def access_of(settings: Settings) -> Access:
-    """The settings that say who gets in."""
+    """Return the access settings."""
     return Access(
         api_token=settings.api_token,
         api_token_readonly=settings.api_token_readonly,
@@ -32,9 +32,10 @@ def access_of(settings: Settings) -> Access:
 
 
 def simulator_access(host: str, settings: Settings) -> Access | None:
-    """Who may use the simulator where it is served alone: on loopback this machine's user, else who bears API_TOKEN; None: anybody.
+    """Return who may use a stand-alone simulator; None: anybody.
 
-    SettingsError where that would be anybody and nobody said so.
+    On loopback these are local requests, beyond it callers with API_TOKEN. Raises SettingsError if that would be
+    anybody and ALLOW_ANONYMOUS does not say so.
     """
     if is_loopback(host):
         return Access(allowed_hosts=settings.allowed_hosts, cors_origins=settings.cors_origins, api_rate=0)
@@ -52,7 +53,10 @@ def simulator_access(host: str, settings: Settings) -> Access | None:
 
 
 def doors_opened(before: Settings, after: Settings) -> str:
-    """What guards a door now and would do so no more: a secret's file may be empty for the moment in which it is written anew."""
+    """Name the secrets that `before` has and `after` lacks, which would open a door.
+
+    A secret's file may be empty for a moment while it is rewritten.
+    """
     lost = [
         name.upper()
         for name in ("api_token", "metrics_token", "webhook_secret")
@@ -69,7 +73,7 @@ def doors_opened(before: Settings, after: Settings) -> str:
 
 
 def warn_if_open(settings: Settings) -> None:
-    """Loudly, what a stranger could do."""
+    """Warn loudly about what strangers could do with these settings."""
     open_ones = [name for name, (_, secrets) in credentials(settings).items() if not secrets]
     if not is_loopback(settings.host) and open_ones:
         log.warning(

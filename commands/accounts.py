@@ -1,6 +1,7 @@
-"""The FakeMail accounts that a front follows: each source with its client, its secrets and the URL by which it notifies us.
+"""The FakeMail accounts that a front follows: each source with its client, secrets and webhook URL.
 
-Made by commands/front.py from the settings. FAKEMAIL_API_URL (else our own simulator) is the source `main`, FAKEMAIL_SOURCES names others.
+commands/front.py builds them from the settings. FAKEMAIL_API_URL (or else our own simulator) is the source `main`;
+FAKEMAIL_SOURCES names the others.
 """
 
 import logging
@@ -22,27 +23,27 @@ from web.system import setup_name
 log = logging.getLogger(__name__)
 
 OWN_SIMULATOR = "simulator:"
-"""What a source is bound to when our own simulator plays FakeMail: its port may change."""
+"""What a source is bound to if our own simulator plays FakeMail: not a URL, since its port may change."""
 
 
 @dataclass
 class RunningAccount:
-    """One source. `url` None: there is no FakeMail at all."""
+    """One source. `url` is None if there is no FakeMail at all."""
 
     name: str
     url: str | None
     client: FakeMailClient | NoFakeMail
-    secrets: tuple[str, ...]  # none: signatures are not asked for
+    secrets: tuple[str, ...]  # none: signatures are not checked
     webhook_url: str
 
     def use(self, token: str | None, secrets: tuple[str, ...]) -> None:
-        """Another token and other webhook secrets from now on."""
+        """Use another token and other webhook secrets from now on."""
         self.secrets = secrets
         if isinstance(self.client, FakeMailClient):
             self.client.use_token(token)
 
     def subscriber(self, desired: Desired) -> Callable[[], None]:
-        """What subscribes with the URL of this source's last /setup, else with the one of the settings."""
+        """Return a function that subscribes the URL of this source's last /setup, or else of the settings."""
 
         def subscribe() -> None:
             setup = desired.get(setup_name(self.name)) or {}
@@ -51,23 +52,26 @@ class RunningAccount:
         return subscribe
 
     def config(self) -> SourceConfig:
-        """What the web knows of it."""
+        """Return what the web needs to know about this source."""
         return SourceConfig(self.name, self.url or "", self.client, self.secrets)
 
     @property
     def is_held_back(self) -> bool:
-        """Calls are not made just now, since they fail."""
+        """Whether the breaker is not closed: calls are held back because they fail."""
         return isinstance(self.client, FakeMailClient) and self.client.breaker.state(time.monotonic()) != "closed"
 
 
 def names(settings: Settings) -> tuple[str, ...]:
-    """The sources that are configured here, `main` first; where nothing is, `main` is our own simulator, or nobody."""
+    """Return the names of the configured sources, `main` first.
+
+    If none is set, `main` is our own simulator, or no account.
+    """
     found = tuple(each.name for each in settings.fakemail_sources)
     return found if found and not settings.fakemail_api_url else (MAIN, *found)
 
 
 def open_sources(books: Books, settings: Settings) -> tuple[SourceState, ...]:
-    """Find or make the rows of all sources; SettingsError where one belongs to another account."""
+    """Find or create the rows of all sources. Raises SettingsError if one belongs to another account."""
     further = {each.name: each.url for each in settings.fakemail_sources}
     return tuple(
         books.open_source(name, further.get(name) or settings.fakemail_api_url or OWN_SIMULATOR)
@@ -76,7 +80,7 @@ def open_sources(books: Books, settings: Settings) -> tuple[SourceState, ...]:
 
 
 def accounts(settings: Settings, own_url: str) -> dict[str, RunningAccount]:
-    """All accounts; `own_url` is where this process is reached from this machine."""
+    """Return all accounts by name; `own_url` is this process's address on this machine."""
     further = {each.name: each for each in settings.fakemail_sources}
     return {
         name: _further(further[name], settings, own_url) if name in further else _main(settings, own_url)
@@ -85,7 +89,7 @@ def accounts(settings: Settings, own_url: str) -> dict[str, RunningAccount]:
 
 
 def credentials(settings: Settings) -> dict[str, tuple[str | None, tuple[str, ...]]]:
-    """Name → token and webhook secrets, as SIGHUP reads them again."""
+    """Return name → token and webhook secrets; used again at SIGHUP."""
     main = (_main_token(settings), settings.webhook_secret)
     further = {each.name: (each.token, secrets_of(settings, each)) for each in settings.fakemail_sources}
     return {name: further.get(name, main) for name in names(settings)}
@@ -103,7 +107,7 @@ def _main(settings: Settings, own_url: str) -> RunningAccount:
 
 
 def _main_token(settings: Settings) -> str | None:
-    """What FakeMail, or our own simulator behind our own door, wants to see."""
+    """Return the token for FakeMail, or, for our own simulator, the API token that guards it."""
     return settings.fakemail_api_token if settings.fakemail_api_url else settings.api_token
 
 
@@ -117,7 +121,7 @@ def _further(source: SourceSetting, settings: Settings, own_url: str) -> Running
 
 
 def secrets_of(settings: Settings, source: SourceSetting) -> tuple[str, ...]:
-    """Its own, else those of WEBHOOK_SECRET: no source is open because it was forgotten."""
+    """Return the source's own secrets, or else WEBHOOK_SECRET's, so that no source is left open by an omission."""
     return source.webhook_secret or settings.webhook_secret
 
 
@@ -126,5 +130,5 @@ def _webhook_base(settings: Settings, own_url: str) -> str:
 
 
 def beside(webhook: str, name: str) -> str:
-    """Where a source notifies: /webhook of one that is not `main` is /webhook/NAME."""
+    """Return a source's webhook URL: /webhook for `main`, /webhook/NAME for others."""
     return webhook if name == MAIN else f"{webhook.rstrip('/')}/{name}"

@@ -1,4 +1,7 @@
-"""`run.py backup PATH` and `restore PATH`: the books and results as one file. Redis needs no backup: it is filled from the books."""
+"""`run.py backup PATH` and `restore PATH`: books and results as one file.
+
+Redis needs no backup: it is refilled from the books.
+"""
 
 import argparse
 import json
@@ -13,13 +16,13 @@ from storage import backup as copies
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The argument of both commands."""
+    """Add the arguments of both commands."""
     parser.add_argument("path", type=Path, metavar="PATH", help="the backup file")
     add_json(parser)
 
 
 def backup(args: argparse.Namespace, settings: Settings) -> None:
-    """Copy the database as it stands at one moment; the system may run meanwhile."""
+    """Copy a consistent snapshot of the database; the system may be running."""
     database = open_books(settings)
     try:
         size = copies.backup(database, args.path)
@@ -35,14 +38,14 @@ def backup(args: argparse.Namespace, settings: Settings) -> None:
 
 
 def restore(args: argparse.Namespace, settings: Settings) -> None:
-    """Put a backup in the place of the database, while nothing of the system runs on it."""
+    """Replace the database by a backup; nothing of the system may be running on it."""
     try:
         args.path.stat()
         if not args.path.is_file():
             raise CommandError(f"{args.path} is not a file")
         with alone(settings):
             books_id = _put_back(settings, args.path)
-    except OSError as error:  # of two files it is about the one that is written
+    except OSError as error:  # of two file names, the second is the one being written
         raise CommandError(
             f"{error.filename2 or error.filename or settings.data_dir}: {error.strerror or error}"
         ) from None
@@ -51,7 +54,7 @@ def restore(args: argparse.Namespace, settings: Settings) -> None:
 
 
 def _put_back(settings: Settings, path: Path) -> str:
-    """The new name of the books. A file that cannot be restored is no setting's fault."""
+    """Restore and return the books' new name. A bad backup file is reported as a CommandError, not a wrong setting."""
     try:
         return copies.restore(settings.database, path)
     except SettingsError as error:

@@ -1,4 +1,4 @@
-"""The database, for commands that work on it beside (or without) a running system."""
+"""The database, for commands that work on it directly, with or without a running system."""
 
 from contextlib import AbstractContextManager
 
@@ -9,18 +9,18 @@ from storage.database import Database
 
 
 def open_books(settings: Settings) -> Database:
-    """The database of the settings, where there is one."""
+    """Open the database of the settings, which must exist."""
     check_books(settings)
     return Database(settings.database, patient=True)
 
 
 def alone(settings: Settings) -> AbstractContextManager[int]:
-    """Keep every node off DATA_DIR meanwhile; SettingsError where one uses it and is not just ending."""
+    """Lock DATA_DIR against every node; SettingsError if one uses it and does not end within half a second."""
     return locked(settings.lock, 0.5)
 
 
 def check_books(settings: Settings) -> None:
-    """CommandError where SQLite would make a new, empty file."""
+    """Raise CommandError if SQLite would create a new, empty file."""
     path = settings.database_file
     if path is not None and not (path.is_file() and path.stat().st_size):
         raise CommandError(f"there is no database at {path}: DATA_DIR or DATABASE_URL says where it is")

@@ -1,6 +1,6 @@
-"""Talks to a running server for the commands and scripts: BASE_URL and API_TOKEN say which and as whom.
+"""HTTP client of a running server for the commands and scripts; BASE_URL and API_TOKEN select server and credentials.
 
-Every trouble is a CommandError: one line on the command line, exit code 1; 2 where what was asked for makes no sense.
+Every failure is a CommandError: one line on the command line and exit code 1, or 2 if the request makes no sense.
 """
 
 import sys
@@ -19,24 +19,24 @@ T = TypeVar("T")
 SENSELESS = (400, 422)
 AWAY = (502, 503, 504)
 UNSURE = (*AWAY, 429)
-"""What may come from a proxy before the server."""
+"""Statuses that may come from a proxy instead of the server."""
 PAUSE = 0.5
 
 
 class CommandError(Exception):
-    """What a command says instead of a traceback."""
+    """An error that a command prints in one line instead of a traceback."""
 
     code = 1  # the exit code
 
 
 class UsageError(CommandError):
-    """What was asked for makes no sense."""
+    """The request makes no sense."""
 
     code = 2
 
 
 class OtherServerError(CommandError):
-    """Something answers there, and it is no email processor."""
+    """Something answers there, but it is not an email processor."""
 
 
 class Server:
@@ -45,18 +45,19 @@ class Server:
     def __init__(self, base_url: str, token: str | None = None, timeout: float = 30.0) -> None:
         self.base_url, self.timeout = base_url.rstrip("/"), timeout
         self.patience = 0.0
-        """How many seconds a request goes on while the server is away: for requests that may be made twice."""
+        """For how many seconds a request is retried while the server is away; only for requests that may be made
+        twice."""
         self.named_by = "BASE_URL"
-        """What a person has to set where this is the wrong one."""
+        """The setting to correct if this is the wrong server."""
         self.authorized_by = "API_TOKEN"
-        """The same, where it wants another token."""
+        """The setting to correct if the server wants another token."""
         self.session = requests.Session()
-        self.session.trust_env = False  # 500 µs a call instead of 730, and no proxy surprises
+        self.session.trust_env = False  # 500 µs per call instead of 730, and no proxy surprises
         if token:
             self.session.headers["Authorization"] = f"Bearer {token}"
 
     def fakemail(self, url: str, token: str | None, *, named_by: str) -> "Server":
-        """The FakeMail at `url`: this server's own simulator is asked as this server is, any other with `token`, and never with our own."""
+        """Return the FakeMail at `url`. Our own simulator gets this server's token, any other FakeMail only `token`."""
         found = Server(url, token)
         if is_within(url, self.base_url):
             found.session.headers.update(self.session.headers)
@@ -66,7 +67,10 @@ class Server:
         return found
 
     def health(self) -> dict[str, Any]:
-        """What /health says, well or not; CommandError where nothing answers, OtherServerError where it is no email processor that does."""
+        """Return the answer of /health, healthy or not.
+
+        Raises CommandError if nothing answers, OtherServerError if it is not an email processor.
+        """
         answer = self.request("GET", "/health")
         try:
             found = answer.json()
@@ -79,23 +83,23 @@ class Server:
         raise OtherServerError(f"{self.base_url} is another server: set {self.named_by}")
 
     def get(self, path: str, **params: Any) -> Any:
-        """GET, as JSON."""
+        """GET JSON."""
         return self._json("GET", path, params=params)
 
     def post(self, path: str, body: Any = None, **params: Any) -> Any:
-        """POST a JSON body, answer as JSON."""
+        """POST a JSON body; return the JSON answer."""
         return self._json("POST", path, json={} if body is None else body, params=params)
 
     def put(self, path: str, body: Any) -> Any:
-        """PUT a JSON body, answer as JSON."""
+        """PUT a JSON body; return the JSON answer."""
         return self._json("PUT", path, json=body)
 
     def delete(self, path: str) -> Any:
-        """DELETE, as JSON."""
+        """DELETE; return the JSON answer."""
         return self._json("DELETE", path)
 
     def request(self, method: str, path: str, **options: Any) -> requests.Response:
-        """Any request; only a server that cannot be reached, for as long as `patience` says, is an error here."""
+        """Make any request. Raises CommandError only if the server cannot be reached within `patience`."""
         end, told = time.monotonic() + self.patience, False
         while True:
             answer = self._try(method, path, **options)
@@ -133,7 +137,7 @@ class Server:
 
 
 def is_within(url: str, base: str) -> bool:
-    """Whether `url` is served by the server at `base`: the same scheme, host and port, and a path under the one of `base`."""
+    """Return whether the server at `base` serves `url`: same scheme, host and port, and a path below that of `base`."""
     path, under = (unquote(urlsplit(each).path).rstrip("/").split("/") for each in (url, base))
     return _origin(url) == _origin(base) and path[: len(under)] == under and not {".", ".."}.intersection(path)
 
@@ -144,7 +148,7 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
 
 
 def problem(answer: requests.Response) -> str:
-    """Status and reason of an error answer, in a line."""
+    """Return status and reason of an error answer in one line."""
     try:
         body = answer.json()
         text = body.get("detail") or body.get("title") or answer.reason
@@ -161,7 +165,7 @@ def _is_health(found: Any) -> bool:
 
 
 def wait_for(what: str, look: Callable[[], T | None], *, seconds: float, pause: float = 0.1) -> T:
-    """The first value of `look()` that is not None or False; CommandError when none came in time."""
+    """Return the first value of `look()` that is not None or False. Raises CommandError if none comes in time."""
     end = time.monotonic() + seconds
     while True:
         value = look()

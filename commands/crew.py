@@ -1,4 +1,4 @@
-"""The actors of a front, in their start order: those around the classifiers. Made by commands/front.py for its supervisor."""
+"""The actors of a front, apart from the classifiers, in start order. Used by commands/front.py."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -39,7 +39,7 @@ from web.live import Hub
 
 @dataclass(frozen=True, kw_only=True)
 class Crew:
-    """`hub` and `pulse` are the front's own; `bell` wakes the feeder; `egress`: which URLs of the API may be called now."""
+    """`hub` and `pulse` belong to the front; `bell` wakes the feeder; `egress` returns which URLs may be called now."""
 
     settings: Settings
     context: Context
@@ -53,7 +53,7 @@ class Crew:
     bell: Event = field(default_factory=Event)
 
     def specs(self) -> list[ChildSpec]:
-        """The actors, in start order."""
+        """Return the specs of the actors, in start order."""
         context, stores = self.context, self.stores
         return [
             ChildSpec(
@@ -144,7 +144,7 @@ class Crew:
         return tuple(map(fetch_mailbox, self.accounts))
 
     def _jobs(self) -> dict[str, Job]:
-        """What long work there is, by the kind of its tasks."""
+        """Return the jobs of long-running tasks, by the tasks' kind."""
         stores, bell = self.stores, self.bell
         return {
             resync.KIND: resync.resync(clients=self._clients, books=stores.books, bell=bell),
@@ -182,5 +182,5 @@ class Crew:
 
 
 def _child(kind: str, source: str) -> str:
-    """The name of a source's actor; those of `main` bear their kind's alone."""
+    """Return the name of a source's actor; for `main` it is the kind alone."""
     return kind if source == MAIN else f"{kind}-{source}"

@@ -1,4 +1,4 @@
-"""`run.py dead-letters list|show|groups|replay|delete`: what failed for good, and what to do about it."""
+"""`run.py dead-letters list|show|groups|replay|replay-all|delete`: inspect and handle what failed for good."""
 
 import argparse
 import json
@@ -24,7 +24,7 @@ FILTERS = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The sub-commands."""
+    """Add the actions."""
     actions = Actions(parser)
     listing = actions.add("list", "list them, newest first")
     _add_filters(listing)
@@ -48,7 +48,7 @@ def _add_filters(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, settings: Settings) -> None:
-    """Do it over REST and print the answer."""
+    """Perform the action over REST and print the answer."""
     server = Server(settings.base_url, settings.api_token)
     answer = _ask(server, args)
     print(json.dumps(answer, ensure_ascii=False) if args.json else _text(answer))
@@ -74,7 +74,7 @@ def _ask(server: Server, args: argparse.Namespace) -> Any:
 
 
 def _ended(server: Server, task: Any) -> Any:
-    """Many are replayed by a task: wait for it, and say how far it is."""
+    """Wait for the task of a large replay, and print its progress."""
     while task["state"] in ("queued", "running"):
         print(f"{task['done']} of {task['total'] or '?'}", file=sys.stderr)
         time.sleep(TASK_PAUSE_S)
@@ -85,7 +85,7 @@ def _ended(server: Server, task: Any) -> Any:
 
 
 def _replayed(answer: dict[str, Any]) -> str:
-    """What a replay did, or would do."""
+    """Describe what a replay did, or would do."""
     matched, replayed = answer.get("matched", answer["replayed"]), answer["replayed"]
     if answer.get("dry_run"):
         return f"{counted(matched, 'dead letter')} would be replayed"

@@ -1,4 +1,4 @@
-"""`run.py doctor`: looks at settings, disk, Redis, database, FakeMail and the running server, and says what to do. Works with the server down."""
+"""`run.py doctor`: checks settings, disk, Redis, database, FakeMail and server, running or not, and advises."""
 
 import argparse
 import json
@@ -31,12 +31,12 @@ MIB = 1024 * 1024
 MARKS = {"ok": ("ok  ", "green"), "note": ("note", "yellow"), "bad": ("bad ", "red")}
 NEARLY_FULL = 0.8
 CHECKED_BYTES = 512 * MIB
-"""A larger file is not read through: that would take minutes."""
+"""A larger file is not checked page by page: that would take minutes."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at. `level`: ok, note (it works), bad; `advice` says what to do."""
+    """The result of one check. `level` is ok, note (it works) or bad; `advice` says what to do."""
 
     about: str
     level: str
@@ -48,12 +48,12 @@ Findings = Iterator[Finding]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of the command."""
+    """Add the arguments of the command."""
     add_json(parser)
 
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
-    """Look at everything; exit code 1 when something is bad."""
+    """Run all checks; exit with 1 if anything is bad."""
     checks: tuple[tuple[str, Callable[[Settings], Findings]], ...] = (
         ("settings", _settings),
         ("disk", _disk),
@@ -74,7 +74,7 @@ def _looked(about: str, check: Callable[[Settings], Findings], settings: Setting
     found: list[Finding] = []
     try:
         for each in check(settings):
-            found.append(each)  # noqa: PERF402  (what was found before an error is kept)
+            found.append(each)  # noqa: PERF402  (keep what was found before an error)
     except (EngineError, CommandError, OSError) as error:
         found.append(Finding(about, "bad", str(error) or type(error).__name__, ADVICE.get(about, "")))
     return found
@@ -137,14 +137,17 @@ def _redis(settings: Settings) -> Findings:
 
 
 def _listens(url: str) -> bool:
-    """Whether a process has this socket or port open: one that hangs has, one that was killed leaves only the socket's file."""
+    """Return whether a process listens on this URL.
+
+    One that hangs still does; one that was killed leaves only the socket's file.
+    """
     parts = urlsplit(url)
     is_socket = parts.scheme == "unix"
     with socket.socket(socket.AF_UNIX if is_socket else socket.AF_INET) as ours:
         ours.settimeout(1.0)
         try:
             ours.connect(unquote(parts.path) if is_socket else (parts.hostname, parts.port))
-        except (BlockingIOError, TimeoutError):  # so many wait already that nobody more can
+        except (BlockingIOError, TimeoutError):  # its queue of connections is full
             return True
         except OSError:
             return False
@@ -200,7 +203,7 @@ def _damaged(file: Path | None, wrong: str) -> Finding:
 
 
 def _schema() -> tuple[int, int]:
-    """The schema's version, and from which version on programs may use it."""
+    """Return the schema's version, and the oldest program version that may use it."""
     try:
         facts = dict(execute("SELECT name, value FROM meta WHERE name IN ('schema_version', 'schema_oldest')"))
     except Exception as error:
@@ -211,7 +214,7 @@ def _schema() -> tuple[int, int]:
 
 
 def _damage() -> str:
-    """What SQLite finds wrong with its pages; it reads all of them."""
+    """Return what SQLite finds wrong with its pages; this reads all of them."""
     found = str(execute("PRAGMA quick_check(1)")[0][0])
     return "" if found == "ok" else found
 
@@ -243,7 +246,7 @@ def _fakemail(settings: Settings) -> Findings:
 
 
 def _account(name: str, url: str, token: str | None, where: str, *, alone: bool) -> Finding:
-    """One account, set `where`; of several, one that is away must not hide the others."""
+    """Check one account. An account that is away must not hide the others. `where` names its settings."""
     who = without_password(url) if alone else f"source {name}, {without_password(url)},"
     try:
         return Finding("fakemail", "ok", f"{who} answers; its history is at {FakeMailClient(url, token).watch()}")
@@ -255,7 +258,7 @@ def _account(name: str, url: str, token: str | None, where: str, *, alone: bool)
 
 
 def is_loopback_url(url: str) -> bool:
-    """Whether a URL's host is this machine."""
+    """Return whether a URL's host is this machine."""
     return is_loopback(urlsplit(url).hostname or "")
 
 

@@ -9,12 +9,12 @@ from settings import Settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of the command."""
+    """Add the arguments of the command."""
     add_json(parser)
 
 
 def run(args: argparse.Namespace, _settings: Settings) -> None:
-    """Print the table."""
+    """Print the table of failpoints."""
     if args.json:
         print(json.dumps(POINTS))
         return

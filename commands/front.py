@@ -1,4 +1,4 @@
-"""The front of a node: the web, the simulator where there is none outside, and the actors around the classifiers."""
+"""The front of a node: the web, our simulator if no FakeMail is set, and the actors apart from the classifiers."""
 
 import logging
 import signal
@@ -41,11 +41,14 @@ RELOADED = (
     "fakemail_api_token",
     "fakemail_sources",
 )
-"""What SIGHUP reads again; all else needs a restart."""
+"""The settings that SIGHUP reads again; all others need a restart."""
 
 
 class Front:
-    """Made before the supervisor, when its sources are open (`open_sources`); `specs` are its actors, `application` is its web."""
+    """Created before the supervisor, once its sources are open (`open_sources`).
+
+    `specs` are its actors, `application` its web.
+    """
 
     def __init__(
         self,
@@ -75,7 +78,7 @@ class Front:
         gevent.signal_handler(signal.SIGHUP, self.reload)
 
     def specs(self) -> list[ChildSpec]:
-        """Its actors, in start order."""
+        """Return the specs of its actors, in start order."""
         return Crew(
             settings=self.settings,
             context=self.context,
@@ -89,7 +92,10 @@ class Front:
         ).specs()
 
     def reload(self) -> None:
-        """SIGHUP: read the secrets again (from the files that NAME_FILE names) and use them; wrong ones change nothing."""
+        """Read the secrets again on SIGHUP and use them.
+
+        They come from the files that NAME_FILE names; if one is invalid, nothing changes.
+        """
         try:
             settings = Settings.from_env()
         except SettingsError as error:
@@ -115,7 +121,7 @@ class Front:
     # -- the web ---------------------------------------------------------------------------------------------------------
 
     def stop(self) -> None:
-        """When no more requests come in."""
+        """Close the simulator, once no more requests come in."""
         if self.simulator is not None:
             self.simulator.close()
 
@@ -150,7 +156,10 @@ class Front:
         )
 
     def _metrics(self) -> bytes:
-        """The node's. The canary's age is told here, since its actor waits while Redis is away, and would leave it as it was."""
+        """Return the node's metrics.
+
+        The canary's age is emitted here, since its actor would leave it as it was while it waits for Redis.
+        """
         self.context.bus.emit(CANARY_AGE, seconds=self.pulse.age(time.monotonic()), round_trip=self.pulse.round_trip)
         return self.metrics()
 
@@ -158,7 +167,7 @@ class Front:
 
     @property
     def own_url(self) -> str:
-        """Where this process is reached from this machine."""
+        """The address of this process on this machine."""
         host = self.settings.host
         wild = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  (read here, bound elsewhere)
         local = wild.get(host, host)
@@ -166,7 +175,7 @@ class Front:
         return f"http://{local}:{self.settings.port}"
 
     def _egress(self) -> Egress:
-        """Which URLs of the API may be called: public ones, what EGRESS_ALLOW opens, our own, and those of the settings."""
+        """Return which URLs the API may call: public, allowed by EGRESS_ALLOW, our own, or in the settings."""
         settings = self.settings
         own = [self.own_url, *(f"http://{host}:{settings.port}" for host in ("localhost", "127.0.0.1", "[::1]"))]
         sources = [url for each in settings.fakemail_sources for url in (each.url, each.webhook_url)]

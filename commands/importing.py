@@ -1,7 +1,7 @@
-"""`run.py import PATH`: real mail (mbox, Maildir, .eml files) through the simulator and all the way, with a progress bar.
+"""`run.py import PATH`: sends real mail (mbox, Maildir, .eml files) through the simulator and the whole system.
 
-An email's id is the hash of its raw message, so importing the same mail again changes nothing. No message
-stops the run, nor a file that cannot be read, nor a server that is killed and started again meanwhile.
+An email's id is the hash of its raw message, so importing it again changes nothing. The run goes on after a bad
+message, an unreadable file, or a server that is killed and restarted meanwhile.
 """
 
 import argparse
@@ -27,7 +27,7 @@ PATIENCE = 120.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of the command."""
+    """Add the arguments of the command."""
     parser.add_argument(
         "path",
         type=Path,
@@ -45,7 +45,7 @@ def run(args: argparse.Namespace, settings: Settings) -> None:
     simulator = find_simulator(server)
     paths = [path for path in args.path if _exists(path)]
     before = audit_of(server)
-    server.patience = simulator.patience = PATIENCE  # the same email sent twice changes nothing
+    server.patience = simulator.patience = PATIENCE  # sending the same email twice changes nothing
     sent = _send_all(simulator, paths, settings.max_body_bytes)
     told: dict[str, Any] = {"read": sent.read, "sent": len(sent.ids), "unreadable": sent.unreadable}
     if not args.json:
@@ -61,17 +61,17 @@ def run(args: argparse.Namespace, settings: Settings) -> None:
 
 
 class Sent:
-    """What was read and sent so far."""
+    """What has been read and sent so far."""
 
     def __init__(self) -> None:
         self.read = 0
         self.ids: set[str] = set()
-        self.last: list[str] = []  # of each batch
+        self.last: list[str] = []  # one id per batch
         self.unreadable = 0  # files and folders
-        self.without_headers: Counter[Path] = Counter()  # by the path that was given
+        self.without_headers: Counter[Path] = Counter()  # by the path given
 
     def skip(self, path: Path, error: OSError) -> None:
-        """Go on without what cannot be read, and say so."""
+        """Report a file that cannot be read, and count it."""
         self.unreadable += 1
         tqdm.write(f"{path} cannot be read ({_cause(error)})", file=sys.stderr)
 
@@ -90,7 +90,7 @@ def _send_all(simulator: Server, paths: Sequence[Path], max_body_bytes: int) -> 
 
 
 def _chunks(paths: Sequence[Path], max_body_bytes: int, sent: Sent) -> Iterator[list[dict[str, Any]]]:
-    """Emails in batches bounded by number and by bytes."""
+    """Yield emails in batches bounded by number and by bytes."""
     chunk: list[dict[str, Any]] = []
     size = 0
     for path, raw in _messages(paths, sent.skip):
@@ -121,7 +121,7 @@ def _email(raw: bytes, max_body_bytes: int) -> dict[str, Any]:
 
 
 def _outcome(server: Server, before: dict[str, int], sent: Sent) -> dict[str, Any]:
-    """Wait until all of it has come to an end, and say to which."""
+    """Wait until all emails have a result or a dead letter, and count these."""
     with tqdm(total=len(sent.ids), unit="email", desc="done") as bar:
         after = wait_settled(server, sent.last, seconds=PATIENCE, tell=lambda now: advance(bar, before, now))
     new = {name: after[name] - before[name] for name in ("listed", "results", "dead")}
@@ -148,7 +148,10 @@ def _report(told: dict[str, Any]) -> None:
 
 
 def _messages(paths: Sequence[Path], skip: Skip) -> Iterator[tuple[Path, bytes]]:
-    """All messages, each with the path that it is under; CommandError where one of the paths themselves cannot be read."""
+    """Yield all messages with the path each was found under.
+
+    Raises CommandError if a given path itself cannot be read.
+    """
     for path in paths:
         try:
             for raw in iter_messages(path, skip):

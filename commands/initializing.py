@@ -1,6 +1,6 @@
 """The work of initialize_fakemail.py: watch an account, subscribe its webhook, and with --test send an email through.
 
-With FAKEMAIL_SOURCES in the environment (as the server has it) each account is prepared, or the one that --source names.
+If FAKEMAIL_SOURCES is set (as for the server), every account is prepared, or the one that --source names.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from engine.mailbox import MAIN
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One account, and what it shall notify."""
+    """One account, and the webhook that it shall notify."""
 
     source: str
     url: str
@@ -27,7 +27,7 @@ class Target:
 
 
 def initialize(fakemail: str | None, webhook_url: str | None, source: str | None, *, test: bool) -> None:
-    """Watch and subscribe; with `test`, notify and send."""
+    """Watch and subscribe each account; with `test`, also send a notification and an email."""
     server = server_from_env()
     for target in _targets(server, fakemail, webhook_url, source):
         _prepare(server, target, test=test)
@@ -76,7 +76,7 @@ def _try(server: Server, account: Server, target: Target, history_id: int) -> No
         print(
             f"  a test email was classified as {result['classification']} ({result['confidence']:.2f}) in {result['total_ms']} ms"
         )
-    elif sent.status_code != 404:  # 404: a FakeMail that is no simulator
+    elif sent.status_code != 404:  # 404: a real FakeMail, which takes no test mail
         raise CommandError(f"the test email could not be sent: {problem(sent)}")
 
 

@@ -1,4 +1,7 @@
-"""What a process counts, and what the /metrics of its node shows: all its processes. Used by commands/process.py."""
+"""The metrics of a process, and /metrics of its node, which covers all of its processes.
+
+Used by commands/process.py.
+"""
 
 from contextlib import suppress
 
@@ -13,13 +16,13 @@ from storage.redis_mailbox import RedisMailboxes
 
 
 def begin(bus: Bus, lines: LogWriter) -> Metrics:
-    """Count what happens on the bus; `lines` writes this process's logs."""
+    """Start counting the events on the bus; `lines` writes this process's logs."""
     tell_dropped(lines, bus)
     return Metrics(bus, METRICS)
 
 
 def of_node(mailboxes: RedisMailboxes, process: str, metrics: Metrics) -> bytes:
-    """Of all processes of this node, each as of its last heartbeat (actors/heart.py); our own are fresh."""
+    """Return the metrics of this node's processes: ours now, the others' at their last heartbeat."""
     told: dict[str, bytes] = {}
     with suppress(DependencyTrouble):
         told = mailboxes.metrics([name for name in sorted(mailboxes.living()) if node_of(name) == node_of(process)])

@@ -1,6 +1,6 @@
-"""`run.py migrate-store --to postgresql://…`: a laptop's SQLite history into PostgreSQL, while the system is stopped.
+"""`run.py migrate-store --to postgresql://…`: moves an SQLite history into PostgreSQL, while the system is stopped.
 
-A kill costs nothing: run again, it goes on after the last batch. The work is storage/moving.py's.
+After a kill, run it again: it continues after the last batch. storage/moving.py does the work.
 """
 
 import argparse
@@ -22,13 +22,13 @@ from storage.moving import Move, TableCount
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of the command."""
+    """Add the arguments of the command."""
     parser.add_argument("--to", required=True, metavar="URL", help="the empty PostgreSQL database: postgresql://...")
     add_json(parser)
 
 
 def run(args: argparse.Namespace, settings: Settings) -> None:
-    """Copy everything, count it, and let the new database go on where the old one stopped."""
+    """Copy everything, verify the counts, and hand over to the new database."""
     if not args.to.startswith(("postgresql://", "postgres://")):
         raise UsageError(f"--to must begin with postgresql://, not {without_password(args.to)!r}")
     if settings.database_file is None:

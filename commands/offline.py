@@ -19,7 +19,7 @@ from settings import Settings
 
 
 def add_classify_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `classify`."""
+    """Add the arguments of `classify`."""
     parser.add_argument(
         "files",
         nargs="+",
@@ -60,7 +60,7 @@ def classify(args: argparse.Namespace, settings: Settings) -> None:
 
 
 def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `evaluate`."""
+    """Add the arguments of `evaluate`."""
     parser.add_argument(
         "file", type=Path, metavar="FILE.jsonl", help='lines of {"id", "subject", "body", "label", ...}'
     )
@@ -71,7 +71,7 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def evaluate_file(args: argparse.Namespace, settings: Settings) -> None:
-    """How right the classifier is on labelled mail."""
+    """Report the classifier's accuracy on labelled mail."""
     try:
         report = evaluate(load_classifier(settings), args.file)
     except CorpusError as error:
@@ -87,12 +87,12 @@ def evaluate_file(args: argparse.Namespace, settings: Settings) -> None:
 
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `config`."""
+    """Add the arguments of `config`."""
     add_json(parser)
 
 
 def show_config(args: argparse.Namespace, settings: Settings) -> None:
-    """The settings in force and where they came from; secrets are masked."""
+    """Print the settings in force and their origins; secrets are masked."""
     if args.json:
         rows = settings.describe()
         print(json.dumps([{"name": name, "value": value, "from": source} for name, value, source in rows]))
@@ -102,7 +102,7 @@ def show_config(args: argparse.Namespace, settings: Settings) -> None:
 
 
 def load_classifier(settings: Settings) -> Classifier:
-    """The packaged model, with the threshold of the settings."""
+    """Load the packaged model, with the threshold from the settings."""
     threshold = settings.classifier_min_confidence
     return Classifier.load(min_confidence=MIN_CONFIDENCE if threshold is None else threshold)
 

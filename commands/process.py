@@ -1,14 +1,15 @@
-"""One process of a node: `python -m commands.process front|worker|all`. Started by the launcher, put together here.
+"""One process of a node: `python -m commands.process front|worker|all`, started by the launcher.
 
-`run` reads as a table of contents, and the methods of `Process` are its chapters: what is started, in its order, and stopped in reverse.
-The front has the web and all actors but the classifiers, a worker has the pool, `all` is both in one process (PROCESSOR_PROCESSES=0).
+`run` reads as a table of contents; the methods of `Process` start the parts in order, and `stop` stops them. The front
+has the web and all actors but the classifiers, a worker has the classifier pool, and `all` is both in one process
+(PROCESSOR_PROCESSES=0).
 """
 
 import os
 
 from engine.child import child_started
 
-CHILD = child_started(os.environ)  # first: whoever loses its launcher while it still imports must not outlive it
+CHILD = child_started(os.environ)  # first: a process that loses its launcher during the imports must end too
 from gevent import monkey
 
 monkey.patch_all()
@@ -58,7 +59,7 @@ from web.waiting import WaitingRoom
 FRONT, WORKER, ALL = "front", "worker", "all"
 DOOR_S = 1.0
 CLOSE_S = 1.0
-"""So long the stores may take to close: a call that hangs in one of them ends with the process."""
+"""How long the stores may take to close; a call that hangs in one of them ends with the process."""
 
 
 log = logging.getLogger(__name__)
@@ -77,10 +78,10 @@ def run(role: str, settings: Settings) -> None:
 
 
 class Process:
-    """The parts of one process. Its methods are called in their order, and each relies on what those before it made."""
+    """The parts of one process. The methods are called in their order; each relies on what the earlier ones made."""
 
     def __init__(self, role: str, settings: Settings) -> None:
-        """What there is before anything that may have to wait: logs, events, measurements, signals."""
+        """Set up what depends on nothing else: logs, events, metrics, signals."""
         self.role, self.settings = role, settings
         self.name = f"{os.environ[NODE]}/{os.environ[PROCESS]}"
         name = own_name(self.name)
@@ -96,7 +97,7 @@ class Process:
         self.startup = StartupWait(self.stopping)
 
     def listen(self) -> None:
-        """Open what this process answers on: a front its web, a worker node's first process STATUS_PORT where that is set, others nothing."""
+        """Start to listen: a front for the web, a worker node's first process on STATUS_PORT, if set."""
         settings = self.settings
         self.room = WaitingRoom(
             version=VERSION, node=os.environ[NODE], waits=self.startup.waits, access=access_of(settings)
@@ -110,13 +111,13 @@ class Process:
             )
 
     def open_stores(self) -> None:
-        """The stores, and what reads its desired state from them."""
+        """Open the stores, and what reads the desired state from them."""
         settings = self.settings
         opened = open_stores if self.role == WORKER else open_and_rename_copies
         self.stores = stores = opened(settings, os.environ[REDIS], self.name, self.startup)
         with suppress(
             DependencyTrouble
-        ):  # before anything is forgotten by a clock that is wrong; else the first beat compares
+        ):  # before a wrong clock prunes anything; if this fails, the first heartbeat compares
             clock.compare(stores.mailboxes.time)
         self.deciders = _deciders(settings, stores, self.name)
         self.node_metrics = partial(measuring.of_node, stores.mailboxes, self.name, self.metrics)
@@ -133,7 +134,7 @@ class Process:
         )
 
     def make_front(self) -> None:
-        """The web and its actors, where this process has them."""
+        """Create the web and its actors, if this process has them."""
         self.front: Front | None = None
         if self.role == WORKER:
             return
@@ -150,7 +151,7 @@ class Process:
         )
 
     def start_actors(self) -> None:
-        """All actors under their supervisor, then what tells them what shall be."""
+        """Start all actors under the supervisor, then what applies the desired state."""
         specs = [
             self._heart(),
             *_disk_watch(self.settings, self.control, self.bus),
@@ -165,7 +166,7 @@ class Process:
         self.control.start()
 
     def open_doors(self) -> None:
-        """From now on requests are answered."""
+        """Answer requests from now on."""
         if self.front:
             self.room.enter(self.front.application)
         pings = {"redis": self.stores.mailboxes.ping, "database": self.stores.database.ping}
@@ -174,18 +175,18 @@ class Process:
         log.info("%s is up", self.name)
 
     def unready(self) -> str | None:
-        """Why it takes no work yet, or no more; None: it does."""
+        """Return why the process takes no work yet, or no longer; None if it does."""
         if self.stopping.is_set():
             return "it is stopping"
         return None if self.supervisor.ready() else "its actors are starting"
 
     def stop(self) -> None:
-        """The doors first, then whoever tells the actors something, then they: before the launcher loses its patience."""
+        """Stop the web, then control, then the actors, all before the launcher runs out of patience."""
         log.info("%s stops", self.name)
         if self.front:
             self.room.close(DOOR_S)
             self.front.stop()
-        self.control.stop()  # what it reads from now on would be told to a supervisor that is gone
+        self.control.stop()  # it would tell a supervisor that is gone
         try:
             self.supervisor.stop(timeout=STOP_S + 0.5)
         except pykka.Timeout:
@@ -198,7 +199,7 @@ class Process:
         logging.shutdown()
 
     def _heart(self) -> ChildSpec:
-        """Says what this process is, and what it measures."""
+        """Spec of the actor that publishes this process's state and metrics."""
         return ChildSpec(
             "heart",
             lambda name: Heart.start(
@@ -212,7 +213,7 @@ class Process:
         )
 
     def _pool(self) -> ChildSpec:
-        """The classifiers."""
+        """Spec of the classifier pool."""
         return ChildSpec(
             "classifier",
             lambda name: ClassifierActor.start(
@@ -227,12 +228,12 @@ class Process:
         )
 
     def _workers(self) -> int:
-        """What was said by `resize`, else by the settings."""
+        """Return the number of workers set by `resize`, or else by the settings."""
         return self.control.workers or self.settings.processor_worker_count
 
 
 def _disk_watch(settings: Settings, control: Control, bus: Bus) -> list[ChildSpec]:
-    """Where a database file or the embedded store is on this machine."""
+    """Return the spec of a disk watch if a database file or the embedded store is on this machine."""
     file = settings.database_file
     folders = [*([file.parent] if file else []), *([] if settings.redis else [settings.data_dir])]
     if not folders or not settings.min_free_disk_mb:
@@ -256,14 +257,14 @@ def _deciders(settings: Settings, stores: Stores, process: str) -> Deciders:
 
 
 def _desired(stores: Stores) -> dict[str, Any]:
-    """What shall be; ends this process when the books have got a new name, since the mailboxes that it knows bear the old one."""
+    """Return the desired state. If the books have been renamed, end this process: its mailboxes carry the old name."""
     if stores.books.books_id() != stores.books_id:
         crash("the books have a new name: this process starts again with their new mailboxes")
     return stores.desired.all()
 
 
 def _describe(role: str, process: str, tree: list[Any]) -> dict[str, Any]:
-    """What other processes show of this one."""
+    """Return what other processes show about this one."""
     workers = [info for info in tree if info.mailbox == CLASSIFY]
     return {
         "node": node_of(process),
@@ -280,7 +281,10 @@ STARTED = time.time()
 
 
 def _stop_signal(*, alone: bool) -> Event:
-    """Set by the first SIGTERM or SIGINT; the second ends the process at once, and nothing is lost by that."""
+    """Return an event that the first SIGTERM or SIGINT sets.
+
+    The second ends the process at once, which loses nothing.
+    """
     stop = Event()
 
     def asked() -> None:
@@ -289,14 +293,14 @@ def _stop_signal(*, alone: bool) -> Event:
         stop.set()
 
     gevent.signal_handler(signal.SIGTERM, asked)
-    if alone:  # otherwise Ctrl-C is the launcher's to act on
+    if alone:  # otherwise the launcher handles Ctrl-C
         gevent.signal_handler(signal.SIGINT, asked)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a terminal that closes is no reason to end
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # do not end when the terminal closes
     return stop
 
 
 def main(argv: list[str]) -> int:
-    """Run; a setting that this process refuses ends the launcher too, by its exit code."""
+    """Run the process. If it refuses a setting, its exit code ends the launcher too."""
     try:
         run(argv[0], Settings.from_env())
     except SettingsError as error:

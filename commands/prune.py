@@ -1,4 +1,4 @@
-"""`run.py prune`: forgets now what the settings KEEP_* say is old, and gives the room back; the running system does so by itself."""
+"""`run.py prune`: deletes now what the KEEP_* settings call old, and frees space, as the running system does."""
 
 import argparse
 import json
@@ -14,7 +14,7 @@ MIB = 1024 * 1024
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of the command."""
+    """Add the arguments of the command."""
     parser.add_argument("--dry-run", action="store_true", help="only count")
     parser.add_argument(
         "--vacuum",
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def keep_of(settings: Settings) -> Keep:
-    """The settings, as the stores want them."""
+    """Return the KEEP_* settings in the form that the stores take."""
     return Keep(
         bodies=settings.keep_bodies_days,
         contents=settings.keep_contents_days,
@@ -38,7 +38,7 @@ def keep_of(settings: Settings) -> Keep:
 
 
 def run(args: argparse.Namespace, settings: Settings) -> None:
-    """Count or forget, and say how much."""
+    """Count or delete, and report how much."""
     database = open_books(settings)
     try:
         before = database.size_bytes()

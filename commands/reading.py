@@ -1,4 +1,4 @@
-"""`run.py search QUERY` and `run.py export`: what is stored, found again, or taken elsewhere as NDJSON or CSV."""
+"""`run.py search QUERY` and `run.py export`: search the stored emails, and export results as NDJSON or CSV."""
 
 import argparse
 import csv
@@ -18,18 +18,18 @@ from commands.terminal import behind, cut, label, paint, printable, say, width
 from settings import Settings
 
 PAGE = 100
-BEFORE_SUBJECT = 67  # the columns left of it in a line
+BEFORE_SUBJECT = 67  # columns to the left of the subject in a line
 COLUMNS = (
     "email_id", "source", "classification", "confidence", "decided_by", "model_version", "below_threshold", "runner_up",
     "processed_at", "processor_id", "processing_time_ms", "queued_ms", "total_ms", "truncated", "sender", "subject",
 )  # fmt: skip
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # the last four: full-width
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # the last four are full-width
 BLANKS = " \v\f\xa0\u200b\u2028\u2029\u3000\ufeff"
 FILTERS = ("q", "classification", "source", "sender", "since", "until")
 
 
 def add_search_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `search`."""
+    """Add the arguments of `search`."""
     parser.add_argument(
         "query",
         nargs="+",
@@ -41,7 +41,7 @@ def add_search_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def search(args: argparse.Namespace, settings: Settings) -> None:
-    """Print what matches, newest first."""
+    """Print the matching emails, newest first."""
     server = Server(settings.base_url, settings.api_token)
     count = 0
     for item in _items(server, "/emails", {"q": " ".join(args.query)}, args.limit):
@@ -54,7 +54,7 @@ def search(args: argparse.Namespace, settings: Settings) -> None:
 
 
 def add_export_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `export`."""
+    """Add the arguments of `export`."""
     parser.add_argument("--format", choices=("ndjson", "csv"), default="ndjson", help="(default %(default)s)")
     parser.add_argument(
         "--json", action="store_const", dest="format", const="ndjson", help="the same as --format ndjson"
@@ -71,7 +71,7 @@ def add_export_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def export(args: argparse.Namespace, settings: Settings) -> None:
-    """Write all results that match, newest first."""
+    """Write all matching results, newest first."""
     if args.content and args.format == "csv":
         raise UsageError("--content goes with --format ndjson")
     server = Server(settings.base_url, settings.api_token)
@@ -87,7 +87,7 @@ def export(args: argparse.Namespace, settings: Settings) -> None:
 
 
 def _items(server: Server, path: str, wanted: dict[str, Any], limit: int | None) -> Iterator[dict[str, Any]]:
-    """The items of a list, over its pages."""
+    """Yield the items of a list, page by page."""
     cursor, left = None, limit
     while left is None or left > 0:
         size = PAGE if left is None else min(PAGE, left)
@@ -120,7 +120,7 @@ def _write(items: Any, stream: TextIO, format_: str) -> int:
 
 
 def _cell(value: Any) -> Any:
-    """What a spreadsheet would take for a formula is marked as text: a subject is a stranger's."""
+    """Mark as text what a spreadsheet would take for a formula: subjects are untrusted."""
     if not isinstance(value, str):
         return value
     return f"'{value}" if value.lstrip(BLANKS).startswith(FORMULA) else value

@@ -1,4 +1,4 @@
-"""`run.py rules list|show|test|add|change|delete`: a user's own rules, as JSON files; a rule is tried on stored mail before it is in force."""
+"""`run.py rules list|show|test|add|change|delete`: the user's rules, as JSON; `test` tries one on stored mail."""
 
 import argparse
 import json
@@ -15,7 +15,7 @@ COLUMNS = ("place", "id", "name", "does", "state")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The sub-commands."""
+    """Add the actions."""
     actions = Actions(parser)
     actions.add("list", "list all, in their order")
     actions.add("show", "show one, with what was done to it").add_argument(
@@ -34,7 +34,7 @@ def _file(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, settings: Settings) -> None:
-    """Do it over REST and print the answer."""
+    """Perform the action over REST and print the answer."""
     answer = _ask(Server(settings.base_url, settings.api_token), args)
     print(json.dumps(answer, ensure_ascii=False) if args.json else _text(answer))
 

@@ -1,4 +1,4 @@
-"""What the four scripts at the top level share: find the server, do the work, say failures in one line, set the exit code."""
+"""Shared by the four top-level scripts: finds the server, reports failures in one line, sets the exit code."""
 
 import os
 import sys
@@ -12,19 +12,22 @@ EXIT_INTERRUPTED = 130
 
 
 def server_from_env() -> Server:
-    """The running server that BASE_URL and API_TOKEN name."""
+    """Return the running server that BASE_URL and API_TOKEN name."""
     settings = settings_from_env("BASE_URL", "API_TOKEN")
     return Server(settings.base_url, settings.api_token)
 
 
 def settings_from_env(*names: str) -> Settings:
-    """These variables alone, or their files: what else the environment holds for the server is no script's business."""
+    """Read only these settings (or their NAME_FILE files); a script ignores the server's other variables."""
     wanted = [name for each in names for name in (each, f"{each}_FILE") if name in os.environ]
     return Settings.from_env({name: os.environ[name] for name in wanted})
 
 
 def run(work: Callable[[], None]) -> None:
-    """Run a script's work; ends the process with 0, or with one line and 1 (2 for wrong usage, 78 for a wrong setting)."""
+    """Run a script's work.
+
+    On an error, print one line and exit with 1, or 2 for wrong usage, 78 for a wrong setting.
+    """
     name = sys.argv[0].rsplit("/", 1)[-1]
     try:
         work()

@@ -1,7 +1,7 @@
-"""`run.py secret new|rotate`: makes webhook signing secrets, and changes them without refusing a single good delivery.
+"""`run.py secret new|rotate`: creates webhook signing secrets, and rotates them without refusing a valid delivery.
 
-A rotation has three steps: both secrets are accepted (`rotate`), FakeMail is given the new one, the old one goes (`rotate --finish`). A
-running system reads the file again at SIGHUP, which --reload sends to its launcher.
+A rotation has three steps: accept both secrets (`rotate`), give FakeMail the new one, drop the old one (`rotate
+--finish`). A running system reads the file again on SIGHUP, which --reload sends to its launcher.
 """
 
 import argparse
@@ -24,7 +24,7 @@ VARIABLE = "WEBHOOK_SECRET"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What to do."""
+    """Add the actions."""
     actions = Actions(parser)
     actions.add("new", "print a new secret")
     rotate = actions.add("rotate", "a new secret beside the present one; with --finish the old one goes")
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, settings: Settings) -> None:
-    """Do it."""
+    """Create or rotate a secret."""
     if args.action == "new":
         made = new_secret()
         print(json.dumps({"secret": made}) if args.json else made)
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace, settings: Settings) -> None:
     named = os.environ.get(f"{VARIABLE}_FILE", "").strip()
     path = args.file or (Path(named) if named else None)
     present = _present(path, settings)
-    if len(present) > 1 and not args.finish:  # another new one would drop the one that FakeMail signs with
+    if len(present) > 1 and not args.finish:  # another new one would push out the one that FakeMail signs with
         raise CommandError("a rotation is under way: run `secret rotate --finish` first")
     wanted = present[:1] if args.finish else (new_secret(), *present)
     if not wanted:
@@ -69,7 +69,7 @@ def run(args: argparse.Namespace, settings: Settings) -> None:
 def _rotate_for_machines(
     args: argparse.Namespace, path: Path | None, wanted: Sequence[str], settings: Settings
 ) -> None:
-    """The secrets themselves are told only where no file keeps them."""
+    """Rotate, and print JSON. It contains the secrets only if no file keeps them."""
     told: dict[str, object] = {"secrets": len(wanted)}
     if path is None:
         told["value"] = " ".join(wanted)
@@ -82,7 +82,10 @@ def _rotate_for_machines(
 
 
 def _change(path: Path, wanted: Sequence[str], settings: Settings, *, reload: bool) -> int | None:
-    """Write the file and have it read again; the process that was told. Nothing is written where nobody can be told."""
+    """Write the file and signal the process that should reread it; return its id.
+
+    If there is no process to signal, nothing is written.
+    """
     pid = _listener(settings.lock) if reload else None
     _write(path, " ".join(wanted) + "\n")
     if pid is not None:
@@ -111,7 +114,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _listener(lock: Path) -> int:
-    """Whoever holds the lock, and may be sent a signal by us; CommandError where there is nobody."""
+    """Return the id of the process that holds the lock, if we may signal it. Raises CommandError if there is none."""
     try:
         with locked(lock, 0.0):
             raise CommandError(f"nothing runs on {lock.parent}: there is nobody to tell; leave --reload out")
@@ -131,7 +134,7 @@ def _signal(pid: int, number: int) -> None:
 
 
 def _is_launcher(pid: int) -> bool:
-    """In a container the launcher is process 1."""
+    """Whether a process is our launcher, which has id 1 in a container."""
     with suppress(OSError):
         return b"run.py" in Path(f"/proc/{pid}/cmdline").read_bytes()
     return False

@@ -1,6 +1,6 @@
-"""`run.py serve` and `run.py worker`: the launcher of a node's processes; no gevent in here.
+"""`run.py serve` and `run.py worker`: the launcher of a node's processes. It does not use gevent.
 
-It locks DATA_DIR, runs the embedded Valkey where no Redis is set, and keeps one front and the worker processes running.
+It locks DATA_DIR, runs the embedded Valkey if no Redis is set, and keeps one front and the worker processes running.
 """
 
 import argparse
@@ -25,22 +25,22 @@ from storage.embedded import EmbeddedValkey
 from storage.launcher_sign import LauncherSign
 
 NODE, TOKEN, REDIS, PROCESS = "EMAILPROC_NODE", "EMAILPROC_TOKEN", "EMAILPROC_REDIS_URL", "EMAILPROC_PROCESS"
-"""What the launcher tells its children, beside their settings (see commands/process.py)."""
+"""The launcher passes these to its children beside the settings (see commands/process.py)."""
 
 STATUS = "EMAILPROC_STATUS"
-"""Told to the one process of a worker node that answers on STATUS_PORT."""
+"""Set for the one process of a worker node that answers on STATUS_PORT."""
 
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
-"""A batch's arithmetic is too small to share out; idle pools of threads would only cost memory in every process, and so would
-an arena of memory for each thread that waits for the database."""
+"""A batch is too small to parallelise; idle thread pools, or a memory arena for each thread that waits for the
+database, would only cost memory in every process."""
 
 
 def serve(_args: argparse.Namespace, settings: Settings) -> int:
-    """Run the whole system on this machine; returns the exit code."""
+    """Run the whole system on this machine; return the exit code."""
     logs.setup(settings.log_level, settings.log_format, "launcher", hidden=settings.secrets())
     make_folder(settings.data_dir, "DATA_DIR")
     name, token = _identity(settings)
-    port = settings.port or free_port(settings.host)  # chosen here, so that a restarted front is found where it was
+    port = settings.port or free_port(settings.host)  # chosen here, so that a restarted front keeps its port
     own = {"PORT": str(port), NODE: name, TOKEN: token}
     workers = settings.worker_processes
     children = [_child("front" if workers else "all", "front"), *_workers(workers)]
@@ -60,7 +60,7 @@ def serve(_args: argparse.Namespace, settings: Settings) -> int:
 
 
 def worker(_args: argparse.Namespace, settings: Settings) -> int:
-    """Run a node that only works: it needs a Redis and a PostgreSQL that others reach too."""
+    """Run a node of worker processes only. It needs a Redis and a PostgreSQL that it shares with other nodes."""
     redis = settings.redis
     if not redis or settings.database_file:
         raise SettingsError(
@@ -72,10 +72,10 @@ def worker(_args: argparse.Namespace, settings: Settings) -> int:
         _sign(redis, own[NODE]),
         tempfile.TemporaryDirectory(
             prefix="email-processor-"
-        ) as folder,  # a node without data of its own locks nothing
+        ) as folder,  # a node without data of its own: a private lock
     ):
         first, *others = _workers(max(1, settings.worker_processes))
-        answering = replace(first, env={**first.env, STATUS: "1"})  # one process answers for the node
+        answering = replace(first, env={**first.env, STATUS: "1"})  # this process answers for the node
         return Launcher(
             [answering, *others],
             lock=Path(folder) / "lock",
@@ -85,7 +85,7 @@ def worker(_args: argparse.Namespace, settings: Settings) -> int:
 
 
 def _sign(redis: str | None, node: str) -> AbstractContextManager[Any]:
-    """Where other nodes may share our Redis, they hear that this launcher lives; the embedded one is nobody else's."""
+    """Publish that this launcher is alive if other nodes may share our Redis; nobody else uses the embedded one."""
     return LauncherSign(redis, node) if redis else nullcontext()
 
 
@@ -99,7 +99,7 @@ def _child(role: str, name: str) -> ProcessSpec:
 
 
 def _identity(settings: Settings) -> tuple[str, str]:
-    """This node's name and the token of its leases, kept beside its data: whoever holds DATA_DIR's lock is this node."""
+    """Return this node's name and its lease token, kept in DATA_DIR: the holder of that folder's lock is this node."""
     path = settings.data_dir / "node"
     try:
         name, token = path.read_text().split()
@@ -113,6 +113,9 @@ def _identity(settings: Settings) -> tuple[str, str]:
 
 
 def _look_at(host: str, port: int | None, setting: str) -> None:
-    """Before anything is started: SettingsError where this cannot be listened on. None: nothing will."""
+    """Check before the start that the port can be listened on.
+
+    Raises SettingsError if not; None: there is no port to check.
+    """
     if port is not None:
         bound(host, port, setting).close()

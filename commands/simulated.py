@@ -1,4 +1,4 @@
-"""Finds the simulator that a running server listens to, and sends mail through it; used by import and the scripts."""
+"""Finds the simulator that feeds a running server, and sends mail through it; used by import and the scripts."""
 
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -12,7 +12,7 @@ from commands.script import settings_from_env
 
 
 def find_simulator(server: Server) -> Server:
-    """The simulator in the server itself, else the one at FAKEMAIL_API_URL; CommandError when there is none."""
+    """Return the server's own simulator, or else the one at FAKEMAIL_API_URL. Raises CommandError if there is none."""
     settings = settings_from_env("FAKEMAIL_API_URL", "FAKEMAIL_API_TOKEN")
     fakemail = settings.fakemail_api_url
     for url in [f"{server.base_url}/simulator", *([fakemail, f"{fakemail}/simulator"] if fakemail else [])]:
@@ -28,13 +28,13 @@ def find_simulator(server: Server) -> Server:
 
 
 def send(simulator: Server, emails: Sequence[dict[str, Any]]) -> list[str]:
-    """One batch, one notification; the ids in order."""
+    """Send emails as one batch with one notification; return their ids in order."""
     ids: list[str] = simulator.post("/send_batch", {"emails": list(emails)})["email_ids"]
     return ids
 
 
 def audit_of(server: Server) -> dict[str, int]:
-    """How many emails the server's books have, in all and by what became of them."""
+    """Return how many emails the server's books have, in total and by state."""
     found: dict[str, int] = server.get("/audit")
     return found
 
@@ -46,7 +46,10 @@ def wait_settled(
     seconds: float,
     tell: Callable[[dict[str, int]], None] = lambda _: None,
 ) -> dict[str, int]:
-    """Wait until the books know `ids` (the last of what was sent) and no email is open; `seconds` count from the last progress."""
+    """Wait until the books know `ids` (the last ones sent) and no email is open.
+
+    `seconds` count from the last progress.
+    """
     unknown, last, end = list(ids), None, time.monotonic() + seconds
     while True:
         unknown = [email_id for email_id in unknown if not is_known(server, email_id)]
@@ -62,22 +65,22 @@ def wait_settled(
 
 
 def is_known(server: Server, email_id: str) -> bool:
-    """Whether the books have this email, in whatever state."""
+    """Return whether the books have this email, in any state."""
     return server.request("GET", f"/emails/{quote(email_id, safe='')}").status_code != 404
 
 
 def settled(audit: dict[str, int]) -> int:
-    """How many emails are in a terminal state."""
+    """Return how many emails are in a final state."""
     return audit["listed"] - audit["queued"] - audit["retrying"]
 
 
 def advance(bar: "tqdm[Any]", before: dict[str, int], now: dict[str, int]) -> None:
-    """Move a progress bar to what was settled since `before`."""
+    """Advance a progress bar to the number of emails settled since `before`."""
     bar.update(max(0, settled(now) - settled(before)) - bar.n)
 
 
 def wait_result(server: Server, email_id: str, *, source: str | None = None) -> dict[str, Any]:
-    """The result of one email."""
+    """Wait for the result of one email and return it."""
     params: dict[str, Any] = {"wait": 5, **({"source": source} if source else {})}
 
     def look() -> dict[str, Any] | None:
@@ -88,7 +91,7 @@ def wait_result(server: Server, email_id: str, *, source: str | None = None) -> 
 
 
 def check(rows: Iterable[tuple[str, bool]]) -> None:
-    """Print each claim with its outcome; CommandError when one does not hold."""
+    """Print each claim with its outcome. Raises CommandError if one does not hold."""
     failed = 0
     for claim, holds in rows:
         print(f"  {'ok  ' if holds else 'FAIL'}  {claim}")

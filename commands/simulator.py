@@ -1,4 +1,4 @@
-"""`run.py simulator`: the FakeMail simulator alone, with and without its prefix, so that it can stand for a FakeMail elsewhere."""
+"""`run.py simulator`: the FakeMail simulator alone, with and without its prefix, to act as a remote FakeMail."""
 
 import argparse
 import os
@@ -12,7 +12,7 @@ DEFAULT_PORT = 8025
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of the command."""
+    """Add the arguments of the command."""
     parser.add_argument(
         "--host",
         default="127.0.0.1",
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, _settings: Settings) -> None:
-    """Go on in a process that gevent patches from its beginning."""
+    """Replace this process by one that gevent patches from its very start."""
     environ = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "commands.simulator_process", args.host, str(args.port)]
     os.execve(sys.executable, command, environ)  # noqa: S606  (our own interpreter, checked arguments)

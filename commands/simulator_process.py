@@ -1,4 +1,4 @@
-"""The process of `run.py simulator`: the account in DATA_DIR/simulator-alone, served until SIGTERM or SIGINT."""
+"""The process of `run.py simulator`: serves the account in DATA_DIR/simulator-alone until SIGTERM or SIGINT."""
 
 # ruff: noqa: E402  (gevent patches before anything else is imported)
 
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 
 def run(host: str, port: int, settings: Settings) -> None:
-    """Serve; the account survives a restart."""
+    """Serve the simulator; its account survives restarts."""
     logs.setup(settings.log_level, settings.log_format, "simulator", hidden=settings.secrets())
     access = simulator_access(host, settings)
     folder = settings.data_dir / "simulator-alone"

@@ -1,4 +1,4 @@
-"""`run.py status`: the running system in a few lines."""
+"""`run.py status`: the state of the running system in a few lines."""
 
 import argparse
 import json
@@ -10,16 +10,16 @@ from settings import Settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of the command."""
+    """Add the arguments of the command."""
     add_json(parser)
 
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
-    """Print health, statistics and books; exit code 1 when it is unhealthy or the books do not balance."""
+    """Print health, statistics and books; exit with 1 if the system is unhealthy or an email is unaccounted for."""
     server = Server(settings.base_url, settings.api_token)
     health = server.health()
     if not args.json:
-        print("\n".join(_health(server.base_url, health)), flush=True)  # the figures may not be had while Redis is away
+        print("\n".join(_health(server.base_url, health)), flush=True)  # early: the figures need Redis
     stats, audit, paused = server.get("/stats"), server.get("/audit"), server.get("/actors")["paused"]
     if args.json:
         print(json.dumps({"health": health, "stats": stats, "audit": audit, "paused": paused}))

@@ -1,4 +1,4 @@
-"""Opens a process's stores in their order: the database and its schema, then the mailboxes that bear the books' name."""
+"""Opens a process's stores in order: the database and its schema, then the mailboxes, which carry the books' name."""
 
 import logging
 from collections.abc import Callable
@@ -33,14 +33,14 @@ from storage.tasks import Tasks
 log = logging.getLogger(__name__)
 
 MAILBOX_BYTES = 256 * 1024 * 1024
-"""What may wait in one mailbox besides MAILBOX_LIMIT messages: 10,000 emails of 256 KiB would be 2.5 GiB."""
+"""Limit of one mailbox in bytes, beside MAILBOX_LIMIT messages: 10,000 emails of 256 KiB would be 2.5 GiB."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """Everything durable, opened."""
+    """All durable stores, opened."""
 
     database: Database
     books_id: str
@@ -58,20 +58,23 @@ class Stores:
     ledger: SqlLedger
 
     def close(self) -> None:
-        """Close what has connections."""
+        """Close the connections."""
         self.mailboxes.close()
         self.database.close()
 
 
 @dataclass(slots=True)
 class StartupWait:
-    """Waits at the start for what is away; `waits` says what and why (name → reason). Ends the process when `stop` is set."""
+    """Waits at the start for dependencies that are away; `waits` maps each to the reason.
+
+    Ends the process if `stop` is set.
+    """
 
     stop: Event
     waits: dict[str, str] = field(default_factory=dict)
 
     def until(self, attempt: Callable[[], T]) -> T:
-        """What `attempt` returns, as soon as it raises no DependencyTrouble."""
+        """Return the result of `attempt`, retried until it raises no DependencyTrouble."""
         failures = 0
         while True:
             try:
@@ -93,7 +96,10 @@ class StartupWait:
 
 
 def open_stores(settings: Settings, redis_url: str, process: str, startup: StartupWait) -> Stores:
-    """Open all; waits for a database or a Redis that is not there yet. Raises SettingsError for one that can never be used."""
+    """Open all stores, waiting for a database or Redis that is away.
+
+    Raises SettingsError for one that can never be used.
+    """
     for warning in startup.until(partial(_check_redis, redis_url)):
         log.warning(warning)
     database = Database(settings.database)
@@ -107,7 +113,7 @@ def open_stores(settings: Settings, redis_url: str, process: str, startup: Start
     books = Books(database, shard=process)
     room = Room(settings.mailbox_limit, MAILBOX_BYTES)
     books_id = startup.until(books.books_id)
-    sources = {MAIN, *(each.name for each in settings.fakemail_sources)}  # main may be our own simulator's
+    sources = {MAIN, *(each.name for each in settings.fakemail_sources)}  # main may be our own simulator
     rooms = dict.fromkeys((*map(fetch_mailbox, sources), CLASSIFY), room)
     rooms |= dict.fromkeys(map(look_mailbox, sources), HINTS)
     mailboxes = RedisMailboxes(redis_url, namespace=books_id, rooms=rooms)
@@ -130,7 +136,10 @@ def open_stores(settings: Settings, redis_url: str, process: str, startup: Start
 
 
 def open_and_rename_copies(settings: Settings, redis_url: str, process: str, startup: StartupWait) -> Stores:
-    """The same for a front, who looks whether the books are a copy that is older than what Redis knows: then they get a name of their own."""
+    """Open all stores for a front.
+
+    If the books are an older copy of those that Redis knows, give them a new name first.
+    """
     stores = open_stores(settings, redis_url, process, startup)
     if startup.until(lambda: books_were_copied(stores)):
         log.warning(
@@ -148,5 +157,5 @@ def _check_redis(url: str) -> list[str]:
 
 
 def books_were_copied(stores: Stores) -> bool:
-    """Whether this database is an older copy of the one that the mailboxes know."""
+    """Return whether this database is an older copy of the one that the mailboxes know."""
     return are_copied(stores.books, stores.mailboxes.positions(feed_positions(stores.books.sources())))

@@ -1,4 +1,4 @@
-"""`run.py tail`: what happens, as it happens, over the WebSocket; when the connection ends it goes on where it was, without a gap."""
+"""`run.py tail`: prints events live over the WebSocket; after a lost connection it resumes without a gap."""
 
 import argparse
 import json
@@ -18,15 +18,15 @@ from settings import Settings
 from storage.event_log import is_seq
 
 BEGINNING = "beginning"
-"""The oldest place that there is, as web/events.py calls it, which is long to import."""
+"""The oldest position in the log, as in web/events.py, which is slow to import."""
 
-BEFORE_SUBJECT = 37  # the columns left of it in a line, at most
+BEFORE_SUBJECT = 37  # columns to the left of the subject in a line, at most
 SILENCE_S = 20.0
-"""After so long without a word the connection is asked for one; after as long again it is given up."""
+"""After this many seconds of silence a ping is sent; after as many again the connection is given up."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of the command."""
+    """Add the arguments of the command."""
     add_json(parser, JSON_LINES_HELP)
     parser.add_argument("--event", choices=KINDS, action="append", help="only events of this kind (may be given again)")
     parser.add_argument(
@@ -47,7 +47,7 @@ def _seq(text: str) -> str:
 
 
 def run(args: argparse.Namespace, settings: Settings) -> None:
-    """Print events until Ctrl-C, or until there were enough."""
+    """Print events until Ctrl-C, or until `--count` is reached."""
     left = args.count
     for message in messages(settings.base_url, settings.api_token, args.since):
         if message.get("type") != "email_event":
@@ -60,7 +60,10 @@ def run(args: argparse.Namespace, settings: Settings) -> None:
 
 
 def messages(base_url: str, token: str | None, since: str | None = None) -> Iterator[dict[str, Any]]:
-    """All messages, over as many connections as it takes; CommandError where the server will never let us in."""
+    """Yield all messages over as many connections as it takes.
+
+    Raises CommandError if the server refuses us for good.
+    """
     last, failures = since, 0
     while True:
         try:
@@ -76,7 +79,7 @@ def messages(base_url: str, token: str | None, since: str | None = None) -> Iter
 
 
 def _connection(base_url: str, token: str | None, last: str | None) -> Iterator[dict[str, Any]]:
-    """The messages of one connection, until it ends."""
+    """Yield the messages of one connection until it ends."""
     headers = [f"Authorization: Bearer {token}"] if token else []
     try:
         socket = websocket.create_connection(_address(base_url), header=headers, timeout=SILENCE_S, http_no_proxy=["*"])
@@ -90,7 +93,7 @@ def _connection(base_url: str, token: str | None, last: str | None) -> Iterator[
         yield from _received(socket)
     finally:
         socket.close(timeout=1)
-        socket.shutdown()  # close alone leaves the descriptor open where the other side was first
+        socket.shutdown()  # close alone leaves the descriptor open if the other side closed first
 
 
 def _received(socket: Any) -> Iterator[dict[str, Any]]:
@@ -117,17 +120,17 @@ def _address(base_url: str) -> str:
 
 
 def _aside(message: dict[str, Any]) -> None:
-    """What is no event, and yet must be known: events that are lost to us."""
+    """Report what is no event but matters: events that were lost."""
     if (
         message.get("type") == "gap" and message.get("from") != BEGINNING
-    ):  # no place of a log: it plays from the oldest on
+    ):  # `beginning` is no position, and the replay starts with the oldest event
         say(f"run.py: events are missing here: {message.get('reason')}")
     elif message.get("type") == "dropped":
         say(f"run.py: too slow: {message.get('count')} events were left out")
 
 
 def line(message: dict[str, Any]) -> str:
-    """One event, for people."""
+    """Format one event for people."""
     data, at = message["data"], str(message.get("timestamp") or "")[11:19]
     match message["event"]:
         case "process" | "label":

@@ -1,4 +1,4 @@
-"""How the commands write for people: colours on a terminal only, text of strangers made harmless, bars on standard error."""
+"""How commands print for people: colours only on a terminal, untrusted text made safe, notes on standard error."""
 
 import os
 import shutil
@@ -15,35 +15,38 @@ CLASSES = {"meeting": "cyan", "promotion": "yellow", "intro": "green", "unknown"
 
 
 def printable(text: str) -> str:
-    """Text of strangers, safe on a terminal: control characters and line breaks are shown as spaces."""
+    """Make untrusted text safe for a terminal: control characters and line breaks become spaces."""
     return "".join(char if char.isprintable() else " " for char in text)
 
 
 def paint(text: str, colour: str, stream: Any = None) -> str:
-    """In colour where that is a terminal, and nobody said NO_COLOR or has a dumb one."""
+    """Colour the text if the stream is a terminal, unless NO_COLOR is set or the terminal is dumb."""
     stream = stream or sys.stdout
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not stream.isatty()
     return text if plain else f"\x1b[{COLOURS[colour]}m{text}\x1b[0m"
 
 
 def label(classification: str | None) -> str:
-    """A class in a column of its own."""
+    """Return a class label, coloured and padded to a column."""
     return paint(f"{classification or '-':<10}", CLASSES.get(classification or "", "grey"))
 
 
 def width() -> int | None:
-    """The columns of the terminal that the output goes to; None where it goes elsewhere, and nothing is to be cut."""
+    """Return the terminal's columns, or None if the output is no terminal and nothing is to be cut."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def cut(text: str, before: int = 0) -> str:
-    """A line as the terminal has room for it beside what stands `before`; a few words of it in any case."""
+    """Cut a text to the columns that are left after `before`, but never below a few words."""
     room = width()
     return text if room is None else _shortened(text, max(LEAST, room - before))
 
 
 def behind(text: str, before: int) -> tuple[str, int]:
-    """What stands whole at the end of a line, as an id must; and the columns that it takes: none on a line of its own, where there is no room."""
+    """Return text that must stay whole at the end of a line, such as an id, and the columns it takes.
+
+    If the line has no room, the text goes on a line of its own and takes none.
+    """
     room, wanted = width(), len(text) + 2
     if room is None or room - before - wanted >= ROOMY:
         return f"  {text}", wanted
@@ -55,12 +58,12 @@ def _shortened(text: str, size: int) -> str:
 
 
 def _short(cell: str) -> str:
-    """One long id must not push all other columns off the screen."""
+    """Shorten a long cell, so that it does not push the other columns off the screen."""
     return _shortened(cell, WIDEST)
 
 
 def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
-    """These fields of the rows in aligned columns; under headings and cut to the width on a terminal."""
+    """Format fields of the rows as aligned columns; on a terminal with headings, and cut to its width."""
     cells = [[printable("" if (value := row.get(name)) is None else str(value)) for name in columns] for row in rows]
     if width() is not None:
         cells = [[*(_short(cell) for cell in line[:-1]), line[-1]] for line in cells]
@@ -71,10 +74,10 @@ def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
 
 
 def counted(number: int, thing: str) -> str:
-    """`1 email`, `2,000 emails`."""
+    """Format a count: `1 email`, `2,000 emails`."""
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def say(text: str) -> None:
-    """Beside the output: on standard error."""
+    """Print to standard error, apart from the output proper."""
     print(text, file=sys.stderr, flush=True)

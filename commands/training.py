@@ -1,6 +1,7 @@
-"""`run.py train --from-feedback`: a new model from people's corrections, which then runs as a shadow; `run.py label`: a correction by hand.
+"""`run.py train --from-feedback` trains a shadow model on people's corrections; `run.py label` corrects an email.
 
-Training reads the database itself and needs no corpus and no server; running processes follow the desired state that it leaves.
+Training reads the database directly and needs neither corpus nor server. Running processes follow the desired state
+that it writes.
 """
 
 import argparse
@@ -26,7 +27,7 @@ DAY_S = 86_400
 
 
 def add_train_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `train`."""
+    """Add the arguments of `train`."""
     parser.add_argument(
         "--from-feedback",
         action="store_true",
@@ -37,7 +38,7 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def train(args: argparse.Namespace, settings: Settings) -> None:
-    """Train a model, keep it in the database, and let it run as the shadow."""
+    """Train a model, store it in the database, and make it the shadow."""
     if not args.from_feedback:
         raise UsageError("add --from-feedback (developers retrain with `make train`)")
     database = open_books(settings)
@@ -92,7 +93,7 @@ def _next_steps(version: str, settings: Settings) -> list[str]:
 
 
 def add_label_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `label`."""
+    """Add the arguments of `label`."""
     parser.add_argument("email_id", metavar="ID", help="the email, as FakeMail calls it")
     wanted = parser.add_mutually_exclusive_group(required=True)
     wanted.add_argument("classification", metavar="CLASS", nargs="?", choices=LABELS, help=", ".join(LABELS))
@@ -101,7 +102,7 @@ def add_label_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def label(args: argparse.Namespace, settings: Settings) -> None:
-    """Correct an email's label on the running server, or undo that."""
+    """Correct an email's label on the running server, or undo the correction."""
     server = Server(settings.base_url, settings.api_token)
     path = f"/emails/{quote(args.email_id, safe='')}/label" + (f"?source={quote(args.source)}" if args.source else "")
     answer: Any = server.delete(path) if args.undo else server.post(path, {"classification": args.classification})

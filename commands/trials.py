@@ -1,4 +1,4 @@
-"""The work of three of the four scripts at the top level: small trials of a running server, as a stranger would make them."""
+"""The work of three of the four top-level scripts: small end-to-end tests of a running server."""
 
 import json
 import secrets
@@ -38,7 +38,7 @@ SAMPLES = {
 
 
 def flow() -> None:
-    """One email of each kind, all the way."""
+    """Send one email of each kind, and follow each all the way."""
     server = server_from_env()
     simulator = find_simulator(server)
     live = _listen(server)
@@ -69,7 +69,7 @@ def flow() -> None:
 
 
 def large_batch(count: int) -> None:
-    """`count` generated emails in batches, each exactly one result."""
+    """Send `count` generated emails in batches, and check that each gets exactly one result."""
     server = server_from_env()
     simulator = find_simulator(server)
     before = audit_of(server)
@@ -97,9 +97,9 @@ def large_batch(count: int) -> None:
 
 
 def webhook() -> None:
-    """Good and bad notifications, and their answers."""
+    """Send valid and invalid notifications, and check the answers."""
     server = server_from_env()
-    server.health()  # so that another server is called that, not a webhook that answers wrongly
+    server.health()  # so that another kind of server is named as such
     rows = []
     signed_with = secrets_from_env()
     for body, content_type, expected in _notifications():
@@ -127,12 +127,12 @@ def _notifications() -> Iterator[tuple[bytes, str, int]]:
 
 
 def secrets_from_env() -> Sequence[str]:
-    """WEBHOOK_SECRET's, as the server has them."""
+    """Return the webhook secrets of WEBHOOK_SECRET, as the server has them."""
     return settings_from_env("WEBHOOK_SECRET").webhook_secret
 
 
 def notify(url: str, body: bytes, content_type: str, signed_with: Sequence[str]) -> requests.Response:
-    """Send a notification as FakeMail does, signed with the first secret where there is one."""
+    """Send a notification as FakeMail does, signed with the first secret if there is one."""
     headers = {"Content-Type": content_type}
     if signed_with:
         message_id, now = f"msg_{secrets.token_hex(8)}", int(time.time())
@@ -181,7 +181,7 @@ def _listen(server: Server) -> "websocket.WebSocket":
 
 
 def _process_events(live: "websocket.WebSocket", ids: set[str]) -> set[str]:
-    """The ids of `ids` whose `process` event came, within the socket's time-out."""
+    """Return those of `ids` whose `process` event came within the socket's time-out."""
     seen: set[str] = set()
     try:
         while seen != ids:

@@ -1,7 +1,7 @@
-"""Goes on in the project's virtual environment where there is one, so that the system's python may start everything.
+"""Switches to the project's virtual environment if there is one, so that the system's Python can start everything.
 
-Called first by run.py and the scripts, before any import that needs an installed package. Standard library only, and plain
-enough for old Pythons, which get one line instead of a traceback.
+run.py and the scripts call it before importing any installed package. It uses the standard library only, in syntax that
+old Pythons understand, so that they print one line instead of a traceback.
 """
 
 import os
@@ -13,7 +13,7 @@ OLDEST = (3, 11)
 
 
 def enter() -> None:
-    """Replace this process by one of .venv's python, unless it is that already, or there is none."""
+    """Replace this process with .venv's Python, unless it runs in .venv already or there is none."""
     python = ROOT / ".venv" / "bin" / "python"
     if python.exists() and Path(sys.prefix).resolve() != (ROOT / ".venv").resolve():
         os.execv(python, [str(python), *sys.argv])  # noqa: S606  (our own interpreter, our own arguments)

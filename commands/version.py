@@ -1,3 +1,3 @@
-"""The version of the program, as /health, /openapi.json and --version say it."""
+"""The program's version, as shown by /health, /openapi.json and --version."""
 
 VERSION = "1.0.0"

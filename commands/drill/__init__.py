@@ -1,1 +1,1 @@
-"""The failure drill: `python3 run.py drill` pulls every plug by a seeded plan and shows that the books balance."""
+"""The failure drill: `python3 run.py drill` injects faults by a seeded plan and verifies that the books balance."""

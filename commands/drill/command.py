@@ -1,7 +1,7 @@
-"""`run.py drill`: starts the system with a FakeMail of its own in a temporary folder, puts load on it, pulls plugs, and counts.
+"""`run.py drill`: starts a system and its FakeMail in a temporary folder, loads it, injects faults, and counts.
 
-`run` reads as a table of contents. Exit code 0 only when nothing was lost, nothing counted twice, and nothing died but the
-planted poison. Everything it starts, it ends.
+`run` reads as a table of contents. The exit code is 0 only if nothing was lost or counted twice, and nothing but the
+planted poison died. The drill ends everything that it starts.
 """
 
 import argparse
@@ -31,12 +31,12 @@ from settings import Settings
 
 DRAIN_S = 60.0
 POISON_S = 120.0
-"""How long the last emails may take: no progress for so long is a failure. More while poison is on its way to its dead letter,
-three hung processes of ten seconds each and their restarts."""
+"""Seconds without progress after which the last emails count as failed; longer while poison is on its way to its dead
+letter, through three hung processes of ten seconds each and their restarts."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of the command."""
+    """Add the arguments of the command."""
     parser.add_argument("--seed", type=whole(0), default=None, help="the plan's seed (default: drawn, and printed)")
     parser.add_argument(
         "--minutes", type=number(0, 100_000), default=5.0, help="how long faults strike (default %(default)s)"
@@ -71,7 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, _settings: Settings) -> int:
-    """Drill; 0 when the books balance."""
+    """Run the drill; return 0 if the books balance."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what was started is ended
     seed = random.SystemRandom().randrange(1_000_000) if args.seed is None else args.seed
     folder = Path(tempfile.mkdtemp(prefix="drill-"))
@@ -137,7 +137,7 @@ def _system(args: argparse.Namespace, folder: Path, mail: FakeMail, proxy: Proxy
 
 
 def _strike(plan: list[Planned], faults: Faults, sent_log: SentLog) -> None:
-    """Carry the plan out, look at the cursor after each fault, and start again what ends by itself."""
+    """Carry out the plan; after each fault check the cursor, and restart what has ended by itself."""
     began = time.monotonic()
     for nth, each in enumerate(plan, 1):
         while (left := began + each.at - time.monotonic()) > 0:
@@ -159,7 +159,7 @@ def _strike(plan: list[Planned], faults: Faults, sent_log: SentLog) -> None:
 
 
 def _drain(drilled: System, sent_log: SentLog, faults: Faults) -> float:
-    """Wait until everything accepted is out; the seconds that took. What is not out in time is the verdict's business."""
+    """Wait until everything accepted has ended, and return the seconds that took. A time-out is left to the verdict."""
     began = moved = time.monotonic()
     limit, ended = DRAIN_S + (POISON_S if sent_log.poison else 0.0), 0
     while time.monotonic() - moved < limit:
@@ -176,8 +176,8 @@ def _drain(drilled: System, sent_log: SentLog, faults: Faults) -> float:
 
 
 def _catch_up(follower: Follower, sent_log: SentLog) -> None:
-    """The events are in the log by now; give our own reader the time to read them."""
+    """Give our follower time to read the events, which are all in the log by now."""
     end = time.monotonic() + 30
     while len(follower.processed) + len(follower.dead) < len(sent_log.ids) and time.monotonic() < end:
         time.sleep(0.1)
-    time.sleep(1.0)  # for events that were told twice, if there are any
+    time.sleep(1.0)  # for events published twice, if any

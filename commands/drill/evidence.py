@@ -1,6 +1,6 @@
-"""What the drill reads by itself, past the system: the database's own tables, in SQL of its own.
+"""What the drill reads directly, past the system: the database's own tables, with SQL of its own.
 
-Used during the drill (the cursor and what lies below it, in one snapshot) and for the verdict. Knows SQLite files and PostgreSQL.
+Used during the drill (cursor and rows, in one snapshot) and for the verdict. Supports SQLite files and PostgreSQL.
 """
 
 from collections.abc import Iterator
@@ -28,13 +28,13 @@ TROUBLES = (apsw.Error, psycopg.Error)
 
 @dataclass(frozen=True)
 class Evidence:
-    """The database of `url`, opened anew for each look."""
+    """The database at `url`, opened afresh for each query."""
 
     url: str
 
     @property
     def kind(self) -> str:
-        """Which one: `sqlite` or `postgresql`."""
+        """The kind of database: `sqlite` or `postgresql`."""
         return "sqlite" if sqlite_file(self.url) else "postgresql"
 
     @property
@@ -45,7 +45,7 @@ class Evidence:
         return found
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        """The rows of one query. Raises one of TROUBLES when the database is away or locked."""
+        """Return the rows of one query. Raises one of TROUBLES if the database is away or locked."""
         if self.kind == "sqlite":
             with closing(apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READWRITE)) as database:
                 database.set_busy_timeout(5000)
@@ -55,13 +55,13 @@ class Evidence:
             return connection.execute(sql.encode()).fetchall()
 
     def is_new(self) -> bool:
-        """Whether nobody has put tables of ours into it."""
+        """Return whether the database has none of our tables yet."""
         if self.kind == "sqlite" and not self.path.exists():
             return True
         return int(self.rows(TABLES[self.kind])[0][0]) == 0
 
     def cursor(self) -> tuple[int, int]:
-        """(cursor, rows in the books), of one instant; (0, 0) while that cannot be read."""
+        """Return (cursor, rows in the books) of one instant, or (0, 0) while that cannot be read."""
         try:
             cursor, count = self.rows(CURSOR)[0]
         except TROUBLES:
@@ -70,7 +70,7 @@ class Evidence:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the lock that every writer needs."""
+        """Hold a lock that every writer needs."""
         if self.kind == "sqlite":
             with closing(apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READWRITE)) as database:
                 database.set_busy_timeout(5000)
@@ -84,6 +84,6 @@ class Evidence:
                 connection.rollback()
 
     def end_backends(self) -> int:
-        """End all of the system's connections from the server's side (PostgreSQL); how many."""
+        """End all of the system's connections from the server's side (PostgreSQL); return how many."""
         ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'emailproc'"
         return len(self.rows(ended))

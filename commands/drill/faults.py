@@ -1,7 +1,7 @@
-"""Carries the drill's faults out: one method for each kind of commands/drill/plan.py, told in the log of what was done when.
+"""Carries out the drill's faults, one method for each kind in commands/drill/plan.py, and records what happened when.
 
-What lasts (a frozen process, a held lock, faults of FakeMail) goes on in a thread of its own while other faults strike, and is
-over when `end_all` returns.
+Lasting faults (a frozen process, a held lock, FakeMail's faults) run in threads of their own while others strike, and
+are over when `end_all` returns.
 """
 
 import random
@@ -35,14 +35,17 @@ ERRORS = {
 
 @dataclass(frozen=True, slots=True)
 class Struck:
-    """A fault that struck: `at` when (seconds since the epoch)."""
+    """A fault that struck `at` a time (seconds since the epoch)."""
 
     kind: str
     at: float
 
 
 class Faults:
-    """`strike(kind)` for each planned fault, as `ways` has it; `struck` says what happened, `complaints` what went wrong by the system's fault."""
+    """Runs each planned fault by its kind (`ways`).
+
+    `struck` records the faults, `complaints` what the system did wrong.
+    """
 
     def __init__(
         self,
@@ -83,13 +86,13 @@ class Faults:
         }
 
     def strike(self, kind: str) -> None:
-        """Carry one out. A fault that finds nobody to strike (all are down already) is not counted."""
+        """Carry out one fault. One that finds no process to strike (all are down already) is not counted."""
         at = time.time()
         if self.ways[kind]():
             self.struck.append(Struck(kind, at))
 
     def mend(self) -> None:
-        """Start what has ended by itself, as an init system would; the system's own end is a complaint."""
+        """Restart what has ended by itself, as an init system would. If the launcher has, that is a complaint."""
         code = self.system.ended()
         if code is not None:
             self.complaints.append(f"the launcher ended by itself with code {code}")
@@ -97,7 +100,7 @@ class Faults:
             self.system.start()
 
     def end_all(self) -> None:
-        """No fault any more."""
+        """End all faults."""
         self._ended.set()
         for thread in self._lasting:
             thread.join(60)
@@ -161,7 +164,7 @@ class Faults:
 
     def _restart(self) -> bool:
         if self.system.ended() is not None or not self.system.tree():
-            return False  # it has only begun to start: SIGTERM ends it as any program
+            return False  # it has only just started, and SIGTERM would end it like any program
         began = time.monotonic()
         code = self.system.stop(STOP_LIMIT_S + 5)
         took = time.monotonic() - began
@@ -231,7 +234,7 @@ class Faults:
             return False
 
     def _for(self, seconds: float, then: Callable[[], object]) -> None:
-        """Do `then` after `seconds`, or when all faults end."""
+        """Call `then` after `seconds`, or when all faults end."""
 
         def last() -> None:
             self._ended.wait(seconds)

@@ -1,6 +1,6 @@
-"""A client of the event log during the drill: every event that it gets counts, and so does each that it gets twice.
+"""A client of the event log during the drill: it counts every event that it receives, repeated ones too.
 
-Reads `/events` from where it was, over all restarts of the front, in a thread of its own.
+A thread of its own reads `/events` from the last position, across all restarts of the front.
 """
 
 import threading
@@ -14,7 +14,7 @@ WAIT = 1
 
 
 class Follower:
-    """`processed` and `dead`: id → how many events of that kind; `gaps`: how often the log did not go back far enough."""
+    """`processed` and `dead` map ids to numbers of events; `gaps` counts when the log did not reach back far enough."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -29,11 +29,11 @@ class Follower:
         self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Start reading."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End, wherever it is."""
+        """Stop reading."""
         self._stop.set()
         self._thread.join(20)
 

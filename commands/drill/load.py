@@ -1,7 +1,7 @@
-"""The drill's load: emails sent to FakeMail at a steady rate in bursts of random size, and the log of those it has accepted.
+"""The drill's load: emails sent to FakeMail at a steady rate in bursts of random size, and a log of the accepted ones.
 
-The log is the measure of everything: an id stands in it, written and fsynced, once FakeMail has answered for it. It lives
-outside of the system under drill. An answer that did not come is asked for again with the same ids, which changes nothing there.
+Everything is measured against this log. An id is written and fsynced once FakeMail has answered for it, outside of the
+system under drill. If an answer does not come, the same ids are sent again, which changes nothing there.
 """
 
 import json
@@ -20,7 +20,7 @@ from commands.drill.system import FakeMail
 from fakemail.template_emails import TEMPLATE_EMAILS
 
 MAX_BURST = 200
-"""Emails in a burst at most; at low rates as many as come in a second, so that recovery can be told from a lull."""
+"""Most emails in a burst; at low rates one second's worth, so that recovery can be told from a lull."""
 
 
 class Accepted(NamedTuple):
@@ -32,7 +32,7 @@ class Accepted(NamedTuple):
 
 @dataclass
 class SentLog:
-    """Accepted ids, in order, on disk and here. `poison` are those of them that must end as dead letters."""
+    """Accepted ids, in order, on disk and in memory. `poison` are those that must end as dead letters."""
 
     path: Path
     batches: list[Accepted] = field(default_factory=list)
@@ -43,7 +43,7 @@ class SentLog:
         self._file = self.path.open("a", encoding="utf-8")
 
     def enter(self, batch: Accepted, poison: set[str]) -> None:
-        """Durable when it returns."""
+        """Record a batch; it is durable on return."""
         self._file.write(json.dumps([batch.history_id, *batch.ids]) + "\n")
         self._file.flush()
         os.fsync(self._file.fileno())
@@ -52,7 +52,7 @@ class SentLog:
         self.batches.append(batch)
 
     def known_up_to(self, history_id: int) -> int:
-        """How many ids were accepted in whole batches up to this history id."""
+        """Return how many ids were accepted in whole batches up to this history id."""
         return sum(len(batch.ids) for batch in self.batches if batch.history_id <= history_id)
 
     def close(self) -> None:
@@ -61,7 +61,7 @@ class SentLog:
 
 
 class Load:
-    """Sends `emails` over `seconds`, with `poison` marked ones among the first, in a thread of its own."""
+    """Sends `emails` over `seconds` in a thread of its own; the first quarter contains the `poison` marked ones."""
 
     def __init__(
         self, fakemail: FakeMail, sent_log: SentLog, rng: random.Random, *, emails: int, seconds: float, poison: int
@@ -74,17 +74,17 @@ class Load:
         self._thread = threading.Thread(target=self._run, name="load", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Start sending."""
         self._thread.start()
 
     def finish(self, seconds: float) -> None:
-        """Wait until all is sent and answered for."""
+        """Wait up to `seconds` for the end of sending; raise the error that ended it, if any."""
         self._thread.join(seconds)
         if self.error is not None:
             raise self.error
 
     def done(self) -> bool:
-        """Whether all is sent."""
+        """Return whether sending has ended."""
         return not self._thread.is_alive()
 
     def _run(self) -> None:

@@ -1,6 +1,6 @@
-"""The drill's plan: which fault strikes when, drawn from a seed, so that a run can be had again.
+"""The drill's plan: which fault strikes when, drawn from a seed, so that a run can be repeated.
 
-Pure. FAULTS is the list that `--faults` chooses from; commands/drill/faults.py carries each of them out under the same name.
+Pure. `--faults` chooses from FAULTS; commands/drill/faults.py carries out each of them under the same name.
 """
 
 import random
@@ -12,7 +12,10 @@ from commands.client import UsageError
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of fault. `kill`: it ends processes, or freezes them until others have taken over. `needs`: where it can be had."""
+    """A kind of fault.
+
+    `kill`: it ends processes, or freezes them until others take over. `needs`: the store that it requires.
+    """
 
     weight: int
     help: str
@@ -48,14 +51,14 @@ FAULTS = {
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A fault and when it strikes, in seconds from the beginning."""
+    """A fault and when it strikes, in seconds from the start."""
 
     at: float
     kind: str
 
 
 def choose(wanted: str, have: Collection[str]) -> list[str]:
-    """The kinds that `--faults` names and that can be had here; UsageError for a name that there is not."""
+    """Return the kinds that `--faults` names and that are possible here. Raises UsageError for an unknown name."""
     if wanted == "default":
         named = [name for name, kind in FAULTS.items() if kind.default]
     elif wanted == "kills":
@@ -69,7 +72,7 @@ def choose(wanted: str, have: Collection[str]) -> list[str]:
 
 
 def draw(kinds: Sequence[str], seconds: float, pace: float, rng: random.Random) -> list[Planned]:
-    """Faults over `seconds`, `pace` seconds apart on average; some follow on each other's heels."""
+    """Draw faults over `seconds`, on average `pace` seconds apart; some follow each other closely."""
     planned: list[Planned] = []
     weights = [FAULTS[name].weight for name in kinds]
     at = 1.0

@@ -1,6 +1,6 @@
-"""Poison for the drill: a classifier that raises, hangs or kills its process on marked emails, and only where it is armed.
+"""Poison for the drill: a classifier that raises, hangs or kills its process on marked emails, if it is armed.
 
-commands/process.py wraps its classifier by `armed`; without EMAILPROC_POISON in the environment that changes nothing.
+commands/process.py wraps its classifier with `armed`; without EMAILPROC_POISON in the environment that changes nothing.
 """
 
 import os
@@ -11,23 +11,23 @@ from classification.model import Classification, Classifier, Email
 
 VARIABLE = "EMAILPROC_POISON"
 MARK = "emailproc-poison:"
-"""A subject that is this and one of KINDS is poison."""
+"""An email whose subject is this followed by one of KINDS is poison."""
 
 KINDS = ("raise", "hang", "kill")
 
 
 class PoisonError(Exception):
-    """What the classifier raises on an email of the kind `raise`."""
+    """Raised by the classifier on an email of the kind `raise`."""
 
 
 class Poisoned(Classifier):
-    """The classifier that it is made from, but for marked emails."""
+    """Behaves as the classifier that it is made from, except on marked emails."""
 
     def __init__(self, sound: Classifier) -> None:
         self.__dict__.update(sound.__dict__)
 
     def classify(self, emails: Sequence[Email]) -> list[Classification]:
-        """As the sound classifier, unless an email is marked."""
+        """Classify as the wrapped classifier does, unless an email is marked."""
         for email in emails:
             if email.subject.startswith(MARK):
                 _act(email.subject.removeprefix(MARK))
@@ -35,7 +35,7 @@ class Poisoned(Classifier):
 
 
 def armed(classifier: Classifier, environ: Mapping[str, str]) -> Classifier:
-    """The classifier itself, or the poisoned one where the environment asks for it."""
+    """Return the classifier itself, or a poisoned one if the environment asks for it."""
     return Poisoned(classifier) if environ.get(VARIABLE) else classifier
 
 
@@ -44,5 +44,5 @@ def _act(kind: str) -> None:
         raise PoisonError("a poison email of the drill")
     if kind == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
-    while kind == "hang":  # without a yield: the hub stands still, as under a runaway regular expression
+    while kind == "hang":  # without a yield: the hub stops, as under a runaway regular expression
         pass

@@ -1,7 +1,7 @@
-"""The processes of a running system as the drill sees them: which ones there are, and signals to them.
+"""The processes of a running system as the drill sees them, and signals to them.
 
-Read from /proc, or from `ps` where there is none. Used by the drill and by the chaos tests; never signals a process that is not
-(any more) below the launcher that the drill itself has started.
+Read from /proc, or from `ps` where there is none. Used by the drill and by the chaos tests; signals only processes
+below the launcher that the drill itself has started.
 """
 
 import os
@@ -24,7 +24,7 @@ class Seen(NamedTuple):
 
     @property
     def role(self) -> str:
-        """front, worker, all, valkey, or other."""
+        """The role: front, worker, all, valkey, or other."""
         if "valkey-server" in self.command:
             return "valkey"
         found = ROLE.search(self.command)
@@ -32,10 +32,10 @@ class Seen(NamedTuple):
 
 
 def below(launcher: int) -> list[Seen]:
-    """All processes that descend from this one, itself left out."""
+    """Return all descendants of a process."""
     everything = _from_proc() if (PROC / "self/stat").exists() else _from_ps()
     family, found = {launcher}, []
-    for seen in sorted(everything):  # a child may have a smaller id than its parent: look until nothing is added
+    for seen in sorted(everything):  # a child may have a smaller id than its parent: repeat until nothing is added
         if seen.pid == launcher:
             continue
         found.append(seen)
@@ -48,7 +48,7 @@ def below(launcher: int) -> list[Seen]:
 
 
 def send(pid: int, number: signal.Signals) -> bool:
-    """Signal a process; False when it has ended."""
+    """Signal a process; return False if it has ended."""
     try:
         os.kill(pid, number)
     except ProcessLookupError:
@@ -57,18 +57,18 @@ def send(pid: int, number: signal.Signals) -> bool:
 
 
 class Held:
-    """One process, whatever becomes of its number: also when its launcher is gone, and never another one."""
+    """Refers to one process safely: also after its launcher's end, and never to another one that got its id."""
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
         self._parent = _parent_of(pid)
         try:
             self._fd: int | None = os.pidfd_open(pid)
-        except (AttributeError, OSError):  # not on this system
+        except (AttributeError, OSError):  # not available on this system
             self._fd = None
 
     def send(self, number: signal.Signals) -> bool:
-        """Signal it; False when it has ended."""
+        """Signal it; return False if it has ended."""
         try:
             if self._fd is not None:
                 signal.pidfd_send_signal(self._fd, number)

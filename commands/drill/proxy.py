@@ -1,8 +1,8 @@
-"""A TCP proxy that makes trouble: `python -m commands.drill.proxy UPSTREAM`, told what to do by lines on its standard input.
+"""A TCP proxy that injects faults: `python -m commands.drill.proxy UPSTREAM`, controlled by lines on its input.
 
-A process of its own, so that nothing it does disturbs who uses it; it prints its port and ends with its input. `Proxy` starts and
-steers one. Lines: `go`, `hold` (black hole: accepted, nothing moves), `cut` (reset all), `lose N` (reset instead of the next N
-replies, the requests having arrived), `delay MS`.
+It runs as a process of its own, so that it does not disturb its user; it prints its port, and ends when its input ends.
+`Proxy` starts and controls one. Commands: `go`, `hold` (black hole: accepts, moves nothing), `cut` (reset all), `lose
+N` (reset instead of the next N replies, whose requests have arrived), `delay MS`.
 """
 
 import asyncio
@@ -16,11 +16,11 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from commands.venv import ROOT
 
 CHUNK = 65_536
-RESET = struct.pack("ii", 1, 0)  # linger for no time: close() sends a reset
+RESET = struct.pack("ii", 1, 0)  # no lingering: close() sends a reset
 
 
 class Proxy:
-    """A proxy in front of `url`; `url` of this object leads through it."""
+    """A proxy in front of `url`; the attribute `url` leads through it."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
@@ -40,19 +40,19 @@ class Proxy:
         self.url = urlunsplit(("redis" if parts.scheme == "unix" else parts.scheme, host, path, parts.query, ""))
 
     def tell(self, line: str) -> None:
-        """Have it do something else from now on."""
+        """Send a command."""
         assert self._process.stdin is not None
         self._process.stdin.write(line + "\n")
         self._process.stdin.flush()
 
     def stop(self) -> None:
-        """End it and its connections."""
+        """End the proxy and its connections."""
         with contextlib.suppress(OSError):
             self._process.communicate(timeout=5)
 
 
 class _Relay:
-    """What the process does."""
+    """What the proxy process runs."""
 
     def __init__(self, upstream: str) -> None:
         self.upstream = upstream

@@ -10,7 +10,7 @@ SHOWN = 5
 
 
 def text_of(verdict: DrillReport, seed: int, folder: Path | None) -> str:
-    """All of it in some twenty lines; what must be zero is, or is named."""
+    """Format the report in some twenty lines; ids and problems that should not be there are named."""
     lines = [
         f"drill of seed {seed}: {'PASSED' if verdict.passed else 'FAILED'} after {verdict.seconds:.0f} s",
         f"  emails       {verdict.accepted} accepted by FakeMail, {verdict.poison} of them poison",

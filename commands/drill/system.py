@@ -1,7 +1,7 @@
-"""The system under drill: `run.py serve` and `run.py simulator` as real processes in a temporary folder, started, killed, started again.
+"""The system under drill: `run.py serve` and `run.py simulator` as real processes, started and killed at will.
 
-Used by the drill's faults and by the chaos tests. Everything here lives outside of what is drilled: it knows the system by its
-command line, its HTTP interface and its process ids alone.
+Used by the drill's faults and by the chaos tests. This code stays outside of what is drilled: it knows the system only
+by its command line, its HTTP interface and its process ids.
 """
 
 import os
@@ -30,7 +30,7 @@ class DrillError(Exception):
 
 
 def clean_environ() -> dict[str, str]:
-    """Our environment without any setting of the email processor."""
+    """Return our environment without any setting of the email processor."""
     names = {each.name.upper() for each in fields(Settings)}
     return {
         name: value
@@ -40,7 +40,7 @@ def clean_environ() -> dict[str, str]:
 
 
 def until(what: str, holds: Callable[[], Any], seconds: float, pause: float = 0.05) -> Any:
-    """The first true value of `holds()`; DrillError names what did not come in time."""
+    """Return the first true value of `holds()`. Raises DrillError, naming `what`, if none comes in time."""
     end = time.monotonic() + seconds
     while not (value := holds()):
         if time.monotonic() > end:
@@ -51,7 +51,7 @@ def until(what: str, holds: Callable[[], Any], seconds: float, pause: float = 0.
 
 @dataclass
 class Program:
-    """One of our two programs: `run.py COMMAND`, its log in `folder`, its output kept over all starts."""
+    """One of our two programs, `run.py COMMAND`. Its log in `folder` is appended to at each start."""
 
     command: list[str]
     folder: Path
@@ -59,10 +59,10 @@ class Program:
     process: subprocess.Popen[bytes] | None = None
     starts: int = 0
     root: Path = ROOT
-    """Where the program lies: another copy of it may be another version."""
+    """The folder of the program; another copy may be another version."""
 
     def start(self) -> None:
-        """Start it; it leads a session of its own."""
+        """Start it as the leader of a new session."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / f"{self.command[0]}.log").open("ab") as output:
             self.process = subprocess.Popen(  # noqa: S603  (our own program)
@@ -78,27 +78,27 @@ class Program:
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """The process id."""
         assert self.process is not None
         return self.process.pid
 
     def ended(self) -> int | None:
-        """Its exit code; None while it runs (or was never started)."""
+        """Return the exit code, or None while it runs (or was never started)."""
         return None if self.process is None else self.process.poll()
 
     def signal(self, number: signal.Signals) -> None:
-        """Signal it, if it runs."""
+        """Send a signal, if it runs."""
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(number)
 
     def kill(self) -> None:
-        """SIGKILL, and see it gone."""
+        """Send SIGKILL and wait for the end."""
         self.signal(signal.SIGKILL)
         if self.process is not None:
             self.process.wait(30)
 
     def stop(self, seconds: float = 15.0) -> int:
-        """SIGTERM; its exit code. Killed when it does not end in time."""
+        """Send SIGTERM and return the exit code; kill the process if it does not end in time."""
         if self.process is None:
             return 0
         self.signal(signal.SIGCONT)
@@ -112,13 +112,13 @@ class Program:
 
 @dataclass
 class FakeMail(Program):
-    """The simulator alone, as a FakeMail elsewhere: its account outlives every kill."""
+    """The simulator alone, as a remote FakeMail; its account survives every kill."""
 
     port: int = field(default_factory=free_port)
 
     @property
     def url(self) -> str:
-        """Its base URL."""
+        """The base URL."""
         return f"http://127.0.0.1:{self.port}"
 
     def ready(self, seconds: float = READY_S) -> None:
@@ -126,12 +126,12 @@ class FakeMail(Program):
         until("FakeMail's first answer", lambda: self.status() is not None, seconds)
 
     def status(self) -> dict[str, Any] | None:
-        """What it says of itself; None when it does not answer."""
+        """Return its status, or None if it does not answer."""
         answer: dict[str, Any] | None = _json(f"{self.url}/simulator/status")
         return answer
 
     def set_faults(self, **faults: Any) -> bool:
-        """Let things go wrong there (none: no more); True when it was told."""
+        """Inject these faults (none: stop all); return whether FakeMail accepted that."""
         try:
             return requests.put(f"{self.url}/simulator/faults", json=faults, timeout=5).ok
         except requests.RequestException:
@@ -140,18 +140,18 @@ class FakeMail(Program):
 
 @dataclass
 class System(Program):
-    """The email processor: launcher, front, workers, and its Valkey where it is embedded."""
+    """The email processor: launcher, front, workers, and its Valkey if that is embedded."""
 
     port: int = field(default_factory=free_port)
     session: requests.Session = field(default_factory=requests.Session)
 
     @property
     def url(self) -> str:
-        """Its base URL."""
+        """The base URL."""
         return f"http://127.0.0.1:{self.port}"
 
     def get(self, path: str, timeout: float = 10.0, **params: Any) -> Any:
-        """GET as JSON; None when it is away or refuses."""
+        """GET JSON; None if the system is away or refuses."""
         return _json(self.url + path, self.session, timeout, params)
 
     def ready(self, seconds: float = READY_S) -> None:
@@ -159,19 +159,19 @@ class System(Program):
         until("a ready system", lambda: self.get("/health/ready") is not None, seconds)
 
     def tree(self) -> list[Seen]:
-        """The processes below the launcher."""
+        """Return the processes below the launcher."""
         return processes.below(self.pid) if self.ended() is None and self.process is not None else []
 
     def of_role(self, *roles: str) -> list[int]:
-        """Process ids of these roles."""
+        """Return the process ids of these roles."""
         return [seen.pid for seen in self.tree() if seen.role in roles]
 
     def signal_roles(self, number: signal.Signals, *roles: str) -> list[int]:
-        """Signal every process of these roles; whom it reached."""
+        """Signal every process of these roles; return the ids of those it reached."""
         return [pid for pid in self.of_role(*roles) if processes.send(pid, number)]
 
     def kill_all(self) -> None:
-        """SIGKILL everything at once, the launcher first, as a machine that stops."""
+        """SIGKILL everything at once, the launcher first, as when a machine stops."""
         family = self.tree()
         self.kill()
         for seen in family:
@@ -179,14 +179,14 @@ class System(Program):
 
 
 def fakemail(folder: Path, **environ: str) -> FakeMail:
-    """A FakeMail with its account in `folder`, not started."""
+    """Return a FakeMail with its account in `folder`, not started."""
     made = FakeMail(["simulator"], folder, {"DATA_DIR": str(folder), "LOG_LEVEL": "WARNING", **environ})
     made.command += ["--port", str(made.port)]
     return made
 
 
 def system(folder: Path, fakemail_url: str, **environ: str) -> System:
-    """An email processor with its data in `folder`, not started; `environ` are settings beyond the drill's own."""
+    """Return an email processor with its data in `folder`, not started; `environ` adds to the drill's settings."""
     made = System(["serve"], folder, {})
     made.session.trust_env = False
     made.environ = {

@@ -1,7 +1,7 @@
-"""The drill's verdict: the log of accepted ids against the database's own tables, the API and the event log.
+"""The drill's verdict: compares the log of accepted ids with the database's own tables, the API and the event log.
 
-Lost: accepted, but neither a result nor (for planted poison) a dead letter. Duplicated: counted, shown or told more than once.
-Called once all faults are over and the system has drained.
+Lost: accepted, but neither a result nor a dead letter. Duplicated: counted, shown or published more than once. Called
+once all faults are over and the system has drained.
 """
 
 import math
@@ -23,7 +23,7 @@ PAGE = 100
 
 @dataclass
 class DrillReport:
-    """What came out. `lost`, `duplicated`, `wrongly_dead`, `unknown` name ids; `problems` are whole sentences."""
+    """The outcome. `lost`, `duplicated`, `wrongly_dead` and `unknown` list ids; `problems` are complete statements."""
 
     accepted: int = 0
     results: int = 0
@@ -43,11 +43,11 @@ class DrillReport:
 
     @property
     def passed(self) -> bool:
-        """Whether nothing was lost, nothing counted twice, and nothing died but poison."""
+        """Whether nothing was lost or counted twice, and nothing but poison died."""
         return not (self.lost or self.duplicated or self.wrongly_dead or self.unknown or self.problems)
 
     def as_dict(self) -> dict[str, Any]:
-        """For machines; ids are cut to the first hundred of each kind."""
+        """Return the report for machines, with the first hundred ids of each kind."""
         cut = {name: value[:100] if isinstance(value, list) else value for name, value in asdict(self).items()}
         return {**cut, "passed": self.passed}
 
@@ -55,7 +55,10 @@ class DrillReport:
 def judge(
     system: System, evidence: Evidence, sent_log: SentLog, follower: Follower, struck: Sequence[Struck], *, events: bool
 ) -> DrillReport:
-    """Look everywhere. `events` False: Redis itself lost data in this run, so the event log may have lost and doubled some."""
+    """Check every source of evidence.
+
+    `events` is False if Redis lost data in this run, so that the event log may not be exact.
+    """
     results = evidence.rows(RESULTS)
     counts = Counter(str(key) for key, _, _ in results)
     dead = {str(key) for (key,) in evidence.rows(DEAD)}
@@ -127,7 +130,7 @@ def _events(found: DrillReport, follower: Follower, counts: Counter[str], dead: 
 
 
 def _times(found: DrillReport, struck: Sequence[Struck], results: Sequence[tuple[Any, ...]]) -> None:
-    """From each kill to the next email processed, and to the first that had arrived after it."""
+    """Measure the times from each kill to the next result, and to the first result of mail that came after it."""
     found.kinds = dict(Counter(each.kind for each in struck).most_common())
     kills = [each for each in struck if FAULTS[each.kind].kill]
     found.kills = len(kills)
@@ -145,7 +148,7 @@ def _after(moment: float, keys: Sequence[float], values: Sequence[float]) -> flo
 
 
 def _earliest_from(values: Sequence[float]) -> list[float]:
-    """For each place the least value at it or behind it."""
+    """Return for each position the least value at or after it."""
     least, found = math.inf, []
     for value in reversed(values):
         least = min(least, value)
