@@ -8,8 +8,8 @@ from engine.mailbox import MailboxStore
 from engine.names import node_of
 
 RESTART_S = 60.0
-"""Seconds of silence for a process whose node lives: its launcher ends it if it hangs, restarts it, and blames the messages that it
-held. Until then they stay where they are, or a message that hangs processes would never be blamed."""
+"""Seconds of silence for a process whose node lives: its launcher ends it if it hangs, restarts it, and blames the
+messages that it held. Until then they stay where they are, or a message that hangs processes would never be blamed."""
 
 NODE_LOST_S = 20.0
 """The same for a silent node whose launcher's signs are unknown: an older program gives none, and a Redis that lost

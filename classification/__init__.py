@@ -1,1 +1,1 @@
-"""Email to label: pure functions and the model; learning/ makes the model."""
+"""Maps an email to a label: pure functions and the model. learning/ trains the model."""

@@ -1,6 +1,6 @@
-"""The few lines of an iCalendar part that a person reads: method, title, start, end, place, organizer, description.
+"""Extracts the lines of an iCalendar part that people read: method, title, start, end, place, organizer, description.
 
-mime.py calls it for text/calendar parts, so that an invitation without text is still labelled by what it says.
+mime.py calls it for text/calendar parts, so that an invitation without text is still labelled by its content.
 """
 
 import re
@@ -23,7 +23,7 @@ _TITLES = {
 
 
 def calendar_text(source: str) -> tuple[str, str]:
-    """Return the METHOD ("" when none is given) and the first event as readable lines."""
+    """Return the METHOD ("" if there is none), and the first event as readable lines."""
     unfolded = _FOLD.sub("", source[:MAX_SOURCE])
     event = unfolded.find("BEGIN:VEVENT")
     method = ""
@@ -33,7 +33,7 @@ def calendar_text(source: str) -> tuple[str, str]:
         if name == "METHOD":
             method = method or value.strip().upper()[:20]
         elif line.start() > event and name not in found:
-            # A time zone's DTSTART stands before the event and is not the event's.
+            # A time zone's DTSTART comes before the event and does not belong to it.
             found[name] = _readable(name, value.strip()[:_MAX_VALUE])
     lines = [f"{title}: {found[name]}" for name, title in _TITLES.items() if found.get(name)]
     return method, "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Bytes of any charset, stated or not, to text; and encoded header words to text. Never raises, never slow.
+"""Decodes bytes of any charset, stated or not, and encoded header words to text. Never raises, never slow.
 
 mime.py calls it for every part and header.
 """
@@ -8,13 +8,16 @@ import email.errors
 import email.header
 import re
 
-# Codecs that are no charset of mail; some of them (punycode, idna) take quadratic time on hostile bytes.
+# Codecs that are not charsets of mail; some of them (punycode, idna) take quadratic time on hostile bytes.
 _REFUSED = re.compile(r"punycode|idna|escape|undefined|mbcs|oem|palmos", re.IGNORECASE)
 _ENCODED_WORD = re.compile(r"=\?[^?]{1,40}\?[bqBQ]\?")
 
 
 def decode_bytes(data: bytes, charset: str) -> str:
-    """Decode with the stated charset if it is one and fits, else as UTF-8, else as Windows-1252."""
+    """Decode with the stated charset if it is usable and fits, else as UTF-8.
+
+    If neither fits, use the stated charset or else Windows-1252, with invalid bytes replaced.
+    """
     for name in (_usable(charset), "utf-8"):
         if name:
             try:
@@ -33,12 +36,12 @@ def _usable(charset: str) -> str:
         found = codecs.lookup(name)
     except (LookupError, ValueError):
         return ""
-    # "rot13", "hex", "zip" and the like are codecs too, but not from bytes to text.
+    # "rot13", "hex", "zip" and the like are codecs too, but do not decode bytes to text.
     return found.name if getattr(found, "_is_text_encoding", True) else ""
 
 
 def decode_header_value(value: str) -> str:
-    """Return a header's value as text on one line: encoded words and raw 8-bit bytes decoded."""
+    """Return a header's value as text on one line, with encoded words and raw 8-bit bytes decoded."""
     value = " ".join(value.split())
     if not value.isascii():
         value = decode_bytes(value.encode("utf-8", "surrogateescape"), "")

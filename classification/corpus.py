@@ -1,6 +1,6 @@
-"""The labelled emails that training learns from and evaluation measures on, read from JSON lines.
+"""Reads labelled emails from JSON lines, for training and for evaluation.
 
-learning/training.py and evaluation.py call it; the format is that of the corpus (id, subject, body, label, and more if known).
+The format is that of the corpus: id, subject, body, label, and more if known.
 """
 
 import json
@@ -13,14 +13,14 @@ from classification.records import LABELS, Email
 
 
 class CorpusError(ValueError):
-    """A line of labelled mail cannot be read; the message names the line by number."""
+    """A line of labelled mail cannot be read; the message gives its number."""
 
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """One email with its true label, how sure its reader was (3 clear, 2 likely, 1 a toss-up), and where it is from.
+    """One email with its true label, how sure its reader was (3 clear, 2 likely, 1 a toss-up), and its source.
 
-    `second` is the label that the reader would have given else; empty when there is none.
+    `second` is the reader's second choice, empty if there was none.
     """
 
     email: Email
@@ -31,7 +31,10 @@ class Labelled:
 
 
 def read_lines(source: Path | Iterable[str]) -> Iterator[Labelled]:
-    """Yield the labelled emails of a JSON-lines file or of its lines; empty lines are skipped. Raises CorpusError, OSError."""
+    """Yield the labelled emails of a JSON-lines file, or of its lines; skips empty lines.
+
+    Raises CorpusError, OSError.
+    """
     if isinstance(source, Path):
         with source.open(encoding="utf-8", errors="surrogateescape") as lines:
             yield from read_lines(lines)
@@ -57,7 +60,7 @@ def _read_line(line: str, number: int) -> Labelled:
 
 
 def labelled(record: Mapping[str, Any]) -> Labelled:
-    """Make a Labelled of one record of the corpus; a record without label counts as unknown."""
+    """Convert a record of the corpus; one without a label counts as unknown."""
     headers = record.get("headers")
     sure = record.get("sure")
     return Labelled(
@@ -76,7 +79,7 @@ def labelled(record: Mapping[str, Any]) -> Labelled:
 
 
 def _headers(given: Mapping[str, Any], *, calendar: bool) -> dict[str, str | list[str]]:
-    """Write the corpus's few headers as mime.py would: values as text, and a calendar part as X-Calendar-Method."""
+    """Convert the corpus's headers to mime.py's form: values as text, and a calendar part as X-Calendar-Method."""
     headers: dict[str, str | list[str]] = {}
     for name, value in given.items():
         if name == "in-reply-to present":

@@ -1,7 +1,7 @@
-"""The reliability diagram of an evaluation as a PNG: how often answers are right beside how sure they were.
+"""Draws the reliability diagram of an evaluation as a PNG: how often answers are right against how sure they were.
 
-`python run.py evaluate --png FILE` calls it. It needs matplotlib, which nothing at run time does, so it
-is loaded only here and its absence is a named error.
+Used by `python run.py evaluate --png FILE`. matplotlib is not a run-time dependency, so it is imported only here; its
+absence is reported as a DiagramError.
 """
 
 import sys
@@ -12,13 +12,16 @@ from classification.evaluation import BINS, Bin
 
 
 class DiagramError(RuntimeError):
-    """The picture cannot be drawn or written; the message is one line for a person."""
+    """The picture cannot be drawn or written; the message is one line for people."""
 
 
 def save_png(bins: Sequence[Bin], title: str, path: Path) -> None:
-    """Draw the bins of a report as bars (share right) over the diagonal, the number of answers below. Raises DiagramError."""
+    """Draw a report's bins as bars (share right) with the diagonal, and the numbers of answers below.
+
+    Raises DiagramError.
+    """
     try:
-        # A development package, loaded only where a picture is asked for.
+        # A development package, imported only when a picture is requested.
         from matplotlib.figure import Figure  # type: ignore[import-not-found,unused-ignore] # noqa: PLC0415 (see above)
     except ImportError:
         raise DiagramError(

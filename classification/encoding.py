@@ -1,6 +1,6 @@
-"""A batch of emails as numbers: sparse features of known keys with their TF-IDF values, and the dense signals.
+"""Turns a batch of emails into numbers: sparse counts of known features, and dense signals.
 
-Called by model.py (with the model's keys) and by learning/training.py (with the keys it is about to choose).
+Called by model.py (with the model's keys) and by learning/training.py (with the keys that it is about to choose).
 """
 
 from array import array
@@ -20,7 +20,7 @@ _MASK = np.uint32(_SLOTS - 1)
 
 Floats = NDArray[np.float32]
 
-# By how many phrases of a group an email has: the value of the group's signal.
+# The value of a group's signal, by the number of the group's phrases in the email.
 _GROWTH = np.minimum(np.log1p(np.arange(13)) / 2.5, 1.0).astype(np.float32)
 
 
@@ -33,11 +33,10 @@ def _lexicon_groups() -> dict[int, int]:
 
 
 class Vocabulary:
-    """Finds the number of each known key by one gather from a direct-mapped table.
+    """Finds the number of each known key with one gather from a direct-mapped table.
 
-    The `size` learned keys (ascending) have the first numbers, the lexicon's phrases that were not learned come after
-    them. Of two keys that share a slot one is lost; `kept` says which learned ones are not, and training keeps only
-    those.
+    The `size` learned keys (ascending) have the first numbers; the lexicon's phrases that were not learned follow. Of
+    two keys that share a slot, one is lost; `kept` tells which learned keys are not, and training keeps only those.
     """
 
     def __init__(self, keys: Keys) -> None:
@@ -53,7 +52,7 @@ class Vocabulary:
         self.groups[self._none] = -1
 
     def find(self, keys: Keys) -> tuple[Ints, Ints]:
-        """Return the places of the known ones among `keys`, and their numbers."""
+        """Return the places of the known keys among `keys`, and their numbers."""
         numbers = self._slots[keys & _MASK]
         places = np.flatnonzero(self._keys[numbers] == keys)
         return places, numbers[places]
@@ -61,7 +60,7 @@ class Vocabulary:
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """A batch ready for the weights: one entry per distinct feature of an email, and a row of signals per email."""
+    """A batch ready for the weights: one entry per distinct feature of an email, and one row of signals per email."""
 
     rows: Ints
     features: Ints
@@ -71,7 +70,7 @@ class Encoded:
 
 
 def encode(emails: Sequence[Email], vocabulary: Vocabulary) -> Encoded:
-    """Read, split and look up a batch of emails; features that the vocabulary does not know are left out."""
+    """Read, split and look up a batch of emails; features unknown to the vocabulary are left out."""
     texts = [text.read(email.subject, email.body, email.sender) for email in emails]
     found = occurrences(texts)
     places, numbers = vocabulary.find(found.keys)
@@ -87,7 +86,7 @@ def encode(emails: Sequence[Email], vocabulary: Vocabulary) -> Encoded:
 
 
 def _counted(values: Ints) -> tuple[Ints, Ints]:
-    """Return the distinct values, ascending, and how often each stands there; `values` is sorted on the way."""
+    """Return the distinct values, ascending, and their counts. Sorts `values` in place."""
     values.sort()
     new = np.empty(len(values) + 1, dtype=bool)
     new[:1] = new[-1:] = True

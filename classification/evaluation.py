@@ -1,7 +1,7 @@
-"""How right a classifier is on labelled mail: accuracy, F1, confusion, calibration, slices and speed.
+"""Measures a classifier on labelled mail: accuracy, F1, confusion, calibration, slices and speed.
 
-`python run.py evaluate FILE.jsonl` calls `evaluate` and prints the report; anything with `classify(emails)` can be
-measured, the word lists too. It relies on corpus.py for reading the lines.
+`python run.py evaluate FILE.jsonl` calls `evaluate` and prints the report. Anything with `classify(emails)` can be
+measured, including the word lists. corpus.py reads the lines.
 """
 
 import time
@@ -21,15 +21,15 @@ _BATCH = 256
 
 
 class Classifies(Protocol):
-    """What evaluation asks of a classifier."""
+    """The part of a classifier that evaluation needs."""
 
     def classify(self, emails: Sequence[Email]) -> list[Classification]:
-        """Label emails, in their order."""
+        """Label emails, in order."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """One bar of the reliability diagram: answers whose confidence lies between two bounds."""
+    """One bar of the reliability diagram: the answers with a confidence between two bounds."""
 
     low: float
     high: float
@@ -40,7 +40,10 @@ class Bin:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The figures of one evaluation; `confusion[true][said]` counts emails, `slices` repeats the figures for parts."""
+    """The figures of one evaluation.
+
+    `confusion[true][said]` counts emails; `slices` repeats the figures for subsets.
+    """
 
     n: int
     accuracy: float
@@ -96,7 +99,10 @@ def _bar(entry: Bin) -> str:
 
 
 def evaluate(classifier: Classifies, source: Path | Iterable[str]) -> Report:
-    """Measure a classifier on JSON lines of labelled mail. Raises corpus.CorpusError, which names a bad line, or OSError."""
+    """Measure a classifier on JSON lines of labelled mail.
+
+    Raises OSError, or corpus.CorpusError, which names the bad line.
+    """
     items = list(corpus.read_lines(source))
     if not items:
         raise corpus.CorpusError("there is no labelled email in it")
@@ -154,7 +160,7 @@ def _per_class(counts: list[list[int]]) -> dict[str, dict[str, float]]:
 
 
 def _macro_f1(counts: list[list[int]]) -> float:
-    """The mean over the labels that some email has or was given: one that is nowhere says nothing."""
+    """Return the mean F1 of the labels that some email has or was given; a label that never occurs has no F1."""
     there = [
         row["f1"]
         for number, row in enumerate(_per_class(counts).values())

@@ -1,7 +1,7 @@
-"""Why one email has its label: the phrases and signals that pushed, where they stand, and what would flip the answer.
+"""Explains one email's label: the phrases and signals that pushed it, where they are, and what would flip the answer.
 
-`Classifier.explain` calls it; the numbers are the very ones that were added up for the label. It relies on the model
-being a sum: each feature's push can be named alone, and taken away alone.
+`Classifier.explain` calls it, and the numbers are the very terms that were added up for the label. This relies on the
+model being a sum: each feature's push can be named, and removed, by itself.
 """
 
 import re
@@ -21,7 +21,7 @@ from classification.text import Text, without_markup
 _SHOWN = 12
 _MOST_CHANGES = 6
 _LEAST_WEIGHT = 0.02
-# So far into a field places are sought, and so far apart two words of a phrase may stand, with tags between them.
+# How many characters of a field are searched, and the most between two words of a phrase (tags, for instance).
 _SEARCHED, _GAP = 100_000, 200
 
 Pushes = NDArray[np.float64]
@@ -30,7 +30,7 @@ Decide = Callable[[Pushes], Classification]
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """One named term of the sum: its push (log-odds, one per label, mean 0) and its place."""
+    """One named term of the sum: its push (log-odds per label, mean 0) and its place."""
 
     kind: str
     name: str
@@ -40,7 +40,7 @@ class Reason:
     end: int | None
 
     def evidence(self, label: int) -> Evidence:
-        """Return the reason as evidence for the label that it pushes to most."""
+        """Return the reason as evidence for a label."""
         return Evidence(
             self.kind, self.name, LABELS[label], round(float(self.pushes[label]), 3), self.field, self.start, self.end
         )
@@ -49,8 +49,9 @@ class Reason:
 def phrase_reasons(email: Email, text: Text, keys: Sequence[int], table: Pushes) -> list[Reason]:
     """Return a reason for each known word or phrase, at its first place in subject, body or sender.
 
-    `keys` are the known keys that the email has and `table` what each adds to the four log-odds. The same words at the same place
-    count in several blocks (all, opening, subject), each with a key of its own: that is one reason, whose pushes add up.
+    `keys` are the known keys in the email, `table` is what each adds to the four log-odds. The same words at the same
+    place count in several blocks (all, opening, subject) under different keys: they are one reason, whose pushes add
+    up.
     """
     rows = {key: row for row, key in enumerate(keys)}
     seen: set[int] = set()
@@ -86,14 +87,14 @@ def signal_reasons(encoded: Encoded, weights: NDArray[np.float32]) -> list[Reaso
 
 
 def strongest(reasons: Sequence[Reason]) -> tuple[Evidence, ...]:
-    """Return the reasons that push most, each as evidence for the label that it speaks for."""
+    """Return the reasons that push most, each as evidence for the label that it supports."""
     ranked = sorted(reasons, key=lambda reason: -float(reason.pushes.max()))
     shown = [reason.evidence(int(reason.pushes.argmax())) for reason in ranked[:_SHOWN]]
     return tuple(entry for entry in shown if entry.weight >= _LEAST_WEIGHT)
 
 
 def smallest_flip(log_odds: Pushes, reasons: Sequence[Reason], decide: Decide) -> dict[str, Any] | None:
-    """Return the fewest reasons (strongest first) without which the label would be another one, or None."""
+    """Return the fewest reasons (strongest first) without which the label would change, or None."""
     before = decide(log_odds).label
     kept = LABELS.index(before)
     order = np.argsort(-log_odds)
@@ -121,7 +122,7 @@ def _flip(removed: Sequence[Reason], after: Classification) -> dict[str, Any]:
 
 
 def _place(email: Email, text: Text, phrase: Phrase) -> tuple[int | None, int | None]:
-    """Find a phrase's place in the field as it was given, whatever was cut or tidied before it was found."""
+    """Find a phrase's place in the original field, whatever was cut or tidied before."""
     given, read = {
         "subject": (email.subject, text.subject),
         "body": (email.body, text.own),

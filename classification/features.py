@@ -1,7 +1,7 @@
-"""Text to numbers: words and phrases of a batch of emails as hashed keys, looked up in the model's table.
+"""Turns text into numbers: the words and phrases of a batch of emails become hashed keys for the model's table.
 
-Called by model.py for every batch and by learning/training.py on the corpus, so that both see the same features. It relies on
-numpy for everything that is done per token beyond splitting and one dict look-up.
+Called by model.py for every batch and by learning/training.py on the corpus, so that both see the same features. Beyond
+splitting and one dict look-up, all per-token work is done in numpy.
 """
 
 import re
@@ -23,7 +23,7 @@ HEAD_TOKENS = 40
 _CACHE_LIMIT = 60_000
 _SHORT = 5
 
-# Characters that may stand inside a token; everything else parts tokens, and the signs are tokens of their own.
+# Characters that may be inside a token. All others separate tokens; the signs are tokens of their own.
 _SIGNS = "!?$%"
 _MORE_SIGNS = "£€"
 _INSIDE = "abcdefghijklmnopqrstuvwxyz0123456789':./@-"
@@ -46,10 +46,10 @@ _BREAKS = (_BREAK, _BREAK)
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 _SECOND = np.uint64(0xC2B2AE3D27D4EB4F)
 _THIRD = np.uint64(0x165667B19E3779F9)
-# Where a token stands: subject and own words are read as one text, then the opening and the subject once more for themselves.
+# The parts of an email: subject and own words are read as one text, then the opening and the subject again separately.
 BLOCKS = ("own", "head", "subject", "sender")
 _OWN, _HEAD, _SUBJECT, SENDER = range(len(BLOCKS))
-# The order in which they follow one another in a stream of tokens.
+# The order of the blocks in a stream of tokens.
 _ORDER = np.array([_OWN, _HEAD, SENDER, _SUBJECT])
 MOST_WORDS = 3
 _SALTS = np.array([zlib.crc32(block.encode()) << 8 for block in BLOCKS], dtype=np.uint64)
@@ -62,7 +62,7 @@ Keys = NDArray[np.uint32]
 
 @dataclass(frozen=True, slots=True)
 class Occurrences:
-    """Feature occurrences of a batch: which email (row) and which key; `blocks_of` has the block of each."""
+    """Feature occurrences of a batch: the email (row) and key of each; `blocks_of` returns the blocks."""
 
     rows: Ints
     keys: Keys
@@ -70,7 +70,7 @@ class Occurrences:
 
 @dataclass(frozen=True, slots=True)
 class Phrase:
-    """One to three neighbouring words, the key of their feature, and where they stand in a field of a Text."""
+    """One to three neighbouring words, the key of their feature, and their place in a field of a Text."""
 
     words: str
     key: int
@@ -80,9 +80,9 @@ class Phrase:
 
 
 class TokenHashes(dict[str, int]):
-    """Token to 32-bit hash; numbers are folded to their shape. A bounded memory of the words that were seen.
+    """Maps tokens to 32-bit hashes, with numbers folded to their shape. A bounded cache of the tokens seen.
 
-    Long numbers, addresses and links are not kept: nearly each is a new one, and would take a word's place for ever.
+    Long numbers, addresses and links are not cached: nearly every one is new, and would take up a word's place.
     """
 
     def __missing__(self, token: str) -> int:
@@ -97,7 +97,7 @@ class TokenHashes(dict[str, int]):
 
 
 def fold(token: str) -> str:
-    """Return the form under which a token is counted: numbers by their shape, days and months by kind, words by stem."""
+    """Return the form under which a token is counted: numbers by shape, days and months by kind, words by stem."""
     token = token.strip(":./'-@") or "#mark"
     if token[0].isdigit():
         return _number(token)
@@ -121,7 +121,7 @@ def _number(token: str) -> str:
 
 
 def _stem(word: str) -> str:
-    """Take the commonest English endings off, so that "meetings" and "meeting" share what is learned."""
+    """Strip the commonest English endings, so that "meetings" and "meeting" share what is learned."""
     if len(word) <= 3 or not word.isascii():
         return word
     word = word.removesuffix("'s")
@@ -138,7 +138,7 @@ _HASHES = TokenHashes()
 
 
 def tokens(text: str, limit: int) -> list[str]:
-    """Split text into lower-cased words, numbers and telling signs, at most `limit` of them."""
+    """Split text into lower-case words, numbers and telling signs, at most `limit` of them."""
     text = text.lower()
     if not text.isascii():
         text = _spaced(text)
@@ -151,7 +151,7 @@ def tokens(text: str, limit: int) -> list[str]:
 
 
 def _spaced(text: str) -> str:
-    """Put spaces for the characters beyond ASCII that are no letters or digits, and around signs of money."""
+    """Replace non-ASCII characters other than letters and digits by spaces; put spaces around currency signs."""
     for character in set(_ODD.findall(text)):
         if character in _MORE_SIGNS:
             text = text.replace(character, f" {character} ")
@@ -161,9 +161,9 @@ def _spaced(text: str) -> str:
 
 
 def occurrences(texts: Sequence[Text]) -> Occurrences:
-    """Return every feature occurrence of a batch: words and phrases of one to three words, by block.
+    """Return every feature occurrence of a batch: phrases of one to three words, by block.
 
-    The emails stand one after the other with two breaks between, so that what is found in one never depends on the next.
+    Two breaks separate consecutive emails, so that the features of one never depend on the next.
     """
     flat, lengths = _stream(texts)
     hashes = np.frombuffer(array("Q", flat), dtype=np.uint64) + np.repeat(_salts(len(texts)), lengths)
@@ -182,13 +182,13 @@ def occurrences(texts: Sequence[Text]) -> Occurrences:
 
 
 def blocks_of(texts: Sequence[Text]) -> Ints:
-    """Return the block (its number in BLOCKS) of each of the `occurrences` of a batch."""
+    """Return the block (its number in BLOCKS) of each of a batch's `occurrences`."""
     _, lengths = _stream(texts)
     return np.tile(np.repeat(np.resize(_ORDER, len(lengths) - 1), lengths[:-1]), MOST_WORDS)
 
 
 def long_phrases(texts: Sequence[Text]) -> Keys:
-    """Return the keys of phrases that are not worth learning: of three words outside of the own words, of two in the sender."""
+    """Return the keys of phrases not worth learning: three words outside the own words, two or more in the sender."""
     blocks = blocks_of(texts)
     words = np.repeat(np.arange(MOST_WORDS), len(blocks) // MOST_WORDS) + 1
     chosen = (words == MOST_WORDS) & (blocks != _OWN) | (words > 1) & (blocks == SENDER)
@@ -196,7 +196,7 @@ def long_phrases(texts: Sequence[Text]) -> Keys:
 
 
 def _stream(texts: Sequence[Text]) -> tuple[list[int], list[int]]:
-    """Return the token hashes of a batch, and how many of them are in each block of each email and in the end mark."""
+    """Return the token hashes of a batch, and their number in each block of each email and in the end mark."""
     flat: list[int] = []
     lengths: list[int] = []
     look = _HASHES.__getitem__
@@ -214,9 +214,10 @@ def _stream(texts: Sequence[Text]) -> tuple[list[int], list[int]]:
 
 @lru_cache(maxsize=4096)
 def _sender(sender: str) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    """Return the hashes of the words of an address, and the words: the names before the @, and the last part of the domain.
+    """Return the words of an address and their hashes: the names before the @, and the last part of the domain.
 
-    A whole domain would be learned as the name of one that is in the corpus; its last part, "gov" or "com", is in any mailbox.
+    A whole domain would only be learned as the name of a sender in the corpus; its last part, "gov" or "com", is found
+    in any mailbox.
     """
     name, at, domain = sender.rpartition("<")[2].lower().partition("@")
     words = list(dict.fromkeys(_NAME.findall(name)))
@@ -228,7 +229,7 @@ def _sender(sender: str) -> tuple[tuple[int, ...], tuple[str, ...]]:
 
 
 def _salts(emails: int) -> NDArray[np.uint64]:
-    """Return what makes the hashes of each block its own: for each block of each email, and for the end mark."""
+    """Return the salts that make each block's hashes distinct, one per block of each email and for the end mark."""
     wanted = emails * len(BLOCKS) + 1
     return _MANY_SALTS[:wanted] if wanted <= len(_MANY_SALTS) else np.resize(_MANY_SALTS[: len(BLOCKS)], wanted)
 
@@ -243,7 +244,7 @@ def word_key(folded: str, block: int) -> int:
 
 
 def phrase_key(phrase: str) -> int:
-    """Return the key of one to three own words; a word like "#time" is the folded form itself."""
+    """Return the key of one to three own words; a word like "#time" is already folded."""
     words = phrase.split() if "#" in phrase else tokens(phrase, 3)
     return _key_of_hashes([zlib.crc32(word.encode()) if word[0] == "#" else _HASHES[word] for word in words], _OWN)
 
@@ -257,7 +258,7 @@ def _key_of_hashes(values: list[int], block: int) -> int:
 
 
 def phrases(text: Text) -> list[Phrase]:
-    """Return every word and phrase of an email's subject and own words with its key, the way `occurrences` makes them."""
+    """Return every word and phrase of subject, own words and sender with its key, as `occurrences` makes them."""
     subject, own = _places(text.subject, MAX_SUBJECT_TOKENS), _places(text.own, MAX_OWN_TOKENS)
     return [
         *_phrases_of(subject, "subject", _OWN),
@@ -293,7 +294,7 @@ def _sender_phrases(sender: str) -> list[Phrase]:
 
 
 def _lowered(text: str) -> tuple[str, Sequence[int]]:
-    """Return a text in lower case, and where each of its characters stands in the text: a capital "I" with a dot becomes two."""
+    """Return a text in lower case, and the original position of each of its characters: "İ" becomes two."""
     lowered = text.lower()
     if len(lowered) == len(text):
         return lowered, range(len(text))
@@ -301,14 +302,14 @@ def _lowered(text: str) -> tuple[str, Sequence[int]]:
 
 
 def _origin(origins: Sequence[int], at: int, word: str) -> tuple[int, int]:
-    """Return where a word of the lower case text starts and ends in the text."""
+    """Return where a word of the lower-case text starts and ends in the original text."""
     if at >= len(origins):
         return len(origins), len(origins)
     return origins[at], origins[min(at + len(word), len(origins)) - 1] + 1
 
 
 def _places(source: str, limit: int) -> list[tuple[str, int, int]]:
-    """Return the tokens of a text with where each starts and ends."""
+    """Return the tokens of a text, with the start and end of each."""
     lowered, origins = _lowered(source)
     places: list[tuple[str, int, int]] = []
     at = 0

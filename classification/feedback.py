@@ -1,7 +1,8 @@
-"""Learns from people's corrections without the corpus: a small change of the shipped weights that fits what they said.
+"""Learns from people's corrections without the corpus: a small change of the shipped weights that fits the corrections.
 
-`python run.py train --from-feedback` calls `retrain` with the corrections and a sample of uncorrected mail. The shipped model is the
-prior: the change is as small as it can be (a quadratic penalty), and on the sample the probabilities are to stay what they were.
+`python run.py train --from-feedback` calls `retrain` with the corrections and a sample of uncorrected mail. The shipped
+model is the prior: a quadratic penalty keeps the change small, and on the sample the probabilities should stay as they
+were.
 """
 
 import tempfile
@@ -19,16 +20,19 @@ from classification.model import Classifier, calibrated
 from classification.records import LABELS, Email
 
 DAY_CAP = 25.0
-"""The corrections of one day to one label weigh together no more than so many of them: a busy day must not tilt the model."""
+"""The corrections of one day to one label together weigh at most as much as this many, so that a busy day cannot tilt
+the model."""
 
 SHARE_LIMIT = 0.1
-"""On the sample no label's share may move by more than this, or two emails; the change is made smaller until that holds."""
+"""The most that any label's share of the sample should move (or two emails, if that is more); the change is scaled down
+to fit."""
 
 SHRINK = (1.0, 0.75, 0.5, 0.35, 0.25, 0.15, 0.1, 0.05)
 CERTAINTY = 0.97
 PENALTY = 0.3
 LEAST_ANCHOR, MOST_OF_ONE = 20.0, 0.2
-"""The sample weighs together as much as the corrections, or this; one of its emails no more than a fifth of a correction."""
+"""The sample weighs as much as all corrections together, or at least this; one of its emails at most a fifth of a
+correction."""
 
 STEPS, STEP_SIZE = 250, 0.05
 FOLDS = 5
@@ -40,7 +44,7 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Corrected:
-    """An email, what a person said it is, and on which day (any number that days share)."""
+    """An email, the label that a person gave it, and the day (any number that identifies it)."""
 
     email: Email
     label: str
@@ -49,7 +53,11 @@ class Corrected:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What was learned from and how well. `right_…`: shares of the corrections; held out: by models that had not seen them, if enough."""
+    """What was learned from, and how well.
+
+    `right_…` are shares of the corrections; `right_held_out` is by models that had not seen them, None if there are too
+    few.
+    """
 
     corrections: int
     by_label: dict[str, int]
@@ -58,13 +66,13 @@ class Figures:
     right_before: float
     right_after: float
     right_held_out: float | None
-    share_moved: float  # the most that any label's share on the sample moved
-    strength: float  # 1: the whole change; less: what the guard left of it
+    share_moved: float  # the most that any label's share of the sample moved
+    strength: float  # 1: the whole change; less: the part that the guard kept
 
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """A new model: its file and version, and figures for whoever decides about it."""
+    """A new model: its file and version, and figures on which to decide about it."""
 
     file: bytes
     version: str
@@ -73,7 +81,7 @@ class Trained:
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """Emails as the model sees them, with the prior's log-odds, what they are to become, and how much each counts."""
+    """Emails as the model sees them: prior log-odds, target probabilities, and how much each email counts."""
 
     rows: Ints
     features: Ints  # numbered among those in use
@@ -87,7 +95,7 @@ class Inputs:
 
 @dataclass(frozen=True, slots=True)
 class WeightChange:
-    """What is added to the weights of the features in use, of the signals, and to the bias."""
+    """What is added to the bias and to the weights of the signals and of the features in use."""
 
     table: Floats
     signals: Floats
@@ -101,12 +109,15 @@ class WeightChange:
         return np.asarray(np.stack(words, axis=1) + inputs.signals @ self.signals + self.bias)
 
     def times(self, strength: float) -> "WeightChange":
-        """Return a part of it."""
+        """Return the change scaled by `strength`."""
         return WeightChange(self.table * strength, self.signals * strength, self.bias * strength)
 
 
 def retrain(prior: Path, corrections: Sequence[Corrected], sample: Sequence[Email]) -> Trained:
-    """Learn a model from corrections (one at least); some ten seconds for thousands of them. Raises weights.ModelFileError."""
+    """Learn a model from corrections (at least one); takes some ten seconds for thousands.
+
+    Raises weights.ModelFileError.
+    """
     learned, version = weights.load(prior)
     classifier = Classifier(learned, version)
     encoded = encode([*(each.email for each in corrections), *sample], Vocabulary(learned.keys))
@@ -161,7 +172,7 @@ def _chances(log_odds: Floats, calibration: NDArray[np.float32]) -> Floats:
 
 
 def _fit(inputs: Inputs, calibration: NDArray[np.float32]) -> WeightChange:
-    """Descend the weighted cross-entropy plus the penalty, by Adam with a step size that falls to 0; always the same steps."""
+    """Minimise weighted cross-entropy plus penalty, by Adam with a step size that falls to 0; deterministic."""
     labels = len(LABELS)
     sizes = (len(inputs.used) * labels, inputs.signals.shape[1] * labels, labels)
     at, mean, square = (np.zeros(sum(sizes)) for _ in range(3))
@@ -193,7 +204,10 @@ def _slope(inputs: Inputs, change: WeightChange, calibration: NDArray[np.float32
 def _guarded(
     change: WeightChange, inputs: Inputs, calibration: NDArray[np.float32], corrected: int
 ) -> tuple[WeightChange, float, float]:
-    """Make the change smaller until the labels' shares on the sample stay near what they were: (change, strength, share moved)."""
+    """Scale the change down until no label's share of the sample moves too far: (change, strength, share moved).
+
+    If no strength in SHRINK is small enough, the smallest is used.
+    """
     before = _chances(inputs.log_odds, calibration)[corrected:]
     smaller, strength, moved = change, 0.0, 0.0
     limit = max(SHARE_LIMIT, 2 / max(len(before), 1))
@@ -207,13 +221,13 @@ def _guarded(
 
 
 def _said(inputs: Inputs, change: WeightChange | None, calibration: NDArray[np.float32]) -> NDArray[np.intp]:
-    """Return the likeliest label of each email, whatever the threshold."""
+    """Return the likeliest label of each email, regardless of the threshold."""
     log_odds = inputs.log_odds if change is None else inputs.log_odds + change.log_odds(inputs)
     return np.asarray(_chances(log_odds, calibration).argmax(axis=1))
 
 
 def _held_out(inputs: Inputs, calibration: NDArray[np.float32], labels: Ints, strength: float) -> float | None:
-    """Return how many corrections a model gets right that learned from the others only, its change made as much smaller."""
+    """Return the share of corrections that models trained on the others get right, scaled by `strength`."""
     if len(labels) < LEAST_TO_HOLD_OUT:
         return None
     right = np.zeros(len(labels), dtype=bool)

@@ -1,7 +1,7 @@
-"""A cheap guess at the language of a text: by its script, else by which language's commonest words stand in it.
+"""A cheap guess at a text's language, by its script or else by the commonest words of each language.
 
-evaluation.py groups emails by it; the label never depends on it. It knows eight languages in Latin letters and the
-scripts of others, and says so where it cannot tell.
+evaluation.py groups emails by it; labels never depend on it. It knows eight languages in Latin letters and the names of
+other scripts, and reports when it cannot tell.
 """
 
 import re
@@ -29,7 +29,7 @@ for _language, _words in _COMMON.items():
 
 
 def guess_language(text: str) -> str:
-    """Return a language's name, a script's ("Cyrillic script"), or "cannot tell" where too little speaks for any."""
+    """Return the name of a language or a script ("Cyrillic script"), or "cannot tell" on too little evidence."""
     words = _WORD.findall(text[:_READ].lower())
     foreign = Counter(_script(word) for word in words if not word.isascii())
     del foreign["LATIN"]
@@ -45,6 +45,6 @@ def guess_language(text: str) -> str:
 
 
 def _script(word: str) -> str:
-    """Return the first word of the name of a word's first letter beyond ASCII: LATIN, CYRILLIC, CJK, ARABIC and so on."""
+    """Return the script of a word's first non-ASCII letter by its Unicode name: LATIN, CYRILLIC, CJK and so on."""
     letter = next(character for character in word if not character.isascii())
     return unicodedata.name(letter, "OTHER").partition(" ")[0]

@@ -1,10 +1,10 @@
 """Phrases of one to three words that people would point at, in named groups; each group is a signal.
 
-encoding.py counts them by the same hashed look-up that finds the learned words, so a longer list costs no time. Words
-match by their stem, and "#time", "#day", "#month", "#date", "#1" (a one-digit number) stand for any of their kind.
+encoding.py counts them with the same hashed look-up that finds learned words, so a longer list costs no time. Words
+match by their stem; "#time", "#day", "#month", "#date" and "#1" (a one-digit number) match any of their kind.
 """
 
-# Each list is a signal of its own: its value grows with the number of its phrases that stand in the email.
+# Each list is one signal, whose value grows with the number of its phrases in the email.
 LEXICON: dict[str, str] = {
     "day named": "#day|today|tomorrow|tonight|next week|this week|this afternoon|this morning|this evening|weekend",
     "month or date named": "#month|#date|#month #1|#month #2|#2 #month|#1 #month|the #2",

@@ -1,7 +1,7 @@
-"""Raw messages out of files: an mbox, a Maildir, a folder of .eml files or of mboxes, or one message; lazily.
+"""Reads raw messages lazily from an mbox, a Maildir, a folder of .eml files or mboxes, or a single message.
 
-`python run.py import` reads mail through it. Odd files are skipped or read as far as they go; nothing is held in
-memory but the message at hand.
+Used by `python run.py import`. Malformed files are read as far as possible or skipped; only the current message is held
+in memory.
 """
 
 import re
@@ -18,9 +18,9 @@ _ESCAPED = re.compile(rb">+From ")
 
 
 def iter_messages(path: Path, skip: Skip | None = None) -> Iterator[bytes]:
-    """Yield the raw messages under `path`, in order of name. Raises OSError when the path itself cannot be read.
+    """Yield the raw messages under `path`, in order of name. Raises OSError if the path itself cannot be read.
 
-    What cannot be read below it is passed over, and `skip` is told; without a `skip` that is an OSError too.
+    Entries below it that cannot be read are skipped and reported to `skip`; without a `skip` they raise OSError too.
     """
     if not path.is_dir():
         yield from _read_file(path)
@@ -34,7 +34,7 @@ def iter_messages(path: Path, skip: Skip | None = None) -> Iterator[bytes]:
 
 
 def _passing_over(entry: Path, messages: Iterator[bytes], skip: Skip | None) -> Iterator[bytes]:
-    """The messages of an entry, as far as it can be read."""
+    """Yield the messages of an entry, as far as it can be read."""
     try:
         yield from messages
     except OSError as error:
@@ -44,7 +44,7 @@ def _passing_over(entry: Path, messages: Iterator[bytes], skip: Skip | None) -> 
 
 
 def _read_entry(entry: Path, skip: Skip | None) -> Iterator[bytes]:
-    """An entry of a folder: a folder again, or a file where that looks like mail."""
+    """Read an entry of a folder: another folder, or a file that looks like mail."""
     if _is_folder(entry):
         yield from iter_messages(entry, skip)
     elif entry.is_file() and _looks_like_mail(entry):
@@ -67,7 +67,7 @@ def _maildir_part(folder: Path, skip: Skip | None) -> Iterator[bytes]:
 
 
 def _read_message(entry: Path) -> Iterator[bytes]:
-    """A file of a Maildir is one message, whatever it begins with."""
+    """Yield a Maildir's file as one message, whatever it begins with."""
     if entry.is_file():
         with entry.open("rb") as source:
             yield source.read(MAX_MESSAGE)
@@ -79,12 +79,12 @@ def _read_folder(entry: Path, skip: Skip | None) -> Iterator[bytes]:
 
 
 def _is_folder(entry: Path) -> bool:
-    """Links to folders are not followed: they may lead round in a circle."""
+    """Return whether an entry is a folder; links are not followed, since they may form a cycle."""
     return entry.is_dir() and not entry.is_symlink()
 
 
 def has_headers(raw: bytes) -> bool:
-    """Whether it begins as a message does, with a header."""
+    """Return whether the bytes begin with a header, as a message does."""
     return _HEADER.match(raw.removeprefix(_BOM)) is not None
 
 
@@ -106,7 +106,7 @@ def _read_file(path: Path) -> Iterator[bytes]:
 
 
 def _mbox(path: Path) -> Iterator[bytes]:
-    """Split at "From " lines that follow an empty line (or nothing) and stand before a header."""
+    """Split at "From " lines that follow an empty line (or nothing) and precede a header."""
     lines: list[bytes] = []
     size = 0
     separator: bytes | None = None

@@ -1,7 +1,7 @@
-"""Raw RFC 822 bytes to what FakeMail carries: subject, text, sender, some headers; whatever the bytes are.
+"""Parses raw RFC 822 bytes into what FakeMail carries: subject, text, sender, some headers. Accepts any bytes.
 
-`python run.py import` and the simulator's templates call it. It relies on the standard library's email package with its
-lenient policy, and keeps it from known traps by caps on size, parts, depth and header length.
+Used by `python run.py import` and the simulator's templates. It uses the standard library's email package with its
+lenient policy; caps on size, parts, depth and header length keep it from known traps.
 """
 
 import email.message
@@ -59,7 +59,10 @@ else:
 
 @dataclass(slots=True)
 class ParsedEmail:
-    """One message as FakeMail would carry it; `truncated` says text was cut. Its date stays among the headers: FakeMail gives it a time of its own."""
+    """One message as FakeMail would carry it; `truncated` tells that text was cut.
+
+    The message's date stays among the headers, since FakeMail assigns a time of its own.
+    """
 
     subject: str = ""
     body: str = ""
@@ -71,7 +74,7 @@ class ParsedEmail:
 
 @dataclass(slots=True)
 class _Found:
-    """What the walk over the parts has gathered."""
+    """What the walk over the parts has collected."""
 
     plain: list[str] = field(default_factory=list)
     html: list[str] = field(default_factory=list)
@@ -82,14 +85,14 @@ class _Found:
 
 
 def message_id(raw: bytes) -> str:
-    """Return the id of a raw message: 32 hex digits that depend on its bytes alone."""
+    """Return the id of a raw message: 32 hex digits of a hash of its bytes."""
     return hashlib.sha256(raw).hexdigest()[:32]
 
 
 def parse_message(raw: bytes, max_body_bytes: int) -> ParsedEmail:
-    """Read a raw message; what cannot be read is left out, and the text is cut at `max_body_bytes` of UTF-8.
+    """Parse a raw message; unreadable parts are left out, and the text is cut at `max_body_bytes` of UTF-8.
 
-    Never raises: a message that defies parsing comes back with its bytes as body.
+    Never raises: a message that cannot be parsed is returned with its bytes as the body.
     """
     limit = max(MIN_RAW, 4 * max_body_bytes)
     parsed = ParsedEmail(truncated=len(raw) > limit)
@@ -99,7 +102,7 @@ def parse_message(raw: bytes, max_body_bytes: int) -> ParsedEmail:
         _read_headers(message, parsed)
         _walk(message, found, 0)
     except (ValueError, LookupError, TypeError, AttributeError, AssertionError, RecursionError, OverflowError):
-        # The lenient parser still trips over some broken messages; whatever was read until then stands.
+        # The lenient parser still fails on some broken messages; keep what was read until then.
         found.cut = True
         if not found.plain and not found.html:
             found.plain.append(decode_bytes(raw[:max_body_bytes], ""))
@@ -107,7 +110,7 @@ def parse_message(raw: bytes, max_body_bytes: int) -> ParsedEmail:
         parsed.headers["X-Calendar-Method"] = found.method
     text = _body(found)
     if not text and not parsed.subject and not parsed.sender:
-        # Nothing in it was a message; a person would still want to see what it is.
+        # Nothing in it was a message, but a person would still want to see its content.
         text = decode_bytes(raw[:max_body_bytes], "").strip()
     parsed.body, cut = _cut(text, max_body_bytes)
     parsed.truncated = parsed.truncated or cut or found.cut
@@ -115,7 +118,7 @@ def parse_message(raw: bytes, max_body_bytes: int) -> ParsedEmail:
 
 
 class _ShortHeaders(email.policy.Compat32):
-    """Cuts long headers of every part: the parser takes the parameters of a Content-Type apart in quadratic time."""
+    """Cuts long headers of every part: the parser takes quadratic time for the parameters of a Content-Type."""
 
     def header_source_parse(self, sourcelines: list[str]) -> tuple[str, str]:
         name, value = super().header_source_parse(sourcelines)
@@ -126,7 +129,7 @@ _POLICY = _ShortHeaders()
 
 
 def _parse(raw: bytes) -> Message:
-    # A flood of nested multiparts takes quadratic time in the parser; such a message is read as one flat text.
+    # A flood of nested multiparts takes quadratic time in the parser, so such a message is read as one flat text.
     flat = raw.count(b"boundary") > MAX_BOUNDARIES
     return email.parser.BytesParser(policy=_POLICY).parsebytes(raw, headersonly=flat)
 

@@ -1,7 +1,7 @@
 """The classifier: Email in, Classification out; a pure function of the email and the model file.
 
-actors/classifier.py calls it in batches, /classify and explain one by one. It never raises on any text, and it relies
-on weights.py for the learned arrays and on encoding.py for the numbers.
+actors/classifier.py calls it in batches, /classify and explain call it for one email. It never raises on any text.
+weights.py loads the learned arrays, encoding.py turns emails into numbers.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from classification.records import LABELS, UNKNOWN, Classification, Email, Evide
 
 __all__ = ["LABELS", "MIN_CONFIDENCE", "Classification", "Classifier", "Email", "Evidence", "Explanation"]
 
-# Low on purpose: four labels share 1, so few emails lie below; docs/model-card.md says what a higher one costs.
+# Low on purpose: four labels share 1, so few emails fall below it; docs/model-card.md says what a higher one costs.
 MIN_CONFIDENCE = 0.35
 _SLICE = 256
 
@@ -26,7 +26,7 @@ Probabilities = NDArray[np.float64]
 
 
 def calibrated(log_odds: Probabilities, scale: Probabilities, shift: Probabilities) -> Probabilities:
-    """Turn log-odds (a row for each email, a column for each label) into probabilities, by a scale and a shift for each label."""
+    """Turn log-odds (one row per email, one column per label) into probabilities, by a scale and a shift per label."""
     logits = log_odds * scale + shift
     raised = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.asarray(raised / raised.sum(axis=1, keepdims=True))
@@ -51,7 +51,7 @@ class Classifier:
         return cls(learned, version, min_confidence)
 
     def classify(self, emails: Sequence[Email]) -> list[Classification]:
-        """Label emails, in their order. Best called with some hundred at a time; about 0.1 ms each then."""
+        """Label emails, in order. Best called with some hundred at a time, when each takes about 0.1 ms."""
         answers: list[Classification] = []
         for start in range(0, len(emails), _SLICE):
             encoded = encode(emails[start : start + _SLICE], self._vocabulary)
@@ -62,7 +62,7 @@ class Classifier:
         return answers
 
     def explain(self, email: Email) -> Explanation:
-        """Say why an email gets its label; about a millisecond for a usual one."""
+        """Explain why an email gets its label; takes about a millisecond for an ordinary one."""
         encoded = encode([email], self._vocabulary)
         log_odds = self.log_odds(encoded)[0]
         pushes = self._table[encoded.features].astype(np.float64) * self.feature_values(encoded)[:, None]
@@ -87,7 +87,7 @@ class Classifier:
         return self.decide(chances.tolist(), order.tolist(), flags)
 
     def probabilities(self, encoded: Encoded) -> Probabilities:
-        """Return the calibrated probability of each label (columns as LABELS) for each email of a batch."""
+        """Return the calibrated probability of each label (columns as in LABELS) for each email of a batch."""
         return calibrated(self.log_odds(encoded), self._scale, self._shift)
 
     def log_odds(self, encoded: Encoded) -> Probabilities:
@@ -110,9 +110,10 @@ class Classifier:
         return np.asarray(raw / length[groups], dtype=np.float32)
 
     def decide(self, chances: Sequence[float], order: Sequence[int], flags: tuple[str, ...]) -> Classification:
-        """Turn the four probabilities of one email into its label; `order` has the labels, likeliest first.
+        """Turn the four probabilities of one email into its label; `order` lists the labels, likeliest first.
 
-        The confidence has four decimals from here on, so that it is stored, filtered by and held against the threshold as it is shown.
+        The confidence has four decimals from here on, so that it is stored, filtered and compared with the threshold
+        exactly as shown.
         """
         best = order[0]
         unsure = _four_decimals(chances[best]) < self.min_confidence and best != UNKNOWN
@@ -129,5 +130,5 @@ class Classifier:
 
 
 def _four_decimals(chance: float) -> float:
-    """Cut and not round: a guess is never said to be certain."""
+    """Truncate rather than round, so that a guess is never shown as certain."""
     return int(chance * 10_000) / 10_000

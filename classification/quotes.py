@@ -1,7 +1,7 @@
-"""An author's own words apart from what they quote, forward, sign with and append.
+"""Separates an author's own words from quotes, forwarded mail, signatures and footers.
 
-text.py calls it for every email. Everything is found by plain substring search first, so that a mail without quotes
-costs a few microseconds; what is found is then checked by a short anchored pattern.
+text.py calls it for every email. Plain substring searches come first, so that a mail without quotes costs a few
+microseconds; each hit is then checked with a short anchored pattern.
 """
 
 import re
@@ -9,7 +9,7 @@ import re
 _MOST_TRIES = 40
 _READ = 3_000
 
-# Where a quote that lasts to the end may begin: a word to look for, and what its line must look like.
+# Where a quote that runs to the end may begin: a word to search for, and the pattern that its line must match.
 _HEADER_BLOCK = re.compile(
     r"[ \t>*|]{0,20}From ?:[^\n]{0,300}\n(?:[^\n]{0,300}\n){0,2}[ \t>]{0,20}(?:Sent|To|Date|Subject|Cc) ?:",
     re.IGNORECASE,
@@ -28,8 +28,8 @@ _STARTS = (
     ("FROM:", _HEADER_BLOCK),
     ("To:", _SHORT_BLOCK),
 )
-# What begins the part of a mail that nobody writes by hand, and how it may go on; it has to stand at the start of a
-# line, or nearly.
+# What begins boilerplate that nobody writes by hand, and how it may continue; it must be at the start of a line,
+# or nearly.
 _TAILS = (
     ("Disclaimer:", ("",)),
     ("The information ", ("in this", "contained in")),
@@ -44,7 +44,7 @@ _TAILS = (
 _ATTRIBUTION_END = re.compile(r"(?:wrote|writes|said|schrieb|écrit|says)\s?:?[ \t]*$|:[ \t]*$")
 _LOTUS_MARKS = ("/HOU/", "/NA/", "/SFO/", "@E")
 _LOTUS_MARK = re.compile(r"/HOU/|/NA/|/SFO/|@ENRON|@EES|@ECT|@Enron")
-# A longer line with an address is no line of addresses: where line breaks were lost it is the whole mail.
+# A longer line with an address is not an address line: if line breaks were lost, it is the whole mail.
 _LONGEST_ADDRESSES = 200
 _LOTUS_REST = re.compile(r"[ \t]*(?:\d\d/\d\d/\d{2,4})?[ \t]*(?:\d\d:\d\d )?(?:[AP]M)?[ \t-]*(?:Sent by:.{0,80})?$")
 
@@ -52,9 +52,9 @@ _LOTUS_REST = re.compile(r"[ \t]*(?:\d\d/\d\d/\d{2,4})?[ \t]*(?:\d\d:\d\d )?(?:[
 def split_quotes(text: str) -> tuple[str, str]:
     """Return the author's own words and what they quote.
 
-    Lines that start with ">" are quotes wherever they stand, with the "... wrote:" above them; a copied header or an
-    "Original Message" line begins a quote that lasts to the end; signatures, footers and disclaimers count as quoted.
-    Of either, no more than the opening is returned.
+    Lines that start with ">" are quotes anywhere, together with the "... wrote:" above them. A copied header or an
+    "Original Message" line begins a quote that runs to the end. Signatures, footers and disclaimers count as quoted.
+    Unmarked text beyond the first _READ characters is dropped.
     """
     own, quoted = _split_marked(text) if "\n>" in text or text.startswith(">") else (text, "")
     own = own[:_READ]
@@ -89,7 +89,7 @@ def _find_start(text: str, word: str, pattern: re.Pattern[str], place: int) -> i
 
 
 def _find_tail(text: str, cut: int, place: int, tail: str, rests: tuple[str, ...]) -> int:
-    """Return where the first tail begins that stands at the start of a line, else `cut`."""
+    """Return where the first tail at the start of a line begins, or else `cut`."""
     for _ in range(_MOST_TRIES):
         if place < 0:
             break
@@ -116,7 +116,7 @@ def _split_marked(text: str) -> tuple[str, str]:
 
 
 def _without_attribution(own: list[str]) -> list[str]:
-    """Take the "On Monday X wrote:" that stands above a quote, on one or two lines, from the own words; return a forward's mark."""
+    """Remove the "On Monday X wrote:" (one or two lines) above a quote from `own`; return a forward's mark."""
     last = len(own) - 1
     while last >= 0 and not own[last].strip():
         last -= 1

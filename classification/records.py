@@ -1,7 +1,8 @@
 """The plain records that go into and come out of the classifier.
 
-Everybody who calls the classifier builds an `Email` and reads a `Classification`; `explain` answers an `Explanation`.
-Other rooms can pass them on without loading the model. Two are made for every email, so they are structs: 0.1 µs each, not 0.8.
+Callers build an `Email` and get a `Classification`, or an `Explanation` from `explain`. Other packages can pass them on
+without loading the model. Two of them are created for every email, so they are structs, which take 0.1 µs instead of
+0.8.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,7 @@ UNKNOWN = LABELS.index("unknown")
 
 
 class Email(msgspec.Struct, frozen=True, gc=False):
-    """One email as FakeMail carries it; only subject and body are certain, everything else helps when it is there."""
+    """One email as FakeMail delivers it. Only subject and body are certain to be there; the rest helps if present."""
 
     subject: str
     body: str
@@ -24,12 +25,12 @@ class Email(msgspec.Struct, frozen=True, gc=False):
 
 
 class Classification(msgspec.Struct, frozen=True, gc=False):
-    """What the classifier says about one email.
+    """The classifier's answer for one email.
 
     `confidence` (0..1) is the calibrated probability that `label` is right. Below the classifier's `min_confidence` the
-    label is `unknown`, `below_threshold` is true and `confidence` is the probability that `unknown` is right, which
-    may be lower than that of `runner_up`, the label that the model would have given. `probabilities` has all labels
-    and sums to 1. `flags` names what was odd about the text: `truncated`, `html`, `empty`, `control_characters`,
+    label is `unknown`, `below_threshold` is true and `confidence` is the probability that `unknown` is right, which may
+    be lower than that of `runner_up`, the label that the model would have given. `probabilities` covers all labels and
+    sums to 1. `flags` names oddities of the text: `truncated`, `html`, `empty`, `control_characters`,
     `hidden_characters`, `broken_unicode`.
     """
 
@@ -43,10 +44,10 @@ class Classification(msgspec.Struct, frozen=True, gc=False):
 
 
 class Evidence(msgspec.Struct, frozen=True, gc=False):
-    """One reason: what it is, for which class it speaks and how loudly (log-odds), and where in the text it stands.
+    """One reason: what it is, which class it supports and how strongly (log-odds), and where it is in the text.
 
-    `kind` is `signal` or `phrase`. `field` is `subject`, `body`, `sender` or `headers`; `start` and `end` count
-    characters of that field as it was given and are None where no single place is meant.
+    `kind` is `signal` or `phrase`. `field` is `subject`, `body`, `sender` or `headers`; `start` and `end` are character
+    positions in that field as given, or None if no single place is meant.
     """
 
     kind: str
@@ -59,10 +60,11 @@ class Evidence(msgspec.Struct, frozen=True, gc=False):
 
 
 class Explanation(msgspec.Struct, frozen=True, gc=False):
-    """Why an email has its label: evidence (strongest first), runner-up, margins, and the smallest change that flips it.
+    """Why an email has its label: evidence (strongest first), runner-up, margins, and the smallest flip.
 
-    `margin` is the probability of the label less that of the runner-up; `distance_to_threshold` is the probability of
-    the likeliest label less `min_confidence` (negative below it). `flip` is None where no single change would do.
+    `margin` is the probability of the label minus that of the runner-up; `distance_to_threshold` is the probability of
+    the likeliest label minus `min_confidence` (negative below it). `flip` is None if removing a few reasons would not
+    change the label.
     """
 
     classification: Classification

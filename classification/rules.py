@@ -1,8 +1,8 @@
-"""A user's own rules: ordered, each a few conditions on sender, subject and body → a classification, a priority, or both.
+"""The user's rules, in order: each maps conditions on sender, subject and body to a class, a priority, or both.
 
-Pure. The classifier's actor asks a RuleSet before the model, the fetcher for the lane, `/rules/test` for what a rule would change.
-Every pattern goes to RE2, which cannot back-track: all conditions on a field are one automaton, gone through once an email however
-many rules there are.
+Pure. The classifier's actor asks a RuleSet beside the model, the fetcher asks it for the lane, `/rules/test` for what a
+rule would change. All patterns go to RE2, which does not backtrack: the conditions on a field form one automaton, run
+once per email however many rules there are.
 """
 
 from collections import defaultdict
@@ -17,14 +17,15 @@ Kind = Literal["literal", "glob", "regex"]
 
 FIELDS: tuple[Field, ...] = ("sender", "subject", "body")
 MAX_TEXT = 16_384
-"""So many characters of a field are looked at."""
+"""How many characters of a field are examined."""
 
 MAX_PATTERN = 500
 MAX_PROGRAM, MAX_PROGRAMS = 2_000, 20_000
-"""RE2's instructions for one regular expression, and for all: the worst text costs 30 ns for each of them and each character."""
+"""RE2 instructions for one regular expression, and for all of them. The worst text costs 30 ns per instruction and
+character."""
 
 ONE_BYTES, ALL_BYTES = 1 << 20, 32 << 20
-"""What one pattern's automaton, and that of all together, may take."""
+"""Memory for one pattern's automaton, and for that of all patterns together."""
 
 
 class RuleError(ValueError):
@@ -40,7 +41,7 @@ class Readable(Protocol):
 
     @property
     def sender(self) -> str | None:
-        """Who it is from, as the header says."""
+        """The sender, as in the header."""
 
     @property
     def subject(self) -> str:
@@ -53,9 +54,10 @@ class Readable(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A pattern that a field must have: `literal` is text within it, `glob` (`*`, `?`, `[abc]`) the whole of it, `regex` is searched.
+    """A pattern that a field must match.
 
-    Upper and lower case are one. A glob on the sender may also be the bare address within `Name <address>`.
+    A `literal` occurs in the field, a `glob` (`*`, `?`, `[abc]`) matches all of it, a `regex` is searched for. Case is
+    ignored. A glob on the sender may also match just the address within `Name <address>`.
     """
 
     field: Field
@@ -65,7 +67,10 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """All conditions must hold. `classification` and `priority`: what it decides, None where it leaves that to others."""
+    """All conditions must hold.
+
+    `classification` and `priority` are what the rule decides, None if it leaves that to others.
+    """
 
     id: int
     conditions: tuple[Condition, ...]
@@ -75,11 +80,11 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Ruling:
-    """What the rules say of one email: the first that matches and has a classification decides that, likewise the priority."""
+    """The rules' result for one email: the first match with a classification decides that; likewise the priority."""
 
     matched: tuple[int, ...]
     classification: str | None = None
-    rule_id: int | None = None  # whose classification it is
+    rule_id: int | None = None  # the rule that gave the classification
     priority: str | None = None
 
 
@@ -87,7 +92,7 @@ Finder = Callable[[bytes], Sequence[int] | None]
 
 
 class RuleSet:
-    """Rules in their order, ready to be asked. Never changes, so threads and greenlets may share it. Raises RuleError."""
+    """Rules in order, compiled. Immutable, so threads and greenlets may share it. Raises RuleError."""
 
     def __init__(self, rules: Sequence[Rule] = ()) -> None:
         self.rules = tuple(rules)
@@ -104,15 +109,15 @@ class RuleSet:
                 self._finders.append((field, _finder(list(owners)), list(owners.values())))
 
     def __bool__(self) -> bool:
-        """Whether there is any rule at all."""
+        """Return whether there are any rules."""
         return bool(self.rules)
 
     def judge_all(self, emails: Sequence[Readable]) -> list[Ruling | None]:
-        """Judge each; on another thread where `may_take_long`: a match lets other threads run."""
+        """Judge each email. Run it on another thread if `may_take_long`; matching lets other threads run."""
         return [self.judge(email) for email in emails]
 
     def judge(self, email: Readable) -> Ruling | None:
-        """Ask all rules about one email; None where none matches. The cost hardly grows with the number of rules."""
+        """Apply all rules to one email; None if none matches. The cost hardly grows with the number of rules."""
         found: dict[int, int] = {}
         for field, find, owners in self._finders:
             text = (getattr(email, field) or "")[:MAX_TEXT].encode("utf-8", "replace")
@@ -137,7 +142,7 @@ class RuleSet:
 
 
 def check(conditions: Sequence[Condition]) -> int:
-    """Raise RuleError for the first condition that cannot be used; the size of the regular expressions' programs."""
+    """Return the size of the regular expressions' programs. Raises RuleError for the first unusable condition."""
     size = 0
     for number, condition in enumerate(conditions):
         if not 0 < len(condition.pattern) <= MAX_PATTERN:
@@ -161,7 +166,7 @@ def _reason(error: Exception) -> str:
 
 
 def source(condition: Condition) -> str:
-    """Write a condition as a regular expression of RE2."""
+    """Translate a condition to an RE2 regular expression."""
     pattern = condition.pattern.encode("utf-8", "replace").decode()
     if condition.kind == "regex":
         return pattern
@@ -172,7 +177,7 @@ def source(condition: Condition) -> str:
 
 
 def _glob(pattern: str) -> str:
-    """Translate a shell pattern; a bracket that is never closed is a bracket."""
+    """Translate a shell pattern; a bracket that is never closed stands for itself."""
     parts, at = [], 0
     while at < len(pattern):
         char = pattern[at]
@@ -193,7 +198,7 @@ def _bracket(inside: str) -> str:
 
 
 def _finder(patterns: Sequence[str]) -> Finder:
-    """Make one automaton of all patterns; where that grows too large, one for each."""
+    """Build one automaton from all patterns, or one per pattern if that would be too large."""
     together = re2.Set.SearchSet(_options(ALL_BYTES))
     try:
         for pattern in patterns:

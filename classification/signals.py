@@ -1,7 +1,7 @@
 """The signals that a person would name: calendar parts, bulk headers, reply marks, money, dates, greetings and so on.
 
-Called by encoding.py for every email and by explain.py, which shows them by name. The ones here are cheap counts over
-headers, subject and body; lexicon.py has those that count phrases.
+encoding.py calls it for every email; explain.py shows the signals by name. Those here are cheap counts over headers,
+subject and body; lexicon.py has those that count phrases.
 """
 
 import math
@@ -47,7 +47,7 @@ STRUCTURAL = (
 )
 NAMES = STRUCTURAL + tuple(LEXICON)
 
-# Where a signal was read, for those that are not of the body.
+# The field of a signal, if it is not the body.
 FIELDS = {
     **dict.fromkeys(STRUCTURAL[1:11], "headers"),
     "sender role name": "sender",
@@ -85,7 +85,7 @@ _BULK_MAILER = re.compile(
 
 
 def structural(email: Email, text: Text) -> list[float]:
-    """Return the values of STRUCTURAL for one email, each about 0..1 (a mark that is there or not: a bool)."""
+    """Return the values of STRUCTURAL for one email: each roughly in 0..1, or a bool for a mark."""
     own, subject = text.own, text.subject
     plain = own.encode("ascii", "ignore")
     count = plain.count
@@ -97,7 +97,7 @@ def structural(email: Email, text: Text) -> list[float]:
     marked = ":" in subject
     part, *headers = _from_headers(email) if email.headers else _NO_HEADERS
     return [
-        part or b"BEGIN:VEVENT" in plain,  # or its text, as whoever has no headers hands it on
+        part or b"BEGIN:VEVENT" in plain,  # or in the text, from callers that have no headers
         *headers,
         _ROLE.match(email.sender.rpartition("<")[2].partition("@")[0]) is not None,
         marked and _REPLY.match(subject) is not None,

@@ -1,7 +1,7 @@
-"""From an email's raw subject and body to the text that its author wrote: HTML read, quotes and oddities cut away.
+"""Extracts what an author wrote from raw subject and body: HTML becomes text, quotes and oddities are removed.
 
-Called by encoding.py for every email, by explain and by training, so everything here is linear in the text and bounded by caps.
-It relies on the rule that a reply is judged by its own words and a bare forward by what it forwards.
+encoding.py calls it for every email, as do explain and training, so everything here is linear in the text and bounded
+by caps. A reply is judged by its own words, and a bare forward by what it forwards.
 """
 
 import html
@@ -19,9 +19,9 @@ MAX_READ = 5_000
 MAX_OWN = 1_500
 MAX_SUBJECT = 1_000
 MAX_SENDER = 320
-# HTML is read in pieces of so many characters. No tag or entity that is read as one is as long as the second number.
+# HTML is read in pieces of _PIECE characters. No tag or entity that is recognised is as long as _LONGEST.
 _PIECE, _LONGEST = 4_096, 5_100
-# Own words of fewer letters may be a mere "please handle" above a forward; of so few they are no words at all.
+# Fewer letters than _SHORT may be a mere "please handle" above a forward; fewer than _NOTHING are no words at all.
 _SHORT = 14
 _NOTHING = 3
 _FORWARD_SUBJECTS = ("fw:", "fwd:", "wg:", "tr:")
@@ -29,15 +29,15 @@ _FORWARD_SUBJECTS = ("fw:", "fwd:", "wg:", "tr:")
 _TAG_HINT = re.compile(r"<(?:html|body|div|p|br|table|td|span|font|head|!doctype|a\s+href)\b", re.IGNORECASE)
 _HIDDEN_BLOCK = re.compile(r"<(script|style|title)\b", re.IGNORECASE)
 _LINE_TAG = re.compile(r"<(?:br|/p|/div|/tr|/h[1-6]|li|/table)\b[^<>]{0,2000}>", re.IGNORECASE)
-# In two steps: one pattern for both would look for the end of the tag anew behind each `alt=` of a tag that has none.
+# In two steps: one pattern for both would search for the tag's end again after each `alt=` of a tag that has no end.
 _IMAGE = re.compile(r"<img\b([^<>]{0,3300})>", re.IGNORECASE)
 _ALT = re.compile(r"\balt\s{0,3}=\s{0,3}[\"']([^\"'<>]{1,300})[\"']", re.IGNORECASE)
 _ANY_TAG = re.compile(r"<(?:!--|[a-z/!])[^<>]{0,5000}>", re.IGNORECASE)
-# Of more digits int() makes no number, it raises.
+# int() raises on so many digits.
 _HUGE_NUMBER = re.compile(r"&#[0-9]{4301,};?")
 _HIDDEN = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 _CONTROLS = ("\x00", "\x01", "\x02", "\x07", "\x08", "\x1b", "\x7f")
-# The commonest characters beyond ASCII that word processors write; most texts are plain ASCII without them.
+# The commonest non-ASCII characters of word processors; most texts are plain ASCII without them.
 _TYPOGRAPHY = (
     ("\u2019", "'"),
     ("\u2018", "'"),
@@ -53,7 +53,7 @@ _CONTROL_TABLE = dict.fromkeys((*range(9), 11, *range(14, 32), 127), " ")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 _FORWARD = re.compile(r"[ \t>]{0,20}(?:-{3,40} ?Forwarded (?:by|message)|Begin forwarded message)", re.IGNORECASE)
-# What stands above a forwarded mail. Where line breaks were lost, the mail goes on in the line of the first two.
+# What precedes a forwarded mail. If line breaks were lost, the mail continues in the line of the first two.
 _FORWARD_HEADER = re.compile(
     r"^[ \t>]{0,20}(?:-{3,40} ?Forwarded by [^\n]{0,120}?(?:\n[\d:APM ]{0,12})?-{3,40}|Begin forwarded message:|"
     r"(?:-{0,40} ?(?:Original Message|Forwarded|Begin forwarded)|_{3,}|"
@@ -64,7 +64,7 @@ _FORWARD_HEADER = re.compile(
 
 @dataclass(slots=True)
 class Text:
-    """The readable parts of one email: subject, the author's own words, what they quoted, the sender, and what was odd."""
+    """The readable parts of one email: subject, the author's own words, quotes, sender, and flags for oddities."""
 
     subject: str
     own: str
@@ -75,7 +75,7 @@ class Text:
 
 
 def read(subject: str, body: str, sender: str = "") -> Text:
-    """Split an email into its own words and what it quotes; a bare forward's own words are what it forwards."""
+    """Split an email into its own words and its quotes; a bare forward's own words are what it forwards."""
     flags: list[str] = []
     text = plain(body, flags)
     if len(subject) > MAX_SUBJECT:
@@ -96,7 +96,7 @@ def read(subject: str, body: str, sender: str = "") -> Text:
 
 
 def _adds_nothing(own: str, subject: str, quoted: str) -> bool:
-    """Whether the own words are none, or a mere "FYI, see below" above a forwarded mail."""
+    """Return whether there are no own words, or a mere "FYI, see below" above a forwarded mail."""
     if len(own) > 400 or _letters(own[: 3 * _SHORT]) >= _SHORT:
         return False
     letters = _letters(own)
@@ -110,7 +110,7 @@ def _letters(text: str) -> int:
 
 
 def plain(body: str, flags: list[str]) -> str:
-    """Read HTML as text, tidy, and cut to what the label is decided by; what was done is appended to `flags`."""
+    """Turn HTML into text, tidy it, and cut it to what the label depends on; append what was done to `flags`."""
     if len(body) > MAX_RAW:
         body = body[:MAX_RAW]
         flags.append("truncated")
@@ -123,7 +123,7 @@ def plain(body: str, flags: list[str]) -> str:
 
 
 def tidy(text: str, flags: list[str]) -> str:
-    """Remove invisible and control characters and fold compatibility forms (full-width letters, ligatures)."""
+    """Remove invisible and control characters, and fold compatibility forms (full-width letters, ligatures)."""
     for character in _CONTROLS:
         if character in text:
             text = text.translate(_CONTROL_TABLE)
@@ -146,12 +146,12 @@ def tidy(text: str, flags: list[str]) -> str:
 
 
 def _alternative(image: re.Match[str]) -> str:
-    """What an image says in words; the tag itself where it says nothing."""
+    """Return an image's alternative text, or the tag itself if it has none."""
     found = _ALT.search(image[1])
     return f" {found[1]} " if found else image[0]
 
 
-# HTML becomes text by these steps. What one of them changes begins with the mark behind it, and has no other in it.
+# The steps from HTML to text. What a step changes begins with the mark beside it and does not contain another.
 _STEPS: tuple[tuple[Callable[[str], str], str], ...] = (
     (partial(_IMAGE.sub, _alternative), "<"),
     (partial(_LINE_TAG.sub, "\n"), "<"),
@@ -161,9 +161,10 @@ _STEPS: tuple[tuple[Callable[[str], str], str], ...] = (
 
 
 def html_to_text(source: str, enough: int | None = None) -> str:
-    """Read HTML as text: scripts and styles dropped, block ends as line breaks, pictures as what they say.
+    """Turn HTML into text.
 
-    With `enough`, text behind the first so many characters may be left out; that there is more can always be seen.
+    Scripts and styles are dropped, block ends become line breaks, images become their alternative text. With `enough`,
+    text beyond that many characters may be left out, but the result is then always longer than `enough`.
     """
     shown = _drop_hidden_blocks(source)
     if enough is None or len(shown) <= _PIECE:
@@ -177,7 +178,10 @@ def html_to_text(source: str, enough: int | None = None) -> str:
 
 
 def _by_pieces(step: Callable[[str], str], pieces: Iterable[str], mark: str) -> Iterator[str]:
-    """What `step` makes of the whole, bit by bit: what a mark near the end begins may go on in the next piece."""
+    """Apply `step` piece by piece, as if to the whole.
+
+    What a mark near a piece's end begins may continue in the next piece.
+    """
     kept = ""
     for piece in pieces:
         for at in range(0, len(piece), _PIECE):
@@ -202,7 +206,7 @@ def _beginning(pieces: Iterable[str], enough: int) -> str:
 
 
 def without_markup(source: str) -> str:
-    """Return HTML with spaces in the place of scripts, styles and tags, so that what is found in it stands at its place in the source."""
+    """Return HTML with scripts, styles and tags replaced by spaces, so that places in it are places in the source."""
     blanked = "".join(" " * len(piece) if hidden else piece for piece, hidden in _pieces(source))
     return _ANY_TAG.sub(lambda tag: " " * len(tag[0]), blanked)
 
@@ -212,14 +216,14 @@ def _drop_hidden_blocks(source: str) -> str:
 
 
 def _pieces(source: str) -> Iterator[tuple[str, bool]]:
-    """Cut into what is shown and what a script, style or title hides."""
+    """Yield pieces of HTML, and whether a script, style or title hides each."""
     position = 0
     lowered = source.lower()
     while found := _HIDDEN_BLOCK.search(source, position):
         yield source[position : found.start()], False
         end = lowered.find("</" + found.group(1).lower(), found.end())
         if end < 0:
-            # An unclosed block hides nothing that a reader would miss; going on from its tag keeps this linear.
+            # An unclosed block hides nothing that a reader would miss; continuing after its tag keeps this linear.
             yield found[0], True
             position = found.end()
             break

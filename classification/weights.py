@@ -1,4 +1,4 @@
-"""The model file: plain arrays in an npz archive, read and written to the byte the same for the same arrays.
+"""The model file: plain arrays in an npz archive; the same arrays always give the same bytes.
 
 learning/training.py writes it, model.py reads it. No pickle is ever loaded, and shapes are checked before use.
 """
@@ -25,11 +25,11 @@ class ModelFileError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """All that training learned. F features, S signals, 4 labels.
+    """Everything that training learned. F features, S signals, 4 labels.
 
-    `keys` (F, uint32, ascending), `blocks` (F: number in features.BLOCKS) and `idf` (F) name and weigh the features;
-    `table` (F x 4), `signals` (S x 4) and `bias` (4) are log-odds; `calibration` (2 x 4) is a scale and a shift per
-    label that turn them into probabilities.
+    `keys` (F, uint32, ascending), `blocks` (F: number in features.BLOCKS) and `idf` (F) identify and weight the
+    features. `table` (F x 4), `signals` (S x 4) and `bias` (4) are log-odds. `calibration` (2 x 4) is a scale and a
+    shift per label that turn them into probabilities.
     """
 
     keys: NDArray[np.uint32]

@@ -1,1 +1,1 @@
-"""Learns the model and makes the model card; needs requirements-train.txt, and nothing at run time imports it."""
+"""Trains the model and writes the model card. Needs requirements-train.txt; nothing at run time imports it."""

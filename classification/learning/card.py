@@ -1,4 +1,4 @@
-"""Writes the tables of the model card between its marks, from the rows that validation.py made."""
+"""Writes the tables of the model card between its marks, from validation.py's rows."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,7 +26,7 @@ Row = dict[str, Any]
 
 
 def write(rows: Sequence[Row], path: Path) -> None:
-    """Replace what stands between the marks of a card. Raises ValueError where it has no marks."""
+    """Replace the text between the marks of a card. Raises ValueError if it has no marks."""
     text = path.read_text(encoding="utf-8")
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)

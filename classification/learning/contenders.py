@@ -1,7 +1,7 @@
-"""The models that this one is compared with: TF-IDF of words and characters, sentence embeddings, boosted trees, a stack.
+"""The models that ours is compared with: TF-IDF of words and characters, sentence embeddings, boosted trees, a stack.
 
-Only validation.py calls it. The linear ones are inputs for the same folds; trees and stack learn from what the linear ones
-said of held-out mail, as the calibration does.
+Only validation.py uses it. The linear models take the same folds; trees and stack learn from the linear models' answers
+on held-out mail, as the calibration does.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ _TOKENS = 192
 
 
 def tfidf_inputs(items: Sequence[corpus.Labelled]) -> dict[str, sparse.csr_matrix]:
-    """Return the common TF-IDF of subject and own words by name: words 1-2, characters 3-5, both; a row for each item."""
+    """Return the common TF-IDF of subject and own words by name: words 1-2, characters 3-5, both; one row per item."""
     texts = []
     for item in items:
         cut = read(item.email.subject, item.email.body)
@@ -43,7 +43,7 @@ def tfidf_inputs(items: Sequence[corpus.Labelled]) -> dict[str, sparse.csr_matri
 
 
 def tfidf_fit(inputs: sparse.csr_matrix, trust: Floats, _written: object) -> LogisticRegression:
-    """Fit the plain logistic regression of the comparison: one label an email, weighted by how sure its reader was."""
+    """Fit the comparison's plain logistic regression: one label per email, weighted by how sure its reader was."""
     return LogisticRegression(C=10, max_iter=300).fit(inputs, trust.argmax(axis=1), sample_weight=trust.sum(axis=1))
 
 
@@ -53,9 +53,10 @@ def sentence_fit(inputs: sparse.csr_matrix, trust: Floats, _written: object) -> 
 
 
 def sentence_vectors(items: Sequence[corpus.Labelled], kept: Path | None) -> sparse.csr_matrix | None:
-    """Return all-MiniLM-L6-v2's vector of each email (E x 384), from the file `kept` where it is of the same texts; None where it cannot run.
+    """Return all-MiniLM-L6-v2's vector of each email (E x 384), or None if it cannot run.
 
-    It needs sentence-transformers beside requirements-train.txt, and some minutes; `kept` (.npz) is written for the next time.
+    It needs sentence-transformers beside requirements-train.txt, and some minutes. The vectors are cached in the file
+    `kept` (.npz), and read from it if it is for the same texts.
     """
     read_texts = [read(item.email.subject, item.email.body) for item in items]
     texts = [f"{text.subject}. {' '.join(text.own[:_SENTENCE].split())}" for text in read_texts]
@@ -77,13 +78,13 @@ def sentence_vectors(items: Sequence[corpus.Labelled], kept: Path | None) -> spa
 
 
 def stacked(parts: Sequence[Floats], labels: Ints, folds: Sequence[Fold]) -> Floats:
-    """Return held-out probabilities of a logistic regression over the held-out log-odds of several models."""
+    """Return held-out probabilities of a logistic regression on the held-out log-odds of several models."""
     inputs = np.hstack([part - part.mean(axis=1, keepdims=True) for part in parts])
     return _over_folds(inputs, labels, folds, lambda: LogisticRegression(C=0.1, max_iter=300))
 
 
 def boosted(signals: NDArray[np.float32], scores: Floats, labels: Ints, folds: Sequence[Fold]) -> Floats:
-    """Return held-out probabilities of boosted trees over the signals and the held-out log-odds of the linear model."""
+    """Return held-out probabilities of boosted trees on the signals and the linear model's held-out log-odds."""
     inputs = np.hstack([signals, scores - scores.mean(axis=1, keepdims=True)])
     return _over_folds(
         inputs,

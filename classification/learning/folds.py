@@ -1,6 +1,6 @@
-"""Which mail a model is tried on, what it may learn from before, and what it then says of mail that it has not seen.
+"""Splits mail into folds for training and testing, and collects a model's answers on mail that it has not seen.
 
-validation.py makes its figures of this. It relies on training.py for labels and weights, and on grouping.py for what belongs
+validation.py computes its figures from this. training.py provides labels and weights, grouping.py which emails belong
 together.
 """
 
@@ -29,7 +29,7 @@ Ints = NDArray[np.int64]
 
 
 class Fold(NamedTuple):
-    """Rows of a setup: real mail to learn from, real mail to be tried on, and further readings to learn from."""
+    """Rows of a setup: real mail to train on, real mail to test on, and further readings to train on."""
 
     train: Ints
     test: Ints
@@ -38,9 +38,9 @@ class Fold(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """Real mail (first `real` rows), `written` mail, further readings, and what each row's label and weight are; those of written mail are `made_up`.
+    """Real mail (the first `real` rows), `written` mail and further readings, with each row's label and weight.
 
-    The first `given` of the written ones came with the corpus; `ids` are those of the real mail.
+    `made_up` marks the written mail, of which the first `given` came with the corpus; `ids` are those of the real mail.
     """
 
     items: list[corpus.Labelled]
@@ -53,7 +53,7 @@ class Setup:
     made_up: NDArray[np.bool_]
 
     def random_folds(self, *, senders: bool = True) -> list[Fold]:
-        """Return folds of which no thread stands on both sides, and with `senders` no sender either."""
+        """Return folds in which no thread is on both sides, nor, with `senders`, any sender."""
         real, further = self.items[: self.real], self.items[self.real + self.written :]
         owners = training.further_groups(real, further, senders=senders)
         splitter = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=1)
@@ -61,7 +61,10 @@ class Setup:
         return [Fold(train, test, self._further(training.apart(owners, test))) for train, test in split]
 
     def source_folds(self) -> list[Fold]:
-        """Return one fold for each of the largest sources: tried on it, learned from the others; readings go by a name's first part."""
+        """Return a fold for each of the largest sources: tested on it, trained on the others.
+
+        A reading's source is the first part of its name.
+        """
         sources = np.array([item.source for item in self.items])
         families = np.array([source.partition("/")[0] for source in sources])
         real, further = sources[: self.real], families[self.real + self.written :]
@@ -77,7 +80,7 @@ class Setup:
         ]
 
     def thinned(self, folds: Sequence[Fold], share: float) -> list[Fold]:
-        """Return the folds with only a share of their real training mail, by whole groups."""
+        """Return the folds with only a share of their real training mail, in whole groups."""
         grouped = groups(self.items[: self.real])
         used = np.random.default_rng(0).random(int(grouped.max()) + 1)[grouped] < share
         return [fold._replace(train=fold.train[used[fold.train]]) for fold in folds]
@@ -98,7 +101,7 @@ def prepare(folder: Path) -> Setup:
 
 
 def entries(path: Path) -> list[dict[str, Any]]:
-    """Return the objects of a file of JSON lines."""
+    """Return the objects of a JSON-lines file."""
     with path.open(encoding="utf-8", errors="surrogateescape") as lines:
         return [json.loads(line) for line in lines if line.strip()]
 
@@ -112,9 +115,9 @@ def log_odds(
     written: int | None = None,
     further: bool = True,
 ) -> Floats:
-    """Return held-out log-odds for the real mail that the folds test (rows of others stay 0).
+    """Return held-out log-odds for the real mail that the folds test; all other rows stay 0.
 
-    `written` is how many of the written mails are used, None for all; `inputs` have the setup's rows, up to the last that is used.
+    `written` is how many written mails are used, None for all; `inputs` has the setup's rows up to the last one used.
     """
     extra = np.arange(setup.real, setup.real + (setup.written if written is None else written))
     tasks = []
@@ -134,13 +137,13 @@ def _fitted(fit: Callable[..., Any], asked: sparse.csr_matrix, *known: Any) -> F
 
 
 def in_turn(folds: Sequence[Fold]) -> Iterator[tuple[Ints, Ints]]:
-    """Yield the tested rows of all other folds and of each fold: what was held out teaches a second model."""
+    """Yield for each fold the tested rows of all other folds, and its own: held-out answers train a second model."""
     for number, fold in enumerate(folds):
         yield np.concatenate([other.test for at, other in enumerate(folds) if at != number]), fold.test
 
 
 def calibrated(scores: Floats, labels: Ints, folds: Sequence[Fold]) -> Floats:
-    """Return probabilities: the log-odds of each fold calibrated on the held-out ones of all other folds."""
+    """Return probabilities: the log-odds of each fold, calibrated on the held-out ones of the other folds."""
     chances = np.zeros_like(scores)
     for others, test in in_turn(folds):
         scale, shift = training.calibrate(scores[others], labels[others])

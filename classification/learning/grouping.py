@@ -1,4 +1,4 @@
-"""Which labelled emails belong together, so that no sender and no thread stands on both sides of a split.
+"""Groups labelled emails that belong together, so that no sender and no thread is on both sides of a split.
 
 training.py (for calibration) and validation.py (for its figures) split mail by these groups.
 """
@@ -17,9 +17,9 @@ _ADDRESS = re.compile(r"[^\s<>()\[\]\"',;:@]+@[^\s<>()\[\]\"',;:@]+")
 
 
 def groups(items: Sequence[Labelled], *, senders: bool = True) -> NDArray[np.int64]:
-    """Return a group number per email: joined by source and subject where that tells, and with `senders` by sender.
+    """Return a group number per email: joined by source and subject if that is specific, and with `senders` by sender.
 
-    A sender is an address, whatever name and source stand beside it; one without an address is the same within a source.
+    A sender is identified by the address, whatever name or source goes with it; without an address, by source and name.
     """
     parents = list(range(len(items)))
     first: dict[Hashable, int] = {}

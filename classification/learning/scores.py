@@ -1,4 +1,4 @@
-"""Figures of a set of answers with their bootstrap intervals: accuracy, macro-F1, F1 per class, calibration error.
+"""Figures for a set of answers, with bootstrap intervals: accuracy, macro-F1, F1 per class, calibration error.
 
 validation.py calls it for every row of the model card.
 """
@@ -21,7 +21,7 @@ Labels = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Emails drawn within strata: the rows of each stratum, and for how many of all emails each one stands."""
+    """Emails drawn within strata: the rows of each stratum, and how many of all emails each row stands for."""
 
     strata: Sequence[Labels]
     weights: Floats
@@ -45,7 +45,7 @@ def figures(
 def with_intervals(
     labels: Labels, said: Labels, confidence: Floats | None = None, sample: Sample | None = None
 ) -> dict[str, Any]:
-    """Return each figure with its 95 % bootstrap interval over emails: name to [figure, low, high]."""
+    """Return each figure with its 95 % bootstrap interval over emails: name → [figure, low, high]."""
 
     def measure(pick: Labels) -> dict[str, float]:
         chosen = None if confidence is None else confidence[pick]
@@ -55,7 +55,7 @@ def with_intervals(
 
 
 def lead(labels: Labels, ours: Labels, theirs: Labels, sample: Sample | None = None) -> dict[str, list[float]]:
-    """Return how far `ours` is ahead in accuracy, macro-F1 and F1 per class, with a paired 95 % bootstrap interval."""
+    """Return the lead of `ours` in accuracy, macro-F1 and F1 per class, with paired 95 % bootstrap intervals."""
 
     def measure(pick: Labels) -> dict[str, float]:
         weights = None if sample is None else sample.weights[pick]

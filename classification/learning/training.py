@@ -1,7 +1,7 @@
-"""Learns the model from the corpus: `python -m classification.learning.training --corpus DIR`; the same input, the same bytes.
+"""Trains the model on the corpus: `python -m classification.learning.training --corpus DIR`.
 
-Run by `make train` with the packages of requirements-train.txt; nothing at run time imports it. dev.jsonl stays out, so
-that `python run.py evaluate` on it is honest.
+The same input gives the same bytes. `make train` runs it with the packages of requirements-train.txt; nothing at run
+time imports it. dev.jsonl is left out, so that `python run.py evaluate` on it is honest.
 """
 
 import argparse
@@ -29,28 +29,28 @@ from classification.records import LABELS
 from classification.text import read
 
 SURE_WEIGHT = {3: 1.0, 2: 0.7, 1: 0.4}
-# How much of an email's weight goes to its reader's second choice.
+# The share of an email's weight that goes to its reader's second choice.
 SECOND_SHARE = {3: 0.0, 2: 0.15, 1: 0.4}
-# A phrase has to stand in this many emails to be learned; a word that the language model knows, or one of an address, in fewer.
+# How many emails must contain a phrase for it to be learned; fewer if the language model knows it or for addresses.
 MIN_DOCUMENTS = 15
 MIN_DOCUMENTS_KNOWN = 4
 MIN_DOCUMENTS_SENDER = 8
 VECTOR_SCALE = 0.5
 STRENGTH = 6.0
 MARGIN_STRENGTH = 0.3
-# How much log-odds a margin of one is worth: with this both models push about alike.
+# How much log-odds a margin of one is worth; with this value both models push about equally.
 MARGIN = 3.0
 SIGNAL_SCALE = 0.7
 BLOCK_SCALE = np.array([1.0, 1.0, 0.7, 0.4])
 FOLDS = 5
 SYNTHETIC = Path(__file__).parent / "synthetic"
-# Mails of unlabelled.jsonl.gz that language models read for this project count less than those of the corpus.
+# Mails of unlabelled.jsonl.gz that language models labelled for this project; they count less than the corpus.
 READINGS = Path(__file__).parent / "labels" / "readings.jsonl"
 READING_WEIGHT = 0.6
-# The largest file of written mail: scenes of many offices, lists and homes. Real mail tells more of how words are used.
+# The largest file of written mail: scenes of many offices, lists and homes. Real mail is better evidence of usage.
 SCENES = "scenes.jsonl"
 SCENE_WEIGHT = 0.5
-# How large the second copy of written mail's inputs is, in which it keeps what holds for written mail alone.
+# The scale of the second copy of written mail's inputs, which absorbs what holds for written mail alone.
 COPY_SCALE = 0.5
 INTRO = LABELS.index("intro")
 
@@ -59,9 +59,9 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """The features that training chose: keys, their blocks and idf, and what the language model says about them.
+    """The features that training chose: keys, their blocks and idf, and word vectors.
 
-    `vectors` (F x D) has a row of numbers for each single word that the language model knows, zeros for the rest.
+    `vectors` (F x D) has the language model's vector for each single word that it knows, and zeros for the rest.
     """
 
     keys: NDArray[np.uint32]
@@ -71,7 +71,7 @@ class Features:
 
 
 def choose(items: Sequence[corpus.Labelled]) -> Features:
-    """Choose the features that stand in enough of the emails."""
+    """Choose the features that occur in enough of the emails."""
     texts = [read(item.email.subject, item.email.body, item.email.sender) for item in items]
     found = occurrences(texts)
     pairs = np.unique(found.rows.astype(np.uint64) << np.uint64(32) | found.keys.astype(np.uint64))
@@ -83,7 +83,7 @@ def choose(items: Sequence[corpus.Labelled]) -> Features:
         [MIN_DOCUMENTS_KNOWN if any(key in rows for rows, _ in known) else MIN_DOCUMENTS for key in keys.tolist()]
     )
     least[blocks == SENDER] = MIN_DOCUMENTS_SENDER
-    # What an empty email has are the marks between two texts, which say nothing.
+    # The features of an empty email are the breaks between two texts, which carry no information.
     kept = (counts >= least) & ~np.isin(keys, occurrences([read("", "")]).keys) & ~np.isin(keys, long_phrases(texts))
     kept[kept] = Vocabulary(keys[kept]).kept
     idf = np.log((1 + len(items)) / (1 + counts[kept])) + 1
@@ -102,7 +102,7 @@ def _vectors(keys: NDArray[np.uint32], known: list[tuple[dict[int, int], NDArray
 
 
 def matrix(encoded: Encoded, features: Features) -> sparse.csr_matrix:
-    """Return a row per email: features (scaled to length 1 within each block), signals, and sums of word vectors."""
+    """Return one row per email: features (scaled to length 1 within each block), signals, and sums of word vectors."""
     raw = (1 + np.log(encoded.counts)) * features.idf.astype(np.float32)[encoded.features]
     blocks = features.blocks[encoded.features]
     group = encoded.rows * len(BLOCKS) + blocks
@@ -114,7 +114,7 @@ def matrix(encoded: Encoded, features: Features) -> sparse.csr_matrix:
 
 
 def answers(items: Sequence[corpus.Labelled]) -> tuple[NDArray[np.int64], Floats]:
-    """Return the true labels by number, and how much each email counts towards each label (E x 4)."""
+    """Return the true labels by number, and each email's weight for each label (E x 4)."""
     labels = np.array([LABELS.index(item.label) for item in items])
     trust = np.zeros((len(items), len(LABELS)))
     for row, item in enumerate(items):
@@ -129,7 +129,7 @@ def answers(items: Sequence[corpus.Labelled]) -> tuple[NDArray[np.int64], Floats
 def together(
     items: Sequence[corpus.Labelled], written: Sequence[corpus.Labelled], further: Sequence[corpus.Labelled]
 ) -> tuple[list[corpus.Labelled], NDArray[np.int64], Floats, NDArray[np.bool_]]:
-    """Return real mail, written mail and further readings in this order, with their labels and weights, and which were written."""
+    """Return real mail, written mail and further readings in order, their labels and weights, and which are written."""
     everything = [*items, *written, *further]
     labels, trust = answers(everything)
     trust[[item.source == SCENES for item in everything]] *= SCENE_WEIGHT
@@ -140,17 +140,17 @@ def together(
 def fit(
     items: Sequence[corpus.Labelled], written: Sequence[corpus.Labelled], further: Sequence[corpus.Labelled]
 ) -> weights.Weights:
-    """Learn all weights from real mail, from mail that was written for training, and from further readings."""
+    """Learn all weights from real mail, mail written for training, and further readings."""
     everything, _, trust, made_up = together(items, written, further)
     features = choose(everything)
     inputs = matrix(encode([item.email for item in everything], Vocabulary(features.keys)), features)
     model = linear(inputs, trust, made_up)
     scale, shift = calibrate(*_held_out(inputs, items, written, further))
-    # The scale is folded into the weights too, so that feedback.py's penalty on the size of a change means the same in every file.
+    # The scale is folded into the weights, so that feedback.py's penalty on a change means the same in every file.
     words, on_signals, on_vectors = np.split(
         model.table * scale, [len(features.keys), len(features.keys) + len(signals.NAMES)]
     )
-    # What was learned on the vectors of words is folded into the weights of the words: at run time there is one sum.
+    # What was learned on word vectors is folded into the weights of the words, so that run time has a single sum.
     table = (words + features.vectors @ on_vectors) * BLOCK_SCALE[features.blocks][:, None]
     return weights.Weights(
         keys=features.keys,
@@ -171,16 +171,16 @@ class Linear:
     bias: Floats
 
     def decision_function(self, inputs: sparse.csr_matrix) -> Floats:
-        """Return the log-odds of each row, uncalibrated; named as scikit-learn names it."""
+        """Return the uncalibrated log-odds of each row; named as in scikit-learn."""
         return np.asarray(inputs @ self.table + self.bias)
 
 
 def linear(inputs: sparse.csr_matrix, trust: Floats, written: NDArray[np.bool_]) -> Linear:
     """Fit the model on weighted emails, some of which were `written` for training.
 
-    Written mail differs from real mail by more than its labels. So its inputs stand there twice, and what holds for it alone goes into
-    the weights of the second copy, which are thrown away (H. Daumé III, "Frustratingly Easy Domain Adaptation", ACL 2007).
-    Introductions are so rare in real mail that they are learned from all mail alike.
+    Written mail differs from real mail in more than its labels. So its inputs appear twice: what holds for written mail
+    alone goes into the weights of the second copy, which are discarded (H. Daumé III, "Frustratingly Easy Domain
+    Adaptation", ACL 2007). Introductions are so rare in real mail that they are learned from all mail alike.
     """
     alike = summed(inputs, trust)
     if not written.any():
@@ -198,15 +198,15 @@ def _with_intro(log_odds: Floats, alike: Floats) -> Floats:
     others = np.arange(len(LABELS)) != INTRO
     mixed = log_odds.copy()
     mixed[..., INTRO] = mixed[..., others].mean(axis=-1) + alike[..., INTRO] - alike[..., others].mean(axis=-1)
-    # What pushes all labels alike says nothing.
+    # What pushes all labels equally has no effect.
     return np.asarray(mixed - mixed.mean(axis=-1, keepdims=True))
 
 
 def summed(inputs: sparse.csr_matrix, trust: Floats) -> Linear:
     """Fit a logistic regression and a support vector machine (squared hinge), and add them up.
 
-    The machine's labels are right more often, the regression's chances are truer, and the sum of two linear models is one.
-    An email of two possible labels stands there twice, with a part of the weight each.
+    The SVM's labels are right more often, the regression's probabilities are better, and the sum of two linear models
+    is again one. An email with two possible labels appears twice, with a part of the weight each.
     """
     rows, labels = np.nonzero(trust)
     known, counts = inputs[rows], trust[rows, labels]
@@ -223,7 +223,7 @@ def _held_out(
     written: Sequence[corpus.Labelled],
     further: Sequence[corpus.Labelled],
 ) -> tuple[Floats, NDArray[np.int64]]:
-    """Return log-odds of each real email from a model that saw neither its sender nor its thread, and its label."""
+    """Return each real email's log-odds by a model that saw neither its sender nor its thread, and its label."""
     _, labels, trust, made_up = together(items, written, further)
     owners = further_groups(items, further)
     log_odds = np.zeros((len(items), len(LABELS)))
@@ -238,7 +238,7 @@ def _held_out(
 def further_groups(
     items: Sequence[corpus.Labelled], further: Sequence[corpus.Labelled], *, senders: bool = True
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the groups of real mail and of further readings, made together; sources go by the first part of their name."""
+    """Return the groups of real mail and further readings, formed together; a source is the first part of its name."""
     everything = [replace(item, source=item.source.partition("/")[0]) for item in [*items, *further]]
     grouped = groups(everything, senders=senders)
     return grouped[: len(items)], grouped[len(items) :]
@@ -250,7 +250,7 @@ def apart(owners: tuple[NDArray[np.int64], NDArray[np.int64]], test: NDArray[np.
 
 
 def calibrate(log_odds: Floats, labels: NDArray[np.int64]) -> Floats:
-    """Return one scale and four shifts (2 x 4) that make held-out probabilities true at the corpus's class shares."""
+    """Return one scale and four shifts (2 x 4) that calibrate held-out probabilities at the corpus's class shares."""
 
     def loss(values: Floats) -> float:
         logits = log_odds * values[0] + np.append(values[1:], 0.0)
@@ -262,7 +262,10 @@ def calibrate(log_odds: Floats, labels: NDArray[np.int64]) -> Floats:
 
 
 def synthetic() -> list[corpus.Labelled]:
-    """Return the emails written for this project, in the order of their files, their source the file, without their senders, which are made up."""
+    """Return the emails written for this project, by file, with the file name as their source.
+
+    Their senders are left out, since they are made up.
+    """
     return [
         replace(item, email=structs.replace(item.email, sender=""), source=path.name)
         for path in sorted(SYNTHETIC.glob("*.jsonl"))
@@ -271,7 +274,7 @@ def synthetic() -> list[corpus.Labelled]:
 
 
 def readings(folder: Path) -> list[corpus.Labelled]:
-    """Return the mails of unlabelled.jsonl.gz that were read for this project, with their labels, in the order of that file."""
+    """Return the mails of unlabelled.jsonl.gz that were labelled for this project, in the order of that file."""
     labels = {entry["id"]: entry for entry in map(json.loads, READINGS.read_text(encoding="utf-8").splitlines())}
     with gzip.open(folder / "unlabelled.jsonl.gz", "rt", encoding="utf-8", errors="surrogateescape") as lines:
         mails = [record for record in map(json.loads, lines) if record["id"] in labels]
@@ -286,7 +289,7 @@ def main() -> None:
     given = parser.parse_args()
     items = list(corpus.read_lines(given.corpus / "train.jsonl"))
     with threadpool_limits(1):
-        # Sums in another order differ in the last digit; one thread keeps the file the same to the byte.
+        # Sums in another order differ in the last digit; a single thread makes the file reproducible to the byte.
         weights.save(fit(items, synthetic(), readings(given.corpus)), given.output)
     print(json.dumps({"file": str(given.output), "bytes": given.output.stat().st_size}))  # noqa: T201 (a command's answer)
 

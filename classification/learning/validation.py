@@ -1,8 +1,8 @@
-"""The figures of the model card: `python -m classification.learning.validation --corpus DIR --card docs/model-card.md`.
+"""Computes the model card: `python -m classification.learning.validation --corpus DIR --card docs/model-card.md`.
 
-Cross-validates on train + dev: no sender and no thread stands on both sides of a split, written mail is in the training
-folds only, and intervals come from a bootstrap over emails. It relies on training.py, so that the figures are those of
-what is shipped, on contenders.py for the models beside it, and card.py writes them down.
+Cross-validates on train + dev: no sender and no thread is on both sides of a split, written mail is in the training
+folds only, and intervals come from a bootstrap over emails. training.py makes the models as shipped, contenders.py the
+ones compared with them, and card.py writes the tables.
 """
 
 import argparse
@@ -30,15 +30,15 @@ OURS = "this model"
 TFIDF = "TF-IDF of {} + logistic regression"
 ALONE = ", without further readings"
 PLAIN = ", before calibration"
-# What issue 4 and the corpus itself compare with: the mail that came with the corpus, words and characters, the likeliest label.
+# The comparison of issue 4 and of the corpus: the corpus's own mail, words and characters, the likeliest label.
 GIVEN = f"{TFIDF.format(contenders.BOTH)}, of the given mail alone{PLAIN}"
-# What readers said of emails of train and dev without seeing a label: ids and labels.
+# Ids and labels that readers gave to emails of train and dev without seeing a label.
 BLIND = training.READINGS.parent / "blind.jsonl"
 QUICK = training.READINGS.parent / "quick.jsonl"
 
 
 def model_parts(whole: sparse.csr_matrix, features: training.Features) -> dict[str, sparse.csr_matrix]:
-    """Return the model's inputs, whole and with one group taken away each, by name."""
+    """Return the model's inputs by name: whole, and without each group."""
     size = len(features.keys)
     columns = np.arange(whole.shape[1])
     is_word, is_vector = columns < size, columns >= size + len(signals.NAMES)
@@ -62,7 +62,7 @@ def model_parts(whole: sparse.csr_matrix, features: training.Features) -> dict[s
 
 
 class Rows:
-    """Makes the rows of figures, one after the other; a row says which `table` of the card it belongs to."""
+    """Computes rows of figures; `table` in a row names the card's table that it belongs to."""
 
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
@@ -81,7 +81,7 @@ class Rows:
     def row(
         self, table: str, name: str, chances: Floats, raw: Floats | None = None, at: Ints | None = None
     ) -> dict[str, Any]:
-        """Return one row with intervals; `raw` (log-odds) adds the macro-F1 before calibration, `at` are the rows meant."""
+        """Return a row with intervals; `raw` (log-odds) adds the macro-F1 before calibration, `at` selects emails."""
         at = self.tested.get(table, self.whole) if at is None else at
         said, confidence = chances.argmax(axis=1)[at], chances.max(axis=1)[at]
         row = {"table": table, "row": name, **with_intervals(self.labels[at], said, confidence)}
@@ -90,7 +90,7 @@ class Rows:
         return row
 
     def linear(self, table: str, name: str, inputs: sparse.csr_matrix, **how: Any) -> tuple[dict[str, Any], Floats]:
-        """Return the row of a linear model and its held-out log-odds."""
+        """Return the row of a linear model, and its held-out log-odds."""
         folds = self.splits[table]
         raw = log_odds(self.setup, inputs, folds, **how)
         chances = calibrated(raw, self.labels, folds)
@@ -104,7 +104,7 @@ class Rows:
         return {"table": table, "row": name, **with_intervals(self.labels[at], self.said[table, name][at])}
 
     def leads(self, table: str) -> Iterator[dict[str, Any]]:
-        """Yield how far this model is ahead of the TF-IDF models on the same emails and data, in pairs."""
+        """Yield this model's lead over each TF-IDF model on the same emails and data."""
         at = self.tested[table]
         for (split, name), said in self.said.items():
             if split == table and name.startswith("TF-IDF"):
@@ -148,7 +148,7 @@ def rows(setup: Setup, kept_vectors: Path | None) -> Iterator[dict[str, Any]]:
 
 
 def _inputs(items: list[corpus.Labelled]) -> tuple[NDArray[np.float32], dict[str, sparse.csr_matrix]]:
-    """Return the signals of each email, and the inputs of this model and of its parts, with the features that these emails give."""
+    """Return the signals of each email, and the inputs by model part, with features chosen from these emails."""
     features = training.choose(items)
     encoded = encode([item.email for item in items], Vocabulary(features.keys))
     return encoded.signals, model_parts(training.matrix(encoded, features), features)
@@ -160,7 +160,7 @@ def _plainly(inputs: sparse.csr_matrix, trust: Floats, _written: object) -> trai
 
 
 def _of_ours(make: Rows, chances: Floats) -> Iterator[dict[str, Any]]:
-    """Yield what only this model's answers are asked: by how sure the readers were, the confusions, the reliability."""
+    """Yield the rows about this model alone: by how sure the readers were, confusions, second choices."""
     said, items = chances.argmax(axis=1), make.setup.items[: make.setup.real]
     for sure, name in ((3, "clear"), (2, "likely"), (1, "a toss-up")):
         at = np.array([row for row, item in enumerate(items) if item.sure == sure])
@@ -180,7 +180,7 @@ def _of_ours(make: Rows, chances: Floats) -> Iterator[dict[str, Any]]:
 
 
 def _of_reader(make: Rows, said: Ints) -> Iterator[dict[str, Any]]:
-    """Yield how a reader who saw no label does beside this model on the same emails, weighed back to all real mail."""
+    """Yield how a reader who saw no label compares with this model, on emails weighted to stand for all real mail."""
     blind = {entry["id"]: LABELS.index(entry["label"]) for entry in entries(BLIND)}
     at = np.array([row for row, each in enumerate(make.setup.ids) if each in blind])
     read = np.array([blind[make.setup.ids[row]] for row in at])
@@ -200,7 +200,7 @@ def _of_reader(make: Rows, said: Ints) -> Iterator[dict[str, Any]]:
 
 
 def _of_quick_reader(setup: Setup) -> dict[str, Any]:
-    """Return how often the reader of the further readings is right, told by mail of train and dev that it was given as well."""
+    """Return how often the reader of the further readings is right, measured on mail of train and dev."""
     said = {entry["id"]: entry for entry in entries(QUICK)}
     asked = [
         (said[each], item.label)
@@ -221,7 +221,7 @@ def _of_quick_reader(setup: Setup) -> dict[str, Any]:
 
 
 def _stratum(item: corpus.Labelled) -> str:
-    """Return the stratum within which emails for the blind reading were drawn."""
+    """Return the stratum from which an email was drawn for the blind reading."""
     if item.label == "unknown":
         return f"unknown/{item.second if item.second in {'intro', 'meeting'} else 'rest'}"
     if item.label == "meeting":
@@ -232,7 +232,7 @@ def _stratum(item: corpus.Labelled) -> str:
 def _beside(
     make: Rows, named: NDArray[np.float32], ours: dict[str, Floats], kept_vectors: Path | None
 ) -> Iterator[dict[str, Any]]:
-    """Yield the rows of the other models, for both ways to split; what is told of mail that it lacks sees none of that mail."""
+    """Yield the rows of the other models, for both splits. The rows "without further readings" do not see that mail."""
     setup = make.setup
     texts = contenders.tfidf_inputs(setup.items)[contenders.BOTH]
     alone = contenders.tfidf_inputs(setup.items[: setup.real + setup.written])
@@ -240,7 +240,7 @@ def _beside(
     vectors = contenders.sentence_vectors(setup.items[: setup.real + setup.written], kept_vectors)
     for table in ("CV", "LOSO"):
         folds = make.splits[table]
-        # With the further readings only the best of the three: each takes minutes with them.
+        # With the further readings only the best of the three: each takes minutes.
         told = TFIDF.format(contenders.BOTH)
         row, common = make.linear(table, told, texts, fit=contenders.tfidf_fit)
         yield row

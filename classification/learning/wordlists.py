@@ -1,6 +1,6 @@
 """The word-list labeller that such systems commonly ship: the first list with a match wins.
 
-Only evaluation uses it, as the baseline that the model has to beat. It relies on nothing.
+Used only in evaluation, as the baseline for the model to beat.
 """
 
 from collections.abc import Sequence
@@ -25,16 +25,16 @@ LISTS: dict[str, tuple[str, ...]] = {
 
 
 class WordLists:
-    """Labels by the first list of which a word stands anywhere in subject or body; has `classify` as Classifier has."""
+    """Labels an email by the first list with a word anywhere in subject or body. `classify` is like Classifier's."""
 
     version = "word-lists"
 
     def classify(self, emails: Sequence[Email]) -> list[Classification]:
-        """Label each email; the confidence is 1, since word lists know no doubt."""
+        """Label each email; the confidence is always 1."""
         return [self._answer(self.label(email)) for email in emails]
 
     def label(self, email: Email) -> str:
-        """Return the label of the first list that matches, else `unknown`."""
+        """Return the label of the first list that matches, or else `unknown`."""
         text = f"{email.subject} {email.body}".lower()
         return next((label for label, words in LISTS.items() if any(word in text for word in words)), "unknown")
 

