@@ -17,8 +17,8 @@ FETCH = "fetch"
 CLASSIFY = "classify"
 
 HINTS = Room(messages=10_000)
-"""How many hints of a source may wait while nobody looks; the look for those also finds what a later hint announces.
-This must be many times the number a lister takes at once, since the look for those has already begun."""
+"""How many hints of a source may wait while nobody looks. More are not needed: the look for the waiting ones also finds
+what later hints announce. It is many times what a lister takes at once, since the look for those has already begun."""
 
 T = TypeVar("T")
 

@@ -52,7 +52,7 @@ class Broadcaster(ServiceActor):
             try:
                 page = self.store.read_log(self.last, count=PAGE, block=BLOCK, ended=self._ended)
             except DependencyTrouble as trouble:
-                self._ended = False  # the server may have lost the end of the log; only a full read shows that
+                self._ended = False  # the server may have lost the end of the log, which only a fresh look shows
                 self.waiting(trouble)
                 self._troubles += 1
                 gevent.sleep(backoff(self._troubles, base=0.1, cap=2.0))

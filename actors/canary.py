@@ -1,7 +1,7 @@
-"""Sends a canary, a synthetic message, through the mailboxes every ten seconds, and records the last one's return.
+"""Sends a canary, a synthetic message, through the mailboxes every ten seconds; a pulse records the last return.
 
 Runs once in each front. Canaries return to a mailbox of their node, which the janitor removes once the node is gone
-(actors/janitor.py). `/health` and the metrics read the record, the pulse.
+(actors/janitor.py). `/health` and the metrics read that pulse.
 """
 
 import secrets

@@ -46,7 +46,7 @@ def no_rules(emails: Sequence[Readable]) -> Sequence[Ruling | None]:
 
 
 class ClassifierActor(MailboxActor):
-    """A worker.
+    """A worker: one classifier actor of the pool.
 
     `name` ends the `processor_id` of its results; `offer` receives a sample of the labelled emails, for the shadow.
     """
@@ -109,7 +109,7 @@ class ClassifierActor(MailboxActor):
     def _offer(
         self, sample: Sample, rows: Sequence[NewResult], saved: Sequence[NewResult | StoredResult | None]
     ) -> None:
-        """Offer the first slice to the shadow: all of a small batch, little of a full one, so bursts stay cheap.
+        """Offer the first slice to the shadow: all of a small batch, little of a full one, so that bursts stay cheap.
 
         Emails whose results were stored before are left out.
         """

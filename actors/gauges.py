@@ -41,7 +41,7 @@ class Store(Protocol):
 
 
 class Gauges(ServiceActor):
-    """`leases` should all be held; `folder` is where our data are; `breaker_open` is about the calls to FakeMail."""
+    """`leases` should all be held; `folder` holds our data; `breaker_open` tells if calls to FakeMail are held back."""
 
     def __init__(
         self,

@@ -110,7 +110,7 @@ class Lister(MailboxActor):
         self._start_if_new()
         try:
             source = self._follow(look, self.follower.look)
-        except StaleError as error:  # a second time, so the notifications stay for the real leader
+        except StaleError as error:  # even the second look: leave the notifications to the actual leader
             raise DependencyTrouble("another leader is at work", dependency="database") from error
         self.announced.expect(look.history_id or 0, source.cursor, time.monotonic())
         reach("look.followed")

@@ -1,8 +1,8 @@
 """Runs the tasks that people start, step by step, on one node at a time; progress survives restarts.
 
 The web writes a row (storage/tasks.py). The front that holds the lease takes all open tasks and gives each a step in
-turn, so that a short task need not wait for a long one. A job is a generator (see `Job`). It waits out trouble of a
-dependency; any other error ends the task.
+turn, so that a short task need not wait for a long one. A job is a generator (see `Job`). The runner waits out a
+dependency's trouble; any other error ends the task.
 """
 
 import logging
