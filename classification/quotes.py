@@ -54,7 +54,7 @@ def split_quotes(text: str) -> tuple[str, str]:
 
     Lines that start with ">" are quotes anywhere, together with the "... wrote:" above them. A copied header or an
     "Original Message" line begins a quote that runs to the end. Signatures, footers and disclaimers count as quoted.
-    Unmarked text beyond the first _READ characters is dropped.
+    Own words beyond the first _READ characters is dropped.
     """
     own, quoted = _split_marked(text) if "\n>" in text or text.startswith(">") else (text, "")
     own = own[:_READ]

@@ -43,7 +43,7 @@ class RunningAccount:
             self.client.use_token(token)
 
     def subscriber(self, desired: Desired) -> Callable[[], None]:
-        """Return a function that subscribes the URL of this source's last /setup, or else of the settings."""
+        """Return a function that subscribes the URL of this source's last /setup, or that of the settings."""
 
         def subscribe() -> None:
             setup = desired.get(setup_name(self.name)) or {}

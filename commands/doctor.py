@@ -203,7 +203,7 @@ def _damaged(file: Path | None, wrong: str) -> Finding:
 
 
 def _schema() -> tuple[int, int]:
-    """Return the schema's version, and the oldest program version that may use it."""
+    """Return the schema's version, and the lowest one that a program must know to use it."""
     try:
         facts = dict(execute("SELECT name, value FROM meta WHERE name IN ('schema_version', 'schema_oldest')"))
     except Exception as error:

@@ -199,7 +199,7 @@ class Process:
         logging.shutdown()
 
     def _heart(self) -> ChildSpec:
-        """Spec of the actor that publishes this process's state and metrics."""
+        """Return the spec of the actor that publishes this process's state and metrics."""
         return ChildSpec(
             "heart",
             lambda name: Heart.start(
@@ -213,7 +213,7 @@ class Process:
         )
 
     def _pool(self) -> ChildSpec:
-        """Spec of the classifier pool."""
+        """Return the spec of the classifier pool."""
         return ChildSpec(
             "classifier",
             lambda name: ClassifierActor.start(

@@ -1,7 +1,7 @@
 """`run.py secret new|rotate`: creates webhook signing secrets, and rotates them without refusing a valid delivery.
 
-A rotation has three steps: accept both secrets (`rotate`), give FakeMail the new one, drop the old one (`rotate
---finish`). A running system reads the file again on SIGHUP, which --reload sends to its launcher.
+A rotation has three steps: accept both secrets (`rotate`), give FakeMail the new one, drop the old one
+(`rotate --finish`). A running system reads the file again on SIGHUP, which --reload sends to its launcher.
 """
 
 import argparse

@@ -31,7 +31,7 @@ from classification.text import read
 SURE_WEIGHT = {3: 1.0, 2: 0.7, 1: 0.4}
 # The share of an email's weight that goes to its reader's second choice.
 SECOND_SHARE = {3: 0.0, 2: 0.15, 1: 0.4}
-# How many emails must contain a phrase for it to be learned; fewer if the language model knows it or for addresses.
+# A phrase is learned if this many emails contain it; fewer for words known to the language model or in addresses.
 MIN_DOCUMENTS = 15
 MIN_DOCUMENTS_KNOWN = 4
 MIN_DOCUMENTS_SENDER = 8

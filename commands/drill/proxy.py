@@ -1,8 +1,8 @@
 """A TCP proxy that injects faults: `python -m commands.drill.proxy UPSTREAM`, controlled by lines on its input.
 
 It runs as a process of its own, so that it does not disturb its user; it prints its port, and ends when its input ends.
-`Proxy` starts and controls one. Commands: `go`, `hold` (black hole: accepts, moves nothing), `cut` (reset all), `lose
-N` (reset instead of the next N replies, whose requests have arrived), `delay MS`.
+`Proxy` starts and controls one. Commands: `go`, `hold` (black hole: accepts, moves nothing), `cut` (reset all),
+`lose N` (reset instead of the next N replies, whose requests have arrived), `delay MS`.
 """
 
 import asyncio
