@@ -1,1 +1,1 @@
-"""The stores: the books in SQL, the mailboxes in Redis."""
+"""The stores: the books in SQL and the mailboxes in Redis."""

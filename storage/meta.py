@@ -1,16 +1,19 @@
-"""Facts about the database itself, by name: its schema, the name of the books, marks. Inside a transaction of Database.read or Database.write."""
+"""Named facts about the database itself: its schema version, the books' id, markers.
+
+Call these functions inside a transaction of Database.read or Database.write.
+"""
 
 from storage.statements import execute
 
 
 def get(name: str) -> str | None:
-    """Give one fact; None where it was never put."""
+    """Return one fact, or None if it was never set."""
     rows = execute("SELECT value FROM meta WHERE name = ?", [name])
     return str(rows[0][0]) if rows else None
 
 
 def count_up(name: str) -> int:
-    """Raise a fact that is a number, and give it; the first is 1. No number is ever given twice."""
+    """Increment a numeric fact and return it, starting at 1. No number is returned twice."""
     rows = execute(
         "INSERT INTO meta (name, value) VALUES (?, '1') ON CONFLICT (name) DO UPDATE SET "
         "value = CAST(CAST(meta.value AS BIGINT) + 1 AS TEXT) RETURNING value",
@@ -20,7 +23,7 @@ def count_up(name: str) -> int:
 
 
 def put(name: str, value: str) -> None:
-    """Put one fact in the place of what was there."""
+    """Set one fact, replacing any earlier value."""
     execute(
         "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
         [name, value],

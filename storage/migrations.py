@@ -1,8 +1,9 @@
-"""The schema's history: additive steps by number, applied at start under a lock.
+"""The schema's history: numbered, additive steps that are applied at start-up under a lock.
 
-Called by Database.migrate. A step only adds (tables, columns, indexes), and does nothing where that is already so: a fresh database gets
-today's tables from their models in step 1 and passes quickly through the later steps. An older program goes on beside a newer schema, or
-is put back in a newer one's place, as long as that says so (`schema_oldest`); else it refuses in one line.
+Called by Database.migrate. A step only adds things (tables, columns, indexes) and skips what already exists: a fresh
+database gets today's tables from their models in step 1, and the later steps have almost nothing left to do. An older
+program may run on a newer schema, beside newer nodes or after a rollback, as long as the schema allows it
+(`schema_oldest`); otherwise it refuses to start with a one-line error.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,7 +14,7 @@ from storage.models import MODELS, MetaRow, TaskRow
 from storage.statements import execute, is_postgres
 
 ADVISORY_LOCK = 0x656D61696C
-"""One migration at a time on PostgreSQL (the number spells "email"); on SQLite the write lock sees to it."""
+"""Allows one migration at a time on PostgreSQL (the number spells "email"). On SQLite the write lock does that."""
 
 
 def _first_tables() -> None:
@@ -27,7 +28,7 @@ def _tasks() -> None:
 
 def _pages_by_result() -> None:
     execute("CREATE INDEX IF NOT EXISTS result_label_ref ON result (label, ref)")
-    for decider in (1, 2):  # rules and people: few; a predicate of its own for each, so that a literal matches it
+    for decider in (1, 2):  # rules and people: few rows; one predicate each, so that a literal in a query matches it
         execute(f"CREATE INDEX IF NOT EXISTS result_decided_{decider} ON result (ref) WHERE decided_by = {decider}")
         execute(f"CREATE INDEX IF NOT EXISTS result_decided_{decider}_id ON result (id) WHERE decided_by = {decider}")
 
@@ -42,21 +43,31 @@ STEPS: Sequence[Callable[[], None]] = (
     subscription_tables.create,
     subscription_tables.add_old_secret,
 )
-"""Step n brings the schema to version n, counted from 1."""
+"""The step at index n - 1 brings the schema to version n."""
 
 OLDEST = 7
-"""The schema of the oldest programs that may still work on today's. A step n that changes or takes away what they use makes it n: then
-all older nodes have to be stopped first, and the way back is a restore. What a step adds must mean its default where they leave it out."""
+"""The schema version of the oldest programs that may still use today's schema.
+
+A step n that changes or removes something they use must set this to n. All older nodes then have to be stopped before
+the upgrade, and the only way back is a restore. A column that a step adds needs a default that is right for rows
+written by older programs.
+"""
 
 FILLING = "filling"
-"""In meta while `run.py migrate-store` is not done with a database (storage/moving.py): nobody else may use it then."""
+"""The name in meta that marks a database as half filled by `run.py migrate-store` (storage/moving.py).
+
+Nothing else may use the database while the mark is set.
+"""
 
 
 def migrate(*, filling: bool = False) -> int:
-    """Apply what is missing, inside one write transaction; the version reached. `filling`: by whoever fills it from another database."""
+    """Apply the missing steps, inside one write transaction, and return the version reached.
+
+    Only the command that fills the database from another one passes `filling`.
+    """
     if is_postgres():
         execute("SELECT pg_advisory_xact_lock(?)", [ADVISORY_LOCK])
-        execute("SET LOCAL statement_timeout = 0")  # a new index on a large table takes as long as it takes
+        execute("SET LOCAL statement_timeout = 0")  # building an index on a large table may take long
     MetaRow.create_table()
     facts: dict[str, str] = dict(execute("SELECT name, value FROM meta"))
     version = int(facts.get("schema_version", 0))
@@ -70,7 +81,7 @@ def migrate(*, filling: bool = False) -> int:
                 f"DATABASE_URL: the database has schema {version} and this program knows {len(STEPS)}: "
                 "run the newer program, or restore a backup made before the upgrade"
             )
-        return version  # as it is: the newer program's facts stay
+        return version  # leave the newer program's facts as they are
     for step in STEPS[version:]:
         step()
     meta.put("schema_version", str(len(STEPS)))
@@ -79,5 +90,5 @@ def migrate(*, filling: bool = False) -> int:
 
 
 def too_old(oldest: int) -> bool:
-    """Whether this program must leave a schema alone, which says that programs may use it from a version on."""
+    """Return whether this program is too old for a schema that allows programs of version `oldest` or newer."""
     return len(STEPS) < oldest

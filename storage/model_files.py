@@ -1,7 +1,7 @@
-"""The models of one system: their files as rows, which one is live, which runs beside it as a shadow, and how the two agree.
+"""The models of one system: their files, which one is live, which runs as its shadow, and how often the two agree.
 
-The file of every model that was ever in use is here, so that a node needs only the database to follow. Which is live is desired state
-(`model`); every process that reads another version there loads its file and goes on with it.
+The file of every model that was ever in use is stored here, so that a node needs nothing but the database. The live
+version is desired state (`model`); a process that finds another version there loads that file and switches to it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,17 +18,17 @@ from storage.records import LABEL_NUMBER, LABELS
 from storage.statements import encode_json, execute, for_update, insert
 
 MODEL = "model"
-"""The name of their roles in the desired state."""
+"""The name under which the desired state holds the models' roles."""
 
 DIFFERENCES_KEPT = 1_000
-"""So many emails on which a shadow differs are remembered."""
+"""How many differing emails are kept for each shadow."""
 
 PACKAGED, FEEDBACK = "packaged", "feedback"
 COLUMNS = "version, origin, parent, created_at, figures, length(file)"
 
 
 class Roles(msgspec.Struct, frozen=True):
-    """Versions by what they do; `live` None: the one that came with the program."""
+    """The model version in each role. If `live` is None, the model packaged with the program is live."""
 
     live: str | None = None
     previous: str | None = None
@@ -47,7 +47,7 @@ class ModelInfo(msgspec.Struct, frozen=True):
 
 
 class Difference(msgspec.Struct, frozen=True):
-    """An email on which a shadow says something else than what was live. Labels by name; `confidence` is the shadow's."""
+    """An email that a shadow labels differently from the live model of the time. `confidence` is the shadow's."""
 
     ref: int
     live: str
@@ -59,7 +59,7 @@ class Difference(msgspec.Struct, frozen=True):
     source: str = ""
     subject: str = ""
     sender: str = ""
-    label: str = ""  # the effective one today
+    label: str = ""  # the current effective label
 
 
 class ModelStore:
@@ -77,31 +77,34 @@ class ModelStore:
         parent: str | None = None,
         figures: Mapping[str, Any] | None = None,
     ) -> bool:
-        """Keep a model; False when it is there already."""
+        """Store a model; return False if that version is stored already."""
         return self._db.write(_add, version, file, origin, parent, encode_json(dict(figures or {})).decode())
 
     def all(self) -> list[ModelInfo]:
-        """Give all models, newest first."""
+        """Return all models, newest first."""
         return self._db.read(_all)
 
     def get(self, version: str) -> ModelInfo | None:
-        """Give one model."""
+        """Return one model, or None."""
         return self._db.read(_get, version)
 
     def file(self, version: str) -> bytes | None:
-        """Give a model's file."""
+        """Return a model's file, or None."""
         return self._db.read(_file, version)
 
     def roles(self) -> Roles:
-        """Give who is live, who was before, and who is the shadow."""
+        """Return the live, the previous and the shadow version."""
         return self._db.read(_roles)
 
     def set_shadow(self, version: str | None) -> Roles:
-        """Run a model beside the live one; None: nobody."""
+        """Run a model beside the live one as its shadow; None ends that."""
         return self._db.write(_set_shadow, version)
 
     def promote(self, version: str, packaged: str) -> Roles:
-        """Make a model the live one; `packaged` is who is live while nobody was promoted. Promoting the live one changes nothing."""
+        """Make a model live. Promoting the model that is live already changes nothing.
+
+        `packaged` is the version that counts as live as long as none has been promoted.
+        """
         return self._db.write(_promote, version, packaged)
 
     # -- what the shadow says ---------------------------------------------------------------------------------------------
@@ -114,15 +117,19 @@ class ModelStore:
         differences: Sequence[tuple[int, str, str, float]],
         shard: str,
     ) -> None:
-        """Add what was compared: (live's label, shadow's) → how often; and (ref, live's label, shadow's, its confidence) where they differ."""
+        """Add the outcome of a comparison.
+
+        `counts` maps (live label, shadow label) to how often the pair occurred; `differences` holds (ref, live label,
+        shadow label, shadow's confidence) of the emails on which the two differ.
+        """
         self._db.write(_note_shadow, live, shadow, counts, differences, shard)
 
     def agreement(self, live: str, shadow: str) -> dict[tuple[str, str], int]:
-        """Give how often live mail got which pair of labels: (live's, shadow's) → count."""
+        """Return how often each pair of labels occurred in live mail: (live label, shadow label) → count."""
         return self._db.read(_agreement, live, shadow)
 
     def differences(self, shadow: str, limit: int = 20) -> list[Difference]:
-        """Give the emails on which a shadow differs, newest first."""
+        """Return the emails on which a shadow differs, newest first."""
         return self._db.read(_differences, shadow, limit)
 
 

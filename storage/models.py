@@ -1,8 +1,9 @@
-"""The tables, as Peewee models: the books, what came of each email, and what the whole system wants to be.
+"""The tables, as Peewee models: the books, the outcome of each email, and the desired state of the system.
 
-Written by books.py, results.py and their neighbours, read by everybody in storage/; migrations.py creates them. Models belong to no
-fixed database: inside `Database.read` and `Database.write` they use that database's connection, and outside they refuse.
-Times are seconds since the epoch; small codes are indexes into the tuples of records.py; no foreign keys (a check would lock the source row).
+books.py, results.py and their neighbours write them, all of storage/ reads them, and migrations.py creates them. Models
+are bound to no fixed database: inside `Database.read` and `Database.write` they use that database's connection, and
+elsewhere they raise. Times are seconds since the epoch; small codes are indexes into the tuples of records.py. There
+are no foreign keys, because checking one would lock the source row.
 """
 
 # ruff: noqa: D106  (Peewee's inner Meta holds options)
@@ -26,13 +27,13 @@ from peewee import (
 
 
 class CurrentDatabase:
-    """Stands for the database whose transaction runs on this thread; Database sets it around each call."""
+    """A proxy for the database whose transaction runs on this thread; Database sets it around each call."""
 
     def __init__(self) -> None:
         self._here = threading.local()
 
     def enter(self, database: Any) -> None:
-        """Make `database` (a Peewee one, or None) what the models use on this thread."""
+        """Make the models use `database` (a Peewee database, or None) on this thread."""
         self._here.database = database
 
     def __getattr__(self, name: str) -> Any:
@@ -46,7 +47,7 @@ current = CurrentDatabase()
 
 
 def table_of(model: type[Model]) -> str:
-    """Name the table of a model: dead_letter is that of DeadLetterRow."""
+    """Return the table name of a model: DeadLetterRow gives dead_letter."""
     return "_".join(re.findall("[A-Z][a-z]*", model.__name__.removesuffix("Row"))).lower()
 
 
@@ -60,7 +61,7 @@ class Table(Model):
 
 
 class SourceRow(Table):
-    """A FakeMail account. Its row is the lock under which ids and feed numbers are given out."""
+    """A FakeMail account. Its row is the lock under which refs and feed numbers are assigned."""
 
     name = TextField(unique=True)
     url = TextField()
@@ -74,7 +75,7 @@ class SourceRow(Table):
 
 
 class BookRow(Table):
-    """One listed email, for ever. `id` is the `ref` of all other tables and of envelopes."""
+    """One listed email; never deleted. `id` is the `ref` in all other tables and in envelopes."""
 
     id = BigAutoField()
     source = IntegerField()
@@ -91,8 +92,8 @@ class BookRow(Table):
     listed_at = DoubleField()
 
 
-# The predicates are literal, as are those of the queries that want these indexes: a parameter cannot be matched with them.
-# The state leads in book_due, though it is always 0 there, or SQLite would rather walk book_state.
+# These predicates are literals, like those of the queries that need the indexes: a parameter would not match them.
+# book_due starts with the state, although that is always 0 there: otherwise SQLite's planner prefers book_state.
 BookRow.add_index(BookRow.index(BookRow.source, BookRow.key, unique=True, name="book_key"))
 BookRow.add_index(
     BookRow.index(
@@ -112,7 +113,7 @@ BookRow.add_index(BookRow.index(BookRow.state, BookRow.id, name="book_state"))
 
 
 class ContentRow(Table):
-    """What an email says; apart from the books so that it can be pruned."""
+    """The content of an email, kept apart from the books so that it can be pruned."""
 
     ref = BigIntegerField(primary_key=True)
     subject = TextField()
@@ -125,12 +126,12 @@ class ContentRow(Table):
 
 
 class ResultRow(Table):
-    """What came of an email; `id` rises in the order of storing."""
+    """The result of an email; `id` rises in the order of storing."""
 
     id = BigAutoField()
     ref = BigIntegerField(unique=True)
     source = IntegerField()
-    label = SmallIntegerField()  # the effective one: person, else rule, else model
+    label = SmallIntegerField()  # the effective label: the person's, else the rule's, else the model's
     decided_by = SmallIntegerField()
     model_label = SmallIntegerField()
     rule_label = SmallIntegerField(null=True)
@@ -141,7 +142,7 @@ class ResultRow(Table):
     confidence = DoubleField()
     below_threshold = BooleanField()
     runner_up = SmallIntegerField(null=True)
-    probabilities = TextField()  # JSON: one number a label, in the order of LABELS
+    probabilities = TextField()  # JSON: one number for each label, in the order of LABELS
     model_version = TextField()
     model_generation = IntegerField(default=0)
     processed_at = DoubleField()
@@ -156,7 +157,7 @@ ResultRow.add_index(ResultRow.index(ResultRow.label, ResultRow.id, name="result_
 
 
 class DeadLetterRow(Table):
-    """A failure for good, kept as history; `state` says whether it still stands."""
+    """A permanent failure, kept as history; `state` says whether it still stands."""
 
     id = BigAutoField()
     ref = BigIntegerField()
@@ -179,7 +180,7 @@ DeadLetterRow.add_index(DeadLetterRow.index(DeadLetterRow.state, DeadLetterRow.i
 
 
 class AttemptRow(Table):
-    """A try that failed and was charged."""
+    """A failed try that counted as an attempt of its email."""
 
     id = BigAutoField()
     ref = BigIntegerField()
@@ -198,7 +199,7 @@ AttemptRow.add_index(
 
 
 class LookRow(Table):
-    """A listing of the history that brought new mail."""
+    """A listing of the history that found new mail."""
 
     id = BigAutoField()
     source = IntegerField()
@@ -208,12 +209,12 @@ class LookRow(Table):
     history_id = BigIntegerField(null=True)
     listed = IntegerField()
     new_ids = IntegerField()
-    first_ref = BigIntegerField(null=True)  # its emails lie between these
+    first_ref = BigIntegerField(null=True)  # its emails have refs from first_ref to last_ref
     last_ref = BigIntegerField(null=True)
 
 
 class NotificationRow(Table):
-    """A webhook that was accepted; kept for KEEP_NOTIFICATIONS_DAYS."""
+    """A notification that was accepted; kept for KEEP_NOTIFICATIONS_DAYS."""
 
     id = BigAutoField()
     source = IntegerField()
@@ -225,7 +226,7 @@ class NotificationRow(Table):
 
 
 class CounterRow(Table):
-    """A total, in shards by writer: each process moves only its own rows, and those of gone ones are folded into one (folding.py)."""
+    """A total, sharded by writer: a process updates only its own rows; folding.py merges those of gone processes."""
 
     name = TextField()
     label = TextField()
@@ -237,7 +238,7 @@ class CounterRow(Table):
 
 
 class BucketRow(Table):
-    """A count within one minute or hour (`step` seconds from `start`), in shards by writer."""
+    """A count for one minute or hour (`step` seconds from `start`), sharded by writer."""
 
     step = IntegerField()
     start = BigIntegerField()
@@ -251,7 +252,7 @@ class BucketRow(Table):
 
 
 class DesiredRow(Table):
-    """What the whole system should be: paused, pool size, promoted model; JSON by name."""
+    """The desired state of the whole system (paused, pool size, promoted model): JSON values by name."""
 
     name = TextField(primary_key=True)
     value = TextField()
@@ -259,7 +260,7 @@ class DesiredRow(Table):
 
 
 class TaskRow(Table):
-    """Long work that somebody asked for, with its progress (storage/tasks.py)."""
+    """A long-running task that was requested, with its progress (storage/tasks.py)."""
 
     id = BigAutoField()
     kind = TextField()

@@ -1,7 +1,9 @@
-"""Moving a SQLite database into PostgreSQL: table by table in batches, each with its place in one transaction, so that a kill costs nothing.
+"""Moves a SQLite database to PostgreSQL, table by table in batches.
 
-Called by the command `migrate-store`, while nobody uses either database. The target bears a mark until all is there and checked; while it
-does, no server starts on it (migrations.py). The name of the books moves with the data, and what stays behind gets another one.
+Each batch and its position commit in one transaction, so that a killed move resumes without loss. The command
+`migrate-store` calls this while nothing else uses either database. The target carries a mark until all data is there
+and checked, and no server starts on it before that (migrations.py). The books' id moves with the data, and the source
+that is left behind gets a new one.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,7 +23,10 @@ from storage.models import current
 from storage.statements import encode_json, execute
 
 KEPT_APART = {"meta", "search", "unindexed"}
-"""The full text is indexed anew: the triggers of PostgreSQL queue each content as it comes in. `meta` comes last."""
+"""Tables that are not copied row by row.
+
+The full-text index is rebuilt: PostgreSQL's triggers queue each content row as it is inserted. `meta` is copied last.
+"""
 
 BATCH_BYTES = 4 * 1024 * 1024
 MOST_ROWS = 5_000
@@ -29,7 +34,7 @@ MOST_ROWS = 5_000
 Convert = Callable[[Any], Any]
 
 MOVED = "moved_from"
-"""The name in the target's meta table under which the whole copy's Mark stays."""
+"""The name in the target's meta table that keeps the Mark of a finished move."""
 
 EMPTY = "take an empty database, such as a new one by createdb"
 
@@ -40,20 +45,20 @@ STRANGERS = """
         WHERE ours.table_schema = there.table_schema AND ours.table_name = 'meta'
     ) ORDER BY table_name LIMIT 1
 """
-"""The first table of a database that has none of ours."""
+"""Selects the first table of a database that has tables, but not our `meta`."""
 
 
 class Mark(msgspec.Struct):
-    """How far it is, kept in the target's meta table."""
+    """The progress of a move, kept in the target's meta table."""
 
     books_id: str
-    source: tuple[int, int]  # size and time of change of the SQLite file: another one is copied from the beginning
-    places: dict[str, int] = {}  # table → the last rowid that is there
+    source: tuple[int, int]  # size and mtime of the SQLite file: if they differ, the copy starts from the beginning
+    places: dict[str, int] = {}  # table → the last rowid that was copied
 
 
 @dataclass(frozen=True, slots=True)
 class TableCount:
-    """How many rows a table has on both sides."""
+    """The number of rows that a table has in the source and in the target."""
 
     table: str
     source: int
@@ -61,22 +66,23 @@ class TableCount:
 
 
 class Move:
-    """One move. Use its methods in their order: `prepare`, `copy`, `check`, `finish`; any of them may be killed and begun again."""
+    """One move. Call `prepare`, `copy`, `check`, `finish` in that order; after a kill, start again with `prepare`."""
 
     def __init__(self, source: Database, target: Database) -> None:
         self.source, self.target = source, target
         self.books_id = ""
         self.mark = Mark("", (0, 0))
         self.tables: list[str] = []
-        self.complete = False  # all is in the target under its name already
-        self.restarted = False  # an unfinished copy of something else was thrown away
+        self.complete = False  # the target already has all data and the books' id
+        self.restarted = False  # an unfinished copy of another source, or of an older state, was discarded
 
     # -- beginning -------------------------------------------------------------------------------------------------------
 
     def prepare(self) -> None:
-        """Look at both sides and mark the target; it is `complete` when all is there already and only `finish` is left.
+        """Inspect both sides and mark the target; sets `complete` if the data is there and only `finish` is left.
 
-        SettingsError, in one line, for a target that is not empty, or that is complete while the source went on since.
+        Raises SettingsError with a one-line message if the source's schema is too new, if the target is not empty, or
+        if the move is complete but the source has been used since.
         """
         if _schema(self.source) < len(STEPS):
             self.source.migrate()
@@ -105,17 +111,17 @@ class Move:
         self.target.write(_begin, wanted, self.tables)
 
     def total(self) -> int:
-        """Rows of all tables."""
+        """Return the number of rows in all tables of the source."""
         return sum(self.source.read(_count, table) for table in self.tables)
 
     def done(self) -> int:
-        """Rows that were there before."""
+        """Return the number of rows that are in the target already."""
         return sum(self.target.read(_count, table) for table in self.mark.places)
 
     # -- copying ---------------------------------------------------------------------------------------------------------
 
     def copy(self) -> Iterator[tuple[str, int]]:
-        """Copy what is missing; yields the table and the number of rows of each batch, which is there for good."""
+        """Copy the missing rows; yield the table and the number of rows of each batch once it is committed."""
         for table in self.tables:
             columns = self.source.read(_columns, table)
             kinds = self.target.read(_kinds, table)
@@ -138,7 +144,10 @@ class Move:
     # -- the end ---------------------------------------------------------------------------------------------------------
 
     def check(self) -> list[TableCount]:
-        """Both sides of each table; SettingsError where they differ, or the audits do, or where the source was written to meanwhile."""
+        """Return the row counts of every table on both sides.
+
+        Raises SettingsError if the counts or the audits differ, or if the source was written to in the meantime.
+        """
         self._see_that_nobody_wrote()
         counts = [
             TableCount(table, self.source.read(_count, table), self.target.read(_count, table)) for table in self.tables
@@ -156,7 +165,7 @@ class Move:
         return counts
 
     def _see_that_nobody_wrote(self) -> None:
-        """Not into the file, and not into its log, which `prepare` left empty."""
+        """Raise SettingsError if the file changed, or if its write-ahead log, which `prepare` emptied, is not empty."""
         assert isinstance(self.source.driver, SqliteDriver)
         path = self.source.driver.path
         log = path.with_name(path.name + "-wal")
@@ -164,7 +173,10 @@ class Move:
             raise SettingsError(f"{path} was written to meanwhile: stop what runs on it, and run the command again")
 
     def finish(self) -> None:
-        """The name goes over with the last facts and the mark goes away, in one transaction; then the source is called otherwise."""
+        """Copy the remaining facts and the books' id, and remove the mark, in one transaction.
+
+        The source then gets a new books' id.
+        """
         if not self.complete:
             self._see_that_nobody_wrote()
             facts = self.source.read(
@@ -187,7 +199,7 @@ def _schema(database: Database) -> int:
 
 
 def _fingerprint(source: Database) -> tuple[int, int]:
-    """The file as it is once its log is folded in: whatever is written later shows in it."""
+    """Return the file's size and mtime. After a checkpoint, any later write shows in them or in the write-ahead log."""
     assert isinstance(source.driver, SqliteDriver)
     found = source.driver.path.stat()
     return found.st_size, found.st_mtime_ns
@@ -203,7 +215,7 @@ def _columns(table: str) -> list[str]:
 
 
 def _batch(table: str, columns: list[str], after: int, limit: int) -> tuple[list[tuple[Any, ...]], int] | None:
-    """Rows after a place, each with its rowid before it, and about how large they are; None at the end."""
+    """Return the rows after a position, each led by its rowid, and their approximate size; None at the end."""
     names = ", ".join(f'"{column}"' for column in columns)
     rows = execute(f'SELECT rowid, {names} FROM "{table}" WHERE rowid > ? ORDER BY rowid LIMIT ?', [after, limit])
     if not rows:
@@ -219,7 +231,7 @@ def _count(table: str) -> int:
 
 
 def _looked_at(tables: list[str]) -> Mark | str | None:
-    """The mark of an unfinished move, or the name of the books that are there, or None: it is empty. Its schema is there then."""
+    """Create the schema; return the mark of an unfinished move, the id of the books found there, or None if empty."""
     if strangers := execute(STRANGERS):
         raise SettingsError(f"the target is not an empty database, it has a table {strangers[0][0]!r}: {EMPTY}")
     migrations.migrate(filling=True)
@@ -244,7 +256,7 @@ def _kinds(table: str) -> dict[str, str]:
 
 
 def _convert(kind: str) -> Convert | None:
-    """What SQLite keeps otherwise than PostgreSQL takes it."""
+    """Return how to convert SQLite's values for a PostgreSQL column type, or None if they fit as they are."""
     if kind == "boolean":
         return lambda value: None if value is None else bool(value)
     if kind in ("smallint", "integer", "bigint"):
@@ -257,7 +269,7 @@ def _convert(kind: str) -> Convert | None:
 def _store(
     table: str, columns: list[str], converts: list[Convert | None], rows: list[tuple[Any, ...]], mark: Mark
 ) -> None:
-    """A batch and its place. COPY, and no upsert: what is there already lies before the place, which moves with it."""
+    """Store a batch and its position. A plain COPY suffices, as rows up to the position are stored already."""
     names = ", ".join(f'"{column}"' for column in columns)
     with current.cursor().copy(f'COPY "{table}" ({names}) FROM STDIN') as copy:
         for row in rows:
@@ -268,7 +280,7 @@ def _store(
 
 
 def _moved_from() -> tuple[int, int] | None:
-    """What the source was when all of it had been copied."""
+    """Return the source's fingerprint as of the finished move, or None if there was none."""
     mark = meta.get(MOVED)
     return msgspec.json.decode(mark, type=Mark).source if mark else None
 

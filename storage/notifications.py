@@ -1,7 +1,7 @@
-"""Webhooks that were accepted, with what they led to: whether one arrived, and what came of it.
+"""The accepted notifications and the look that each led to.
 
-Noted by the lister after the look that a batch of them asked for, shown by GET /notifications (reading.py), kept for
-KEEP_NOTIFICATIONS_DAYS (retention.py).
+The lister records them after the look that a batch of them requested; GET /notifications shows them (reading.py), and
+retention.py keeps them for KEEP_NOTIFICATIONS_DAYS.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ MAX_BIGINT = 2**63 - 1
 
 
 class NotedNotification(msgspec.Struct, frozen=True):
-    """A notification as it is shown: with its id, its source's name, and how many emails its look brought."""
+    """A notification as shown to users. `new` is the number of new emails that its look found."""
 
     id: int
     source: str
@@ -41,7 +41,7 @@ class Notifications:
         self._db = db
 
     def note(self, source_id: int, notifications: Sequence[Notification]) -> None:
-        """Write down what was received; a repetition after a lost answer writes nothing twice that bears a webhook id."""
+        """Record a batch of notifications. Repeating the call after a lost answer adds no duplicates."""
         if notifications:
             self._db.write(_note, source_id, notifications)
 
@@ -59,7 +59,7 @@ def _values(source_id: int, each: Notification) -> tuple[Any, ...]:
 
 
 def _noted(source_id: int, notifications: Sequence[Notification]) -> set[tuple[str | None, float]]:
-    """Find those that an earlier commit of this very batch wrote: received at the same instant, with the same id."""
+    """Return (webhook id, time) of the rows that an earlier commit of this batch may have written."""
     times = [each.received_at for each in notifications]
     rows = execute(
         "SELECT webhook_id, received_at FROM notification WHERE source = ? AND received_at >= ? AND received_at <= ?",
@@ -69,7 +69,10 @@ def _noted(source_id: int, notifications: Sequence[Notification]) -> set[tuple[s
 
 
 def page_of(before: int | None, limit: int, source: str | None) -> tuple[list[NotedNotification], int | None]:
-    """Give notifications, newest first, with ids below `before`; and the `before` of the next page, if any. Inside a transaction."""
+    """Return the notifications with ids below `before`, newest first, and the next page's `before`, if any.
+
+    Call this inside a transaction.
+    """
     wanted = [("notification.id < ?", before), ("source.name = ?", source)]
     given = [(condition, value) for condition, value in wanted if value is not None]
     where = " AND ".join(["1 = 1", *(condition for condition, _ in given)])
@@ -84,7 +87,7 @@ def page_of(before: int | None, limit: int, source: str | None) -> tuple[list[No
 
 
 def emails_of(look: int, limit: int) -> list[str]:
-    """Give the keys of the emails that a look brought, oldest first. Inside a transaction."""
+    """Return the keys of the new emails of a look, oldest first. Call this inside a transaction."""
     rows = execute(
         "SELECT book.key FROM look JOIN book ON book.id >= look.first_ref AND book.id <= look.last_ref "
         "AND book.look = look.id WHERE look.id = ? ORDER BY book.id LIMIT ?",

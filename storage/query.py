@@ -1,7 +1,8 @@
-"""The language of `q`: words, "phrases", from:, subject:, class:, confidence:<0.6, before: and after: (ISO dates), and a - before any.
+"""The language of `q`: words, "phrases", from:, subject:, class:, confidence:<0.6, before: and after: (ISO dates).
 
-Pure: text in, a Query out, never an error; what is no operator is text. All terms must hold, those of one operator too. Tokens
-are made by the one rule that the index uses too (`tokens`), so that both databases answer alike.
+A - before any of them negates it. Parsing is pure: text in, a Query out, never an error; anything that is not an
+operator is text. All terms must hold, including those of the same operator. The index cuts text into tokens by the same
+function (`tokens`), so that both databases give the same answers.
 """
 
 import re
@@ -17,7 +18,7 @@ from engine.unicode import normalized
 from storage.records import LABELS
 
 MAX_TERMS = 32
-"""So many different terms of a query are heeded."""
+"""How many different terms of a query count; further ones are ignored."""
 
 _WORD = re.compile(r"[^\W_]+")
 _PLAIN = bytes(ord(chr(code).lower()) if code < 128 and chr(code).isalnum() else ord(" ") for code in range(256))
@@ -28,18 +29,19 @@ _BOUND = re.compile(r"(<=|>=|<|>)?(\d+(?:\.\d+)?|\.\d+)\Z")
 
 
 class Bound(msgspec.Struct, frozen=True):
-    """A limit of the confidence: operator (one of <, <=, >, >=) and value."""
+    """A limit on the confidence: an operator (one of <, <=, >, >=) and a value."""
 
     operator: str
     value: float
 
 
 class Query(msgspec.Struct, frozen=True):
-    """What a `q` asks for. Phrases are tuples of tokens (a word is a phrase of one); all of them must be there, in any field.
+    """A parsed `q`. Phrases are tuples of tokens (a word is a phrase of one); each must occur in some field.
 
-    `subject` holds phrases that the subject must have, `senders` texts in the sender, `labels` what the label must be (two differ:
-    nothing is found). Each has its `excluded`: what must not be there, and nowhere at all for `excluded` alone. `hopeless`: what is
-    asked for has no letter or digit, which is all that is ever indexed, so nothing is found.
+    `subject` holds phrases that must occur in the subject, `senders` texts that must occur in the sender, `labels` what
+    the label must be (with two different ones nothing is found). Their `excluded_` counterparts must not occur there;
+    plain `excluded` must not occur in any field. `hopeless` means that a wanted text has no letter or digit, so that
+    nothing can be found: nothing else is indexed.
     """
 
     phrases: tuple[tuple[str, ...], ...] = ()
@@ -57,14 +59,14 @@ class Query(msgspec.Struct, frozen=True):
 
     @property
     def has_text(self) -> bool:
-        """Whether the full-text index is needed."""
+        """Whether the query needs the full-text index."""
         wanted = self.phrases or self.subject or self.senders
         return bool(wanted or self.excluded or self.excluded_subject or self.excluded_senders)
 
 
 def tokens(text: str) -> list[str]:
-    """Text as the index sees it: letters and digits without their accents, in lower case."""
-    if text.isascii():  # the same by a table, at a third of the cost
+    """Return a text's tokens as the index has them: letters and digits without accents, in lower case."""
+    if text.isascii():  # the same result from a table, at a third of the cost
         return plain(text).split()
     apart = normalized("NFKD", text.casefold()).casefold()
     folded = "".join(char for char in apart if not unicodedata.combining(char))
@@ -72,17 +74,17 @@ def tokens(text: str) -> list[str]:
 
 
 def plain(text: str) -> str:
-    """ASCII text with its tokens in lower case, and spaces for everything between them."""
+    """Return ASCII text with its tokens in lower case and everything between them replaced by spaces."""
     return text.encode().translate(_PLAIN).decode()
 
 
 def has_longer_token(text: str, length: int) -> bool:
-    """Whether a token of ASCII text has more than `length` characters."""
+    """Return whether a token of ASCII text has more than `length` characters."""
     return b"x" * (length + 1) in text.encode().translate(_SHAPE)
 
 
 def parse(q: str) -> Query:
-    """Read a query. Unknown fields, bad dates and the like are taken as the text that they are."""
+    """Parse a query. Unknown fields, invalid dates and the like are treated as plain text."""
     found: dict[str, list[Any]] = defaultdict(list)
     wordless = hopeless = False
     for minus, field, text in _terms(q):
@@ -110,7 +112,7 @@ def parse(q: str) -> Query:
 
 
 def _terms(q: str) -> Iterator[tuple[bool, str, str]]:
-    """(negated, field or "", text) of each term, and of equal ones the first."""
+    """Yield (negated, field or "", text) of each term, without repetitions and up to MAX_TERMS."""
     seen: set[tuple[bool, str, str]] = set()
     for match in _TERM.finditer(q):
         text = match["phrase"] if match["phrase"] is not None else match["word"]
@@ -124,13 +126,13 @@ def _terms(q: str) -> Iterator[tuple[bool, str, str]]:
 
 
 def _bound(text: str) -> Bound | None:
-    """`<0.6` and the like; a bare number is a lower bound."""
+    """Parse `<0.6` and the like; a bare number is a lower bound."""
     match = _BOUND.match(text)
     return Bound(match[1] or ">=", float(match[2])) if match else None
 
 
 def _moment(text: str) -> float | None:
-    """An ISO date or time, UTC unless it says otherwise."""
+    """Parse an ISO date or time, in UTC unless it has an offset; return seconds since the epoch."""
     try:
         at = datetime.fromisoformat(text)
     except ValueError:

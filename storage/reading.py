@@ -1,7 +1,8 @@
-"""Pages of emails and results, one email, and its timeline: what the web and the dashboard read.
+"""Reads pages of emails and results, single emails and their timelines for the web and the dashboard.
 
-Keyset pages (never OFFSET), newest first: emails in the order of listing (`ref`), results in the order of storing. Text filters go
-through the full-text index (search.py), so they see an email a moment after it is stored; a page says how far the index lags.
+Pages use keysets (never OFFSET) and are newest first: emails in the order of listing (`ref`), results in the order of
+storing. Text filters use the full-text index (search.py), which sees an email a moment after it is stored; a page says
+how far the index lags.
 """
 
 from collections.abc import Sequence
@@ -29,7 +30,7 @@ STATE_CONDITIONS = {
 }
 
 EMAIL_STATES = tuple(STATE_CONDITIONS)
-"""States as users see them: an open row is queued, or retrying while it has a due time."""
+"""The states that users see: an open row is `queued`, or `retrying` while it has a due time."""
 
 TABLES = "book JOIN source ON source.id = book.source LEFT JOIN result ON result.ref = book.id LEFT JOIN content ON content.ref = book.id"
 WALKED_TABLES = (
@@ -39,15 +40,18 @@ WALKED_TABLES = (
 EMAIL_COLUMNS = "book.id, source.name, book.key, book.state, book.listed_at, book.attempts, book.next_attempt_at, book.last_error, content.subject, content.sender"
 EMAIL_WIDTH = 10
 CONFIDENCE = "CASE WHEN result.decided_by > 0 THEN 1.0 ELSE result.confidence END"
-"""As it is shown: rules and people are sure."""
+"""The confidence as shown: 1.0 for labels from rules and people."""
 
 
 OPERATORS = {each: each for each in ("<", "<=", ">", ">=")}
-"""What may stand in a statement: nothing else of a query ever does."""
+"""The operators that may be put into a statement. No other part of a query ever is."""
 
 
 class EmailFilter(msgspec.Struct, frozen=True):
-    """What to show; None does not filter. `since` and `until` are of the listing (emails) or of the storing (results)."""
+    """Which emails to show; None does not filter.
+
+    `since` and `until` limit the time of listing for emails, of processing for results.
+    """
 
     source: str | None = None
     state: str | None = None
@@ -64,7 +68,7 @@ class EmailFilter(msgspec.Struct, frozen=True):
 
 
 class EmailItem(msgspec.Struct, frozen=True):
-    """One email of a list, in whatever state."""
+    """One email in a list, in any state."""
 
     ref: int
     source: str
@@ -80,13 +84,16 @@ class EmailItem(msgspec.Struct, frozen=True):
 
 
 class NotificationItem(NotedNotification, frozen=True, kw_only=True):
-    """A webhook, and the first of the emails that it led to."""
+    """A notification, with the keys of the first emails that its look found."""
 
     keys: list[str]
 
 
 class Page(msgspec.Struct, frozen=True):
-    """`next` is the `before` of the next page, None on the last one; `lag`: emails that the text index lacks, where it was used."""
+    """One page. `next` is the next page's `before`, or None on the last page.
+
+    `lag` is the number of emails missing from the full-text index, if the page used it.
+    """
 
     items: list[Any]
     next: int | None = None
@@ -94,34 +101,34 @@ class Page(msgspec.Struct, frozen=True):
 
 
 class Reader:
-    """The reading side of one database."""
+    """Reads pages and single emails from one database."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
 
     def emails(self, wanted: EmailFilter, *, before: int | None = None, limit: int = 20) -> Page:
-        """All known emails, newest first by order of listing."""
+        """Return a page of emails, newest first in the order of listing."""
         return self._db.read(_emails, wanted, before, limit)
 
     def results(self, wanted: EmailFilter, *, before: int | None = None, limit: int = 20) -> Page:
-        """Results, newest first by order of storing."""
+        """Return a page of results, newest first in the order of storing."""
         return self._db.read(_results, wanted, before, limit)
 
     def email(self, ref: int) -> EmailItem | None:
-        """One email."""
+        """Return one email, or None."""
         return self._db.read(_email, ref)
 
     def timeline(self, ref: int) -> list[Stage]:
-        """Every stage of one email, oldest first."""
+        """Return every stage of one email, oldest first."""
         return self._db.read(timeline, ref)
 
     def notifications(self, *, source: str | None = None, before: int | None = None, limit: int = 20) -> Page:
-        """Webhooks that were accepted, newest first."""
+        """Return a page of accepted notifications, newest first."""
         return self._db.read(_notifications, source, before, limit)
 
 
 def _emails(wanted: EmailFilter, before: int | None, limit: int) -> Page:
-    """Walks the index that has the rows in order and passes over the fewest: the text's, the results', or the books'."""
+    """Walk the index that has the rows in order and skips the fewest: that of the text, the results or the books."""
     query = _query(wanted)
     if search.has_terms(query) and not is_postgres():
         tables, place, text = WALKED_TABLES, "search.rowid", search.walk(query)
@@ -159,10 +166,10 @@ def conditions(
     *,
     text: tuple[str, list[Any]] | None = None,
 ) -> tuple[str, list[Any], bool]:
-    """The WHERE clause with its parameters, and whether the text index is in it.
+    """Return the WHERE clause, its parameters, and whether it uses the full-text index.
 
-    `text` is the condition on the text where the index itself is walked. `+ 0` keeps a database from taking the index of a
-    column that is nearly the same everywhere, and then putting all it finds in order.
+    `text` is the condition on the text if the query walks the full-text index itself. `+ 0` keeps the planner from
+    using the index of a column that has nearly the same value everywhere, and then sorting all that it finds.
     """
     query = _query(wanted)
     chosen = [(f"{place} < ?", [before]), *_comparisons(wanted, query, time_column)]
@@ -186,7 +193,7 @@ def conditions(
 
 
 def _comparisons(wanted: EmailFilter, query: Query, time_column: str) -> list[tuple[str, list[Any]]]:
-    """Conditions of one value each; what compares with None is not wanted."""
+    """Return the conditions that have one value each; the caller drops those whose value is None."""
     return [
         ("book.source + 0 = (SELECT id FROM source WHERE name = ?)", [_storable(wanted.source)]),
         ("result.label = ?", [None if wanted.classification is None else LABEL_NUMBER[wanted.classification]]),
@@ -205,7 +212,7 @@ def _comparisons(wanted: EmailFilter, query: Query, time_column: str) -> list[tu
 
 
 def _query(wanted: EmailFilter) -> Query:
-    """The query of `q`, with the sender of the filter, which comes first: of many words the last ones are left alone."""
+    """Parse `q` and put the filter's sender before its senders, since the search ignores the last of too many words."""
     query = parse(wanted.q or "")
     if not wanted.sender or not tokens(wanted.sender):
         return query

@@ -1,7 +1,8 @@
-"""The records that go into and come out of the books: plain typed values, no database in sight.
+"""The records that go into and come out of the books: plain typed values that know nothing of a database.
 
-Written by the actors, read by the web; storage/books.py and storage/results.py turn them into rows and back. Times are seconds
-since the epoch (UTC), durations milliseconds, confidences 0..1. `key` is an email's id in its escaped form (storage/keys.py).
+The actors write them, and the web reads them; storage/books.py and storage/results.py turn them into rows and back.
+Times are seconds since the epoch (UTC), durations milliseconds, confidences 0..1. `key` is an email's id in its escaped
+form (storage/keys.py).
 """
 
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ import msgspec
 
 
 class BookState(IntEnum):
-    """Of a row in the books, as SQL stores it. Open rows are told apart as queued or retrying (due time)."""
+    """The state of a row in the books, as SQL stores it. An open row with a due time is retrying, else queued."""
 
     OPEN = 0
     RESULT = 1
@@ -21,7 +22,7 @@ class BookState(IntEnum):
 
 
 class LetterState(IntEnum):
-    """What became of a dead letter, as SQL stores it; the first still stands."""
+    """The state of a dead letter, as SQL stores it. Only DEAD ones still stand."""
 
     DEAD = 0
     REPLAYED = 1
@@ -30,17 +31,17 @@ class LetterState(IntEnum):
 
 STATES = tuple(state.name.lower() for state in BookState)
 LETTER_STATES = tuple(state.name.lower() for state in LetterState)
-"""The names of both, by their numbers."""
+"""The names of the states, indexed by their numbers."""
 
 DECIDERS = ("model", "rule", "person")
 
 LABELS = ("meeting", "promotion", "intro", "unknown")
 LABEL_NUMBER = {label: number for number, label in enumerate(LABELS)}
-"""What SQL stores of a label."""
+"""The numbers that SQL stores for the labels."""
 
 
 class SourceState(msgspec.Struct, frozen=True):
-    """One FakeMail account as the books know it. The cursor never passes an email that is not in the books."""
+    """One FakeMail account as recorded in the books. The cursor never passes an email that is not in the books."""
 
     id: int
     name: str
@@ -49,11 +50,11 @@ class SourceState(msgspec.Struct, frozen=True):
     cursor: int
     cursor_key: str | None  # the email that set the cursor
     floor: int  # a poll lists from here
-    listed: int  # ids ever entered: the independent side of the audit
+    listed: int  # ids ever entered, counted independently of the rows that the audit adds up
 
 
 class Look(msgspec.Struct):
-    """One listing of the history, and why it was made. `id` is 0 until the first slice with new mail is in the books."""
+    """One listing of the history and its reason. `id` is 0 until the first slice with new mail is in the books."""
 
     kind: str  # start | takeover | notification | poll (actors/metrics.py) | resync
     began: float
@@ -62,11 +63,11 @@ class Look(msgspec.Struct):
     id: int = 0
     listed: int = 0
     new: int = 0
-    keys: list[str] = []  # of the first that were new, for the log
+    keys: list[str] = []  # of the first new emails, for the log
 
 
 class CursorMove(msgspec.Struct, frozen=True):
-    """Where the cursor goes with the last slice; guarded by where it was."""
+    """A move of the cursor, made with the last slice of a listing and guarded by the cursor's expected value."""
 
     epoch: int
     expected: int
@@ -75,7 +76,7 @@ class CursorMove(msgspec.Struct, frozen=True):
 
 
 class OpenRow(msgspec.Struct, frozen=True):
-    """An open row on its way into a mailbox; `is_new`: no try of it has failed yet, in its first life."""
+    """An open row on its way into a mailbox. `is_new`: it is in its first life, and no try has failed yet."""
 
     ref: int
     key: str
@@ -89,7 +90,7 @@ class OpenRow(msgspec.Struct, frozen=True):
 
 
 class Content(msgspec.Struct, frozen=True, gc=False):
-    """What an email says, cut to MAX_BODY_BYTES (`truncated`)."""
+    """The content of an email; `truncated` if the body was cut to MAX_BODY_BYTES."""
 
     subject: str = ""
     body: str = ""
@@ -101,7 +102,7 @@ class Content(msgspec.Struct, frozen=True, gc=False):
 
 
 class NewResult(msgspec.Struct, frozen=True, gc=False):
-    """A classified email on its way into the books. It reads like the StoredResult that it becomes, but has no id yet."""
+    """A classified email on its way into the books. It reads like the StoredResult that it becomes, but has no id."""
 
     source: str
     key: str
@@ -121,28 +122,28 @@ class NewResult(msgspec.Struct, frozen=True, gc=False):
     rule_id: int | None = None
     rule_label: str | None = None
     times: dict[str, float] = {}  # notified, listed, fed, fetched, taken, classified
-    feed_seq: int = 0  # under which it was fed; 0: any
+    feed_seq: int = 0  # the number under which it was fed; 0: any
     queued_ms: float | None = None  # see `waited`
     total_ms: float | None = None
 
     @property
     def label(self) -> str:
-        """The effective one: a rule's, else the model's."""
+        """The effective label: the rule's, else the model's."""
         return self.rule_label or self.model_label
 
     @property
     def decided_by(self) -> str:
-        """Who gave it."""
+        """Who decided the effective label: "rule" or "model"."""
         return "model" if self.rule_label is None else "rule"
 
     @property
     def subject(self) -> str:
-        """What the email says it is about."""
+        """The email's subject."""
         return self.content.subject
 
     @property
     def sender(self) -> str:
-        """Who the email says it is from."""
+        """The email's sender."""
         return self.content.sender
 
     @property
@@ -152,7 +153,7 @@ class NewResult(msgspec.Struct, frozen=True, gc=False):
 
 
 def waited(times: Mapping[str, float], processed_at: float, processing_ms: float) -> tuple[float | None, float | None]:
-    """Milliseconds of waiting, and from notification or listing to the result: a NewResult's `queued_ms` and `total_ms`."""
+    """Return a NewResult's `queued_ms` (the time waited) and `total_ms` (the time from notification or listing on)."""
     began = times.get("notified", times.get("listed"))
     if began is None:
         return None, None
@@ -161,7 +162,7 @@ def waited(times: Mapping[str, float], processed_at: float, processing_ms: float
 
 
 class StoredResult(msgspec.Struct, frozen=True, gc=False):
-    """A result as everybody sees it; `label` is the effective one (person, else rule, else model)."""
+    """A result as it is shown; `label` is the effective one (the person's, else the rule's, else the model's)."""
 
     id: int  # order of storing
     ref: int
@@ -184,36 +185,36 @@ class StoredResult(msgspec.Struct, frozen=True, gc=False):
     sender: str
     truncated: bool
     times: dict[str, float] = {}
-    rule_id: int | None = None  # whose classification the rules gave, whoever decided in the end
+    rule_id: int | None = None  # the rule that gave a label, even if a person overrode it
 
 
 class Skipped(msgspec.Struct, frozen=True):
-    """What START_FROM=now left alone: all up to `history_id`; `keys` are of the newest of those emails, oldest first."""
+    """What START_FROM=now skipped: all up to `history_id`. `keys` are those of the newest such emails, oldest first."""
 
     history_id: int
     keys: list[str]
 
 
 class Attempt(msgspec.Struct, frozen=True):
-    """A try that failed and will be repeated at `next_at`."""
+    """A failed try that will be repeated at `next_at`."""
 
     source: str
     key: str
     ref: int
     generation: int
-    attempts: int  # spent before this one: the guard
+    attempts: int  # tries spent before this one; the guard
     reason: str
     error: str
     at: float
     next_at: float
     processor_id: str
-    spend: bool = True  # False: nobody's fault (an email not visible yet)
-    missing: bool = False  # True: FakeMail answered 404, first_missing_at is set where it was not
-    feed_seq: int = 0  # under which it was fed; 0: any
+    spend: bool = True  # False: costs no attempt (the email is not visible yet)
+    missing: bool = False  # True: FakeMail answered 404; sets first_missing_at if it is not set
+    feed_seq: int = 0  # the number under which it was fed; 0: any
 
 
 class Burial(msgspec.Struct, frozen=True):
-    """An email that failed for good."""
+    """An email that failed permanently, on its way to becoming a dead letter."""
 
     source: str
     key: str
@@ -226,11 +227,11 @@ class Burial(msgspec.Struct, frozen=True):
     processor_id: str
     content: Content | None = None
     times: dict[str, float] = {}
-    feed_seq: int = 0  # under which it was fed; 0: any
+    feed_seq: int = 0  # the number under which it was fed; 0: any
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
-    """What failed for good, and why; unique by (ref, generation)."""
+    """A permanent failure and its reason; unique by (ref, generation)."""
 
     id: int
     ref: int
@@ -242,22 +243,22 @@ class DeadLetter(msgspec.Struct, frozen=True):
     attempts: int
     first_seen: float
     dead_at: float
-    state: str = "dead"  # or what a person did since: replayed, discarded
+    state: str = "dead"  # or, after a person acted on it: replayed, discarded
 
 
 class DeadLetterGroup(msgspec.Struct, frozen=True):
-    """Standing dead letters of one cause."""
+    """The standing dead letters of one cause."""
 
     reason: str
-    error: str  # the newest one's
+    error: str  # of the newest one
     count: int
     oldest: float
     newest: float
-    example: int  # the newest one's id
+    example: int  # the id of the newest one
 
 
 class KnownEmail(msgspec.Struct, frozen=True):
-    """One email as the books know it."""
+    """One email as recorded in the books."""
 
     ref: int
     source: str
@@ -273,7 +274,7 @@ class KnownEmail(msgspec.Struct, frozen=True):
 
 
 class Notification(msgspec.Struct, frozen=True):
-    """A webhook that was accepted, and what it led to."""
+    """A notification that was accepted, and what it led to."""
 
     received_at: float
     history_id: int
@@ -283,7 +284,7 @@ class Notification(msgspec.Struct, frozen=True):
 
 
 class Audit(msgspec.Struct, frozen=True):
-    """The books in one snapshot: listed must equal the sum of the other six."""
+    """The books in one snapshot: `listed` must equal the sum of `results` to `erased`."""
 
     listed: int
     results: int
@@ -297,7 +298,7 @@ class Audit(msgspec.Struct, frozen=True):
 
 
 class Stats(msgspec.Struct, frozen=True):
-    """What /stats takes from SQL; numbers that need at least one email are None before the first."""
+    """The part of /stats that comes from SQL. Figures that need at least one email are None before the first."""
 
     total_emails_processed: int
     emails_by_classification: dict[str, int]
@@ -308,9 +309,9 @@ class Stats(msgspec.Struct, frozen=True):
     p95_processing_time_ms: float | None
     p99_processing_time_ms: float | None
     success_rate: float | None  # percent
-    error_count: int | None  # tries that failed; None: not known of a single source
-    retry_count: int | None  # tries that were put off to be repeated; as above
-    dead_letters: int  # those that stand
+    error_count: int | None  # failed tries; None: not known for a single source
+    retry_count: int | None  # failed tries that were scheduled for a retry; None: as above
+    dead_letters: int  # standing ones
     queued: int
     retrying: int
     emails_per_minute: float
@@ -319,7 +320,7 @@ class Stats(msgspec.Struct, frozen=True):
 
 
 class SourceStats(Stats, frozen=True, kw_only=True):
-    """The same of one source, with what the mailboxes, which carry several sources, cannot tell of it."""
+    """The same for one source, with figures that the mailboxes cannot give, since several sources share them."""
 
     open_by_lane: dict[str, int]  # queued and retrying
-    oldest_listed_at: float | None  # of what is open
+    oldest_listed_at: float | None  # of the open emails

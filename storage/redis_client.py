@@ -1,8 +1,8 @@
-"""Clients of Redis: connecting by URL, and telling what its errors mean. Called by the stores beside it, and by the commands at the start.
+"""Redis clients: connects by URL and translates the client's errors.
 
-Relies on redis-py with hiredis. Nothing is retried in here: a repeated write is the caller's decision, who knows whether it
-may happen twice; each error that leaves is a DependencyTrouble, or a SettingsError where an operator has to act. The launcher, which
-has no gevent, connects by this too.
+The stores beside this module use it, the commands at start-up, and the launcher, which runs without gevent. It relies
+on redis-py with hiredis. Nothing is retried here: only the caller knows whether a write may happen twice. Errors leave
+as DependencyTrouble, or as SettingsError where an operator has to act.
 """
 
 import re
@@ -26,19 +26,19 @@ TIMEOUT = 5.0
 PROTOCOL = 3
 TLS_SENTINEL = "rediss+sentinel"
 SENTINEL_CLIENT = re.compile(r"<redis\.client\.Redis\(.*?host=([^,]*),port=(\d+).*?\)>\)>\)> - ")
-"""How redis-py describes, at a length of a thousand characters, a sentinel that does not answer."""
+"""Matches redis-py's description, about a thousand characters long, of a sentinel that does not answer."""
 
 SENTINEL_CONNECTIONS = 2_000
-"""A Sentinel's pool raises where others wait for a place (at 100 by default): more than ever ask at once."""
+"""The size of a Sentinel's pool (default: 100): larger than ever needed, since an exhausted one raises at once."""
 REDIS_FLOOR, VALKEY_FLOOR = (7, 0), (7, 2)
 
 
 class QuickParser(_HiredisParser):
-    """Looks whether an idle connection was closed with one system call, where redis-py makes a poll of gevent's (half of a call)."""
+    """Checks for a closed idle connection by one system call; redis-py polls through gevent (half of a call's cost)."""
 
     def can_read(self, timeout: float = 0) -> bool:
-        """As redis-py says: whether something is there, or the connection is gone."""
-        plain = getattr(self._sock, "_sock", None)  # what gevent wraps; TLS cannot peek
+        """Return whether there is something to read or the connection is gone, like the method of redis-py."""
+        plain = getattr(self._sock, "_sock", None)  # the socket that gevent wraps; TLS cannot peek
         if timeout or plain is None or isinstance(self._sock, ssl.SSLSocket) or self._reader.has_data():
             return bool(super().can_read(timeout))
         try:
@@ -52,7 +52,7 @@ class QuickParser(_HiredisParser):
 
 @contextmanager
 def trouble() -> Iterator[None]:
-    """Turn whatever the client raises into DependencyTrouble: away, slow, full, loading, read-only, refusing us."""
+    """Turn any client error into DependencyTrouble: server away, slow, full, loading, read-only, or refusing us."""
     try:
         yield
     except (redis.RedisError, OSError) as error:
@@ -61,12 +61,12 @@ def trouble() -> Iterator[None]:
 
 
 def connect(url: str, *, connections: int = 64, patience: float = 0.0) -> "redis.Redis":
-    """A client of `url`: redis://, rediss://, unix:// or redis+sentinel://[:password@]host:port,host:port/name[/db].
+    """Return a client for redis://, rediss://, unix:// or redis+sentinel://[:password@]host:port,host:port/name[/db].
 
-    Options stand in the query as redis-py names them, such as `rediss://host/0?ssl_ca_certs=/path/ca.pem`. With rediss+sentinel:// both the
-    sentinels and the master speak TLS; `?sentinel_password=` is for the sentinels, where they want one.
-    A call waits at most TIMEOUT + `patience` seconds (`patience`: how long a blocking read stays at the server), and as long
-    for one of `connections`. Raises SettingsError for what is not such a URL.
+    The URL's query holds options under their redis-py names, such as `rediss://host/0?ssl_ca_certs=/path/ca.pem`. With
+    rediss+sentinel:// both the sentinels and the master use TLS; `?sentinel_password=` is for sentinels that need one.
+    A call waits at most TIMEOUT + `patience` seconds for its reply (`patience`: how long a blocking read may wait at
+    the server), and before that at most TIMEOUT for one of the `connections`. Raises SettingsError for any other URL.
     """
     options: dict[str, Any] = {
         "protocol": PROTOCOL,
@@ -83,14 +83,14 @@ def connect(url: str, *, connections: int = 64, patience: float = 0.0) -> "redis
         options["socket_keepalive"] = True
     try:
         pool = redis.BlockingConnectionPool.from_url(url, max_connections=connections, timeout=TIMEOUT, **options)
-        pool.connection_class(**pool.connection_kwargs)  # not connected: it only finds options that are none
+        pool.connection_class(**pool.connection_kwargs)  # does not connect, but rejects unknown options
     except (ValueError, TypeError) as error:
         raise SettingsError(f"REDIS_URL: {error}") from error
     return redis.Redis(connection_pool=pool)
 
 
 def _through_sentinel(url: str, options: dict[str, Any]) -> "redis.Redis":
-    """The master that the sentinels name; after a failover its connections are opened anew."""
+    """Return a client for the master that the sentinels name; after a failover it reconnects to the new master."""
     parts = urlsplit(url)
     where = parts.netloc.rpartition("@")[2]
     hosts = re.findall(r"([^,:]+)(?::(\d+))?(?:,|$)", where)
@@ -120,9 +120,9 @@ def _through_sentinel(url: str, options: dict[str, Any]) -> "redis.Redis":
 
 
 def check_server(client: "redis.Redis") -> list[str]:
-    """What an operator should know of this server, one sentence each; [] when all is well.
+    """Return warnings about this server for the operator, one sentence each; [] when all is well.
 
-    Raises SettingsError when it is too old for us, DependencyTrouble when it is away.
+    Raises SettingsError if the server is too old, DependencyTrouble if it is away.
     """
     warnings = _check_version(client)
     try:

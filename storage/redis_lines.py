@@ -1,7 +1,4 @@
-"""Connections to Redis for the hot path, past redis-py's own `execute_command`. Used by storage/redis_scripts.py; needs gevent.
-
-They come from a client's pool (storage/redis_client.py), which closes them with its own.
-"""
+"""Redis connections for the hot path that bypass `execute_command` of redis-py. For redis_scripts.py; needs gevent."""
 
 from typing import Any
 
@@ -13,10 +10,10 @@ from storage.redis_client import TIMEOUT
 
 
 class Lines:
-    """Connections for the hot path: a call costs a sixth of redis-py's own `execute_command` (12 µs, not 70). No retries either.
+    """Connections for the hot path: a call costs a sixth of redis-py's own `execute_command` (12 µs, not 70).
 
-    Made from a client's pool, which closes them with its own. Any number of greenlets; one that is killed within a call loses
-    its connection with it.
+    A client's pool (storage/redis_client.py) makes the connections and closes them with its own. Nothing is retried.
+    Any number of greenlets may share an instance; if one is killed during a call, its connection is closed.
     """
 
     def __init__(self, pool: "redis.BlockingConnectionPool", connections: int) -> None:
@@ -25,7 +22,7 @@ class Lines:
         self._idle: list[Any] = []
 
     def call(self, command: tuple[Any, ...]) -> Any:
-        """One command, its reply as it came; raises what redis-py would."""
+        """Send one command and return its raw reply; raises what redis-py would raise."""
         if not self._places.acquire(timeout=TIMEOUT):
             raise redis.ConnectionError("all connections are in use")
         try:
@@ -46,7 +43,7 @@ class Lines:
             line.send_packed_command([packed], check_health=False)
             return line.read_response()
         except redis.ReadOnlyError:
-            line.disconnect()  # its server became a replica: the name of the primary leads elsewhere by now
+            line.disconnect()  # the server became a replica: the primary's host name resolves elsewhere by now
             raise
         except redis.ResponseError:
             raise
@@ -56,7 +53,7 @@ class Lines:
 
 
 def _is_stale(line: Any) -> bool:
-    """Whether an idle connection was closed, or left in the middle of something: then there is what nobody asked for."""
+    """Return whether an idle connection was closed, or has an unread reply left over from an interrupted call."""
     try:
         return bool(line.can_read())
     except (redis.ConnectionError, redis.TimeoutError, OSError):

@@ -1,8 +1,8 @@
-"""The mailboxes on Redis streams: what engine/mailbox.py promises, each move one atomic script (scripts/*.lua).
+"""The mailboxes on Redis streams: implements the contract of engine/mailbox.py with atomic scripts (scripts/*.lua).
 
-Used by the pump (engine/pump.py), the mailbox actors, the feeder and the janitor. The key layout stands in redis_keys.py; the event log
-and the signs of life are the base classes in event_log.py and redis_presence.py. Relies on one group over all nodes and on entries
-getting a new id whenever they change hands, which makes every late acknowledgement void.
+Used by the pump (engine/pump.py), the mailbox actors, the feeder and the janitor. redis_keys.py describes the key
+layout; the event log and the signs of life are base classes in event_log.py and redis_presence.py. Two things make
+every late acknowledgement void: all nodes share one consumer group, and an entry gets a new id when it changes hands.
 """
 
 import logging
@@ -24,13 +24,13 @@ from storage.redis_keys import GROUP
 from storage.redis_packing import LANE_NUMBER, pack_envelopes, pack_one, pack_verdicts
 from storage.redis_presence import RedisPresence
 
-FULL_POLL = 0.05  # seconds between two looks while there is no room downstream, or a message has to be alone
-SLICE = 500  # messages a script appends, settles or lists at most: a few milliseconds of the server's time
-SLICE_BYTES = 4 * 1024 * 1024  # and of what it hands on: within the socket's time limit over a slow link too
+FULL_POLL = 0.05  # seconds between polls while there is no room downstream, or a message has to be alone
+SLICE = 500  # messages that one script appends or settles at most: a few milliseconds of server time
+SLICE_BYTES = 4 * 1024 * 1024  # of payload in one script at most: within the socket time-out even over a slow link
 RELEASE_SLICE = 200
 SCAN_SLICE = 1000
-REFS_SLICE = 32  # whole emails, for three numbers of each
-LEFT_S = 0.2  # a pause after messages that only newer workers understand, so that older ones do not pass them round and round
+REFS_SLICE = 32  # small, since whole emails are transferred for three fields of each
+LEFT_S = 0.2  # pause after messages for newer workers only, so that older workers do not pass them back and forth
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class _Ref(msgspec.Struct, rename={"source": "s", "ref": "r", "generation": "g"}
 
 
 class _Version(msgspec.Struct, rename={"version": "v"}):
-    """The part of an Envelope by which one is known that a newer program wrote."""
+    """The part of an Envelope that shows whether a newer program wrote it."""
 
     version: int = VERSION
 
@@ -56,7 +56,7 @@ _decode_ref = msgspec.msgpack.Decoder(_Ref).decode
 
 
 class _Want(msgspec.Struct, frozen=True):
-    """Who takes from which mailbox, how much, and what has to have room for what comes of it."""
+    """A request to take messages; the mailboxes in `into` (downstream) must have room."""
 
     mailbox: str
     consumer: str
@@ -66,10 +66,10 @@ class _Want(msgspec.Struct, frozen=True):
 
 
 class RedisMailboxes(RedisEventLog, RedisPresence):
-    """A MailboxStore on Redis 7.0 or Valkey 7.2, and newer. Safe for any number of greenlets and processes.
+    """A MailboxStore on Redis 7.0 or Valkey 7.2, or newer. Safe for any number of greenlets and processes.
 
-    `namespace` is the books' id; `rooms` holds the limits of mailboxes (none: unlimited). Entries that somebody else
-    deleted or spoilt in our hands are dropped: the books' reconciling brings their messages back.
+    `namespace` is the books' id; `rooms` holds the limits of mailboxes (a mailbox without one is unlimited). Entries
+    that something else deleted or corrupted are dropped: reconciling with the books brings their messages back.
     """
 
     def __init__(
@@ -85,7 +85,11 @@ class RedisMailboxes(RedisEventLog, RedisPresence):
     def put(
         self, mailbox: str, envelopes: Sequence[Envelope], *, once: str | None = None, rank: int | None = None
     ) -> bool:
-        """Append durably. Without `once` in slices, so a lost reply may leave a part of them: repeating makes duplicates."""
+        """Append durably; see MailboxStore.put.
+
+        Without `once`, the envelopes go in slices. After a lost reply some may have been appended, and repeating the
+        call duplicates those.
+        """
         block = self.keys.block(mailbox)
         room = self.rooms.get(mailbox) if rank is not None else None
         first = (ONCE_S * 1000, room.messages if room else 0, rank or 0)
@@ -101,9 +105,9 @@ class RedisMailboxes(RedisEventLog, RedisPresence):
     def take(
         self, mailbox: str, consumer: str, *, count: int, max_bytes: int, block: float, into: Sequence[str] = ()
     ) -> list[Delivery]:
-        """As the contract says; after waiting for the first message it may be one of each lane even if `count` is less.
+        """Take messages; see MailboxStore.take. After a wait it may return one of each lane even if `count` is less.
 
-        `max_bytes` is passed by fifteen messages at the most. Consumers are named "node/process/slot".
+        The script may exceed `max_bytes` by up to fifteen messages. Consumers are named "node/process/slot".
         """
         want = _Want(mailbox, consumer, count, max_bytes, into)
         deadline = time.monotonic() + block
@@ -118,7 +122,7 @@ class RedisMailboxes(RedisEventLog, RedisPresence):
                 return found
 
     def _take_now(self, want: _Want, *, but: int) -> tuple[bytes, list[Delivery]]:
-        """Take without waiting, `but` so many fewer than wanted; and take.lua's word for how it went."""
+        """Take without waiting, `but` messages fewer than wanted; return take.lua's state with the deliveries."""
         mailbox, count = want.mailbox, want.count - but
         turn = self._turns.setdefault(mailbox, random.randrange(1 << 16))
         self._turns[mailbox] = turn + count
@@ -140,9 +144,10 @@ class RedisMailboxes(RedisEventLog, RedisPresence):
         return state, self._deliveries(mailbox, flat[2:] if deaths else flat, *deaths)
 
     def _wait_for_some(self, want: _Want, deadline: float) -> list[Delivery]:
-        """Wait for the first message, and take what came with it.
+        """Wait for the first message, then take what arrived with it.
 
-        One at a time waits here: each who waits is given one message, which would make batches of one of what one could take.
+        Only one greenlet per mailbox waits at a time: the server gives one message to each waiting consumer, which
+        would split what one of them could take into batches of one.
         """
         place = self._waiters.setdefault(want.mailbox, BoundedSemaphore())
         if not place.acquire(timeout=max(0.0, deadline - time.monotonic())):
@@ -154,7 +159,7 @@ class RedisMailboxes(RedisEventLog, RedisPresence):
                 return []
             state, more = self._take_now(want, but=min(len(found), want.count))
             if state == b"alone":
-                # Our process got its lone message while we waited at the server, which knows no such rule.
+                # Our process was given a quarantined message while we waited at the server, which knows no such rule.
                 self.release(want.mailbox, want.consumer, crashed=False)
                 return []
             return found + more
@@ -162,7 +167,7 @@ class RedisMailboxes(RedisEventLog, RedisPresence):
             place.release()
 
     def _wait_for_one(self, want: _Want, seconds: float) -> list[Delivery]:
-        """Wait at the server for the first message: the one of all waiting consumers that it wakes gets it."""
+        """Block at the server for the first message, which goes to one of the waiting consumers."""
         lanes = self.keys.block(want.mailbox)[: len(LANES)]
         milliseconds = max(1, int(seconds * 1000))
         command = ("XREADGROUP", "GROUP", GROUP, want.consumer, "COUNT", 1, "BLOCK", milliseconds, "STREAMS")
@@ -176,7 +181,10 @@ class RedisMailboxes(RedisEventLog, RedisPresence):
     def pending(
         self, mailbox: str, consumer: str, *, count: int, after: Mapping[str, str] | None = None
     ) -> list[Delivery]:
-        """As the contract says. One from quarantine comes alone, after all others are settled or passed by `after`."""
+        """Return held messages; see MailboxStore.pending.
+
+        One from quarantine comes alone, after all others are settled or skipped by `after`.
+        """
         seen = after or {}
         starts = [seen.get(lane, "0") for lane in ALL_LANES]
         deaths, lone_deaths, *flat = self._run("pending", self.keys.block(mailbox), [consumer, count, *starts])
@@ -185,7 +193,10 @@ class RedisMailboxes(RedisEventLog, RedisPresence):
         return held[:count]
 
     def settle(self, verdicts: Sequence[Verdict]) -> list[bool]:
-        """As the contract says; slices of 500, or 4 MiB, are atomic each. After a lost reply a repetition reads False: it had happened."""
+        """Settle a batch; see MailboxStore.settle. Each slice, of up to 500 verdicts or 4 MiB, is atomic.
+
+        If the call is repeated after a lost reply, what had been settled already reads False.
+        """
         results: list[bool] = []
         for part in parts(verdicts, _handed_on, SLICE, SLICE_BYTES):
             packed = pack_verdicts(part)
@@ -198,10 +209,10 @@ class RedisMailboxes(RedisEventLog, RedisPresence):
         return results
 
     def release(self, mailbox: str, consumer: str, *, crashed: bool) -> int:
-        """As the contract says, in slices, each atomic; a release cut short is simply done again.
+        """Release a consumer's messages; see MailboxStore.release. Each slice is atomic; repeat an interrupted release.
 
-        There is no XAUTOCLAIM beside it: that goes by age and keeps the id, so that a slow owner could still acknowledge
-        what another works on. Here the owner is known to be gone, and its ids die with it.
+        XAUTOCLAIM would not do: it goes by age and keeps the id, so that a slow owner could still acknowledge a message
+        that another consumer works on. Here the owner is known to be gone, and the ids that it held become invalid.
         """
         given = 0
         while True:
@@ -211,7 +222,7 @@ class RedisMailboxes(RedisEventLog, RedisPresence):
                 return given
 
     def consumers(self, mailbox: str) -> dict[str, int]:
-        """Consumer → messages in hand, of all nodes."""
+        """Return the number of messages in hand of each consumer, on all nodes."""
         held: dict[str, int] = {}
         flat = iter(self._run("consumers", self.keys.block(mailbox), []))
         for name, count in zip(flat, flat, strict=True):
@@ -219,7 +230,7 @@ class RedisMailboxes(RedisEventLog, RedisPresence):
         return held
 
     def forget(self, mailbox: str, consumer: str) -> bool:
-        """Remove a consumer that holds nothing; False while it does."""
+        """Remove a consumer; return False, and keep it, while it holds messages."""
         return bool(self._run("forget", self.keys.block(mailbox), [consumer]))
 
     def feed(
@@ -232,18 +243,21 @@ class RedisMailboxes(RedisEventLog, RedisPresence):
         to: int,
         events: Sequence[bytes] = (),
     ) -> bool:
-        """As the contract says, in one script: bring about 1,000 envelopes at most. False after a lost reply may mean ours."""
+        """Feed a mailbox; see MailboxStore.feed. One script does it all, so pass at most about 1,000 envelopes.
+
+        After a lost reply, False may mean that the first call moved the position.
+        """
         keys = [*self.keys.log, self.keys.positions, *self.keys.block(mailbox)]
         args = [*self.log_args(), position, expected, to, len(envelopes), *pack_envelopes(envelopes), *events]
         return bool(self._run("feed", keys, args))
 
     def positions(self, names: Sequence[str]) -> dict[str, int]:
-        """The feeder's positions of those names, 0 where there is none."""
+        """Return the feeder's positions by name, 0 for a missing one."""
         found = self._call("HMGET", self.keys.positions, *names) if names else []
         return {name: int(position or 0) for name, position in zip(names, found, strict=True)}
 
     def mailboxes(self, prefix: str) -> Iterator[set[str]]:
-        """As the contract says, by SCAN: one that has never been read from nor written to is not there."""
+        """Find mailboxes with SCAN; see MailboxStore.mailboxes. One that was never read or written is missing."""
         cursor: int | None = None
         while cursor != 0:
             cursor, keys = self._call("SCAN", cursor or 0, "MATCH", self.keys.lanes(prefix), "COUNT", SCAN_SLICE)
@@ -251,11 +265,11 @@ class RedisMailboxes(RedisEventLog, RedisPresence):
             yield {mailbox for mailbox in found if mailbox is not None}
 
     def remove(self, mailbox: str) -> None:
-        """As the contract says; a reader that is blocked in it makes it anew."""
+        """Delete a mailbox; see MailboxStore.remove. A reader that is blocked on it creates it again."""
         self._call("DEL", *self.keys.block(mailbox), self.keys.duty(mailbox))
 
     def depths(self, mailbox: str) -> dict[str, Depth]:
-        """Lane → Depth, all four of one instant."""
+        """Return the depth of each of the four lanes, all at the same instant."""
         seconds, microseconds, *flat = self._run("depths", self.keys.block(mailbox), [])
         now = int(seconds) + int(microseconds) / 1e6
         found = {}
@@ -266,7 +280,10 @@ class RedisMailboxes(RedisEventLog, RedisPresence):
         return found
 
     def refs(self, mailbox: str) -> Iterator[tuple[str, int, int]]:
-        """As the contract says: lanes first, quarantine last, since that is the way messages go; new entries are met too."""
+        """Walk all messages; see MailboxStore.refs. Quarantine comes last, as messages move there from the other lanes.
+
+        Entries that are added during the walk are found, too.
+        """
         for stream in self.keys.block(mailbox)[: len(ALL_LANES)]:
             start = "-"
             while page := self._call("XRANGE", stream, start, "+", "COUNT", REFS_SLICE):
@@ -279,7 +296,7 @@ class RedisMailboxes(RedisEventLog, RedisPresence):
                 start = f"({page[-1][0].decode()}"
 
     def peek(self, mailbox: str, count: int) -> list[Envelope]:
-        """As the contract says; what came into two lanes within a millisecond stands in any order."""
+        """Return the newest messages; see MailboxStore.peek. Within a millisecond, two lanes may be in any order."""
         found = [
             (entry.decode(), fields.get(b"e", b""))
             for stream in self.keys.block(mailbox)[: len(ALL_LANES)]
@@ -290,9 +307,9 @@ class RedisMailboxes(RedisEventLog, RedisPresence):
         return [envelope for envelope in read if envelope is not None and envelope.version <= VERSION]
 
     def _deliveries(self, mailbox: str, flat: Sequence[Any], deaths: int = 0, lone_deaths: int = 0) -> list[Delivery]:
-        """Records of the scripts' flat replies; what cannot be read was not written by us, and leaves the mailbox.
+        """Turn a script's flat reply into deliveries; remove entries that cannot be read, since we did not write them.
 
-        What a newer program wrote goes back to its lane: while two versions run side by side, its workers take it.
+        A message from a newer program goes back to its lane: while two versions run side by side, newer workers take it.
         """
         found, left = [], 0
         triples = iter(flat)
@@ -312,7 +329,7 @@ class RedisMailboxes(RedisEventLog, RedisPresence):
         return found
 
     def _leave(self, mailbox: str, number: int, entry: bytes, packed: bytes) -> int:
-        """To the end of its lane, as it came; out of quarantine, whose marks are ours, it goes among the others."""
+        """Move a message unchanged to the end of its lane; one from quarantine loses its marks and goes to `normal`."""
         lane = number if ALL_LANES[number - 1] != QUARANTINE else LANE_NUMBER["normal"]
         return self._move_one(mailbox, number, entry, len(packed), lane, packed)
 
@@ -320,7 +337,7 @@ class RedisMailboxes(RedisEventLog, RedisPresence):
         self._move_one(mailbox, number, entry, size, 0)
 
     def _move_one(self, mailbox: str, number: int, entry: bytes, size: int, to: int, *packed: bytes) -> int:
-        """Settle one message that cannot be read; 1 when it was ours."""
+        """Settle one message that this version cannot read; return 1 if it was still ours, else 0."""
         keys = [*self.keys.log, *self.keys.block(mailbox)]
         return 1 - len(self._run("settle", keys, [*self.log_args(), *pack_one(number, to, entry, size), *packed]))
 

@@ -1,4 +1,4 @@
-"""Messages and verdicts as the arguments of the scripts: what put.lua, feed.lua and settle.lua say at their tops. Used by redis_mailbox.py."""
+"""Packs messages and verdicts into the arguments of put.lua, feed.lua and settle.lua. Used by redis_mailbox.py."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 class Packed(NamedTuple):
-    """Verdicts for settle.lua: `order` tells which one its n-th message is, the blocks of `mailboxes` are its keys."""
+    """Verdicts for settle.lua: `order` maps its n-th message to a verdict, the blocks of `mailboxes` are its keys."""
 
     mailboxes: list[str]
     args: list[Any]
@@ -23,7 +23,7 @@ class Packed(NamedTuple):
 
 
 def pack_envelopes(envelopes: Sequence[Envelope]) -> list[Any]:
-    """Lane number and encoded envelope, in turn, as put.lua and feed.lua take them."""
+    """Return lane number and encoded envelope in turn, as put.lua and feed.lua expect them."""
     args: list[Any] = []
     for envelope in envelopes:
         args += (LANE_NUMBER[envelope.lane], _encode(envelope))
@@ -31,7 +31,7 @@ def pack_envelopes(envelopes: Sequence[Envelope]) -> list[Any]:
 
 
 def pack_verdicts(verdicts: Sequence[Verdict]) -> Packed:
-    """In runs of messages that are alike: from the same stream, to the same or none, with as many events."""
+    """Pack verdicts in runs that are alike: from the same stream, to the same one or none, with as many events each."""
     codes = _Codes()
     runs: defaultdict[tuple[int, int, int], list[int]] = defaultdict(list)
     for number, verdict in enumerate(verdicts):
@@ -45,7 +45,7 @@ def pack_verdicts(verdicts: Sequence[Verdict]) -> Packed:
 
 
 def pack_one(source: int, target: int, entry: bytes, size: int) -> list[Any]:
-    """A run of one message without events, as it came; where it goes somewhere, its envelope comes behind."""
+    """Pack a run of one unchanged message without events; if it has a target, the caller appends its envelope."""
     return [source, target, 1, 0, _encode([size]), entry]
 
 

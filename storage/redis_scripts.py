@@ -1,7 +1,7 @@
-"""Loads scripts/*.lua: one atomic move a file, with the preludes (scripts/log.lua, scripts/mailbox.lua) that it needs.
+"""Loads scripts/*.lua, one atomic operation per file, each with the preludes (log.lua, mailbox.lua) that it needs.
 
-Called by the Redis stores beside it, which share `RedisStore`. Relies on EVALSHA; a server that does not know a script
-(restarted, failed over, flushed) is taught it and the call repeated: it had not begun.
+The Redis stores beside this module share `RedisStore`. Scripts run by EVALSHA; if the server does not know one (after a
+restart, a failover or a flush), the call is repeated with the script's text, which is safe: it had not begun.
 """
 
 from collections.abc import Sequence
@@ -40,15 +40,15 @@ PRELUDES = {
 
 
 def text_of(name: str) -> str:
-    """The whole text of a script, preludes first."""
+    """Return the complete text of a script, preludes first."""
     return "\n".join((FOLDER / f"{part}.lua").read_text() for part in (*PRELUDES[name], name))
 
 
 class RedisStore:
-    """What the Redis stores share: two clients (one may wait), the keys, the scripts."""
+    """The base of the Redis stores: two clients (one for blocking reads), the keys and the scripts."""
 
     BLOCK_PIECE = 2.0
-    """Seconds that one blocking read waits at the server; longer waits are made of pieces, each well inside the time-out."""
+    """Seconds that one blocking read waits at the server. Longer waits are split, to stay well within the time-out."""
 
     def __init__(self, url: str, *, namespace: str, connections: int = 64) -> None:
         self.keys = Keys(namespace)
@@ -60,7 +60,7 @@ class RedisStore:
         self._waiting_lines = _lines(self._waiting, 2 * connections)
 
     def close(self) -> None:
-        """Close all connections, when no greenlet is in a call any more; the store may be used again."""
+        """Close all connections. Call it when no greenlet is in a call; the store may be used again afterwards."""
         self._client.connection_pool.disconnect()
         self._waiting.connection_pool.disconnect()
 
@@ -84,7 +84,7 @@ class RedisStore:
             return _said(self._client, self._lines, command)
 
     def _wait(self, *command: Any) -> Any:
-        """A blocking read; what was lost meanwhile (the stream, the group) reads as nothing: the next script sees to it."""
+        """Run a blocking read. If the stream or group is lost meanwhile, return None; the next script recreates it."""
         with trouble():
             try:
                 return _said(self._waiting, self._waiting_lines, command)
@@ -95,13 +95,13 @@ class RedisStore:
 
 
 def _lines(client: Any, connections: int) -> Lines | None:
-    """The quick way past a client; None for a Sentinel's, whose pool looks after its connections itself."""
+    """Return the fast path for a client, or None for a Sentinel's, whose pool must manage its connections itself."""
     pool = client.connection_pool
     return Lines(pool, connections) if type(pool) is redis.BlockingConnectionPool else None
 
 
 def _said(client: Any, lines: Lines | None, command: tuple[Any, ...]) -> Any:
-    """The reply to a command in the shape that redis-py gives it."""
+    """Return the reply to a command in the shape that redis-py gives it."""
     if lines is None:
         return client.execute_command(*command)
     reply = lines.call(command)

@@ -1,8 +1,8 @@
-"""Results judged once more, with today's model and rules: read in pages by a filter, changed under a guard.
+"""Re-evaluates stored results with today's model and rules: reads them in filtered pages, changes them under a guard.
 
-Called by the task `reprocess`. Nothing here touches the books' state or a person's label; the counters follow by the difference, in the
-minute and hour in which the email was counted. Each pass bears a generation, so a pass that is repeated, or overtaken by a later
-one, changes nothing twice.
+Called by the task `reprocess`. Nothing here touches the books' state or a person's label. Counters are adjusted by the
+difference, in the minute and hour in which the email was counted. Each pass has a generation, so that a pass that is
+repeated, or overtaken by a later one, changes nothing twice.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,12 +25,12 @@ SHARD = "reprocess"
 
 
 class Judged(msgspec.Struct, frozen=True):
-    """A stored result with its email: what a pass looks at."""
+    """A stored result with its email's content, as a pass reads it."""
 
     id: int
     key: str
     source: str
-    label: str  # the effective one
+    label: str  # the effective label
     model_label: str
     rule_label: str | None
     person_label: str | None
@@ -38,7 +38,7 @@ class Judged(msgspec.Struct, frozen=True):
 
 
 class Judgement(msgspec.Struct, frozen=True):
-    """What model and rules say of it now."""
+    """What the model and the rules say about a stored result now."""
 
     id: int
     label: str  # the model's
@@ -58,23 +58,23 @@ class Reprocessing:
         self._db = db
 
     def begin(self) -> int:
-        """Draw the generation of a new pass: higher than any before."""
+        """Return the generation for a new pass, which is higher than any before."""
         return self._db.write(meta.count_up, GENERATION)
 
     def newest(self) -> int:
-        """Give the id of the newest result: a pass goes no further than what there was at its start."""
+        """Return the id of the newest result; a pass goes no further than the newest one at its start."""
         return self._db.read(lambda: int(execute("SELECT COALESCE(MAX(id), 0) FROM result")[0][0]))
 
     def count(self, wanted: EmailFilter, after: int, up_to: int) -> int:
-        """Count the results of a pass."""
+        """Count the results that `page` returns over a whole pass."""
         return self._db.read(_count, wanted, after, up_to)
 
     def page(self, wanted: EmailFilter, after: int, up_to: int, limit: int) -> list[Judged]:
-        """Give results whose text is kept with ids in (after, up_to], in their order."""
+        """Return results with ids in (after, up_to] whose text is still stored in full, in order of id."""
         return self._db.read(_page, wanted, after, up_to, limit)
 
     def newest_judged(self, before: int, limit: int) -> list[Judged]:
-        """Give results whose text is kept with ids below `before`, newest first."""
+        """Return results with ids below `before` whose text is still stored in full, newest first."""
         return self._db.read(_newest_judged, before, limit)
 
     def apply(
@@ -83,7 +83,10 @@ class Reprocessing:
         generation: int,
         also: Callable[[list[StoredResult]], None] = lambda _: None,
     ) -> list[StoredResult]:
-        """Write what is said now; the results whose effective label changed. `also` is run in the same transaction."""
+        """Store the judgements and return the results whose effective label changed.
+
+        `also` is called with those results in the same transaction.
+        """
         return self._db.write(_apply, judgements, generation, also)
 
 
@@ -154,7 +157,7 @@ def _apply(
 
 
 def _write(judgement: Judgement, person: int | None, generation: int) -> int:
-    """Update one result; its effective label."""
+    """Update one result and return its effective label."""
     model = LABEL_NUMBER[judgement.label]
     rule = None if judgement.rule_label is None else LABEL_NUMBER[judgement.rule_label]
     label, decider = effective(model, rule, person)

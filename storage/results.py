@@ -1,7 +1,8 @@
-"""Results: a batch of classified emails saved in one transaction, read one by one, and corrected by people.
+"""Results: saved in batches of classified emails, read one by one, and corrected by people.
 
-Used by the classifiers (save), the web (get, content, label, stats, timeseries). `save` closes open rows of the books under their guard
-and writes contents, results and counters for exactly those; told twice it reads as told once. It never makes a row of the books.
+Used by the classifiers (save) and the web (get, content, label, stats, timeseries). `save` closes open rows of the
+books under their guard and writes contents, results and counters for exactly those rows. It is idempotent, and it never
+creates a row in the books.
 """
 
 from collections import defaultdict
@@ -60,14 +61,17 @@ MODEL, RULE = DECIDERS.index("model"), DECIDERS.index("rule")
 
 
 class _Place(msgspec.Struct, frozen=True, gc=False):
-    """Where a row of the books stands: which life of it, the tries spent on that, the number it was last fed under."""
+    """The position of a row in the books: its life, the tries spent on that life, the number it was last fed under."""
 
     generation: int
     attempts: int
     feed_seq: int
 
     def is_of(self, result: NewResult) -> bool:
-        """Whether this result's message is the newest of its row: an older one leaves it to that one, or both would tell of it."""
+        """Return whether the result's message is the newest of its row.
+
+        An older message must leave the row to the newest one; otherwise both would announce the result.
+        """
         alike = result.generation == self.generation and result.attempts == self.attempts
         return alike and result.feed_seq in (0, self.feed_seq)
 
@@ -86,35 +90,38 @@ class ResultStore:
         self._db = db
 
     def save(self, batch: Sequence[NewResult], *, shard: str) -> list[NewResult | StoredResult | None]:
-        """Save a batch in one transaction; for each what then stands of its email, or None where the row has moved on.
+        """Save a batch in one transaction; return each email's stored result, or None if its row has moved on.
 
-        That is the result given where it was stored now, and the one stored before where an earlier save of this generation
-        did it. `shard` names this process among the counters' writers.
+        The stored result is the given one if this call stored it, or that of an earlier save of the same generation.
+        `shard` names this process among the counters' writers.
         """
         return self._db.write(_save, batch, shard) if batch else []
 
     def get(self, key: str, source: str) -> StoredResult | None:
-        """Give the result of an email."""
+        """Return the result of an email, or None."""
         return self._db.read(_get, key, source)
 
     def content(self, ref: int) -> Content | None:
-        """Give what an email says; None when it is not kept (any more)."""
+        """Return the content of an email, or None if it is not stored (any more)."""
         return self._db.read(_content, ref)
 
     def whole_content(self, ref: int) -> Content | None:
-        """Give what an email says if none of it is forgotten: what a model may judge."""
+        """Return the content of an email if no part was pruned, as a model needs it; else None."""
         return self._db.read(_content, ref, f" AND {TEXT_IS_WHOLE}")
 
     def label(self, key: str, source: str, label: str | None, by: str) -> StoredResult | None:
-        """Set a person's label, or take it back (None), and give the result; None where there is no result."""
+        """Set a person's label, or remove it (None), and return the result; None if there is no result."""
         return self._db.write(labels.correct, key, source, label, by)
 
     def stats(self, now: float) -> Stats:
-        """Give everything of /stats that SQL knows; the cost does not grow with the number of emails."""
+        """Return the part of /stats that comes from SQL, at a cost that does not grow with the number of emails."""
         return self._db.read(stats.stats, now)
 
     def source_stats(self, source: str, now: float) -> SourceStats:
-        """Give the same of one source, counted from its rows: the cost grows with them. LookupError where there is none of that name."""
+        """Return the same for one source, counted from its rows, at a cost that grows with their number.
+
+        Raises LookupError if there is no source of that name.
+        """
         return self._db.read(source_stats, source, now, stats.WINDOW)
 
     def timeseries(self, start: float, end: float, step: str) -> list[dict[str, Any]]:
@@ -154,7 +161,10 @@ _GIVEN = "RETURNING book.id, book.generation, book.attempts, book.feed_seq, book
 
 
 def _close(results: Sequence[NewResult]) -> dict[int, _Closed]:
-    """Take open rows to `result`, each under its guard. A due time stays where it is, so that the row tells who was waiting."""
+    """Move open rows to state `result`, each under its guard.
+
+    A due time stays in the row, so that RETURNING shows which rows were waiting for a retry.
+    """
     guards = [(each.ref, each.generation, each.attempts, each.feed_seq, each.key) for each in results]
     if not is_postgres():
         columns = ("ref", "generation", "attempts", "seq", "key")
@@ -169,7 +179,7 @@ def _close(results: Sequence[NewResult]) -> dict[int, _Closed]:
 
 
 def _first_of_each(results: Sequence[NewResult], closed: Mapping[int, _Closed]) -> list[NewResult]:
-    """Give the results that closed a row: where a batch holds an email twice, the first one did."""
+    """Return the results that closed a row. If a batch holds an email twice, the first one counts."""
     firsts: dict[int, NewResult] = {}
     for each in results:
         if each.ref in closed and closed[each.ref].is_of(each):
@@ -204,7 +214,7 @@ def _values(result: NewResult, source: int) -> tuple[Any, ...]:
 
 
 def _count(fresh: Sequence[NewResult], waited: int, shard: str) -> None:
-    """Move the counters; `waited` of them were waiting for a retry."""
+    """Move the counters; `waited` of the emails had been waiting for a retry."""
     if not fresh:
         return
     moves = Moves()
@@ -229,7 +239,7 @@ def _by_minute(results: Sequence[NewResult]) -> dict[float, list[NewResult]]:
 
 
 def _saved_before(results: Sequence[NewResult]) -> dict[int, tuple[_Place, StoredResult]]:
-    """Find results that an earlier commit of ours may have stored: the row is closed, in this very generation."""
+    """Return the results that an earlier commit may have stored: their rows are closed, in the same generation."""
     table, params = batch({"ref": "bigint", "generation": "int"}, [(each.ref, each.generation) for each in results])
     rows = execute(
         f"SELECT book.generation, book.attempts, book.feed_seq, {RESULT_COLUMNS} FROM {RESULT_TABLES} "

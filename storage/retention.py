@@ -1,7 +1,7 @@
-"""What is kept for a time only, forgotten in small slices: texts of emails, failed tries, settled dead letters, notifications, minutes.
+"""Prunes old data in small slices: email texts, failed tries, settled dead letters, notifications, counts by minute.
 
-The janitor calls `slice` (actors/pruning.py), `run.py prune` too. Rows of the books and results stay, so the books balance whatever is
-forgotten here. Each slice is one short transaction and safe to repeat, on several nodes at once.
+The janitor (actors/pruning.py) and `run.py prune` call `slice`. Rows of the books and results stay, so the books balance
+whatever is pruned here. Each slice is one short transaction and may be repeated, also on several nodes at once.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,14 +21,14 @@ SLICE = 500
 
 
 class Slice(msgspec.Struct, frozen=True):
-    """What one slice did: rows forgotten, and whether there may be more."""
+    """The outcome of one slice: the number of rows pruned, and whether there may be more."""
 
     forgotten: int
     more: bool
 
 
 class Keep(msgspec.Struct, frozen=True):
-    """For how many days; 0: for ever."""
+    """How many days to keep each kind of data; 0 keeps it for ever."""
 
     bodies: float = 0
     contents: float = 0
@@ -39,31 +39,31 @@ class Keep(msgspec.Struct, frozen=True):
     minutes: float = 0
 
     def before(self, now: float) -> dict[str, float]:
-        """Kind → the time before which it is forgotten, for those that are not kept for ever."""
+        """Return for each kind that is not kept for ever the time before which its data is pruned."""
         return {name: now - days * DAY for name, days in msgspec.structs.asdict(self).items() if days}
 
 
 class Retention:
-    """Forgets what is old in one database. The kinds are KINDS."""
+    """Prunes old data of one database. The kinds are those of KINDS."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
 
     def slice(self, kind: str, before: float, limit: int = SLICE) -> Slice:
-        """Forget up to `limit` of a kind from before a time."""
+        """Prune a slice of about `limit` rows of a kind that are older than `before`."""
         return self._db.write(KINDS[kind].forget, before, limit)
 
     def count(self, kind: str, before: float) -> int:
-        """How many `slice`, called again and again, would forget. Reads a whole table: for people who ask, not for loops."""
+        """Return how many rows repeated calls of `slice` would prune. Reads a whole table, so do not call it in a loop."""
         return self._db.read(KINDS[kind].count, before)
 
     def give_back(self) -> int:
-        """Give free pages of SQLite's file back to the disk; how many are still free. PostgreSQL sees to itself."""
+        """Return free pages of SQLite's file to the disk; return how many remain. PostgreSQL does this itself."""
         return self._db.give_back()
 
 
 class Kind(msgspec.Struct, frozen=True):
-    """How a kind is forgotten and counted."""
+    """How to prune and how to count one kind of data."""
 
     forget: Callable[[float, int], Slice]
     count: Callable[[float], int]
@@ -81,9 +81,10 @@ def _contents(before: float, limit: int) -> Slice:
 
 
 def _walk(kind: str, before: float, limit: int, forget: Callable[[int, int], int]) -> Slice:
-    """Go on from the mark, by ref, up to the first email that is too young or still open: what is open has its text yet to come.
+    """Prune from the mark on, by ref, up to the first email that is too young or still open: its text is yet to come.
 
-    Past one that stays open (of a source that is away for long, say) a second mark goes ahead; when it is closed, the first follows.
+    If an email stays open (its source is away for long, say), a second mark moves on beyond it; once the email is
+    closed, the first mark follows.
     """
     mark = _mark(kind)
     due = _due(mark, before, limit)
@@ -103,7 +104,7 @@ def _walk(kind: str, before: float, limit: int, forget: Callable[[int, int], int
 
 
 def _due(after: int, before: float, limit: int) -> list[tuple[int, int]]:
-    """Refs and states of the emails after a mark, up to the first that is too young."""
+    """Return the refs and states of the emails after a mark, up to the first one that is too young."""
     rows = execute("SELECT id, listed_at, state FROM book WHERE id > ? ORDER BY id LIMIT ?", [after, limit])
     return [(int(ref), state) for ref, _, state in takewhile(lambda row: row[1] < before, rows)]
 
@@ -116,7 +117,10 @@ TEXT_IS_WHOLE = (
     "NOT (content.body = '' AND content.headers = '{}' AND content.ref <= (SELECT COALESCE(MAX(CAST(value AS BIGINT)), 0) "
     "FROM meta WHERE name IN ('forgotten:bodies', 'forgotten:bodies:ahead')))"
 )
-"""Of a content's row: its body and headers are not forgotten. What is judged without them must not take the place of a judgement of all."""
+"""The condition that a content row still has its body and headers.
+
+A classification without them must not replace one of the whole text.
+"""
 
 
 def _mark(kind: str) -> int:
@@ -128,7 +132,7 @@ def _set_mark(kind: str, ref: int) -> None:
 
 
 def _empty(after: int, last: int) -> int:
-    """Taken out and put in again: a row that only shrinks leaves its page of SQLite's file as large as it was."""
+    """Delete the rows and insert them without text: a row that only shrinks frees no pages of SQLite's file."""
     rows = execute(
         "DELETE FROM content WHERE ref > ? AND ref <= ? AND (body <> '' OR headers <> '{}') "
         "RETURNING ref, subject, sender, recipient, sent_at, truncated",
@@ -150,7 +154,7 @@ def _drop(after: int, last: int) -> int:
 
 
 def forget_words(refs: Sequence[int]) -> None:
-    """Take emails out of the full-text index, and out of the queue for it."""
+    """Remove emails from the full-text index and from its queue."""
     table, params = batch({"ref": "bigint"}, [(ref,) for ref in refs])
     column = "ref" if is_postgres() else "rowid"
     execute(f"DELETE FROM search WHERE {column} IN (SELECT batch.ref FROM {table})", params)
@@ -177,7 +181,7 @@ def _count_texts(kind: str, before: float, wanted: str) -> int:
 
 
 def _oldest(table: str, at: str, condition: str = "1 = 1") -> Kind:
-    """Rows that rise in time as they rise in id: the oldest go, up to the first that is too young."""
+    """Return the Kind of a table whose times rise with its ids: the oldest rows go, up to the first too young one."""
 
     def forget(before: float, limit: int) -> Slice:
         rows = execute(f"SELECT id, {at} FROM {table} WHERE {condition} ORDER BY id LIMIT ?", [limit])
@@ -193,7 +197,7 @@ def _oldest(table: str, at: str, condition: str = "1 = 1") -> Kind:
 
 
 def _letters(before: float, limit: int) -> Slice:
-    """Replayed and discarded ones; those that stand wait for somebody, however long."""
+    """Prune replayed and discarded dead letters; standing ones are never pruned."""
     slices = [
         _oldest("dead_letter", "dead_at", f"state = {state}").forget(before, limit)
         for state in (LetterState.REPLAYED, LetterState.DISCARDED)
@@ -202,7 +206,7 @@ def _letters(before: float, limit: int) -> Slice:
 
 
 def _minutes(before: float, limit: int) -> Slice:
-    """Counts by the minute; those by the hour stay. A minute goes whole, so the last one may take a slice over its limit."""
+    """Prune counts by minute; those by hour stay. Minutes go whole, so the last one may take a slice over its limit."""
     rows = execute(
         "DELETE FROM bucket WHERE step = ? AND name = 'emails' AND start < ? AND start IN (SELECT start FROM bucket "
         "WHERE step = ? AND name = 'emails' AND start < ? ORDER BY start LIMIT ?) RETURNING start",
@@ -224,4 +228,4 @@ KINDS: Mapping[str, Kind] = {
     "notifications": _oldest("notification", "received_at"),
     "minutes": Kind(_minutes, _count_minutes),
 }
-"""What SQL holds; `events` are Redis', which the janitor alone trims."""
+"""The kinds that SQL holds. `events` are in Redis, and only the janitor trims them."""

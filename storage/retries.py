@@ -1,7 +1,8 @@
-"""Retries: a failed try is written down with its next time before its message leaves the mailbox, and reopened when due.
+"""Retries: a failed try is recorded with the time of the next one before its message is acknowledged; due rows reopen.
 
-Called by Books inside its transactions. Every change is guarded by state, generation and the attempts spent before, so that an old
-delivery of the same email changes nothing; the same try told again after a lost answer reads as told once.
+Called by Books inside its transactions. Every change is guarded by the state, the generation and the attempts spent
+before, so that an old delivery of the same email changes nothing. Recording is idempotent: a repetition after a lost
+answer changes nothing either.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,16 +16,18 @@ from storage.records import Attempt, BookState
 from storage.statements import batch, execute, execute_many, insert
 
 FETCHED = ("classifier_error", "classifier_timeout")
-"""Reasons that tell that the email was there: since when it was missing before is forgotten."""
+"""Reasons which show that the email could be fetched; they clear `first_missing_at`."""
 
 LONGEST_WAIT_S = 900.0
-"""Nobody waits longer for a next try: pauses end at 60 s, those after a 404 at ten minutes (actors/fetcher.py)."""
+"""No retry is scheduled further ahead: back-off is capped at 60 s, after a 404 at ten minutes (actors/fetcher.py)."""
 
 
 def postpone(attempts: Sequence[Attempt], shard: str) -> list[bool]:
-    """Enter failed tries; for each whether it is to be told of: not where the row has moved on, or waits for a try that spent nothing already.
+    """Record failed tries; return for each whether its `retry` event is to be written.
 
-    Of one that spent nothing no row tells whether its event was written: it is not told twice, and not at all after a kill between the two.
+    It is not if the row has moved on, or if the try spent no attempt and the row was waiting for a retry already. No row
+    shows whether the event of a try that spent nothing was written: such an event is never repeated, and it is lost if
+    the process is killed between the commit and the event.
     """
     held = hold(attempt.ref for attempt in attempts)
     told = _told_before(attempts)
@@ -46,7 +49,7 @@ def _guard(attempt: Attempt, held: Mapping[int, Held]) -> bool:
 
 
 def _told_before(attempts: Sequence[Attempt]) -> set[tuple[int, int, int]]:
-    """Find tries that we have entered already and whose rows are still waiting with them."""
+    """Return the tries that an earlier call recorded and that are still the last ones of their open rows."""
     table, params = batch({"ref": "bigint"}, [(ref,) for ref in sorted({attempt.ref for attempt in attempts})])
     rows = execute(
         f"SELECT attempt.ref, attempt.generation, attempt.attempt FROM attempt "
@@ -92,7 +95,7 @@ def _enter(attempts: Sequence[Attempt], held: Mapping[int, Held], shard: str) ->
             if each.spend
         ],
     )
-    # The others wait already: they were told before, and the answer was lost.
+    # The others were waiting already: they were recorded before, and the answer was lost.
     begin_to_wait = [each for each in attempts if held[each.ref].next_attempt_at is None]
     moves = Moves()
     moves.add("retries", len(begin_to_wait))
@@ -102,7 +105,7 @@ def _enter(attempts: Sequence[Attempt], held: Mapping[int, Held], shard: str) ->
 
 
 def reopen_due(now: float, limit: int, shard: str) -> int:
-    """Open rows whose time has come get a new number and wait no longer; how many."""
+    """Give the open rows that are due a new feed number, so that they are fed again; return how many."""
     due = _due(now, limit)
     if not due:
         return 0
@@ -121,12 +124,12 @@ def reopen_due(now: float, limit: int, shard: str) -> int:
 
 
 def any_due(now: float) -> bool:
-    """Say whether there is anything to reopen, without a write."""
+    """Return whether any row is due, without writing."""
     return bool(_due(now, 1))
 
 
 def _due(now: float, limit: int) -> Sequence[tuple[int, int]]:
-    """(id, source) of rows whose time has come, or lies so far ahead that the clock must have been set back meanwhile."""
+    """Return (id, source) of rows that are due, or due so far ahead that the clock must have been set back."""
     sql = f"SELECT id, source FROM book WHERE state = {BookState.OPEN} AND next_attempt_at IS NOT NULL AND next_attempt_at"
     return execute(f"{sql} <= ? ORDER BY next_attempt_at LIMIT ?", [now, limit]) or execute(
         f"{sql} > ? LIMIT ?", [now + LONGEST_WAIT_S, limit]

@@ -1,8 +1,8 @@
-"""What a person should look at: results that the model is least certain of, or on which somebody else says otherwise.
+"""The review queue: results of which the model is least certain, or on which a rule, the shadow or FakeMail differs.
 
-Three small sets of candidates (by partial indexes and by what the shadow was seen to say) are put together and ranked, so the cost does
-not grow with the number of results; where one source is asked for, with that of uncertain ones. Read by `/review`, which also keeps
-FakeMail's opinions here.
+Three small sets of candidates (from partial indexes and from the recorded differences of the shadow) are merged and
+ranked, so that the cost does not grow with the number of results; for a single source it grows with the number of
+uncertain ones. `/review` reads the queue and also stores FakeMail's opinions here.
 """
 
 import time
@@ -20,20 +20,20 @@ from storage.rows import RESULT_COLUMNS, RESULT_TABLES, stored_result
 from storage.statements import execute, insert
 
 CANDIDATES = 400
-"""Of each kind, the least certain or the newest."""
+"""How many candidates of each kind are ranked: the least certain or the newest ones."""
 
 PLACES = 10**13
-"""More than there are ids of results."""
+"""A number larger than any result's id."""
 
 SIMILAR_LIMIT = 1_000
 SUBJECT_TOKENS = 6
 LONGEST_ADDRESS = 320
 CONTESTED = {"shadow": 0.5, "rule": 0.5, "fakemail": 0.25}
-"""What it adds to the score when somebody says otherwise than the model; uncertainty is 0 to 1."""
+"""What a label that differs from the model's adds to the score, by its origin; uncertainty adds 0 to 1."""
 
 
 class ReviewItem(msgspec.Struct, frozen=True):
-    """A result for a person to look at: its score (higher first), why, and who says what (None: nothing)."""
+    """A result for a person to review: its score (higher first), the reasons, and the other labels (None: no label)."""
 
     result: StoredResult
     score: float
@@ -54,15 +54,21 @@ class ReviewStore:
     def queue(
         self, source: str | None, shadow: str | None, limit: int, below: int | None
     ) -> tuple[list[ReviewItem], int | None, int]:
-        """Give the first items, or those ranked below a place; the place of the last one (None: nothing follows); how many are ranked."""
+        """Return the first items, or those ranked below a place; the place of the last one; and how many are ranked.
+
+        The place is None if nothing follows.
+        """
         return self._db.read(_queue, source, shadow, limit, below)
 
     def similar(self, results: Sequence[StoredResult]) -> list[int]:
-        """Count for each the others of its sender (without one: of its subject's words) that the model labelled alike and nobody corrected."""
+        """Count for each result the similar ones: with the model's same label and without a person's label.
+
+        Similar results have the same sender or, where that has no address, the same first words of the subject.
+        """
         return self._db.read(lambda: [_similar(each) for each in results])
 
     def note_opinions(self, opinions: Sequence[tuple[int, str, float]]) -> None:
-        """Keep what FakeMail said: (ref, label, confidence)."""
+        """Store FakeMail's opinions: (ref, label, confidence)."""
         self._db.write(_note_opinions, opinions)
 
 
@@ -85,12 +91,12 @@ def _queue(
 
 
 def _place(item: ReviewItem) -> int:
-    """One number to rank by: the score, then the newest. What is answered meanwhile moves no other, so that a page skips none."""
+    """Return one number to rank by: the score, then the id. It depends on no other item, so that pages skip none."""
     return round(item.score * 10_000) * PLACES + item.result.id
 
 
 def _candidates(source: str | None, shadow: str | None) -> tuple[str, list[Any]]:
-    """What no person has settled, of one source where that is asked, before the cut: another's mail takes no places."""
+    """Select results without a person's label. The source filter precedes the limits: other mail takes no room."""
     of_source, named = "", []
     if source is not None:
         of_source = (
@@ -146,7 +152,10 @@ def _similar(result: StoredResult) -> int:
 
 
 def _address(sender: str) -> str:
-    """Whom it is from, without a name; "" where it is longer than an address can be. Strangers write this: the library's parser recurses."""
+    """Return the sender's address without the name, or "" if it is longer than an address can be.
+
+    The text is untrusted, so the standard library's parser, which recurses, is not used.
+    """
     address = sender.rpartition("<")[2].strip("> ")
     return address if len(address) <= LONGEST_ADDRESS else ""
 

@@ -1,6 +1,6 @@
-"""How rows become records: the columns to select, in order, and the functions that read them.
+"""Converts rows to records: the columns to select, in order, and the functions that read them.
 
-Used by everything in storage/ that answers with records, so that each record is put together in one place.
+Everything in storage/ that returns records uses this module, so that each kind of record is built in one place.
 """
 
 from typing import Any, Protocol, TypeVar
@@ -57,7 +57,7 @@ LETTER_FIELDS = (
     "processor_id",
     "times",
 )
-"""The columns of a dead letter as it is written."""
+"""The columns written for a dead letter."""
 
 CONTENT_COLUMNS = ", ".join(f"content.{name}" for name in CONTENT_FIELDS[1:])
 
@@ -65,15 +65,18 @@ N = TypeVar("N", bound="Numbered")
 
 
 class Numbered(Protocol):
-    """What a page is told by."""
+    """An item of a page, with the number that the next page starts from."""
 
     @property
     def id(self) -> int:
-        """Its number: the next page has lower ones."""
+        """Its number; the next page has lower ones."""
 
 
 def one_page(found: list[N], limit: int) -> tuple[list[N], int | None]:
-    """Of `limit` + 1 that were asked for, newest first: the page, and the number below which the next one begins, if any."""
+    """Return the page, and the number below which the next one begins, if any.
+
+    `found` holds up to `limit` + 1 items, newest first.
+    """
     page = found[:limit]
     return page, page[-1].id if len(found) > limit else None
 
@@ -84,7 +87,7 @@ _numbers = msgspec.json.Decoder(list[float])
 
 
 def book_row(row: tuple[Any, ...]) -> KnownEmail:
-    """Read BOOK_COLUMNS; a due time means something for open rows only."""
+    """Read BOOK_COLUMNS; the due time is meaningful in open rows only."""
     ref, source, key, state, generation, lane, attempts, listed_at, notified_at, next_attempt_at, last_error = row
     return KnownEmail(
         ref=ref,
@@ -102,7 +105,7 @@ def book_row(row: tuple[Any, ...]) -> KnownEmail:
 
 
 def stored_result(row: tuple[Any, ...]) -> StoredResult:
-    """Read RESULT_COLUMNS; subject and sender are empty where the content was pruned."""
+    """Read RESULT_COLUMNS; subject and sender are empty if the content was pruned."""
     return StoredResult(
         id=row[0],
         ref=row[1],

@@ -1,7 +1,7 @@
-"""The user's rules: an ordered list whose version rises with every change, each change kept.
+"""The user's rules: an ordered list whose version rises with every change; the history of changes is kept.
 
-Written by the web, read by every process when the desired state names another version (`rules`). What a rule means is the business of
-classification/rules.py; here it is a row.
+The web writes them, and every process reads them when the desired state (`rules`) has another version. Here a rule is
+just a row; classification/rules.py defines its meaning.
 """
 
 import time
@@ -21,7 +21,7 @@ from storage.statements import encode_json, execute, insert
 
 MAX_RULES = 1_000
 RULES = "rules"
-"""The name of their version in the desired state."""
+"""The name under which the desired state holds the rules' version."""
 
 COLUMNS = (
     "id",
@@ -38,11 +38,11 @@ COLUMNS = (
 
 
 class TooManyRulesError(Exception):
-    """There are MAX_RULES already."""
+    """There are MAX_RULES rules already."""
 
 
 class RuleCondition(msgspec.Struct, frozen=True):
-    """A pattern on a field; see classification/rules.py."""
+    """A pattern for a field; see classification/rules.py."""
 
     field: str
     kind: str
@@ -50,7 +50,7 @@ class RuleCondition(msgspec.Struct, frozen=True):
 
 
 class NewRule(msgspec.Struct, frozen=True):
-    """A rule as somebody wants it. `place` None: the last one, or where it is."""
+    """A rule as requested. If `place` is None, a new rule goes last and an existing one keeps its place."""
 
     name: str
     conditions: tuple[RuleCondition, ...]
@@ -61,7 +61,7 @@ class NewRule(msgspec.Struct, frozen=True):
 
 
 class StoredRule(msgspec.Struct, frozen=True):
-    """A rule as it is kept; `version` is that of all rules when it was changed last."""
+    """A stored rule; `version` is that of the whole list when this rule was last changed."""
 
     id: int
     place: int
@@ -76,7 +76,7 @@ class StoredRule(msgspec.Struct, frozen=True):
 
 
 class Change(msgspec.Struct, frozen=True):
-    """One change of a rule: the rule as it then was, None when it was deleted."""
+    """One change of a rule: the rule after the change, or None if it was deleted."""
 
     version: int
     at: float
@@ -90,27 +90,27 @@ class RuleStore:
         self._db = db
 
     def all(self) -> tuple[int, list[StoredRule]]:
-        """Give the version and the rules in their order, switched-off ones too."""
+        """Return the version and all rules in order, including disabled ones."""
         return self._db.read(lambda: (_version(), _all()))
 
     def get(self, rule_id: int) -> StoredRule | None:
-        """Give one rule."""
+        """Return one rule, or None."""
         return self._db.read(_get, rule_id)
 
     def history(self, rule_id: int) -> list[Change]:
-        """Give what was done to a rule, newest first."""
+        """Return the changes of a rule, newest first."""
         return self._db.read(_history, rule_id)
 
     def create(self, rule: NewRule) -> StoredRule:
-        """Add a rule. TooManyRulesError."""
+        """Add a rule; raises TooManyRulesError."""
         return self._db.write(_create, rule)
 
     def replace(self, rule_id: int, rule: NewRule, expected: int | None = None) -> StoredRule | None:
-        """Change a rule; None where there is none. StaleError when its version is not the expected one."""
+        """Change a rule; return None if there is none. Raises StaleError if its version is not the expected one."""
         return self._db.write(_replace, rule_id, rule, expected)
 
     def delete(self, rule_id: int) -> bool:
-        """Delete a rule; False where there is none. Results keep what it decided until they are reprocessed."""
+        """Delete a rule; return False if there is none. Results keep its label until they are reprocessed."""
         return self._db.write(_delete, rule_id)
 
 

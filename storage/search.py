@@ -1,7 +1,8 @@
 """The full-text index: subject, body and sender of every email, in FTS5 or a tsvector, filled off the hot path.
 
-The janitor calls `index` in small slices; reading.py uses `condition`. The one door for contents (contents.py) puts every new or
-changed one into a queue. Text is cut into tokens by storage/query.py before either database sees it, so that both answer alike.
+The janitor calls `index` in small slices; reading.py uses `condition` and `walk`. contents.py, through which all
+contents are written, queues new and changed ones. storage/query.py cuts the text into tokens before either database
+sees it, so that both give the same answers.
 """
 
 from collections import defaultdict
@@ -13,41 +14,44 @@ from storage.query import Query, has_longer_token, plain, tokens
 from storage.statements import batch, execute, execute_many, is_postgres
 
 MAX_CHARS = 32 * 1024
-"""So much of a body is indexed."""
+"""How many characters of a body are indexed."""
 
 MAX_TOKENS = 4_000
 PART_CHARS = 1_000_000
-"""One transaction indexes about so much: large ones leave FTS5 less to merge, but others wait for them."""
+"""About how many characters one transaction indexes. In large ones FTS5 merges less, but other writers wait longer."""
 
 MOST_WORDS = 64
-"""So many words are looked for in each field, and as many must not be there: each is sought at every place of the ones before it."""
+"""How many words are searched for in each field, and how many excluded, at most.
+
+The limit bounds the cost: each word of a phrase is checked at every position of the words before it.
+"""
 
 RARE = 1_000
 MAX_TOKEN = 64
 LAG_LIMIT = 100_000
-"""A larger lag is told as this."""
+"""A larger lag is reported as this number."""
 
 Document = tuple[int, str, str, str]
-"""ref, and the tokens of subject, body and sender, with spaces between."""
+"""A ref, and the tokens of the subject, the body and the sender, separated by spaces."""
 
 Term = tuple[tuple[str, ...], str]
-"""A phrase, and the field that it is looked for in ("": in any)."""
+"""A phrase, and the field to search ("": any field)."""
 
 FIELDS = "ABC"
 """How a tsvector marks the fields subject, body and sender."""
 
 GAP = 2
-"""Positions between two fields in a tsvector, so that no phrase reaches over."""
+"""Positions left free between two fields of a tsvector, so that no phrase spans them."""
 
 
 class Search:
-    """The index of one database. Any number of processes may fill it at once."""
+    """The index of one database. Any number of processes may fill it concurrently."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
 
     def index(self, limit: int = 512) -> int:
-        """Index up to `limit` emails that wait for it, in transactions of PART_CHARS; how many were waiting in this slice."""
+        """Index up to `limit` queued emails, in transactions of about PART_CHARS; return how many were queued."""
         waiting = self._db.read(_waiting, limit)
         for part in _parts(waiting):
             self._db.write(_store, part)
@@ -55,24 +59,24 @@ class Search:
 
 
 def lag() -> int:
-    """How many emails wait to be indexed (at most LAG_LIMIT are counted), inside a transaction."""
+    """Return how many emails wait to be indexed, at most LAG_LIMIT. Call it inside a transaction."""
     return int(execute(f"SELECT COUNT(*) FROM (SELECT 1 FROM unindexed LIMIT {LAG_LIMIT}) AS waiting")[0][0])
 
 
 def has_terms(query: Query) -> bool:
-    """Whether something of the text is asked for; texts to be left out alone are no such thing."""
+    """Return whether the query searches for any text; exclusions alone do not count."""
     return bool(_terms(query))
 
 
 def walk(query: Query) -> tuple[str, list[Any]]:
-    """The condition under which a walk over FTS5's own rows, newest first, meets what matches and nothing else (SQLite)."""
+    """Return the condition that selects exactly the matching rows in a walk over FTS5's table (SQLite only)."""
     wanted = _expression(_terms(query))
     unwanted = "".join(f" NOT ({_expression([term])})" for term in _excluded(query))
     return "search MATCH ?", [f"({wanted}){unwanted}"]
 
 
 def condition(query: Query, ref: str) -> tuple[list[str], list[Any]]:
-    """The conditions, with parameters, that rows whose email is `ref` (a column) match the text of a query."""
+    """Return the conditions, and their parameters, that a row's email (column `ref`) matches the text of a query."""
     conditions, params = [], []
     if has_terms(query):
         wanted = _expression(_terms(query))
@@ -85,12 +89,12 @@ def condition(query: Query, ref: str) -> tuple[list[str], list[Any]]:
 
 
 def _terms(query: Query) -> list[Term]:
-    """All that must be there."""
+    """Return the terms that must occur."""
     return _by_field(query.phrases, query.subject, query.senders)
 
 
 def _excluded(query: Query) -> list[Term]:
-    """All that must not be there."""
+    """Return the terms that must not occur."""
     return _by_field(query.excluded, query.excluded_subject, query.excluded_senders)
 
 
@@ -103,7 +107,7 @@ def _by_field(
 
 
 def _first_words(phrases: Iterable[tuple[str, ...]]) -> Iterator[tuple[str, ...]]:
-    """As many of them as have MOST_WORDS together; the last of those may be cut short."""
+    """Yield the first MOST_WORDS words of the phrases; the last phrase may be cut short."""
     left = MOST_WORDS
     for phrase in phrases:
         if first := phrase[: max(0, left)]:
@@ -112,9 +116,10 @@ def _first_words(phrases: Iterable[tuple[str, ...]]) -> Iterator[tuple[str, ...]
 
 
 def _is_rare(expression: str) -> bool:
-    """Few matches are best found by the index, and then put in order; among many, the newest by looking at the newest emails.
+    """Return whether an expression has few matches.
 
-    To ask of one row whether it matches is cheap on PostgreSQL and dear on SQLite, so "many" is another number there.
+    Few matches are best found by the index and then sorted; of many, the newest are best found by testing the newest
+    emails one by one. Testing one row is cheap on PostgreSQL and expensive on SQLite, so the limit is higher there.
     """
     limit = RARE if is_postgres() else max(RARE, int(execute("SELECT COALESCE(MAX(ref), 0) FROM content")[0][0]) // 5)
     found = execute(f"SELECT COUNT(*) FROM ({_matching()} LIMIT {limit}) AS matches", [expression])
@@ -134,7 +139,7 @@ def _matching_row(ref: str) -> str:
 
 
 def _expression(terms: Sequence[Term]) -> str:
-    """All of the phrases; tokens are letters and digits only, so nothing in them can be an operator."""
+    """Return a match expression for all phrases; tokens are letters and digits only, so they contain no operators."""
     if not is_postgres():
         quoted = ((f"{field} : " if field else "") + '"' + " ".join(_cut(phrase)) + '"' for phrase, field in terms)
         return " AND ".join(quoted)
@@ -151,7 +156,7 @@ def _cut(phrase: Sequence[str]) -> Sequence[str]:
 
 
 def _waiting(limit: int) -> list[tuple[int, int]]:
-    """The refs of those that wait, and about how many characters of each are indexed."""
+    """Return the refs in the queue, and about how many characters of each are to be indexed."""
     return [
         (ref, min(size or 0, MAX_CHARS))
         for ref, size in execute(
@@ -163,7 +168,7 @@ def _waiting(limit: int) -> list[tuple[int, int]]:
 
 
 def _documents(refs: Sequence[int]) -> list[Document]:
-    """What is to be indexed of these; nothing of one whose content is gone."""
+    """Return the documents of these refs, empty where the content is gone."""
     table, params = batch({"ref": "bigint"}, [(ref,) for ref in refs])
     rows = execute(
         f"SELECT batch.ref, subject, substr(body, 1, ?), sender FROM {table} LEFT JOIN content ON content.ref = batch.ref",
@@ -173,7 +178,7 @@ def _documents(refs: Sequence[int]) -> list[Document]:
 
 
 def _words(text: str | None) -> str:
-    """The tokens with spaces between. Where none is to be cut they need not be told apart: that would cost ten times as much."""
+    """Return the tokens separated by spaces. If none needs a cut, skip splitting, which costs ten times as much."""
     text = text or ""
     if text.isascii() and len(text) <= 2 * MAX_TOKENS and not has_longer_token(text, MAX_TOKEN):
         return plain(text)
@@ -194,7 +199,7 @@ def _parts(waiting: Sequence[tuple[int, int]]) -> Iterator[list[int]]:
 
 
 def _store(refs: Sequence[int]) -> None:
-    """Take from the queue what is still in it, and index that as it is now; another indexer may have been first."""
+    """Remove the refs that are still queued and index their current content; another indexer may have been faster."""
     if is_postgres():
         taken = execute("DELETE FROM unindexed WHERE ref = ANY(?) RETURNING ref", [list(refs)])
     else:
@@ -216,7 +221,7 @@ def _write(documents: Sequence[Document]) -> None:
 
 
 def _vector(fields: Sequence[str]) -> str:
-    """Write a document in a tsvector's own text form, as in 'token':3A,9B for each token."""
+    """Return a document in the text form of a tsvector, such as 'token':3A,9B for each token."""
     places: dict[str, list[str]] = defaultdict(list)
     position = 0
     for mark, field in zip(FIELDS, fields, strict=True):

@@ -1,13 +1,14 @@
 """The tables of the full-text index, its queue, and the triggers that fill the queue: a step of the schema's history.
 
-Called by migrations.py; search.py reads and fills what is made here. On SQLite the triggers serve older programs alone (contents.py).
+Called by migrations.py; search.py reads and fills these tables. On SQLite only older programs need the triggers
+(contents.py).
 """
 
 from storage.statements import execute, is_postgres
 
 
 def create() -> None:
-    """The migration's step: the index, its queue, and the triggers that fill the queue."""
+    """Create the index, its queue and the triggers, and queue all existing content."""
     execute(
         "CREATE TABLE IF NOT EXISTS unindexed (ref BIGINT PRIMARY KEY)"
         if is_postgres()

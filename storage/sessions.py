@@ -1,4 +1,4 @@
-"""Browser sessions that were ended before their time: the cookies themselves say the rest (web/sessions.py)."""
+"""Browser sessions that were ended before they expired. All else about a session is in its cookie (web/sessions.py)."""
 
 from storage.access_tables import EndedSessionRow
 from storage.database import Database
@@ -8,17 +8,17 @@ ALL = "*"
 
 
 class EndedSessions:
-    """Ended sessions of all fronts of one system."""
+    """The ended sessions of all fronts of one system."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
 
     def end(self, session_id: str, at: float, expires: float) -> None:
-        """Remember until `expires` that this session (ALL: every one that began before `at`) is over."""
+        """Record until `expires` that a session (ALL: every session that began before `at`) has ended."""
         self._db.write(_end, session_id, at, expires)
 
     def all(self) -> dict[str, float]:
-        """Give what was ended, by id, with the moment."""
+        """Return the time at which each session was ended, by its id."""
         return self._db.read(_all)
 
 

@@ -1,8 +1,8 @@
-"""The figures of /stats for one source among several, counted from its rows.
+"""The figures of /stats for a single source, counted from its rows.
 
-Counters are kept for all sources together, so that an email costs the same with one account and with twenty. A single source is
-therefore counted when somebody asks, in its entries in the books and in the results: that takes the longer the more there are.
-Called by ResultStore inside one snapshot.
+Counters are kept for all sources together, so that an email costs the same with one account as with twenty. The figures
+of one source are therefore counted on request from its rows in the books and its results, and the time grows with
+their number. Called by ResultStore inside one snapshot.
 """
 
 import math
@@ -15,11 +15,11 @@ from storage.records import LABELS, BookState, SourceStats
 from storage.statements import execute
 
 NEWEST = 1_000
-"""Of so many of its newest results, at most, percentiles are taken."""
+"""How many of the newest results, at most, the percentiles are taken from."""
 
 
 def source_stats(name: str, now: float, window: float) -> SourceStats:
-    """Everything of /stats that SQL knows of one source; LookupError where there is none of that name."""
+    """Return the part of /stats that comes from SQL for one source. Raises LookupError if it does not exist."""
     source = sources.find(name)
     rows = execute(
         "SELECT label, COUNT(*), SUM(processing_ms), MIN(processing_ms), MAX(processing_ms), MAX(processed_at), "
@@ -62,7 +62,7 @@ def source_stats(name: str, now: float, window: float) -> SourceStats:
 
 
 def _newest(source_id: int, since: float) -> list[float]:
-    """The times of its newest results, in rising order."""
+    """Return the processing times of the newest results since a time, in ascending order."""
     rows: Sequence[tuple[Any, ...]] = execute(
         "SELECT processing_ms, processed_at FROM result WHERE source = ? ORDER BY id DESC LIMIT ?", [source_id, NEWEST]
     )

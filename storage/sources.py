@@ -1,7 +1,8 @@
-"""The rows of the sources: the cursor, the floor that polls list from, and the entering of listed ids.
+"""The rows of the sources: the cursor, the floor from which polls list, and the entering of listed ids.
 
-Called by Books inside its transactions. The cursor moves in the very transaction that enters the last ids below it, guarded by where
-it was; the recent cursors with their times say up to where a successful poll has looked twice.
+Called by Books inside its transactions. The cursor moves in the same transaction that enters the last ids below it,
+guarded by its previous value. The recent cursors, stored with their times, show up to where the history has been listed
+twice, so that the floor can rise.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,7 +24,7 @@ from storage.statements import batch, encode_json, execute, for_update, insert
 COLUMNS = "id, name, url, epoch, cursor, cursor_key, floor, listed"
 
 RECENT_GAP = 5.0
-"""Seconds between two remembered cursors: finer steps would not let the floor rise much earlier."""
+"""Seconds between two stored cursors: finer steps would not let the floor rise much earlier."""
 
 RECENT_LIMIT = 64
 
@@ -34,7 +35,7 @@ Recent = list[tuple[int, float]]
 
 
 def open_source(name: str, url: str) -> SourceState:
-    """Find the source, or make it; one that is bound to another URL is refused."""
+    """Return the source, creating it if needed; raises SettingsError if it is bound to another URL."""
     recent = _encode([(0, clock.now())])
     execute(
         "INSERT INTO source (name, url, epoch, cursor, floor, recent, listed, feed_seq) VALUES (?, ?, 0, 0, 0, ?, 0, 0) "
@@ -52,12 +53,12 @@ def open_source(name: str, url: str) -> SourceState:
 
 
 def all_sources() -> list[SourceState]:
-    """Give all sources in the order in which they were made."""
+    """Return all sources in the order of their creation."""
     return [SourceState(*row) for row in execute(f"SELECT {COLUMNS} FROM source ORDER BY id")]
 
 
 def find(name: str) -> SourceState:
-    """Give one source; LookupError where there is none."""
+    """Return one source; raises LookupError if there is none of that name."""
     rows = execute(f"SELECT {COLUMNS} FROM source WHERE name = ?", [name])
     if not rows:
         raise LookupError(f"no source is called {name}")
@@ -65,7 +66,7 @@ def find(name: str) -> SourceState:
 
 
 def known(source_id: int, keys: Sequence[str]) -> set[str]:
-    """Say which of these keys the books have."""
+    """Return those of the keys that are in the books."""
     table, params = batch({"key": "text"}, [(key,) for key in keys])
     rows = execute(
         f"SELECT key FROM book WHERE source = ? AND key IN (SELECT batch.key FROM {table})", [source_id, *params]
@@ -83,10 +84,10 @@ def enter(
     also: Callable[[int], None] | None,
     shard: str,
 ) -> tuple[int, list[tuple[int, str]]]:
-    """Enter ids that are new and move the cursor with them: (id of the look's row, new open rows as (ref, key)).
+    """Enter the new ids and move the cursor; return the id of the look's row and the new open rows as (ref, key).
 
-    The numbers are drawn first: that takes the source's row, so that no other transaction enters ids between our look at
-    what is known and our commit.
+    The feed numbers are drawn first: that locks the source's row, so that no other transaction enters ids between our
+    check of what is known and our commit.
     """
     keys = {email_key(email_id): email_id for email_id in ids}
     numbers = draw(source_id, len(keys))
@@ -114,7 +115,7 @@ def _insert(source_id: int, keys: Sequence[str], numbers: range, lane: int, look
 
 
 def _write_look(source_id: int, look: Look, new: int) -> int:
-    """Write the look's row with its first slice that is new, and add to it with the next ones."""
+    """Insert the look's row with the first slice that has new ids, and add later slices to it."""
     if look.id:
         execute("UPDATE look SET listed = ?, new_ids = new_ids + ? WHERE id = ?", [look.listed, new, look.id])
         return look.id
@@ -124,13 +125,13 @@ def _write_look(source_id: int, look: Look, new: int) -> int:
 
 
 def _span_look(look_id: int, refs: Sequence[int]) -> None:
-    """Keep between which refs a look's emails are, so that they are found without an index of their own."""
+    """Record the range of refs of a look's emails, so that no separate index is needed to find them."""
     sql = "UPDATE look SET first_ref = COALESCE(first_ref, ?), last_ref = ? WHERE id = ?"
     execute(sql, [min(refs), max(refs), look_id])
 
 
 def _bury_too_long(source_id: int, rows: list[tuple[int, str]], ids: dict[str, str], shard: str) -> None:
-    """Make dead letters of ids that no key can hold: they are listed, so the books must account for them."""
+    """Make dead letters of ids that are too long for a key: they were listed, so the books must account for them."""
     if not rows:
         return
     table, params = batch({"ref": "bigint"}, [(ref,) for ref, _ in rows])
@@ -153,7 +154,7 @@ def _too_long(email_id: str) -> str:
 
 
 def _move_cursor(source_id: int, move: CursorMove) -> None:
-    """Move the cursor from where it was seen; a move that is already made (its answer was lost) passes."""
+    """Move the cursor if it has the expected value; accept a move that was made already (its answer was lost)."""
     rows = execute("SELECT epoch, cursor, cursor_key, recent FROM source WHERE id = ?", [source_id])
     epoch, cursor, key, recent = rows[0]
     if (epoch, cursor, key) == (move.epoch, move.to, move.key):
@@ -167,7 +168,7 @@ def _move_cursor(source_id: int, move: CursorMove) -> None:
 
 
 def _remember(recent: Recent, cursor: int, now: float) -> Recent:
-    """Add a cursor to the recent ones: those kept are a gap apart, the newest is always the last."""
+    """Add a cursor to the recent ones, which are kept at least RECENT_GAP apart; the newest is always the last."""
     kept = recent[:-1] if len(recent) > 1 and recent[-1][1] - recent[-2][1] < RECENT_GAP else recent
     if len(kept) >= RECENT_LIMIT:
         kept = kept[::2]
@@ -175,7 +176,7 @@ def _remember(recent: Recent, cursor: int, now: float) -> Recent:
 
 
 def finish_poll(source: SourceState, began: float, overlap: float) -> SourceState:
-    """Raise the floor to the newest cursor that had been reached `overlap` seconds before this poll began."""
+    """Raise the floor to the newest cursor that was reached at least `overlap` seconds before this poll began."""
     rows = execute(f"SELECT epoch, floor, recent FROM source WHERE id = ? {for_update()}", [source.id])
     epoch, floor, recent = rows[0][0], rows[0][1], _decode(rows[0][2])
     if epoch != source.epoch:
@@ -188,7 +189,7 @@ def finish_poll(source: SourceState, began: float, overlap: float) -> SourceStat
 
 
 def reset(source: SourceState, to: int = 0) -> SourceState:
-    """Begin again from a history id in a new epoch; somebody else's reset of the same epoch counts as ours."""
+    """Restart from a history id in a new epoch; another process's reset of the same epoch counts as this one."""
     execute(
         "UPDATE source SET epoch = epoch + 1, cursor = ?, cursor_key = NULL, floor = ?, recent = ? "
         "WHERE id = ? AND epoch = ?",
@@ -201,7 +202,10 @@ def reset(source: SourceState, to: int = 0) -> SourceState:
 
 
 def keys_before(source_id: int, key: str, limit: int) -> list[str]:
-    """Keys of a source that were entered just before this one and have not died; looked for among so many rows of all sources."""
+    """Return the keys that a source entered just before this one, latest first, without emails that failed for good.
+
+    Only the NEWEST rows of all sources before it are searched.
+    """
     rows = execute(
         "SELECT key FROM (SELECT id, source, key, state FROM book "
         "WHERE id < (SELECT id FROM book WHERE source = ? AND key = ?) "
@@ -212,13 +216,16 @@ def keys_before(source_id: int, key: str, limit: int) -> list[str]:
 
 
 def skipped(name: str) -> Skipped | None:
-    """What `skip_to` left alone, if it was called for this source and told of any emails."""
+    """Return what `skip_to` skipped, or None if it was not called for this source or was given no emails."""
     found = desired.get(f"{SKIPPED}{name}")
     return msgspec.convert(found, Skipped) if isinstance(found, dict) else None
 
 
 def skip_to(source: SourceState, history_id: int, left_alone: list[str], mark: str | None = None) -> SourceState:
-    """Leave alone what the account holds up to `history_id`: neither cursor nor floor will ask for it again."""
+    """Skip what the account holds up to `history_id`: cursor and floor both start there.
+
+    Raises StaleError if the source has moved on.
+    """
     execute(
         "UPDATE source SET cursor = ?, cursor_key = NULL, floor = ?, recent = ? "
         "WHERE id = ? AND epoch = ? AND cursor = ?",

@@ -1,7 +1,7 @@
-"""Plain SQL inside a transaction of Database.read or Database.write, for what Peewee's query builder is too slow or too poor at.
+"""Plain SQL inside a transaction of Database.read or Database.write, where Peewee's query builder is slow or limited.
 
-Used by the stores of this folder. Statements are written once for both kinds of database, with `?` for each parameter and no `?` or
-`%` elsewhere; what is literal in them is literal on purpose, since a partial index is not matched with parameters.
+Used by the stores of this folder. Statements are written once for both kinds of database, with `?` for each parameter
+and no `?` or `%` elsewhere. Literals in them are deliberate: a partial index does not match a parameter.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -15,16 +15,16 @@ from storage.models import Table, current
 encode_json = msgspec.json.Encoder().encode
 
 BLOCK_ROWS = 64
-"""Rows of one statement on SQLite: half the cost of a row a statement, and the text stays short enough to be kept prepared."""
+"""Rows in one statement on SQLite: half the cost of one row each, and still short enough for the statement cache."""
 
 
 def is_postgres() -> bool:
-    """Say whether this transaction runs on PostgreSQL."""
+    """Return whether this transaction runs on PostgreSQL."""
     return bool(current.param == "%s")
 
 
 def execute(sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-    """Run one statement; all its rows."""
+    """Run one statement and return all its rows."""
     if not is_postgres():
         return list(current.execute_sql(sql, params))
     cursor = current.execute_sql(sql.replace("?", "%s"), params)
@@ -32,7 +32,7 @@ def execute(sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
 
 
 def execute_many(sql: str, rows: Iterable[Sequence[Any]]) -> list[tuple[Any, ...]]:
-    """Run one statement for each of `rows`; all that they return (on SQLite only)."""
+    """Run one statement for each of `rows`; return their results (on SQLite only)."""
     cursor = current.cursor()
     if is_postgres():
         cursor.executemany(sql.replace("?", "%s"), rows)
@@ -41,10 +41,10 @@ def execute_many(sql: str, rows: Iterable[Sequence[Any]]) -> list[tuple[Any, ...
 
 
 def insert(model: type[Table], columns: Sequence[str], rows: Sequence[Sequence[Any]], tail: str = "") -> list[Any]:
-    """Insert many rows; `tail` may be an ON CONFLICT or RETURNING clause, whose rows come back.
+    """Insert many rows; `tail` may have ON CONFLICT and RETURNING clauses. Return the rows of RETURNING.
 
-    SQLite gets blocks of rows, PostgreSQL a column's values as one array. OR FAIL: an error undoes the whole transaction anyhow
-    (database.py), so SQLite need not keep each page as it was before the statement.
+    SQLite gets blocks of rows, PostgreSQL one array per column. Since an error rolls back the whole transaction anyway
+    (database.py), OR FAIL spares SQLite from saving each page as it was before the statement.
     """
     if not rows:
         return []
@@ -58,14 +58,17 @@ def insert(model: type[Table], columns: Sequence[str], rows: Sequence[Sequence[A
 
 
 def execute_values(sql: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[tuple[Any, ...]]:
-    """Run one statement over a table `batch` of these rows (on SQLite only); all that it returns. Best OR FAIL, as in `insert`."""
+    """Run one statement over a table `batch` of these rows (on SQLite only); return its rows.
+
+    Prefer OR FAIL in the statement, for the reason given in `insert`.
+    """
     row = f"({', '.join('?' * len(columns))})"
     head = f"WITH batch({', '.join(columns)}) AS (VALUES "
     return _in_blocks(lambda count: f"{head}{', '.join([row] * count)}) {sql}", rows)
 
 
 def _in_blocks(sql_for: Callable[[int], str], rows: Sequence[Sequence[Any]]) -> list[tuple[Any, ...]]:
-    """Run a statement made for a number of rows: whole blocks, then the rest one by one, so that few texts are prepared."""
+    """Run a statement over whole blocks of rows, then the rest one by one, so that few statements are prepared."""
     found: list[tuple[Any, ...]] = []
     whole = len(rows) - len(rows) % BLOCK_ROWS
     if whole:
@@ -78,7 +81,10 @@ def _in_blocks(sql_for: Callable[[int], str], rows: Sequence[Sequence[Any]]) -> 
 
 
 def batch(columns: dict[str, str], rows: Sequence[Sequence[Any]]) -> tuple[str, list[Any]]:
-    """Make a table of small values for a FROM clause: its SQL (named `batch`) and parameters. Columns: name → SQL type."""
+    """Return the SQL and the parameters of a table of small values, named `batch`, for a FROM clause.
+
+    `columns` maps names to SQL types.
+    """
     if is_postgres():
         arrays = ", ".join(f"%b::{kind}[]" for kind in columns.values())
         values = [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in columns]
@@ -88,7 +94,7 @@ def batch(columns: dict[str, str], rows: Sequence[Sequence[Any]]) -> tuple[str, 
 
 
 def for_update(of: str = "") -> str:
-    """The clause that locks what a SELECT returns (of a table alone); SQLite's write transactions hold the one lock anyway."""
+    """Return the clause that locks the rows of a SELECT (`of`: in one table only). SQLite has one write lock anyway."""
     if not is_postgres():
         return ""
     return f"FOR UPDATE OF {of}" if of else "FOR UPDATE"

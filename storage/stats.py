@@ -1,4 +1,4 @@
-"""The figures of /stats and /stats/timeseries, from counters alone: their cost does not grow with the number of emails.
+"""The figures of /stats and /stats/timeseries, from counters alone: the cost does not grow with the number of emails.
 
 Called by ResultStore inside one snapshot.
 """
@@ -12,14 +12,14 @@ from storage.records import LABELS, Stats
 from storage.statements import execute
 
 STEPS = {"minute": MINUTE, "hour": HOUR}
-"""Seconds of the steps that a timeseries may have."""
+"""The length in seconds of each step that a time series may have."""
 
 WINDOW = 300
-"""Seconds over which percentiles are taken."""
+"""The seconds over which percentiles are taken."""
 
 
 def stats(now: float) -> Stats:
-    """Give everything of /stats that SQL knows."""
+    """Return the part of /stats that comes from SQL."""
     counted = totals()
     by_label = {label: int(counted.get(("emails", label), 0)) for label in LABELS}
     total = sum(by_label.values())
@@ -52,12 +52,12 @@ def stats(now: float) -> Stats:
 
 
 def _within(least: float | None, value: float | None, most: float | None) -> float | None:
-    """A histogram knows a duration to about 5 %: no percentile shall be beyond what was measured."""
+    """Clamp a percentile to what was measured: the histogram is exact only to about 5 %."""
     return value if value is None or least is None or most is None else max(least, min(value, most))
 
 
 def timeseries(start: float, end: float, step: str) -> list[dict[str, Any]]:
-    """Count emails by class in each UTC minute or hour that touches start <= t < end; empty ones are there as 0."""
+    """Count emails by class in each UTC minute or hour that overlaps start <= t < end, including empty ones."""
     seconds = STEPS[step]
     first = int(start // seconds) * seconds
     found = counts("emails", seconds, first, end)
@@ -73,7 +73,7 @@ def _histogram(name: str, now: float) -> dict[int, int]:
 
 
 def _per_minute(now: float) -> float:
-    """Emails of the last 60 s: this minute's, and the share of the last one's that is not over a minute ago."""
+    """Return the emails of the last 60 s: this minute's, and a proportional share of the previous minute's."""
     this = int(now // MINUTE) * MINUTE
     found: defaultdict[int, int] = defaultdict(int)
     for (at, _), count in counts("emails", MINUTE, this - MINUTE, this + MINUTE).items():

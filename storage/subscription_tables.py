@@ -1,4 +1,4 @@
-"""The tables of outgoing webhooks: who gets the event log's messages, how far each has come, and what was tried; created by migrations.py."""
+"""The tables of outgoing webhooks: the subscriptions with their positions, and the tries. Created by migrations.py."""
 
 from peewee import BigAutoField, BigIntegerField, BooleanField, DoubleField, IntegerField, SmallIntegerField, TextField
 
@@ -7,13 +7,13 @@ from storage.statements import execute, is_postgres
 
 
 class SubscriptionRow(Table):
-    """One subscriber. `position` is the seq of the last message that it has, or "" for none; it only moves from where it was seen."""
+    """One subscription. `position` is the seq of the last message delivered, or ""; it guards all updates."""
 
     id = BigAutoField()
     url = TextField()
-    secret = TextField()  # in plain text: whoever signs must have it
+    secret = TextField()  # in plain text: needed for signing
     description = TextField()
-    events = TextField()  # JSON: the kinds it wants; none: all
+    events = TextField()  # JSON: the kinds to deliver; an empty list: all
     backlog = BooleanField()
     position = TextField()
     state = TextField()  # active | disabled
@@ -24,12 +24,12 @@ class SubscriptionRow(Table):
     delivered = BigIntegerField()
     delivered_at = DoubleField(null=True)
     created_at = DoubleField()
-    old_secret = TextField(null=True)  # signs beside the new one, until:
+    old_secret = TextField(null=True)  # also signs, until old_secret_until
     old_secret_until = DoubleField(null=True)
 
 
 class DeliveryRow(Table):
-    """One try to deliver a message; the newest of each subscription are kept."""
+    """One try to deliver a message; only the newest of each subscription are kept."""
 
     id = BigAutoField()
     subscription = BigIntegerField()
@@ -39,7 +39,7 @@ class DeliveryRow(Table):
     attempt = IntegerField()
     at = DoubleField()
     duration_ms = DoubleField()
-    status = SmallIntegerField(null=True)  # of the answer; none: there was none
+    status = SmallIntegerField(null=True)  # of the answer; null: no answer came
     error = TextField(null=True)
 
 
@@ -47,13 +47,13 @@ DeliveryRow.add_index(DeliveryRow.index(DeliveryRow.subscription, DeliveryRow.id
 
 
 def create() -> None:
-    """Both tables, where they are not there yet."""
+    """Create both tables if they do not exist."""
     SubscriptionRow.create_table()
     DeliveryRow.create_table()
 
 
 def add_old_secret() -> None:
-    """The columns of a secret that is being replaced, where they are not there yet."""
+    """Add the columns of a secret that is being replaced, if they do not exist."""
     there = () if is_postgres() else [row[1] for row in execute("PRAGMA table_info(subscription)")]
     maybe = "IF NOT EXISTS " if is_postgres() else ""
     for column, kind in (("old_secret", "TEXT"), ("old_secret_until", "DOUBLE PRECISION")):

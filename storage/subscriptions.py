@@ -1,7 +1,8 @@
-"""Outgoing webhooks: the subscriptions with their positions in the event log, and the log of what was tried.
+"""Outgoing webhooks: the subscriptions with their positions in the event log, and the log of delivery tries.
 
-Made and shown by web/subscriptions.py, carried on by actors/subscriber.py. A position moves only from where its mover saw it, so two
-movers of one subscription cannot undo each other: the later one gets a StaleError.
+web/subscriptions.py creates and shows them, actors/subscriber.py delivers. A position moves only if it still has the
+value that the caller read, so that two processes that serve one subscription cannot undo each other's moves: the later
+one gets a StaleError.
 """
 
 from collections.abc import Iterable, Sequence
@@ -30,14 +31,14 @@ DELIVERY_FIELDS = ("subscription", "webhook_id", "event", "seq", "attempt", "at"
 
 
 class Subscription(msgspec.Struct, frozen=True):
-    """One subscriber; see the table."""
+    """One subscription; see SubscriptionRow."""
 
     id: int
     url: str
     secret: str
     description: str
     events: tuple[str, ...]
-    backlog: bool  # emails of the first sync too
+    backlog: bool  # deliver emails of the first sync, too
     position: str
     state: str
     reason: str | None
@@ -51,13 +52,13 @@ class Subscription(msgspec.Struct, frozen=True):
     old_secret_until: float | None = None
 
     def secrets(self, now: float) -> tuple[str, ...]:
-        """Those that sign at this moment: its own, and while it is being replaced the old one too."""
+        """Return the secrets that sign now: the current one and, during a rotation, the old one."""
         old = self.old_secret if now < (self.old_secret_until or 0.0) else None
         return (self.secret, old) if old else (self.secret,)
 
 
 class Try(msgspec.Struct, frozen=True):
-    """One try. `error` is None when it was taken; `status` None when nobody answered."""
+    """One delivery try. `error` is None if it was accepted, `status` is None if no answer came."""
 
     subscription: int
     webhook_id: str
@@ -72,7 +73,7 @@ class Try(msgspec.Struct, frozen=True):
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """What a failed try makes of its subscription: when to try again, or why no more."""
+    """The effect of a failed try on its subscription: when to try again, or why it is disabled."""
 
     failures: int
     since: float
@@ -91,49 +92,55 @@ class Subscriptions:
         self._db = db
 
     def create(self, made: Subscription) -> Subscription:
-        """Keep a new one; with its id. TooManyError beyond MOST."""
+        """Store a new subscription and return it with its id; raises TooManyError beyond MOST."""
         return self._db.write(_create, made)
 
     def all(self) -> list[Subscription]:
-        """Give all, oldest first."""
+        """Return all subscriptions, oldest first."""
         return self._db.read(_all)
 
     def get(self, subscription_id: int) -> Subscription | None:
-        """Give one."""
+        """Return one subscription, or None."""
         return self._db.read(_get, subscription_id)
 
     def delete(self, subscription_id: int) -> bool:
-        """Forget one and its deliveries; False when there is none."""
+        """Delete a subscription with its deliveries; return False if there is none."""
         return self._db.write(_delete, subscription_id)
 
     def enable(self, subscription_id: int, position: str | None = None) -> Subscription | None:
-        """Go on with one that was disabled (or wait no longer with the next try), from where it stood unless `position` says otherwise."""
+        """Re-enable a subscription, or end its wait for the next try; return None if there is none.
+
+        It resumes from its position unless another one is given.
+        """
         return self._db.write(_enable, subscription_id, position)
 
     def rotate(self, subscription_id: int, secret: str, until: float) -> Subscription | None:
-        """Sign with this secret from now on, and with the one before it as well until then; None when there is none."""
+        """Sign with this secret from now on, and also with the old one until `until`; return None if there is none."""
         return self._db.write(_rotate, subscription_id, secret, until)
 
     def advance(self, subscription: Subscription, to: str, taken: Sequence[Try]) -> Subscription:
-        """The subscriber has all up to `to`; StaleError when it was moved, disabled or deleted meanwhile."""
+        """Record that all messages up to `to` were delivered.
+
+        Raises StaleError if the subscription was moved, disabled or deleted in the meantime.
+        """
         return self._db.write(_advance, subscription, to, taken)
 
     def fail(self, subscription: Subscription, failure: Failure, tried: Try) -> Subscription:
-        """A try failed; StaleError as for `advance`."""
+        """Record a failed try; raises StaleError like `advance`."""
         return self._db.write(_fail, subscription, failure, tried)
 
     def note(self, delivery: Try) -> None:
-        """Log a try that moves nothing: a test message."""
+        """Log a try that does not move the position: that of a test message."""
         self._db.write(_log, [delivery])
 
     def deliveries(
         self, subscription_id: int, before: int | None = None, limit: int = 20, *, failed: bool = False
     ) -> tuple[list[Try], int | None]:
-        """Give tries, newest first, with ids below `before`; and the `before` of the next page, if any."""
+        """Return the tries with ids below `before`, newest first, and the next page's `before`, if any."""
         return self._db.read(_deliveries, subscription_id, before, limit, failed)
 
     def of_first_sync(self, emails: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
-        """Of these (source, email id), the ones that the very first look at their source listed."""
+        """Return those of the (source, email id) pairs that the first sync of their source listed."""
         wanted = sorted(set(emails))
         return self._db.read(_of_first_sync, wanted) if wanted else set()
 
@@ -143,7 +150,7 @@ def _create(made: Subscription) -> Subscription:
         raise TooManyError(f"there are {MOST} subscriptions already")
     values = {**msgspec.structs.asdict(made), "events": encode_json(made.events).decode()}
     values["description"] = storable(made.description)
-    # A number that none ever had: whoever still serves a deleted one must not take a new one for it.
+    # Ids are never reused: a process that still serves a deleted subscription must not mistake a new one for it.
     made = msgspec.structs.replace(made, id=meta.count_up("subscriptions"))
     insert(SubscriptionRow, ("id", *FIELDS), [(made.id, *(values[name] for name in FIELDS))])
     return made

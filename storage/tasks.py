@@ -1,7 +1,8 @@
-"""Long work that people ask for (resync, bulk replay, reprocessing): a row a task, with its progress and where to go on.
+"""Long-running tasks requested by users (resync, bulk replay, reprocessing), each a row with progress and position.
 
-Created and cancelled by the web, carried on by the runner in actors/tasks.py. A task that runs belongs to one runner by a random name,
-which guards every step; `Step` may be written in the transaction of the work itself, so that what it counts is exact over kills.
+The web creates and cancels them; the runner in actors/tasks.py executes them. A running task belongs to one runner,
+whose random name guards every step. A `Step` may be written in the transaction of the work itself, so that its counts
+stay exact if the process is killed.
 """
 
 from collections.abc import Mapping
@@ -20,18 +21,18 @@ COLUMNS = "id, kind, params, state, position, done, total, counts, error, starts
 
 
 class Task(msgspec.Struct, frozen=True):
-    """One task. `state`: queued, running, done, failed or cancelled; `counts` is what came of it, by name."""
+    """One task. `state` is queued, running, done, failed or cancelled; `counts` holds its outcomes by name."""
 
     id: int
     kind: str
     params: dict[str, Any]
     state: str
-    position: Any  # where its job goes on after a restart; None: from its beginning
+    position: Any  # where the job resumes after a restart; None: from the beginning
     done: int
     total: int | None  # None: not known yet
     counts: dict[str, int]
     error: str | None
-    starts: int  # runners that took it up since it last got on
+    starts: int  # how often it was claimed since it last made progress
     created_at: float
     started_at: float | None
     ended_at: float | None
@@ -39,9 +40,9 @@ class Task(msgspec.Struct, frozen=True):
 
 
 class Step(msgspec.Struct, frozen=True):
-    """How far a task has come: None leaves a field as it is; `counts` are added."""
+    """A task's progress: None leaves a field unchanged; `counts` are added."""
 
-    done: int | None = None  # never falls: a job that begins anew after a restart gets on when it passes where it was
+    done: int | None = None  # never falls: a restarted job makes progress once it passes the earlier value
     total: int | None = None
     position: Any = None
     counts: Mapping[str, int] = {}
@@ -54,45 +55,48 @@ class Tasks:
         self._db = db
 
     def create(self, kind: str, params: Mapping[str, Any]) -> Task:
-        """Ask for one; the same (kind and params) that has not ended yet is that one."""
+        """Create a task, or return the unfinished one with the same kind and params."""
         return self._db.write(_create, kind, encode_json(dict(sorted(params.items()))).decode())
 
     def get(self, task_id: int) -> Task | None:
-        """Give one."""
+        """Return one task, or None."""
         return self._db.read(_get, task_id)
 
     def page(self, before: int | None, limit: int) -> tuple[list[Task], int | None]:
-        """Give tasks, newest first, with ids below `before`; and the `before` of the next page, if any."""
+        """Return the tasks with ids below `before`, newest first, and the next page's `before`, if any."""
         return self._db.read(_page, before, limit)
 
     def open(self) -> list[Task]:
-        """Give those that have not ended, oldest first."""
+        """Return the tasks that have not ended, oldest first."""
         return self._db.read(_open)
 
     def cancel(self, task_id: int) -> Task | None:
-        """End it where it is, at once; what it has done stays. One that has ended stays as it is."""
+        """End a task at once, keeping what it has done; return it, or None. One that has ended is left as it is."""
         self._db.write(_end, task_id, None, "cancelled", None)
         return self.get(task_id)
 
     def claim(self, task_id: int, runner: str) -> Task | None:
-        """Make a task this runner's, whoever had it; None when it has ended."""
+        """Assign a task to this runner, taking it from any other; return None if it has ended."""
         return self._db.write(_claim, task_id, runner)
 
     def advance(self, task_id: int, runner: str, step: Step) -> None:
-        """Write a step; StaleError when the task was cancelled or is another runner's by now."""
+        """Write a step; raises StaleError if the task was cancelled or belongs to another runner by now."""
         self._db.write(advance, task_id, runner, step)
 
     def finish(self, task_id: int, runner: str, error: str | None = None) -> bool:
-        """End it as done, or as failed by `error`; False when it was not this runner's any more."""
+        """End a task as done, or as failed with `error`; return False if it is not this runner's any more."""
         return self._db.write(_end, task_id, runner, "done" if error is None else "failed", error)
 
     def prune(self, before: float) -> int:
-        """Forget tasks that ended before a time; how many."""
+        """Delete the tasks that ended before a time; return how many."""
         return self._db.write(_prune, before)
 
 
 def advance(task_id: int, runner: str, step: Step) -> None:
-    """Write a step inside a transaction of Database.write; StaleError, so that nothing is written, when it is not ours."""
+    """Write a step inside a transaction of Database.write.
+
+    Raises StaleError if the task is not this runner's, so that the transaction writes nothing.
+    """
     rows = execute(
         f"SELECT counts, done FROM task WHERE id = ? AND state = 'running' AND runner = ? {for_update()}",
         [task_id, runner],

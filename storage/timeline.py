@@ -1,6 +1,7 @@
-"""The timeline of one email: notified, listed, fed, fetched, each attempt, classified, stored, dead letters, corrections.
+"""The timeline of one email: notified, listed, fed, fetched, attempts, classified, stored, dead letters, corrections.
 
-Called by reading.py inside its transaction. Stage times rode in the envelope and were written with the result or the burial.
+Called by reading.py inside its transaction. The envelope carries the times of its stages; they are stored with the
+result or the dead letter.
 """
 
 from typing import Any
@@ -10,13 +11,13 @@ import msgspec
 from storage.statements import execute
 
 NAMES = {"fed": "queued", "fetched": "fetched", "taken": "taken", "classified": "classified"}
-"""Times of an envelope → the names of stages."""
+"""Maps the names of an envelope's times to the names of stages."""
 
 _times = msgspec.json.Decoder(dict[str, float])
 
 
 class Stage(msgspec.Struct, frozen=True):
-    """One step of an email's way; `duration_ms` since the step before it."""
+    """One stage of an email; `duration_ms` is the time since the previous stage."""
 
     name: str
     at: float
@@ -25,12 +26,12 @@ class Stage(msgspec.Struct, frozen=True):
 
 
 def timeline(ref: int) -> list[Stage]:
-    """All stages of an email, oldest first."""
+    """Return all stages of an email, oldest first."""
     return in_order([*_listing(ref), *_attempts(ref), *_result(ref), *_letters(ref)])
 
 
 def in_order(stages: list[Stage]) -> list[Stage]:
-    """By time, each with the time since the one before it."""
+    """Sort stages by time and add to each the time since the previous one."""
     stages = sorted(stages, key=lambda stage: stage.at)
     return [
         msgspec.structs.replace(
