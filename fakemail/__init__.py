@@ -1,1 +1,1 @@
-"""FakeMail as we see it (client) and as we play it (simulator, faults)."""
+"""The FakeMail client, and the simulator that plays FakeMail."""

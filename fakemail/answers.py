@@ -1,7 +1,7 @@
-"""What FakeMail's JSON means: one email, a history id, an opinion, and how long a 429 wants us to stay away.
+"""Reads FakeMail's answers: an email, a history id, an opinion, and the pause that a 429 asks for.
 
-Called by client.py with bytes, free of HTTP and of waiting. Garbled raises where the whole answer is of no use (then
-FakeMail is to blame), Permanent where this one email is. Optional fields of a wrong type are simply absent.
+Called by client.py with bytes; nothing here does HTTP or waits. Raises Garbled if the whole answer is unusable (then
+FakeMail is to blame), Permanent if this one email is. Optional fields of a wrong type count as absent.
 """
 
 import json
@@ -24,7 +24,7 @@ MAX_HISTORY_ID = 2**63 - 1
 MIN_RETRY_AFTER_S, MAX_RETRY_AFTER_S = 1.0, 300.0
 
 Bytes = bytes | bytearray
-# What msgspec raises for what it cannot read; lone surrogates are among that, so json has a second look.
+# What msgspec raises for unreadable input. It rejects lone surrogates, too, so the json module tries again.
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 Headers = dict[str, str | list[str]]
 
@@ -32,11 +32,11 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Garbled(ValueError):
-    """The answer as a whole cannot be what FakeMail meant to say."""
+    """The answer as a whole makes no sense."""
 
 
 class RemoteEmail(msgspec.Struct, frozen=True):
-    """One email as FakeMail gave it: sizes capped (`truncated` says so), texts free of lone surrogates, `id` exact."""
+    """One email as FakeMail returned it: sizes capped (see `truncated`), texts free of lone surrogates, `id` exact."""
 
     id: str
     subject: str
@@ -47,11 +47,11 @@ class RemoteEmail(msgspec.Struct, frozen=True):
     history_id: int | None = None
     headers: Headers = {}
     truncated: bool = False
-    priority: str | None = None  # the simulator's: high, normal or low; FakeMail knows none
+    priority: str | None = None  # high, normal or low; only the simulator sends it
 
 
 class _Fields(msgspec.Struct):
-    """The fields that we read, of any type; all others are skipped without being built."""
+    """The fields that we read, of any type; the decoder skips all others without building them."""
 
     id: Any = None
     subject: Any = None
@@ -68,7 +68,7 @@ _decode_fields = msgspec.json.Decoder(_Fields).decode
 
 
 def read_email(body: Bytes, email_id: str, max_body_bytes: int) -> RemoteEmail:
-    """The answer to GET /email/{id}; Garbled, or Permanent `invalid_email`."""
+    """Read the answer to GET /email/{id}; raises Garbled, or Permanent with reason `invalid_email`."""
     try:
         fields, clean = _decode_fields(body), True
     except _UNREADABLE:
@@ -93,7 +93,7 @@ def read_email(body: Bytes, email_id: str, max_body_bytes: int) -> RemoteEmail:
 
 
 def read_object(body: Bytes) -> dict[str, Any]:
-    """A JSON object, or Garbled."""
+    """Read a JSON object; raises Garbled."""
     try:
         value = msgspec.json.decode(body)
     except _UNREADABLE:
@@ -104,7 +104,7 @@ def read_object(body: Bytes) -> dict[str, Any]:
 
 
 def read_history_id(body: Bytes) -> int:
-    """The answer to POST /watch, or Garbled."""
+    """Read the answer to POST /watch; raises Garbled."""
     value = read_object(body).get("history_id")
     if not is_history_id(value):
         raise Garbled("the answer has no history_id that is a whole number")
@@ -112,7 +112,7 @@ def read_history_id(body: Bytes) -> int:
 
 
 def read_opinion(body: Bytes) -> tuple[str, float]:
-    """The answer to POST /classify: a label and a confidence in 0..1, or Garbled."""
+    """Read the answer to POST /classify: a label and a confidence in 0..1; raises Garbled."""
     answer = read_object(body)
     label, confidence = answer.get("classification"), answer.get("confidence")
     if not isinstance(label, str) or len(label) > 100 or _SURROGATE.search(label):
@@ -123,7 +123,7 @@ def read_opinion(body: Bytes) -> tuple[str, float]:
 
 
 def read_slowly(body: Bytes) -> Any:
-    """Any JSON by the standard library, which knows lone surrogates; Garbled for NaN, damage and deep nesting."""
+    """Read any JSON with the standard library, which accepts lone surrogates; Garbled for NaN, damage, deep nesting."""
     try:
         return json.loads(body.decode("utf-8", "surrogatepass"), parse_constant=refuse_constant)
     except (ValueError, RecursionError) as error:
@@ -131,17 +131,17 @@ def read_slowly(body: Bytes) -> Any:
 
 
 def is_history_id(value: object) -> TypeGuard[int]:
-    """True for a whole number from 0 to 2^63 - 1; true and false are not numbers."""
+    """Return whether a value is an integer from 0 to 2^63 - 1; booleans are not."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_HISTORY_ID
 
 
 def retry_after(value: str | None, now: float) -> float:
-    """Seconds to stay away by a Retry-After header (seconds or an HTTP date), in 1..300; nonsense counts as 1."""
+    """Return the pause that a Retry-After header (seconds or an HTTP date) asks for, in 1..300 s; nonsense gives 1."""
     return min(MAX_RETRY_AFTER_S, max(MIN_RETRY_AFTER_S, read_retry_after(value or "", now) or 0.0))
 
 
 def refuse_constant(name: str) -> NoReturn:
-    """What Python's json takes and JSON does not have: NaN and the infinities."""
+    """Reject NaN and the infinities, which Python's json module accepts although JSON does not have them."""
     raise ValueError(name)
 
 
@@ -163,7 +163,7 @@ def _as_text(value: object, field: str) -> str:
 
 
 def _as_time(value: object) -> float | None:
-    """Seconds since the epoch from a number or an ISO 8601 text, within the years 1 to 9999."""
+    """Return seconds since the epoch from a number or an ISO 8601 text; None if unreadable or out of range."""
     if isinstance(value, str):
         try:
             moment = datetime.fromisoformat(value)
@@ -183,7 +183,7 @@ class _Text:
         self._clean = clean
 
     def cut(self, text: str, max_bytes: int) -> str:
-        """At most so many bytes of UTF-8, cut between characters."""
+        """Return the text cut to at most `max_bytes` of UTF-8, between characters."""
         if not self._clean:
             text = _SURROGATE.sub("\ufffd", text)
         if len(text) * 4 <= max_bytes or (len(text) <= max_bytes and len(text.encode()) <= max_bytes):
@@ -195,7 +195,7 @@ class _Text:
         return self.cut(value, MAX_ADDRESS_BYTES) if isinstance(value, str) else None
 
     def headers(self, value: object) -> Headers:
-        """The first headers that are texts or lists of texts, up to the caps on number and size."""
+        """Return the first headers that are texts or lists of texts, up to the caps on their number and size."""
         kept: Headers = {}
         room = MAX_HEADER_BYTES
         for name, content in value.items() if isinstance(value, dict) else ():

@@ -1,11 +1,12 @@
-"""A circuit breaker as plain arithmetic: the clock is passed in, nothing sleeps, nothing calls out.
+"""A circuit breaker as plain arithmetic: the clock is passed in, and nothing sleeps or does I/O.
 
-FakeMailClient asks `admit` before each call and reports how it went. Closed: everything passes. Open: everything is
-refused until a jittered back-off is over. Half-open: one call, the probe, passes; its success closes, its failure opens.
+FakeMailClient calls `admit` before each request and reports its outcome. Closed: every call passes. Open: every call is
+refused until a jittered back-off is over. Half-open: one call, the probe, passes; its success closes the breaker, its
+failure opens it again.
 
-What opens it is `threshold` failures with no success between them. A failure may bear a key (the id of one email):
-the same key counts once in such a row, so one email whose answer is garbage, asked for again and again while nothing
-else is going on, never shuts the others out, and any success of another email clears the row.
+The breaker opens after `threshold` failures with no success between them. A failure may have a key (the id of one
+email), and the same key counts once in such a run. So one email whose answer is garbage, requested again and again
+while nothing else is going on, never blocks the others. Any success ends the run.
 """
 
 import random
@@ -16,14 +17,14 @@ from engine.errors import DependencyTrouble
 
 
 class Permit(NamedTuple):
-    """Leave for one call, given back through `success`, `failure` or `abandon`."""
+    """Permission for one call, returned through `success`, `failure`, `throttle` or `abandon`."""
 
     started: float
     probe: bool
 
 
 class Refused(Exception):
-    """The call must not be made for `wait` more seconds; `throttled` says that FakeMail itself asked for the pause."""
+    """The call must not be made for `wait` more seconds; `throttled` if FakeMail itself asked for the pause."""
 
     def __init__(self, wait: float, *, throttled: bool) -> None:
         super().__init__(f"refused for {wait:.1f} s")
@@ -32,18 +33,18 @@ class Refused(Exception):
 
 
 class NotAsked(DependencyTrouble):
-    """A call that was not made, since the breaker refused it: nothing is known of what it would have asked for."""
+    """The call was not made because the breaker refused it, so nothing is known about its subject."""
 
 
 THROTTLING = 1_000
-"""Of so many things it is known at most that they asked us to stay away."""
+"""For how many keys, at most, the breaker remembers that their last answer asked for a pause."""
 
 
 class CircuitBreaker:
-    """Closed, open or half-open; times are seconds of any one monotonic clock.
+    """Closed, open or half-open. All times are seconds of the same monotonic clock.
 
-    The back-off doubles from `base_s` to `cap_s`, times a random 0.5 to 1, and runs from the start of the call that
-    failed: a probe that was itself a long wait need not be followed by another.
+    The back-off doubles from `base_s` to `cap_s`, times a random 0.5 to 1. It counts from the start of the call that
+    failed, so that a probe that was itself a long wait is not followed by another one.
     """
 
     def __init__(
@@ -64,16 +65,16 @@ class CircuitBreaker:
         self._open_until: float | None = None
         self._probing = False
         self._throttled_until = 0.0
-        self._throttling: dict[str, None] = {}  # what answered last that we shall stay away; the latest at the end
+        self._throttling: dict[str, None] = {}  # keys whose last answer asked for a pause, the latest at the end
 
     def state(self, now: float) -> str:
-        """`closed`, `open` or `half-open`, as /health tells it."""
+        """Return `closed`, `open` or `half-open`, as shown by /health."""
         if self._open_until is None:
             return "closed"
         return "open" if now < self._open_until else "half-open"
 
     def admit(self, now: float, *, early: bool = False) -> Permit:
-        """Leave to call now, or Refused; `early`: as the probe, before the back-off is over."""
+        """Permit a call now or raise Refused. With `early` the probe may go before the back-off is over."""
         if now < self._throttled_until:
             raise Refused(self._throttled_until - now, throttled=True)
         if self._open_until is None:
@@ -86,7 +87,7 @@ class CircuitBreaker:
         return Permit(now, probe=True)
 
     def success(self, permit: Permit, *, key: str | None = None) -> None:
-        """The dependency answered as it should, if only to say that there is no such email."""
+        """Report a proper answer, even if it says only that there is no such email."""
         self.abandon(permit)
         if key is not None:
             self._throttling.pop(key, None)
@@ -95,7 +96,7 @@ class CircuitBreaker:
         self._open_until = None
 
     def failure(self, permit: Permit, now: float, *, key: str | None = None) -> None:
-        """The call failed by the dependency's fault; `key` names the one thing asked for, where there is one."""
+        """Report a failure that is the dependency's fault; `key` names the one item requested, if there is one."""
         self.abandon(permit)
         if self._open_until is not None:
             if permit.probe:
@@ -110,9 +111,9 @@ class CircuitBreaker:
             self._open(permit.started, now)
 
     def throttle(self, permit: Permit, now: float, seconds: float, *, key: str | None = None) -> bool:
-        """It answered, and asked us to stay away for so long; whether that is for all of us.
+        """Report an answer that asks for a pause; return whether the pause applies to all calls.
 
-        It is not where the one thing asked for said so the last time too: a real limit will say it to the others as well.
+        It does not if the last answer for the same key asked for one, too: a real limit will show in other calls.
         """
         self.success(permit)
         if key is not None:
@@ -125,7 +126,7 @@ class CircuitBreaker:
         return True
 
     def abandon(self, permit: Permit) -> None:
-        """The call was given up by its caller: no verdict, but a probe frees its place."""
+        """Report that the caller gave up the call: it counts as neither, but a probe frees its place."""
         if permit.probe:
             self._probing = False
 

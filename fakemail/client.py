@@ -1,8 +1,8 @@
-"""Talks to FakeMail: its answers become values, its troubles become the classes of engine/errors.py.
+"""The FakeMail client: turns answers into values, and failures into the exceptions of engine/errors.py.
 
-Used by the lister, the fetcher and /health, from greenlets; it waits without ever holding up the hub. Each of the five
-calls may be made twice without harm, so a kept connection that turns out to be closed is replaced silently.
-All calls share one circuit breaker, and the pause that a 429 asks for.
+Used by the lister, the fetcher and /health, from greenlets; it never blocks the hub. Each of the five calls is safe to
+repeat, so a kept connection that turns out to be closed is replaced silently. All calls share one circuit breaker, and
+the pause that a 429 asks for.
 """
 
 import json
@@ -43,7 +43,7 @@ _SAFE_ID = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """How long and how much: seconds and bytes."""
+    """Time-outs in seconds, sizes in bytes, and the number of concurrent requests."""
 
     call: Timeouts = Timeouts()
     listing: Timeouts = Timeouts(read_s=30.0, total_s=60.0, pace=16 * 1024)
@@ -54,11 +54,11 @@ class Limits(msgspec.Struct, frozen=True):
 
 
 class _AccountTrouble(DependencyTrouble):
-    """Trouble that is surely not about one email: it counts in the breaker whatever was asked for."""
+    """Trouble that is certainly not about one email: the breaker counts it without the key of the email."""
 
 
 class RequestRefused(DependencyTrouble):
-    """FakeMail answers, but will not do this one thing: the account is well, and the breaker hears of a success."""
+    """FakeMail answers, but refuses this one request: the account works, so the breaker records a success."""
 
 
 class FakeMailClient:
@@ -76,7 +76,7 @@ class FakeMailClient:
         breaker: CircuitBreaker | None = None,
         setting: str = "FAKEMAIL_API_URL",
     ) -> None:
-        """Raise SettingsError, which names `setting`, for a URL or a token that cannot be used."""
+        """Raise SettingsError for an unusable URL (it names `setting`) or token."""
         try:
             self._connections = Connections(base_url)
         except ValueError as error:
@@ -89,7 +89,7 @@ class FakeMailClient:
         self.use_token(token)
 
     def use_token(self, token: str | None) -> None:
-        """Show this token (None: none) from now on; SettingsError for one that no header can carry."""
+        """Send this token (None: none) from now on; raises SettingsError if it does not fit into a header."""
         if token and not (token.isascii() and token.isprintable()):
             raise SettingsError("FAKEMAIL_API_TOKEN: it must be printable ASCII")
         head = [f"Host: {self._connections.host_header}", "Accept: application/json", "Accept-Encoding: identity"]
@@ -97,11 +97,11 @@ class FakeMailClient:
         self._head = (" HTTP/1.1\r\n" + "\r\n".join(head) + "\r\n").encode()
 
     def watch(self) -> int:
-        """The newest history id of the account."""
+        """Return the newest history id of the account."""
         return self._call("POST", "/watch", read_history_id, document={})
 
     def probe(self) -> None:
-        """Ask `/watch` although the breaker may be open: failures of single emails open it too, and its success closes it."""
+        """Call `/watch` even if the breaker is open; success closes it. Failures of single emails open it, too."""
         self._call("POST", "/watch", read_history_id, document={}, early=True)
 
     def subscribe(self, webhook_url: str) -> None:
@@ -110,12 +110,12 @@ class FakeMailClient:
         self._call("POST", "/subscribe", lambda body: body and read_object(body), document=document, refusable=True)
 
     def list_emails(self, from_history_id: int, heard: Callable[[], None] = lambda: None) -> list[str] | Listing:
-        """The ids of the emails after `from_history_id`, oldest first, as listed (an id may be there twice).
+        """Return the ids of the emails after `from_history_id`, oldest first, as listed (an id may occur twice).
 
-        `heard` is called with each piece that comes: a long one takes minutes over a slow line.
+        `heard` is called for each piece received: a long listing takes minutes over a slow line.
         """
         if self.breaker.state(time.monotonic()) != "closed":
-            self.watch()  # as the probe: a listing may take minutes, in which nobody else would be let through
+            self.watch()  # as the probe: a listing may take minutes, during which no other call would be admitted
         request = self._request("GET", f"/emails?from_history_id={from_history_id}")
         limits = self._limits
 
@@ -133,12 +133,12 @@ class FakeMailClient:
         return self._guarded(work, key=None)
 
     def classify(self, subject: str, body: str) -> tuple[str, float]:
-        """FakeMail's own opinion: a label, and a confidence in 0..1."""
+        """Return FakeMail's own opinion: a label and a confidence in 0..1."""
         document = {"subject": subject, "body": body}
         return self._call("POST", "/classify", read_opinion, document=document, refusable=True)
 
     def get_email(self, email_id: str) -> RemoteEmail | None:
-        """One email, None when there is none of that id; Permanent when this email can never be had."""
+        """Return one email, or None if there is none with that id; raises Permanent if it can never be fetched."""
         if not email_id:
             raise Permanent("an empty id cannot be asked for", reason="invalid_email")
         if not self._slots.acquire(timeout=self._limits.call.total_s):
@@ -149,7 +149,7 @@ class FakeMailClient:
             self._slots.release()
 
     def get_emails(self, email_ids: Sequence[str]) -> list[RemoteEmail | Exception | None]:
-        """All of them, a few at a time, in the order asked; what `get_email` would raise stands in its place."""
+        """Fetch several emails concurrently; return, in the same order, what `get_email` would return or raise."""
         results: list[RemoteEmail | Exception | None] = [None] * len(email_ids)
         todo = deque(range(len(email_ids)))
         connections = self._pipelining.connections(self._limits.concurrency)
@@ -174,7 +174,7 @@ class FakeMailClient:
         self._connections.close()
 
     def _get_together(self, email_ids: Sequence[str]) -> list[RemoteEmail | None]:
-        """These emails in one go, as far as they come well; where there is None, or no more, they must be asked for alone."""
+        """Fetch emails by pipelining, as far as that works. Emails that are None or left out must be fetched singly."""
         emails: list[RemoteEmail | None] = []
         if len(email_ids) == 1 or not all(email_ids) or self.breaker.state(time.monotonic()) != "closed":
             return emails
@@ -198,9 +198,9 @@ class FakeMailClient:
     def _tried(self, email_id: str) -> RemoteEmail | Exception | None:
         try:
             return self.get_email(email_id)
-        except Exception as error:  # noqa: BLE001 - it is handed over as this id's result
-            error.__cause__ = error.__context__ = None  # else their frames keep the whole answer, megabytes of it,
-            return error.with_traceback(None)  # until a full collection
+        except Exception as error:  # noqa: BLE001 - it is returned as this id's result
+            error.__cause__ = error.__context__ = None  # otherwise their frames keep the whole answer, megabytes of it,
+            return error.with_traceback(None)  # until a full garbage collection
 
     def _get_email(self, email_id: str) -> RemoteEmail | None:
         request = self._request("GET", "/email/" + encode_id(email_id))
@@ -227,9 +227,10 @@ class FakeMailClient:
         refusable: bool = False,
         early: bool = False,
     ) -> T:
-        """One call that is not about one email; `refusable`: a 4xx is about what it asks for, and says nothing of the account.
+        """Make a call that is not about one email.
 
-        `early`: it need not wait until an open breaker lets a probe pass.
+        `refusable`: a 4xx is about this request and says nothing about the account. `early`: the call may be the probe
+        of an open breaker before its back-off is over.
         """
         request = self._request(method, path, document)
 
@@ -249,7 +250,7 @@ class FakeMailClient:
         start = f"{method} {self._path}{path}".encode()
         if document is None:
             return start + self._head + b"\r\n"
-        # json writes lone surrogates as \ud800, where msgspec would refuse them.
+        # json writes lone surrogates as \ud800; msgspec would reject them.
         body = json.dumps(document).encode()
         head = b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
         return start + self._head + head + body
@@ -258,7 +259,7 @@ class FakeMailClient:
         return self._connections.exchange(request, max_bytes=max_bytes, timeouts=timeouts)
 
     def _guarded(self, work: Callable[[], T], *, key: str | None, early: bool = False) -> T:
-        """`work` under the breaker: its outcome is reported, whatever it is."""
+        """Run `work` under the breaker and report its outcome."""
         try:
             permit = self.breaker.admit(time.monotonic(), early=early)
         except Refused as refused:
@@ -276,7 +277,7 @@ class FakeMailClient:
             whose = None if isinstance(error, _AccountTrouble) else key
             self.breaker.failure(permit, time.monotonic(), key=whose)
             raise
-        except BaseException:  # the caller's time was up, or it is a bug: it says nothing of FakeMail
+        except BaseException:  # the caller's time was up, or a bug: this says nothing about FakeMail
             self.breaker.abandon(permit)
             raise
         self.breaker.success(permit, key=key)
@@ -284,7 +285,7 @@ class FakeMailClient:
 
 
 def encode_id(email_id: str) -> str:
-    """An id as one path segment: everything but letters, digits, `-` and `_` percent-encoded, dots and slashes too."""
+    """Return an id as one path segment: all but letters, digits, `-` and `_` is percent-encoded, even dots."""
     if _SAFE_ID.fullmatch(email_id):
         return email_id
     raw = email_id.encode("utf-8", "surrogatepass")
@@ -298,7 +299,7 @@ def _plain(answer: Response) -> bytes | bytearray:
 
 
 def _body_of(answer: Response) -> bytes | bytearray | Spool:
-    """The body of a 2xx answer; the trouble that any other status means."""
+    """Return the body of a 2xx answer; raise what any other status means."""
     if not 200 <= answer.status < 300:
         _raise_for_status(answer)
         raise _AccountTrouble(f"FakeMail answered with status {answer.status}", dependency=_NAME)

@@ -1,7 +1,8 @@
-"""May we call this URL? For URLs that came over the API, so that nobody sends us into the network that we stand in.
+"""Decides which URLs that came over the API may be called, so that no client can direct us into our internal network.
 
-Asked by web/system.py and web/subscriptions.py before a URL is kept, and by fakemail/transport.py for each new connection: a name is resolved once, every
-address that it has must be allowed, and the connection goes to one of those very addresses. URLs of the settings are trusted.
+web/system.py and web/subscriptions.py check a URL before they store it, fakemail/transport.py for each new connection:
+the name is resolved once, all its addresses must be allowed, and the connection goes to one of these same addresses.
+URLs from the settings are trusted.
 """
 
 import ipaddress
@@ -16,14 +17,14 @@ from gevent import socket
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Endpoint = tuple[int, tuple[Any, ...]]
-"""An address family and what `connect` wants."""
+"""An address family and the address that `connect` takes."""
 
 PORTS = {"http": 80, "https": 443}
 RESOLVE_S = 2.0
 NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 LOOPBACK = (ipaddress.IPv4Network("127.0.0.0/8"), ipaddress.IPv6Network("::1/128"))
 PUBLIC_IPV6 = ipaddress.IPv6Network("2000::/3")
-"""All that is given out to networks; the rest is ours, this link's, this site's, nobody's, or an IPv4 address in disguise."""
+"""The global unicast addresses. Others are loopback, link-local, site-local, unassigned, or wrap an IPv4 address."""
 
 SPECIAL = tuple(
     ipaddress.ip_network(network)
@@ -34,22 +35,22 @@ SPECIAL = tuple(
         "2001::/23", "2001:db8::/32", "2002::/16", "2620:4f:8000::/48", "3fff::/20",
     )
 )  # fmt: skip
-"""IANA's registries of special addresses, tunnels and anycast among them, and the one at which a cloud's machines find their host.
+"""IANA's registries of special addresses, including tunnels and anycast, and the one of a cloud machine's host.
 
-Written down, since what Python calls global differs from one version to the next (3.11 lets 192.0.0.192 and fec0::/10 pass).
+They are listed here because Python's `is_global` differs between versions (3.11 passes 192.0.0.192 and fec0::/10).
 """
 
 HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")
 
 
 class EgressRefused(ValueError):
-    """This URL may not be called; the message says why, without the URL in it."""
+    """The URL may not be called; the message says why and does not contain the URL."""
 
 
 class Egress:
-    """What may be called: public addresses, what `allow` opens (addresses, networks, host names), the origins of `trusted` URLs.
+    """Allows public addresses, what `allow` opens (addresses, networks, host names), and the origins of `trusted` URLs.
 
-    `loopback` opens this machine itself, which is right while only this machine can ask.
+    `loopback` opens this machine itself, which is right as long as only this machine can send requests.
     """
 
     def __init__(self, allow: Iterable[str] = (), *, loopback: bool = False, trusted: Iterable[str] = ()) -> None:
@@ -64,7 +65,7 @@ class Egress:
         self._trusted = {_origin(_split(url)) for url in trusted}
 
     def check(self, url: str) -> None:
-        """Pass in silence or raise EgressRefused. A name that cannot be resolved now passes: who connects asks again."""
+        """Raise EgressRefused if the URL may not be called. An unresolvable name passes: connecting checks it again."""
         host, port = _origin(_split(url))
         if (host, port) in self._trusted:
             return
@@ -74,12 +75,12 @@ class Egress:
             return
 
     def resolve(self, host: str, port: int) -> Sequence[Endpoint]:
-        """Where to connect to for this host; EgressRefused where one of its addresses is closed, OSError where it has none."""
+        """Return the endpoints of a host; raises EgressRefused if any address is closed, OSError if there is none."""
         host = host.lower().rstrip(".")
         return _lookup(host, port) if (host, port) in self._trusted else self._endpoints(host, port)
 
     def allows(self, address: Address) -> bool:
-        """Whether this address may be called, and every address that is wrapped in it."""
+        """Return whether an address may be called, together with every address that is wrapped in it."""
         return any(address in network for network in self._networks) or all(map(self._open, _unwrapped(address)))
 
     def _endpoints(self, host: str, port: int) -> Sequence[Endpoint]:
@@ -118,7 +119,7 @@ def _origin(parts: SplitResult) -> tuple[str, int]:
 
 
 def _lookup(host: str, port: int) -> Sequence[Endpoint]:
-    """All addresses of a host, each once; OSError where there are none, or not in time."""
+    """Return all addresses of a host, each once; raises OSError if there are none, or not in time."""
     try:
         with gevent.Timeout(RESOLVE_S, TimeoutError("the name cannot be resolved in time")):
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -128,7 +129,10 @@ def _lookup(host: str, port: int) -> Sequence[Endpoint]:
 
 
 def _unwrapped(address: Address) -> list[Address]:
-    """What must be open: the address itself, or the IPv4 address to which the kernel or a gateway turns it; of ISATAP both."""
+    """Return the addresses that must be open.
+
+    That is the address itself, or the IPv4 address to which the kernel or a gateway translates it; for ISATAP both.
+    """
     if isinstance(address, ipaddress.IPv4Address):
         return [address]
     last = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)

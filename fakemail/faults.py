@@ -1,7 +1,7 @@
-"""What can be made to go wrong at the simulator, set by `PUT /simulator/faults` and kept until the next start.
+"""The faults that the simulator can produce, set by `PUT /simulator/faults` and kept until the next start.
 
-The first group strikes the five FakeMail calls (never the control calls), the second the visibility of new emails,
-the third the notifications. Used by the simulator, its notifier and its HTTP side; the dice are passed in.
+The first group affects the five FakeMail calls (never the control calls), the second the visibility of new emails, the
+third the notifications. Used by the simulator, its notifier and its HTTP side; the random generator is passed in.
 """
 
 import random
@@ -12,7 +12,7 @@ import msgspec
 Rate = Annotated[float, msgspec.Meta(ge=0, le=1, description="a chance from 0 to 1")]
 Milliseconds = Annotated[int, msgspec.Meta(ge=0, le=3_600_000)]
 
-# Each of these is nonsense on every call: to a look, to a listing and to one email.
+# Each of these is nonsense as an answer to any call: a watch, a listing or one email.
 GARBAGE = (
     b"<!doctype html><html><title>Bad gateway</title><p>Please try again later.</html>",
     b'{"history_id": 4',
@@ -25,7 +25,7 @@ GARBAGE = (
 
 
 class Faults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """All off by default; a field that is not sent is off."""
+    """Every fault is off by default, and off again if its field is not sent."""
 
     latency_ms: Milliseconds = 0
     error_rate: Rate = 0.0
@@ -44,7 +44,7 @@ class Faults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reorder_rate: Rate = 0.0
 
     def answer(self, dice: random.Random) -> str | None:
-        """What strikes this call: `error`, `rate_limit`, `garbage` or nothing."""
+        """Return the fault of this call: `error`, `rate_limit`, `garbage` or None."""
         for kind, rate in (
             ("error", self.error_rate),
             ("rate_limit", self.rate_limit_rate),
@@ -55,14 +55,14 @@ class Faults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return None
 
     def invisible_s(self, dice: random.Random) -> float:
-        """For how long a new email is announced already, but neither listed nor found."""
+        """Return for how many seconds a new email is neither listed nor found, although it is announced."""
         late = self.late_visibility_ms
         if self.gap_rate and dice.random() < self.gap_rate:
             late += self.gap_ms
         return late / 1000
 
     def deliveries_s(self, dice: random.Random) -> list[float]:
-        """After how many seconds a notification goes out: once, twice or not at all."""
+        """Return the delay in seconds of each copy of a notification: one, two or none."""
         if self.drop_rate and dice.random() < self.drop_rate:
             return []
         delay = 0.0

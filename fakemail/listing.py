@@ -1,8 +1,8 @@
-"""Reads long JSON lists item by item, so that a million of them do not hold up the hub.
+"""Reads long JSON lists item by item, so that a million items do not block the hub.
 
-Called by client.py for the answer to GET /emails and by the simulator for a batch of emails. A C decoder keeps the
-interpreter to itself for the whole of its call, on whatever thread it runs, so a long text is not decoded in one go,
-and between slices of about a millisecond the others have their turn.
+Called by client.py for the answer to GET /emails and by the simulator for a batch of emails. A C decoder holds the
+interpreter lock for its whole call, on whatever thread it runs. So a long text is decoded in slices of about a
+millisecond, and other greenlets run in between.
 """
 
 import json
@@ -19,24 +19,24 @@ from fakemail.spool import Spool
 SMALL_BYTES = 32 * 1024
 _SLICE_CHARACTERS = 32 * 1024
 _MAX_ITEM_CHARACTERS = 1024 * 1024
-"""An id, or an object with one, is far shorter. A longer item is damage or malice, and is not decoded: that would hold up the hub."""
+"""An id, or an object with one, is far shorter. A longer item is damage or malice; decoding it would block the hub."""
 
 _space = re.compile(r"[ \t\n\r]*").match
 _decode_ids = msgspec.json.Decoder(list[str]).decode
 
 
 class NoList(Garbled):
-    """It is JSON, but there is no list in it where one was looked for."""
+    """The text is JSON, but has no list where one is expected."""
 
 
 _read_value = json.JSONDecoder(parse_constant=refuse_constant).raw_decode
 
 
 class Listing:
-    """The ids of one long answer, in its order, read anew at each iteration: the whole of them is never in memory."""
+    """The ids of one long answer, in order. Each iteration parses them again, so they are never all in memory."""
 
     def __init__(self, body: Bytes | Spool) -> None:
-        """Check all of it; Garbled when any item of it is not an id."""
+        """Check the whole answer; raises Garbled if any item is not an id."""
         self._body = body
         self._count = sum(1 for _ in self)
 
@@ -49,7 +49,7 @@ class Listing:
 
 
 def read_listing(body: Bytes | Spool) -> list[str] | Listing:
-    """The ids in a listing of any known shape, in its order; Garbled when any item of it is none."""
+    """Return the ids in a listing of any known shape, in order; raises Garbled if any item is not an id."""
     if len(body) <= SMALL_BYTES:
         small = body.read(0, SMALL_BYTES) if isinstance(body, Spool) else body
         try:
@@ -60,9 +60,9 @@ def read_listing(body: Bytes | Spool) -> list[str] | Listing:
 
 
 def read_items(body: Bytes | Spool, names: tuple[str, ...], *, bare: bool, longest: int | None = None) -> Iterator[Any]:
-    """The items of the list that an object holds under one of `names`, or of a bare list; Garbled for any damage.
+    """Yield the items of the list that an object holds under one of `names`, or (`bare`) of a list alone.
 
-    So it is for a value of more than `longest` characters, anywhere outside of the list or in it.
+    Raises Garbled for any damage, and for a value of more than `longest` characters, inside or outside of the list.
     """
     try:
         yield from _Reader(body, longest).items(names, bare=bare)
@@ -73,7 +73,7 @@ def read_items(body: Bytes | Spool, names: tuple[str, ...], *, bare: bool, longe
 
 
 class _Reader:
-    """A window that moves over a JSON text, and a position in it."""
+    """A window that moves over a JSON text, with a position in it."""
 
     def __init__(self, body: Bytes | Spool, longest: int | None) -> None:
         self._body = body
@@ -159,13 +159,13 @@ class _Reader:
                 return self._text[self._at : self._at + 1]
 
     def _more(self) -> bool:
-        """Move the window on, by as much as is still to be read in it at least; False at the end of the body."""
+        """Extend the window by at least as much as is left in it; return False at the end of the body."""
         breathe()
         rest = self._text[self._at :]
         self._check_length(len(rest))
         size = max(_SLICE_CHARACTERS, len(rest))
         data = self._read(size)
-        whole = data.rstrip(_NOT_ASCII)  # so that no character is cut in two
+        whole = data.rstrip(_NOT_ASCII)  # so that no character is split
         if not data:
             return False
         whole = whole or data
@@ -174,12 +174,12 @@ class _Reader:
         return True
 
     def _read(self, size: int) -> bytes:
-        """A piece that has an ASCII character in it or is the last one."""
+        """Return a piece of the body that contains an ASCII character or is the last one."""
         while True:
             data = self._body.read(self._offset, size) if isinstance(self._body, Spool) else self._slice(size)
             if len(data) < size or data.rstrip(_NOT_ASCII):
                 return data
-            self._check_length(size // 4)  # all of it is one value, and no character has more bytes
+            self._check_length(size // 4)  # all of it is one value, and a character has at most four bytes
             size *= 2
 
     def _check_length(self, characters: int) -> None:
@@ -192,13 +192,13 @@ class _Reader:
 
 
 _CUT_NUMBER = 2
-"""A number that goes on beyond the window ends before `.`, `e` or `e-` as far as can be seen."""
+"""A number that is cut at the window's end seems to end before `.`, `e` or `e-`, up to two characters early."""
 
 _NOT_ASCII = bytes(range(0x80, 0x100))
 
 
 def _may_be_cut(error: json.JSONDecodeError) -> bool:
-    """The window ends inside the value: it is the end of the text, or a string, that went wrong."""
+    """Return whether the error may only mean that the window ends inside a value: it is at the end, or in a string."""
     return error.msg.startswith("Unterminated string") or error.pos >= len(error.doc) - 12
 
 

@@ -1,7 +1,8 @@
-"""Tells the simulator's subscribers that there is something new: one greenlet and one short queue for each.
+"""Notifies the simulator's subscribers of new emails: one greenlet and one short queue for each.
 
-Used by simulator.py. A notification only says "look", so for a subscriber that is slow or away the queue shrinks to
-the newest one, which is tried again with back-off for about five minutes; after that the next email is the next try.
+Used by simulator.py. A notification says only that there may be something new, so for a subscriber that is slow or away
+the queue shrinks to the newest one. It is retried with back-off for about five minutes; after that, the next email
+causes the next try.
 """
 
 import heapq
@@ -34,7 +35,7 @@ class _Message(NamedTuple):
 
 
 class Target:
-    """One webhook URL, its queue and its greenlet. ValueError for what is no http or https URL."""
+    """One webhook URL, its queue and its greenlet. Raises ValueError if it is not an http or https URL."""
 
     def __init__(self, url: str, secrets: Callable[[], tuple[str, ...]], resolve: Resolve | None = None) -> None:
         self.url = url
@@ -50,7 +51,7 @@ class Target:
         self._greenlet = gevent.spawn(self._run)
 
     def push(self, history_id: int, delays: list[float]) -> None:
-        """Notify of `history_id` once for each delay (seconds)."""
+        """Queue a notification of `history_id` for each delay (seconds)."""
         now, msg_id = time.monotonic(), f"msg_{history_id}_{token_hex(8)}"
         for delay in delays:
             self._number += 1
@@ -60,7 +61,7 @@ class Target:
         self._changed.set()
 
     def clear(self) -> None:
-        """Forget what waits."""
+        """Drop all queued notifications."""
         self._queue.clear()
 
     def stop(self) -> None:
@@ -101,7 +102,7 @@ class Target:
         self._queue[:] = [newest._replace(due=due)]
 
     def _deliver(self, message: _Message) -> None:
-        """One POST; TransportError unless the answer is a 2xx."""
+        """Send one POST; raises TransportError unless the answer is a 2xx."""
         body = msgspec.json.encode({"history_id": message.history_id})
         answer = self._post.send(message.msg_id, time.time(), body, self._secrets()[:1])
         if not 200 <= answer.status < 300:
@@ -109,7 +110,10 @@ class Target:
 
 
 class Notifier:
-    """All subscribers of one account. `secrets` may be changed at any time, the first signs; `resolve` says which hosts may be called."""
+    """All subscribers of one account.
+
+    The first of `secrets`, which may change at any time, signs. `resolve` says which hosts may be called.
+    """
 
     def __init__(self, secrets: tuple[str, ...] = (), resolve: Resolve | None = None) -> None:
         self.secrets = secrets
@@ -123,23 +127,23 @@ class Notifier:
         return sorted(self._subscribers)
 
     def add(self, url: str) -> None:
-        """Notify `url` too; ValueError for what is no http or https URL."""
+        """Notify `url` from now on; raises ValueError if it is not an http or https URL."""
         if url not in self._subscribers:
             self._subscribers[url] = Target(url, lambda: self.secrets, self._resolve)
 
     def announce(self, history_id: int, faults: Faults) -> None:
-        """Notify everybody that the account has reached `history_id`."""
+        """Notify all subscribers that the account has reached `history_id`."""
         for subscriber in self._subscribers.values():
             if delays := faults.deliveries_s(self._dice):
                 subscriber.push(history_id, delays)
 
     def clear(self) -> None:
-        """Forget all notifications that wait."""
+        """Drop all queued notifications of all subscribers."""
         for subscriber in self._subscribers.values():
             subscriber.clear()
 
     def stop(self) -> None:
-        """Stop notifying."""
+        """Stop all greenlets and remove all subscribers."""
         for subscriber in self._subscribers.values():
             subscriber.stop()
         self._subscribers.clear()

@@ -1,7 +1,7 @@
-"""The simulator's own opinion of an email: a word list, no more.
+"""The simulator's own opinion of an email, from nothing but a word list.
 
-FakeMail's `POST /classify` is shown beside our classification in the review queue and never used as an answer, so a
-crude stand-in is enough: the label with the most words wins, and the confidence says how crude it is.
+The review queue shows the answer of FakeMail's `POST /classify` beside our classification but never uses it as a
+result, so a crude stand-in is enough: the label with the most words wins, with a low confidence.
 """
 
 import re
@@ -16,7 +16,7 @@ _READ_CHARACTERS = 2000
 
 
 def opinion(subject: str, body: str) -> tuple[str, float]:
-    """A label and a confidence between 0.3 and 0.8."""
+    """Return a label and a confidence between 0.3 and 0.8."""
     text = f"{subject}\n{body[:_READ_CHARACTERS]}"
     counts = {label: len(pattern.findall(text)) for label, pattern in _PATTERNS.items()}
     label = max(counts, key=lambda name: counts[name])

@@ -1,8 +1,8 @@
-"""Several GETs at once on one kept connection (HTTP/1.1 pipelining), for what may be asked again: no answer is taken on trust.
+"""HTTP/1.1 pipelining: several GETs at once on one kept connection, for requests that are safe to repeat.
 
-Called by FakeMailClient for bulk fetching. Not every server or proxy on the way is good at this, so two requests at once come first, as a
-trial, and only the plainest answers count: of a stated length, without any encoding, in time. With the first answer that is another
-one, and whatever else happens, the rest is left unanswered, and the caller asks for it one by one.
+Called by FakeMailClient for bulk fetching. Not every server or proxy on the way supports this well, so two requests go
+first, as a trial, and only the plainest answers count: with a stated length, without any encoding, in time. At the
+first other answer, or at any failure, the remaining requests stay unanswered, and the caller repeats them one by one.
 """
 
 import re
@@ -15,16 +15,16 @@ from gevent import socket as gsocket
 from engine.turns import breathe
 
 DEPTH = 32
-"""Requests at once on one connection."""
+"""How many requests are sent at once on one connection."""
 
 QUICK_S, FEWER = 0.003, 4
-"""A server that answers within that time is asked over a fourth of the connections: fewer and larger reads."""
+"""A server that takes at most QUICK_S per answer is asked over 1/FEWER of the connections: fewer and larger reads."""
 
 REST_S = 600.0
-"""So long nothing is pipelined after it went wrong; then comes another trial."""
+"""How long nothing is pipelined after a failure; then there is another trial."""
 
 PROMPT_S, GRACE_S = 0.1, 1.0
-"""Each answer may take so long, and all together so much more: behind a slow answer the others would wait for nothing."""
+"""Each answer may take PROMPT_S, and all together GRACE_S more: behind a slow answer all others would wait."""
 
 MAX_HEAD_BYTES = 16 * 1024
 
@@ -33,15 +33,15 @@ _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,9})[ \t]*(?=\r\n)")
 _NOT_PLAIN = re.compile(rb"\r\n(?:transfer-encoding|content-encoding|connection:(?![ \t]*keep-alive[ \t]*\r\n)|[ \t])")
 
 Take = Callable[[bytes | None], object]
-"""Takes a body, or None where the server has no such thing; raises NotPlain when it is not what was asked for."""
+"""Takes a body, or None if the server has no such resource; raises NotPlain if it is not what was requested."""
 
 
 class NotPlain(Exception):
-    """An answer of which nothing is sure."""
+    """An answer that cannot be trusted."""
 
 
 class Pipelining:
-    """Whether one server is asked for several things at once, and the asking."""
+    """Pipelining to one server: decides whether to do it, and does it."""
 
     def __init__(self) -> None:
         self._trusted = self._on_trial = False
@@ -49,20 +49,21 @@ class Pipelining:
         self._off_until = float("-inf")
 
     def connections(self, most: int) -> int:
-        """Over how many connections to ask at once."""
+        """Return how many connections to use at once."""
         return max(1, most // FEWER) if self._trusted and self._pace <= QUICK_S else most
 
     def share(self, count: int, connections: int) -> int:
-        """How many of `count` things one of so many connections is asked for at once. The first such share is a trial, of two."""
+        """Return how many of `count` requests to send at once on one connection. The first share is a trial of two."""
         if self._on_trial or time.monotonic() < self._off_until:
             return 1
         return min(DEPTH, -(-count // connections) if self._trusted else 2)
 
     def ask(self, sock: gsocket.socket, requests: Sequence[bytes], take: Take, limit: int) -> bool:
-        """Send all, and `take` the bodies (of `limit` bytes at most) in their order; True when `sock` is fit for more.
+        """Send all requests, `take` the bodies (of at most `limit` bytes) in order; return whether `sock` is reusable.
 
-        `sock` must have borne an exchange before. Nothing is raised: what is not taken at the end has no answer. A connection that the
-        other side closes, before the first answer or after some, is its right; after just one it looks as if it did not pipeline.
+        `sock` must have served an exchange before. No failure is raised: requests whose bodies were not taken have no
+        answer. The server may close the connection before the first answer or after several; if it does so after just
+        one, it does not seem to support pipelining.
         """
         self._on_trial = not self._trusted
         began, answers, left = time.monotonic(), _Answers(limit), len(requests)
@@ -73,7 +74,7 @@ class Pipelining:
                     for body in answers.feed(data):
                         take(body)
                         left -= 1
-                    breathe()  # or the limit would never come while a server goes on sending
+                    breathe()  # otherwise the time-out would never fire while a server keeps sending
             good = left != len(requests) - 1 and not answers.surplus
         except NotPlain:
             good = False
@@ -93,7 +94,7 @@ class Pipelining:
 
 
 class _Answers:
-    """Cuts plain answers out of what arrives; NotPlain for any other."""
+    """Cuts plain answers out of the received data; raises NotPlain for any other."""
 
     def __init__(self, limit: int) -> None:
         self._buffer = bytearray()
@@ -101,11 +102,11 @@ class _Answers:
 
     @property
     def surplus(self) -> bool:
-        """Whether a part of an answer is there."""
+        """Whether data is left that is not a complete answer."""
         return bool(self._buffer)
 
     def feed(self, data: bytes) -> list[bytes | None]:
-        """The bodies that are complete with this."""
+        """Add received data and return the bodies that are now complete."""
         buffer = self._buffer
         buffer += data
         found: list[bytes | None] = []

@@ -1,6 +1,6 @@
-"""What a Retry-After header says (RFC 9110, 10.2.3): read for FakeMail's answers (answers.py) and for subscribers' (actors/posting.py).
+"""Reads Retry-After headers (RFC 9110, 10.2.3) from FakeMail (answers.py) and from subscribers (actors/posting.py).
 
-Pure; each caller holds the answer within bounds of its own.
+Pure; each caller applies its own bounds to the result.
 """
 
 import re
@@ -11,7 +11,10 @@ _SECONDS = re.compile(r"\s*([+-]?[0-9]{1,400})(?:\.[0-9]*)?\s*\Z", re.ASCII)
 
 
 def read_retry_after(value: str, now: float) -> float | None:
-    """Seconds from `now` (since the epoch) on, below 0 for a date gone by; whole seconds or an HTTP date, None for anything else."""
+    """Return the seconds from `now` (since the epoch), negative for a date in the past.
+
+    The header has seconds (a fraction is dropped) or an HTTP date; anything else gives None.
+    """
     if match := _SECONDS.match(value):
         return float(match[1])
     try:

@@ -1,7 +1,7 @@
-"""Standard Webhooks 1.0 signatures: made by the simulator's notifier, checked by web/webhook.py.
+"""Standard Webhooks 1.0 signatures: made by signed_post.py, checked by web/webhook.py.
 
-What is signed is `id.timestamp.body` with HMAC-SHA256. A secret is `whsec_` and base64, or plain text. There are several while they
-are rotated: the first signs, any verifies.
+`id.timestamp.body` is signed with HMAC-SHA256. A secret is `whsec_` and base64, or plain text. During a rotation there
+are several secrets, and any of them verifies.
 """
 
 import base64
@@ -20,7 +20,10 @@ _TIMESTAMP = re.compile(r"[0-9]{1,12}\Z", re.ASCII)
 
 
 class SignatureError(EngineError):
-    """A request is not signed by one of our secrets; `reason` is `missing`, `malformed`, `expired` or `mismatch`."""
+    """A request lacks a valid signature by one of our secrets.
+
+    `reason` is `missing`, `malformed`, `expired` or `mismatch`.
+    """
 
     def __init__(self, message: str, *, reason: str) -> None:
         super().__init__(message)
@@ -28,7 +31,7 @@ class SignatureError(EngineError):
 
 
 def key_of(secret: str) -> bytes:
-    """The key that a secret holds; ValueError (without the secret in it) where it is unusable."""
+    """Return the key that a secret holds; raises ValueError, without the secret in it, if it is unusable."""
     if not secret.startswith("whsec_"):
         return secret.encode()
     text = secret.removeprefix("whsec_")
@@ -42,19 +45,19 @@ def key_of(secret: str) -> bytes:
 
 
 def new_secret() -> str:
-    """A secret of 32 random bytes, as the standard writes it."""
+    """Return a new secret of 32 random bytes, in the standard's form."""
     return "whsec_" + base64.b64encode(random_bytes.token_bytes(32)).decode()
 
 
 def sign(secret: str, msg_id: str, timestamp: int, body: bytes) -> str:
-    """The value of the `webhook-signature` header: `v1,` and the base64 of the HMAC."""
+    """Return the value of the `webhook-signature` header: `v1,` and the base64 of the HMAC."""
     return _signature(key_of(secret), msg_id.encode(), str(timestamp).encode(), body)
 
 
 def verify(secrets: tuple[str, ...], headers: Mapping[str, str], body: bytes, now: float) -> None:
-    """Pass in silence, or raise SignatureError.
+    """Raise SignatureError unless the request is signed by one of the secrets.
 
-    `headers` are the request's, names in any case; `body` is the raw body as it came; `now` is seconds of wall clock.
+    `headers` are the request's, with names in any case; `body` is the raw body; `now` is the wall clock in seconds.
     """
     wanted = {name.lower(): value for name, value in headers.items() if name[:8].lower() == "webhook-"}
     msg_id, timestamp, signatures = (wanted.get(f"webhook-{name}", "") for name in ("id", "timestamp", "signature"))

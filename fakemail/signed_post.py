@@ -1,4 +1,4 @@
-"""A signed POST to a webhook over kept connections, as Standard Webhooks says: https://www.standardwebhooks.com.
+"""Signed POSTs to a webhook over kept connections, by Standard Webhooks (https://www.standardwebhooks.com).
 
 Used by the simulator's notifications (notifier.py) and by outgoing webhooks (actors/posting.py).
 """
@@ -13,7 +13,7 @@ MAX_ANSWER_BYTES = 64 * 1024
 
 
 class SignedPost:
-    """Posts to one URL; ValueError for what is no http or https URL. `resolve` says where it may connect to."""
+    """Posts to one URL; raises ValueError if it is not http or https. `resolve` says where it may connect to."""
 
     def __init__(self, url: str, timeouts: Timeouts, resolve: Resolve | None = None) -> None:
         self._connections = Connections(url, resolve)
@@ -26,7 +26,7 @@ class SignedPost:
         self._timeouts = timeouts
 
     def send(self, message_id: str, at: float, body: bytes, secrets: Sequence[str]) -> Response:
-        """Send one message with a signature by each of the secrets. Raises TransportError where no answer comes."""
+        """Send one message with a signature by each of the secrets; raises TransportError if no answer comes."""
         head = (
             f"{self._head}Content-Length: {len(body)}\r\nwebhook-id: {message_id}\r\nwebhook-timestamp: {int(at)}\r\n"
         )
@@ -36,5 +36,5 @@ class SignedPost:
         return self._connections.exchange(request, max_bytes=MAX_ANSWER_BYTES, timeouts=self._timeouts)
 
     def close(self) -> None:
-        """Close what is idle."""
+        """Close the idle connections."""
         self._connections.close()

@@ -1,7 +1,7 @@
-"""The simulator's account: emails are sent to it, listed, fetched and announced, as FakeMail would.
+"""The simulator's account: accepts, lists, returns and announces emails as FakeMail does.
 
-Mounted under /simulator of the main server or run alone, in both cases behind simulator_http.py; used by greenlets of
-one process. What `send` has returned is on disk: all sends that wait while a commit runs share the next one.
+It runs behind simulator_http.py, mounted under /simulator of the main server or alone; greenlets of one process use it.
+When `send` returns, the emails are on disk: all sends that wait during a commit share the next one.
 """
 
 import random
@@ -38,11 +38,11 @@ class Sent(NamedTuple):
 
 class _Waiting(NamedTuple):
     rows: list[NewRow]
-    places: Any  # an AsyncResult of list[Appended]; gevent's type says that a result may be None
+    places: Any  # an AsyncResult of list[Appended]; by gevent's types a result may be None
 
 
 class Simulator:
-    """One FakeMail account. `send` and whatever else writes raises apsw.Error when the disk does not take it."""
+    """One FakeMail account. `send` and other methods that write raise apsw.Error if the disk fails or is full."""
 
     def __init__(
         self, store: SimulatorStore, webhook_secrets: tuple[str, ...] = (), egress: Egress | None = None
@@ -66,17 +66,17 @@ class Simulator:
     # The five calls of FakeMail, without their faults.
 
     def watch(self) -> int:
-        """The newest history id."""
+        """Return the newest history id."""
         return self._newest
 
     def subscribe(self, url: str) -> None:
-        """Notify `url` from now on, over restarts and resets; ValueError for what may not be called."""
+        """Notify `url` from now on, also after restarts and resets; raises ValueError if it may not be called."""
         self._egress.check(url)
         self._notifier.add(url)
         self._writer.apply(self._store.subscribe, (url,))
 
     def listing(self, after: int) -> Iterator[list[bytes]]:
-        """The ids after a history id that may be seen by now, oldest first, in slices of at most a thousand."""
+        """Yield the ids after a history id that are visible by now, oldest first, in slices of at most a thousand."""
         upto, epoch, now = self._newest, self._epoch, time.time()
         while after < upto and epoch == self._epoch:
             rows = self._store.slice(after, upto, now, _LISTING_SLICE)
@@ -87,13 +87,13 @@ class Simulator:
                 return
 
     def find(self, email_id: bytes) -> bytes | None:
-        """The JSON of one email that may be seen by now; its id in UTF-8."""
+        """Return the JSON of one email, by its id in UTF-8, or None if it is not visible (yet)."""
         return self._store.find(email_id, time.time())
 
     # The control calls.
 
     def send(self, emails: Sequence[NewEmail]) -> Sent:
-        """Put emails into the account, durably, and announce them together. Known ids change nothing."""
+        """Add emails to the account durably and announce them together. Known ids change nothing."""
         rows: list[NewRow] = []
         ids: list[str] = []
         now = time.time()
@@ -112,7 +112,7 @@ class Simulator:
         return Sent(ids, max(place.history_id for place in places))
 
     def status(self) -> dict[str, Any]:
-        """What `GET /simulator/status` answers. Each email takes the next number, so the newest is the count too."""
+        """Return the answer to `GET /simulator/status`. Emails are numbered from 1: the newest number is the count."""
         return {
             "history_id": self._newest,
             "webhook_urls": self._notifier.urls,
@@ -121,7 +121,7 @@ class Simulator:
         }
 
     def reset(self) -> None:
-        """Forget emails, history and what was to be announced; subscribers stay."""
+        """Delete all emails, the history and queued notifications; subscribers stay."""
         with self._writing:
             self._writer.apply(self._store.reset)
             self._epoch += 1
@@ -130,17 +130,17 @@ class Simulator:
 
     @property
     def faults(self) -> Faults:
-        """What goes wrong at present."""
+        """The current faults."""
         return self._faults
 
     def set_faults(self, faults: Faults) -> None:
-        """Let other things go wrong from now on; calls that hang are let go unless they are to hang on."""
+        """Replace the faults; hanging calls go on, unless the new faults hang them again."""
         self._faults = NONE if faults == NONE else faults
         changed, self._faults_changed = self._faults_changed, Event()
         changed.set()
 
     def strike(self) -> str | None:
-        """Suffer the faults of one call: wait out latency and hanging, and say what else strikes, if anything."""
+        """Apply the faults to one call: wait for hanging and latency, and return any other fault, or None."""
         if self._faults is NONE:
             return None
         while self._faults.hang:
@@ -154,7 +154,7 @@ class Simulator:
         self._notifier.secrets = webhook_secrets
 
     def close(self) -> None:
-        """Stop notifying, let running commits end, close the file."""
+        """Stop notifying, wait for a running commit, and close the file."""
         self._notifier.stop()
         self.set_faults(NONE)
         with self._writing:
@@ -206,13 +206,13 @@ class Simulator:
 
 
 def open_simulator(data_dir: Path, webhook_secrets: tuple[str, ...] = (), egress: Egress | None = None) -> Simulator:
-    """The simulator whose account is kept in DATA_DIR/simulator.db; `egress` says which webhooks it may call."""
+    """Return the simulator with its account in DATA_DIR/simulator.db; `egress` says which webhooks it may call."""
     data_dir.mkdir(parents=True, exist_ok=True)
     return Simulator(SimulatorStore(data_dir / "simulator.db"), webhook_secrets, egress)
 
 
 def _render(email_id: str, email: NewEmail, now: float) -> bytes:
-    """The email's JSON, all but its history id and the closing brace."""
+    """Return the email's JSON without its history id and the closing brace."""
     fields: dict[str, Any] = {"id": email_id, "subject": email.subject, "body": email.body}
     fields |= {"sender": email.sender, "recipient": email.recipient, "timestamp": timestamp(now)}
     fields["headers"] = email.headers or {}

@@ -1,8 +1,8 @@
-"""The simulator over HTTP: one plain WSGI application with its routes in one table.
+"""The simulator over HTTP: a plain WSGI application with its routes in two tables.
 
-Mounted by web/app.py under /simulator, in front of bottle (which decodes paths lossily), and served alone by
-`run.py simulator`, there without the prefix too. Ids are taken from PATH_INFO as bytes, as the server unquoted them;
-the request's id is the one that the server has checked and puts into the header.
+web/app.py mounts it under /simulator, in front of bottle (which decodes paths lossily); `run.py simulator` serves it
+alone, there also without the prefix. Email ids are taken from PATH_INFO as bytes, as the server unquoted them. The
+request id is the one that the server has validated and puts into the header.
 """
 
 import json
@@ -57,7 +57,7 @@ class _Problem(Exception):
 
 
 class _App:
-    """The WSGI application; each route's function takes the request and returns a JSON value, bytes or an iterator."""
+    """The WSGI application; each route's function takes the environ and returns a JSON value, bytes or an iterator."""
 
     def __init__(self, simulator: Simulator, prefix: str, *, bare: bool) -> None:
         self._simulator = simulator
@@ -125,7 +125,7 @@ class _App:
         return _Problem(405, "This method is not for this resource.", {"Allow": ", ".join(sorted(allowed))})
 
     def _struck(self) -> bytes | None:
-        """Nothing, or the garbage that is the answer; other faults are raised as problems."""
+        """Return None, or garbage to answer with; raise other faults as problems."""
         fault = self._strike()
         if fault == "error":
             raise _Problem(500, "A fault that was asked for.")
@@ -195,12 +195,12 @@ class _App:
 
 
 def simulator_app(simulator: Simulator, *, prefix: str = "/simulator", bare: bool = False) -> _App:
-    """The simulator under `prefix`; with `bare` it answers without the prefix as well."""
+    """Return the simulator's application under `prefix`; with `bare` it also answers without the prefix."""
     return _App(simulator, prefix, bare=bare)
 
 
 def _body(environ: Environ) -> bytes:
-    """The request's body, which must be JSON and of a bearable size."""
+    """Return the request's body, which must be declared as JSON and not be too large."""
     kind = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise _Problem(415, "The body must be application/json.")

@@ -1,6 +1,7 @@
-"""The bodies that the simulator takes, checked (a person who sends a wrong one is told which field it is), and gives.
+"""Reads, checks and writes the simulator's bodies; an error names the wrong field.
 
-Used by simulator_http.py. Texts may hold lone surrogates and NULs, as real emails do; unknown fields are dropped.
+Used by simulator_http.py. Texts may contain lone surrogates and NULs, as those of real emails do; unknown fields are
+dropped.
 """
 
 import json
@@ -17,7 +18,7 @@ MAX_ID_BYTES = 1024
 
 
 class BadRequest(Exception):
-    """The sender's fault: 400 for what is not JSON, 422 for a wrong `field`, 413 for too much."""
+    """The client's fault: 400 for a body that is not JSON, 422 for a wrong `field`."""
 
     def __init__(self, status: int, detail: str, field: str | None = None) -> None:
         super().__init__(detail)
@@ -26,7 +27,7 @@ class BadRequest(Exception):
 
 
 class NewEmail(msgspec.Struct):
-    """An email to send. `id` makes sending it again change nothing."""
+    """An email to send. With an `id`, sending it again changes nothing."""
 
     subject: str
     body: str
@@ -38,20 +39,20 @@ class NewEmail(msgspec.Struct):
 
 
 class SubscribeRequest(msgspec.Struct):
-    """Who wants to be notified."""
+    """The URL to notify."""
 
     webhook_url: Annotated[str, msgspec.Meta(max_length=2000)]
 
 
 class OpinionRequest(msgspec.Struct):
-    """What FakeMail is asked its opinion of."""
+    """The text that FakeMail is to classify."""
 
     subject: str
     body: str
 
 
 def read(kind: type[T], body: bytes) -> T:
-    """The body as a `kind`, or BadRequest."""
+    """Read a body as a `kind`; raises BadRequest."""
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
@@ -65,12 +66,12 @@ def read(kind: type[T], body: bytes) -> T:
 
 
 def read_new_email(body: bytes) -> NewEmail:
-    """An email to send, or BadRequest."""
+    """Read an email to send; raises BadRequest."""
     return _check(read(NewEmail, body), "")
 
 
 def read_batch(body: bytes) -> list[NewEmail]:
-    """The emails of `{"emails": [...]}`, or BadRequest."""
+    """Read the emails of `{"emails": [...]}`; raises BadRequest."""
     emails: list[NewEmail] = []
     try:
         for item in read_items(body, ("emails",), bare=False):
@@ -84,7 +85,7 @@ def read_batch(body: bytes) -> list[NewEmail]:
 
 
 def write(value: Any) -> bytes:
-    """A value as JSON; lone surrogates, which msgspec refuses, are escaped."""
+    """Return a value as JSON; lone surrogates, which msgspec rejects, are escaped."""
     try:
         return msgspec.json.encode(value)
     except UnicodeEncodeError:

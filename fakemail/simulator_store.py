@@ -1,8 +1,8 @@
 """The simulator's account in one SQLite file: the history, the emails as ready-made JSON, the subscribers.
 
-Called by simulator.py: what writes is run on its writer thread, what reads is a lookup or a bounded slice and runs
-where it is called. WAL with synchronous=FULL: what `append` has returned survives a kill and a power cut.
-The history stands apart from the documents, so that a listing of a million ids does not read a million bodies.
+Called by simulator.py: writes run on its writer thread; reads are lookups or bounded slices and run in the caller. With
+WAL and synchronous=FULL, emails survive a kill or a power cut once `append` has returned. The history is a table of its
+own, so that a listing of a million ids does not read a million bodies.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,9 +31,9 @@ ORDER BY history_id LIMIT ?
 
 
 class NewRow(NamedTuple):
-    """An email to append: its id in UTF-8, when it may be seen (seconds since the epoch), and its JSON.
+    """An email to append: its id in UTF-8, the time from which it is visible (seconds since the epoch), and its JSON.
 
-    The JSON goes as far as the history id, which comes last and is known only once the email is appended.
+    The JSON lacks its end: the history id comes last and is known only once the email is appended.
     """
 
     id: bytes
@@ -42,14 +42,14 @@ class NewRow(NamedTuple):
 
 
 class Appended(NamedTuple):
-    """Where an email stands in the history, and whether it was new."""
+    """The history id of an email, and whether the email was new."""
 
     history_id: int
     new: bool
 
 
 class SimulatorStore:
-    """One file; one connection that writes and one that reads. Raises apsw.Error."""
+    """One file, with one connection for writing and one for reading. Methods raise apsw.Error."""
 
     def __init__(self, path: Path) -> None:
         self._writer = _connect(path)
@@ -57,7 +57,7 @@ class SimulatorStore:
         self._reader = _connect(path)
 
     def append(self, groups: Sequence[Sequence[NewRow]]) -> list[list[Appended]]:
-        """Append the emails of all groups in one transaction; one that is there already keeps its place."""
+        """Append the emails of all groups in one transaction; an existing email keeps its place."""
         return self._transaction(lambda: self._append(groups))
 
     def _append(self, groups: Sequence[Sequence[NewRow]]) -> list[list[Appended]]:
@@ -82,30 +82,30 @@ class SimulatorStore:
         return Appended(history_id, new=True)
 
     def find(self, email_id: bytes, now: float) -> bytes | None:
-        """The JSON of one email, if there is one of this id that may be seen."""
+        """Return the JSON of one email, or None if there is no visible one with this id."""
         for history_id, document in self._reader.execute(_FIND, (email_id, now)):
             return b'%b,"history_id":%d}' % (document, history_id)
         return None
 
     def slice(self, after: int, upto: int, now: float, limit: int) -> list[tuple[int, bytes]]:
-        """History ids and ids of what may be seen in the range (after, upto], oldest first."""
+        """Return (history id, id) of the visible emails in (after, upto], oldest first."""
         rows: list[tuple[int, bytes]] = list(self._reader.execute(_SLICE, (after, upto, now, limit)))
         return rows
 
     def newest(self) -> int:
-        """The newest history id, 0 in an empty account."""
+        """Return the newest history id, 0 in an empty account."""
         return int(self._reader.execute(_NEWEST).get)
 
     def subscribers(self) -> list[str]:
-        """The webhook URLs."""
+        """Return the webhook URLs."""
         return [url for (url,) in self._reader.execute("SELECT url FROM subscribers ORDER BY url")]
 
     def subscribe(self, url: str) -> None:
-        """Keep a webhook URL."""
+        """Store a webhook URL."""
         self._writer.execute("INSERT OR IGNORE INTO subscribers VALUES (?)", (url,))
 
     def reset(self) -> None:
-        """Forget emails and history; the next email is number 1 again."""
+        """Delete all emails and the history; the next email is number 1 again."""
         self._transaction(lambda: self._writer.execute("DELETE FROM history; DELETE FROM documents"))
 
     def close(self) -> None:
@@ -114,8 +114,8 @@ class SimulatorStore:
         self._writer.close()
 
     def _transaction(self, work: Callable[[], T]) -> T:
-        """`work` in one transaction."""
-        # apsw's own `with connection` keeps the interpreter to itself while it commits: the hub would wait for the disk.
+        """Run `work` in one transaction."""
+        # apsw's own `with connection` holds the interpreter lock while it commits: the hub would wait for the disk.
         self._writer.execute("BEGIN IMMEDIATE")
         try:
             result = work()

@@ -1,7 +1,7 @@
-"""Bytes on their way in that may be many: in memory as long as they are few, then in a file without a name.
+"""A buffer for received data of any size: in memory while it is small, then in an unnamed temporary file.
 
-Used for listings, which have no pages: a million ids are one answer of tens of megabytes. Made by client.py, filled by transport.py,
-read by listing.py as often as wanted.
+Used for listings, which have no pages: a million ids are one answer of tens of megabytes. transport.py creates and
+fills it, and listing.py may read it repeatedly.
 """
 
 import os
@@ -12,7 +12,7 @@ MEMORY_BYTES = 256 * 1024
 
 
 class Spool:
-    """Appended to, and read in any part. OSError when the file cannot take more; it is gone with the object."""
+    """An append-only buffer, readable at any offset. Raises OSError if its file cannot grow; the file ends with it."""
 
     def __init__(self) -> None:
         self._memory: bytearray | None = bytearray()
@@ -23,7 +23,7 @@ class Spool:
         return self._size
 
     def extend(self, data: bytes | bytearray) -> None:
-        """Append."""
+        """Append data."""
         self._size += len(data)
         if self._memory is not None:
             self._memory += data
@@ -36,7 +36,7 @@ class Spool:
             data = data[os.write(self._file, data) :]
 
     def read(self, offset: int, size: int) -> bytes:
-        """Up to `size` bytes from `offset` on; b"" at the end."""
+        """Return up to `size` bytes from `offset` on; b"" at the end."""
         if self._memory is not None:
             return bytes(self._memory[offset : offset + size])
         return os.pread(self._file, size, offset)

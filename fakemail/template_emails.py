@@ -1,7 +1,7 @@
-"""A dozen emails to try the system with, written for it, at least two of every class and some that are not easy.
+"""Thirteen emails, written for this project, to try the system with: at least three of each class, some not easy.
 
-Answered by `GET /simulator/template-emails`, in the shape that `POST /simulator/send_batch` takes; `expected` is what a
-person would say, and is dropped when such an email is sent.
+`GET /simulator/template-emails` returns them in the form that `POST /simulator/send_batch` takes. `expected` is the
+label that a person would choose; it is dropped when the email is sent.
 """
 
 from typing import Any

@@ -1,8 +1,8 @@
-"""HTTP/1.1 over keep-alive connections to one host, with limits that cannot be sat out.
+"""HTTP/1.1 over keep-alive connections to one host, with limits that no server can evade.
 
-Called by client.py and signed_post.py, from greenlets. Every exchange has a wall deadline beside its
-time-outs, a cap on the bytes of its answer and Nagle's delay switched off. Redirects are answers like any other,
-the environment's proxies are not looked at. The C parser of geventhttpclient (llhttp) reads the answers.
+Called by client.py and signed_post.py, from greenlets. Every exchange has an overall deadline besides its time-outs,
+and a cap on the size of its answer; Nagle's algorithm is off. Redirects are answers like any other, and proxy settings
+of the environment are ignored. The C parser of geventhttpclient (llhttp) reads the answers.
 """
 
 import contextlib
@@ -24,12 +24,13 @@ from fakemail.spool import Spool
 
 _MAX_FRAMING_BYTES = 64 * 1024
 _MAX_FRAMING_SHARE = 8
-"""What is not body (heads, interim answers, the frames of chunks, trailers) may be so much, and so many times as much as the body."""
+"""The cap on what is not body (heads, interim answers, chunk frames, trailers): a number of bytes plus a multiple of
+the body's size."""
 
 _IDLE_S = 30.0
 
 LONGEST_S = 900.0
-"""No exchange takes longer, at whatever pace its answer comes."""
+"""No exchange takes longer, whatever the pace of its answer."""
 
 Resolve = Callable[[str, int], Sequence[tuple[int, tuple[Any, ...]]]]
 """Host and port → (family, address) to connect to; ValueError for a host that may not be called (fakemail/egress.py)."""
@@ -40,25 +41,26 @@ class TransportError(Exception):
 
 
 class Unreachable(TransportError):
-    """No connection: refused, unknown host, no route, a certificate that does not fit."""
+    """No connection: refused, unknown host, no route, or a certificate that does not match."""
 
 
 class TimedOut(TransportError):
-    """The deadline, or the patience for the next byte, is over."""
+    """The deadline passed, or nothing was received in time."""
 
 
 class BrokenAnswer(TransportError):
-    """The connection ended early, or what came is not HTTP."""
+    """The connection ended early, or the answer is not HTTP."""
 
 
 class TooLarge(TransportError):
-    """The answer is longer than the caller wants to hold."""
+    """The answer is larger than the caller's limit."""
 
 
 class Timeouts(msgspec.Struct, frozen=True):
     """How long to wait, in seconds: for a connection, for the next byte, and for everything together.
 
-    `pace`: where a long answer comes, it may take so much longer as its bytes take at so many a second, up to LONGEST_S (0: no longer).
+    With a `pace` in bytes per second, an answer may take longer than `total_s` by the time that its bytes take at that
+    pace, up to LONGEST_S; 0: no longer.
     """
 
     connect_s: float = 2.0
@@ -68,12 +70,12 @@ class Timeouts(msgspec.Struct, frozen=True):
 
 
 class Response(HTTPResponseParser):  # type: ignore[misc] # an untyped C class
-    """One answer while it is read, and afterwards: `status`, `headers` (names in lower case), `body`."""
+    """One answer, while it is read and afterwards: `status`, `headers` (names in lower case), `body`."""
 
     def __init__(self, max_bytes: int, body: "bytearray | Spool | None" = None) -> None:
         super().__init__()
         self.complete = False
-        self.status = 0  # known when complete: what comes unasked behind it would be told by the parser
+        self.status = 0  # set when complete: later, the parser would report that of unrequested data after the answer
         self.surplus = False
         self.headers: dict[str, str] = {}
         self.body: bytearray | Spool = bytearray() if body is None else body
@@ -85,7 +87,7 @@ class Response(HTTPResponseParser):  # type: ignore[misc] # an untyped C class
         self._in_head = True
 
     def take(self, data: bytes) -> None:
-        """Feed what arrived; empty data is the end of the connection."""
+        """Process received data; empty data means the end of the connection."""
         try:
             self.feed(data)
         except HTTPParseError as error:
@@ -101,11 +103,11 @@ class Response(HTTPResponseParser):  # type: ignore[misc] # an untyped C class
             raise TooLarge("the headers and chunk frames around the body do not end")
 
     def reusable(self) -> bool:
-        """True when the connection may bear another exchange."""
+        """Return whether the connection may be used for another exchange."""
         return self.complete and not self.surplus and bool(self.should_keep_alive())
 
     def decoded(self) -> bytearray | bytes | Spool:
-        """The body without its content encoding, under the same cap; BrokenAnswer for one that we cannot read."""
+        """Return the body without its content encoding, under the same cap; raises BrokenAnswer if it is unreadable."""
         encoding = self.headers.get("content-encoding", "").strip().lower()
         if encoding in ("", "identity"):
             return self.body
@@ -113,7 +115,7 @@ class Response(HTTPResponseParser):  # type: ignore[misc] # an untyped C class
             raise BrokenAnswer("a content encoding that we did not ask for")
         packed = self.body.read(0, len(self.body)) if isinstance(self.body, Spool) else self.body
         inflater = zlib.decompressobj(zlib.MAX_WBITS | 32)
-        try:  # zlib lets go of the interpreter, so a thread spares the hub
+        try:  # zlib releases the interpreter lock, so a thread spares the hub
             plain: bytes = off_the_hub(inflater.decompress, packed, self._max_bytes + 1)
         except zlib.error as error:
             raise BrokenAnswer(f"the compressed body is damaged: {error}") from error
@@ -135,7 +137,7 @@ class Response(HTTPResponseParser):  # type: ignore[misc] # an untyped C class
     def _on_header_field(self, text: str) -> None:
         if self._in_value:
             self._flush()
-        if self._in_head:  # a trailer says nothing that we would want to know
+        if self._in_head:  # trailers are ignored
             self._field += text
 
     def _on_header_value(self, text: str) -> None:
@@ -174,10 +176,10 @@ class Response(HTTPResponseParser):  # type: ignore[misc] # an untyped C class
 
 
 class Connections:
-    """Keep-alive connections to the host of `url`; any number of greenlets may call `exchange` at once."""
+    """Keep-alive connections to the host of `url`; any number of greenlets may call `exchange` concurrently."""
 
     def __init__(self, url: str, resolve: Resolve | None = None) -> None:
-        """Raise ValueError for what is no http or https URL with a host."""
+        """Raise ValueError if `url` is not an http or https URL with a host, or holds a user name or password."""
         parts = urlsplit(url)
         self._resolve = resolve
         if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -200,9 +202,9 @@ class Connections:
         spooled: bool = False,
         heard: Callable[[], None] = lambda: None,
     ) -> Response:
-        """Send a whole request (it must be safe to send twice) and read its answer, into a Spool if it may be long.
+        """Send a whole request, which must be safe to repeat, and read its answer, into a Spool if `spooled`.
 
-        `heard` is called with each piece of it. Whatever goes wrong is a TransportError.
+        `heard` is called for each piece of the answer. Any failure is raised as a TransportError.
         """
         began, longest = time.monotonic(), LONGEST_S if timeouts.pace else timeouts.total_s
 
@@ -222,7 +224,7 @@ class Connections:
         return answer
 
     def ask_together(self, ask: Callable[[gsocket.socket], bool]) -> None:
-        """Have `ask` use an idle connection, if there is one, in its own way; it says whether that is fit for more."""
+        """Let `ask` use an idle connection, if there is one; it returns whether the connection is reusable."""
         sock = self._reuse()
         if sock is None:
             return
@@ -233,7 +235,7 @@ class Connections:
             self._put_away(sock, keep=keep)
 
     def close(self) -> None:
-        """Close what is idle, now and from now on."""
+        """Close idle connections, now and whenever one becomes idle."""
         self._closed = True
         while self._idle:
             self._idle.pop()[0].close()
@@ -249,7 +251,7 @@ class Connections:
     def _keep(self, sock: gsocket.socket) -> None:
         now = time.monotonic()
         self._idle.append((sock, now))
-        while now - self._idle[0][1] > _IDLE_S:  # at the bottom of the stack stands what a quiet time left over
+        while now - self._idle[0][1] > _IDLE_S:  # the oldest are at the bottom of the stack
             self._idle.pop(0)[0].close()
 
     def _connect(self, timeouts: Timeouts) -> gsocket.socket:
@@ -269,7 +271,7 @@ class Connections:
             raise
 
     def _open(self, seconds: float) -> gsocket.socket:
-        """To the host, or to the first that answers of the very addresses that were found good."""
+        """Connect to the host or, with `resolve`, to the first of exactly the addresses it allowed that accepts."""
         if self._resolve is None:
             return gsocket.create_connection((self._host, self._port), timeout=seconds)
         failed: OSError = OSError("the name has no address")
@@ -295,14 +297,14 @@ class Connections:
         *,
         fresh: bool,
     ) -> Response | None:
-        """One exchange on one connection; None when a kept one turns out to have been closed by the other side."""
+        """Make one exchange on one connection; return None if a kept one turns out to be closed by the other side."""
         begun = keep = False
         try:
             sock.settimeout(timeouts.read_s)
             sock.sendall(request)
             while not answer.complete:
                 if begun:
-                    breathe()  # a server that never stops sending would never make us wait, and no time-out would come
+                    breathe()  # otherwise a server that never stops sending would keep all time-outs from firing
                 data = sock.recv(65536)
                 if not data and not begun and not fresh:
                     return None

@@ -1,6 +1,6 @@
-"""The FakeMail of a system that has none: FAKEMAIL_API_URL is unset and the simulator is off.
+"""The client of a system without FakeMail: FAKEMAIL_API_URL is not set and the simulator is off.
 
-Every call says so as trouble of a dependency, so the system runs, degraded, and /health gives the reason.
+Every call raises DependencyTrouble, so that the system runs degraded and /health shows the reason.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,11 +10,11 @@ from engine.errors import DependencyTrouble
 
 
 class UnsetError(DependencyTrouble):
-    """There is no FakeMail to be asked, and there will be none until somebody names one."""
+    """No FakeMail is configured, and there will be none until the settings change."""
 
 
 class NoFakeMail:
-    """Stands where a FakeMailClient would."""
+    """Takes the place of a FakeMailClient."""
 
     def _none(self) -> NoReturn:
         raise UnsetError("FAKEMAIL_API_URL is not set and the simulator is off", dependency="fakemail", retry_after=60)
