@@ -123,7 +123,7 @@ class Notifier:
 
     @property
     def urls(self) -> list[str]:
-        """The webhook URLs."""
+        """The webhook URLs of all subscribers."""
         return sorted(self._subscribers)
 
     def add(self, url: str) -> None:

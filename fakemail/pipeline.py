@@ -45,7 +45,7 @@ class Pipelining:
 
     def __init__(self) -> None:
         self._trusted = self._on_trial = False
-        self._pace = 1.0  # seconds an answer
+        self._pace = 1.0  # seconds per answer
         self._off_until = float("-inf")
 
     def connections(self, most: int) -> int:

@@ -24,8 +24,7 @@ from fakemail.spool import Spool
 
 _MAX_FRAMING_BYTES = 64 * 1024
 _MAX_FRAMING_SHARE = 8
-"""The cap on what is not body (heads, interim answers, chunk frames, trailers): a number of bytes plus a multiple of
-the body's size."""
+"""The cap on framing (heads, interim answers, chunk frames, trailers): a number of bytes plus a multiple of the body."""
 
 _IDLE_S = 30.0
 
@@ -33,11 +32,11 @@ LONGEST_S = 900.0
 """No exchange takes longer, whatever the pace of its answer."""
 
 Resolve = Callable[[str, int], Sequence[tuple[int, tuple[Any, ...]]]]
-"""Host and port → (family, address) to connect to; ValueError for a host that may not be called (fakemail/egress.py)."""
+"""Host and port → (family, address) to connect to; ValueError for a host that may not be called (egress.py)."""
 
 
 class TransportError(Exception):
-    """An exchange went wrong; the message says how."""
+    """A failed exchange; the message says how it failed."""
 
 
 class Unreachable(TransportError):

@@ -231,7 +231,7 @@ def _count(table: str) -> int:
 
 
 def _looked_at(tables: list[str]) -> Mark | str | None:
-    """Create the schema; return the mark of an unfinished move, the id of the books found there, or None if empty."""
+    """Create the schema; return the mark of an unfinished move, or the id of the books there, or None if empty."""
     if strangers := execute(STRANGERS):
         raise SettingsError(f"the target is not an empty database, it has a table {strangers[0][0]!r}: {EMPTY}")
     migrations.migrate(filling=True)

@@ -24,7 +24,7 @@ class RedisPresence(RedisStore):
     def beat(self, process: str, info: Mapping[str, Any], *, ttl: float, metrics: bytes = b"") -> float:
         """Record that `process` lives for `ttl` more seconds, and return the server's time.
 
-        `info` must be JSON-able; `metrics` are stored apart and read only by `metrics`.
+        `info` must be JSON-able. `metrics` are stored under a key of their own, for those who need them.
         """
         keys = [self.keys.processes, *([self.keys.metrics(process)] if metrics else [])]
         return _seconds(self._run("beat", keys, [process, int(ttl * 1000), json.dumps(dict(info)), metrics]))

@@ -54,7 +54,7 @@ class Retention:
         return self._db.write(KINDS[kind].forget, before, limit)
 
     def count(self, kind: str, before: float) -> int:
-        """Return how many rows repeated calls of `slice` would prune. Reads a whole table, so do not call it in a loop."""
+        """Return how many rows repeated calls of `slice` would prune. Reads a whole table: not for use in loops."""
         return self._db.read(KINDS[kind].count, before)
 
     def give_back(self) -> int:

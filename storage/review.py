@@ -61,9 +61,9 @@ class ReviewStore:
         return self._db.read(_queue, source, shadow, limit, below)
 
     def similar(self, results: Sequence[StoredResult]) -> list[int]:
-        """Count for each result the similar ones: with the model's same label and without a person's label.
+        """Count for each result the similar ones that the model labelled alike and no person has labelled.
 
-        Similar results have the same sender or, where that has no address, the same first words of the subject.
+        Similar results have the same sender or, if that has no address, the same first words in the subject.
         """
         return self._db.read(lambda: [_similar(each) for each in results])
 

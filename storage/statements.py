@@ -1,4 +1,4 @@
-"""Plain SQL inside a transaction of Database.read or Database.write, where Peewee's query builder is slow or limited.
+"""Plain SQL inside a transaction of Database.read or .write, where Peewee's query builder is too slow or too limited.
 
 Used by the stores of this folder. Statements are written once for both kinds of database, with `?` for each parameter
 and no `?` or `%` elsewhere. Literals in them are deliberate: a partial index does not match a parameter.

@@ -7,7 +7,7 @@ from storage.statements import execute, is_postgres
 
 
 class SubscriptionRow(Table):
-    """One subscription. `position` is the seq of the last message delivered, or ""; it guards all updates."""
+    """One subscription. `position` is the seq of the last message dealt with, or ""; it guards its own updates."""
 
     id = BigAutoField()
     url = TextField()
@@ -18,7 +18,7 @@ class SubscriptionRow(Table):
     position = TextField()
     state = TextField()  # active | disabled
     reason = TextField(null=True)  # why it is disabled
-    failures = IntegerField()  # in a row, of the message after `position`
+    failures = IntegerField()  # consecutive ones, of the message after `position`
     failing_since = DoubleField(null=True)
     next_attempt_at = DoubleField(null=True)
     delivered = BigIntegerField()

@@ -119,7 +119,7 @@ class Subscriptions:
         return self._db.write(_rotate, subscription_id, secret, until)
 
     def advance(self, subscription: Subscription, to: str, taken: Sequence[Try]) -> Subscription:
-        """Record that all messages up to `to` were delivered.
+        """Move the position to `to` and log the accepted tries.
 
         Raises StaleError if the subscription was moved, disabled or deleted in the meantime.
         """
