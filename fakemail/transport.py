@@ -24,7 +24,7 @@ from fakemail.spool import Spool
 
 _MAX_FRAMING_BYTES = 64 * 1024
 _MAX_FRAMING_SHARE = 8
-"""The cap on framing (heads, interim answers, chunk frames, trailers): a number of bytes plus a multiple of the body."""
+"""The cap on framing (heads, interim answers, chunk frames, trailers): some bytes plus a multiple of the body."""
 
 _IDLE_S = 30.0
 
