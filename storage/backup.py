@@ -16,6 +16,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from engine.errors import SettingsError
 from engine.files import make_private, take_place
+from storage import migrations
 from storage.books import Books
 from storage.database import Database
 from storage.drivers import PostgresDriver, SqliteDriver, driver_for
@@ -47,12 +48,13 @@ def backup(db: Database, path: Path) -> int:
 def restore(url: str, path: Path) -> str:
     """Replace the database at `url`, which must not be in use, with a backup; return the new books_id.
 
-    Raises SettingsError for a backup of another kind of database or of a schema too new for this program; a SQLite
-    database then stays unchanged. On PostgreSQL, run an interrupted restore again.
+    Raises SettingsError, and leaves the database unchanged, for a file that is no backup of this kind of database or that
+    has a schema too new for this program. On PostgreSQL, run an interrupted restore again.
     """
     driver = driver_for(url)
     if isinstance(driver, SqliteDriver):
         return _restore_file(driver, path)
+    _check_dump(path)
     with _without_password(driver) as conninfo:
         _run(
             "pg_restore",
@@ -119,6 +121,15 @@ def _check(part: Path, given: Path) -> None:
         raise SettingsError(f"{given} is damaged: {found[0][0]}")
 
 
+def _check_dump(path: Path) -> None:
+    """Read the dump's table meta, before pg_restore would have replaced everything."""
+    rows = _run("pg_restore", "--data-only", "--table=meta", "--file=-", str(path))
+    facts = dict(row.split("\t") for row in rows.splitlines() if row.count("\t") == 1)
+    if "schema_version" not in facts:
+        raise SettingsError(f"{path} is not a backup of ours: it has no schema_version")
+    migrations.refuse_if_too_new(facts)
+
+
 def _renewed(url: str) -> str:
     with closing(Database(url, patient=True)) as db:
         db.migrate()
@@ -150,10 +161,11 @@ def _without_password(driver: PostgresDriver) -> Iterator[str]:
         yield make_conninfo("", **{**params, "passfile": file.name})
 
 
-def _run(program: str, *arguments: str) -> None:
+def _run(program: str, *arguments: str) -> str:
     found = shutil.which(program)
     if found is None:
         raise SettingsError(f"{program} is not on the PATH: install PostgreSQL's client programs")
     done = subprocess.run([found, *arguments], capture_output=True, text=True, check=False)  # noqa: S603  (our own words)
     if done.returncode:
         raise SettingsError(f"{program}: {(done.stderr.strip().splitlines() or ['failed'])[0]}")
+    return done.stdout

@@ -6,7 +6,7 @@ program may run on a newer schema, beside newer nodes or after a rollback, as lo
 (`schema_oldest`); otherwise it refuses to start with a one-line error.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from engine.errors import SettingsError
 from storage import access_tables, learning_tables, meta, search_tables, subscription_tables
@@ -76,17 +76,22 @@ def migrate(*, filling: bool = False) -> int:
             "DATABASE_URL: this database is half filled by `run.py migrate-store`: run that again until it is done"
         )
     if version > len(STEPS):
-        if too_old(int(facts["schema_oldest"])):
-            raise SettingsError(
-                f"DATABASE_URL: the database has schema {version} and this program knows {len(STEPS)}: "
-                "run the newer program, or restore a backup made before the upgrade"
-            )
+        refuse_if_too_new(facts)
         return version  # leave the newer program's facts as they are
     for step in STEPS[version:]:
         step()
     meta.put("schema_version", str(len(STEPS)))
     meta.put("schema_oldest", str(OLDEST))
     return len(STEPS)
+
+
+def refuse_if_too_new(facts: Mapping[str, str]) -> None:
+    """Raise SettingsError if `facts`, the rows of meta, say that this program must not use their database."""
+    if too_old(int(facts.get("schema_oldest", 0))):
+        raise SettingsError(
+            f"DATABASE_URL: the database has schema {facts['schema_version']} and this program knows {len(STEPS)}: "
+            "run the newer program, or restore a backup made before the upgrade"
+        )
 
 
 def too_old(oldest: int) -> bool:

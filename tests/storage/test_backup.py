@@ -128,16 +128,30 @@ def test_a_file_that_is_no_backup_is_refused_and_nothing_is_lost(tmp_path):
     again.close()
 
 
-def test_a_newer_backup_is_refused_and_nothing_is_lost(tmp_path):
-    url = f"sqlite:///{tmp_path}/emails.db"
-    newer = open_database(f"sqlite:///{tmp_path}/newer.db")
-    newer.write(execute, "UPDATE meta SET value = '999' WHERE name LIKE 'schema%'")
-    backup(newer, tmp_path / "copy")
-    newer.close()
-    db = open_database(url)
+def test_a_newer_backup_is_refused_and_nothing_is_lost(db, database_url, tmp_path):
+    facts = dict(db.read(execute, "SELECT name, value FROM meta WHERE name IN ('schema_version', 'schema_oldest')"))
+    for name in facts:
+        db.write(execute, "UPDATE meta SET value = '999' WHERE name = ?", [name])
+    backup(db, tmp_path / "copy")
+    for name, value in facts.items():
+        db.write(execute, "UPDATE meta SET value = ? WHERE name = ?", [value, name])
     enter(Books(db), ["a"])
     with pytest.raises(SettingsError, match="schema 999"):
-        restore(url, tmp_path / "copy")
+        restore(database_url, tmp_path / "copy")
+    assert Books(db).audit().listed == 1
+
+
+@pytest.mark.postgres
+def test_a_dump_of_something_else_is_refused_and_nothing_is_lost(postgres, tmp_path):
+    other = Database(postgres.url)
+    other.write(execute, "CREATE TABLE meta (name text, what text)")
+    backup(other, tmp_path / "other")
+    other.write(execute, "DROP TABLE meta")
+    other.close()
+    db = open_database(postgres.url)
+    enter(Books(db), ["a"])
+    with pytest.raises(SettingsError, match="not a backup of ours"):
+        restore(postgres.url, tmp_path / "other")
     assert Books(db).audit().listed == 1
     db.close()
 
