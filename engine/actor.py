@@ -1,8 +1,9 @@
-"""ServiceActor: a pykka actor that is supervised, ticks, and can be looked at without being asked.
+"""ServiceActor: a pykka actor that is supervised, has ticks, and can be inspected without being asked.
 
-Base of every actor here. It runs on greenlets: gevent must have patched before pykka was imported (checked below). What pykka
-leaves open is closed in this file: a failing on_start is told to the parent, a BaseException of a handler (gevent.Timeout,
-GreenletExit) stays with its actor instead of ending all of them, and a message that comes after the end is answered.
+The base of every actor here. It runs on greenlets: gevent must patch before pykka is imported (checked below). This
+file closes gaps that pykka leaves: a failing on_start is reported to the parent, a BaseException in a handler
+(gevent.Timeout, GreenletExit) affects only its own actor instead of ending all of them, and a message that arrives
+after the end is answered.
 """
 
 import logging
@@ -36,55 +37,55 @@ _parent: ContextVar["ServiceRef[Any] | None"] = ContextVar("parent", default=Non
 
 
 class InterruptedActor(EngineError):
-    """A handler ended by a BaseException: somebody else's time limit, or a kill."""
+    """A BaseException ended a handler: somebody else's time limit, or a kill."""
 
 
 class ChildEnded(NamedTuple):
-    """Told to the parent when an actor has ended, by an error or not; its card says which."""
+    """Tells the parent that an actor has ended, with or without an error; the actor's card says which."""
 
     name: str
 
 
 class Tick(NamedTuple):
-    """Told to an actor by its own ticker."""
+    """Tells an actor to call `method`; sent by its own ticker."""
 
     method: Callable[[], object]
     done: Event
 
 
 class Raised(NamedTuple):
-    """Told to an actor when a greenlet that it owns ended by an error: the actor fails with it."""
+    """Tells an actor that a greenlet that it owns ended with an error; the actor then fails with that error."""
 
     error: BaseException
 
 
 class ServiceRef(pykka.ActorRef[A]):
-    """A pykka ref that can also be looked at, without a message and without waiting."""
+    """A pykka ref that can also be inspected, without a message and without waiting."""
 
     def __init__(self, actor: A) -> None:
         super().__init__(actor)
         self.card = actor.card
 
     def describe(self) -> ActorInfo:
-        """The actor as it is now."""
+        """Return a snapshot of the actor."""
         return self.card.snapshot()
 
     def tree(self) -> list[ActorInfo]:
-        """The actor and, of a supervisor, all below it."""
+        """Return snapshots of the actor and, if it is a supervisor, of all actors below it."""
         return self.card.tree()
 
     def ready(self) -> bool:
-        """It has started and lives, and so do the essential ones below it."""
+        """Whether the actor has started and is alive, and so are the essential ones below it."""
         return self.card.ready()
 
     def drain(self) -> None:
-        """Let it stop taking work; it goes on living, and finishes what is in hand."""
+        """Make the actor stop taking work; it stays alive, and finishes what it has in hand."""
         cast("Inbox", self.actor_inbox).stop_asked.set()
 
 
 @contextmanager
 def adopting(parent: ServiceRef[Any]) -> Iterator[None]:
-    """Actors that are started inside have this parent, so that their constructors need not hand it down."""
+    """Make `parent` the parent of actors that are started inside, so that their constructors need not pass it on."""
     token = _parent.set(parent)
     try:
         yield
@@ -93,10 +94,11 @@ def adopting(parent: ServiceRef[Any]) -> Iterator[None]:
 
 
 class ServiceActor(pykka.ThreadingActor):
-    """`name` is unique in its process, `kind` is shared by a pool. `deadline`: seconds that one piece of work may take at most.
+    """`name` is unique in its process; a pool shares its `kind`. One piece of work may take `deadline` seconds.
 
-    An error in a told message, a tick or an owned greenlet ends the actor, and its supervisor starts a new one; an error in an
-    asked one goes to who asked, and the actor lives. DependencyTrouble in a tick is no error: the actor waits for its next turn.
+    An error in a told message, a tick or an owned greenlet ends the actor, and its supervisor starts a new one. An
+    error in an asked message goes to the caller, and the actor lives on. DependencyTrouble in a tick is no failure:
+    the actor waits for the next tick.
     """
 
     use_daemon_thread = True
@@ -114,7 +116,7 @@ class ServiceActor(pykka.ThreadingActor):
 
     @classmethod
     def start(cls, *args: Any, **kwargs: Any) -> "ServiceRef[Self]":
-        """Start one; see pykka."""
+        """Start an actor of this class; see pykka."""
         return cast("ServiceRef[Self]", super().start(*args, **kwargs))
 
     @staticmethod
@@ -135,11 +137,14 @@ class ServiceActor(pykka.ThreadingActor):
 
     @property
     def stop_asked(self) -> Event:
-        """Set as soon as somebody asks it to stop or to drain; wait on it instead of sleeping."""
+        """Set as soon as the actor is asked to stop or drain; wait on it instead of sleeping."""
         return cast("Inbox", self.actor_inbox).stop_asked
 
     def every(self, seconds: float, method: Callable[[], object], *, first: float = 0.0) -> None:
-        """Have `method` called in the actor after `first` and then each `seconds`; turns do not overlap, missed ones are left out."""
+        """Have `method` called in the actor after `first` and then every `seconds`.
+
+        Calls do not overlap, and missed ones are skipped.
+        """
         due = time.monotonic() + first
 
         def rest() -> None:
@@ -151,28 +156,31 @@ class ServiceActor(pykka.ThreadingActor):
         self.repeat(method, rest, first=first)
 
     def repeat(self, method: Callable[[], object], rest: Callable[[], object], *, first: float = 0.0) -> None:
-        """Have `method` called in the actor after `first`, again and again, with `rest` between two turns, in a greenlet of its own."""
+        """Have `method` called in the actor after `first`, again and again.
+
+        Between two calls, `rest` runs in a greenlet of its own.
+        """
         self.spawn(self._tick, method, rest, first)
 
     def spawn(self, function: Callable[..., object], *args: Any) -> "gevent.Greenlet[..., Any]":
-        """Run a greenlet that ends with the actor; when it ends by an error, the actor fails with that."""
+        """Run a greenlet that ends with the actor; if it ends with an error, the actor fails with that error."""
         greenlet = gevent.spawn(self._owned, function, args)
         self._greenlets.add(greenlet)
         greenlet.rawlink(self._greenlets.discard)
         return greenlet
 
     def goes_on(self) -> None:
-        """Say that this piece of work gets on: it is not hung."""
+        """Note that the current piece of work makes progress: it is not hung."""
         if self.card.busy_at is not None:
             self.card.busy_at = time.monotonic()
 
     def breathe(self) -> None:
-        """Let others run, and say that this piece of work gets on."""
+        """Let other greenlets run, and note that the current piece of work makes progress."""
         self.goes_on()
         breathe()
 
     def pause(self, seconds: float) -> bool:
-        """Wait inside a piece of work, not counted as busy; True when it was cut short since the actor shall stop."""
+        """Wait inside a piece of work without counting as busy; True if a stop request cut the wait short."""
         busy, self.card.busy_at = self.card.busy_at is not None, None
         try:
             return bool(self.stop_asked.wait(seconds))
@@ -180,11 +188,11 @@ class ServiceActor(pykka.ThreadingActor):
             self.card.busy_at = time.monotonic() if busy else None
 
     def count(self, handled: int) -> None:
-        """Add to what /actors shows as handled."""
+        """Add to the number that /actors shows as handled."""
         self.card.handled += handled
 
     def waiting(self, trouble: DependencyTrouble) -> None:
-        """Show that it waits for a dependency."""
+        """Show that the actor waits for a dependency."""
         self.card.waits_for = self.card.error = f"{trouble.dependency}: {trouble}"
         if self._lost is None:
             self._lost = (trouble.dependency, time.monotonic())
@@ -192,7 +200,7 @@ class ServiceActor(pykka.ThreadingActor):
             self.bus.emit(DEPENDENCY_LOST, dependency=trouble.dependency, actor=self.name, reason=str(trouble))
 
     def running(self) -> None:
-        """Show that it does not wait (any more)."""
+        """Show that the actor does not wait, or no longer waits."""
         self.card.waits_for = ""
         if self._lost is not None:
             (dependency, since), self._lost = self._lost, None
@@ -220,7 +228,7 @@ class ServiceActor(pykka.ThreadingActor):
             self.card.started = True
 
     def _begin(self) -> None:
-        """Once on_start has passed; for the engine's own subclasses."""
+        """Run once, after on_start has succeeded; for the engine's own subclasses."""
 
     def _handle_receive(self, message: Any) -> Any:
         self.card.busy_at = time.monotonic()
@@ -286,7 +294,7 @@ class ServiceActor(pykka.ThreadingActor):
         self.card.blameless = isinstance(exception_value, DependencyTrouble)
 
     def _end(self) -> None:
-        """Nothing of it stays behind: no greenlet, no asker without an answer; then the parent learns of it."""
+        """Leave nothing behind, neither a greenlet nor an unanswered caller; then tell the parent."""
         gevent.killall(list(self._greenlets), block=False)
         cast("Inbox", self.actor_inbox).close()
         self.card.ended = True

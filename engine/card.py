@@ -1,7 +1,7 @@
 """What an actor shows of itself: plain attributes that others read without asking it, so nobody waits on a busy actor.
 
-The actor (engine/actor.py) and the mailbox actor's pump write it; supervisors, /actors and the hang check read it. One greenlet
-hub turns for all of them, so a plain attribute is enough.
+The actor (engine/actor.py) and its supervisor write it; supervisors, /actors and the hang check read it. All of them
+run on one greenlet hub, so plain attributes are enough.
 """
 
 import time
@@ -11,7 +11,7 @@ import msgspec
 
 
 class ActorInfo(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A snapshot of one actor. `state`: starting, running, waiting, paused, stopped or failed; `reason` says what for."""
+    """A snapshot of an actor. `state`: starting, running, waiting, paused, stopped or failed; `reason` explains it."""
 
     name: str
     kind: str
@@ -28,7 +28,7 @@ class ActorInfo(msgspec.Struct, frozen=True, omit_defaults=True):
 
 @dataclass(slots=True)
 class Card:
-    """The living record behind ActorInfo. `deadline` is how long it may be busy in one go, in seconds, before it counts as hung."""
+    """The live record behind ActorInfo. An actor that is busy for over `deadline` seconds in one go counts as hung."""
 
     name: str
     kind: str
@@ -42,7 +42,7 @@ class Card:
     waits_for: str = ""
     error: str = ""
     failed: bool = False
-    blameless: bool = False  # it failed by a dependency's trouble
+    blameless: bool = False  # it failed because of a dependency's trouble
     handled: int = 0
     failures: int = 0
     restarts: int = 0
@@ -50,7 +50,7 @@ class Card:
     children: "dict[str, Card]" = field(default_factory=dict)
 
     def state(self) -> tuple[str, str]:
-        """The state and its reason; the gravest that is true counts."""
+        """Return the state and its reason; of several states that apply, the gravest."""
         if self.failed:
             return "failed", self.error
         if self.ended:
@@ -62,16 +62,16 @@ class Card:
         return ("paused" if self.paused else "running"), ""
 
     def ready(self) -> bool:
-        """It has started and lives, and so do the essential ones below it."""
+        """Whether the actor has started and is alive, and so are the essential ones below it."""
         own = self.started and not self.ended and not self.failed
         return own and all(child.ready() for child in self.children.values() if child.essential)
 
     def busy_for(self) -> float:
-        """Seconds in the current piece of work; 0.0 while it waits for one."""
+        """Return the seconds spent in the current piece of work; 0.0 if there is none."""
         return 0.0 if self.busy_at is None else time.monotonic() - self.busy_at
 
     def snapshot(self) -> ActorInfo:
-        """What is true now."""
+        """Return an ActorInfo of this moment."""
         state, reason = self.state()
         return ActorInfo(
             name=self.name,
@@ -88,5 +88,5 @@ class Card:
         )
 
     def tree(self) -> list[ActorInfo]:
-        """This one and all below it, parents first."""
+        """Return snapshots of this actor and all below it, parents first."""
         return [self.snapshot(), *(info for child in list(self.children.values()) for info in child.tree())]

@@ -1,7 +1,7 @@
-"""What a launcher and its child processes agree on, and the child's half of it.
+"""What a launcher and its child processes agree on, and the child's side of it.
 
-`child_started` is called first thing in each process that a launcher started (before gevent patches, or after, as it likes); the
-launcher's half is engine/launcher.py. Free of gevent.
+Each process that a launcher starts calls `child_started` first of all, before or after gevent patches. The launcher's
+side is engine/child_process.py. Free of gevent.
 """
 
 import ctypes
@@ -21,7 +21,10 @@ PR_SET_PDEATHSIG = 1
 
 @dataclass(frozen=True, slots=True)
 class ChildStart:
-    """What the launcher told us. `after_crash`: it saw our predecessor die; `heartbeat`: write a byte there each second."""
+    """What the launcher told this process.
+
+    `after_crash`: it saw our predecessor die. `heartbeat`: the descriptor to write a byte to every second.
+    """
 
     after_crash: bool = False
     restarts: int = 0
@@ -29,15 +32,15 @@ class ChildStart:
 
 
 def child_started(environ: Mapping[str, str]) -> ChildStart:
-    """Tie this process's life to its launcher's; without a launcher in `environ`, nothing happens.
+    """Tie this process's life to its launcher's; without a launcher in `environ`, do nothing.
 
-    Ctrl-C reaches every process of the terminal's group: it is the launcher's to act on, and ours to ignore.
+    Ctrl-C reaches every process of the terminal's group: the launcher acts on it, and its children ignore it.
     """
     launcher = environ.get(LAUNCHER)
     if not launcher:
         return ChildStart()
     _die_with_parent()
-    if os.getppid() != int(launcher):  # it died before we could say that we want to die with it
+    if os.getppid() != int(launcher):  # the launcher died before the call above took effect
         os._exit(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     return ChildStart(
@@ -48,6 +51,6 @@ def child_started(environ: Mapping[str, str]) -> ChildStart:
 
 
 def _die_with_parent() -> None:
-    """Elsewhere than on Linux the heartbeat's broken pipe does the same within a second."""
+    """Have Linux kill this process with its parent; elsewhere the heartbeat's broken pipe ends it within a second."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)

@@ -1,6 +1,7 @@
 """One process of a node as its launcher sees it: what to start, and what became of it so far.
 
-Used by engine/launcher.py alone, which decides when. One outlives the system's processes that come and go for it. Free of gevent.
+Used only by engine/launcher.py, which decides when to start and stop it. One ChildProcess outlives the operating
+system processes that are started for it in turn. Free of gevent.
 """
 
 import contextlib
@@ -15,12 +16,12 @@ from engine.backoff import backoff
 from engine.child import AFTER_CRASH, HEARTBEAT, LAUNCHER, RESTARTS
 
 STABLE_S = 30.0
-"""A process that lived so long starts a new row of failures when it ends."""
+"""The end of a process that lived this long (seconds) counts as the first of a new series of failures."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessSpec:
-    """A process to keep running. `essential`: when it refuses its settings, the whole node ends; else it is just left out."""
+    """A process to keep running. If an `essential` one refuses its settings, the node ends; any other is left out."""
 
     name: str
     argv: list[str]
@@ -29,7 +30,7 @@ class ProcessSpec:
 
 
 class ChildProcess:
-    """A ProcessSpec and the process that runs for it, if any. Times are monotonic seconds."""
+    """A ProcessSpec and the process that currently runs for it, if any. Times are monotonic seconds."""
 
     def __init__(self, spec: ProcessSpec) -> None:
         self.spec = spec
@@ -44,7 +45,7 @@ class ChildProcess:
         self.refused = False
 
     def start(self, environ: Mapping[str, str], lock: int) -> None:
-        """Start the process; it inherits the lock, and the pipe for its heartbeats. Raises OSError."""
+        """Start the process, which inherits the lock and a pipe for its heartbeats. Raises OSError."""
         ours, theirs = os.pipe()
         os.set_blocking(ours, False)
         os.set_blocking(theirs, False)
@@ -70,7 +71,7 @@ class ChildProcess:
         self.starts += 1
 
     def listen(self) -> bool:
-        """Read the heartbeats that have come; False when there will be no more."""
+        """Read the heartbeats that have arrived; False when there will be no more."""
         try:
             while data := os.read(self.heartbeat, 4096):
                 self.beat_at = time.monotonic()
@@ -81,36 +82,36 @@ class ChildProcess:
         return False
 
     def silent_for(self) -> float:
-        """Seconds since its last heartbeat, or since its start."""
+        """Return the seconds since the last heartbeat or, before the first one, since the start."""
         return time.monotonic() - (self.started_at if self.beat_at is None else self.beat_at)
 
     def forgive(self, seconds: float) -> None:
-        """We were stopped ourselves for so long: its silence in that time says nothing."""
+        """Disregard `seconds` of silence, because the launcher itself was stopped for that long."""
         now = time.monotonic()
         self.started_at = min(now, self.started_at + seconds)
         if self.beat_at is not None:
             self.beat_at = min(now, self.beat_at + seconds)
 
     def exit_code(self) -> int | None:
-        """None while it runs; negative: the signal that ended it."""
+        """Return the exit code; None while the process runs, negative if a signal ended it."""
         return None if self.process is None else self.process.poll()
 
     def ended(self, *, crashed: bool) -> float:
-        """Note that it has ended; returns the seconds until the next start: none at first, then growing to 5."""
+        """Note that the process has ended; returns the seconds until the next start: 0 at first, growing to 5."""
         os.close(self.heartbeat)
         lived, self.process, self.heartbeat = time.monotonic() - self.started_at, None, -1
         self.crashed = crashed
         return self.put_off(again=lived < STABLE_S)
 
     def put_off(self, *, again: bool = True) -> float:
-        """Set when to start next; returns the seconds until then."""
+        """Set the time of the next start; returns the seconds until then."""
         self.failures = self.failures + 1 if again else 1
         delay = 0.0 if self.failures == 1 else backoff(self.failures - 1, base=0.5, cap=5.0)
         self.start_at = time.monotonic() + delay
         return delay
 
     def send(self, number: signal.Signals) -> None:
-        """Signal the process, if it runs."""
+        """Send the process a signal, if it runs."""
         if self.process is not None:
             with contextlib.suppress(ProcessLookupError):
                 self.process.send_signal(number)

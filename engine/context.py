@@ -1,7 +1,7 @@
-"""What all mailbox actors of one process share, and what a process does about its predecessor before it takes anything.
+"""What the mailbox actors of a process share, and what becomes of its predecessor's messages before it takes any.
 
-Built by commands/process.py, handed to every mailbox actor. `Recovery` acts on what the launcher said about the predecessor: only a process
-that was seen to die by a living launcher blames the messages that were in its hands.
+Built by commands/process.py, passed to every mailbox actor. `Recovery` acts on what the launcher said about the
+predecessor: messages are blamed for a death only if a living launcher saw the process die that held them.
 """
 
 import random
@@ -19,22 +19,22 @@ from engine.outcome import Ledger, RetryPolicy
 
 
 class Pauses(Protocol):
-    """What a mailbox actor asks of the desired state (engine/control.py)."""
+    """The part of the desired state (engine/control.py) that mailbox actors use."""
 
     @property
     def paused(self) -> bool:
-        """True: nothing is taken."""
+        """True while nothing may be taken."""
 
 
 class NeverPaused:
-    """The gate that is never shut."""
+    """The default: never paused."""
 
     paused = False
 
 
 @dataclass
 class Recovery:
-    """Gives back, as crashed, what the predecessor of this process held: once a mailbox, before anybody here takes from it."""
+    """Gives back, as crashed, what this process's predecessor held: once per mailbox, before an actor takes from it."""
 
     process: str
     crashed: bool
@@ -43,7 +43,7 @@ class Recovery:
     _lock: BoundedSemaphore = field(default_factory=BoundedSemaphore)
 
     def before_taking(self, store: MailboxStore, mailbox: str) -> None:
-        """Returns when it is done; raises DependencyTrouble when it must be tried again."""
+        """Give back what the predecessor held in this mailbox; raises DependencyTrouble if it must be tried again."""
         with self._lock:
             if not self.crashed or mailbox in self._done:
                 return
@@ -59,9 +59,11 @@ class Recovery:
 
 @dataclass
 class Context:
-    """`process` is `node/process`: consumers are named `process/actor`. `after_crash`: a living launcher saw its predecessor die.
+    """What a mailbox actor needs from its process.
 
-    `thinking` is held by whoever computes: several at once finish no earlier, and the hub waits for a turn of each of them.
+    `process` is `node/process`, and consumers are named `process/actor`. `after_crash`: a living launcher saw the
+    predecessor die. An actor holds `thinking` while it computes: several at once would finish no earlier, and the hub
+    would wait for a turn of each.
     """
 
     store: MailboxStore
@@ -81,5 +83,5 @@ class Context:
         self.recovery = Recovery(self.process, self.after_crash, self.bus)
 
     def consumer(self, actor: str) -> str:
-        """The consumer name of one of our actors."""
+        """Return the consumer name of one of this process's actors."""
         return f"{self.process}/{actor}"

@@ -1,7 +1,8 @@
 """The desired state of all nodes as this process last read it: paused, pool size, versions of rules and model.
 
-The truth is in SQL (`read_desired`, run by whoever owns the database); a call on the store's control topic says "read again", and
-every REREAD_S it is read anyhow. Until it has been read once nothing is taken: a pause must survive a restart.
+The truth is in SQL (`read_desired`, passed in by the caller). A call on the store's control topic says "read again",
+and the state is reread every REREAD_S in any case. Until it has been read once, nothing is taken: a pause must
+survive a restart.
 """
 
 import logging
@@ -20,7 +21,7 @@ log = logging.getLogger(__name__)
 REREAD_S = 5.0
 
 IDLE_S = 0.05
-"""The pause between two times of listening, for stores that answer at once."""
+"""The pause between two calls of `listen`, for stores that answer at once."""
 
 VERSIONS = ("rules", "model")
 
@@ -28,7 +29,7 @@ Callback = Callable[["Control"], None]
 
 
 class Control:
-    """`read_desired()` returns the desired values by name: `paused`, `workers`, and a version for each of VERSIONS."""
+    """Follows the desired state. `read_desired()` returns `paused`, `workers`, and a version for each of VERSIONS."""
 
     def __init__(
         self,
@@ -53,28 +54,28 @@ class Control:
 
     @property
     def paused(self) -> bool:
-        """Nothing shall be taken: somebody said so, or this machine has an `obstacle` (such as a disk nearly full), named there."""
+        """True while nothing may be taken: on request, or for an `obstacle` on this machine (a nearly full disk)."""
         return self.desired_pause or bool(self.obstacle)
 
     def on_change(self, callback: Callback) -> None:
-        """Call it after each change, in the control's greenlet, and once now if the state is known; it must not wait for long."""
+        """Call `callback` after each change, in the control's greenlet, and now if the state is known; be quick."""
         self._callbacks.append(callback)
         if self.known:
             callback(self)
 
     def start(self) -> None:
-        """Begin to listen and to read."""
+        """Begin to listen for calls and to read the state."""
         self._greenlets = [
             gevent.spawn(keep_doing, self._listen, IDLE_S, "the control topic"),
             gevent.spawn(keep_doing, self._read_as_called, self.reread, "the desired state", wait=self._called.wait),
         ]
 
     def stop(self) -> None:
-        """No more."""
+        """Stop listening and reading."""
         gevent.killall(self._greenlets, timeout=1.0)
 
     def read(self) -> None:
-        """Read the desired state now, and tell everybody when it differs. Raises DependencyTrouble."""
+        """Read the desired state now, and notify all callbacks if it has changed. Raises DependencyTrouble."""
         desired = self.read_desired()
         workers = desired.get("workers")
         found = (
@@ -98,7 +99,7 @@ class Control:
         self.read()
 
     def _listen(self) -> None:
-        """Hear one call, if one comes; after an outage one may have been missed in it."""
+        """Wait for calls; after an outage, assume that one was missed."""
         missed, self._deaf = self._deaf, True
         self._heard, topics = self.store.listen(self._heard, block=self.reread)
         self._deaf = False

@@ -1,6 +1,6 @@
-"""From fates to decisions: a failed try becomes a postponement or, with no try left, a burial; a burial becomes a forward to DEAD.
+"""Turns fates into decisions: a failed try becomes a postponement or, with none left, a burial: a forward to DEAD.
 
-Pure: the clock's reading and the dice are passed in. Called by engine/mailbox_actor.py once for each batch.
+Pure: the time and the random generator are passed in. Called by engine/mailbox_actor.py, once for each batch.
 """
 
 import random
@@ -17,14 +17,14 @@ Decision = Verdict | Postponement | Again
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """Decides for one mailbox; `processor` names who handled it, as `node/process/actor`."""
+    """Decides for one mailbox; `processor` names the actor that handled the messages, as `node/process/actor`."""
 
     policy: RetryPolicy
     processor: str
     rng: random.Random
 
     def decide(self, fates: Iterable[Fate], now: float) -> list[Decision]:
-        """One decision for each fate, in order."""
+        """Return one decision for each fate, in order."""
         return [self._decision(fate, now) for fate in fates]
 
     def _decision(self, fate: Fate, now: float) -> Decision:
@@ -59,7 +59,7 @@ class Judge:
 
 
 def by_kind(decisions: Iterable[Decision]) -> tuple[list[Postponement], list[Verdict], list[Again]]:
-    """The decisions of each kind, in order."""
+    """Return the decisions of each kind, in order."""
     postponements: list[Postponement] = []
     verdicts: list[Verdict] = []
     again: list[Again] = []
@@ -75,7 +75,10 @@ def by_kind(decisions: Iterable[Decision]) -> tuple[list[Postponement], list[Ver
 
 
 def _lighter(envelope: Envelope) -> Envelope:
-    """An obituary that cannot be written down goes to the end of its mailbox, without the content that may be the cause."""
+    """Return an obituary's envelope without the content, which may be why the obituary cannot be stored.
+
+    It goes to the end of the mailbox DEAD, and is tried again there.
+    """
     try:
         obituary = msgspec.msgpack.decode(envelope.body, type=Obituary)
     except msgspec.MsgspecError:

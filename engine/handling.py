@@ -1,6 +1,6 @@
-"""The call of a handler: within its deadline, in slices that let others run, and whatever it raises charged to the right message.
+"""Calls a handler within its deadline, lets other greenlets run meanwhile, and charges each error to the right message.
 
-engine/mailbox_actor.py builds its loop on this; subclasses of that write `handle`, and use `breathe` and `thinking` in it.
+engine/mailbox_actor.py builds its loop on this. Its subclasses write `handle`, and call `breathe` and `thinking` in it.
 """
 
 import logging
@@ -21,10 +21,10 @@ from engine.outcome import Fate, Grave, Key, Outcome, Retry, error_text, key_of
 log = logging.getLogger(__name__)
 
 LONE_DEATHS = 2
-"""A message under which a process died in company, and then so often while it was alone, is buried."""
+"""A message is quarantined when a process dies while holding it, and buried after this many more deaths while alone."""
 
 GRACE_S = 30.0
-"""A handler beyond its deadline is interrupted; one that cannot be is hung so much later."""
+"""A handler is interrupted at its deadline; one that cannot be interrupted counts as hung this much later."""
 
 
 class HandlerTimeout(MessageTrouble):
@@ -32,9 +32,10 @@ class HandlerTimeout(MessageTrouble):
 
 
 class Handling(ServiceActor):
-    """An actor that handles batches of `mailbox`. `deadline`: seconds for one call of `handle`, extended by each `breathe()`.
+    """An actor that handles batches from `mailbox`. A call may take `deadline` seconds; `breathe()` renews them.
 
-    `error_reason` and `timeout_reason` are what a dead letter says of messages on which the handler raised or ran out of time.
+    `error_reason` and `timeout_reason` are the dead letter's reasons for messages on which the handler raised or
+    timed out.
     """
 
     error_reason: ClassVar[str] = "handler_error"
@@ -48,15 +49,15 @@ class Handling(ServiceActor):
         self._breathed = 0.0
 
     def handle(self, batch: Sequence[Delivery]) -> Outcome:
-        """Do the work of a batch and say what becomes of each message. May be called again for the same messages.
+        """Do the work of a batch and return the fate of each message. May be called again for the same messages.
 
-        Raise DependencyTrouble when a dependency is away: nothing is spent, the same batch comes again. On any other error each
-        message is handled alone, and the one that raises then is charged for it.
+        Raise DependencyTrouble when a dependency is unavailable: no attempt is spent, and the same batch comes again.
+        After any other error each message is handled alone, and those that raise again are charged for it.
         """
         raise NotImplementedError
 
     def fates_of(self, batch: list[Delivery]) -> dict[Key, Fate] | None:
-        """The batch's fates; None when it raised and has more than one message."""
+        """Return the batch's fates; None if it raised and has more than one message."""
         first = batch[0]
         if first.lone_deaths >= LONE_DEATHS:
             text = f"{first.deaths} processes died while they held it, {first.lone_deaths} of them while it was alone"
@@ -65,7 +66,7 @@ class Handling(ServiceActor):
             outcome = self._handled(batch)
         except DependencyTrouble:
             raise
-        except BaseException as error:  # noqa: BLE001  (whatever a message brings about is charged to that message alone)
+        except BaseException as error:  # noqa: BLE001  (an error that a message causes is charged to it alone)
             return self._raised(batch, error)
         for delivery in outcome.missing(batch):
             log.error("%s forgot a message of mailbox %s: a bug, charged as a failed try", self.name, self.mailbox)
@@ -85,7 +86,7 @@ class Handling(ServiceActor):
         return outcome
 
     def breathe(self) -> None:
-        """Let others run, and give the handler its whole deadline again: it gets on."""
+        """Let other greenlets run, and renew the handler's whole deadline: it makes progress."""
         if self._limit is not None:
             self._limit.close()
             self._limit = gevent.Timeout.start_new(self.handle_deadline, self._limit.exception)
@@ -93,13 +94,13 @@ class Handling(ServiceActor):
         self._breathed = time.monotonic()
 
     def breathe_after(self, seconds: float) -> None:
-        """Breathe, unless it did within the last `seconds`."""
+        """Breathe, unless the handler did so within the last `seconds`."""
         if time.monotonic() - self._breathed > seconds:
             self.breathe()
 
     @contextmanager
     def thinking(self) -> Iterator[None]:
-        """Compute inside, one actor of the process at a time; what waits for its turn is not hung, and keeps its deadline."""
+        """Let one actor of the process compute at a time. Waiting for it renews the deadline and is not a hang."""
         while not self.context.thinking.acquire(timeout=self.handle_deadline / 2):
             self.breathe()
         self._breathed = time.monotonic()
@@ -123,7 +124,7 @@ class Handling(ServiceActor):
             )
             return None
         delivery = batch[0]
-        if self.mailbox == DEAD:  # it goes to the end of its own mailbox, and must not run in circles there
+        if self.mailbox == DEAD:  # it goes back to the end of this mailbox, and must not spin there
             self.pause(1.0)
         log.info(
             "%s could not handle %s: %s",

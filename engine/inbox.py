@@ -1,7 +1,8 @@
-"""The inbox of every ServiceActor: pykka's own queue that notices a stop when it is asked for, and answers after the end.
+"""The inbox of every ServiceActor: pykka's queue that notices stop requests at once, and answers after the actor's end.
 
-Made by ServiceActor (engine/actor.py). A busy actor must learn at once that it shall stop, not when it comes to that message;
-and an ask that arrives after the last message was worked must not hang (pykka looks whether the actor lives before it puts).
+Made by ServiceActor (engine/actor.py). A busy actor must learn at once that it should stop, not when it reaches that
+message; and an ask that arrives after the last message was handled must not hang (pykka checks that the actor is
+alive before it queues a message).
 """
 
 import queue
@@ -13,7 +14,7 @@ from pykka.messages import _ActorStop
 
 
 class Inbox(queue.Queue[Any]):
-    """`stop_asked` is set as soon as anybody asks the actor to stop or to drain; `closed` once it has ended."""
+    """`stop_asked` is set as soon as the actor is asked to stop or drain; `closed` is True once it has ended."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -21,7 +22,7 @@ class Inbox(queue.Queue[Any]):
         self.closed = False
 
     def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
-        """Queue an envelope, or answer it when nobody will read it any more."""
+        """Queue an envelope, or answer it if nobody will read it any more."""
         if isinstance(item.message, _ActorStop):
             self.stop_asked.set()
         if self.closed:
@@ -30,7 +31,7 @@ class Inbox(queue.Queue[Any]):
             super().put(item, block, timeout)
 
     def close(self) -> None:
-        """Answer what is left, and from now on whatever comes."""
+        """Answer what is left, and from now on whatever arrives."""
         self.closed = True
         while not self.empty():
             _answer(self.get())

@@ -1,13 +1,13 @@
-"""Which lane is read how often: the rules that every mailbox store follows.
+"""How often each lane is read: the rules that every mailbox store follows.
 
-Called by storage/redis_mailbox.py and the mailboxes in memory of the tests; pure functions.
+Pure functions, called by storage/redis_mailbox.py and by the in-memory mailboxes of the tests.
 """
 
 from engine.mailbox import LANE_WEIGHTS, LANES
 
 
 def _spread() -> tuple[str, ...]:
-    """One round of lanes, each as often as it weighs, spread evenly (the smooth weighted round-robin)."""
+    """Return one round of lanes, each as often as its weight, spread evenly (smooth weighted round-robin)."""
     total = sum(LANE_WEIGHTS.values())
     credit = dict.fromkeys(LANES, 0)
     order = []
@@ -23,14 +23,14 @@ def _spread() -> tuple[str, ...]:
 ROUND = _spread()
 
 TURN_S = 2.0
-"""Seconds that a process gives to quarantined messages at a stretch, before its other lanes go on for as long."""
+"""How long (seconds) a process works on quarantined messages at a stretch; its other lanes then get as long."""
 
 
 def quotas(count: int, turn: int) -> dict[str, int]:
-    """How many of `count` messages each lane may give, when `turn` messages were asked for before.
+    """Return how many of `count` messages each lane may give, after `turn` messages have been asked for.
 
-    Over any len(ROUND) messages the weights hold exactly, so that even a reader of single messages starves no lane. What a
-    lane does not use goes to the most urgent one that has more.
+    Over any len(ROUND) messages the weights hold exactly, so that even a reader of single messages starves no lane.
+    The store gives a lane's unused share to the most urgent lane that has more.
     """
     rounds, rest = divmod(count, len(ROUND))
     given = {lane: rounds * LANE_WEIGHTS[lane] for lane in LANES}

@@ -1,8 +1,9 @@
 """The launcher: a small process without gevent that owns a node's processes and its embedded store.
 
-Started by run.py's serve and worker; also good as PID 1. It locks the data folder, starts services and children, restarts what
-ends, kills what is silent, passes signals on, and everything ends with it. It never gives up on a child; it backs off. Data
-survives, processes do not: killing anything here at any time costs nothing but the time to start again.
+Started by `run.py serve` and `run.py worker`; it can also run as PID 1. It locks the data folder, starts services and
+children, restarts those that end, kills those that send no heartbeats, and forwards signals; everything ends with it.
+It gives up on a child only if that refuses its settings; otherwise it backs off between restarts. Data survives,
+processes do not: killing any process here at any time costs only the time to start again.
 """
 
 import logging
@@ -27,37 +28,40 @@ __all__ = ["Launcher", "ProcessSpec", "Service"]
 log = logging.getLogger(__name__)
 
 REFUSALS = {SettingsError.code: "refuses its settings", InUseError.code: "finds its place taken"}
-"""Exit codes of children that are not started again."""
+"""Exit codes after which a child is not started again, each with its text for the log."""
 
 TURN_S = 0.5
-"""How long a turn waits for something to happen."""
+"""How long a turn waits for an event."""
 
 
 class Service(Protocol):
-    """A server of our own that the children need, such as the embedded store."""
+    """A server that the launcher runs for its children, such as the embedded store."""
 
     @property
     def process(self) -> subprocess.Popen[bytes] | None:
-        """None while it was not started."""
+        """The server's process; None before its start."""
 
     def start(self) -> None:
-        """Start it and wait until it answers; raises EngineError. Called again when it has died."""
+        """Start the server and wait until it answers; raises EngineError. Called again if it has died."""
 
     def stop(self, timeout: float) -> None:
-        """Stop it, by force when `timeout` seconds are over."""
+        """Stop the server, by force after `timeout` seconds."""
 
 
 class _Interrupted(BaseException):
-    """A first signal while services start."""
+    """A stop signal arrived while services were starting."""
 
 
 class Launcher:
-    """`environ` is what children inherit, asked anew at each start (so it can hold a service's URL). Times are seconds.
+    """Runs one node. All times are in seconds.
 
-    `check` is called once, when the folder is ours and nothing was started yet; its SettingsError is the end.
+    `environ` returns the environment that children inherit; it is called at each start, so that it can hold a
+    service's URL. `check` is called once, after the folder is locked and before anything starts; a SettingsError from
+    it ends the launcher.
 
-    `silence`: how long a child may send no heartbeat before it is killed; `grace`: the same until its first one. A turn that took
-    `late` longer than it should: we were stopped ourselves, or busy, and nobody is blamed for that time.
+    A child that sends no heartbeat for `silence` is killed; until its first heartbeat the limit is `grace`. A turn
+    that takes `late` longer than planned means that the launcher itself was stopped or busy: that time is not held
+    against any child.
     """
 
     def __init__(
@@ -87,7 +91,10 @@ class Launcher:
         self._service_at = 0.0
 
     def run(self) -> int:
-        """Until a signal, or until a child refuses its settings; returns the exit code. InUseError: the folder is."""
+        """Run until a signal, or until an essential child refuses its settings; returns the exit code.
+
+        Raises InUseError if another node uses the folder.
+        """
         with ExitStack() as stack:
             self._lock_fd = stack.enter_context(locked(self.lock, self.patience))
             self.check()
@@ -155,7 +162,7 @@ class Launcher:
             log.error("process %s ended %s; starts again in %.1f s", child.spec.name, cause, delay)
 
     def _wait(self, seconds: float) -> None:
-        """Until a heartbeat, a signal (also SIGCHLD: a child has ended), or time is up."""
+        """Wait until a heartbeat or a signal arrives (SIGCHLD too: a child has ended), or time is up."""
         for key, _ in self._selector.select(seconds):
             if key.data is None:
                 with suppress(BlockingIOError):
@@ -168,7 +175,7 @@ class Launcher:
             self._selector.unregister(child.heartbeat)
 
     def _reap_orphans(self) -> None:
-        """As PID 1 we inherit every process that lost its parent; our own are reaped by `exit_code`."""
+        """Reap the orphans that PID 1 inherits; our own children are reaped by `exit_code`."""
         if os.getpid() != 1:
             return
         own = {process.pid for process in self._processes()}
@@ -223,7 +230,7 @@ class Launcher:
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
-        """Our handlers, and a pipe that wakes the selector at any signal; put back afterwards."""
+        """Install our handlers, and a pipe that wakes the selector at any signal; restore the old ones afterwards."""
         ours, theirs = os.pipe()
         os.set_blocking(ours, False)
         os.set_blocking(theirs, False)
@@ -247,7 +254,7 @@ class Launcher:
             os.close(theirs)
 
     def _asked_to_stop(self, number: int, _frame: FrameType | None) -> None:
-        if self.exit_code is not None:  # asked before: at once, then; the stores lose nothing that they have answered
+        if self.exit_code is not None:  # a second request: end at once; the stores keep what they have acknowledged
             for process in self._processes():
                 process.kill()
             os._exit(128 + number)
@@ -260,7 +267,7 @@ class Launcher:
             child.send(signal.Signals(number))
 
     def _stop(self) -> None:
-        """Children get SIGTERM and their time, then SIGKILL; then the services, in reverse."""
+        """Send the children SIGTERM, and SIGKILL if they take too long; then stop the services in reverse order."""
         if self.exit_code is None:
             self.exit_code = 1
         for child in self.children:

@@ -1,9 +1,10 @@
 """The mailbox contract: what a durable mailbox promises, and the records that pass through it.
 
-Implemented by storage/redis_mailbox.py on Redis streams; one contract suite (tests/engine/test_mailbox_contract.py) holds it and the
-mailboxes in memory on which crashes are simulated. Used by the pump (engine/pump.py), the actor that it supplies
-(engine/mailbox_actor.py) and whoever puts messages in from outside. Put before acknowledge: a message leaves one mailbox in the same
-atomic step that hands it on.
+storage/redis_mailbox.py implements it on Redis streams. The same contract suite
+(tests/engine/test_mailbox_contract.py) also checks the in-memory mailboxes on which the tests simulate crashes.
+Callers are the pump (engine/pump.py), the actor that it supplies (engine/mailbox_actor.py), and code that puts
+messages in from outside, such as the webhook. The rule is "put before acknowledge": a message leaves one mailbox in
+the same atomic step that puts it into the next.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,30 +14,32 @@ from typing import Any, Protocol
 import msgspec
 
 LANES = ("high", "normal", "low")
-"""The lanes of a mailbox, most urgent first. Read by weight (`LANE_WEIGHTS`), so that none starves."""
+"""The lanes of a mailbox, most urgent first. They are read by weight (`LANE_WEIGHTS`), so that none starves."""
 
 LANE_WEIGHTS = {"high": 16, "normal": 4, "low": 1}
 
 BACKGROUND = LANES[-1]
-"""The lane of what may wait: a first sync, and what is done again on request."""
+"""The lane for work that can wait: a first sync, and work repeated on request."""
 
 QUARANTINE = "quarantine"
-"""A fourth lane for messages whose process died under them: delivered alone, marked before they are handed out."""
+"""A fourth lane, for messages whose process died while it held them. Each is delivered alone, and marked before it is
+handed out."""
 
 ALL_LANES = (*LANES, QUARANTINE)
 
 ONCE_S = 15 * 60
-"""For so many seconds a name given to `put` keeps repetitions out."""
+"""How long (seconds) a name given to `put` suppresses duplicates."""
 
 MAIN = "main"
-"""The source of whoever names none."""
+"""The name of the source when none is given."""
 
 DEAD = "dead"
-"""The mailbox of the undertaker: a buried message is forwarded to it, and its actor writes the dead letter."""
+"""The undertaker's mailbox: a buried message is forwarded to it, and the undertaker writes the dead letter."""
 
 
 VERSION = 1
-"""Of envelopes and what they carry. A newer program that means something else by them counts up; new optional fields need not."""
+"""The version of the envelope and body formats. Increment it when the meaning of a field changes; a new optional
+field does not require it."""
 
 
 class Envelope(
@@ -57,11 +60,13 @@ class Envelope(
         "feed_seq": "q",
     },
 ):
-    """One message. `(source, key)` names what it is about, `generation` which life of it, `ref` its row in the books.
+    """One message. `(source, key)` identifies its subject, `generation` which life of it, `ref` its row in the books.
 
-    `feed_seq` is the number under which it was fed: a row that was opened anew has another one, and leaves older messages behind (0: of
-    an older version, any number is right). `attempts` counts the tries already spent on this life; `times` holds when each stage began
-    or ended (name → seconds since the epoch); `body` is the mailbox's own payload, encoded by its sender. Unknown fields are ignored when it is read; one of a newer `version` is left to newer workers.
+    `feed_seq` is the number under which the row was fed. A reopened row gets a new number, which makes its older
+    messages stale; 0 comes from an older version and matches any number. `attempts` counts the tries already spent in
+    this generation. `times` maps each stage to the time it began or ended (seconds since the epoch). `body` is the
+    payload, encoded by the sender as the mailbox requires. Readers ignore unknown fields, and leave an envelope with
+    a newer `version` to newer workers.
     """
 
     source: str
@@ -77,19 +82,19 @@ class Envelope(
 
 
 class Delivery(msgspec.Struct, frozen=True, gc=False):
-    """An envelope in the hands of one consumer, until it is settled or its owner dies."""
+    """An envelope held by one consumer, until the consumer settles it, gives it back, or dies."""
 
     mailbox: str
     lane: str  # the lane it was read from: one of LANES, or QUARANTINE
     entry: str  # the store's own id of the entry, unique within mailbox and lane
     envelope: Envelope
     size: int  # bytes as stored, for the mailbox's byte budget
-    deaths: int = 0  # processes that died while they held it, as seen by a living launcher
-    lone_deaths: int = 0  # of those, while it was delivered alone
+    deaths: int = 0  # processes that died while they held it, as seen by their launcher
+    lone_deaths: int = 0  # how many of those died while it was delivered alone
 
 
 class Verdict(msgspec.Struct, frozen=True, gc=False):
-    """What becomes of one delivery: acknowledged, perhaps handed on, perhaps told to the event log. All or nothing."""
+    """What becomes of one delivery: acknowledged, perhaps forwarded, perhaps reported as an event. All or nothing."""
 
     delivery: Delivery
     forward: tuple[str, Envelope] | None = None  # (mailbox, envelope); the envelope's lane is used
@@ -98,7 +103,7 @@ class Verdict(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """What waits in one lane: messages and bytes, those in hand included, and how long the oldest has been there."""
+    """What one lane holds: messages and bytes, including those in hand, and the age of the oldest message."""
 
     messages: int = 0
     bytes: int = 0
@@ -108,14 +113,14 @@ class Depth:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """A limit on what may wait in a mailbox, in all its lanes together; who fills the low one leaves room for the others."""
+    """A limit on what waits in a mailbox, all lanes together. The feeder lets the low lane use only part of it."""
 
     messages: int = 10_000
     bytes: int = 256 * 1024 * 1024
 
 
 class LogEntry(msgspec.Struct, frozen=True, gc=False):
-    """One event of the log. `seq` is opaque and rises; `data` is the encoded event."""
+    """One event of the log. `seq` is opaque and increases; `data` is the encoded event."""
 
     seq: str
     data: bytes
@@ -123,7 +128,7 @@ class LogEntry(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class LogRead:
-    """A page of the event log: entries after what was asked for; `gap` says why some in between cannot be told."""
+    """A page of the event log after the requested position; `gap` says why entries in between are missing."""
 
     entries: list[LogEntry] = field(default_factory=list)
     last: str = ""
@@ -131,57 +136,61 @@ class LogRead:
 
 
 class MailboxStore(Protocol):
-    """All mailboxes of one system, by name, and what must be atomic with them. Raises DependencyTrouble when the store is away.
+    """All mailboxes of one system, by name, and whatever must be atomic with them.
 
-    Every call may have taken effect though its reply was lost: each is safe to repeat.
+    Every call raises DependencyTrouble when the store is unavailable. A call may have taken effect even though its
+    reply was lost, so each one is safe to repeat.
     """
 
     def put(
         self, mailbox: str, envelopes: Sequence[Envelope], *, once: str | None = None, rank: int | None = None
     ) -> bool:
-        """Append, durably, before returning. With `once` (a name) a repetition within ONCE_S adds nothing: False.
+        """Append the envelopes durably. With `once` (a name), a repetition within ONCE_S adds nothing: False.
 
-        With `rank` (from 0) there is a single envelope, and where as many messages wait in its lane as the mailbox has room for, one more
-        stands for all that come: the first of the highest rank. False where another one does.
+        With `rank` (0 or more), pass a single envelope. Once its lane holds as many messages as the mailbox has room
+        for, only one more is kept, on behalf of all that arrive: the first of the highest rank. Returns False if
+        another one is kept.
         """
 
     def take(
         self, mailbox: str, consumer: str, *, count: int, max_bytes: int, block: float, into: Sequence[str] = ()
     ) -> list[Delivery]:
-        """Up to `count` messages by lane weight, waiting up to `block` seconds for the first; [] when there are none.
+        """Take up to `count` messages by lane weight, waiting up to `block` seconds for the first; [] if none come.
 
-        Consumers are named "node/process/slot". A quarantined message comes alone, and is marked before it is returned: its
-        process holds nothing else of the mailbox then, and its other slots get []. It has its turn under load too. With `into`
-        nothing is taken while one of these mailboxes (downstream) has no room: back-pressure.
+        Consumers are named "node/process/slot". A quarantined message is returned alone, and is marked first. While a
+        process holds one, it holds nothing else of the mailbox, and its other slots get []. Quarantined messages get
+        their turn under load too. `into` names downstream mailboxes: for back-pressure, nothing is taken while one of
+        them is full.
         """
 
     def pending(
         self, mailbox: str, consumer: str, *, count: int, after: Mapping[str, str] | None = None
     ) -> list[Delivery]:
-        """Messages that `consumer` already holds, oldest first: what a restarted process or a lost reply left in its hands.
+        """Return messages that `consumer` already holds, oldest first: left there by a restart or a lost reply.
 
-        `after` pages on: lane → last entry seen. One from QUARANTINE comes alone, when no others are left. Entries deleted
-        under it are dropped from its hands.
+        `after` (lane → last entry seen) asks for the next page. A message from QUARANTINE is returned alone, after
+        all others. Entries that were deleted in the meantime are dropped from the consumer's pending list.
         """
 
     def settle(self, verdicts: Sequence[Verdict]) -> list[bool]:
-        """Acknowledge, hand on and tell in one atomic step a batch; True where the message was still ours.
+        """Acknowledge a batch and append its forwards and events in one atomic step; True where a message was ours.
 
-        Each forward and each event happens only with its own acknowledgement, so of two owners one hands over.
+        Each forward and event takes effect only together with its own acknowledgement, so of two owners only one
+        hands over.
         """
 
     def release(self, mailbox: str, consumer: str, *, crashed: bool) -> int:
-        """Give what a dead consumer held back to its mailbox; returns how many.
+        """Give the messages that a consumer holds back to the mailbox; returns how many.
 
-        `crashed`: a living launcher saw this very process die, so each message's `deaths` rises and it goes to QUARANTINE;
-        otherwise nobody is blamed and it goes back to its lane.
+        `crashed` means that a launcher saw this very process die: each message's `deaths` increases, and it goes to
+        QUARANTINE. Otherwise no message is blamed, and each goes back to its lane.
         """
 
     def consumers(self, mailbox: str) -> dict[str, int]:
-        """Consumer → messages in hand."""
+        """Return how many messages each consumer holds."""
 
     def forget(self, mailbox: str, consumer: str) -> bool:
-        """Remove a consumer that holds nothing (checked in the same step)."""
+        """Remove a consumer if it holds nothing (checked in the same step); False if it holds something."""
 
     def feed(
         self,
@@ -193,73 +202,74 @@ class MailboxStore(Protocol):
         to: int,
         events: Sequence[bytes] = (),
     ) -> bool:
-        """Move `position` from `expected` to `to` and append the envelopes and events with it; False when somebody else did."""
+        """Move `position` from `expected` to `to` and append envelopes and events; False if it was elsewhere."""
 
     def positions(self, names: Sequence[str]) -> dict[str, int]:
-        """The feeder's positions of those names; 0 where there is none (all is fed again)."""
+        """Return the feeder's position for each name; 0 where there is none (everything open is then fed again)."""
 
     def mailboxes(self, prefix: str) -> Iterator[set[str]]:
-        """The names of the mailboxes that begin so, page by page, some of them in several pages, and many pages empty.
+        """Yield the names of mailboxes that start with `prefix`, in pages. Names may repeat; many pages are empty.
 
-        Looks at all that the store holds, which others may fill too: for rare duties, which let others run after each page.
+        This scans everything in the store, which other programs may share. Use it rarely, and let other greenlets run
+        after each page.
         """
 
     def remove(self, mailbox: str) -> None:
-        """Forget a mailbox that nobody needs any more, with whatever is in it."""
+        """Delete a mailbox that is no longer needed, with everything in it."""
 
     def depths(self, mailbox: str) -> dict[str, Depth]:
-        """Lane (QUARANTINE too) → Depth."""
+        """Return the depth of each lane, QUARANTINE included."""
 
     def refs(self, mailbox: str) -> Iterator[tuple[str, int, int]]:
-        """(source, ref, generation) of every message in the mailbox, in hand or not, in slices, in the direction of flow."""
+        """Yield (source, ref, generation) of every message in the mailbox, in hand or not.
+
+        It reads in slices, in the direction in which messages move between lanes.
+        """
 
     def peek(self, mailbox: str, count: int) -> list[Envelope]:
-        """The newest messages of the mailbox, newest first, in hand or not; nothing is taken. Those that only newer programs understand are left out."""
+        """Return the newest messages, newest first, in hand or not, taking none; omits those of a newer version."""
 
     def tell(self, events: Sequence[bytes]) -> None:
-        """Append events that belong to no settled message (labels, erasures) to the event log."""
+        """Append to the event log events that belong to no settled message (labels, erasures)."""
 
     def read_log(self, after: str | None, *, count: int, block: float = 0.0, ended: bool = False) -> LogRead:
-        """Events after `after` (None: from now on), waiting up to `block` seconds.
+        """Return events after `after` (None: from now on), waiting up to `block` seconds.
 
-        `ended`: the page that ended with `after` was the last one, so nothing is read before the next event comes.
+        `ended` means that `after` is known to be the end of the log: wait for the next event before reading anything.
         """
 
     def log_bounds(self) -> tuple[str, str]:
-        """The oldest and the newest seq of the log."""
+        """Return the oldest and the newest seq of the log."""
 
     def beat(self, process: str, info: Mapping[str, Any], *, ttl: float, metrics: bytes = b"") -> float:
-        """Say that a process lives, with what others should know of it (JSON-able), and its metrics for whoever asks for those.
-
-        The store's clock then, as of `time`.
-        """
+        """Record that a process is alive, with its metrics and (JSON-able) `info`; returns the store's time."""
 
     def time(self) -> float:
-        """The store's clock, seconds since the epoch."""
+        """Return the store's clock, in seconds since the epoch."""
 
     def alive(self) -> dict[str, dict[str, Any]]:
-        """Processes heard of within their ttl → their info."""
+        """Return the info of each process whose last beat is within its ttl."""
 
     def living(self) -> set[str]:
-        """The names of these alone: what many nodes say of themselves is much to read."""
+        """Return only the names of the processes in `alive`: with many nodes, all their infos are much to read."""
 
     def metrics(self, processes: Sequence[str]) -> dict[str, bytes]:
-        """Process → its metrics as of its last beat; those that do not live or told none are left out."""
+        """Return each process's metrics as of its last beat; those that are dead or sent none are left out."""
 
     def launchers(self, nodes: Sequence[str]) -> dict[str, bool]:
-        """Node → whether its launcher lives; those whose launcher gives no signs are left out."""
+        """Return whether each node's launcher is alive; nodes whose launcher sends no signs of life are left out."""
 
     def lease(self, name: str, token: str, *, ttl: float) -> bool:
-        """Take or renew the lease `name` with this random token; False while somebody else holds it."""
+        """Take or renew the lease `name` with this random token; False while another token holds it."""
 
     def give_up(self, name: str, token: str) -> None:
-        """Give the lease back, if it is still ours."""
+        """Release the lease, if this token still holds it."""
 
     def call(self, topic: str) -> None:
-        """Say "read again" to all processes (desired state changed)."""
+        """Tell all processes to read `topic` again, because the desired state changed."""
 
     def listen(self, last: str | None, *, block: float) -> tuple[str, list[str]]:
-        """Calls since `last` (None: from now on) → (new last, topics)."""
+        """Wait for calls since `last` (None: from now on); returns the new `last` and the topics."""
 
     def ping(self) -> float:
-        """Round trip of a small write in seconds; raises where the store takes none."""
+        """Return the round trip of a small write, in seconds; raises if the store accepts no writes."""

@@ -1,9 +1,9 @@
-"""MailboxActor: take → handle → postpone → settle. The loop to read first.
+"""MailboxActor: take → handle → postpone → settle. Read this loop first.
 
-An actor with a mailbox: its pump (engine/pump.py) tells it batches, a subclass says in `handle` what becomes of each message
-(engine/handling.py calls it), and this file carries that out so that a kill between any two lines loses nothing and counts nothing
-twice. Put before acknowledge: first the handler's own durable work, then retries in the ledger, then one atomic settle; each step
-is safe to repeat.
+The actor's pump (engine/pump.py) sends it batches, a subclass's `handle` decides the fate of each message
+(engine/handling.py calls it), and this file carries the fates out, so that a kill between any two lines loses nothing
+and counts nothing twice. Put before acknowledge: first the handler's own durable work, then retries in the ledger,
+then one atomic settle. Each step is safe to repeat.
 """
 
 import logging
@@ -31,16 +31,17 @@ __all__ = ["Context", "Ledger", "MailboxActor", "Obituary", "Outcome", "Postpone
 log = logging.getLogger(__name__)
 
 STOP_S = 3.0
-"""How long a stopping actor goes on with what is in hand."""
+"""How long a stopping actor keeps working on the batches in hand."""
 
 SWEEP_S = 30.0
-"""How often it looks for consumers of this process that no living actor owns (a pool that shrank, a failed release)."""
+"""How often an actor looks for consumers of its process that no living actor owns (a pool shrank, a release failed)."""
 
 
 class MailboxActor(Handling):
-    """Subclasses write `handle`. `count` and `max_bytes` bound a batch, `into` are mailboxes downstream that must have room.
+    """An actor that consumes a mailbox. Subclasses write `handle`.
 
-    `deadline` seconds for one call of `handle` (extended by each `breathe()`).
+    `count` and `max_bytes` limit a batch, and `into` names the downstream mailboxes that must have room. One call of
+    `handle` may take `deadline` seconds; each `breathe()` renews them.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class MailboxActor(Handling):
     # -- hooks -----------------------------------------------------------------------------------------------------------
 
     def may_take(self) -> bool:
-        """False while nothing shall be taken."""
+        """Return False while nothing may be taken."""
         self.card.paused = self.context.control.paused
         return not self.card.paused
 
@@ -79,19 +80,19 @@ class MailboxActor(Handling):
     # -- the loop --------------------------------------------------------------------------------------------------------
 
     def on_receive(self, message: Any) -> Any:
-        """A batch from the pump; anything else is pykka's business."""
+        """Work on a batch from the pump; leave any other message to pykka."""
         return self._work(message) if isinstance(message, Work) else super().on_receive(message)
 
     def _work(self, work: Work) -> None:
-        if work not in self.pump.in_hand:  # it was given back, with the one before it
+        if work not in self.pump.in_hand:  # given back, together with the batch before it
             return None
-        if self.pump.held:  # the one before it waits for a dependency: it keeps its place behind that
+        if self.pump.held:  # the batch before it waits for a dependency: this one stays in order behind it
             return self.pump.hold(work, None)
         if self._too_late():
             return None
         try:
             self._handle(work)
-            self.goes_on()  # the steps that follow have limits of their own
+            self.goes_on()  # restart the hang clock: the next steps have time limits of their own
             reach("work.handled")
             self._postpone(work)
             self.goes_on()
@@ -103,11 +104,11 @@ class MailboxActor(Handling):
         return self._finish(work)
 
     def _handle(self, work: Work) -> None:
-        """Every message gets a fate: by its batch, or one by one where the batch raised."""
+        """Give every message a fate: as a batch, or one by one if the batch raised."""
         with work.timed("handle_s"):
             while work.todo:
                 batch = work.todo[0]
-                self.goes_on()  # the deadline is of one call: a batch taken apart may need many
+                self.goes_on()  # the deadline applies to one call, and a batch that raised needs many
                 fates = self.fates_of(batch)
                 work.todo.popleft()
                 if fates is None:
@@ -116,7 +117,10 @@ class MailboxActor(Handling):
                     work.fates.update(fates)
 
     def _postpone(self, work: Work) -> None:
-        """Retries are durable before their messages are acknowledged; everything becomes a verdict. Decided once, repeated alike."""
+        """Record retries durably before their messages are acknowledged, and collect the verdicts.
+
+        Fates are decided only once, so that a repetition of this step records the same.
+        """
         if work.verdicts is not None:
             return
         with work.timed("postpone_s"):
@@ -128,7 +132,7 @@ class MailboxActor(Handling):
             work.verdicts = verdicts
 
     def _settle(self, work: Work) -> None:
-        """Acknowledge, hand on and tell, in one atomic step of the store; repeated until its answer is known."""
+        """Acknowledge, forward and report in one atomic step of the store; repeated until its answer is known."""
         assert work.verdicts is not None
         with work.timed("settle_s"):
             ours = self.context.store.settle(work.verdicts) if work.verdicts else []
@@ -143,11 +147,11 @@ class MailboxActor(Handling):
             self._keep(Work([again.delivery for again in work.again]), work.again[0].trouble)
 
     def _keep(self, work: Work, trouble: DependencyTrouble) -> None:
-        """Nothing is spent. It stays in hand, unless it shall go back."""
+        """Keep a batch in hand, with no attempt spent, unless it should go back to the mailbox."""
         try:
             if not self._goes_back(work):
                 return self.pump.hold(work, trouble)
-            if self.pump.probing:  # told of already
+            if self.pump.probing:  # already reported
                 self.context.store.release(self.mailbox, self.consumer, crashed=False)
             else:
                 self._release(self.consumer)
@@ -156,20 +160,22 @@ class MailboxActor(Handling):
         return self.pump.dropped(trouble)
 
     def _goes_back(self, work: Work) -> bool:
-        """A quarantined one does: what kills the process meanwhile must not be laid to its charge.
+        """Whether a batch in trouble goes back to the mailbox.
 
-        So does, in a trouble that lasts, what another node may do better; what is decided already wants nothing but the store.
+        A quarantined message does, so that it is not blamed for whatever else kills the process while it waits. In
+        trouble that lasts, so does a batch that another node may be able to handle; one that already has its verdicts
+        needs only the store.
         """
         return work.quarantined or (work.verdicts is None and self.pump.trouble_lasts() and self.others_read())
 
     # -- the pump's host -------------------------------------------------------------------------------------------------
 
     def before_taking(self) -> None:
-        """What our predecessor held when it crashed is quarantined before anything is taken."""
+        """Quarantine what this process's predecessor held when it crashed, before anything is taken."""
         self.context.recovery.before_taking(self.context.store, self.mailbox)
 
     def accept(self, work: Work) -> None:
-        """Into the inbox, behind what is there."""
+        """Append a batch to the actor's inbox."""
         self.actor_ref.tell(work)
 
     # -- beginning and end -----------------------------------------------------------------------------------------------
@@ -179,7 +185,7 @@ class MailboxActor(Handling):
         self.every(SWEEP_S, self._sweep, first=SWEEP_S)
 
     def on_stop(self) -> None:
-        """Take nothing more, and give back what is still in hand; what fails here the next sweep does."""
+        """Take nothing more, and give back what is still in hand; if that fails, a later sweep does it."""
         self.pump.wake()
         if self._pumping is not None:
             self._pumping.join(self.pump.intake.block + 1.0)
@@ -193,14 +199,18 @@ class MailboxActor(Handling):
         super()._end()
 
     def _too_late(self) -> bool:
-        """A stopping actor goes on with what is in hand for STOP_S; what is left then goes back to its mailbox."""
+        """Whether a stopping actor has used up its STOP_S; batches that are left then go back to the mailbox."""
         if not self.stop_asked.is_set():
             return False
         self._stop_at = self._stop_at or time.monotonic() + STOP_S
         return time.monotonic() > self._stop_at
 
     def _sweep(self) -> None:
-        """Not at the start: the other actors of the pool are not there yet, and what they held is theirs to finish."""
+        """Give back what consumers of this process hold that no longer have an actor.
+
+        The first sweep waits: at the start, other actors of the pool do not exist yet, and what they held is theirs
+        to finish.
+        """
         self.before_taking()
         for consumer, held in self.context.store.consumers(self.mailbox).items():
             if held and process_of(consumer) == self.context.process and consumer not in self.context.living:
@@ -215,7 +225,7 @@ class MailboxActor(Handling):
     # -- telling ---------------------------------------------------------------------------------------------------------
 
     def _told(self, postponement: Postponement) -> tuple[bytes, ...]:
-        """A retry's event; one that cannot be made must not keep the message from being acknowledged."""
+        """Return a retry's event, if any; an error in making it must not keep the message from being acknowledged."""
         try:
             event = self.context.ledger.retry_event(postponement)
         except Exception:
@@ -224,7 +234,7 @@ class MailboxActor(Handling):
         return () if event is None else (event,)
 
     def _tell(self, work: Work) -> None:
-        """Once a batch: what it came to."""
+        """Report the results of a batch, once."""
         counts = work.counts()
         self.count(len(work.deliveries) - counts["again"])
         self.bus.emit(

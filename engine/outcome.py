@@ -1,7 +1,7 @@
-"""What becomes of a batch: a handler's outcome, the policy of retries, and the records that leave the engine with them.
+"""What becomes of a batch: a handler's outcome, the retry policy, and the records that leave the engine with them.
 
-Handlers (actors/) fill an Outcome; engine/mailbox_actor.py carries it out. The Ledger is implemented on SQL by actors/ledger.py,
-so that a retry is durable before its message leaves the mailbox.
+Handlers (actors/) fill in an Outcome, and engine/mailbox_actor.py carries it out. actors/ledger.py implements the
+Ledger on SQL, so that a retry is durable before its message leaves the mailbox.
 """
 
 import random
@@ -17,12 +17,16 @@ from engine.mailbox import Delivery, Envelope, Verdict
 from engine.unicode import storable
 
 MAX_ERROR = 2_000
-"""Characters of an error that are kept."""
+"""The number of characters of an error text that are kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """This try failed. `delay` in seconds, None: the policy's; `spend` False: nobody's fault, no attempt is spent."""
+    """The fate of a message whose try failed and may be repeated.
+
+    `delay` is in seconds (None: the policy decides). With `spend` False the message is not at fault, and no attempt
+    is spent. `missing`: what the message is about was not found yet.
+    """
 
     delivery: Delivery
     reason: str
@@ -34,7 +38,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Grave:
-    """Never again."""
+    """The fate of a message that can never succeed."""
 
     delivery: Delivery
     reason: str
@@ -43,7 +47,7 @@ class Grave:
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """A dependency's trouble with this one alone: it stays in hand and is handled again after a back-off."""
+    """The fate of a message that alone met a dependency's trouble: it stays in hand and is handled again later."""
 
     delivery: Delivery
     trouble: DependencyTrouble
@@ -54,22 +58,22 @@ Key = tuple[str, str]
 
 
 def key_of(delivery: Delivery) -> Key:
-    """What names a delivery within its mailbox."""
+    """Return what identifies a delivery within its mailbox."""
     return delivery.lane, delivery.entry
 
 
 class Outcome:
-    """One fate for each delivery of a batch; a second one for the same delivery is a ValueError."""
+    """One fate for each delivery of a batch; a second fate for the same delivery raises ValueError."""
 
     def __init__(self) -> None:
         self.fates: dict[Key, Fate] = {}
 
     def done(self, delivery: Delivery, *events: bytes) -> None:
-        """Its work is durable: acknowledge it and tell these events."""
+        """Acknowledge a delivery whose work is durable, and report these events."""
         self._enter(delivery, Verdict(delivery, None, events))
 
     def forward(self, delivery: Delivery, mailbox: str, envelope: Envelope, *events: bytes) -> None:
-        """Hand it on: `envelope` goes into `mailbox` in the step that acknowledges it."""
+        """Hand a delivery on: `envelope` goes into `mailbox` in the step that acknowledges the delivery."""
         self._enter(delivery, Verdict(delivery, (mailbox, envelope), events))
 
     def retry(
@@ -82,19 +86,19 @@ class Outcome:
         spend: bool = True,
         missing: bool = False,
     ) -> None:
-        """It failed now and may pass later; buried with `reason` when its attempts are used up."""
+        """Retry a delivery that may succeed later; it is buried with `reason` once its attempts are used up."""
         self._enter(delivery, Retry(delivery, reason, error, delay, spend, missing))
 
     def bury(self, delivery: Delivery, reason: str, error: str) -> None:
-        """It can never pass."""
+        """Bury a delivery that can never succeed."""
         self._enter(delivery, Grave(delivery, reason, error))
 
     def again(self, delivery: Delivery, trouble: DependencyTrouble) -> None:
-        """Its dependency is in trouble while the others' were not: no attempt is spent, nobody is told."""
+        """Handle a delivery again that alone met a dependency's trouble; spends no attempt, and reports nothing."""
         self._enter(delivery, Again(delivery, trouble))
 
     def missing(self, batch: Iterable[Delivery]) -> list[Delivery]:
-        """Deliveries of the batch without a fate: a handler's bug."""
+        """Return the deliveries of the batch that have no fate, which is a bug in the handler."""
         return [delivery for delivery in batch if key_of(delivery) not in self.fates]
 
     def _enter(self, delivery: Delivery, fate: Fate) -> None:
@@ -106,7 +110,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Postponement:
-    """A try that failed and will be repeated at `next_at`. The envelope's `attempts` (spent before it) are the guard."""
+    """A failed try that will be repeated at `next_at`. The envelope's `attempts` (before this try) guard the update."""
 
     delivery: Delivery
     reason: str
@@ -119,7 +123,7 @@ class Postponement:
 
 
 class Obituary(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The body of an envelope in the mailbox DEAD. `attempts`: tries that were made; `content`: what the message carried."""
+    """The body of an envelope in the mailbox DEAD. `attempts`: the tries made; `content`: the message's body."""
 
     reason: str
     error: str
@@ -131,32 +135,32 @@ class Obituary(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Ledger(Protocol):
-    """Where postponed messages are written down before they leave the mailbox; the janitor has them fed again when they are due."""
+    """Records postponements before their messages leave the mailbox; the janitor has them fed again when due."""
 
     def postpone(self, postponements: Sequence[Postponement]) -> list[bool]:
-        """Durable when it returns, however often it is called; for each whether the event log is to be told of it."""
+        """Record the postponements durably; idempotent. Returns for each whether to report it to the event log."""
 
     def retry_event(self, postponement: Postponement) -> bytes | None:
-        """What the event log is told of it; None: nothing."""
+        """Return the event that reports a postponement, or None."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """`max_retries` tries after the first one; the first waits `delay` seconds, doubling up to `cap`, with jitter."""
+    """Allows `max_retries` tries after the first. Waits start at `delay` seconds and double up to `cap`, jittered."""
 
     max_retries: int = 3
     delay: float = 1.0
     cap: float = 60.0
 
     def after(self, attempts: int, rng: random.Random | None = None) -> float | None:
-        """Seconds to wait once `attempts` tries have failed; None when there is none left."""
+        """Return the seconds to wait after `attempts` failed tries; None if no retry is left."""
         return None if attempts > self.max_retries else self.pause(attempts, rng)
 
     def pause(self, attempts: int, rng: random.Random | None = None) -> float:
-        """The same without the limit."""
+        """Return the seconds to wait after `attempts` failed tries, however many they are."""
         return backoff(attempts, base=self.delay, cap=self.cap, rng=rng)
 
 
 def error_text(text: str) -> str:
-    """An error's text as it can be stored anywhere: no surrogates, no NUL, not too long."""
+    """Return an error's text as it can be stored anywhere: without surrogates and NUL, at most MAX_ERROR long."""
     return storable(text[:MAX_ERROR])

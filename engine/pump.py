@@ -1,10 +1,11 @@
-"""The pump: a greenlet that keeps a mailbox actor supplied, one batch ahead at the most, from what is already its own and from the mailbox.
+"""The pump: a greenlet that supplies a mailbox actor with batches, at most one ahead of the batch being handled.
 
-Owned by engine/mailbox_actor.py. Back-pressure by construction: nothing is taken while two batches are in hand, while the gate
-is shut, or while a dependency is in trouble; how much and how soon is for the pace to say (engine/pace.py). A trouble that lasts may be
-ours alone: then what is in hand goes back, and one message at a time is tried until one gets on. It relies on the store's
-pending list, never on its own memory: after every trouble, soon once more, and every REREAD_S besides, it reads again what the store
-believes to be in our hands.
+Owned by engine/mailbox_actor.py. Back-pressure is built in: nothing is taken while two batches are in hand, while the
+actor is paused, or while a dependency is in trouble. engine/pace.py decides how much is taken and how soon. Trouble
+that lasts may be limited to this node: the batches in hand then go back to the mailbox, and single messages are tried
+until one succeeds. The pump relies on the store's pending list, never on its own memory: at the start, after every
+trouble, at growing intervals after that, and then every REREAD_S, it rereads which messages the store believes this
+consumer holds.
 """
 
 import time
@@ -20,18 +21,19 @@ from engine.pace import Pace
 from engine.work import Work
 
 REREAD_S = 30.0
-"""What is in our hands is read again so often, in case an answer was lost without anybody noticing."""
+"""How often the pending list is reread, in case a reply was lost without anybody noticing."""
 
 REREAD_SOON_S = 1.0
-"""After a trouble or a start it is read again after so long, then after twice as long each time, up to REREAD_S: a call that was given up may
-still be under way, and come to the server when it has been read what is in our hands."""
+"""The first interval between rereads after a start or trouble; it doubles each time, up to REREAD_S. A call that was
+given up may still be under way, and reach the server after the pending list has been read."""
 
 IDLE_S = 0.05
-"""The pause after an empty answer that came at once (no room downstream, another's turn)."""
+"""The pause after an empty reply that came at once (no room downstream, or another consumer's turn)."""
 
 GIVE_BACK_S = 30.0
-"""After so long in trouble what is in hand goes back to those to whom the dependency may be well: longer than a restart or a failover
-takes, in which moving it would help nobody, and shorter than anybody likes to wait for mail."""
+"""After this long in trouble, the batches in hand go back to the mailbox, since another node may still reach the
+dependency. It is longer than a restart or a failover takes, when moving them would help nobody, and shorter than
+anybody likes to wait for mail."""
 
 MAX_RETRY_AFTER = 300.0
 BACKOFF_CAP = 2.0
@@ -39,7 +41,7 @@ BACKOFF_CAP = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """From where the pump takes, and how much at once."""
+    """Where the pump takes messages from, and how many at once."""
 
     mailbox: str
     consumer: str
@@ -54,26 +56,26 @@ class Host(Protocol):
 
     @property
     def stop_asked(self) -> Event:
-        """Set when nothing more shall be taken."""
+        """Set when the actor should take nothing more."""
 
     def before_taking(self) -> None:
-        """Whatever must be done once before the first message."""
+        """Do what must be done once before the first message is taken."""
 
     def may_take(self) -> bool:
-        """False: nothing is taken now."""
+        """Return False while nothing may be taken."""
 
     def accept(self, work: Work) -> None:
-        """Put it into the actor's inbox."""
+        """Put a batch into the actor's inbox."""
 
     def waiting(self, trouble: DependencyTrouble) -> None:
-        """Show it."""
+        """Show that the actor waits for a dependency."""
 
     def running(self) -> None:
-        """Show that it is over."""
+        """Show that the wait is over."""
 
 
 class Pump:
-    """`run` in a greenlet of the actor's; `finished` and `hold` are called by the actor, in its own greenlet."""
+    """Supplies its host. `run` has a greenlet of its own; the actor calls the other public methods from its own."""
 
     def __init__(self, host: Host, store: MailboxStore, intake: Intake) -> None:
         self.host, self.store, self.intake = host, store, intake
@@ -83,7 +85,7 @@ class Pump:
         self.wait_until = 0.0
         self._troubles = 0
         self._troubled_since = 0.0
-        self.probing = False  # something was given back in trouble: one message at a time is tried, until one gets on
+        self.probing = False  # batches were given back in trouble: take one message at a time until one succeeds
         self._ready = False
         self._reread = True
         self._reread_at, self._reread_pause = 0.0, REREAD_SOON_S
@@ -92,7 +94,7 @@ class Pump:
     # -- called by the actor ---------------------------------------------------------------------------------------------
 
     def finished(self, work: Work, *, well: bool) -> None:
-        """It has left our hands. `well`: a message of it got on, so whatever trouble there was is over."""
+        """Note that a batch is no longer in hand. `well`: one of its messages got through, so any trouble is over."""
         self.in_hand.remove(work)
         self.pace.finished(time.monotonic())
         if well:
@@ -100,11 +102,11 @@ class Pump:
         self._moved.set()
 
     def trouble_lasts(self) -> bool:
-        """Whether others should have what is in hand: it has gone on for GIVE_BACK_S, or nothing has got on since it had."""
+        """Whether others should get what is in hand: trouble has lasted GIVE_BACK_S, or the pump is already probing."""
         return self.probing or (self._troubles > 0 and time.monotonic() - self._troubled_since > GIVE_BACK_S)
 
     def dropped(self, trouble: DependencyTrouble) -> None:
-        """All that was in hand was given back to the mailbox, in a trouble that goes on."""
+        """Note that everything in hand was given back to the mailbox because of trouble that goes on."""
         self.in_hand.clear()
         self.held.clear()
         self.probing = True
@@ -112,11 +114,14 @@ class Pump:
         self._moved.set()
 
     def wake(self) -> None:
-        """Look again whether to go on."""
+        """Make the pump check at once whether to go on."""
         self._moved.set()
 
     def hold(self, work: Work, trouble: DependencyTrouble | None) -> None:
-        """Keep it in hand, and give it to the actor again after a back-off (or, without trouble of its own, behind such a one)."""
+        """Keep a batch in hand, and give it to the actor again after a back-off.
+
+        A batch without trouble of its own (None) waits behind one that has.
+        """
         if work not in self.in_hand:
             self.in_hand.append(work)
         self.held.append(work)
@@ -127,7 +132,7 @@ class Pump:
     # -- the greenlet ----------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Until the actor shall stop."""
+        """Supply the actor until it is asked to stop."""
         while not self.host.stop_asked.is_set():
             try:
                 self._step()
@@ -171,9 +176,9 @@ class Pump:
         if not self.in_hand and not self.probing:
             self._no_trouble()
         elif self.probing and not batch and began - self.wait_until > GIVE_BACK_S:
-            self.host.running()  # there was nothing to try for so long: perhaps it is over
+            self.host.running()  # there has been nothing to try for GIVE_BACK_S: the trouble may be over
         if batch and not self.host.may_take():
-            self._reread = True  # the gate was shut while we stood at the mailbox: it goes back
+            self._reread = True  # paused while waiting for the batch: _leave_to_others gives it back
         elif batch:
             self.pace.took(batch, count, began, time.monotonic())
             self._hand_over(batch)
@@ -181,7 +186,7 @@ class Pump:
             self.host.stop_asked.wait(IDLE_S)
 
     def _take_up_own(self) -> None:
-        """What the store says is in our hands although we know nothing of it: after a restart, or by a lost answer."""
+        """Hand over what the store says this consumer holds, unknown to the pump: after a restart or a lost reply."""
         if not self._hands_empty():
             return None
         after: dict[str, str] = {}
@@ -200,7 +205,7 @@ class Pump:
         return None
 
     def _leave_to_others(self) -> None:
-        """We may not work on what a predecessor or a lost answer left in our hands, but others may."""
+        """While nothing may be taken, give back what a predecessor or a lost reply left with us: others may take it."""
         if self._reread and not self.in_hand:
             self.store.release(self.intake.mailbox, self.intake.consumer, crashed=False)
             self._has_reread()
@@ -217,7 +222,7 @@ class Pump:
         return not self.in_hand
 
     def _give_back(self) -> None:
-        """A quarantined message that was handed out to our predecessor: it waits for its turn again, alone, and is not blamed."""
+        """Give back a quarantined message that our predecessor was handed: unblamed, it waits for another turn."""
         if self._hands_empty():
             self.store.release(self.intake.mailbox, self.intake.consumer, crashed=False)
 
@@ -247,6 +252,6 @@ class Pump:
             self.host.running()
 
     def _wait(self, seconds: float) -> None:
-        """Until the actor has moved something, it shall stop, or time is up."""
+        """Wait until the actor calls one of the methods above, or time is up."""
         self._moved.wait(seconds)
         self._moved.clear()

@@ -1,6 +1,7 @@
-"""Supervision as data: what a child is, when it is restarted, how long to wait before that. Pure; clocks are passed in.
+"""Supervision as data: what a child is, when it is restarted, and after how long a wait. Pure; clocks are passed in.
 
-Read by the supervisor actor (engine/supervisor.py) and by the launcher (engine/launcher.py).
+Used by the supervisor actor (engine/supervisor.py); the launcher has simpler rules of its own
+(engine/child_process.py).
 """
 
 from collections.abc import Callable, Sequence
@@ -10,7 +11,7 @@ from typing import Any
 from engine.backoff import backoff
 
 EXIT_ESCALATED = 70
-"""A process whose supervisor gave up (a restart budget was used up), or whose actor hung."""
+"""The exit code of a process whose supervisor gave up: a restart budget was used up, or an actor hung."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """The first restart at once, the next after `base` seconds, then doubling up to `cap`."""
+    """Restart at once after the first failure, after `base` seconds the next time, then doubling up to `cap`."""
 
     base: float = 0.2
     cap: float = 5.0
@@ -31,10 +32,11 @@ class Backoff:
 
 @dataclass(frozen=True, slots=True)
 class ChildSpec:
-    """One line of a supervisor's table: a single actor, or with `count` a pool of `name-1` … `name-count`.
+    """One row of a supervisor's table: a single actor or, with `count`, a pool of `name-1` … `name-count`.
 
-    `factory` is given the child's name, starts the actor and returns its ref. `critical`: a used-up budget ends the process;
-    otherwise the child is tried again at the slowest pace. `essential`: the process is not ready without it.
+    `factory` is given the child's name, starts the actor and returns its ref. When a `critical` child has used up its
+    restart budget, the process ends; any other child is retried at the slowest pace. A process is ready only with all
+    its `essential` children.
     """
 
     name: str
@@ -46,26 +48,26 @@ class ChildSpec:
     count: int | None = None
 
     def names(self, count: int | None) -> list[str]:
-        """The names of its children."""
+        """Return the names of the children: of the single actor (None), or of a pool of `count`."""
         return [self.name] if count is None else [f"{self.name}-{number}" for number in range(1, count + 1)]
 
 
 @dataclass(frozen=True, slots=True)
 class Restart:
-    """Start it again after `delay` seconds."""
+    """The decision to start a child again after `delay` seconds."""
 
     delay: float
 
 
 @dataclass(frozen=True, slots=True)
 class Escalate:
-    """The budget is used up; `reason` says so in words."""
+    """The decision to give up, since the budget is used up; `reason` says so in words."""
 
     reason: str
 
 
 def decide(history: Sequence[float], now: float, budget: Budget, pace: Backoff) -> Restart | Escalate:
-    """What to do after a failure at `now`; `history` holds the moments of the failures before it."""
+    """Decide what to do after a failure at `now`; `history` holds the times of the failures before it."""
     recent = [moment for moment in history if now - moment < budget.within]
     if len(recent) >= budget.max:
         return Escalate(f"{len(recent) + 1} failures within {budget.within:g} s")

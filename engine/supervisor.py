@@ -1,7 +1,8 @@
-"""The supervisor: an actor that starts, watches, restarts, resizes and stops the actors of one process, by a table of ChildSpecs.
+"""The supervisor: an actor that starts, watches, restarts, resizes and stops a process's actors, as ChildSpecs say.
 
-One for each process, started by commands/process.py. It compares what shall run with what runs, at every tick and whenever a
-child ends; it reads cards and never asks a child, so that no busy or hung child can stop it. What it cannot mend it escalates.
+Each process has one, started by commands/process.py. At every tick, and whenever a child ends, it compares the actors
+that should run with those that do. It reads the children's cards and never asks a child, so no busy or hung child can
+block it. It escalates what it cannot repair.
 """
 
 import logging
@@ -29,7 +30,7 @@ STOP_S = 4.0
 
 @dataclass(frozen=True, slots=True)
 class Resize:
-    """Tell a supervisor to make the pool `kind` `count` actors big."""
+    """A message that tells a supervisor to resize the pool `kind` to `count` actors."""
 
     kind: str
     count: int
@@ -37,7 +38,7 @@ class Resize:
 
 @dataclass(eq=False)
 class Child:
-    """A place in the tree; the actors in it come and go. `start_at` (monotonic) is when the next one may start."""
+    """A place in the tree, filled by one actor after another. `start_at` (monotonic) is when the next one may start."""
 
     spec: ChildSpec
     name: str
@@ -52,7 +53,7 @@ class Child:
 
 
 class Supervisor(ServiceActor):
-    """`escalate(reason)` must end the process (engine/hub.py: crash); `tick` is how often it looks, in seconds."""
+    """Looks after `specs` every `tick` seconds. `escalate(reason)` must end the process (engine/hub.py: crash)."""
 
     def __init__(
         self,
@@ -73,14 +74,14 @@ class Supervisor(ServiceActor):
     # -- for others ------------------------------------------------------------------------------------------------------
 
     def set_count(self, kind: str, count: int) -> None:
-        """Resize a pool: new ones start at once; those too many finish what they have in hand, then leave."""
+        """Resize a pool: new actors start at once; surplus ones finish what they have in hand, then leave."""
         if self.counts[kind] is None:
             raise ValueError(f"{kind} is not a pool")
         self.counts[kind] = count
         self.reconcile()
 
     def on_receive(self, message: Any) -> Any:
-        """A child has ended, or a pool shall change its size."""
+        """React to the end of a child, or resize a pool."""
         match message:
             case ChildEnded():
                 return self.reconcile()
@@ -97,7 +98,7 @@ class Supervisor(ServiceActor):
         self.every(self.tick, self.reconcile)
 
     def reconcile(self) -> None:
-        """Make what runs what shall run. Called often; does nothing when all is well."""
+        """Make the running children match the desired ones. Called often; does nothing when they already do."""
         if self.stop_asked.is_set():
             return
         wanted = {name: spec for spec in self.specs.values() for name in spec.names(self.counts[spec.name])}
@@ -143,7 +144,7 @@ class Supervisor(ServiceActor):
         return None
 
     def _take_over(self, child: Child, card: Card, old: Card) -> None:
-        """The new actor's card goes on counting where the old one's ended."""
+        """Continue the counts of the old actor's card in the new one's."""
         card.kind, card.essential, card.restarts = child.spec.name, child.spec.essential, child.restarts
         card.handled, card.failures = card.handled + old.handled, card.failures + old.failures
         card.error = card.error or old.error
@@ -193,7 +194,7 @@ class Supervisor(ServiceActor):
     # -- the end ---------------------------------------------------------------------------------------------------------
 
     def on_stop(self) -> None:
-        """All stop taking work at once, then each is stopped in reverse order; together they have STOP_S."""
+        """Have all children stop taking work at once, then stop each in reverse order, within STOP_S altogether."""
         deadline = self.clock() + STOP_S
         living = list(self._living())
         for child, ref in living:
@@ -206,7 +207,7 @@ class Supervisor(ServiceActor):
                 log.warning("%s did not stop in time; what it holds stays in its mailbox", child.name)
 
     def _living(self) -> Iterator[tuple[Child, ServiceRef[Any]]]:
-        """In the order of the table, whenever they were started."""
+        """Yield the running children in the table's order, whenever they were started."""
         for kind in self.specs:
             for child in self.children.values():
                 if child.spec.name == kind and child.ref is not None:

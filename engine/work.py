@@ -1,7 +1,7 @@
-"""A batch on its way through a mailbox actor's steps, and what it came to.
+"""A batch on its way through a mailbox actor's steps, and its results so far.
 
-Made by the pump (engine/pump.py), worked by the actor (engine/mailbox_actor.py). Each step leaves its result here, so that a step
-repeated after a dependency's trouble goes on where it was and decides nothing anew.
+Made by the pump (engine/pump.py), processed by the actor (engine/mailbox_actor.py). Each step leaves its result here,
+so that a step repeated after a dependency's trouble continues where it was and decides nothing twice.
 """
 
 import time
@@ -16,16 +16,16 @@ from engine.mailbox import DEAD, QUARANTINE, Delivery, Verdict
 from engine.outcome import Again, Fate, Grave, Key, Postponement, Retry, key_of
 
 KINDS = ("done", "forwarded", "retried", "buried", "again")
-"""What a message of a batch can come to."""
+"""The possible results of a message."""
 
 
 @dataclass(eq=False)
 class Work:
-    """`todo` are the groups still to be handled, then come fates, decisions, verdicts. `seconds`: step → time spent in it.
+    """A batch. `todo` holds the groups still to be handled; fates, decisions and verdicts follow in this order.
 
-    `canaries` of the messages are such, which touch no dependency: that they get on says nothing of one.
-
-    `foreign` are the messages that another owner settled meanwhile: what we made of them does not count.
+    `seconds` maps each step to the time spent in it. `canaries` counts the canaries in the batch: they touch no
+    dependency, so their progress says nothing about one. `foreign` holds the messages that another owner has settled:
+    our results for them do not count.
     """
 
     deliveries: list[Delivery]
@@ -39,7 +39,7 @@ class Work:
     canaries: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
-        """Canaries are passed on before anything else; the rest is the handler's."""
+        """Pass canaries on before anything else, and leave the rest to the handler."""
         canaries = [verdict for verdict in map(passed_on, self.deliveries) if verdict is not None]
         self.canaries = len(canaries)
         self.fates.update({key_of(verdict.delivery): verdict for verdict in canaries})
@@ -49,12 +49,12 @@ class Work:
 
     @property
     def quarantined(self) -> bool:
-        """It is one message under which a process died."""
+        """Whether this is a single message that some process held when it died."""
         return self.deliveries[0].lane == QUARANTINE
 
     @contextmanager
     def timed(self, step: str) -> Iterator[None]:
-        """Add the time inside to `step`."""
+        """Add the time spent inside to `step`."""
         began = time.perf_counter()
         try:
             yield
@@ -62,18 +62,18 @@ class Work:
             self.seconds[step] = self.seconds.get(step, 0.0) + time.perf_counter() - began
 
     def counts(self) -> dict[str, int]:
-        """How many messages came to what; each is counted once."""
+        """Return the number of messages with each result; each message is counted once."""
         found = Counter(_kind(decision) for _, decision in self._ours())
         return {**{kind: found[kind] for kind in KINDS}, "foreign": len(self.foreign)}
 
     def reasons(self) -> Counter[tuple[str, str]]:
-        """How many messages failed, by what they came to (retried, buried) and why."""
+        """Return the number of failed messages by result (retried, buried) and reason."""
         return Counter(
             (_kind(decision), fate.reason) for fate, decision in self._ours() if isinstance(fate, Retry | Grave)
         )
 
     def _ours(self) -> Iterator[tuple[Fate, Decision]]:
-        """Yield the fate of each message and what was decided of it, but those that another owner settled."""
+        """Yield each message's fate and decision, except for messages that another owner settled."""
         for (key, fate), decision in zip(self.fates.items(), self.decisions, strict=True):
             if key not in self.foreign:
                 yield fate, decision
