@@ -208,7 +208,7 @@ class ServiceActor(pykka.ThreadingActor):
             log.info("%s goes on: %s is back after %.1f s", self.name, dependency, seconds)
             self.bus.emit(DEPENDENCY_BACK, dependency=dependency, actor=self.name, seconds=seconds)
 
-    # -- the loop, made tight --------------------------------------------------------------------------------------------
+    # -- the message loop ------------------------------------------------------------------------------------------------
 
     def _actor_loop(self) -> None:
         try:

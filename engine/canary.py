@@ -1,7 +1,8 @@
-"""A canary: a message about nothing that flies through the mailboxes and comes home, so that consuming is proven and not believed.
+"""A canary: a message without content that travels through the mailboxes and back, to prove that they are consumed.
 
-Sung by actors/canary.py, passed on by every mailbox actor before its handler sees the batch (engine/work.py): it is taken, waits its turn in
-the inbox and is settled like any other, but touches no books, no dependency and no event log.
+Sent by actors/canary.py; every mailbox actor passes it on before its handler sees the batch (engine/work.py). It is
+taken, waits in the inbox and is settled like any other message, but touches neither the books, nor a dependency, nor
+the event log.
 """
 
 import time
@@ -13,16 +14,16 @@ from engine.events import DEPENDENCY_BACK, Bus
 from engine.mailbox import Delivery, Envelope, Verdict
 
 CANARY = "(canary)"
-"""The source of its envelope; no source is called so."""
+"""The source in a canary's envelope; no real source can have this name."""
 
 
 def canary(key: str, route: tuple[str, ...]) -> Envelope:
-    """One that visits the mailboxes of `route` after the one that it is put into; in the last one its owner waits for it."""
+    """Make a canary that visits the mailboxes of `route` after its first one; in the last its owner waits for it."""
     return Envelope(CANARY, key, lane="high", times={"sung": time.time()}, body=",".join(route).encode())
 
 
 def passed_on(delivery: Delivery) -> Verdict | None:
-    """Where a canary flies next; None for what is no canary, and for one that has come home."""
+    """Return the verdict that passes a canary on; None for other messages, and for a canary that has come home."""
     envelope = delivery.envelope
     if envelope.source != CANARY or not envelope.body:
         return None
@@ -32,7 +33,7 @@ def passed_on(delivery: Delivery) -> Verdict | None:
 
 @dataclass
 class Pulse:
-    """What the canaries of this process tell: times are monotonic, durations seconds."""
+    """The record of this process's canaries. Times are monotonic, durations are in seconds."""
 
     round_trip: float | None = None
     counted_from: float | None = None
@@ -40,40 +41,40 @@ class Pulse:
     excused_until: float = 0.0
 
     def listen(self, bus: Bus) -> None:
-        """A canary may stay away while an actor waits for a dependency: count anew from the end of that."""
+        """Excuse a canary that is late because an actor waited for a dependency: count from the end of that wait."""
         bus.subscribe(lambda _event, _fields: self.excuse(time.monotonic()), DEPENDENCY_BACK)
 
     def excuse(self, now: float) -> None:
-        """Whatever was before now does not count."""
+        """Disregard all lateness before `now`."""
         self.excused_until = now
 
     def begin(self, now: float) -> None:
-        """The canaries' actor starts, perhaps again: none flies, and the age counts on."""
+        """Note that the canary actor starts, perhaps again: no canary is under way, and the age goes on counting."""
         self.waiting_since = None
         if self.counted_from is None:
             self.counted_from = now
 
     def sing(self, now: float) -> None:
-        """One flies."""
+        """Note that a canary was sent."""
         if self.waiting_since is None:
             self.waiting_since = now
 
     def home(self, now: float, round_trip: float) -> None:
-        """One is back: whatever was before it has been consumed."""
+        """Note that a canary came home: what was queued before it has been consumed."""
         self.waiting_since, self.counted_from, self.round_trip = None, now, round_trip
 
     def rest(self, now: float) -> None:
-        """None is expected, since nothing shall be taken."""
+        """Note that no canary is expected, since nothing may be taken."""
         self.waiting_since, self.counted_from = None, now
 
     def away(self, now: float) -> float:
-        """For how long a canary has been away."""
+        """Return how long a canary has been away."""
         return 0.0 if self.waiting_since is None else now - self.waiting_since
 
     def overdue(self, now: float) -> float:
-        """For how long a canary has been away without an excuse."""
+        """Return how long a canary has been away without an excuse."""
         return 0.0 if self.waiting_since is None else max(0.0, now - max(self.waiting_since, self.excused_until))
 
     def age(self, now: float) -> float | None:
-        """Seconds since the last one came home, since none was expected, or since the start; None before it."""
+        """Return the seconds since a canary came home, or none was expected, or the start; None before the start."""
         return None if self.counted_from is None else now - self.counted_from

@@ -1,7 +1,8 @@
-"""Spares the garbage collector: what was loaded at the start is not looked at again, and young objects are looked at less often.
+"""Reduces garbage collection: objects loaded at the start are not scanned again, and young objects less often.
 
-Called by commands/process.py once all is set up. A batch makes and drops tens of thousands of small objects, none of them in a cycle:
-with Python's own thresholds the collector went over all of them a hundred times a batch, for nothing.
+Called by commands/process.py once everything is set up. A batch makes and drops tens of thousands of small objects,
+none of them in a cycle: with Python's default thresholds the collector scanned all of them a hundred times per batch,
+to no effect.
 """
 
 import gc
@@ -10,7 +11,7 @@ YOUNG, MIDDLE, OLD = 10_000, 20, 100
 
 
 def spare_collector() -> None:
-    """From now on; may be called again."""
+    """Freeze the objects that exist now and raise the thresholds; may be called again."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG, MIDDLE, OLD)

@@ -2,12 +2,12 @@
 
     EngineError
     ├── DependencyTrouble      a dependency's fault: pause and try again, no message is to blame
-    │   └── Throttled          the same, and it told us how long to stay away
+    │   └── Throttled          the same, and the dependency said how long to stay away
     ├── MessageTrouble         this message's fault: one of its attempts is spent
     │   └── Permanent          this message's fault for good: bury it now, with a reason
     ├── SettingsError          the operator's fault: one line that names the setting
-    │   └── InUseError         the same, and it may be over soon: what it names is another process's at this moment
-    └── StaleError             somebody else has moved on (a lease, a generation, a cursor): drop what is in hand
+    │   └── InUseError         the same, but perhaps temporary: another process uses the resource at the moment
+    └── StaleError             another process has moved on (lease, generation, cursor): drop the work in hand
 
 Raised by clients and stores, caught by the mailbox actor's loop (engine/mailbox_actor.py) and by run.py.
 """
@@ -18,9 +18,9 @@ class EngineError(Exception):
 
 
 class DependencyTrouble(EngineError):
-    """A dependency is away, slow, full or confused; the same call may go through later.
+    """A dependency is unavailable, slow, full or confused; the same call may succeed later.
 
-    `dependency` is its name as in /health: "redis", "database" or "fakemail".
+    `dependency` is its name, as in /health: "redis", "database" or "fakemail".
     """
 
     def __init__(self, message: str, *, dependency: str, retry_after: float | None = None) -> None:
@@ -34,7 +34,7 @@ class Throttled(DependencyTrouble):
 
 
 class MessageTrouble(EngineError):
-    """This message cannot be handled now; an attempt is spent on it. `reason` is what a dead letter would say."""
+    """This message cannot be handled now, which spends an attempt. `reason` is what a dead letter would give."""
 
     def __init__(self, message: str, *, reason: str) -> None:
         super().__init__(message)
@@ -46,18 +46,18 @@ class Permanent(MessageTrouble):
 
 
 class SettingsError(EngineError):
-    """A setting is wrong, or two of them do not go together; the message is the one line the operator sees."""
+    """A setting is wrong, or two settings conflict; the message is the one line that the operator sees."""
 
     code = 78
-    """The exit code of a process that it ends (EX_CONFIG): starting again would not help."""
+    """The exit code of a process that ends for this reason (EX_CONFIG): a restart would not help."""
 
 
 class InUseError(SettingsError):
-    """A folder or a port is another process's."""
+    """Another process uses a folder or a port."""
 
     code = 75
-    """The same (EX_TEMPFAIL): starting again a moment later may help."""
+    """The exit code (EX_TEMPFAIL): starting again a moment later may help."""
 
 
 class StaleError(EngineError):
-    """What we hold is out of date: another owner, generation or cursor is in force."""
+    """What the caller holds is out of date: another owner, generation or cursor is in force."""

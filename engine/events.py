@@ -1,7 +1,10 @@
-"""Events in the middle, logs and metrics at the edge: code that does the work emits one named event; who counts subscribes.
+"""Events inside a process: code that does the work emits one named event, and logs and metrics subscribe at the edge.
 
-A tiny bus inside one process. Emitted by actors, the supervisor, the hub's watch and the web; read by engine/metrics.py.
-These are not the events of the event log, which users see: those are made by actors/ and settled with their messages.
+A tiny bus within one process. Actors, the supervisor, the hub's watch and the web emit events; engine/metrics.py and
+others read them. These are not the events of the event log, which users see: actors/ makes those, and they are
+settled with their messages.
+
+Below, each event's fields follow its name.
 """
 
 import logging
@@ -12,22 +15,23 @@ from typing import Any
 log = logging.getLogger(__name__)
 
 BATCH_SETTLED = "batch_settled"
-"""mailbox, actor, messages, and how many of them came to what: done, forwarded, retried, buried, again, foreign (another settled it meanwhile); handle_s, postpone_s, settle_s"""
+"""mailbox, actor, messages; the number of messages with each result: done, forwarded, retried, buried, again, foreign
+(settled by another owner); handle_s, postpone_s, settle_s"""
 
 HANDLER_FAILED = "handler_failed"
-"""mailbox, actor, messages, error: a batch raised; its messages are handled one by one"""
+"""mailbox, actor, messages, error: a batch raised, and its messages are handled one by one"""
 
 MESSAGE_RETRIED = "message_retried"
-"""mailbox, reason, count: postponed, an attempt spent or not"""
+"""mailbox, reason, count: postponed, whether or not an attempt was spent"""
 
 MESSAGE_BURIED = "message_buried"
 """mailbox, reason, count"""
 
 QUARANTINED = "quarantined"
-"""mailbox, count: given back after this process's predecessor died with them in hand"""
+"""mailbox, count: given back because this process's predecessor died while it held them"""
 
 RELEASED = "released"
-"""mailbox, consumer, count: given back by a consumer that ended or was gone, or to whom a dependency was away for long"""
+"""mailbox, consumer, count: given back by a consumer that ended or is gone, or after a long outage of a dependency"""
 
 ACTOR_FAILED = "actor_failed"
 """kind, actor, error"""
@@ -45,13 +49,13 @@ DEPENDENCY_BACK = "dependency_back"
 """dependency, actor, seconds it waited"""
 
 CONTROL_CHANGED = "control_changed"
-"""paused, workers, versions: the desired state that is now in force"""
+"""paused, workers, versions: the desired state now in force"""
 
 HUB_LAG = "hub_lag"
 """lags (seconds, one for each 50 ms), longest: how late the hub turned during the last second"""
 
 LOGS_DROPPED = "logs_dropped"
-"""count: log lines that were dropped since the reader of our output is stuck"""
+"""count: log lines that were dropped because the reader of our output is stuck"""
 
 Listener = Callable[[str, dict[str, Any]], None]
 
@@ -64,14 +68,14 @@ class Bus:
         self._all: list[Listener] = []
 
     def subscribe(self, subscriber: Listener, *names: str) -> None:
-        """Call `subscriber(name, fields)` for these events; without names for all."""
+        """Call `subscriber(name, fields)` for these events, or for all if no names are given."""
         for name in names:
             self._by_name[name].append(subscriber)
         if not names:
             self._all.append(subscriber)
 
     def emit(self, name: str, **fields: Any) -> None:
-        """Tell everybody who listens. A subscriber that raises is logged; the others and the emitter go on."""
+        """Call all subscribers of an event. If one raises, that is logged; the others and the emitter go on."""
         for subscriber in (*self._by_name.get(name, ()), *self._all):
             try:
                 subscriber(name, fields)

@@ -1,7 +1,8 @@
-"""Failpoints: named places between two steps that matter, at which a test may have the process killed by SIGKILL.
+"""Failpoints: named places between two important steps, at which a test can have the process killed by SIGKILL.
 
-`reach(name)` costs one look at a module variable unless commands/process.py has armed something (EMAILPROC_FAILPOINT, see `arm`).
-The sweep (tests/chaos/test_sweep.py) kills at every one of POINTS and looks whether the books balance. Free of gevent.
+`reach(name)` costs one read of a module variable unless commands/process.py has armed a failpoint
+(EMAILPROC_FAILPOINT, see `arm`). The sweep (tests/chaos/test_sweep.py) kills at each of POINTS and checks that the
+books balance. Free of gevent.
 """
 
 import os
@@ -58,7 +59,8 @@ POINTS = {
     "before.lease": "Redis: before a lease is taken or renewed",
     "after.lease": "Redis: after that",
 }
-"""Every failpoint, with what has happened when it is reached. `before.` and `after.` stand around the Redis script of that name."""
+"""Every failpoint, and what has happened when it is reached. `before.` and `after.` enclose the Redis script of that
+name."""
 
 
 @dataclass(slots=True)
@@ -72,16 +74,16 @@ _armed: list[_Armed] = []
 
 
 def reach(name: str, which: str = "") -> None:
-    """Here is the failpoint `name` (with `which` added to it)."""
+    """Mark the failpoint `name` + `which`; the process dies here if it is armed and due."""
     if _armed:
         _hit(name + which)
 
 
 def arm(text: str | None, role: str, folder: Path) -> None:
-    """Arm what `text` says for this role: "ROLE:NAME" or "ROLE:NAME:HIT", several with commas between.
+    """Arm the failpoints that `text` lists for this role: "ROLE:NAME" or "ROLE:NAME:HIT", separated by commas.
 
-    The process dies when it comes to NAME for the HIT-th time (default 1), once in the life of `folder`: a marker file is left
-    there, so that the restarted process lives. Raises SettingsError for a text that is wrong.
+    The process dies when it reaches NAME for the HIT-th time (default 1), once in the life of `folder`: a marker file
+    is left there, so that the restarted process survives. Raises SettingsError if `text` is wrong.
     """
     _armed.clear()
     for each in (text or "").split(","):
@@ -105,7 +107,7 @@ def _hit(name: str) -> None:
 
 
 def _first(marker: Path) -> bool:
-    """Leave the marker; False when another process of our role was faster."""
+    """Leave the marker; False if another process of the same role was faster."""
     try:
         marker.touch(exist_ok=False)
     except FileExistsError:

@@ -1,7 +1,7 @@
-"""Files that appear whole or not at all, and are nobody else's: what they hold is mail, or a secret.
+"""Files that appear whole or not at all, and that only their owner can read: they hold mail or secrets.
 
-Used by backups, secrets, a node's identity, the embedded Valkey and the lock on a data folder. A command that root runs leaves
-files that their user can still open.
+Used by backups, secrets, a node's identity, the embedded Valkey and the lock on a data folder. When root runs a
+command, the service's user can still open the files afterwards.
 """
 
 import os
@@ -12,15 +12,15 @@ from engine.errors import SettingsError
 
 
 def make_private(path: Path) -> None:
-    """Make a new and empty file that its owner alone may read; what is there under that name goes."""
+    """Create an empty file that only its owner may read, replacing any file of that name."""
     path.unlink(missing_ok=True)
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
 def take_place(draft: Path, path: Path, *, owner: Path | None = None) -> None:
-    """Give `draft` the name `path`, once its bytes are on the disk. The owner and the mode of what was there stay.
+    """Rename `draft` to `path` once its bytes are on disk. It takes over the owner and mode of the file that was there.
 
-    Where nothing was, the owner becomes that of `owner`, if one is given. Raises OSError.
+    If there was none, it gets the owner of the file `owner`, if given. Raises OSError.
     """
     if path.exists():
         draft.chmod(path.stat().st_mode & 0o777)
@@ -33,7 +33,7 @@ def take_place(draft: Path, path: Path, *, owner: Path | None = None) -> None:
 
 
 def make_folder(folder: Path, setting: str) -> None:
-    """See that a folder is there and can be written; SettingsError, which names the setting, where it is not."""
+    """Make sure that a folder exists and is writable; raises a SettingsError that names the setting."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -43,14 +43,14 @@ def make_folder(folder: Path, setting: str) -> None:
 
 
 def own_like(target: Path | int, model: Path) -> None:
-    """Give a file, or an open one, the owner of another, where we may."""
+    """Give a file (by path or descriptor) the owner of another, if permitted."""
     was = model.stat()
     with suppress(PermissionError):
         os.chown(target, was.st_uid, was.st_gid)
 
 
 def sync(path: Path) -> None:
-    """See a file, or the names in a folder, onto the disk."""
+    """Flush a file, or a folder's entries, to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,8 +1,8 @@
-"""The hub's watch: how late the hub turns, a heartbeat for the launcher, and an honest end when it does not turn at all.
+"""Watches gevent's hub: measures its lag, sends heartbeats to the launcher, and ends the process if the hub is frozen.
 
-Started first thing in each process. A frozen hub cannot look after itself, so faulthandler's own C thread does: it is set anew
-from the hub every second, and when that stays away it dumps all stacks and ends the process (a Python thread could not even
-run while a C call holds the GIL). SIGUSR1 tells what every greenlet does.
+Started first in each process. A frozen hub cannot watch itself, so faulthandler's own C thread does. The hub resets
+that timer every second; if it fails to, the thread dumps all stacks and ends the process (a Python thread could not
+even run while a C call holds the GIL). SIGUSR1 logs what every greenlet does.
 """
 
 import faulthandler
@@ -28,18 +28,18 @@ BEAT_EVERY = 1.0
 
 
 class HubWatch:
-    """`timeout`: seconds after which a hub that does not turn ends the process. `heartbeat`: the launcher's pipe, if there is one."""
+    """A hub that does not turn for `timeout` seconds ends the process. `heartbeat` is the launcher's pipe, if any."""
 
     def __init__(self, bus: Bus, *, timeout: float = 10.0, heartbeat: int | None = None) -> None:
         self.bus, self.timeout, self.heartbeat = bus, timeout, heartbeat
         self._greenlets: list[gevent.Greenlet[..., Any]] = []
 
     def start(self) -> None:
-        """Begin to watch."""
+        """Start watching."""
         self._greenlets = [gevent.spawn(self._beat), gevent.spawn(self._measure)]
 
     def stop(self) -> None:
-        """No longer; the process may end as slowly as it likes."""
+        """Stop watching, so that the process may take its time to end."""
         gevent.killall(self._greenlets)
         faulthandler.cancel_dump_traceback_later()
 
@@ -55,7 +55,7 @@ class HubWatch:
         try:
             os.write(self.heartbeat, b".")
         except BlockingIOError:
-            return  # it has not read for hours: it is stopped, and need not know more
+            return  # the pipe is full: the launcher has been stopped for hours, and needs no more heartbeats
         except OSError:
             crash("the launcher is gone")
 
@@ -73,22 +73,22 @@ class HubWatch:
 
 
 def crash(reason: str) -> None:
-    """End this process now, honestly: say why, dump all stacks, and leave what is in hand to the next one."""
+    """End this process now: log the reason, dump all stacks, and leave the work in hand to the next process."""
     log.critical("this process ends: %s", reason)
     faulthandler.cancel_dump_traceback_later()
-    faulthandler.dump_traceback_later(2.0, exit=True, file=sys.__stderr__ or 2)  # should a stuck output hold us up here
+    faulthandler.dump_traceback_later(2.0, exit=True, file=sys.__stderr__ or 2)  # in case a stuck output blocks us here
     faulthandler.dump_traceback(file=sys.__stderr__ or 2)
     logging.shutdown()
     os._exit(EXIT_ESCALATED)
 
 
 def dump_on_signal() -> None:
-    """On SIGUSR1, log what every greenlet does; call it once, in the main greenlet."""
+    """Log what every greenlet does on SIGUSR1; call this once, in the main greenlet."""
     gevent.signal_handler(signal.SIGUSR1, dump)
 
 
 def dump() -> None:
-    """Log the stack of every greenlet and thread; no values, since those are mail and secrets."""
+    """Log the stack of every greenlet and thread, without values, since those are mail and secrets."""
     living = [each for each in gc.get_objects() if isinstance(each, greenlet) and each.gr_frame is not None]
     stacks = [(getattr(each, "name", type(each).__name__), each.gr_frame) for each in living]
     stacks += [(f"thread {number}", frame) for number, frame in sys._current_frames().items()]  # noqa: SLF001  (its only name)

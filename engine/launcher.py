@@ -226,7 +226,7 @@ class Launcher:
         finally:
             self._interruptible = False
 
-    # -- signals and the end ---------------------------------------------------------------------------------------------
+    # -- signals and stopping --------------------------------------------------------------------------------------------
 
     @contextmanager
     def _signals(self) -> Iterator[None]:

@@ -1,7 +1,8 @@
-"""Leadership by lease: of all who campaign for the same name one leads, until it gives up or stops renewing.
+"""Leadership by lease: of all actors that campaign for a name, one leads until it gives up or stops renewing.
 
-A lease is a hint, not a lock: whoever was frozen may still believe in it for a moment, so what a leader writes is guarded where it is
-written (storage/books.py, storage/tasks.py). Used by the lister of a source and by the task runner; a subscription's leader leases by itself.
+A lease is a hint, not a lock: a process that was frozen may still believe that it leads, so what a leader writes is
+guarded where it is written (storage/books.py, storage/tasks.py). Used by the listers and the task runner; a
+subscription's leader manages its own lease.
 """
 
 import time
@@ -16,24 +17,27 @@ from engine.errors import DependencyTrouble
 from engine.pump import GIVE_BACK_S
 
 TTL_S = 5.0
-"""A leader that dies is succeeded after so long; it renews five times as often."""
+"""How long after a leader's death another can take over; a leader renews five times as often."""
 
 STAND_BACK_S = 1.5
-"""For so long who stands back does not ask for the lease: the others, who ask each second, come first."""
+"""How long an actor that stands back does not ask for the lease; the others, which ask every second, come first."""
 
 
 class Leases(clock.Clocked, Protocol):
     """The part of a mailbox store that keeps leases."""
 
     def lease(self, name: str, token: str, *, ttl: float) -> bool:
-        """Take or renew it; False while somebody else holds it."""
+        """Take or renew a lease; False while another token holds it."""
 
     def give_up(self, name: str, token: str) -> None:
-        """Let it go at once."""
+        """Release a lease at once."""
 
 
 class Leadership:
-    """`leads` is True while the lease `name` is ours; `token` is unique to whoever asks. `taken` is called when it has become ours."""
+    """A candidate for the lease `name`. `leads` is True while the lease is ours.
+
+    Each candidate has its own `token`; `taken` is called when the lease has become ours.
+    """
 
     def __init__(self, store: Leases, name: str, token: str, *, taken: Callable[[], None] = lambda: None) -> None:
         self.store, self.name, self.token, self.taken = store, name, token, taken
@@ -43,25 +47,25 @@ class Leadership:
         self._failing_since: float | None = None
 
     def campaign(self) -> None:
-        """Renew until it is given up: in a greenlet of its own, beside whatever its actor is busy with."""
+        """Take and renew the lease until it is given up; runs in a greenlet of its own, however busy the actor is."""
         while not self._over:
             self.renew()
             gevent.sleep(TTL_S / 5)
 
     def renew(self) -> None:
-        """Take the lease, or keep it."""
+        """Take the lease, or renew it."""
         if time.monotonic() < self._back_at:
             return
         try:
             leads = self.store.lease(self.name, self.token, ttl=TTL_S)
             if leads and not self.leads:
-                clock.compare(self.store.time)  # by the times that a leader writes down its successors go
+                clock.compare(self.store.time)  # a leader's successors rely on the times that it writes
         except DependencyTrouble:
-            self.leads = self._stood_back = False  # without Redis there is nothing to be led
+            self.leads = self._stood_back = False  # without Redis there is nothing to lead
             return
         goes_on, self._stood_back = self.leads or self._stood_back, False
         self.leads = leads
-        if self._over and leads:  # it was given up while we waited for the answer
+        if self._over and leads:  # we gave up while waiting for the answer
             self.give_up()
         elif time.monotonic() < self._back_at and leads:  # or we stood back
             self.stand_back()
@@ -70,11 +74,15 @@ class Leadership:
             self.taken()
 
     def went_well(self) -> None:
-        """What the leader is there for has got on."""
+        """Note that the leader's work made progress."""
         self._failing_since = None
 
     def failed(self, others: Callable[[], bool] = lambda: True) -> None:
-        """It has not. After GIVE_BACK_S of that another shall lead, to which what is needed may be well, if `others` says that there is one."""
+        """Note that the leader's work failed.
+
+        After GIVE_BACK_S without progress, stand back if `others` says that there is another candidate: the
+        dependency may work for it.
+        """
         now = time.monotonic()
         if self._failing_since is None:
             self._failing_since = now
@@ -82,14 +90,14 @@ class Leadership:
             self.stand_back()
 
     def stand_back(self) -> None:
-        """Let another lead, who may do better; where nobody does, it goes on soon as if it had led all the time."""
+        """Let another candidate lead. If none takes over, this one soon continues as if it had led all the time."""
         self.leads, self._stood_back, self._back_at = False, True, time.monotonic() + STAND_BACK_S
         self._failing_since = None
         with suppress(DependencyTrouble):
             self.store.give_up(self.name, self.token)
 
     def give_up(self) -> None:
-        """Let another lead at once, and campaign no more."""
+        """Let another candidate lead at once, and stop campaigning."""
         led, self.leads, self._over = self.leads, False, True
         if led:
             with suppress(DependencyTrouble):

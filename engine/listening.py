@@ -1,4 +1,4 @@
-"""Addresses to listen on, in one way for the launcher, which looks before it starts anything, and for the server, which stays.
+"""Binds addresses to listen on, in the same way for the launcher, which only checks them, and for the server.
 
 Called by commands/serve.py, web/server.py, storage/embedded.py, the drill, benchmarks and tests. Loads no gevent.
 """
@@ -10,7 +10,7 @@ from engine.errors import InUseError, SettingsError
 
 
 def bound(host: str, port: int, setting: str = "PORT") -> socket.socket:
-    """A socket that has this address, of IPv4 where a name has both; `setting` named the port, for the SettingsError."""
+    """Return a socket bound to this address, IPv4 if a name has both. A SettingsError names the port's `setting`."""
     sock = None
     try:
         found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -18,7 +18,7 @@ def bound(host: str, port: int, setting: str = "PORT") -> socket.socket:
         sock = socket.socket(family, kind, protocol)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(address)
-    except (OSError, UnicodeError) as error:  # the latter for what can be no host's name
+    except (OSError, UnicodeError) as error:  # UnicodeError: the text cannot be a host name
         if sock is not None:
             sock.close()
         raise refused(host, port, setting, error) from None
@@ -26,7 +26,7 @@ def bound(host: str, port: int, setting: str = "PORT") -> socket.socket:
 
 
 def refused(host: str, port: int, setting: str, error: Exception) -> SettingsError:
-    """That it cannot be had, in one line; InUseError where another process listens there."""
+    """Return the one-line error for an address that cannot be bound; InUseError if another process listens there."""
     reason = (
         "this is not a host's name"
         if isinstance(error, UnicodeError)
@@ -37,6 +37,6 @@ def refused(host: str, port: int, setting: str, error: Exception) -> SettingsErr
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A port that nobody listens on at this moment."""
+    """Return a port that nobody listens on at this moment."""
     with bound(host, 0) as probe:
         return int(probe.getsockname()[1])

@@ -1,7 +1,7 @@
-"""The lock on a data folder: one node at a time, for as long as any of its processes lives, and never one to remove by hand.
+"""The lock on a data folder: a node holds it as long as any of its processes lives. Nobody ever has to remove it.
 
-Taken by the launcher (engine/launcher.py), which hands the open file to its children: a flock belongs to the open file, not to a
-process, so the kernel lets go of it exactly when the last of them has ended.
+The launcher (engine/launcher.py) takes it and passes the open file to its children: a flock belongs to the open file,
+not to a process, so the kernel releases it exactly when the last of them has ended.
 """
 
 import fcntl
@@ -17,14 +17,14 @@ from engine.files import own_like
 
 @contextmanager
 def locked(path: Path, patience: float) -> Iterator[int]:
-    """Hold the lock; yields its descriptor. `patience` seconds are left to a predecessor that is just ending.
+    """Hold the lock and yield its descriptor. Waits up to `patience` seconds for a predecessor that is just ending.
 
-    Raises InUseError, in one line, when the folder is in use, SettingsError when it cannot be written.
+    Raises InUseError if the folder is in use, and SettingsError if it cannot be written; the message is one line.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        own_like(descriptor, path.parent)  # where root looks after a service, that can still take it
+        own_like(descriptor, path.parent)  # if root runs a command, the service's user can still take the lock
     except OSError as error:
         raise SettingsError(f"DATA_DIR {path.parent} cannot be used: {error.strerror}") from error
     try:
@@ -50,7 +50,7 @@ def _taken(descriptor: int, patience: float) -> bool:
 
 
 def _sign(descriptor: int) -> None:
-    """Say who holds it. That is a courtesy, and must keep nobody from starting on a disk that is full."""
+    """Write the holder's process id into the file. A courtesy, which must not prevent a start when the disk is full."""
     pid = f"{os.getpid()}\n".encode()
     with suppress(OSError):
         os.ftruncate(descriptor, os.pwrite(descriptor, pid, 0))

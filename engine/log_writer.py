@@ -1,7 +1,7 @@
-"""Writes log lines to a file descriptor from one native thread, so that nobody who logs ever waits for the reader of our output.
+"""Writes log lines to a file descriptor from one native thread, so that logging never waits for the reader.
 
-Used by engine/logs.py alone. The queue and the thread are the interpreter's own, also where gevent has patched: a greenlet's
-queue would block the hub, a native one never does on `put`.
+Used only by engine/logs.py. The queue and the thread are the interpreter's own, even if gevent has patched them: a
+greenlet's queue would block the hub, while `put` on a native one never does.
 """
 
 import importlib
@@ -13,13 +13,13 @@ MORE_AT_ONCE = 200
 
 
 def native(module: str, name: str) -> Any:
-    """The interpreter's own `module.name`, whether gevent has patched it or not; without importing gevent."""
+    """Return the interpreter's own `module.name`, whether or not gevent has patched it, without importing gevent."""
     monkey = sys.modules.get("gevent.monkey")
     return getattr(importlib.import_module(module), name) if monkey is None else monkey.get_original(module, name)
 
 
 class LogWriter:
-    """`put` drops a line when `limit` lines wait; `dropped` counts them."""
+    """Writes lines in the background. `put` drops a line while `limit` lines wait; `dropped` counts those."""
 
     def __init__(self, descriptor: int, *, limit: int) -> None:
         self.descriptor, self.limit = descriptor, limit
@@ -31,7 +31,7 @@ class LogWriter:
         native("_thread", "start_new_thread")(self._run, ())
 
     def put(self, line: bytes) -> None:
-        """Write it soon. Never waits."""
+        """Queue a line to be written. Never waits."""
         if self._lines.qsize() >= self.limit:
             self.dropped += 1
         else:
@@ -39,7 +39,7 @@ class LogWriter:
             self._lines.put(line)
 
     def flush(self, timeout: float) -> None:
-        """Wait for what was put, `timeout` seconds at most. Holds up the whole process: for its end only."""
+        """Wait up to `timeout` seconds for the queued lines. Blocks the whole process: only for its end."""
         for _ in range(int(timeout / 0.005)):
             if self._written == self._queued:
                 return
@@ -60,5 +60,5 @@ class LogWriter:
         try:
             while data:
                 data = data[os.write(self.descriptor, data) :]
-        except OSError:  # nobody there, or no space: what could we say, and where?
+        except OSError:  # no reader, or no space left: there is nowhere to report it
             return

@@ -1,11 +1,11 @@
-"""Logs: readable on a terminal, or one JSON object a line; never in the way of the work.
+"""Logs: readable on a terminal, or one JSON object per line; never in the way of the work.
 
-Set up once a process, with gevent or without. A line is formatted where it is logged and written by one native thread
-from a bounded queue (engine/log_writer.py): a stuck pipe costs log lines, which are counted, and never a turn of the hub. Control
-characters of what others sent us are escaped, so that no text can forge a line or speak to a terminal.
+Set up once per process, with or without gevent. A line is formatted where it is logged, and written by one native
+thread from a bounded queue (engine/log_writer.py): a stuck pipe costs log lines, which are counted, but never a turn
+of the hub. Control characters in outside data are escaped, so that no text can forge a line or control a terminal.
 
-Fields of a JSON line: `time` (RFC 3339, UTC), `level`, `logger`, `process`, `message`, the ids that are known (CONTEXT_IDS), and
-`detail` with a traceback or a dump of several lines.
+Fields of a JSON line: `time` (RFC 3339, UTC), `level`, `logger`, `process`, `message`, the known ids (CONTEXT_IDS),
+and `detail` with a traceback or another dump of several lines.
 """
 
 import logging
@@ -29,7 +29,7 @@ T = TypeVar("T")
 CONTEXT_IDS = (
     "request_id", "webhook_id", "source", "email_id", "email_ids", "history_id", "look", "mailbox", "actor", "count",
 )  # fmt: skip
-"""Ids that a line may bear, by `extra={...}` or by `bear`: they lead from a notification to its results."""
+"""Ids that a line can carry, set by `extra={...}` or `bear`. They lead from a notification to its results."""
 
 QUEUE_LINES = 10_000
 
@@ -37,7 +37,7 @@ _COLOURS = {"DEBUG": "\x1b[2m", "INFO": "", "WARNING": "\x1b[33m", "ERROR": "\x1
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _hidden: list[str] = []
 _SHORTEST = 6
-"""Shorter secrets are not looked for: they could be part of any word."""
+"""Shorter secrets are not masked: they could be part of any word."""
 _borne: ContextVar[MappingProxyType[str, Any]] = ContextVar("borne", default=MappingProxyType({}))
 
 
@@ -50,7 +50,10 @@ def setup(
     colours: bool | None = None,
     hidden: Iterable[str] = (),
 ) -> LogWriter:
-    """Send all logs of this process there. `form`: console or json; `colours` None: only on a terminal; `hidden`: see `hide`."""
+    """Send all logs of this process to `descriptor`, and return the writer.
+
+    `form` is console or json; `colours` None means only on a terminal; for `hidden` see `hide`.
+    """
     hide(*hidden)
     writer = LogWriter(descriptor, limit=QUEUE_LINES)
     coloured = os.isatty(descriptor) if colours is None else colours
@@ -66,12 +69,12 @@ def setup(
 
 
 def bear(**ids: Any) -> None:
-    """From now on the lines of this greenlet bear these ids, in the place of those before."""
+    """From now on, add these ids to the lines of this greenlet, in place of earlier ones."""
     _borne.set(MappingProxyType(ids))
 
 
 def tell_dropped(writer: LogWriter, bus: Bus) -> None:
-    """From now on lines that are dropped are told on the bus, once a second, with the hub's lag."""
+    """From now on, report dropped lines on the bus, once a second, together with the hub's lag."""
     told = 0
 
     def look(_event: str, _fields: dict[str, Any]) -> None:
@@ -84,7 +87,7 @@ def tell_dropped(writer: LogWriter, bus: Bus) -> None:
 
 
 def hide(*secrets: str) -> None:
-    """From now on these words are masked wherever they would stand in a line, whoever wrote them there."""
+    """From now on, mask these words wherever they occur in a line, whichever code logs them."""
     _hidden.extend(each for each in secrets if len(each) >= _SHORTEST and each not in _hidden)
 
 
@@ -96,23 +99,23 @@ def _masked(line: str) -> str:
 
 
 def escape(text: str) -> str:
-    """Control characters, line breaks and direction overrides become visible escapes."""
+    """Turn control characters, line breaks and direction overrides into visible escapes."""
     return _UNSAFE.sub(lambda found: found.group().encode("unicode_escape").decode(), text)
 
 
 class _Handler(logging.Handler):
-    """Formats here and now, and leaves the writing to the writer."""
+    """Formats a line at once, and leaves the writing to the writer."""
 
     def __init__(self, writer: LogWriter) -> None:
         super().__init__()
         self.writer = writer
 
     def createLock(self) -> None:  # noqa: N802  (logging's own name)
-        """None is needed: `put` is one atomic step, and a lock could be held by a greenlet that waits."""
+        """Set no lock: `put` is atomic, and a lock could be held by a greenlet that waits."""
         self.lock = None
 
     def handle(self, record: logging.LogRecord) -> bool:
-        """As in logging, without the lock."""
+        """Do the same as logging.Handler, without the lock."""
         passed = self.filter(record)
         if passed:
             self.emit(passed if isinstance(passed, logging.LogRecord) else record)
@@ -122,23 +125,23 @@ class _Handler(logging.Handler):
         """Queue the line."""
         try:
             self.writer.put(_masked(self.format(record)).encode("utf-8", "backslashreplace") + b"\n")
-        except Exception:  # noqa: BLE001  (a line that cannot be formatted must not end who logged it)
+        except Exception:  # noqa: BLE001  (a line that cannot be formatted must not break its caller)
             self.handleError(record)
 
     def flush(self) -> None:
-        """At the end of the process."""
+        """Wait briefly for the writer; called at the end of the process."""
         self.writer.flush(0.5)
 
 
 class JsonFormatter(logging.Formatter):
-    """One object a line; what JSON itself leaves as it is and a terminal would act on is escaped too."""
+    """Formats one object per line; also escapes the characters that JSON allows but a terminal would act on."""
 
     def __init__(self, process: str) -> None:
         super().__init__()
         self.process = process
 
     def format(self, record: logging.LogRecord) -> str:
-        """The fields named at the top of this file."""
+        """Return a line with the fields named at the top of this file."""
         line = {
             "time": timestamp(record.created),
             "level": record.levelname,
@@ -155,14 +158,14 @@ class JsonFormatter(logging.Formatter):
 
 
 class ConsoleFormatter(logging.Formatter):
-    """A line for people; what belongs to it stands below it, indented, so that nothing can pass for a line of its own."""
+    """Formats a line for people; details follow below it, indented, so that nothing can pass for a line of its own."""
 
     def __init__(self, process: str, *, coloured: bool) -> None:
         super().__init__()
         self.process, self.coloured = process, coloured
 
     def format(self, record: logging.LogRecord) -> str:
-        """`time LEVEL process logger: message id=value`."""
+        """Return `time LEVEL process logger: message id=value`."""
         ids = "".join(f" {name}={escape(_plain(value))}" for name, value in _ids(record).items())
         level = f"{record.levelname:<7}"
         if self.coloured:
@@ -173,7 +176,7 @@ class ConsoleFormatter(logging.Formatter):
 
 
 def _detail(formatter: logging.Formatter, record: logging.LogRecord) -> str:
-    """A traceback, or the `detail` given in `extra`."""
+    """Return the `detail` given in `extra`, or the traceback."""
     trace = formatter.formatException(record.exc_info) if record.exc_info and record.exc_info[0] else ""
     return str(getattr(record, "detail", "")) or trace
 
@@ -184,24 +187,24 @@ def _ids(record: logging.LogRecord) -> dict[str, Any]:
 
 
 def _shown(value: Any) -> int | float | str | list[str]:
-    """As JSON has it."""
+    """Return an id as a JSON value."""
     if isinstance(value, list):
         return [_escaped_surrogates(str(each)) for each in value]
     return value if isinstance(value, int | float) else _escaped_surrogates(str(value))
 
 
 def _plain(value: Any) -> str:
-    """As a person reads it."""
+    """Return an id as text for people."""
     return " ".join(value) if isinstance(value, list) else str(value)
 
 
 def _escaped_surrogates(text: str) -> str:
-    """Lone surrogates cannot be encoded: shown as escapes."""
+    """Show lone surrogates, which cannot be encoded, as escapes."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
 class Folded:
-    """The first few of many like lines are logged, then `… and N more` for each window."""
+    """Logs the first few of many similar lines, then `… and N more` for each window."""
 
     def __init__(self, logger: logging.Logger, window: float = 1.0, *, first: int = 3) -> None:
         self.logger, self.window, self.first = logger, window, first
@@ -210,7 +213,7 @@ class Folded:
         self._what = ""
 
     def info(self, message: str, *args: object, extra: dict[str, Any] | None = None) -> None:
-        """Log it, or count it."""
+        """Log a line, or count it."""
         if not self.logger.isEnabledFor(logging.INFO):
             return
         if self._shows():
@@ -219,7 +222,7 @@ class Folded:
             self._hide(message, 1)
 
     def infos(self, message: str, items: Sequence[T], ids: Callable[[T], dict[str, Any]]) -> None:
-        """The same for each item; only those that are logged are asked for their `ids`."""
+        """Log or count a line for each item; `ids` is called only for those that are logged."""
         if not self.logger.isEnabledFor(logging.INFO):
             return
         for number, item in enumerate(items):
@@ -229,7 +232,7 @@ class Folded:
             self.logger.info(message, extra=ids(item))
 
     def _shows(self) -> bool:
-        """Whether one more is logged in this window."""
+        """Whether to log one more line in this window."""
         now = time.monotonic()
         if now >= self._until:
             self._until, self._shown = now + self.window, 0
@@ -245,7 +248,7 @@ class Folded:
             timer.start()
 
     def flush(self) -> None:
-        """Say how many were counted and not logged."""
+        """Log how many lines were counted but not logged."""
         hidden, self._hidden = self._hidden, 0
         if hidden:
             self.logger.info("%s … and %d more", self._what, hidden, extra={"count": hidden})

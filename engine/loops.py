@@ -1,6 +1,7 @@
-"""What a process does again and again beside its actors: `keep_doing`, which no error ends.
+"""Periodic work outside of actors: `keep_doing`, a loop that no error ends.
 
-Spawned by the control (engine/control.py), the web application and whoever else looks after something; actors have ticks of their own.
+Spawned by the control (engine/control.py), the web application and others that poll something; actors have ticks of
+their own.
 """
 
 import logging
@@ -25,10 +26,11 @@ def keep_doing(
     wait: Callable[[float], object] = gevent.sleep,
     until: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Do `work` now and then `every` seconds after each end of it, for the life of this greenlet or `until` that holds.
+    """Do `work` now, and again `every` seconds after it ends, until `until()` is true or the greenlet ends.
 
-    After a failure it is tried again sooner, then with growing pauses. An outage is told once, until it is over; anything else each time,
-    with its traceback. `wait` may end early, such as the wait of an Event that asks for the work.
+    After failures it is repeated with short but growing pauses. An outage is logged once until it is over, any other
+    error each time, with its traceback. `wait` may return early, such as the `wait` of an Event that requests the
+    work.
     """
     failures = 0
     while not until():

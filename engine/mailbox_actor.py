@@ -178,7 +178,7 @@ class MailboxActor(Handling):
         """Append a batch to the actor's inbox."""
         self.actor_ref.tell(work)
 
-    # -- beginning and end -----------------------------------------------------------------------------------------------
+    # -- start and stop --------------------------------------------------------------------------------------------------
 
     def _begin(self) -> None:
         self._pumping = self.spawn(self.pump.run)
@@ -222,7 +222,7 @@ class MailboxActor(Handling):
             log.info("gave %d messages of %s back to mailbox %s", given, consumer, self.mailbox)
             self.bus.emit(events.RELEASED, mailbox=self.mailbox, consumer=consumer, count=given)
 
-    # -- telling ---------------------------------------------------------------------------------------------------------
+    # -- reporting -------------------------------------------------------------------------------------------------------
 
     def _told(self, postponement: Postponement) -> tuple[bytes, ...]:
         """Return a retry's event, if any; an error in making it must not keep the message from being acknowledged."""

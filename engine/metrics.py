@@ -1,7 +1,8 @@
-"""The table of metrics: name, kind, labels, and which event feeds it. To add one, add a row.
+"""The table of metrics: name, kind, labels, and the event that feeds each. To add a metric, add a row.
 
-Subscribed to the bus (engine/events.py), so that the code that does the work knows nothing of metrics. One registry a process and
-no files on disk; processes hand their samples over as bytes (`snapshot`), and the front renders the union, with a `process` label.
+Metrics subscribe to the bus (engine/events.py), so the code that does the work knows nothing about them. Each process
+has one registry and no files on disk; processes pass their samples on as bytes (`snapshot`), and the front renders
+the union, with a `process` label.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,7 +17,7 @@ from engine import events
 from engine.events import Bus
 
 MAX_SERIES = 200
-"""Label sets of one metric at most; what comes beyond counts under `other`. A net: labels come from closed sets."""
+"""The most label sets of one metric; further ones count under `other`. A safety net: labels come from closed sets."""
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 LAGS = (0.001, 0.0025, 0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 10.0)
@@ -30,15 +31,16 @@ def _one(_fields: Mapping[str, Any]) -> float:
 
 
 def value_of(name: str) -> Value:
-    """The value is this field of the event; a row without it counts events."""
+    """Make the event's field `name` a row's value; a row without `value` counts events."""
     return lambda fields: fields.get(name, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One way in which an event feeds a metric. `labels` name the event's fields, `fixed` are labels known here.
+    """One way in which an event feeds a metric. `labels` name fields of the event, `fixed` holds constant labels.
 
-    `value` gives the number: what is added (counter), set (gauge) or observed (histogram; there also a list of numbers); None: nothing.
+    `value` returns the number that is added (counter), set (gauge) or observed (histogram, which also takes a list);
+    None: nothing.
     """
 
     name: str
@@ -167,7 +169,7 @@ ENGINE_METRICS: tuple[Row, ...] = (
 
 
 class Metrics:
-    """The metrics of one process. `rows` beyond the engine's own come from whoever emits their events."""
+    """The metrics of one process. `rows` beyond the engine's own come from the code that emits their events."""
 
     def __init__(self, bus: Bus, rows: Iterable[Row] = ()) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # untyped there; a second series that nobody reads
@@ -180,13 +182,13 @@ class Metrics:
             bus.subscribe(self._feeder(row), row.event)
 
     def begin(self, name: str, label_sets: Iterable[tuple[str, ...]]) -> None:
-        """Start these series of a counter at 0, so that the first event is a rise: of a series from nothing no alert sees one."""
+        """Start these series of a counter at 0: an alert sees a rise from 0, but not a series that starts at 1."""
         for labels in label_sets:
             self._seen[name].add(labels)
             self._metrics[name].labels(*labels)
 
     def snapshot(self) -> bytes:
-        """This process's samples, for another one to render them with its own: see `render_union`."""
+        """Return this process's samples, for `render_union` in another process."""
         families = [
             (metric.name, metric.type, metric.documentation, [(s.name, s.labels, s.value) for s in metric.samples])
             for metric in self.registry.collect()
@@ -199,7 +201,7 @@ class Metrics:
         labels = (*row.labels, *row.fixed)
         if row.kind is Histogram:
             metric: Any = Histogram(row.name, row.help, labels, registry=self.registry, buckets=row.buckets)
-        elif row.kind is Gauge and not labels:  # 0 would be a figure: of free bytes, one that wakes somebody
+        elif row.kind is Gauge and not labels:  # 0 would be taken for a measurement: 0 free bytes raises an alert
             metric = self._unmeasured[row.name] = Gauge(row.name, row.help, registry=None)
         else:
             metric = row.kind(row.name, row.help, labels, registry=self.registry)
@@ -249,7 +251,7 @@ _decode = msgspec.msgpack.Decoder(list[_Family]).decode
 
 
 class _Union:
-    """What generate_latest reads: the families of all processes, each sample with the name of its process."""
+    """A registry for generate_latest: the families of all processes, with a `process` label on each sample."""
 
     def __init__(self, snapshots: Mapping[str, bytes]) -> None:
         self.snapshots = snapshots
@@ -265,5 +267,5 @@ class _Union:
 
 
 def render_union(snapshots: Mapping[str, bytes]) -> bytes:
-    """Process name → its `snapshot()`; the metrics of all of them in Prometheus' text format."""
+    """Render the snapshots of several processes (by process name) in Prometheus' text format."""
     return generate_latest(_Union(snapshots))

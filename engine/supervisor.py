@@ -71,7 +71,7 @@ class Supervisor(ServiceActor):
         self.children: dict[str, Child] = {}
         self.escalate, self.tick, self.clock = escalate, tick, clock
 
-    # -- for others ------------------------------------------------------------------------------------------------------
+    # -- resizing --------------------------------------------------------------------------------------------------------
 
     def set_count(self, kind: str, count: int) -> None:
         """Resize a pool: new actors start at once; surplus ones finish what they have in hand, then leave."""
@@ -90,7 +90,7 @@ class Supervisor(ServiceActor):
             case _:
                 return super().on_receive(message)
 
-    # -- what shall run, and what runs -----------------------------------------------------------------------------------
+    # -- desired and running children ------------------------------------------------------------------------------------
 
     def on_start(self) -> None:
         """Start the children, in the table's order, without waiting for any of them."""
@@ -150,7 +150,7 @@ class Supervisor(ServiceActor):
         card.error = card.error or old.error
         child.card = self.card.children[child.name] = card
 
-    # -- when one has ended ----------------------------------------------------------------------------------------------
+    # -- when a child has ended ------------------------------------------------------------------------------------------
 
     def _ended(self, child: Child) -> None:
         child.ref = None
@@ -191,7 +191,7 @@ class Supervisor(ServiceActor):
         self.bus.emit(events.ESCALATED, actor=child.name, reason=reason)
         self.escalate(reason)
 
-    # -- the end ---------------------------------------------------------------------------------------------------------
+    # -- stopping --------------------------------------------------------------------------------------------------------
 
     def on_stop(self) -> None:
         """Have all children stop taking work at once, then stop each in reverse order, within STOP_S altogether."""

@@ -1,6 +1,6 @@
-"""Moments as everybody outside reads them: RFC 3339 in UTC, with milliseconds and `Z`.
+"""Timestamps as the outside world sees them: RFC 3339 in UTC, with milliseconds and `Z`.
 
-The one place where they are written, for the event log, every answer and the logs; web/validation.py reads what clients send.
+The event log, all responses and the logs format their times here; web/validation.py parses what clients send.
 """
 
 from datetime import UTC, datetime
@@ -9,9 +9,10 @@ from functools import lru_cache
 
 @lru_cache(maxsize=1024)
 def timestamp(at: float | None) -> str | None:
-    """Seconds since the epoch → `2026-01-31T12:00:00.123Z`. Cut, never rounded up: nothing has happened later than now.
+    """Format seconds since the epoch as `2026-01-31T12:00:00.123Z`. Truncates: nothing has happened later than now.
 
-    A float is a fraction of a microsecond away from what was meant, so it is rounded there first: .123 is not told as .122.
+    A float may be off by a fraction of a microsecond, so it is first rounded to microseconds: .123 does not become
+    .122.
     """
     if at is None:
         return None
@@ -21,5 +22,5 @@ def timestamp(at: float | None) -> str | None:
 
 @lru_cache(maxsize=1024)
 def _second(at: int) -> str:
-    """Shared by the moments of one second, of which there are thousands when it matters."""
+    """Format a whole second; cached, since under load thousands of timestamps share one second."""
     return datetime.fromtimestamp(at, UTC).isoformat().removesuffix("+00:00")

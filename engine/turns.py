@@ -1,6 +1,7 @@
-"""Letting others have their turn in the middle of long work, or doing it on another thread; a greenlet has to see to that by itself.
+"""Yields to other greenlets during long work, or moves that work to another thread; greenlets are not preempted.
 
-Called wherever work or data may never make a greenlet wait: actors, parsers, and reads of what is always there already.
+Called wherever a greenlet might otherwise run for long without waiting: in actors, in parsers, and in reads of data
+that is always ready.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,20 +15,22 @@ from gevent.threadpool import ThreadPool
 T = TypeVar("T")
 
 A_TURN_S = 1e-6
-"""As long as the hub needs to look at timers and sockets. With sleep(0) it may go round ready greenlets fifty times before it does."""
+"""Long enough for the hub to check timers and sockets. With sleep(0) it may run the ready greenlets fifty times
+first."""
 
 
 THREADS = 4
-"""So that what takes long does not hold up what is short. All of it computes: with more of them the hub would only have its turn later."""
+"""Enough that long work does not hold up short work. All of it is computation: with more threads the hub would only
+get its turn later."""
 
 
 def breathe() -> None:
-    """Let the hub turn: others run, and time-outs that are due come."""
+    """Let the hub turn: other greenlets run, and time-outs that are due fire."""
     gevent.sleep(A_TURN_S)
 
 
 def parts(items: Sequence[T], size_of: Callable[[T], int], count: int, size: int) -> Iterator[Sequence[T]]:
-    """Cut into parts, in order, each of at most `count` items, and of `size` together or one item."""
+    """Yield `items` in parts, in order, each of at most `count` items and `size` in total, or of one item."""
     start = together = 0
     for place, item in enumerate(items):
         together += (added := size_of(item))
@@ -39,7 +42,7 @@ def parts(items: Sequence[T], size_of: Callable[[T], int], count: int, size: int
 
 
 def off_the_hub(work: Callable[..., Any], *args: Any) -> Any:
-    """Run what may take longer than the hub can stand still on another thread. What it raises is the caller's, and nothing for the log."""
+    """Run `work` on another thread, so that it does not block the hub. Its errors reach the caller, and not the log."""
     result, error = _pool(gevent.get_hub()).apply(_outcome, (work, args))
     if error is not None:
         raise error
@@ -48,15 +51,16 @@ def off_the_hub(work: Callable[..., Any], *args: Any) -> Any:
 
 @cache
 def _pool(hub: Hub) -> ThreadPool:
-    """Not the hub's own, which resolves names too: a few that a name server does not answer for would take all its threads.
+    """Return the pool of a hub, made on first use. Its threads do not keep the process from ending.
 
-    Made when it is first needed. Its threads keep no process from ending.
+    This is not gevent's own pool, which also resolves host names: a few that no name server answers would take all
+    its threads.
     """
     return ThreadPool(THREADS, hub)
 
 
 def _outcome(work: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Any, Exception | None]:
-    """Its result or its error: an error that left the thread gevent would print, with its traceback."""
+    """Return the result or the error of `work`: gevent would print an error that leaves a thread, with traceback."""
     try:
         return work(*args), None
     except Exception as error:  # noqa: BLE001  (raised again on the hub)

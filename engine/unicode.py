@@ -1,4 +1,4 @@
-"""Text from elsewhere, made fit: as UTF-8, JSON and databases can hold it, where half a surrogate pair becomes U+FFFD, and in a normal form."""
+"""Makes outside text safe: valid for UTF-8, JSON and databases (a lone surrogate becomes U+FFFD), and normalized."""
 
 import re
 import unicodedata
@@ -10,7 +10,7 @@ _PIECES = re.compile(rf"[\x00-\x7f]*[^\x00-\x7f]{{0,{LONGEST_RUN}}}")
 
 
 def whole(text: str) -> str:
-    """Replace lone surrogates; two that make a pair become their character."""
+    """Replace lone surrogates; a pair of them becomes its character."""
     if text.isascii():
         return text
     try:
@@ -21,12 +21,12 @@ def whole(text: str) -> str:
 
 
 def storable(text: str) -> str:
-    """Replace what no database holds: NUL and lone surrogates."""
+    """Replace what databases cannot hold: NUL and lone surrogates."""
     return whole(text.replace("\0", "\ufffd") if "\0" in text else text)
 
 
 def whole_json(value: Any) -> Any:
-    """The same in every name and text of what JSON is made of."""
+    """Apply `whole` to every name and string of a JSON value."""
     if isinstance(value, str):
         return whole(value)
     if isinstance(value, dict):
@@ -35,10 +35,10 @@ def whole_json(value: Any) -> Any:
 
 
 def normalized(form: Literal["NFKC", "NFKD"], text: str) -> str:
-    """The normal form, in a time that grows with the length: to put a row of marks in order takes `unicodedata` the square of its length.
+    """Return the normal form in linear time; `unicodedata` needs quadratic time to reorder a run of combining marks.
 
-    More than LONGEST_RUN characters beyond ASCII in a row are taken in pieces; where they are cut, a mark may stay apart from its letter
-    or out of order.
+    A run of more than LONGEST_RUN non-ASCII characters is processed in pieces; where it is cut, a mark may stay apart
+    from its letter or out of order.
     """
     if not _LONG_RUN.search(text):
         return unicodedata.normalize(form, text)

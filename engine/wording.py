@@ -1,7 +1,7 @@
-"""What does not fit a model, in the words of JSON: which field, and what it must be.
+"""Rewords validation errors in the terms of JSON: which field is wrong, and what it must be.
 
-Used by web/validation.py and the simulator, so that nobody outside has to read Python's names of types. Relies on the texts of
-msgspec's errors; one that is not known is told as it is.
+Used by web/validation.py and the simulator, so that clients do not have to read Python's type names. Relies on the
+texts of msgspec's errors; an unknown text is passed on as it is.
 """
 
 import re
@@ -30,9 +30,10 @@ STEP = re.compile(r"[^.\[\]]+|\[[^\]]*\]")
 
 
 def explain(error: msgspec.ValidationError, kind: Any = None, *, text_only: bool = False) -> tuple[str, str]:
-    """The field that is wrong, as the client wrote it, and what is wrong with it.
+    """Return the wrong field, as the client wrote it, and what is wrong with it.
 
-    `kind` is the model, for the choices of an enumeration. `text_only`: it was a query string, where everything is text.
+    `kind` is the model, which is needed for the choices of an enumeration. `text_only`: the input was a query string,
+    where everything is text.
     """
     text = str(error)
     where = WHERE.search(text)
@@ -71,7 +72,7 @@ def _units(kind: str, length: str) -> str:
 
 
 def _choices(kind: Any, field: str) -> list[Any]:
-    """The values of the enumeration at `field` of a model."""
+    """Return the values of the enumeration at `field` of a model."""
     if kind is None:
         return []
     found: list[inspect.Type] = [inspect.type_info(kind)]
@@ -87,7 +88,7 @@ def _choices(kind: Any, field: str) -> list[Any]:
 
 
 def _inner(kind: inspect.Type, step: str) -> list[inspect.Type]:
-    """The types that stand one step further down: a field's, or an item's."""
+    """Return the types one step further down: those of a field, or of an item."""
     plain = _plain(kind)
     if not step.startswith("["):
         fields = [field for each in plain if isinstance(each, inspect.StructType) for field in each.fields]
@@ -97,7 +98,7 @@ def _inner(kind: inspect.Type, step: str) -> list[inspect.Type]:
 
 
 def _plain(kind: inspect.Type) -> list[inspect.Type]:
-    """What a union is made of, and what is wrapped."""
+    """Return the members of a union, or the type that metadata wraps."""
     if isinstance(kind, inspect.Metadata):
         return _plain(kind.type)
     return [inner for each in kind.types for inner in _plain(each)] if isinstance(kind, inspect.UnionType) else [kind]
