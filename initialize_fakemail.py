@@ -1,4 +1,4 @@
-"""Prepares a FakeMail for a running server: watch the account, subscribe the webhook; --test sends an email through."""
+"""Prepares FakeMail for a running server: watches the account and subscribes the webhook; --test sends an email."""
 
 from commands import venv
 
@@ -12,7 +12,7 @@ from commands.script import run
 
 
 def main() -> None:
-    """Read the arguments, do the work."""
+    """Read the arguments and do the work."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--fakemail", metavar="URL", help="FakeMail's base URL (default: FAKEMAIL_API_URL, else the server's simulator)"

@@ -1,7 +1,7 @@
-"""The email processor's commands: `python3 run.py` serves, `python3 run.py --help` lists the rest.
+"""The email processor's commands: `python3 run.py` starts the system, `python3 run.py --help` lists the rest.
 
-Every command is one line of COMMANDS. `serve` and `worker` are a small launcher (commands/serve.py) whose processes are put
-together in commands/process.py: the start-up there reads as a table of contents.
+Every command is one entry of COMMANDS. `serve` and `worker` run a small launcher (commands/serve.py);
+commands/process.py assembles the processes that it starts, and its start-up reads as a table of contents.
 """
 
 from commands import venv
@@ -26,12 +26,12 @@ from settings import Settings
 
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 NO_TEXT = re.compile("[\ud800-\udfff]")
-"""Bytes of an argument that are no UTF-8, as Python hands them on."""
+"""Bytes of an argument that are not UTF-8, as Python represents them."""
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Command(NamedTuple):
-    """A command: what --help says, and where its functions are (imported only when it is used)."""
+    """A command: its text for --help, and the module of its functions, imported only when it is used."""
 
     help: str
     module: str
@@ -112,8 +112,11 @@ COMMANDS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code: 0, 1 failed, 2 usage, 75 in use by another, 78 wrong settings, 130 interrupted."""
-    os.umask(0o077)  # what we write is mail, or a secret: nobody else's
+    """Run one command and return its exit code.
+
+    The codes: 0, 1 failed, 2 usage, 75 in use by another process, 78 wrong settings, 130 interrupted.
+    """
+    os.umask(0o077)  # files hold mail or secrets: only their owner may read them
     _open_streams()
     argv = sys.argv[1:] if argv is None else argv
     args = _parser(argv).parse_args(argv)
@@ -122,11 +125,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         settings = Settings.from_env()
         code: int = getattr(importlib.import_module(command.module), command.run)(args, settings) or 0
-        print(end="", flush=True)  # what cannot be written shall fail here, not while Python ends
+        print(end="", flush=True)  # so that a failed write raises here, not while Python ends
     except (SettingsError, CommandError, DependencyTrouble) as error:
         return _say(str(error), getattr(error, "code", EXIT_FAILED))
     except BrokenPipeError:
-        _drop_output()  # a closed pipe is no trouble: `| head`
+        _drop_output()  # the reader closed the pipe, as `| head` does
         return EXIT_FAILED
     except OSError as error:
         if error.errno in NO_ROOM:
@@ -159,7 +162,10 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
 
 
 def _open_streams() -> None:
-    """Those that the caller closed lead nowhere, before a database gets their numbers; all that we say can be written anywhere."""
+    """Open the standard streams that the caller closed, before a database gets their descriptors.
+
+    Output that stdout cannot encode is escaped.
+    """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115, PTH123  (until we end)
@@ -168,7 +174,7 @@ def _open_streams() -> None:
 
 
 def _drop_output() -> None:
-    """What is left of it nobody can have; Python would try once more at its end."""
+    """Discard the rest of the output, which Python would otherwise try to write once more at its end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -12,7 +12,7 @@ from commands.trials import DEFAULT_BATCH, large_batch
 
 
 def main() -> None:
-    """Read the number, do the work."""
+    """Read the number and do the work."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "n", nargs="?", type=int, default=DEFAULT_BATCH, metavar="N", help="how many emails (default %(default)s)"

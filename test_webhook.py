@@ -1,4 +1,4 @@
-"""Knocks at the webhook of a running server with good and bad notifications and checks each answer. Exit code 0 or 1."""
+"""Sends good and bad notifications to a running server's webhook and checks each response. Exit code 0 or 1."""
 
 from commands import venv
 

@@ -251,7 +251,7 @@ class MailboxStore(Protocol):
         """Return the info of each process whose last beat is within its ttl."""
 
     def living(self) -> set[str]:
-        """Return only the names of the processes in `alive`: with many nodes, all their infos are much to read."""
+        """Return only the names of the processes in `alive`, which is much less to read when there are many nodes."""
 
     def metrics(self, processes: Sequence[str]) -> dict[str, bytes]:
         """Return each process's metrics as of its last beat; those that are dead or sent none are left out."""

@@ -1,7 +1,7 @@
-"""What the dashboard costs: its first load, and a page that is open while nothing happens. `python -m scripts.dashboard_figures`.
+"""Measures what the dashboard costs: its first load, and an idle open page. Run: `python -m scripts.dashboard_figures`.
 
-A real server of its own with many emails stored, and a headless Chromium that has never seen it. Prints a table; needs Chromium with its
-driver. Nothing outside a temporary folder is touched.
+It starts a real server of its own with many stored emails, and a headless Chromium with an empty cache, and prints a
+table. It needs Chromium with its driver, and touches nothing outside a temporary folder.
 """
 
 import argparse
@@ -53,7 +53,7 @@ look();
 
 
 def main() -> None:
-    """Measure, print."""
+    """Measure, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--stored", type=int, default=STORED, help="emails in the database (%(default)s)")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="how long the page is left alone (%(default)s)")
@@ -85,7 +85,7 @@ def _start_filled(server: Server, stored: int) -> None:
 
 
 def _first_load(server: Server) -> list[tuple[str, str]]:
-    """A browser that comes for the first time, a few times over, while mail is coming in."""
+    """Measure the first visit of a new browser, a few times over, while mail is coming in."""
     with _mail(server):
         loads = [_one_load(server) for _ in range(ROUNDS)]
 
@@ -123,7 +123,7 @@ def _one_load(server: Server) -> dict[str, float]:
 
 @contextmanager
 def _mail(server: Server) -> Iterator[None]:
-    """Emails that come in meanwhile, so that there is something live to see."""
+    """Send emails in the background, so that there is something live to see."""
     done = threading.Event()
 
     def run() -> None:
@@ -141,7 +141,7 @@ def _mail(server: Server) -> Iterator[None]:
 
 
 def _idle(server: Server, seconds: float) -> list[tuple[str, str]]:
-    """The server alone, then with a page open on which nothing happens."""
+    """Measure the server alone, then with an idle page open."""
     time.sleep(SETTLE_S)
     alone, _ = _spent(seconds, server=lambda: _family(_launcher(server)))
     with chromium() as page:
@@ -170,7 +170,7 @@ def _idle(server: Server, seconds: float) -> list[tuple[str, str]]:
 
 
 def _spent(seconds: float, **families: Callable[[], list[psutil.Process]]) -> tuple[dict[str, float], float]:
-    """The CPU that each family of processes took, as percent of a core; and how many seconds it was watched."""
+    """Return the CPU that each family of processes used, in percent of a core, and how many seconds were measured."""
     before, began = {name: _cpu(family()) for name, family in families.items()}, time.monotonic()
     time.sleep(seconds)
     taken = time.monotonic() - began
@@ -178,7 +178,7 @@ def _spent(seconds: float, **families: Callable[[], list[psutil.Process]]) -> tu
 
 
 def _cpu(family: list[psutil.Process]) -> float:
-    """Seconds of CPU that these processes have taken so far, children that they have waited for included; none for one that is gone."""
+    """Return the CPU seconds used by these processes and the children that they reaped; 0 for one that is gone."""
     total = 0.0
     for process in family:
         with suppress(psutil.NoSuchProcess):
@@ -187,7 +187,7 @@ def _cpu(family: list[psutil.Process]) -> float:
 
 
 def _family(parent: int) -> list[psutil.Process]:
-    """A process and all that descend from it."""
+    """Return a process and all its descendants."""
     root = psutil.Process(parent)
     return [root, *root.children(recursive=True)]
 

@@ -1,8 +1,9 @@
-"""The README's pictures of the dashboard: `python -m scripts.screenshots [--out docs/images]`, by `make screenshots`.
+"""Takes the README's pictures: `python -m scripts.screenshots [--out docs/images]`, run by `make screenshots`.
 
-A real server of its own, filled by its simulator with mail written for this project; the day behind it is made by moving
-the times of what was really processed. Needs Chromium and its driver, and the dashboard's first choice of font
-(Debian: fonts-inter), without which the pictures look otherwise. Nothing outside a temporary folder but --out is touched.
+It starts a real server of its own, which its simulator fills with mail written for this project. To show a whole day,
+it moves the times of the emails that were really processed. It needs Chromium and its driver, and the dashboard's
+preferred font (Debian: fonts-inter), without which the pictures look different. It touches nothing outside a
+temporary folder and --out.
 """
 
 import argparse
@@ -34,7 +35,7 @@ WIDE, NARROW = (1280, 800), (390, 844)
 
 
 def main() -> None:
-    """Fill a server, take the pictures."""
+    """Fill a server and take the pictures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "images")
     out = parser.parse_args().out
@@ -57,7 +58,7 @@ def main() -> None:
 
 
 def _mail(dice: random.Random) -> list[dict[str, Any]]:
-    """A mix of classes as an inbox has it; the collection itself has more of what is hard to tell."""
+    """Return a mix of classes like that of an inbox; the corpus itself has more emails that are hard to classify."""
     emails = [json.loads(line) for line in SYNTHETIC.read_text(encoding="utf-8").splitlines()]
     by_label = {name: [email for email in emails if email["label"] == name and email["sender"]] for name in LABELS}
     drawn = [dice.choice(by_label[name]) for name in dice.choices(LABELS, (30, 36, 13, 21), k=800)]
@@ -69,14 +70,14 @@ def _fill(server: Server, mail: list[dict[str, Any]]) -> None:
     for start in range(0, EMAILS, 400):
         batch = [mail[(start + index) % len(mail)] for index in range(400)]
         server.ask("POST", "/simulator/send_batch", {"emails": batch})
-    for number in range(UNREADABLE):  # ids that no mailbox can hold: dead letters with their reason
+    for number in range(UNREADABLE):  # ids that are too long to store: they become dead letters
         server.send("Too long an id", id=f"{number}" * 700)
     wait_for(lambda: _settled(server.ask("GET", "/audit")), "all emails processed", 120)
 
 
 @contextlib.contextmanager
 def _receiver() -> Iterator[str]:
-    """A program of somebody's own that is told of results; its URL."""
+    """Run a user's program that receives results by webhook; yields its URL."""
 
     class Receiver(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -85,7 +86,7 @@ def _receiver() -> Iterator[str]:
             self.end_headers()
 
         def log_message(self, *_args: Any) -> None:
-            """Nothing."""
+            """Log nothing."""
 
     receiver = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
     threading.Thread(target=receiver.serve_forever, daemon=True).start()
@@ -94,7 +95,7 @@ def _receiver() -> Iterator[str]:
 
 
 def _set_up(server: Server, url: str) -> None:
-    """Rules, a webhook and a correction, as somebody would have made them."""
+    """Create rules, a webhook and a correction, as a user would."""
     for name, field, pattern, kind, answer in RULES:
         conditions = [{"field": field, "pattern": pattern, "kind": kind}]
         server.ask("POST", "/rules", {"name": name, "conditions": conditions, **answer})
@@ -108,7 +109,7 @@ def _settled(audit: dict[str, int]) -> bool:
 
 
 def _spread_over_a_day(path: Path, dice: random.Random) -> None:
-    """Move the results to where a working day would have put them, and count their minutes and hours anew."""
+    """Spread the results' times as a working day would, and recompute the counts by minute and hour."""
     now = time.time()
     times = sorted(_time_of_day(now, dice) for _ in range(EMAILS))
     with contextlib.closing(sqlite3.connect(path)) as database, database:
@@ -133,7 +134,7 @@ def _time_of_day(now: float, dice: random.Random) -> float:
 
 @contextlib.contextmanager
 def _trickle(server: Server, mail: list[dict[str, Any]], dice: random.Random) -> Iterator[None]:
-    """A few emails a second while the pictures are taken."""
+    """Send emails at random intervals while the pictures are taken."""
     done = threading.Event()
 
     def run() -> None:

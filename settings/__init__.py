@@ -1,4 +1,4 @@
-"""The settings. table.py has one line a variable, and is the one to read; the others read, check and show the values."""
+"""The settings. Read table.py first: it has one line per variable. The others parse, check and show the values."""
 
 from settings.addresses import is_loopback
 from settings.showing import without_password

@@ -1,7 +1,8 @@
-"""How URLs, hosts and networks are read from text: each parser gives the value, or raises a ValueError that says what it must be.
+"""Parsers for URLs, hosts and networks: each returns the value, or raises a ValueError that says what the text must be.
 
-Used by the table of the settings and by the commands' arguments. What could never match or would be read as something else is refused:
-a host that is never found in a list, or an option that is taken for a part of a file's name, would be noticed by nobody.
+Used by the settings table and by the commands' arguments. They refuse what could never match or would be taken for
+something else: nobody would notice a list entry that matches no host, or an option that is read as part of a file
+name.
 """
 
 import ipaddress
@@ -14,7 +15,7 @@ from settings.parsing import words
 
 LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 NAME = re.compile(rf"(?!(.*\.)?[0-9]+\.?$)({LABEL}\.)*{LABEL}\.?")
-"""A host's name as DNS bears it; one that ends in a number would be an address."""
+"""A host name that is valid in DNS; one that ends in a number would be an address."""
 
 WITH_PORT = re.compile(r"(?P<host>\[[^\]]*\]|[^:]*)(:(?P<port>[0-9]{1,5}))?")
 SQLITE = "sqlite:///"
@@ -22,16 +23,16 @@ USUAL_PORTS = {"http": 80, "https": 443}
 
 
 def url(*schemes: str) -> Callable[[str], str]:
-    """A URL of one of these schemes."""
+    """Return a parser for a URL of one of these schemes."""
 
     def parse(text: str) -> str:
         try:
             parts = urlsplit(text)
-            if "sentinel" not in parts.scheme:  # which names several hosts
-                _ = parts.port  # raises ValueError for one that is no number
+            if "sentinel" not in parts.scheme:  # a Sentinel URL names several hosts
+                _ = parts.port  # raises ValueError if it is not a number
         except ValueError as error:
             raise ValueError(f"is not a URL ({error})") from error
-        found = parts.scheme + text[len(parts.scheme) :]  # a scheme may be written in any case
+        found = parts.scheme + text[len(parts.scheme) :]  # urlsplit has made the scheme lower-case
         if parts.scheme not in schemes or not found.startswith(f"{parts.scheme}://"):
             raise ValueError(f"must begin with {' or '.join(f'{scheme}://' for scheme in schemes)}")
         if not parts.scheme.startswith("http"):
@@ -46,7 +47,7 @@ def url(*schemes: str) -> Callable[[str], str]:
 
 
 def base_url(text: str) -> str:
-    """An http or https URL that paths are put behind."""
+    """Parse an http or https URL to which paths are appended."""
     found = url("http", "https")(text)
     if "?" in found or "#" in found:
         raise ValueError("must have no ? and no #: paths are put behind it")
@@ -54,7 +55,10 @@ def base_url(text: str) -> str:
 
 
 def redis_url(text: str) -> str:
-    """A Redis or Valkey. redis-py takes another path for no database, which is the number 0, and a unix:// without a third slash for another file."""
+    """Parse the URL of a Redis or Valkey.
+
+    redis-py reads any other path as "no database", which means 0, and a unix:// without a third slash as another file.
+    """
     found = url("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel")(text)
     parts = urlsplit(found)
     if parts.scheme in {"redis", "rediss"} and not re.fullmatch(r"(/[0-9]*)?", parts.path):
@@ -65,7 +69,7 @@ def redis_url(text: str) -> str:
 
 
 def database_url(text: str) -> str:
-    """An SQLite file or a PostgreSQL."""
+    """Parse the URL of an SQLite file or a PostgreSQL database."""
     if text.startswith(SQLITE):
         file = text.removeprefix(SQLITE)
         if not file or file.endswith("/") or file == ":memory:" or "?" in file:
@@ -77,40 +81,40 @@ def database_url(text: str) -> str:
 
 
 def sqlite_file(url: str) -> Path | None:
-    """The file of a database's URL, as storage/drivers.py opens it; None: it is no SQLite."""
+    """Return the file of a database URL, as storage/drivers.py opens it; None if it is not SQLite."""
     return Path(url.removeprefix(SQLITE)) if url.startswith(SQLITE) else None
 
 
 def host(text: str) -> str:
-    """A host by name or address, without a port."""
+    """Parse a host name or address, without a port."""
     if not _is_host(text):
         raise ValueError("must be a host's name or address, without a port")
     return text
 
 
 def hosts(text: str) -> tuple[str, ...]:
-    """What a Host header may say: names, or addresses with IPv6 in brackets, perhaps with a port; no wildcard."""
+    """Parse what Host headers may contain: names, or addresses (IPv6 in brackets), perhaps with a port; no wildcard."""
     if not all(map(_is_authority, words(text))):
         raise ValueError("must be host names such as app.example or [fd00::1], perhaps with a port")
     return words(text)
 
 
 def hosts_or_networks(text: str) -> tuple[str, ...]:
-    """Host names, addresses and networks."""
+    """Parse host names, addresses and networks."""
     if not all(_is_network(entry) or _is_host(entry) for entry in words(text)):
         raise ValueError("must be host names, addresses or networks such as app.internal or 10.0.0.0/8, without a port")
     return words(text)
 
 
 def networks(text: str) -> tuple[str, ...]:
-    """Addresses and networks, checked; a proxy's name could be anybody's tomorrow."""
+    """Parse addresses and networks. No names: a proxy's name could belong to somebody else tomorrow."""
     if not all(map(_is_network, words(text))):
         raise ValueError("must be addresses or networks such as 10.0.0.0/8")
     return words(text)
 
 
 def origins(text: str) -> tuple[str, ...]:
-    """What a browser sends as Origin: scheme, host, port if not the usual one, and nothing behind it; no wildcard."""
+    """Parse what browsers send as Origin: scheme, host, and any unusual port, with nothing after it; no wildcard."""
     for entry in words(text):
         scheme, _, rest = entry.rstrip("/").partition("://")
         if scheme not in USUAL_PORTS or not _is_authority(rest):

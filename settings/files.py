@@ -1,4 +1,4 @@
-"""Files that settings name: secrets of containers, and FAKEMAIL_SOURCES."""
+"""Reads the files that settings name: container secrets, and FAKEMAIL_SOURCES."""
 
 from pathlib import Path
 
@@ -6,9 +6,9 @@ MOST_OF_A_FILE = 64 * 1024
 
 
 def read_file(path: str | Path) -> str:
-    """What a file of the settings holds, without the blanks around it; ValueError with the reason where that cannot be had.
+    """Return a file's content without surrounding blanks; raises ValueError with the reason if that is impossible.
 
-    A pipe or a terminal would hold up the start until somebody writes to it.
+    Only regular files are read: a pipe or a terminal would block the start until somebody writes to it.
     """
     try:
         if not Path(path).is_file() and Path(path).exists():

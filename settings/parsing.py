@@ -1,6 +1,7 @@
-"""How values are read from text: each parser gives the value, or raises a ValueError that says what it must be.
+"""Parsers for values in text: each returns the value, or raises a ValueError that says what the text must be.
 
-Used by the table of the settings and by the commands' arguments (commands/arguments.py). URLs, hosts and networks are in addresses.py.
+Used by the settings table and by the commands' arguments (commands/arguments.py). addresses.py parses URLs, hosts and
+networks.
 """
 
 import base64
@@ -13,7 +14,7 @@ TRUE, FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 
 
 def whole(low: int, high: int | None = None) -> Callable[[str], int]:
-    """A whole number within these bounds."""
+    """Return a parser for a whole number within these bounds."""
 
     def parse(text: str) -> int:
         value = int(text) if WHOLE.fullmatch(text) else None
@@ -27,7 +28,7 @@ def whole(low: int, high: int | None = None) -> Callable[[str], int]:
 
 
 def number(low: float, high: float) -> Callable[[str], float]:
-    """A number within these bounds."""
+    """Return a parser for a number within these bounds."""
 
     def parse(text: str) -> float:
         try:
@@ -42,14 +43,14 @@ def number(low: float, high: float) -> Callable[[str], float]:
 
 
 def boolean(text: str) -> bool:
-    """True or false, in the words that people use for it."""
+    """Parse true or false, in any of the usual words."""
     if text.lower() not in TRUE | FALSE:
         raise ValueError("must be true or false")
     return text.lower() in TRUE
 
 
 def choice(*values: str) -> Callable[[str], str]:
-    """One of these words, in any case."""
+    """Return a parser for one of these words, in any case."""
 
     def parse(text: str) -> str:
         found = next((value for value in values if value.lower() == text.lower()), None)
@@ -61,12 +62,15 @@ def choice(*values: str) -> Callable[[str], str]:
 
 
 def words(text: str) -> tuple[str, ...]:
-    """Words with blanks or commas between."""
+    """Parse words that are separated by blanks or commas."""
     return tuple(text.replace(",", " ").split())
 
 
 def signing_secrets(text: str) -> tuple[str, ...]:
-    """Standard Webhooks secrets: `whsec_` and base64, or plain text with blanks between; the same reading as fakemail/signature.py's."""
+    """Parse Standard Webhooks secrets, separated by blanks: `whsec_` and base64, or plain text.
+
+    fakemail/signature.py reads them in the same way.
+    """
     for number, secret in enumerate(text.split(), start=1):
         key = secret.removeprefix("whsec_")
         if key != secret:
@@ -82,21 +86,21 @@ def signing_secrets(text: str) -> tuple[str, ...]:
 
 
 def word(text: str) -> str:
-    """A name that stands in other names, in paths and in files with blanks between."""
+    """Parse a name that can be used in other names, in paths, and in files with blanks as separators."""
     if not WORD.fullmatch(text):
         raise ValueError("must be 1 to 64 of letters, digits, ., _ and -")
     return text
 
 
 def line(text: str) -> str:
-    """What goes into a header, or is looked for in one: a line break in it would begin another header, and an umlaut none can carry."""
+    """Parse a text for an HTTP header: a line break would begin another header, and no header can carry an umlaut."""
     if not text.isascii() or not text.isprintable():
         raise ValueError("must be one line of printable ASCII")
     return text
 
 
 def token(text: str) -> str:
-    """What a header can carry: a token with a blank or an umlaut in it could never be shown."""
+    """Parse a token for an HTTP header: no client could send one that contains a blank or an umlaut."""
     if not text.isascii() or not text.isprintable() or " " in text:
         raise ValueError("must be printable ASCII without spaces")
     return text

@@ -1,4 +1,4 @@
-"""How settings are shown, and which words of them never are. Used by the table of the settings."""
+"""How settings are shown, and which parts of them never are. Used by the settings table."""
 
 import re
 from typing import Any
@@ -9,22 +9,22 @@ from settings.sources import SourceSetting
 PASSWORD = re.compile(r"//[^/@\s]*@")
 
 BY_CORES = -1
-"""PROCESSOR_PROCESSES=auto; no other setting is below zero."""
+"""The value of PROCESSOR_PROCESSES=auto; no other setting is below zero."""
 
 
 def passwords(url: str) -> list[str]:
-    """Before the @, and in the query: `?password=`, `?sentinel_password=`, `?sslpassword=`."""
+    """Return a URL's passwords: before the @, and in its query (`password`, `sentinel_password`, `sslpassword`)."""
     parts = urlsplit(url)
     return [parts.password or "", *(value for name, value in parse_qsl(parts.query) if name.endswith("password"))]
 
 
 def without_password(text: str) -> str:
-    """A URL as it may be shown: what stands before an @ in it is left out."""
+    """Return a URL as it may be shown: anything before an @ in its authority is masked."""
     return PASSWORD.sub("//********@", text)
 
 
 def masked(value: Any, *, secret: bool) -> str:
-    """A setting as anybody may see it, written as it may be set."""
+    """Return a setting's value as anybody may see it, in the form in which it can be set."""
     if value is None:
         return ""
     if isinstance(value, int | float):  # true and false too
@@ -37,7 +37,7 @@ def masked(value: Any, *, secret: bool) -> str:
 
 
 def texts(value: Any) -> tuple[str, ...]:
-    """The secret words of a setting."""
+    """Return the secret words of a setting."""
     if not isinstance(value, tuple):
         return (str(value),)
     return tuple(text for each in value for text in (each.secrets() if isinstance(each, SourceSetting) else (each,)))

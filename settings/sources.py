@@ -1,6 +1,6 @@
 """FAKEMAIL_SOURCES: several FakeMail accounts, as JSON or as the path of a JSON file: name → url, token, webhook_secret.
 
-Read by the table of the settings. Whatever is wrong is one line that names the source and the field, and never shows a secret.
+Read by the settings table. Every error is one line that names the source and the field, and never shows a secret.
 """
 
 import json
@@ -14,7 +14,7 @@ from engine.errors import SettingsError
 from settings.files import read_file
 
 MAIN = "main"
-"""The source of FAKEMAIL_API_URL: engine.mailbox.MAIN, which the settings, who know none of the rooms, cannot ask."""
+"""The source of FAKEMAIL_API_URL. It equals engine.mailbox.MAIN, which the settings may not import."""
 
 NAME = re.compile(r"[a-z0-9_-]{1,32}")
 FIELDS = ("url", "token", "token_file", "webhook_secret", "webhook_secret_file", "webhook_url")
@@ -24,7 +24,7 @@ Check = Callable[[str], Any]
 
 @dataclass(frozen=True, slots=True)
 class SourceSetting:
-    """One account. `webhook_url` is where this source shall notify us; none: /webhook/NAME beside WEBHOOK_URL."""
+    """One account. `webhook_url` is where this source is to notify us; None: /webhook/NAME beside WEBHOOK_URL."""
 
     name: str
     url: str
@@ -33,12 +33,12 @@ class SourceSetting:
     webhook_url: str | None = None
 
     def secrets(self) -> tuple[str, ...]:
-        """What must never be shown."""
+        """Return the values that must never be shown."""
         return (*([self.token] if self.token else []), *self.webhook_secret)
 
 
 def parse_sources(text: str, *, base_url: Check, url: Check, token: Check, secrets: Check) -> tuple[SourceSetting, ...]:
-    """The accounts in their order; the checks are those of the settings for one account. SettingsError with one line."""
+    """Return the accounts in order, checked like the settings of a single one; raises a one-line SettingsError."""
     inline = text.startswith("{")
     folder = Path.cwd() if inline else Path(text).parent
     checks = {"url": base_url, "token": token, "webhook_secret": secrets, "webhook_url": url}
@@ -87,7 +87,7 @@ def _source(name: str, fields: Any, folder: Path, checks: Mapping[str, Check]) -
 
 
 def _value(name: str, field: str, fields: Mapping[str, Any], folder: Path, check: Check) -> Any:
-    """A field, or what its file says, checked; None where there is none, or an empty one."""
+    """Return a field, or the content of its file, checked; None if it is missing or empty."""
     path = fields.get(f"{field}_file")
     if path is not None and fields.get(field) is not None:
         raise _wrong(name, field, f"is given twice: here and as {field}_file")

@@ -1,7 +1,8 @@
-"""The settings, one line a variable: read from the environment once, checked at start, then handed down as plain values.
+"""The settings, one line per variable: read once from the environment, checked at the start, passed on as plain values.
 
-Only run.py, the commands and this folder know the environment. An empty value counts as unset; a wrong one is a SettingsError that names
-the variable; `NAME_FILE` reads NAME from a file (container secrets). `describe()` says what is in force and where it came from.
+Only run.py, the commands and this folder read the environment. An empty value counts as unset, and a wrong one raises
+a SettingsError that names the variable. `NAME_FILE` reads NAME from a file (container secrets). `describe()` shows
+the values in force and where they came from.
 """
 
 import os
@@ -43,7 +44,7 @@ def _processes(text: str) -> int:
 
 @dataclass(frozen=True)
 class Variable:
-    """How one setting is read: its parser, what it is for in a few words, and whether it must never be shown."""
+    """How one setting is read: its parser, its purpose in a few words, and whether it must never be shown."""
 
     parse: Parser
     help: str
@@ -51,13 +52,13 @@ class Variable:
 
 
 def setting(default: Any, parse: Parser, help: str, *, secret: bool = False) -> Any:  # noqa: A002  (reads well in the table)
-    """One line of the table below."""
+    """Define one line of the table below."""
     return dataclass_field(default=default, metadata={"variable": Variable(parse, help, secret)})
 
 
 @dataclass(frozen=True)
 class Settings:
-    """All settings. The field's name in upper case is the variable's name."""
+    """All settings. A field's name in upper case is the name of its variable."""
 
     host: str = setting("127.0.0.1", str, "where to listen")
     port: int = setting(8005, whole(0, 65535), "where to listen")
@@ -143,7 +144,7 @@ class Settings:
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> "Settings":
-        """Read and check all variables; raises SettingsError with one line that names the wrong one."""
+        """Read and check all variables; raises a one-line SettingsError that names the wrong one."""
         environ = os.environ if environ is None else environ
         values = {}
         for each in fields(cls):
@@ -159,7 +160,7 @@ class Settings:
         return settings
 
     def check(self) -> None:
-        """What no single variable can tell."""
+        """Check what cannot be seen from a single variable; raises SettingsError."""
         anonymous = not self.api_token and not self.allow_anonymous
         if anonymous and not is_loopback(self.host):
             raise SettingsError(
@@ -174,7 +175,7 @@ class Settings:
         self._check_sources()
 
     def _check_sources(self) -> None:
-        """Each account once: under two names its mail would be processed twice."""
+        """Check that each account is given once: under two names its mail would be processed twice."""
         if self.fakemail_api_url and any(each.name == MAIN for each in self.fakemail_sources):
             raise SettingsError(
                 "FAKEMAIL_SOURCES: source main is FAKEMAIL_API_URL already: give it one of the two ways"
@@ -208,7 +209,7 @@ class Settings:
 
     @property
     def database_file(self) -> Path | None:
-        """The file of an SQLite; None: the database is a PostgreSQL."""
+        """The file of an SQLite database; None: the database is PostgreSQL."""
         return addresses.sqlite_file(self.database)
 
     @property
@@ -218,11 +219,11 @@ class Settings:
 
     @property
     def worker_processes(self) -> int:
-        """Worker processes beside the front: one less than the cores, at least one, unless set."""
+        """The number of worker processes beside the front: unless set, one less than the cores, at least one."""
         return self.processor_processes if self.processor_processes >= 0 else max(1, (os.cpu_count() or 2) - 1)
 
     def secrets(self) -> list[str]:
-        """Every secret word in force, so that logs can leave them out."""
+        """Return every secret in force, so that logs can mask them."""
         found: list[str] = []
         for each in fields(self):
             value = getattr(self, each.name)
@@ -237,7 +238,7 @@ class Settings:
         return self.node_name or re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname()[:59]) or "node"
 
     def describe(self, environ: Mapping[str, str] | None = None) -> list[tuple[str, str, str]]:
-        """(variable, value with secrets masked, where from) of every setting."""
+        """Return (variable, value with secrets masked, origin) of every setting."""
         environ = os.environ if environ is None else environ
         rows = []
         for each in fields(self):
