@@ -28,7 +28,7 @@ from engine.turns import breathe
 
 log = logging.getLogger(__name__)
 
-if type(ActorRegistry._actor_refs_lock).__module__ == "_thread":  # noqa: SLF001  (the one lock that pykka makes at import)
+if type(ActorRegistry._actor_refs_lock).__module__ == "_thread":  # noqa: SLF001  (pykka's import-time lock)
     raise RuntimeError("call gevent.monkey.patch_all() before pykka is imported: actors run on greenlets here")
 
 A = TypeVar("A", bound="ServiceActor")
@@ -94,11 +94,11 @@ def adopting(parent: ServiceRef[Any]) -> Iterator[None]:
 
 
 class ServiceActor(pykka.ThreadingActor):
-    """`name` is unique in its process; a pool shares its `kind`. One piece of work may take `deadline` seconds.
+    """The base class of actors. `name` is unique in its process; a pool shares its `kind`.
 
-    An error in a told message, a tick or an owned greenlet ends the actor, and its supervisor starts a new one. An
-    error in an asked message goes to the caller, and the actor lives on. DependencyTrouble in a tick is no failure:
-    the actor waits for the next tick.
+    One piece of work may take `deadline` seconds. An error in a told message, a tick or an owned greenlet ends the
+    actor, and its supervisor starts a new one. An error in an asked message goes to the caller, and the actor lives
+    on. DependencyTrouble in a tick is no failure: the actor waits for the next tick.
     """
 
     use_daemon_thread = True
@@ -277,7 +277,7 @@ class ServiceActor(pykka.ThreadingActor):
             function(*args)
         except (gevent.GreenletExit, ActorDeadError):
             return
-        except BaseException as error:  # noqa: BLE001  (whatever it was, the actor must not live on without its greenlet)
+        except BaseException as error:  # noqa: BLE001  (the actor must not outlive its greenlet)
             with suppress(ActorDeadError):
                 self.actor_ref.tell(Raised(error))
 

@@ -1,4 +1,4 @@
-"""A canary: a message without content that travels through the mailboxes and back, to prove that they are consumed.
+"""A canary: a test message that travels through the mailboxes and back, to prove that they are consumed.
 
 Sent by actors/canary.py; every mailbox actor passes it on before its handler sees the batch (engine/work.py). It is
 taken, waits in the inbox and is settled like any other message, but touches neither the books, nor a dependency, nor

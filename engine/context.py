@@ -1,7 +1,7 @@
 """What the mailbox actors of a process share, and what becomes of its predecessor's messages before it takes any.
 
 Built by commands/process.py, passed to every mailbox actor. `Recovery` acts on what the launcher said about the
-predecessor: messages are blamed for a death only if a living launcher saw the process die that held them.
+predecessor: messages are blamed for a death only if a living launcher saw the process that held them die.
 """
 
 import random

@@ -58,7 +58,7 @@ class Control:
         return self.desired_pause or bool(self.obstacle)
 
     def on_change(self, callback: Callback) -> None:
-        """Call `callback` after each change, in the control's greenlet, and now if the state is known; be quick."""
+        """Call `callback` in the control's greenlet after changes, and now if the state is known. It must not block."""
         self._callbacks.append(callback)
         if self.known:
             callback(self)

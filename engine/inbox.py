@@ -1,4 +1,4 @@
-"""The inbox of every ServiceActor: pykka's queue that notices stop requests at once, and answers after the actor's end.
+"""The inbox of every ServiceActor: pykka's queue, extended to notice stop requests at once and to answer after the end.
 
 Made by ServiceActor (engine/actor.py). A busy actor must learn at once that it should stop, not when it reaches that
 message; and an ask that arrives after the last message was handled must not hang (pykka checks that the actor is

@@ -2,8 +2,8 @@
 
 Started by `run.py serve` and `run.py worker`; it can also run as PID 1. It locks the data folder, starts services and
 children, restarts those that end, kills those that send no heartbeats, and forwards signals; everything ends with it.
-It gives up on a child only if that refuses its settings; otherwise it backs off between restarts. Data survives,
-processes do not: killing any process here at any time costs only the time to start again.
+It gives up on a child only if that refuses its settings or finds its place taken; otherwise it backs off between
+restarts. Data survives, processes do not: killing any process here at any time costs only the time to start again.
 """
 
 import logging
@@ -91,7 +91,7 @@ class Launcher:
         self._service_at = 0.0
 
     def run(self) -> int:
-        """Run until a signal, or until an essential child refuses its settings; returns the exit code.
+        """Run until a signal, or until an essential child refuses to start; returns the exit code.
 
         Raises InUseError if another node uses the folder.
         """

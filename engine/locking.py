@@ -50,7 +50,7 @@ def _taken(descriptor: int, patience: float) -> bool:
 
 
 def _sign(descriptor: int) -> None:
-    """Write the holder's process id into the file. A courtesy, which must not prevent a start when the disk is full."""
+    """Write our process id into the file: a courtesy, which must not prevent a start when the disk is full."""
     pid = f"{os.getpid()}\n".encode()
     with suppress(OSError):
         os.ftruncate(descriptor, os.pwrite(descriptor, pid, 0))

@@ -25,7 +25,7 @@ class Retry:
     """The fate of a message whose try failed and may be repeated.
 
     `delay` is in seconds (None: the policy decides). With `spend` False the message is not at fault, and no attempt
-    is spent. `missing`: what the message is about was not found yet.
+    is spent. `missing` says that the subject of the message was not found.
     """
 
     delivery: Delivery
@@ -110,7 +110,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Postponement:
-    """A failed try that will be repeated at `next_at`. The envelope's `attempts` (before this try) guard the update."""
+    """A failed try that will be repeated at `next_at`. The envelope's `attempts` guard against counting it twice."""
 
     delivery: Delivery
     reason: str

@@ -11,7 +11,7 @@ from typing import Any
 from engine.backoff import backoff
 
 EXIT_ESCALATED = 70
-"""The exit code of a process whose supervisor gave up: a restart budget was used up, or an actor hung."""
+"""The exit code of a process that ends itself (engine/hub.py: crash), for example when its supervisor gives up."""
 
 
 @dataclass(frozen=True, slots=True)
