@@ -1,1 +1,1 @@
-"""The HTTP and WebSocket interface: every route of the contract, one table in routes.py."""
+"""The HTTP and WebSocket interface; routes.py lists every route in one table."""

@@ -1,6 +1,6 @@
-"""Whether a client would rather have a page than JSON, by its Accept header (RFC 9110).
+"""Decide by a client's Accept header (RFC 9110) whether it prefers a page to JSON.
 
-Used by web/dispatch.py. A page goes to those alone who name `text/html`: a program that takes anything (`*/*`) gets JSON.
+Used by web/dispatch.py. Only a client that names `text/html` gets a page: one that accepts anything (`*/*`) gets JSON.
 """
 
 import re
@@ -8,11 +8,11 @@ import re
 QUALITY = re.compile(r"(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)")
 HTML = ("text/html",)
 JSON = ("application/json", "application/*", "*/*")
-"""The most exact range that fits decides."""
+"""Most specific first; the first range that the client names decides."""
 
 
 def prefers_html(accept: str) -> bool:
-    """Whether `text/html` is named, and nothing is better liked that JSON fits too."""
+    """Return whether `text/html` is named and JSON is not preferred to it."""
     ranges = dict(_read(each) for each in accept.lower().split(","))
     html = _quality(ranges, HTML)
     return html > 0 and html >= _quality(ranges, JSON)
@@ -23,7 +23,7 @@ def _quality(ranges: dict[str, float], fitting: tuple[str, ...]) -> float:
 
 
 def _read(text: str) -> tuple[str, float]:
-    """A range and its quality; one that cannot be read counts as 1, as if it were not there."""
+    """Return a media range and its quality. An unreadable quality counts as 1, as if it were absent."""
     media, *parameters = (part.strip() for part in text.split(";"))
     given = next((part[2:].strip() for part in parameters if part.startswith("q=")), "1")
     return media, float(given) if QUALITY.fullmatch(given) else 1.0

@@ -1,4 +1,4 @@
-"""What an address is: one client or many, one of our proxies or not. Used by web/limits.py, web/clients.py and web/auth.py."""
+"""Which client an address counts as, and which addresses are our proxies. For web/limits.py, clients.py and auth.py."""
 
 import ipaddress
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from functools import lru_cache
 
 
 def source_of(address: str) -> str:
-    """What counts as one address: "loopback", an IPv4 address, or the /64 network of an IPv6 address."""
+    """Return what an address counts as: "loopback", an IPv4 address, or the /64 network of an IPv6 address."""
     if address.startswith("127."):
         return "loopback"
     if ":" not in address:
@@ -19,13 +19,13 @@ def source_of(address: str) -> str:
 
 @lru_cache(maxsize=64)
 def networks(entries: Sequence[str]) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
-    """TRUSTED_PROXIES, parsed; the settings have checked them."""
+    """Return TRUSTED_PROXIES, parsed; the settings have validated the entries."""
     return tuple(ipaddress.ip_network(entry, strict=False) for entry in entries)
 
 
 @lru_cache(maxsize=4096)
 def is_trusted(address: str, proxies: Sequence[str]) -> bool:
-    """Whether this is one of our proxies."""
+    """Return whether the address belongs to a trusted proxy."""
     try:
         ip = ipaddress.ip_address(address)
     except ValueError:

@@ -1,7 +1,7 @@
-"""The web application: the WSGI callable that serves the routes (web/routes.py), and what runs beside the requests.
+"""The web application: the WSGI callable that serves web/routes.py, and the background work beside the requests.
 
-commands/front.py builds `Application(services)`, the waiting room (web/waiting.py) lets it into the hardened server. The webhook goes
-before bottle's router, the simulator beside it; everything else is a Route.
+commands/front.py builds `Application(services)`; the waiting room (web/waiting.py) puts it into the hardened server.
+The webhook bypasses bottle's router, and the simulator is an application of its own; everything else is a Route.
 """
 
 import re
@@ -48,7 +48,7 @@ HEALTH_EVERY_S = 5.0
 SOCKETS_AT_ONCE = 50
 SOCKET_PATH = re.compile(r"/ws/emails/[^/]+")
 FILTERS = {"path": "rest", **dict.fromkeys(NUMBERS, "number")}
-"""What a path's parameter may be; where it is a number, a word beside it is a path of its own."""
+"""The router's filter for each path parameter. A number takes digits only, so a word there may be a path of its own."""
 NOTED_OF_SIMULATOR = {"/simulator/reset", "/simulator/faults"}
 PREFLIGHT: Headers = (
     ("Access-Control-Allow-Methods", "GET, POST, PUT, DELETE"),
@@ -91,11 +91,11 @@ class Application:
         return self.bottle.wsgi(environ, start)  # type: ignore[no-any-return]  # bottle is untyped
 
     def body_cap(self, environ: Environ) -> int:
-        """How large a body may be; raises Refusal, before any of it is read, for a large one of somebody who may not ask at all."""
+        """Return the largest body allowed. Without access, a large body raises Refusal before it is read."""
         return cap_before_reading(environ, BODY_CAP(environ), partial(self.gate.identify, environ, "read"))
 
     def use(self, access: Access, secrets: Mapping[str, tuple[str, ...]]) -> None:
-        """Other tokens, and other webhook secrets of each source, from now on."""
+        """Replace the tokens, and the webhook secrets of each source."""
         self.services.access = access
         self.services.sources = {
             name: replace(source, secrets=secrets[name]) for name, source in self.services.sources.items()
@@ -105,13 +105,13 @@ class Application:
     # -- WebSockets
 
     def authorize(self, environ: Environ) -> None:
-        """Before the handshake: raises Problem for whom it is not."""
+        """Check a WebSocket upgrade before the handshake; raises Problem if it is not allowed."""
         if SOCKET_PATH.fullmatch(routable(environ)) is None:
             raise Problem(404, "there is no WebSocket at this path")
         self.gate.authorize(environ)
 
     def on_websocket(self, socket: LiveSocket) -> None:
-        """Serve one client until it is gone."""
+        """Serve one client until it disconnects."""
         self._sockets.add(socket)
         try:
             live_client.serve(self.services.hub, socket, self.figures.stats, partial(self._too_often, socket.environ))
@@ -119,7 +119,7 @@ class Application:
             self._sockets.discard(socket)
 
     def _too_often(self, environ: Environ) -> str | None:
-        """Count a WebSocket's costly command as the call that it is."""
+        """Count a costly WebSocket command like a call of the API; return why it is refused, or None."""
         try:
             self.gate.limits.check("api", environ)
         except Problem as problem:
@@ -127,17 +127,17 @@ class Application:
         return None
 
     def push(self, server: HardenedServer) -> None:
-        """What goes on beside the requests until the server drains: the pushes of this greenlet, and looking after sessions and health."""
+        """Run the background work until the server drains: pushes (in this greenlet), session and health checks."""
         keep = partial(keep_doing, until=lambda: server.draining)
         gevent.spawn(keep, self._look_after_sessions, SESSIONS_EVERY_S, "ended sessions")
         gevent.spawn(keep, self.health.look_again, HEALTH_EVERY_S, "the look at what was not well")
         keep(partial(self._push, {}), PUSH_EVERY_S, "the figures for live clients")
 
     def _look_after_sessions(self) -> None:
-        """Learn what other fronts ended, and hang up on who would not be let in any more."""
+        """Learn which sessions other fronts ended; close the WebSockets of clients no longer admitted."""
         try:
             self.gate.sessions.refresh()
-        finally:  # what expired or was ended here is over, whatever the database says
+        finally:  # sessions that expired or ended here are over even if the database is away
             self._hang_up()
 
     def _hang_up(self) -> None:
@@ -148,7 +148,7 @@ class Application:
                 gevent.sleep(0.001)
 
     def _push(self, sent: dict[str, dict[str, Any]]) -> None:
-        """What slow clients lag behind, and the figures where they changed since they were `sent` and somebody listens."""
+        """Serve clients that lag behind, and push figures that changed since they were `sent`, if anybody listens."""
         self.services.hub.catch_up()
         self._push_figures(sent)
 
@@ -176,7 +176,7 @@ class Application:
         return app
 
     def _routing_error(self, error: bottle.HTTPError) -> bottle.HTTPResponse:
-        """What bottle's router refuses, told as a problem, and only to those who may ask at all."""
+        """Answer an error of bottle's router with a problem. Outside OPEN, only a client with read access sees it."""
         environ = bottle.request.environ
         try:
             self.gate.limits.check("api", environ)
@@ -194,17 +194,17 @@ class Application:
         )
 
     def _simulate(self, environ: Environ, start: Callable[..., Any]) -> Iterable[bytes]:
-        """Hand on to the simulator, to those who may use it."""
+        """Pass the request to the simulator if the client has access."""
         try:
             kind = "read" if environ["REQUEST_METHOD"] in SAFE_METHODS else "full"
-            self.gate.admit(environ, kind, counted=False)  # most of its calls are our own
+            self.gate.admit(environ, kind, counted=False)  # most of its calls come from this system
         except Problem as problem:
             return send(error_response(problem, environ), environ, start)
         assert self.services.simulator is not None
         return self.services.simulator(environ, self._noting(environ, start))
 
     def _noting(self, environ: Environ, start: Callable[..., Any]) -> Callable[..., Any]:
-        """Write down what changes the simulator for everybody, once it has succeeded."""
+        """Record calls that change the simulator for everybody in the action log, once they have succeeded."""
         path = environ["PATH_INFO"]
         if environ["REQUEST_METHOD"] in SAFE_METHODS or path not in NOTED_OF_SIMULATOR:
             return start
@@ -236,7 +236,7 @@ def _described(version: str) -> bytes:
 
 
 def unquote_segment(text: str) -> str:
-    """A segment of a routable path as its sender meant it; ValueError (a 400) for what is no UTF-8."""
+    """Return a segment of a routable path, decoded; raises ValueError (answered with 400) if it is not UTF-8."""
     return unquote_to_bytes(text).decode("utf-8", "surrogatepass")
 
 

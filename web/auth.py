@@ -1,7 +1,7 @@
-"""Who gets in: bearer tokens for programs, a signed session cookie for people, the Host rule where no token is set.
+"""Who gets in: bearer tokens for programs, a signed session cookie for people, the Host rule if no token is set.
 
-`Gate` is asked by web/dispatch.py for each request and by the server for each WebSocket upgrade (`authorize`). The cookies are
-web/sessions.py's, what one address may ask for is counted by web/ratelimit.py.
+web/dispatch.py asks `Gate` about each request, the server about each WebSocket upgrade (`authorize`). web/sessions.py
+makes the cookies; web/ratelimit.py counts the calls of each address.
 """
 
 import hmac
@@ -20,13 +20,13 @@ from web.sessions import Ended, Session, Sessions
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 REMEMBERED = 10_000
 SMALL_BODY = 64 * 1024
-"""Bodies up to so many bytes are read of anybody."""
+"""Bodies up to this size are read from anybody."""
 
 CHALLENGE = (("WWW-Authenticate", 'Bearer realm="emailproc"'),)
 
 
 class Gate:
-    """Decides by the settings in `Access`; `admit` passes in silence or raises Problem 401, 403 or 429."""
+    """Decides by the settings in `Access`; `admit` returns silently or raises Problem 401, 403 or 429."""
 
     def __init__(self, access: Access, ended: Ended | None = None, refused: Refused = unnoticed) -> None:
         self.access = access
@@ -39,7 +39,7 @@ class Gate:
         self.use(access)
 
     def use(self, access: Access) -> None:
-        """Other tokens from now on; sessions that were opened with the old ones end."""
+        """Replace the tokens; sessions opened with the old ones end."""
         self.access = access
         self._known.clear()
         given = {"full": access.api_token, "read": access.api_token_readonly}
@@ -52,7 +52,7 @@ class Gate:
         return bool(self._tokens)
 
     def admit(self, environ: Environ, kind: str, *, counted: bool = True) -> None:
-        """Let a request pass that may use a route of this kind: `public`, `page`, `read`, `full` or `metrics`."""
+        """Admit a request to a route of this kind: `public`, `page`, `read`, `full` or `metrics`."""
         if kind == "public":
             return
         if counted:
@@ -64,13 +64,13 @@ class Gate:
             self.identify(environ, kind)
 
     def _admit_page(self, environ: Environ) -> None:
-        """/login and the static files: with a token anybody may see them, without one the Host rule holds."""
+        """Admit to /login and the static files: anybody if a token is set, else by the Host rule."""
         self._check_origin(environ)
         if not self.has_token:
             self._check_host(environ)
 
     def _may_scrape(self, environ: Environ) -> bool:
-        """Whether the request bears METRICS_TOKEN; where that is the only token, nobody else reads the metrics."""
+        """Return whether the request carries METRICS_TOKEN; raises Problem 401 if not, where no other token is set."""
         if not self.access.metrics_token:
             return False
         if _same(self.access.metrics_token, _bearer(environ) or ""):
@@ -81,7 +81,7 @@ class Gate:
         return False
 
     def identify(self, environ: Environ, kind: str) -> str:
-        """The role of the caller: `full` or `read`."""
+        """Return the caller's role, `full` or `read`; raises Problem if that does not suffice."""
         if not self.has_token:
             self._check_host(environ)
             return "full"
@@ -95,7 +95,7 @@ class Gate:
         return role
 
     def may_read(self, environ: Environ) -> bool:
-        """Whether the caller of a public page could read the others too. Wrong tokens are counted here as there."""
+        """Return whether the caller of a public page could read the others too. Wrong tokens count here too."""
         try:
             self.identify(environ, "read")
         except Problem:
@@ -103,7 +103,7 @@ class Gate:
         return True
 
     def caller(self, environ: Environ) -> tuple[str | None, str]:
-        """The role that the request's token or session gives, and what to call the caller: a session's id, `token` or `local`."""
+        """Return the role that the token or session gives, and the caller's name: `session:ID`, `token` or `local`."""
         if not self.has_token:
             return "full", "local"
         if "HTTP_AUTHORIZATION" in environ:
@@ -112,15 +112,15 @@ class Gate:
         return (None, "") if session is None else (session.role, name_of(session))
 
     def _unknown(self, environ: Environ) -> Problem:
-        """Nobody we know; wrong tokens are counted, so that guessing is slow."""
+        """Return the 401 for an unknown caller; wrong tokens are counted, so that guessing is slow."""
         if "HTTP_AUTHORIZATION" in environ:
             self.limits.check("login", environ)
         return Problem(401, "a valid token is needed", headers=CHALLENGE)
 
     def meet(self, environ: Environ, role: str) -> None:
-        """A right token. From an address that guesses too often it is refused like a wrong one, or guessing would not be slow.
+        """Accept a correct token, but refuse it to an address that guesses too often, or guessing would not be slow.
 
-        Not so where this address has shown it before: a neighbour who guesses shall lock nobody out.
+        An address that has shown a correct token before is exempt, so that a neighbour who guesses locks nobody out.
         """
         caller = (client_of(environ, self.access.trusted_proxies), role)
         if caller not in self._known:
@@ -131,24 +131,24 @@ class Gate:
             self._known.popitem(last=False)
 
     def authorize(self, environ: Environ) -> None:
-        """The same for a WebSocket upgrade."""
+        """Make the same checks for a WebSocket upgrade."""
         self.limits.check("api", environ)
         self._check_origin({**environ, "REQUEST_METHOD": "UPGRADE"})
         self.identify({**environ, "REQUEST_METHOD": "GET"}, "read")
 
     def still_welcome(self, environ: Environ) -> bool:
-        """Whether a WebSocket that was let in with this request would still be: sessions expire, tokens change."""
+        """Return whether a WebSocket admitted with this request still would be: sessions expire, tokens change."""
         return self.caller(environ)[0] is not None
 
     def role_of(self, token: str) -> str | None:
-        """The role that a token gives, compared in constant time."""
+        """Return the role that a token gives, or None; compared in constant time."""
         found = [role for role, ours in self._tokens.items() if _same(ours, token)]
         return found[0] if found else None
 
     # -- Host and Origin
 
     def _check_host(self, environ: Environ) -> None:
-        """No token is set: only this machine's own user may ask, and no page or tunnel on somebody's behalf."""
+        """Without a token, admit this machine's own user only, and no page or tunnel acting for somebody else."""
         if is_forwarded(environ):
             raise Problem(403, "this came through a proxy: set API_TOKEN to allow that")
         host = host_name(environ.get("HTTP_HOST", ""))
@@ -157,11 +157,11 @@ class Gate:
             raise Problem(403, f"without a token only loopback Host names may ask: {advice}")
 
     def allows_origin(self, environ: Environ) -> bool:
-        """Whether the Origin header names one of CORS_ORIGINS."""
+        """Return whether the Origin header names one of CORS_ORIGINS."""
         return environ.get("HTTP_ORIGIN", "").lower() in self._origins
 
     def _check_origin(self, environ: Environ) -> None:
-        """What changes something must not come from another site's page."""
+        """Refuse an unsafe request that comes from another site's page."""
         if environ["REQUEST_METHOD"] in SAFE_METHODS or self.allows_origin(environ):
             return
         origin = environ.get("HTTP_ORIGIN")
@@ -172,21 +172,21 @@ class Gate:
 
 
 def cap_before_reading(environ: Environ, cap: int, check: Callable[[], object]) -> int:
-    """The `cap` of a body; one beyond SMALL_BODY is refused, before any of it is read, where `check` raises a Problem."""
+    """Return `cap`; but if the body may exceed SMALL_BODY, call `check` first, which may raise Problem."""
     if min(cap, int(environ.get("CONTENT_LENGTH", cap))) > SMALL_BODY:
         check()
     return cap
 
 
 def host_name(host: str) -> str:
-    """The name in a Host header, without its port, in lower case."""
+    """Return the name in a Host header, without its port, in lower case."""
     if host.startswith("["):
         return host[1:].partition("]")[0].lower()
     return host.partition(":")[0].lower().rstrip(".")
 
 
 def is_loopback_name(host: str) -> bool:
-    """Names that a browser resolves to this machine, whatever a DNS server says."""
+    """Return whether browsers resolve this name to this machine, whatever a DNS server says."""
     octets = host.split(".")
     if host == "localhost" or host.endswith(".localhost") or host == "::1":
         return True
@@ -194,7 +194,7 @@ def is_loopback_name(host: str) -> bool:
 
 
 def is_secure(environ: Environ, trusted_proxies: tuple[str, ...]) -> bool:
-    """Whether the browser came by TLS, as far as we can believe it."""
+    """Return whether the browser came over TLS, as far as that can be trusted."""
     forwarded = environ.get("HTTP_X_FORWARDED_PROTO", "").lower() == "https"
     return environ.get("wsgi.url_scheme") == "https" or (
         forwarded and is_trusted(str(environ.get("REMOTE_ADDR", "")), trusted_proxies)
@@ -202,7 +202,7 @@ def is_secure(environ: Environ, trusted_proxies: tuple[str, ...]) -> bool:
 
 
 def name_of(session: Session) -> str:
-    """What a session is called in the action log: part of its id, which opens nothing."""
+    """Return a session's name in the action log: part of its id, which grants no access."""
     return f"session:{session.id[:8]}"
 
 
@@ -212,12 +212,12 @@ def _bearer(environ: Environ) -> str | None:
 
 
 def _same(ours: str, given: str) -> bool:
-    """In a time that does not tell how much of it fits."""
+    """Compare in a time that does not reveal how much of the token matches."""
     return hmac.compare_digest(ours.encode(), given.encode("utf-8", "surrogateescape"))
 
 
 def _names_host(origin: str, host: str) -> bool:
-    """Whether an Origin is that of the very host that was asked."""
+    """Return whether the Origin is that of the requested host."""
     try:
         place = urlsplit(origin).netloc.lower()
     except ValueError:

@@ -1,6 +1,6 @@
-"""Values that many ask for at once: made once for all who wait, and never by more than one maker at a time.
+"""Values that many clients request at once: computed once for all who wait, and never by two greenlets at a time.
 
-Used by /stats, /health and the live hub's pushes, so that a hundred dashboards cost what one does.
+Used by /stats, /health and the live hub's pushes, so that a hundred dashboards cost as much as one.
 """
 
 import time
@@ -14,9 +14,9 @@ T = TypeVar("T")
 
 
 class Shared(Generic[T]):
-    """`get` gives a value whose making began after it was asked for, shared by all who wait for the next one.
+    """`get` returns a value whose computation began after the call, shared by all who wait for it.
 
-    So nobody reads what is older than their question, and a crowd costs two makings, not one each.
+    So no caller gets a value older than its request, and a crowd of callers costs two computations, not one each.
     """
 
     def __init__(self, make: Callable[[], T]) -> None:
@@ -26,7 +26,7 @@ class Shared(Generic[T]):
         self._value: T | None = None
 
     def get(self) -> T:
-        """The value. A maker's error goes to whoever made it; the next one tries again."""
+        """Return the value. An error goes to the caller whose turn it was to compute; the next caller tries again."""
         asked_at = time.monotonic()
         with self._lock:
             if self._value is None or self._began_at < asked_at:
@@ -37,9 +37,10 @@ class Shared(Generic[T]):
 
 
 class Probe(Generic[T]):
-    """A check that may hang: `latest` waits for it `patience` seconds at most, and never starts a second one beside it.
+    """A check that may hang: `latest` waits at most `patience` seconds for it, and never runs two of them at a time.
 
-    The check returns its value or raises; `latest` gives (value, error), with TimeoutError where no answer came in time.
+    The check returns its value or raises; `latest` returns (value, error), with TimeoutError if it does not finish in
+    time.
     """
 
     def __init__(self, check: Callable[[], T], *, keep: float, patience: float) -> None:
@@ -50,14 +51,14 @@ class Probe(Generic[T]):
         self._asked_at = float("-inf")
 
     def start(self) -> None:
-        """Begin the check, unless one is under way or its answer is fresh."""
+        """Start the check, unless one is running or its outcome is still fresh."""
         fresh = time.monotonic() - self._asked_at < self._keep
         if self._running is None or (self._running.ready() and not fresh):
             self._asked_at = time.monotonic()
             self._running = gevent.spawn(self._outcome)
 
     def latest(self) -> tuple[T | None, BaseException | None]:
-        """The outcome of the newest check."""
+        """Return the outcome of the newest check."""
         self.start()
         running = self._running
         assert running is not None

@@ -1,7 +1,8 @@
-"""Who asks: the address of the client, also behind proxies of ours.
+"""The address of the client that sent a request, also behind our own proxies.
 
-`X-Forwarded-For` is believed from TRUSTED_PROXIES alone, read from its right end: what stands left of the first address that is no
-proxy of ours was written by somebody else. Asked by web/ratelimit.py, web/login.py and web/actions.py.
+`X-Forwarded-For` is believed from TRUSTED_PROXIES only, and read from its right end: anything left of the first address
+that is not our proxy was written by somebody else. Used by web/auth.py, web/ratelimit.py, web/login.py and
+web/actions.py.
 """
 
 import ipaddress
@@ -12,19 +13,19 @@ from web.server_body import Environ
 
 MOST_HOPS = 16
 FORWARDED = ("HTTP_FORWARDED", "HTTP_X_FORWARDED", "HTTP_X_REAL_IP", "HTTP_VIA")
-"""By what a proxy or tunnel gives itself away.
+"""Headers that give a proxy or tunnel away.
 
 One that adds none of these and rewrites Host cannot be told from this machine's own user.
 """
 
 
 def is_forwarded(environ: Environ) -> bool:
-    """Whether the request came through a proxy, ours or another."""
+    """Return whether the request came through a proxy, ours or another."""
     return any(name.startswith(FORWARDED) for name in environ)
 
 
 def address_of(environ: Environ, proxies: Sequence[str]) -> str:
-    """The client's address: the peer's, or the nearest one before our proxies."""
+    """Return the client's address: the peer's, or the nearest one in front of our proxies."""
     address = str(environ.get("REMOTE_ADDR", ""))
     if not proxies or not is_trusted(address, proxies):
         return address
@@ -39,12 +40,12 @@ def address_of(environ: Environ, proxies: Sequence[str]) -> str:
 
 
 def client_of(environ: Environ, proxies: Sequence[str]) -> str:
-    """What counts as one client: `loopback`, an IPv4 address, or the /64 network of an IPv6 address."""
+    """Return what counts as one client: `loopback`, an IPv4 address, or the /64 network of an IPv6 address."""
     return source_of(address_of(environ, proxies))
 
 
 def _bare(hop: str) -> str:
-    """An entry without blanks, brackets and port."""
+    """Return an entry without blanks, brackets and port."""
     text = hop.strip()
     if text.startswith("["):
         return text[1:].partition("]")[0]
@@ -52,7 +53,7 @@ def _bare(hop: str) -> str:
 
 
 def _is_address(text: str) -> bool:
-    """Whether it is an address and nothing else: behind a % any text may stand."""
+    """Return whether the text is an address and nothing else: any text may follow a %."""
     try:
         ipaddress.ip_address(text)
     except ValueError:

@@ -1,7 +1,7 @@
-"""One request's way through a route: who asks, what was sent, the handler, the answer; and what becomes of every error.
+"""One request's way through a route: access, parsing, the handler, the answer; and how every error is answered.
 
-web/routes.py lists the routes, web/app.py registers each of them through `endpoint`. A handler gets a `Call` and the path's arguments,
-and returns a Struct or dict (JSON, 200), an `Answer`, or raises `Problem`.
+web/routes.py lists the routes, web/app.py registers each of them through `endpoint`. A handler gets a `Call` and the
+path's arguments. It returns a Struct or dict (JSON, 200) or an `Answer`, or raises `Problem`.
 """
 
 import logging
@@ -39,7 +39,7 @@ AccessKind = Literal["public", "page", "read", "full", "metrics"]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer that is not plain JSON with 200. `body` is bytes as they are, None for nothing, or anything for JSON."""
+    """An answer that is not plain JSON with 200. `body`: bytes are sent unchanged, None is empty, all else is JSON."""
 
     body: Any = None
     status: int = 200
@@ -49,10 +49,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One line of the route table. `answers` maps a status to its model (None: no JSON, see `media`)."""
+    """One row of the route table. `answers` maps a status to its model (None: no JSON, see `media`)."""
 
     method: str
-    path: str  # parameters in braces, as OpenAPI has them
+    path: str  # parameters in braces, as in OpenAPI
     handler: Callable[..., Any]
     summary: str
     tag: str
@@ -63,14 +63,14 @@ class Route:
     media: str = JSON_MEDIA
     problems: tuple[int, ...] = ()
     any_media: bool = False  # the handler reads the body itself
-    may_be_empty: bool = False  # without a body it is as with {}
-    form: Any = None  # what it finds there, as JSON or as a form
-    acts: bool = True  # an unsafe method with `full` access: what was done is written down
+    may_be_empty: bool = False  # no body means {}
+    form: Any = None  # the model of that body, sent as JSON or as a form
+    acts: bool = True  # record it in the action log, if the method is unsafe and access `full`
 
 
 @dataclass(slots=True)
 class Call:
-    """One request in the hands of a handler: `query` and `body` are checked and of the route's models."""
+    """One request as a handler sees it: `query` and `body` are validated instances of the route's models."""
 
     app: "Application"
     route: Route
@@ -85,7 +85,7 @@ class Call:
         return self.app.services
 
     def header(self, name: str) -> str:
-        """A request header, by its WSGI name without HTTP_."""
+        """Return a request header by its WSGI name without HTTP_."""
         return str(self.environ.get(f"HTTP_{name}", ""))
 
     @property
@@ -94,18 +94,18 @@ class Call:
         return str(self.environ.get("CONTENT_TYPE", "")).partition(";")[0].strip().lower()
 
     def with_query(self, **changed: str) -> str:
-        """The address of this request with some query values changed."""
+        """Return the path and query of this request with some query values changed."""
         query = {**dict(parse_qsl(self.environ.get("QUERY_STRING", ""))), **changed}
         return f"{raw_path(self.environ)}?{urlencode(query)}"
 
     @property
     def wants_html(self) -> bool:
-        """Whether a browser asks for a page."""
+        """Whether the client prefers a page to JSON."""
         return prefers_html(self.header("ACCEPT"))
 
 
 def endpoint(route: Route, app: "Application") -> Callable[..., bottle.HTTPResponse]:
-    """The callback that bottle runs for this route."""
+    """Return the callback that bottle runs for this route."""
 
     def run(**arguments: str) -> bottle.HTTPResponse:
         environ = bottle.request.environ
@@ -138,7 +138,7 @@ def _read(call: Call) -> None:
 
 
 def _check_media(call: Call) -> None:
-    """A body must be JSON; a request that needs none may come without."""
+    """Require a JSON body; a request that needs no body may come without one."""
     wanted = call.route.request is not None and not call.route.may_be_empty
     if (call.raw or wanted) and call.content_type != JSON_MEDIA:
         said = f"the body must be {JSON_MEDIA}" if call.raw else f"a body is needed, of Content-Type: {JSON_MEDIA}"
@@ -146,7 +146,7 @@ def _check_media(call: Call) -> None:
 
 
 def respond(value: Any) -> bottle.HTTPResponse:
-    """What a handler returned, as an answer."""
+    """Turn what a handler returned into a response."""
     answer = value if isinstance(value, Answer) else Answer(value)
     body, headers = answer.body, list(answer.headers)
     if body is not None and not isinstance(body, bytes):
@@ -157,14 +157,14 @@ def respond(value: Any) -> bottle.HTTPResponse:
 
 
 def error_response(error: BaseException, environ: Environ) -> bottle.HTTPResponse:
-    """An error, as an answer; a browser that opens a page is led to /login rather than shown a problem."""
+    """Turn an error into a response; a browser that opens a page is redirected to /login instead of seeing a 401."""
     if isinstance(error, Problem) and error.status == HTTPStatus.UNAUTHORIZED and _is_page_view(environ):
         return _response(b"", HTTPStatus.SEE_OTHER, [("Location", "/login"), ("Vary", "Accept")])
     return problem_response(error, environ)
 
 
 def problem_response(error: BaseException, environ: Environ) -> bottle.HTTPResponse:
-    """An error, as a problem; what was not foreseen goes to the log with its traceback."""
+    """Turn an error into a problem response; an unexpected error is logged with its traceback."""
     problem = from_error(error)
     if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
         log.error("Request failed: %s %s", environ["REQUEST_METHOD"], raw_path(environ), exc_info=error)
@@ -175,7 +175,7 @@ def problem_response(error: BaseException, environ: Environ) -> bottle.HTTPRespo
 def send(
     response: bottle.HTTPResponse, environ: Environ, start_response: StartResponse, headers: Headers = ()
 ) -> list[bytes]:
-    """An answer by WSGI, past bottle's router."""
+    """Send a response by WSGI, bypassing bottle's router."""
     start_response(response.status_line, [*response.headerlist, *headers])
     return [] if environ["REQUEST_METHOD"] == "HEAD" else [response.body]
 
@@ -185,7 +185,7 @@ def _is_page_view(environ: Environ) -> bool:
 
 
 def page_answer(call: Call, items: list[dict[str, Any]], cursor: str | None, lag: int | None = None) -> Answer:
-    """One page of a list; the next one's address stands in the Link header too."""
+    """Return one page of a list; the Link header has the address of the next one."""
     headers = ((("Link", f'<{call.with_query(cursor=cursor)}>; rel="next"'),)) if cursor else ()
     body: dict[str, Any] = {"items": items, "next_cursor": cursor}
     if lag is not None:
@@ -194,18 +194,18 @@ def page_answer(call: Call, items: list[dict[str, Any]], cursor: str | None, lag
 
 
 def request_id(environ: Environ) -> str:
-    """The id under which this request stands in the log."""
+    """Return the id of this request, as in the log."""
     return str(environ.get("emailproc.request_id", ""))
 
 
 def raw_path(environ: Environ) -> str:
-    """The path as it was asked for, still percent-encoded."""
+    """Return the path as requested, still percent-encoded."""
     target = environ.get("RAW_URI")
     return str(target).partition("?")[0] if target else quote(environ["PATH_INFO"].encode("latin-1"))
 
 
 def routable(environ: Environ) -> str:
-    """The path as it was asked for, still percent-encoded, so that %2F is no slash; what needs no encoding has none."""
+    """Return the path as requested, percent-encoded, so that %2F is no slash; unreserved characters are decoded."""
     path = raw_path(environ)
     return UNRESERVED.sub(lambda match: chr(int(match[1], 16)), path) if "%" in path else path
 

@@ -1,7 +1,7 @@
-"""`/docs` and `/openapi.json`: the API's description, and Swagger UI 5 to try it, served from an installed package.
+"""`/docs`: a page to read and try the API, with Swagger UI 5 from an installed package.
 
-The page is ours, and the files come from the package flask-swagger-ui (its Flask part is never imported), so nothing is
-loaded from elsewhere; the page has a content security policy of its own, since Swagger UI sets styles inline.
+The page is ours; script and styles come from the package flask-swagger-ui (its Flask part is never imported), so
+nothing is loaded from another site. The page has its own content security policy, since Swagger UI sets styles inline.
 """
 
 from importlib.util import find_spec
@@ -19,7 +19,7 @@ POLICY = (
 
 
 def swagger_folder() -> Path:
-    """Where the installed package keeps Swagger UI."""
+    """Return the folder in which the installed package keeps Swagger UI."""
     spec = find_spec("flask_swagger_ui")
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError("the package flask-swagger-ui, which carries Swagger UI, is not installed")
@@ -30,12 +30,12 @@ SWAGGER = Assets(swagger_folder(), SWAGGER_FILES)
 
 
 def docs(_call: Call) -> Answer:
-    """A page to read and try the API."""
+    """Return a page to read and try the API."""
     return page("docs.html", POLICY)
 
 
 def swagger_file(call: Call, name: str) -> Answer:
-    """One of Swagger UI's files."""
+    """Return one of Swagger UI's files."""
     found = SWAGGER.answer(name, call.environ)
     if found is None:
         raise Problem(404, "there is no such file")

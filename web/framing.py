@@ -1,7 +1,7 @@
-"""The head of an HTTP/1.1 request, read strictly: what two readers could understand differently is refused.
+"""The head of an HTTP/1.1 request, parsed strictly: what two parsers could understand differently is refused.
 
-`read_head` is called by web/server_handler.py for each request and gives a `Head` whose `fields` are WSGI environ
-entries. It relies on nothing but a buffered stream; a request that breaks the rules raises `Refusal`.
+web/server_handler.py calls `read_head` for each request and gets a `Head`, whose `fields` are WSGI environ entries. It
+needs nothing but a buffered stream; a request that breaks the rules raises `Refusal`.
 """
 
 import re
@@ -26,7 +26,7 @@ UNPREFIXED = {"CONTENT_LENGTH", "CONTENT_TYPE"}
 
 @dataclass(slots=True)
 class Head:
-    """One request's head. `length` is None when the body is chunked; `keep_alive` is what the client wants."""
+    """The head of one request. `length` is None if the body is chunked; `keep_alive` is what the client wants."""
 
     method: str
     target: str
@@ -37,9 +37,9 @@ class Head:
 
 
 def read_head(stream: BinaryIO, limits: Limits) -> Head | None:
-    """Read one head; None when the stream ends before its first byte. Raises Refusal, and OSError from the stream."""
+    """Read one head; None if the stream ends before its first byte. Raises Refusal, and OSError from the stream."""
     line = stream.readline(limits.request_line_bytes + 1)
-    if line == b"\r\n":  # a client of old may end its last body with one too many
+    if line == b"\r\n":  # an old client may send an extra CRLF after its last body
         line = stream.readline(limits.request_line_bytes + 1)
     if not line:
         return None
@@ -54,12 +54,12 @@ def read_head(stream: BinaryIO, limits: Limits) -> Head | None:
 
 
 def tokens(value: str) -> set[str]:
-    """The lower-cased members of a comma-separated header value."""
+    """Return the members of a comma-separated header value, in lower case."""
     return {part.strip().lower() for part in value.split(",")}
 
 
 def path_info(path: str) -> str:
-    """PATH_INFO as WSGI wants it: percent-decoded, one character for each byte."""
+    """Return PATH_INFO as WSGI requires it: percent-decoded, one character for each byte."""
     return unquote_to_bytes(path.encode("latin-1")).decode("latin-1") if "%" in path else path
 
 
@@ -77,7 +77,7 @@ def _request_line(line: bytes) -> Head:
 
 
 def _ascii(part: bytes) -> str:
-    """Percent-encode raw bytes, as the client should have: who reads paths and queries sees one spelling, and refuses what is no UTF-8."""
+    """Percent-encode raw bytes, as the client should have: later code sees one spelling, and refuses invalid UTF-8."""
     if not part.isascii():
         part = NOT_ASCII.sub(lambda byte: b"%%%02X" % byte[0][0], part)
     return part.decode("ascii")
@@ -114,7 +114,7 @@ def _add_field(fields: dict[str, str], name: bytes, raw: bytes) -> None:
 
 @lru_cache(maxsize=512)
 def _environ_key(name: bytes) -> str | None:
-    """The WSGI name of a header; None for one with an underscore, which could pass for another header."""
+    """Return the WSGI name of a header; None for one with an underscore, which could pass for another header."""
     if b"_" in name:
         return None
     key = name.decode("ascii").upper().replace("-", "_")
@@ -122,7 +122,7 @@ def _environ_key(name: bytes) -> str | None:
 
 
 def _check_host(head: Head) -> None:
-    """One valid Host in HTTP/1.1; a target in absolute form names the host instead and becomes a path."""
+    """Require one valid Host in HTTP/1.1; a target in absolute form overrides it and is cut to its path."""
     host = head.fields.get("HTTP_HOST")
     if host is None and head.version == "HTTP/1.1":
         raise Refusal(400, "the Host header is missing")

@@ -1,6 +1,7 @@
-"""A WSGI application that knows no rules of its own, behind those of web/auth.py: the simulator where it is served alone.
+"""The access rules of web/auth.py around a WSGI application that has none: the simulator when it is served alone.
 
-Made by commands/simulator_process.py. Strangers' large bodies are refused unread, as the processor's own server does.
+Made by commands/simulator_process.py. A large body from a client without access is refused unread, as in the
+processor's own server.
 """
 
 from collections.abc import Iterable
@@ -14,7 +15,7 @@ from web.services import Access
 
 
 class Guarded:
-    """`app` for those whom `access` lets in: safe methods to who may read, all else to who may do all."""
+    """Serves `app` to clients that `access` admits: safe methods need read access, all others full access."""
 
     def __init__(self, app: WsgiApp, access: Access, largest_body: int) -> None:
         self.app, self.gate, self.largest_body = app, Gate(access), largest_body
@@ -28,7 +29,7 @@ class Guarded:
         return self.app(environ, start_response)
 
     def body_cap(self, environ: Environ) -> int:
-        """How large a body may be; raises Refusal, before any of it is read, for a large one of somebody who may not ask."""
+        """Return the largest body allowed. Without access, a large body raises Refusal before it is read."""
         return cap_before_reading(environ, self.largest_body, partial(self._admit, environ))
 
     def _admit(self, environ: Environ) -> None:

@@ -1,7 +1,7 @@
-"""How much one client, and all of them together, may take: byte budgets, deadlines and slots.
+"""What one client, and all clients together, may take: byte budgets, deadlines and slots.
 
-`Limits` is what web/server.py is given or takes by itself; `Door` counts who is inside and is asked by web/server_handler.py for each
-connection. Nothing here knows HTTP; time is passed in, so the rules can be tested without a clock.
+web/server.py is given `Limits` or uses the defaults; web/server_handler.py asks `Door`, which counts the connections,
+for a slot for each. Nothing here knows HTTP. The time is an argument, so that tests need no clock.
 """
 
 import resource
@@ -24,36 +24,36 @@ class Limits:
     header_bytes: int = 32768
     header_count: int = 100
     body_bytes: int = 1 << 20
-    all_bodies_bytes: int = 256 << 20  # of all requests in hand together, but for the small ones
-    small_body_bytes: int = 64 << 10  # such a body is never refused for the sake of others; slots bound their number
-    deferred_seconds: int = 3  # who connects and says nothing stays with the kernel for so long, and costs us nothing
+    all_bodies_bytes: int = 256 << 20  # of all requests in progress together, small ones excepted
+    small_body_bytes: int = 64 << 10  # up to this size, bodies are not limited together; slots bound their number
+    deferred_seconds: int = 3  # a silent connection stays with the kernel this long, and costs us nothing
     header_seconds: float = 7.0
-    idle_seconds: float = 65.0  # keep-alive: longer than the minute after which many clients ask again
+    idle_seconds: float = 65.0  # keep-alive: longer than the minute after which many clients poll again
     body_seconds: float = 10.0
     write_seconds: float = 10.0
-    bytes_per_second: int = 32768  # a body or an answer may take this much longer than its deadline, and no more
-    linger_seconds: float = 1.0  # after a refusal: how long to read on, so that the client gets to see it
+    bytes_per_second: int = 32768  # each byte of a body or an answer extends its deadline by its time at this rate
+    linger_seconds: float = 1.0  # how long to read on after a refusal, so that the client sees it
     connections: int = 2048
     connections_per_address: int = 256  # WebSockets included; the next two say who is exempt
     loopback_exempt: bool = True
     proxies: tuple[str, ...] = ()  # behind each are many clients
     reserve: int = 32  # slots beyond `connections` in which only /health is answered
-    silent_seconds: float = 0.25  # at a full house, who has sent no request for so long makes room
-    resting_seconds: float = 10.0  # and whose last answer is so long ago
+    silent_seconds: float = 0.25  # when full, a connection without a request for this long is dropped
+    resting_seconds: float = 10.0  # and so is one whose last answer was this long ago
     retry_after_seconds: int = 2
     websockets: int = 2048
     message_bytes: int = 1 << 16
     message_fragments: int = 64
     outbox_frames: int = 256
     outbox_bytes: int = 1 << 18
-    send_buffer_bytes: int = 16384  # of the kernel, for each WebSocket: a stuck reader is noticed after so much
+    send_buffer_bytes: int = 16384  # the kernel's, per WebSocket: a stuck reader is noticed after this much
     ping_seconds: float = 20.0
     missed_pings: int = 2
     close_seconds: float = 2.0  # how long to wait for the other side's close frame
 
 
 def fit_descriptors(limits: Limits) -> Limits:
-    """Raise the soft limit of open files as far as needed and allowed; what still does not fit shrinks the slots."""
+    """Raise the soft limit of open files as far as needed and allowed; return limits whose slots fit into it."""
     wanted = limits.connections + limits.websockets + limits.reserve + DESCRIPTORS_FOR_THE_REST
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= wanted:
@@ -64,7 +64,7 @@ def fit_descriptors(limits: Limits) -> Limits:
 
 
 def shrink(limits: Limits, descriptors: int) -> Limits:
-    """Limits whose slots fit into `descriptors` open files, in the same proportion."""
+    """Return limits whose slots fit into `descriptors` open files, in the same proportion."""
     wanted = limits.connections + limits.websockets + limits.reserve
     room = max(descriptors - DESCRIPTORS_FOR_THE_REST, descriptors // 2)
     if wanted <= room:
@@ -79,16 +79,16 @@ def shrink(limits: Limits, descriptors: int) -> Limits:
 
 
 class Slot(Enum):
-    """Where a new connection stands."""
+    """The kind of slot that a connection has."""
 
     MAIN = "main"
-    RESERVE = "reserve"  # the house is full: only /health is answered
+    RESERVE = "reserve"  # all other slots are taken: only /health is answered
     REFUSED = "refused"  # even the reserve is full
     WEBSOCKET = "websocket"
 
 
 class Guest(Protocol):
-    """What the door needs of a connection: its address, and a way to end it that makes its greenlet leave soon."""
+    """What `Door` needs of a connection: its address, and a way to end it that makes its greenlet leave soon."""
 
     address: str
 
@@ -97,7 +97,7 @@ class Guest(Protocol):
 
 
 class Door:
-    """Counts the connections inside, in total, per address and per kind; makes room where silent ones hold slots."""
+    """Counts the connections, in total, per address and per kind; drops idle ones to make room for new ones."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
@@ -119,17 +119,17 @@ class Door:
         return slot
 
     def heard(self, guest: Guest) -> None:
-        """`guest` has sent a whole request head: it is no longer among those that make room."""
+        """Note that `guest` has sent a whole request head: it is no longer dropped to make room."""
         for idle in (*self._silent.values(), self._resting):
             idle.pop(guest, None)
 
     def rest(self, guest: Guest, now: float) -> None:
-        """`guest` has had its answer and keeps the connection; after a while it makes room too."""
+        """Note that `guest` has had its answer and keeps the connection; after a while it may be dropped too."""
         if guest in self.inside:
             self._resting[guest] = now
 
     def upgrade(self, guest: Guest) -> bool:
-        """Move `guest` from the connections to the WebSockets; False when these are full."""
+        """Move `guest` from the connections to the WebSockets; return False if those are full."""
         slot, source = self.inside.get(guest, (Slot.REFUSED, ""))
         if slot is not Slot.MAIN or self.count[Slot.WEBSOCKET] >= self.limits.websockets:
             return False
@@ -139,7 +139,7 @@ class Door:
         return True
 
     def leave(self, guest: Guest) -> None:
-        """Take `guest` out of the books; harmless when it has left already."""
+        """Stop counting `guest`; harmless if it has left already."""
         slot, source = self.inside.pop(guest, (Slot.REFUSED, ""))
         if slot is Slot.REFUSED:
             return
@@ -174,7 +174,7 @@ class Door:
         )
 
     def _make_room(self, idle: Mapping[Guest, float], before: float, source: str | None = None) -> bool:
-        """Drop the one (of this source) that has been idle longest, if it was so no later than `before`."""
+        """Drop the longest-idle connection (of `source`, if given) that has been idle since `before` or earlier."""
         for guest, since in idle.items():
             if since > before:
                 break

@@ -1,7 +1,7 @@
-"""`/openapi.json` (OpenAPI 3.1), made from the route table and the very models that check the requests.
+"""Build `/openapi.json` (OpenAPI 3.1) from the route table and the models that validate the requests.
 
-Built once by web/app.py. A query's parameters are the fields of its model, a body's and an answer's schemas are references to
-components; every operation says which problems it may answer with.
+web/app.py builds it once. A query's parameters are the fields of its model; the schemas of bodies and answers are
+references to components. Every operation lists the problems it may answer with.
 """
 
 import re
@@ -50,7 +50,7 @@ TITLES = {
 
 
 def document(routes: Sequence[Route], version: str) -> dict[str, Any]:
-    """The whole document."""
+    """Return the whole document."""
     schemas = _schemas(routes)
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
@@ -141,7 +141,7 @@ def _query_parameters(route: Route, schemas: dict[str, Any]) -> list[dict[str, A
 
 
 def _query_parameter(name: str, schema: dict[str, Any]) -> dict[str, Any]:
-    """One field of a query model; `null`, its way to say absent, is no value that a query could carry."""
+    """Describe one field of a query model. `null`, which marks an absent field, is dropped: a query cannot carry it."""
     choices = [each for each in schema.get("anyOf", []) if each.get("type") != "null"]
     plain = {**choices[0]} if len(choices) == 1 else {key: value for key, value in schema.items() if key != "default"}
     parameter: dict[str, Any] = {"name": name, "in": "query", "required": False, "allowEmptyValue": True}
@@ -177,7 +177,7 @@ def _responses(route: Route) -> dict[str, Any]:
 
 
 def _names_a_source(model: Any) -> bool:
-    """Whether a source may be named in it: one that there is not is a 404."""
+    """Return whether the model has a `source` field, at any depth: an unknown source is answered with a 404."""
     fields = msgspec.structs.fields(model) if _is_struct(model) else ()
     return any(field.name == "source" or _names_a_source(field.type) for field in fields)
 

@@ -1,7 +1,7 @@
-"""Errors as the outside sees them: application/problem+json (RFC 9457) with the request's id.
+"""Errors as clients see them: application/problem+json (RFC 9457) with the request's id.
 
-Handlers raise `Problem`; web/dispatch.py turns it, and every other exception, into an answer through `from_error`. What a
-client may read is decided here alone: no traceback and no text of an unexpected exception ever leaves.
+Handlers raise `Problem`; web/dispatch.py turns it, and every other exception, into an answer through `from_error`. This
+module alone decides what a client may read: no traceback and no text of an unexpected exception ever leaves.
 """
 
 from typing import Any
@@ -18,27 +18,27 @@ RETRY_AFTER_S = 1.0
 
 
 NULL = msgspec.Raw(b"null")
-"""A member of a problem that is told though there is nothing to tell."""
+"""A member with this value is sent as null; one that is None is left out."""
 
 
 class Problem(Refusal):
-    """An answer of the application other than success; of `members` those that are NULL are told as null."""
+    """An error answer of the application; of `members`, those that are NULL are sent as null."""
 
     def __init__(self, status: int, detail: str, *, headers: tuple[Header, ...] = (), **members: Any) -> None:
         super().__init__(status, detail, headers, members)
 
 
 def misfit(field: str, message: str, status: int = 422) -> Problem:
-    """That one field does not fit; 400 in a query, 422 in a body, which as a whole is no field."""
+    """Return the problem of one unfit field: 400 in a query, 422 in a body. An empty `field` means the whole body."""
     whole = f"{field}: {message}" if field else f"the body {message}"
     return Problem(status, whole, errors=[{"field": field, "message": message}])
 
 
 def from_error(error: BaseException) -> Refusal:
-    """What the client is told of an exception that a handler let through."""
+    """Return the answer to an exception that a handler let through."""
     if isinstance(error, Refusal):
         return error
-    if isinstance(error, RequestRefused):  # it is there, and says no: to try again is no use
+    if isinstance(error, RequestRefused):  # it answered and refused: retrying is useless
         return Problem(502, str(error), dependency=error.dependency)
     if isinstance(error, UnsetError):
         return Problem(409, str(error), dependency=error.dependency)

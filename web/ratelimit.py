@@ -1,7 +1,8 @@
-"""How often one client may ask: a token bucket for each kind of call and each client, then 429 with Retry-After.
+"""Rate limits: a token bucket for each kind of call and each client; beyond it, 429 with Retry-After.
 
-Asked by web/webhook.py (`webhook`) and, as `Gate.limits`, by web/auth.py and web/login.py (`api`, and `login` for wrong tokens).
-Memory is bounded: the client that was quiet longest is forgotten first. Time is passed in, so the rules can be tested without a clock.
+Used by web/webhook.py (`webhook`) and, as `Gate.limits`, by web/auth.py and web/login.py (`api`, and `login` for wrong
+tokens). Memory is bounded: the client that has been quiet longest is forgotten first. `Buckets` is given the time, so
+that tests need no clock.
 """
 
 import time
@@ -20,22 +21,22 @@ WORDS = {"webhook": "webhooks", "api": "calls", "login": "failed logins"}
 
 
 Refused = Callable[[str], None]
-"""Told the kind of each call that is answered 429."""
+"""Called with the kind of each call that is answered with 429."""
 
 
 def unnoticed(_kind: str) -> None:
-    """Nobody counts."""
+    """Ignore the refusal."""
 
 
 class Buckets:
-    """`rate` calls a second from each client, and `burst` of them at once."""
+    """Allows each client `rate` calls a second, and `burst` calls at once."""
 
     def __init__(self, rate: float, burst: float, remembered: int = REMEMBERED) -> None:
         self.rate, self.burst, self.remembered = rate, burst, remembered
-        self._left: dict[str, tuple[float, float]] = {}  # client → (calls left, when that was so), the newest last
+        self._left: dict[str, tuple[float, float]] = {}  # client → (calls left, as of when), the newest last
 
     def take(self, client: str, now: float) -> float:
-        """Count one call; the seconds to wait where there were too many, else 0."""
+        """Count one call; return the seconds to wait if it is one too many, else 0."""
         left = self._left_of(client, now)
         allowed = left >= 1
         self._left.pop(client, None)
@@ -45,7 +46,7 @@ class Buckets:
         return 0.0 if allowed else (1 - left) / self.rate
 
     def wait(self, client: str, now: float) -> float:
-        """What `take` would answer; nothing is counted."""
+        """Return what `take` would, without counting a call."""
         left = self._left_of(client, now)
         return 0.0 if left >= 1 else (1 - left) / self.rate
 
@@ -56,7 +57,7 @@ class Buckets:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """The limit of one kind: what is set, else `default` calls each `per` seconds, not counting this machine's own."""
+    """The default limit of one kind: `default` calls each `per` seconds, not counting this machine's own."""
 
     default: float
     per: float
@@ -66,10 +67,11 @@ RATES = {"webhook": Rate(200, 1), "api": Rate(100, 1), "login": Rate(30, 60)}
 
 
 class RateLimits:
-    """All kinds. A limit that is set holds for everybody, loopback too; 0 means none. `refused` is told the kind of each 429.
+    """The limits of all kinds. `refused` is called with the kind of each 429.
 
-    This machine's own calls are spared by default. Webhooks and guessed tokens that come through a proxy that nobody named are not its own;
-    other calls need a token there, and stay spared.
+    A limit that is set holds for everybody, loopback too; 0 means no limit. By default this machine's own calls are
+    exempt. Webhooks and guessed tokens that come through a proxy not listed as trusted do not count as its own; other
+    calls need a token there, and stay exempt.
     """
 
     def __init__(self, access: Access, refused: Refused = unnoticed) -> None:
@@ -85,11 +87,11 @@ class RateLimits:
                 self._buckets[kind] = Buckets(limit / rate.per, max(1.0, 2 * limit if rate.per == 1 else limit))
 
     def check(self, kind: str, environ: Environ) -> None:
-        """Count a call of this kind; Problem 429 where there were too many."""
+        """Count a call of this kind; raises Problem 429 if it is one too many."""
         self._ask(kind, environ, Buckets.take)
 
     def refuse_exhausted(self, kind: str, environ: Environ) -> None:
-        """Problem 429 where the next call of this kind would be one too many; nothing is counted."""
+        """Raise Problem 429 if the next call of this kind would be one too many; nothing is counted."""
         self._ask(kind, environ, Buckets.wait)
 
     def _ask(self, kind: str, environ: Environ, how: Callable[[Buckets, str, float], float]) -> None:

@@ -1,4 +1,4 @@
-"""Every route in one table: method, path, handler, models, and who may. web/app.py serves it, web/openapi.py describes it."""
+"""The table of all routes: method, path, handler, models, access. Served by web/app.py, described by web/openapi.py."""
 
 from web import (
     actions,
@@ -31,14 +31,15 @@ from web.problems import Problem
 
 
 def openapi(call: Call) -> Answer:
-    """This description."""
+    """Return the OpenAPI description of this API."""
     return Answer(call.app.openapi)
 
 
 def webhook(_call: Call, **_arguments: str) -> None:
-    """FakeMail says that there is news: 202 once that is durable, also for a repetition known by its `webhook-id`.
+    """Accept FakeMail's notification that there is new mail. 202 means that the notification is stored durably.
 
-    Any content type. Where a secret is set, the request must bear a Standard Webhooks signature.
+    A repetition, recognised by its `webhook-id`, is answered with 202 as well. Any content type is accepted. If a
+    webhook secret is set, the request must carry a Standard Webhooks signature.
     """
     raise Problem(405, "only POST", headers=(("Allow", "POST"),))
 
@@ -113,4 +114,4 @@ ROUTES = (
 )  # fmt: skip
 
 OPEN = frozenset(route.path.split("/")[1] for route in ROUTES if route.access in ("public", "page"))
-"""The first segments of paths whose errors need no token: /docs is among them for its files' sake, its page is not."""
+"""The first path segments whose errors need no token. /docs is one because of its files; its page needs a token."""

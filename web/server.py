@@ -1,8 +1,8 @@
 """The hardened HTTP and WebSocket server: gevent's pywsgi and gevent-websocket, made fit for the open internet.
 
-The waiting room, a worker's status and the simulator call `serve` with a WSGI application; a front calls `HardenedServer.shutdown`
-at the end. What a request may cost is in web/limits.py, how it is read in web/framing.py and web/server_body.py, one
-connection's life in web/server_handler.py and web/websocket.py.
+The waiting room, a worker's status and the simulator call `serve` with a WSGI application; a front calls
+`HardenedServer.shutdown` at the end. web/limits.py bounds what a request may cost, web/framing.py and
+web/server_body.py read it, web/server_handler.py and web/websocket.py run the connection.
 """
 
 import errno
@@ -40,10 +40,10 @@ RESERVED_PATH = "/health"
 
 
 class HardenedServer(WSGIServer):
-    """A running server. `port` is the real one, `door` counts who is inside, `draining` says that it is stopping."""
+    """A running server. `port` is the actual one, `door` counts the connections, `draining` means that it stops."""
 
     handler_class = HardenedHandler
-    max_accept = 16  # at once: more would make those inside wait while a flood comes in
+    max_accept = 16  # at once: more would delay the connections inside during a flood
 
     def __init__(
         self,
@@ -68,16 +68,16 @@ class HardenedServer(WSGIServer):
 
     @property
     def port(self) -> int:
-        """The port listened on, also when 0 was asked for."""
+        """The port listened on, also if 0 was requested."""
         return int(self.address[1])
 
     def do_read(self) -> Any:
-        """Accept one connection; running out of descriptors is a pause, not an end."""
+        """Accept one connection; if file descriptors run out, pause accepting instead of failing."""
         try:
             accepted = super().do_read()
             if accepted is not None:
                 accepted[0].setsockopt(std_socket.IPPROTO_TCP, std_socket.TCP_NODELAY, 1)
-                if USER_TIMEOUT is not None:  # the kernel drops what nobody takes, also after we have hung up
+                if USER_TIMEOUT is not None:  # the kernel drops what the client does not take, also after close()
                     milliseconds = int(self.limits.write_seconds * 1000)
                     accepted[0].setsockopt(std_socket.IPPROTO_TCP, USER_TIMEOUT, milliseconds)
             return accepted
@@ -95,18 +95,18 @@ class HardenedServer(WSGIServer):
         handler.handle()
 
     def left(self, handler: HardenedHandler) -> None:
-        """Called by a handler as its last act."""
+        """Forget a handler; it calls this as its last act."""
         self.door.leave(handler)
         self._handlers.pop(handler, None)
         if not self._handlers:
             self._empty.set()
 
     def is_reserved(self, path: str) -> bool:
-        """True for the paths that are answered in a full house."""
+        """Return whether the path is answered even when all slots are taken."""
         return path == RESERVED_PATH or path.startswith(f"{RESERVED_PATH}/")
 
     def shutdown(self, grace: float) -> None:
-        """Stop accepting, let running requests finish, close WebSockets with 1001; back within `grace` seconds."""
+        """Stop accepting, let running requests finish, close WebSockets with 1001; return within `grace` seconds."""
         deadline = time.monotonic() + grace
         self.draining = True
         self.close()
@@ -143,11 +143,11 @@ def serve(
     on_websocket: Callable[[LiveSocket], None] | None = None,
     setting: str = "PORT",
 ) -> HardenedServer:
-    """Start serving `app` and return at once; raises SettingsError when the address cannot be had (`setting` named the port).
+    """Start serving `app` and return at once; raises SettingsError, naming `setting`, if the address is unavailable.
 
     `body_cap` is bytes, or a function of the environ (see web.server_body.cap_by_path). `on_websocket` runs in the
     connection's greenlet until the client is done; without it there are no WebSockets. `authorize_websocket` raises
-    Refusal before the handshake for whom it is not.
+    Refusal before the handshake if the client may not connect.
     """
     wanted = limits or Limits()
     limits = fit_descriptors(wanted)
@@ -167,9 +167,9 @@ def serve(
 
 
 def listen(host: str, port: int, deferred_seconds: int = 0, setting: str = "PORT") -> socket.socket:
-    """A listening socket; raises SettingsError in one line.
+    """Return a listening socket; raises SettingsError with a one-line reason.
 
-    Where the system can (Linux), a connection is handed to us with its first byte, or after `deferred_seconds`.
+    Where the system can (Linux), the kernel hands over a connection with its first byte, or after `deferred_seconds`.
     """
     sock = socket.socket(fileno=bound(host, port, setting).detach())
     try:

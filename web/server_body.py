@@ -1,7 +1,7 @@
-"""Request bodies: read whole, under a cap, before the application sees the request.
+"""Request bodies: read completely, under a cap, before the application sees the request.
 
-`RequestBody` is what the handler puts into wsgi.input; `BodyBudget` is the middleware that reads it and hands on a
-BytesIO with a true CONTENT_LENGTH (bottle would take a chunked body apart a second time).
+The handler puts a `RequestBody` into wsgi.input. The middleware `BodyBudget` reads it and passes on a BytesIO with a
+true CONTENT_LENGTH (bottle would decode a chunked body a second time).
 """
 
 import io
@@ -25,9 +25,10 @@ TRAILER = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\x00-\x08\x0a-\x1f\x7f]*\
 
 
 class RequestBody(io.BufferedIOBase):
-    """One request's body on its connection: `length` bytes, or chunked when that is None.
+    """The body of one request on its connection: `length` bytes, or chunked if that is None.
 
-    `exhausted` says that the stream stands at the next request. `before_read` sends 100 Continue where it is awaited.
+    `exhausted` says that the stream is at the next request. `before_read` sends 100 Continue if the client waits for
+    it.
     """
 
     def __init__(self, stream: BinaryIO, length: int | None, before_read: Callable[[], None] | None = None) -> None:
@@ -39,11 +40,11 @@ class RequestBody(io.BufferedIOBase):
         self._before_read = before_read
 
     def readable(self) -> bool:
-        """Always."""
+        """Return True."""
         return True
 
     def read(self, size: int | None = -1) -> bytes:
-        """Up to `size` bytes (all: -1), b"" at the end; raises Refusal when the body is broken, cut short or late."""
+        """Read up to `size` bytes (all: -1), b"" at the end; raises Refusal if the body is broken, short or late."""
         wanted = float("inf") if size is None or size < 0 else size
         parts: list[bytes] = []
         while wanted > 0 and not self.exhausted:
@@ -53,7 +54,7 @@ class RequestBody(io.BufferedIOBase):
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _discard(self) -> None:
-        """Called by pywsgi after the answer: what is unread stays so, and the handler closes the connection."""
+        """Do nothing; pywsgi calls this after the answer. Unread bytes stay, and the handler closes the connection."""
 
     def _read_some(self, size: int) -> bytes:
         if self._before_read is not None:
@@ -100,7 +101,7 @@ class RequestBody(io.BufferedIOBase):
 
 
 def cap_by_path(default: int, table: Mapping[str, int]) -> Callable[[Environ], int]:
-    """A cap that depends on the path: `table` maps a path (and all below it) to bytes; the longest match counts."""
+    """Return a cap that depends on the path: `table` maps a path and all below it to bytes; the longest match wins."""
     paths = sorted(table, key=len, reverse=True)
 
     def cap(environ: Environ) -> int:
@@ -111,10 +112,10 @@ def cap_by_path(default: int, table: Mapping[str, int]) -> Callable[[Environ], i
 
 
 class BodyBudget:
-    """WSGI middleware: the application gets a whole body of at most `cap` bytes, or is not called at all.
+    """WSGI middleware: the application gets a complete body of at most `cap` bytes, or is not called at all.
 
-    Bodies in hand together stay below `limits.all_bodies_bytes`, small ones not counted; beyond it the answer is 503. A cap
-    that is a function may raise Refusal: then nothing of the body is read.
+    The bodies in progress together stay below `limits.all_bodies_bytes`, small ones not counted; beyond that the answer
+    is 503. A cap that is a function may raise Refusal: then the body is not read.
     """
 
     def __init__(self, app: WsgiApp, cap: BodyCap, limits: Limits) -> None:
@@ -161,7 +162,7 @@ def _read_capped(stream: BinaryIO, cap: int, *, chunked: bool) -> bytes:
 
 
 def refuse(refusal: Refusal, environ: Environ, start_response: StartResponse) -> list[bytes]:
-    """Answer a refusal the WSGI way."""
+    """Answer a refusal by WSGI."""
     request_id = environ.get("emailproc.request_id", "")
     body = refusal.body(request_id, environ.get("PATH_INFO"))
     start_response(status_line(refusal.status), problem_headers(refusal, body))

@@ -1,7 +1,7 @@
-"""One connection: requests read strictly and under deadlines, answered by the application, or upgraded to a WebSocket.
+"""One connection: requests, read strictly and under deadlines, are answered by the application or become a WebSocket.
 
-Made by web/server.py for each accepted socket. It keeps pywsgi's response side and gevent-websocket's handshake, and
-replaces what these do not guard: reading the head, the environ, errors, slow clients and hanging up.
+web/server.py makes a handler for each accepted socket. It keeps the response side of pywsgi and gevent-websocket, and
+replaces what they do not guard: reading the head, the environ, errors, slow clients and closing the connection.
 """
 
 import contextlib
@@ -50,17 +50,17 @@ class HardenedHandler(WebSocketHandler):
         self.limits = server.limits
         self.application = server.application
         self.request_id = ""
-        self.waiting = True  # for a request: nothing would be lost by hanging up
-        self.unread = False  # the client may still be sending what nobody will read
+        self.waiting = True  # for a request: closing now would lose nothing
+        self.unread = False  # the client may still be sending bytes that nobody will read
         self.live: LiveSocket | None = None
 
     def handle(self) -> None:
-        """Serve requests until one side has had enough; the socket is closed then."""
+        """Serve requests until either side closes the connection, then close the socket."""
         slot = self.server.door.enter(self, time.monotonic())
         try:
             if slot is Slot.REFUSED:
                 self._answer_raw(self._busy())
-                self.unread = False  # not counted, so it may not linger
+                self.unread = False  # it holds no slot, so it must not linger
             while slot is not Slot.REFUSED and self.handle_one_request():
                 self.waiting = True
                 self.server.door.rest(self, time.monotonic())
@@ -77,7 +77,7 @@ class HardenedHandler(WebSocketHandler):
             self.socket.shutdown(std_socket.SHUT_RDWR)
 
     def let_go(self) -> None:
-        """The server stops: hang up if idle, say good-bye on a WebSocket, else close after the answer."""
+        """Make way for the server's stop: close if idle, say good-bye on a WebSocket, else close after the answer."""
         self.close_connection = True
         if self.live is not None:
             self.live.close(GOING_AWAY, "the server is stopping")
@@ -88,7 +88,7 @@ class HardenedHandler(WebSocketHandler):
     # reading a request
 
     def handle_one_request(self) -> bool:
-        """Read and answer one request; False when the connection is to be closed."""
+        """Read and answer one request; return False if the connection is to be closed."""
         try:
             head = self._next_head()
             if head is None:
@@ -108,7 +108,7 @@ class HardenedHandler(WebSocketHandler):
             if not self.rfile.peek(1):
                 return None
         except TimeoutError:
-            if has_unsent(self.socket):  # it has not taken its last answer in all that time
+            if has_unsent(self.socket):  # the client has not taken its last answer in all that time
                 reset_on_close(self.socket)
             return None
         except OSError:
@@ -139,7 +139,7 @@ class HardenedHandler(WebSocketHandler):
         self.raw.expect_within(self.limits.body_seconds, self.limits.bytes_per_second)
 
     def get_environ(self, head: Head) -> dict[str, Any]:
-        """The WSGI environ; RAW_URI is the target as it came, since PATH_INFO cannot tell %2F from a slash."""
+        """Return the WSGI environ. RAW_URI is the target as it came, since PATH_INFO cannot tell %2F from a slash."""
         environ: dict[str, Any] = self.server.get_environ()
         environ.update(head.fields)
         path, _, query = head.target.partition("?")
@@ -170,7 +170,7 @@ class HardenedHandler(WebSocketHandler):
     # answering
 
     def handle_one_response(self) -> None:
-        """Run the application on the request in hand; whatever it raises ends in an answer and in the log."""
+        """Run the application on the current request; whatever it raises is answered and logged."""
         self.status = self.result = None
         self.headers_sent = self.response_use_chunked = self.connection_upgraded = False
         bear(request_id=self.request_id)
@@ -180,7 +180,7 @@ class HardenedHandler(WebSocketHandler):
             self.handle_error(*sys.exc_info())
 
     def start_response(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
-        """As in WSGI; adds X-Request-Id, and Connection: close where that is what will happen."""
+        """As in WSGI; add X-Request-Id, and Connection: close if the connection will be closed."""
         if not self.wsgi_input.exhausted:
             self.close_connection = self.unread = True
         closing = self.close_connection
@@ -191,13 +191,13 @@ class HardenedHandler(WebSocketHandler):
         return writer
 
     def finalize_headers(self) -> None:
-        """As in pywsgi; an answer without a known length ends a connection that cannot be chunked."""
+        """As in pywsgi, but send no chunks in answer to HEAD."""
         super().finalize_headers()
         if self.command == "HEAD":
             self.response_use_chunked = False
 
     def _write_with_headers(self, data: bytes) -> None:
-        """Head and body in one write: two would cost a second system call and, with Nagle, 40 ms."""
+        """Send head and body in one write: two would cost a second system call and, with Nagle, 40 ms."""
         self.headers_sent = True
         self.finalize_headers()
         lines = [b"HTTP/1.1 " + self.status]
@@ -220,7 +220,7 @@ class HardenedHandler(WebSocketHandler):
         send_all(self.socket, data, self.limits.write_seconds, self.limits.bytes_per_second)
 
     def handle_error(self, kind: Any, error: Any, trace: Any) -> None:
-        """Answer what the application let through: a refusal as it says, the rest as 500, the reason in the log only."""
+        """Answer the application's exception: a refusal as it says, others as 500, with the reason in the log only."""
         if issubclass(kind, (ClientGoneError, gevent.GreenletExit)):
             self.close_connection = True
             if issubclass(kind, ClientGoneError):
@@ -235,7 +235,7 @@ class HardenedHandler(WebSocketHandler):
                 self.write(b"".join(refuse(error, self.environ, self.start_response)))
 
     def _answer_raw(self, refusal: Refusal) -> None:
-        """Answer a request that has no environ, and read on for a moment so that the client sees it."""
+        """Answer a request that has no environ; the connection then lingers, so that the client sees the answer."""
         self.unread = self.close_connection = True
         request_id = self.request_id or os.urandom(8).hex()
         try:
@@ -246,7 +246,7 @@ class HardenedHandler(WebSocketHandler):
     # WebSocket
 
     def run_application(self) -> None:
-        """Call the application, or become a WebSocket."""
+        """Call the application, or upgrade to a WebSocket."""
         if self.server.on_websocket is None or not wants_websocket(self.environ):
             WSGIHandler.run_application(self)
             return
@@ -260,7 +260,7 @@ class HardenedHandler(WebSocketHandler):
         self._serve_websocket(key)
 
     def _serve_websocket(self, key: str) -> None:
-        self.environ["wsgi.websocket"] = True  # tells gevent-websocket's start_response what the answer is
+        self.environ["wsgi.websocket"] = True  # tells gevent-websocket's start_response that this is an upgrade
         self.start_response("101 Switching Protocols", accept_headers(key))
         self.write(b"")
         self.live = LiveSocket(self.socket, self.raw, self.rfile, self.environ, self.limits)
@@ -283,7 +283,7 @@ class HardenedHandler(WebSocketHandler):
         sock.close()
 
     def _linger(self) -> None:
-        """Read on for a moment after a refusal: closing with unread bytes would reset the answer away."""
+        """Read on briefly after a refusal: closing with unread bytes would reset the connection and lose the answer."""
         try:
             self.socket.shutdown(std_socket.SHUT_WR)
             self.raw.expect_within(self.limits.linger_seconds)
@@ -292,4 +292,4 @@ class HardenedHandler(WebSocketHandler):
             while left > 0 and (got := self.raw.readinto(scratch)):
                 left -= got
         except OSError:
-            pass  # the client is gone, or has had its moment
+            pass  # the client is gone, or its time is up

@@ -1,7 +1,7 @@
-"""Socket reads and writes that end: every wait has a deadline, and the clock runs on while bytes trickle.
+"""Socket reads and writes that always end: every wait has a deadline, and trickling bytes do not restart it.
 
-Used by web/server_handler.py for HTTP and by web/websocket.py for frames; relies on gevent sockets, whose time-out is
-read when a wait begins, so one greenlet may read and another write the same socket.
+Used by web/server_handler.py for HTTP and by web/websocket.py for frames. gevent reads a socket's time-out when a wait
+begins, so one greenlet may read and another write the same socket.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ Buffer = bytes | bytearray | memoryview
 
 
 class ClientGoneError(OSError):
-    """The client went away, or took our bytes too slowly: nobody is left to be told."""
+    """The client disconnected, or took our bytes too slowly: nobody is left to answer."""
 
 
 class TimedReader(io.RawIOBase):
@@ -36,22 +36,22 @@ class TimedReader(io.RawIOBase):
         self._turns = 0
 
     def take_turn(self) -> None:
-        """Let others run now and then: a client whose bytes are always there already would never make us wait."""
+        """Let other greenlets run now and then: a client whose bytes are always available would never make us wait."""
         self._turns += 1
         if self._turns % TURNS == 0:
             breathe()
 
     def readable(self) -> bool:
-        """Always: the reader lives as long as its connection."""
+        """Return True: the reader lives as long as its connection."""
         return True
 
     def expect_within(self, seconds: float | None, bytes_per_second: float = 0.0) -> None:
-        """Everything from here on must arrive within `seconds` (None: for ever), longer by what arrives at that rate."""
+        """Require all further bytes within `seconds` (None: no deadline), plus their time at `bytes_per_second`."""
         self._deadline = None if seconds is None else time.monotonic() + seconds
         self._seconds_per_byte = 1 / bytes_per_second if bytes_per_second else 0.0
 
     def readinto(self, buffer: Any) -> int:
-        """Read what is there, 0 at the end of the stream; TimeoutError past the deadline."""
+        """Read what is available, 0 bytes at the end of the stream; raises TimeoutError past the deadline."""
         self.take_turn()
         if self._deadline is None:
             self._sock.settimeout(None)
@@ -65,17 +65,17 @@ class TimedReader(io.RawIOBase):
         return got
 
 
-RESET_ON_CLOSE = b"\x01\x00\x00\x00\x00\x00\x00\x00"  # struct linger {on, 0 s}: the kernel drops what is unsent
+RESET_ON_CLOSE = b"\x01\x00\x00\x00\x00\x00\x00\x00"  # struct linger {on, 0 s}: the kernel drops unsent data
 
 
 def reset_on_close(sock: socket.socket) -> None:
-    """Whoever takes nothing shall leave nothing behind in the kernel, which would go on offering it for half a minute."""
+    """Make close() drop unsent data, which the kernel would otherwise go on offering for half a minute."""
     with contextlib.suppress(OSError):  # it is gone already
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
 
 
 def has_unsent(sock: socket.socket) -> bool:
-    """Whether the other side has not taken all that was sent."""
+    """Return whether the other side has not yet taken all that was sent."""
     left = array("i", [0])
     try:
         fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, left)
@@ -85,9 +85,9 @@ def has_unsent(sock: socket.socket) -> bool:
 
 
 def send_all(sock: socket.socket, data: Buffer, seconds: float, bytes_per_second: float = 0.0) -> None:
-    """Send all of `data` within `seconds`, longer by what the client takes at that rate; never stand still so long.
+    """Send all of `data` within `seconds`, plus the time of what is taken at that rate; no wait exceeds `seconds`.
 
-    Raises ClientGoneError; the socket is of no use then.
+    Raises ClientGoneError; the socket is unusable then.
     """
     try:
         sock.settimeout(seconds)

@@ -1,7 +1,7 @@
-"""Refusals and their form: application/problem+json (RFC 9457).
+"""Refusals and their wire format: application/problem+json (RFC 9457).
 
-Raised as `Refusal` by the framing, body and WebSocket rules, answered by web/server_handler.py and web/server_body.py. What the
-application refuses (`Problem` in web/problems.py) is one too, so that it may be raised before the application is called.
+The framing, body and WebSocket rules raise `Refusal`; web/server_handler.py and web/server_body.py answer it. The
+application's `Problem` (web/problems.py) is a subclass, so that it may be raised before the application is called.
 """
 
 import math
@@ -17,7 +17,7 @@ PROBLEM_MEDIA = "application/problem+json"
 
 
 class Refusal(Exception):
-    """This request is not served: `detail` for people, `members` for programs, `headers` beside the usual ones."""
+    """The request is not served: `detail` for people, `members` for programs, `headers` beside the usual ones."""
 
     def __init__(
         self, status: int, detail: str, headers: tuple[Header, ...] = (), members: Mapping[str, Any] | None = None
@@ -29,7 +29,7 @@ class Refusal(Exception):
         self.members = members or {}
 
     def body(self, request_id: str, instance: str | None = None) -> bytes:
-        """The JSON; `instance` is the path that was asked for. Members that are None are left out."""
+        """Return the JSON body; `instance` is the requested path. Members that are None are left out."""
         problem: dict[str, Any] = {
             "type": "about:blank",
             "title": title(self.status),
@@ -43,7 +43,7 @@ class Refusal(Exception):
 
 
 def title(status: int) -> str:
-    """The reason phrase of `status`; unknown ones have a plain word."""
+    """Return the reason phrase of `status`, or "Error" if it is unknown."""
     try:
         return HTTPStatus(status).phrase
     except ValueError:
@@ -51,12 +51,12 @@ def title(status: int) -> str:
 
 
 def retry_after(seconds: float) -> Header:
-    """The Retry-After header: whole seconds, one at least."""
+    """Return the Retry-After header, in whole seconds, at least one."""
     return ("Retry-After", str(max(1, math.ceil(seconds))))
 
 
 def problem_headers(refusal: Refusal, body: bytes) -> list[Header]:
-    """The headers of a refusal that ends the connection."""
+    """Return the headers of a refusal that ends the connection."""
     headers = [("Content-Type", PROBLEM_MEDIA), ("Content-Length", str(len(body)))]
     headers += [("Cache-Control", "no-store"), ("Connection", "close"), *refusal.headers]
     if refusal.status == HTTPStatus.UNAUTHORIZED and not refusal.headers:
@@ -65,12 +65,12 @@ def problem_headers(refusal: Refusal, body: bytes) -> list[Header]:
 
 
 def status_line(status: int) -> str:
-    """`404 Not Found`, as WSGI wants it."""
+    """Return `404 Not Found` and the like, as WSGI requires."""
     return f"{status} {title(status)}"
 
 
 def raw_answer(refusal: Refusal, request_id: str) -> bytes:
-    """A whole answer on the wire, for a request that never became a WSGI environ."""
+    """Return a complete HTTP response, for a request that never became a WSGI environ."""
     body = refusal.body(request_id)
     headers = [*problem_headers(refusal, body), ("X-Request-Id", request_id)]
     lines = [f"HTTP/1.1 {status_line(refusal.status)}", *(f"{name}: {value}" for name, value in headers)]

@@ -1,7 +1,7 @@
-"""Everything the routes need, in one record that commands/front.py builds: stores, clients, the classifier, and the few settings they heed.
+"""Everything the routes need, in one record that commands/front.py builds: stores, clients, classifier, settings.
 
-Handlers get it as `call.services`. The web reads no environment; what depends on settings arrives here as plain values, and
-what another process knows (its actors, its queue) is asked of the stores.
+Handlers get it as `call.services`. The web reads no environment variables: settings arrive here as plain values, and
+what other processes know (their actors, their queue) is read from the stores.
 """
 
 import time
@@ -32,31 +32,31 @@ CONTROL = "control"
 
 
 class Account(Protocol):
-    """What the web asks of a FakeMail client (fakemail/client.py); all calls raise DependencyTrouble."""
+    """The part of a FakeMail client (fakemail/client.py) that the web uses; all calls raise DependencyTrouble."""
 
     def watch(self) -> int:
-        """The newest history id of the account."""
+        """Return the newest history id of the account."""
 
     def subscribe(self, webhook_url: str) -> None:
         """Have FakeMail notify this URL from now on."""
 
     def classify(self, subject: str, body: str) -> tuple[str, float]:
-        """FakeMail's own opinion: a label, and a confidence in 0..1."""
+        """Return FakeMail's own opinion: a label, and a confidence in 0..1."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourceConfig:
-    """One FakeMail account: its name, its base URL, the client that talks to it, and the secrets its webhooks are signed with."""
+    """One FakeMail account: its name, base URL and client, and the secrets that sign its webhooks."""
 
     name: str
     url: str
     client: Account
-    secrets: tuple[str, ...] = ()  # several while rotating; none: signatures are not asked for
+    secrets: tuple[str, ...] = ()  # several while rotating; none: no signature is required
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """The settings that say who gets in; see web/auth.py."""
+    """The settings that control access; see web/auth.py."""
 
     api_token: str | None = None
     api_token_readonly: str | None = None
@@ -73,7 +73,7 @@ class Access:
 
 @dataclass(slots=True)
 class Services:
-    """What the front hands to `web.app.Application`. `sources` has `main` first where there is one."""
+    """What the front passes to `web.app.Application`. `sources` begins with `main`, if there is one."""
 
     version: str
     node: str
@@ -91,21 +91,21 @@ class Services:
     classifier: Deciders
     hub: Hub
     metrics: Callable[[], bytes]
-    mailbox_names: tuple[str, ...]  # those whose depths are shown, in the direction of flow
-    default_workers: int  # classifier actors in a process, while nobody resized the pool
+    mailbox_names: tuple[str, ...]  # whose depths are shown, in the direction of flow
+    default_workers: int  # classifier actors in a process, until the pool is resized
     simulator: WsgiApp | None = None
-    egress: Egress = field(default_factory=lambda: Egress(loopback=True))  # which URLs of the API may be called
+    egress: Egress = field(default_factory=lambda: Egress(loopback=True))  # which URLs sent to the API may be called
     dashboard: Path = Path(__file__).parent / "dashboard"
     ready: Callable[[], str | None] = lambda: None  # why this process is not ready, or None
-    obstacle: Callable[[], str] = lambda: ""  # why nothing is taken here although nobody paused it, or nothing
-    refused: Callable[[str], None] = lambda _kind: None  # told the kind of each call that is one too many
-    pulse: Pulse = field(default_factory=Pulse)  # what the canaries tell
+    obstacle: Callable[[], str] = lambda: ""  # why this process takes no work though not paused, or ""
+    refused: Callable[[str], None] = lambda _kind: None  # called with the kind of each call over the limit
+    pulse: Pulse = field(default_factory=Pulse)  # what the canaries report
     started_at: float = field(default_factory=time.time)
 
     def call_out(self) -> None:
-        """Say to every process that the desired state has changed.
+        """Announce to every process that the desired state has changed.
 
-        With Redis away they see it all the same: they read SQL every few seconds.
+        If Redis is away, they notice all the same: they read SQL every few seconds.
         """
         with suppress(DependencyTrouble):
             self.mailboxes.call(CONTROL)

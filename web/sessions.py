@@ -1,7 +1,8 @@
-"""Sessions of people's browsers: a signed cookie that says role, beginning and end, and a list of those ended before their time.
+"""Browser sessions: a signed cookie with role, start and expiry, and a list of the sessions that were ended early.
 
-Used by web/auth.py. No session is stored: the cookie is signed with a key made from the token, so a changed token ends them all. What
-was ended by hand is in SQL (storage/sessions.py) for all fronts, and in memory here, read again every few seconds.
+Used by web/auth.py. No session is stored: the cookie is signed with a key derived from the token, so a changed token
+ends its sessions. Those ended by hand are in SQL (storage/sessions.py) for all fronts, and cached here; the cache is
+refreshed every few seconds.
 """
 
 import base64
@@ -26,7 +27,7 @@ MOST_COOKIES = 4
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What a good cookie says; times are seconds since the epoch."""
+    """The content of a valid cookie; times are seconds since the epoch."""
 
     role: str  # full | read
     expires: int
@@ -35,17 +36,17 @@ class Session:
 
 
 class Ended(Protocol):
-    """Where ended sessions are kept: storage/sessions.py."""
+    """The store of ended sessions: storage/sessions.py."""
 
     def end(self, session_id: str, at: float, expires: float) -> None:
-        """Remember that one, or all, are over."""
+        """Store that one session, or all of them, ended."""
 
     def all(self) -> dict[str, float]:
-        """What was ended, with the moment."""
+        """Return what was ended, and when."""
 
 
 class Sessions:
-    """`lasts`: seconds. Without a store what was ended is known to this process alone."""
+    """`lasts`: in seconds. Without a store, only this process knows which sessions were ended."""
 
     def __init__(self, lasts: int, store: Ended | None = None) -> None:
         self.lasts, self.store = lasts, store
@@ -54,21 +55,21 @@ class Sessions:
         self._untold: dict[str, tuple[float, float]] = {}  # id → (moment, expiry), not in the store yet
 
     def use(self, tokens: Mapping[str, str]) -> None:
-        """From now on cookies are signed for these tokens, by role; those of others are nothing any more."""
+        """Sign cookies for these tokens, by role, from now on; cookies signed for others become invalid."""
         self._keys = {
             role: hmac.digest(token.encode(), b"emailproc session cookie v2", "sha256")
             for role, token in tokens.items()
         }
 
     def open(self, role: str, *, secure: bool) -> tuple[Session, str]:
-        """A new session and its Set-Cookie value."""
+        """Open a session; return it and its Set-Cookie value."""
         now = time.time()
         session = Session(role, int(now) + self.lasts, int(now * 1000) / 1000, os.urandom(9).hex())
         text = f"{role}.{session.expires}.{int(session.began * 1000)}.{session.id}"
         return session, set_cookie(f"{text}.{self._sign(role, text)}", self.lasts, secure=secure)
 
     def read(self, environ: Environ) -> Session | None:
-        """The session in the request's cookie, if it is ours, has not expired and was not ended."""
+        """Return the session in the request's cookie, if it is signed by us, has not expired and was not ended."""
         for value in _cookies(environ):
             text, _, signature = value.rpartition(".")
             parts = text.split(".")
@@ -81,16 +82,16 @@ class Sessions:
         return None
 
     def end(self, session: Session) -> None:
-        """This one is over, wherever its cookie has been copied to."""
+        """End this session, wherever its cookie has been copied to."""
         self._end(session.id, time.time(), float(session.expires))
 
     def end_all(self) -> None:
-        """All that have begun by now are over."""
+        """End all sessions that have begun by now."""
         now = time.time()
         self._end(ALL, now, now + self.lasts)
 
     def refresh(self) -> None:
-        """Tell the store what it does not know yet, and read what other fronts ended; DependencyTrouble when it is away."""
+        """Tell the store what it does not know yet, and read what other fronts ended; raises DependencyTrouble."""
         if self.store is None:
             return
         for name, (at, expires) in list(self._untold.items()):
@@ -116,16 +117,17 @@ class Sessions:
 
 
 def set_cookie(value: str, age: int, *, secure: bool) -> str:
-    """A Set-Cookie value; age 0 ends the session in the browser."""
+    """Return a Set-Cookie value; age 0 ends the session in the browser."""
     name = SECURE_COOKIE if secure else COOKIE
     flags = "; Secure" if secure else ""
     return f"{name}={value}; Path=/; Max-Age={age}; HttpOnly; SameSite=Strict{flags}"
 
 
 def _cookies(environ: Environ) -> list[str]:
-    """What the request's cookies of our names hold, the first few of them: a page of another host of this domain may have added some.
+    """Return the first few values of our cookies: a page of another host of this domain may have added some.
 
-    Ours need no quoting, so none is read: http.cookies takes seconds for a header full of backslashes (CVE-2024-7592).
+    Our cookies need no quoting, so it is not parsed: http.cookies takes seconds for a header full of backslashes
+    (CVE-2024-7592).
     """
     found: dict[str, list[str]] = {SECURE_COOKIE: [], COOKIE: []}
     for part in str(environ.get("HTTP_COOKIE", "")).split(";"):

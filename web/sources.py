@@ -1,6 +1,7 @@
-"""The rule for `source=`: a name that nobody bears is a 404 with the names that there are, on every route that takes one.
+"""The rule for `source=`: on every route that takes one, an unknown name is a 404 that lists the configured sources.
 
-Called by web/dispatch.py before a handler runs. A source that is no longer configured still has its emails in the books.
+Called by web/dispatch.py before a handler runs. A source that is no longer configured still has its emails in the
+books, so its name is accepted.
 """
 
 from typing import Any
@@ -11,7 +12,7 @@ from web.services import Services
 
 
 def check_sources(services: Services, *read: Any, path: str) -> None:
-    """Look at the `source` of what was read, and of the filter in it; raises Problem 404."""
+    """Check the `source` of each parsed query or body, and of the `filter` in it; raises Problem 404."""
     filters = [getattr(each, "filter", None) for each in read]
     for name in (getattr(each, "source", None) for each in (*read, *filters)):
         if isinstance(name, str) and name not in services.sources:
@@ -22,5 +23,5 @@ def check_sources(services: Services, *read: Any, path: str) -> None:
 
 
 def no_source(services: Services, name: str, **members: Any) -> Problem:
-    """That there is no source of this name, and which there are."""
+    """Return the problem of an unknown source, with the names of the configured ones."""
     return Problem(404, f"there is no source {name[:100]!r}", sources=sorted(services.sources), **members)

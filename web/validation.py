@@ -1,7 +1,8 @@
-"""Reading what clients send: strict JSON bodies, query strings, cursors and times; what cannot be read is a 400 or 422.
+"""Parsing what clients send: strict JSON bodies, query strings, cursors and times; invalid input is a 400 or 422.
 
-Called by web/dispatch.py and the handlers. JSON is read by the standard library, whose hooks see duplicate names and NaN that faster
-parsers let pass; msgspec then checks the fields, and the model says what is wrong. The cost grows with the bytes and no faster.
+Called by web/dispatch.py and the handlers. The standard library parses the JSON, since its hooks see duplicate names
+and NaN, which faster parsers let pass; msgspec then validates the fields against the model. The cost is linear in the
+number of bytes.
 """
 
 import base64
@@ -31,10 +32,10 @@ TOO_LARGE = 10**MAX_DIGITS
 TOO_LONG = f"a whole number has more than {MAX_DIGITS} digits"
 MAX_QUERY_FIELDS = 64
 MAX_ON_HUB = 64 * 1024
-"""A longer body is read on another thread: the worst of 4 MiB takes half a second."""
+"""A longer body is parsed on another thread: the worst of 4 MiB takes half a second."""
 
 FIRST_SECOND = -62_135_596_800  # the year 1
-LAST_SECOND = 253_370_764_800  # the year 9999, whose end no calendar arithmetic may pass
+LAST_SECOND = 253_370_764_800  # the start of 9999: calendar arithmetic cannot go beyond that year
 CURSOR = re.compile(r"([a-z]{1,16}):([0-9]{1,18})", re.ASCII)
 DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 MOMENT = re.compile(
@@ -64,7 +65,7 @@ def read_json(raw: bytes) -> Any:
 
 
 def read_model(raw: bytes, kind: type[T]) -> T:
-    """A JSON body as the model `kind`: 400 for what is no JSON, 422 naming the field for what does not fit."""
+    """Convert a JSON body to the model `kind`: 400 if it is not JSON, 422 naming the field that does not fit."""
     value = read_json(raw) if len(raw) <= MAX_ON_HUB else off_the_hub(read_json, raw)
     try:
         return msgspec.convert(value, kind)
@@ -73,7 +74,7 @@ def read_model(raw: bytes, kind: type[T]) -> T:
 
 
 def whole_filter(request: Any, kind: type[S]) -> S:
-    """All conditions of a request with a `filter` of that kind, beside which they may stand too; Problem 422 for one in both places."""
+    """Merge the conditions in a request's `filter` with those beside it; raises Problem 422 for one in both places."""
     names: tuple[str, ...] = kind.__struct_fields__
     for name in names:
         if getattr(request, name) is not None and getattr(request.filter, name) is not None:
@@ -84,12 +85,12 @@ def whole_filter(request: Any, kind: type[S]) -> S:
 
 
 def place_of(request: Any, name: str) -> str:
-    """Where the client wrote that condition."""
+    """Return where the client wrote that condition."""
     return name if getattr(request, name) is not None else f"filter.{name}"
 
 
 def read_query(query: str, kind: type[T]) -> T:
-    """A query string as the model `kind`; raises Problem 400 naming the parameter. Unknown parameters are left alone."""
+    """Convert a query string to the model `kind`; raises Problem 400 naming the parameter. Unknown ones are ignored."""
     try:
         pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=MAX_QUERY_FIELDS, errors="strict")
     except ValueError:
@@ -106,7 +107,7 @@ def read_query(query: str, kind: type[T]) -> T:
 
 
 def _refuse_misread(values: Mapping[str, str], read: Any) -> None:
-    """The word "null" is no number and no choice, though msgspec reads it as one that is absent; nor is 1e1 a whole number."""
+    """Refuse what msgspec accepts too readily: the word "null" as an absent value, and 1e1 as a whole number."""
     for field in msgspec.structs.fields(read):
         text, value = values.get(field.encode_name, ""), getattr(read, field.name)
         if text.lower() == "null" and value is None:
@@ -119,12 +120,12 @@ def _refuse_misread(values: Mapping[str, str], read: Any) -> None:
 
 
 def make_cursor(kind: str, before: int | None) -> str | None:
-    """An opaque cursor of a list; None at its end."""
+    """Return an opaque cursor of a list, or None at its end."""
     return None if before is None else base64.urlsafe_b64encode(f"{kind}:{before}".encode()).decode().rstrip("=")
 
 
 def read_cursor(kind: str, cursor: str | None) -> int | None:
-    """Where the next page begins; raises Problem 400 for a cursor that is not one of this list's."""
+    """Return where the next page begins; raises Problem 400 for a cursor that is not one of this list's."""
     if cursor is None:
         return None
     try:
@@ -138,12 +139,12 @@ def read_cursor(kind: str, cursor: str | None) -> int | None:
 
 
 def read_number(text: str) -> int:
-    """The number that a path names something by; 0, which nothing bears, where it is none that there can be."""
+    """Return the number in a path that identifies a row, or 0, which identifies none, if it is invalid."""
     return int(text) if text.isascii() and text.isdigit() and len(text) < MAX_DIGITS else 0
 
 
 def read_time(name: str, text: str | None, status: int = 400) -> float | None:
-    """An ISO date or date and time (UTC unless it says otherwise) as seconds since the epoch; Problem if it is none: 422 in a body."""
+    """Convert an ISO 8601 date or time (UTC by default) to seconds since the epoch; raises Problem (in a body 422)."""
     if text is None:
         return None
     try:
@@ -156,7 +157,7 @@ def read_time(name: str, text: str | None, status: int = 400) -> float | None:
 
 
 def read_sender(name: str, text: str | None, status: int = 400) -> str | None:
-    """A filter by sender; Problem for one without anything to look for, which would let everything through."""
+    """Return a filter by sender; raises Problem if it has no letter or digit, since it would match everything."""
     if text is not None and not tokens(text):
         raise misfit(name, "must have a letter or a digit", status)
     return text
@@ -172,7 +173,7 @@ def _seconds(text: str) -> float | None:
 
 
 def _check(value: Any) -> None:
-    """Refuse what is nested too deep, and numbers that others would read as something else."""
+    """Refuse JSON that is nested too deep, and numbers that other parsers would read differently."""
     level = [value]
     for _ in range(MAX_DEPTH + 1):
         numbers = [each for each in level if type(each) is int or type(each) is float]
@@ -200,7 +201,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _twice(pairs: list[tuple[str, Any]]) -> str:
-    """The first name that was there before; there is one."""
+    """Return the first repeated name; there must be one."""
     seen: set[str] = set()
     for name, _ in pairs:
         if name in seen:

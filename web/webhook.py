@@ -1,8 +1,8 @@
-"""`POST /webhook` and `/webhook/{source}`: a hint that there is news, durable in its source's mailbox before the 202.
+"""`POST /webhook` and `/webhook/{source}`: store the hint of new mail durably in the source's mailbox, then answer 202.
 
-The hot path: web/app.py calls it before bottle's router, and it does one round trip to the mailboxes. What FakeMail usually
-sends is recognised by one pattern; anything else takes the strict JSON reader. Relies on actors/lister.py to look, and on the room that
-the hints' mailbox has (actors/bodies.py): beyond it, one stands for all that come.
+This is the hot path: web/app.py calls it before bottle's router, and it makes one round trip to the mailboxes. One
+pattern recognises what FakeMail usually sends; anything else goes to the strict JSON reader. actors/lister.py then does
+the look. The hints' mailbox is bounded (actors/bodies.py): beyond that, one hint stands for all that arrive.
 """
 
 import hashlib
@@ -44,7 +44,7 @@ JSON: Headers = (("Content-Type", JSON_MEDIA),)
 
 
 class Webhook:
-    """The receiver of all sources, as a WSGI application."""
+    """The WSGI application that receives the webhooks of all sources."""
 
     def __init__(self, services: Services, headers: Headers, limits: RateLimits) -> None:
         self.services = services
@@ -65,7 +65,7 @@ class Webhook:
         return [body]
 
     def accept(self, environ: Environ) -> int:
-        """Check the request and make it durable; the history id that it announced."""
+        """Check the request and store it durably; return the history id that it announces."""
         self.limits.check("webhook", environ)
         source = self.source_of(environ)
         raw = environ["wsgi.input"].read()
@@ -90,7 +90,7 @@ class Webhook:
         return history_id
 
     def source_of(self, environ: Environ) -> SourceConfig:
-        """The source that the path names; raises Problem 404 for one that there is not."""
+        """Return the source that the path names; raises Problem 404 if there is none of that name."""
         rest = routable(environ).removeprefix("/webhook").removeprefix("/")
         name = unquote_to_bytes(rest).decode("utf-8", "replace") if rest else self.default
         source = self.services.sources.get(name)
@@ -100,7 +100,7 @@ class Webhook:
 
 
 def read_history_id(raw: bytes) -> int:
-    """The history id in a notification's body, in any content type; raises Problem 400 with the reason."""
+    """Return the history id in a notification's body, whatever its content type; raises Problem 400 with the reason."""
     usual = USUAL.fullmatch(raw)
     if usual is not None:
         return int(usual[1])
@@ -114,7 +114,7 @@ def read_history_id(raw: bytes) -> int:
 
 
 def short_id(webhook_id: str) -> str:
-    """A `webhook-id` under which a repetition is known; a long one goes by its hash, for many may begin alike."""
+    """Return the key by which a repeated `webhook-id` is recognised: a long one's hash, since many may begin alike."""
     if len(webhook_id) <= MAX_WEBHOOK_ID:
         return webhook_id
     return f"sha256:{hashlib.sha256(webhook_id.encode()).hexdigest()}"
