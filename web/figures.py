@@ -1,7 +1,7 @@
-"""`/stats` and `/stats/timeseries`: the figures of all nodes together, from SQL, the mailboxes and the processes' heartbeats.
+"""`/stats` and `/stats/timeseries`: figures of all nodes together, from SQL, mailboxes and processes' heartbeats.
 
-Readers who come together share one query, and nobody gets what is older than their question; the same figures go to WebSocket
-clients. The cost does not grow with the number of emails: counters are summed, mailboxes tell their depths.
+Readers at the same time share one query, and nobody gets figures older than their request; WebSocket clients get the
+same figures. The cost does not grow with the number of emails: counters are summed, and mailboxes report their depths.
 """
 
 import time
@@ -26,13 +26,13 @@ MOST_BUCKETS = 3_000
 DEFAULT_SPAN_S = {"minute": 3600.0, "hour": 86_400.0}
 QUEUE_FIELDS = ("queue_depth", "queue_depth_by_priority", "oldest_queued_age_seconds")
 RESTLESS = ("uptime_seconds", "oldest_queued_age_seconds")
-"""Figures that change by themselves: no reason to send anything."""
+"""Figures that change all the time: no reason to send an update."""
 
 Depths = Mapping[str, Mapping[str, Depth]]
 
 
 class Figures:
-    """The newest figures, made once for all who wait for them."""
+    """The newest figures, computed once for all who wait for them."""
 
     def __init__(self, services: Services) -> None:
         self.services = services
@@ -40,11 +40,11 @@ class Figures:
         self._of_source: dict[str, Shared[dict[str, Any]]] = {}
 
     def stats(self) -> dict[str, Any]:
-        """The figures as /stats answers them; raises DependencyTrouble."""
+        """Return the figures of /stats; raises DependencyTrouble."""
         return self._stats.get()
 
     def of_source(self, source: str) -> dict[str, Any]:
-        """The same of one source; there is one of that name (web/sources.py)."""
+        """Return the figures of one source, whose name web/sources.py has checked."""
         if source not in self._of_source:
             self._of_source[source] = Shared(partial(self._make_of, source))
         return self._of_source[source].get()
@@ -57,7 +57,7 @@ class Figures:
         return self._answer(stored, by_priority(waiting, depths), oldest_age(depths) if waiting else None)
 
     def _make_of(self, source: str) -> dict[str, Any]:
-        """Of one source: the mailbox before the classifiers carries several, so the books say what waits."""
+        """Compute the figures of one source. The classifiers' mailbox is shared, so the books say what waits."""
         now = clock.now()
         stored = self.services.results.source_stats(source, now)
         oldest = None if stored.oldest_listed_at is None else round(max(0.0, now - stored.oldest_listed_at), 3)
@@ -93,17 +93,17 @@ class Figures:
 
 
 def queue_of(stats: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of the figures that a `queue` message carries."""
+    """Return the part of the figures that a `queue` message carries."""
     return {name: stats[name] for name in QUEUE_FIELDS}
 
 
 def settled(figures: Mapping[str, Any]) -> dict[str, Any]:
-    """The figures without those that change by themselves: two that are equal need not both be sent."""
+    """Return the figures without those that change all the time: if the rest is equal, nothing need be sent."""
     return {name: value for name, value in figures.items() if name not in RESTLESS}
 
 
 def by_priority(total: int, depths: Depths) -> dict[str, int]:
-    """What waits, by lane: the mailboxes know what is in them; the rest waits in the books behind the lowest lane in use."""
+    """Return what waits, by lane. What is not in a mailbox waits in the books, behind the lowest lane in use."""
     found = {lane: sum(lanes[lane].messages for lanes in depths.values()) for lane in LANES}
     behind = next((lane for lane in reversed(LANES) if found[lane]), "normal")
     found[behind] += max(0, total - sum(found.values()))
@@ -113,7 +113,7 @@ def by_priority(total: int, depths: Depths) -> dict[str, int]:
 
 
 def oldest_age(depths: Depths) -> float | None:
-    """How long the oldest message has waited; None when nothing does."""
+    """Return how long the oldest message has waited, or None if nothing waits."""
     ages = [depth.oldest_age for lanes in depths.values() for depth in lanes.values() if depth.messages]
     return round(max(ages), 3) if ages else None
 
@@ -130,13 +130,16 @@ def _rounded(value: float | None) -> float | None:
 
 
 def stats(call: Call) -> dict[str, Any]:
-    """The figures of all nodes together, or with `source` those of one account; null before the first email."""
+    """Return the figures of all nodes together, or with `source` those of one account.
+
+    Averages, percentiles and the like are null before the first email.
+    """
     source: str | None = call.query.source
     return call.app.figures.stats() if source is None else call.app.figures.of_source(source)
 
 
 def timeseries(call: Call) -> dict[str, Any]:
-    """Counts per class in UTC buckets, gaps as 0."""
+    """Count the processed emails per class in UTC buckets; a bucket without emails has zeros."""
     query: TimeseriesQuery = call.query
     step = STEPS[query.step]
     end = read_time("to", query.end)
@@ -157,6 +160,6 @@ def timeseries(call: Call) -> dict[str, Any]:
 
 
 def bucket_item(bucket: Mapping[str, Any]) -> dict[str, Any]:
-    """One bucket of a series."""
+    """Return one bucket of a series."""
     counts = {label: int(bucket[label]) for label in LABELS}
     return {"at": timestamp(bucket["start"]), "total": sum(counts.values()), "counts": counts}

@@ -1,8 +1,8 @@
-"""`/health`: is each part there, how fast, and if not, why; answered within two seconds whatever hangs.
+"""`/health`: whether each part works, how fast, and if not, why; answered within two seconds even if a part hangs.
 
-Each component has a probe that runs beside the others and is asked at most twice a second (FakeMail, who is not ours to
-bother, every five). Redis or all actors away: unhealthy; the database or FakeMail away: degraded. Where everything answers and yet no
-canary comes through the mailboxes (connected, but not consuming), that is unhealthy too.
+Each component has a probe, which runs beside the others and at most twice a second (FakeMail, which belongs to others,
+every five seconds). Redis or all actors away: unhealthy; the database or FakeMail away: degraded. If everything answers
+and yet no canary comes through the mailboxes (connected, but not consuming), that is unhealthy too.
 """
 
 import time
@@ -33,7 +33,7 @@ HEALTH_PATHS = ("/health", "/health/live", "/health/ready")
 
 
 class Unwell(Exception):
-    """A check found something wrong that is not its own failing; the text is the reason."""
+    """A check found something wrong that is not a failure of the check itself; the text is the reason."""
 
     def __init__(self, reason: str, status: str = DEGRADED) -> None:
         super().__init__(reason)
@@ -41,7 +41,7 @@ class Unwell(Exception):
 
 
 class Health:
-    """The probes of this process, and what they add up to."""
+    """The probes of this process, and the state that they add up to."""
 
     def __init__(self, services: Services) -> None:
         self.services = services
@@ -57,7 +57,7 @@ class Health:
         self.seen_unwell: dict[str, float] = {}
 
     def components(self) -> dict[str, dict[str, Any]]:
-        """Name → status, latency in milliseconds; of what is not well the reason, and since when this process has seen it so."""
+        """Return name → status and latency in milliseconds; if unwell, also why, and since when as seen here."""
         found = self._found()
         accounts = found["fakemail"].get("sources")
         if accounts:
@@ -65,7 +65,7 @@ class Health:
         return {name: self._dated(name, each) for name, each in found.items()}
 
     def look_again(self) -> None:
-        """Called every few seconds: `since` shall be of this trouble, also where nobody asked between one and the next."""
+        """Look again every few seconds while anything is unwell, or `since` would span a recovery that nobody saw."""
         if self.seen_unwell:
             self.components()
 
@@ -82,7 +82,7 @@ class Health:
         accounts = {name: each[_of(name)] for name in self.services.sources}
         found = {name: accounts_together(accounts) if name == "fakemail" else each[name] for name in COMPONENTS}
         for name, reason in self.waits.items():
-            if name in found and found[name]["status"] == HEALTHY:  # a lock or a full disk stops writers alone
+            if name in found and found[name]["status"] == HEALTHY:  # a lock or a full disk stops only writers
                 found[name] |= {"status": DEGRADED, "reason": reason}
         obstacle = self.services.obstacle()
         if obstacle and found["database"]["status"] == HEALTHY:
@@ -95,7 +95,7 @@ class Health:
         return found
 
     def _consuming(self, well: bool) -> bool:
-        """False when everything has been well for a while and the canary has been away for as long."""
+        """Return False if everything has been well for a while and the canary has been missing for as long."""
         now = time.monotonic()
         if not well:
             self.well_since = None
@@ -104,12 +104,12 @@ class Health:
         return min(self.services.pulse.overdue(now), now - self.well_since) <= CANARY_LATE_S
 
     def redis_trouble(self) -> str | None:
-        """Why Redis cannot be used now; None when it can."""
+        """Return why Redis cannot be used now, or None if it can."""
         _, error = self.probes["redis"].latest()
         return None if error is None else _reason(error)
 
     def _account(self, name: str) -> float:
-        """Ask an account where it stands, as every look does."""
+        """Ask an account for its newest history id, as every look does; return the seconds it took."""
         began = time.perf_counter()
         self.services.sources[name].client.watch()
         return time.perf_counter() - began
@@ -119,7 +119,7 @@ class Health:
         try:
             alive = self.services.mailboxes.alive()
         except EngineError:
-            self.waits = {}  # nobody can say any more
+            self.waits = {}  # unknown while Redis is away
             raise
         self.waits = {name: reason for info in alive.values() for name, reason in _waits(info)}
         if not alive:
@@ -133,7 +133,7 @@ class Health:
 
 
 def accounts_together(accounts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """The component `fakemail`: of one account as it is; of several, unhealthy where all are away, degraded where some are."""
+    """Return the component `fakemail`: of several accounts, unhealthy if all are away, degraded if some are."""
     if len(accounts) == 1:
         return dict(next(iter(accounts.values())))
     away = [name for name, each in accounts.items() if each["status"] != HEALTHY]
@@ -150,14 +150,17 @@ def _of(source: str) -> str:
 
 
 def overall(components: Mapping[str, Mapping[str, Any]]) -> str:
-    """What the components add up to."""
+    """Return the status that the components add up to."""
     if any(components[name]["status"] == UNHEALTHY for name in VITAL):
         return UNHEALTHY
     return HEALTHY if all(each["status"] == HEALTHY for each in components.values()) else DEGRADED
 
 
 def health(call: Call) -> Answer:
-    """Is each part there, how fast, and if not, why."""
+    """Return for each component whether it works, how fast it answered, and if not, why.
+
+    Only callers with read access are told the reasons.
+    """
     services = call.services
     components = call.app.health.components()
     more = {"websocket_clients": len(services.hub.clients), **_canary(services.pulse)}
@@ -168,7 +171,7 @@ def health(call: Call) -> Answer:
 def health_body(
     components: Mapping[str, Mapping[str, Any]], *, version: str, node: str, since: float, **more: Any
 ) -> dict[str, Any]:
-    """The body of /health; `since`: when this process began, `more` stands among the metrics."""
+    """Return the body of /health. `since` is when this process began; `more` is added to the metrics."""
     metrics = {"node": node, "uptime_seconds": round(time.time() - since, 1), **more}
     return {"status": overall(components), "version": version, "components": components, "metrics": metrics}
 
@@ -182,9 +185,9 @@ def _canary(pulse: Pulse) -> dict[str, float | None]:
 
 
 def stated(body: dict[str, Any], *, why: bool) -> Answer:
-    """A state as an answer: where it is unhealthy or not ready a 503 that says when to ask again.
+    """Return a state as an answer: if unhealthy or not ready, a 503 that says when to ask again.
 
-    `why`: the caller may read. Strangers get no reasons, which name hosts and files.
+    `why`: the caller has read access. Others get no reasons, since these name hosts and files.
     """
     shown = body if why else _without_reasons(body)
     well = body["status"] not in (UNHEALTHY, NOT_READY)
@@ -198,17 +201,17 @@ def _without_reasons(value: Any) -> Any:
 
 
 def readiness(reason: str | None, *, why: bool) -> Answer:
-    """The answer of /health/ready; `reason`: why it is not, or None; `why` as above."""
+    """Return the answer of /health/ready. `reason`: why it is not ready, or None; `why` as in `stated`."""
     return stated({"status": NOT_READY, "reason": reason} if reason else {"status": "ready"}, why=why)
 
 
 def live(_call: Call | None = None) -> dict[str, str]:
-    """The hub turns: this was answered."""
+    """Answer 200 as long as the process can answer at all."""
     return {"status": "alive"}
 
 
 def ready(call: Call) -> Answer:
-    """Started, not draining, and Redis can be reached."""
+    """Answer 200 if the system has started, is not shutting down and can reach Redis, else 503."""
     reason = call.services.ready() or call.app.health.redis_trouble()
     return readiness(reason, why=call.app.gate.may_read(call.environ))
 
@@ -216,7 +219,7 @@ def ready(call: Call) -> Answer:
 def health_answer(
     environ: Environ, gate: Gate, body: Callable[[], dict[str, Any]], unready: Callable[[], str | None]
 ) -> Answer:
-    """The answer at one of HEALTH_PATHS where there is no Application. `body`: that of /health; `unready`: why not ready, or None."""
+    """Answer one of HEALTH_PATHS where there is no Application; `unready` returns why this is not ready, or None."""
     path = environ["PATH_INFO"].rstrip("/")
     if path == "/health/live":
         return Answer(live())
@@ -229,13 +232,13 @@ def _failed(info: Mapping[str, Any]) -> list[str]:
 
 
 def _waits(info: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """(dependency, why) of the actors that wait for one; engine/actor.py puts its name before the colon."""
+    """Return (dependency, reason) of the waiting actors; engine/actor.py puts the dependency before the colon."""
     reasons = [str(actor.get("reason")) for actor in info.get("actors", ()) if actor.get("state") == "waiting"]
     return [(name, f"actors wait: {why.strip()[:300]}") for name, _, why in (each.partition(":") for each in reasons)]
 
 
 def component(seconds: float | None, error: BaseException | None) -> dict[str, Any]:
-    """What a check gave, as /health shows it."""
+    """Return the outcome of a check as /health shows it."""
     if error is None:
         return {"status": HEALTHY, "latency_ms": None if seconds is None else round(seconds * 1000, 3)}
     status = error.status if isinstance(error, Unwell) else UNHEALTHY
@@ -243,7 +246,7 @@ def component(seconds: float | None, error: BaseException | None) -> dict[str, A
 
 
 def _reason(error: BaseException) -> str:
-    """A line for people. What is no trouble of our own kind is named by its class alone: its text may hold anything."""
+    """Return a line for people. An unexpected error is named by its class only: its text may hold anything."""
     if isinstance(error, EngineError | Unwell | TimeoutError | msgspec.MsgspecError):
         return str(error)[:300]
     return type(error).__name__

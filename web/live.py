@@ -1,8 +1,9 @@
-"""The hub of live updates: the event log's new entries, framed once, to every client at its own pace.
+"""The hub of live updates: sends the event log's new entries, framed once, to every client at its own pace.
 
-The broadcaster (actors/broadcaster.py) calls `publish` with what it read; web/live_client.py speaks with each client. Recent
-frames stand in a ring and each client has a cursor into it, so a slow client costs no memory of its own: it falls behind,
-and what leaves the ring before it could take it is counted and told. A `seq` rises as text within one log.
+The broadcaster (actors/broadcaster.py) calls `publish` with what it read; web/live_client.py talks to each client.
+Recent frames are kept in a ring into which each client has a cursor, so a slow client costs no memory of its own: it
+falls behind, and events that leave the ring before it could take them are counted and reported to it. Within one log,
+`seq` rises when compared as text.
 """
 
 from collections import deque
@@ -22,7 +23,7 @@ from web.websocket_frames import encode_text
 RING_EVENTS = 4_096
 RING_BYTES = 16 * 1024 * 1024
 PIECE_BYTES = 64 * 1024
-"""As much as a client that lags is given at once; then its outbox is asked again."""
+"""How much a lagging client is given at once; then its outbox is checked again."""
 
 ALL, STATS, QUEUE = "email:all", "stats", "queue"
 TOPICS = frozenset({ALL, *("email:" + kind for kind in KINDS), STATS, QUEUE})
@@ -30,7 +31,7 @@ ENDS = ("email:" + PROCESS, "email:" + DEAD)
 
 
 class Framed:
-    """One event of the log as it goes over the wire; its frame is made for the first client that gets it, and is then everybody's."""
+    """One event of the log as sent on the wire. The frame is made for the first client that gets it, then shared."""
 
     __slots__ = ("_entry", "_frame", "seq", "size", "topic")
 
@@ -49,38 +50,38 @@ class Framed:
 
 
 class Client:
-    """One connected client: its topics, and the place in the hub's count up to which it has been served."""
+    """One connected client: its topics, and its cursor, the place in the hub's count up to which it has been served."""
 
     def __init__(self, socket: LiveSocket, cursor: int) -> None:
         self.socket = socket
         self.cursor = cursor
         self.topics = frozenset({ALL})
         self.lost = 0  # events that left the ring before the outbox had room for them
-        self.gap = b""  # what it has to be told of a gap, before the next events
+        self.gap = b""  # the `gap` message that it must get before the next events
         self.held = False  # a replay is under way: live events wait in the ring
-        self.starts: dict[str, str] = {}  # topic → the first seq from which on it is served without a gap
-        self.skip: dict[str, str] = {}  # topic → up to here a replay gave it, ahead of what is published here
+        self.starts: dict[str, str] = {}  # topic → the seq from which it is served without a gap
+        self.skip: dict[str, str] = {}  # topic → the last seq that a replay sent, ahead of what is published here
 
     def wants(self, topic: str) -> bool:
-        """Whether events of this topic go to this client."""
+        """Return whether this client gets events of this topic."""
         return ALL in self.topics or topic in self.topics
 
     def has_had(self, event: Framed) -> bool:
-        """Whether a replay gave it already, ahead of what is published here."""
+        """Return whether a replay sent the event already, ahead of what is published here."""
         return any(topic in self.skip and event.seq <= self.skip[topic] for topic in (ALL, event.topic))
 
     def is_served(self, seq: str, topic: str) -> bool:
-        """Whether the live events that this client gets, or got, reach back to this one."""
+        """Return whether the live events that this client gets, or got, reach back to this one."""
         return any(each in self.starts and seq >= self.starts[each] for each in (ALL, topic))
 
 
 def topic_of(entry: LogEntry) -> str:
-    """`email:process` and so on."""
+    """Return the topic of an entry, such as `email:process`."""
     return "email:" + kind_of(entry)
 
 
 class Hub:
-    """All clients of this process. Everything runs in greenlets of one thread, and nothing but a replay ever waits."""
+    """All clients of this process. Everything runs in greenlets of one thread, and only a replay ever waits."""
 
     def __init__(self, store: MailboxStore) -> None:
         self.store = store
@@ -92,13 +93,13 @@ class Hub:
         self._gap: str | None = None
         self._waiting: dict[str, set[Event]] = {}
         self._news = Event()
-        self.ending = False  # the server stops: nobody is to be held any more
+        self.ending = False  # the server stops: held requests are to be answered now
         self._joined: dict[tuple[frozenset[str], int], tuple[int, bytes]] = {}
 
     # -- the broadcaster's side
 
     def publish(self, entries: Sequence[LogEntry]) -> None:
-        """New entries of the log, in their order: give every client its share."""
+        """Give new entries of the log, in their order, to every client."""
         if self._gap is not None:
             self._tell_gap(entries[0].seq)
         for entry in entries:
@@ -117,7 +118,7 @@ class Hub:
             reach("broadcast.fanout")
 
     def gap(self, reason: str) -> None:
-        """The broadcaster could not follow the log (trimmed, or another log); clients are told with the next event."""
+        """Note that the broadcaster could not follow the log (trimmed, or replaced); the next event tells clients."""
         self._gap = reason
         for client in self.clients:
             self._leave_behind(client, self._ring, self._oldest)
@@ -138,17 +139,17 @@ class Hub:
     # -- the clients' side
 
     def join(self, socket: LiveSocket) -> Client:
-        """A fresh client: everything from now on."""
+        """Add a client, which gets everything from now on."""
         client = Client(socket, self.count)
         self.clients.add(client)
         return client
 
     def leave(self, client: Client) -> None:
-        """It is gone."""
+        """Remove a client that has disconnected."""
         self.clients.discard(client)
 
     def advance(self, client: Client) -> None:
-        """Give the client what it has not had, as far as its outbox has room; the rest stays in the ring."""
+        """Send the client what it has not had, as far as its outbox has room; the rest stays in the ring."""
         while client.cursor < self.count and not client.held and not client.socket.closed:
             end, frames = self._own_share(client) if client.skip else self._share(client)
             if frames and not self._deliver(client, frames):
@@ -161,50 +162,50 @@ class Hub:
             client.skip.clear()
 
     def catch_up(self) -> None:
-        """Try again with those who lag behind: their outboxes may have room now."""
+        """Try again to serve clients that lag behind: their outboxes may have room now."""
         for client in list(self.clients):
             if self._tell_losses(client):
                 self.advance(client)
 
     def boundary(self, client: Client, topic: str) -> str | None:
-        """The seq from which on this client is served live: a replay ends before it. None: nothing live came yet."""
+        """Return the seq from which this client is served live, where a replay ends; None if nothing live came yet."""
         served = client.starts.get(ALL) or client.starts.get(topic)
         if served is not None:
             return served
         return self._event_at(client.cursor).seq if client.cursor < self.count else None
 
     def push(self, topic: str, text: bytes) -> None:
-        """A message without seq to everybody who wants it; a full outbox goes without."""
+        """Send a message without seq to every client that wants it; one whose outbox is full misses it."""
         frame = encode_text(text)
         for client in list(self.clients):
             if client.wants(topic):
                 client.socket.send_encoded(frame)
 
     def wanted(self, topic: str) -> bool:
-        """Whether anybody listens to this topic."""
+        """Return whether any client listens to this topic."""
         return any(client.wants(topic) for client in self.clients)
 
-    # -- for those who wait for one email
+    # -- for requests that wait for one email
 
     def watch(self, email_id: str) -> Event:
-        """An event that is set whenever an email of this id gets a result or a dead letter; end it with `unwatch`."""
+        """Return an event that is set when an email of this id gets a result or dead letter; `unwatch` ends it."""
         event = Event()
         self._waiting.setdefault(email_id, set()).add(event)
         return event
 
     def unwatch(self, email_id: str, event: Event) -> None:
-        """The reverse."""
+        """End a `watch`."""
         events = self._waiting[email_id]
         events.discard(event)
         if not events:
             del self._waiting[email_id]
 
     def wait_for_news(self, seconds: float) -> None:
-        """Back with the next event of any kind, or after `seconds`."""
+        """Wait for the next event of any kind, or for `seconds`."""
         self._news.wait(seconds)
 
     def let_go(self) -> None:
-        """The server stops: whoever waits looks a last time, and is answered with what there is."""
+        """Wake all waiting requests as the server stops: they look a last time and are answered with what there is."""
         self.ending = True
         for event in chain.from_iterable(self._waiting.values()):
             event.set()
@@ -228,7 +229,7 @@ class Hub:
         return self._ring[place - self._oldest]
 
     def _share(self, client: Client) -> tuple[int, bytes]:
-        """The next piece for this client, joined: made once for all clients that stand at the same place."""
+        """Return the next piece for this client, joined once for all clients at the same place."""
         key = (client.topics, client.cursor)
         found = self._joined.get(key)
         if found is None:
@@ -250,7 +251,7 @@ class Hub:
         return self._tell_losses(client) and client.socket.send_encoded(frames)
 
     def _tell_losses(self, client: Client) -> bool:
-        """Nothing comes behind a loss that has not been told of; False while a replay is under way, or the outbox has no room for it."""
+        """Report losses before any later event; return False during a replay or if the outbox has no room."""
         if client.held:
             return False
         if client.lost:
@@ -274,7 +275,7 @@ class Hub:
             self._leave_behind(client, gone, first)
 
     def _leave_behind(self, client: Client, gone: Sequence[Framed], first: int) -> None:
-        """These leave the ring, the first of them from this place: what the client has not had of them is lost to it."""
+        """Move the client past events that leave the ring, from place `first` on; what it has not had is lost to it."""
         after = first + len(gone)
         if client.cursor < after:
             client.lost += sum(client.wants(event.topic) for event in islice(gone, client.cursor - first, None))

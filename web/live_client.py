@@ -1,7 +1,7 @@
-"""The conversation with one WebSocket client: its commands, and playing it what it missed before it goes on live.
+"""The conversation with one WebSocket client: its commands, and the replay of what it missed before it goes live.
 
-`serve` runs in the connection's greenlet until the client is gone (web/app.py hands it to the server). It relies on the hub
-(web/live.py) for the live events and on the event log for those before; a replay never holds up the other clients.
+`serve` runs in the connection's greenlet until the client disconnects (web/app.py passes it to the server). Live events
+come from the hub (web/live.py), earlier ones from the event log; a replay never delays the other clients.
 """
 
 import time
@@ -25,7 +25,7 @@ COMMAND_CHARACTERS = 4096
 
 Stats = Callable[[], dict[str, Any]]
 TooOften = Callable[[], str | None]
-"""Counts a command that costs what a call costs; why it may not be now, or None."""
+"""Counts a command that costs as much as an API call; returns why it is refused, or None."""
 
 
 class Command(msgspec.Struct):
@@ -37,7 +37,7 @@ class Command(msgspec.Struct):
 
 
 def serve(hub: Hub, socket: LiveSocket, stats: Stats, too_often: TooOften = lambda: None) -> None:
-    """Answer one client's commands until it is gone; the hub sends it the events meanwhile."""
+    """Answer one client's commands until it disconnects; meanwhile the hub sends it the events."""
     client = hub.join(socket)
     try:
         while (text := socket.receive()) is not None:
@@ -48,7 +48,7 @@ def serve(hub: Hub, socket: LiveSocket, stats: Stats, too_often: TooOften = lamb
 
 
 def say(client: Client, reply: dict[str, Any] | None) -> None:
-    """Send a reply; a client that lets its outbox fill up goes without."""
+    """Send a reply; a client whose outbox is full misses it."""
     if reply is not None:
         client.socket.send(msgspec.json.encode(reply))
 
@@ -56,7 +56,7 @@ def say(client: Client, reply: dict[str, Any] | None) -> None:
 def answer(
     hub: Hub, client: Client, text: str, stats: Stats, too_often: TooOften = lambda: None
 ) -> dict[str, Any] | None:
-    """Carry out one command; its reply."""
+    """Carry out one command and return its reply."""
     try:
         command = _read(text)
     except ValueError as error:
@@ -74,7 +74,7 @@ def answer(
 
 
 def _read(text: str) -> Command:
-    """What the client asks for; a ValueError says what is wrong with it."""
+    """Parse a command; raises ValueError with what is wrong."""
     if len(text) > COMMAND_CHARACTERS:
         raise ValueError(f"a command has at most {COMMAND_CHARACTERS} characters, this one {len(text)}")
     try:
@@ -96,7 +96,7 @@ def _change_topic(hub: Hub, client: Client, command: Command) -> dict[str, Any] 
 
 
 def stats_message(event: str, data: dict[str, Any]) -> dict[str, Any]:
-    """A message without `seq`: `stats` or `queue`."""
+    """Return a message without `seq`: `stats` or `queue`."""
     return {"type": "email_event", "event": event, "data": data, "timestamp": timestamp(time.time())}
 
 
@@ -120,7 +120,7 @@ def _subscribe(hub: Hub, client: Client, topic: str, since: str | None) -> dict[
     if since is None:
         client.topics |= {topic}
         return None
-    client.held = True  # before the topic counts: what comes from here on is after the replay
+    client.held = True  # before the topic is added: its live events from here on wait for the replay
     client.topics |= {topic}
     try:
         replay(hub, client, topic, since)
@@ -132,14 +132,14 @@ def _subscribe(hub: Hub, client: Client, topic: str, since: str | None) -> dict[
 
 
 def replay(hub: Hub, client: Client, topic: str, since: str) -> None:
-    """Play what the client missed after `since`, page by page, up to where it is served live; a gap is said where it is."""
+    """Send what the client missed after `since`, page by page, up to where it is served live; report any gap."""
     after, more = since, True
     while more and not client.socket.closed:
         page = hub.store.read_log(after, count=PAGE)
         if page.gap:
             to = page.entries[0].seq if page.entries else page.last
             say(client, {"type": "gap", "from": after, "to": to, "reason": page.gap})
-            # `since` may be another log's seq, which compares with nothing of this one.
+            # `since` may be another log's seq, which cannot be compared with those of this one.
             since, after = to, "" if page.entries else to
         boundary = hub.boundary(client, topic)
         entries = [entry for entry in page.entries if boundary is None or entry.seq < boundary]
@@ -151,7 +151,7 @@ def replay(hub: Hub, client: Client, topic: str, since: str) -> None:
 
 
 def _play(client: Client, topic: str, entries: list[LogEntry]) -> None:
-    """Send what of one page is missed, waiting for room: a replay drops nothing."""
+    """Send the missed events of one page, waiting for room in the outbox: a replay drops nothing."""
     parts = []
     for entry in entries:
         own = topic_of(entry)

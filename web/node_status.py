@@ -1,6 +1,7 @@
-"""What a worker node answers on STATUS_PORT: `/health*` and `/metrics`, and nothing else.
+"""What a worker node serves on STATUS_PORT: `/health*` and `/metrics`, and nothing else.
 
-Opened by commands/process.py in the node's first process, before its stores; until `enter` it says what is waited for.
+commands/process.py opens it in the node's first process, before its stores; until `enter` it says what the node waits
+for.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -22,7 +23,7 @@ LARGEST_BODY = 1024
 
 
 class NodeStatus:
-    """A WSGI application; `room` answers until `enter`."""
+    """A WSGI application; `room` answers until `enter` is called."""
 
     def __init__(self, room: WaitingRoom) -> None:
         self.room = room
@@ -31,7 +32,7 @@ class NodeStatus:
         self.metrics: Callable[[], bytes] = bytes
 
     def open(self, host: str, port: int) -> HardenedServer:
-        """Listen; SettingsError when the address cannot be had."""
+        """Listen; raises SettingsError if the address is unavailable."""
         return serve(self, host, port, body_cap=LARGEST_BODY, setting="STATUS_PORT")
 
     def enter(
@@ -41,7 +42,7 @@ class NodeStatus:
         unready: Callable[[], str | None],
         metrics: Callable[[], bytes],
     ) -> None:
-        """The stores are there. `checks`: of redis and database, by name."""
+        """Begin to answer, now that the stores are there. `checks`: those of redis and database, by name."""
         self.unready, self.metrics = unready, metrics
         self.probes = {name: Probe(check, keep=KEEP_S, patience=PATIENCE_S) for name, check in checks.items()}
 

@@ -1,6 +1,7 @@
-"""The system itself: what it is, its actors and their control, the books' audit, setup, metrics.
+"""The system itself: what it is, its actors and their control, the audit of the books, setup, metrics.
 
-Handlers of web/routes.py's table. Control is desired state in SQL, announced in Redis: every process of every node reads it.
+Handlers of web/routes.py's table. Control is desired state in SQL, announced in Redis; every process of every node
+reads it.
 """
 
 import time
@@ -22,7 +23,10 @@ METRICS_MEDIA = "text/plain; version=0.0.4; charset=utf-8"
 
 
 def index(call: Call) -> Answer:
-    """The live dashboard for a browser, which is told what its session may do; else what this server is."""
+    """Return the dashboard to a browser, else a description of this server in JSON.
+
+    The page carries the role of the browser's session.
+    """
     if call.wants_html:
         found = folder(call.services.dashboard).files.get("index.html")
         if found is not None:
@@ -37,12 +41,15 @@ def index(call: Call) -> Answer:
 
 
 def metrics(call: Call) -> Answer:
-    """All metrics of this node's processes, for Prometheus."""
+    """Return all metrics of this node's processes, for Prometheus."""
     return Answer(call.services.metrics(), media=METRICS_MEDIA)
 
 
 def audit(call: Call) -> dict[str, Any]:
-    """The books in one snapshot, or with `source` those of one account; `unaccounted` must be 0."""
+    """Count all emails ever listed, by state, in one snapshot (with `source`, one account's).
+
+    `unaccounted` must be 0.
+    """
     found = call.services.books.audit(call.query.source)
     return {
         "listed": found.listed,
@@ -61,7 +68,7 @@ def audit(call: Call) -> dict[str, Any]:
 
 
 def actors(call: Call) -> dict[str, Any]:
-    """The supervision tree of every node, and what waits in each mailbox."""
+    """Return the supervision tree of every node, and what waits in each mailbox."""
     services = call.services
     nodes: dict[str, list[dict[str, Any]]] = {}
     for process, info in sorted(services.mailboxes.alive().items()):
@@ -89,7 +96,7 @@ def _process_item(process: str, info: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _actor_item(actor: Mapping[str, Any]) -> dict[str, Any]:
-    """One actor, with the fields that its snapshot leaves out because they have their defaults."""
+    """Return one actor, with the fields that its snapshot leaves out because they have their defaults."""
     busy_since = actor.get("busy_since")
     return {
         "name": actor.get("name", ""),
@@ -116,20 +123,20 @@ def _lane_item(depth: Depth) -> dict[str, Any]:
 
 
 def pause(call: Call) -> dict[str, Any]:
-    """Nothing more is taken from any mailbox, on all nodes, until it is resumed; kept across restarts.
+    """Pause all nodes: they take nothing more from any mailbox until they are resumed. Kept across restarts.
 
-    Webhooks are still accepted. New mail is not listed meanwhile: it waits at FakeMail, and in no figure here.
+    Webhooks are still accepted. New mail is not listed meanwhile: it waits at FakeMail, and no figure here counts it.
     """
     return _desire(call, "paused", True)
 
 
 def resume(call: Call) -> dict[str, Any]:
-    """The reverse."""
+    """Resume all nodes after a pause. Kept across restarts."""
     return _desire(call, "paused", False)
 
 
 def resize(call: Call) -> dict[str, Any]:
-    """Each process runs so many classifier actors; kept across restarts."""
+    """Set the number of classifier actors that each process runs. Kept across restarts."""
     return _desire(call, "workers", call.body.workers)
 
 
@@ -151,7 +158,7 @@ def _control(call: Call) -> dict[str, Any]:
 
 
 def setup(call: Call) -> dict[str, Any]:
-    """Have FakeMail watch the account and notify this URL from now on; kept across restarts."""
+    """Have FakeMail watch the account and notify this URL from now on. Kept across restarts."""
     source = the_source(call, call.query.source)
     url = _webhook_url(call, source.name)
     history_id = source.client.watch()
@@ -161,12 +168,15 @@ def setup(call: Call) -> dict[str, Any]:
 
 
 def setup_name(source: str) -> str:
-    """Under which desired state the /setup of a source is kept."""
+    """Return the name of the desired state that keeps the /setup of a source."""
     return "setup" if source == MAIN else f"setup:{source}"
 
 
 def _webhook_url(call: Call, source: str) -> str:
-    """A URL that may be called; one without a path means its /webhook, and /webhook of a source that is not `main` its own."""
+    """Return the URL to subscribe with; raises Problem 422 if it may not be called.
+
+    A URL without a path means its /webhook, and for a source other than `main`, /webhook means /webhook/SOURCE.
+    """
     text: str = call.body.webhook_url
     try:
         call.services.egress.check(text)
@@ -179,7 +189,7 @@ def _webhook_url(call: Call, source: str) -> str:
 
 
 def the_source(call: Call, name: str | None) -> SourceConfig:
-    """The source that is named, else `main`, else the only one; Problem 404 or 409."""
+    """Return the source of that name, else `main`, else the only one; raises Problem 404 or 409."""
     sources = call.services.sources
     if name is None:
         if MAIN not in sources and len(sources) > 1:

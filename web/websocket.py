@@ -1,7 +1,7 @@
 """One live WebSocket: a read loop in the connection's greenlet and a single writer with a bounded outbox.
 
-Made by web/server_handler.py after the handshake and handed to the application, which calls `receive` in its greenlet
-and `send` from any. A slow or silent client costs its own outbox and is cut off; nobody waits for it.
+web/server_handler.py makes it after the handshake and passes it to the application, which calls `receive` in its
+greenlet and `send` from any. A slow or silent client fills only its own outbox and is cut off; nobody waits for it.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ class CloseTimeoutError(Exception):
 
 
 class LiveSocket:
-    """A connected client. `dropped` counts the messages that found the outbox full; `close_code` is how it ended."""
+    """A connected client. `dropped` counts the messages that found the outbox full; `close_code` says how it ended."""
 
     def __init__(
         self, sock: socket.socket, raw: TimedReader, stream: io.BufferedReader, environ: dict[str, Any], limits: Limits
@@ -57,15 +57,18 @@ class LiveSocket:
 
     @property
     def closed(self) -> bool:
-        """Nothing more will be sent but, at most, what is queued and the close frame."""
+        """Whether nothing more will be sent but, at most, what is queued and the close frame."""
         return self._gone or self._close_frame is not None
 
     def send(self, message: str | bytes) -> bool:
-        """Queue a text message (bytes: UTF-8 already); False when the outbox is full or the socket closed."""
+        """Queue a text message (bytes: UTF-8 already); return False if the outbox is full or the socket closed."""
         return self.send_encoded(encode_text(message))
 
     def send_encoded(self, frame: bytes) -> bool:
-        """Queue a frame from `encode_text`; never waits. False and one more `dropped` when the outbox is full."""
+        """Queue a frame from `encode_text`; never waits.
+
+        Return False and count it in `dropped` if the outbox is full.
+        """
         if self.closed:
             return False
         full = len(self._outbox) >= self._limits.outbox_frames
@@ -78,7 +81,7 @@ class LiveSocket:
         return True
 
     def receive(self) -> str | None:
-        """Wait for the next message; None when the connection is over. A binary one is read as UTF-8 text, loosely."""
+        """Wait for the next message; None when the connection is over. A binary one is decoded as UTF-8, leniently."""
         try:
             return self._read_message()
         except FrameError as error:
@@ -96,7 +99,7 @@ class LiveSocket:
             self._wake.set()
 
     def finish(self) -> None:
-        """Called once by the server when the application is done: say good-bye and wait, within bounds, for the end."""
+        """Say good-bye and wait, within bounds, for the end; the server calls this once the application is done."""
         try:
             self.close()
             self._await_peer()
@@ -107,7 +110,7 @@ class LiveSocket:
             self._writer.kill(block=False)
 
     def abort(self) -> None:
-        """Cut the connection off: what the kernel still holds is dropped, a waiting `receive` ends."""
+        """Cut the connection off: unsent data is dropped, and a waiting `receive` ends."""
         self._gone = True
         self._wake.set()
         reset_on_close(self._sock)
@@ -144,7 +147,7 @@ class LiveSocket:
         return None
 
     def _read_frame(self, room: int) -> Frame:
-        """Wait for ever for a frame to begin (pings look after that), but not for its rest."""
+        """Wait without a deadline for a frame to begin (pings find dead peers), but not for its rest."""
         self._raw.take_turn()
         self._raw.expect_within(None)
         if not self._stream.peek(1):
@@ -168,7 +171,7 @@ class LiveSocket:
             self._wake.set()
 
     def _await_peer(self) -> None:
-        """After our close frame: read on until the other side's, or to the end of the stream, for a while."""
+        """After our close frame, read until the other side's, the end of the stream or the time-out."""
         if self._peer_closed or self._gone:
             return
         timed = gevent.Timeout(self._limits.close_seconds, CloseTimeoutError())
@@ -188,7 +191,7 @@ class LiveSocket:
             self.abort()
 
     def _write_round(self) -> bool:
-        """Send what there is, or wait for something; False when the conversation is over."""
+        """Send what is queued, or wait for something; return False when the conversation is over."""
         if not self._outbox and not self._control and self._close_frame is None:
             self._wake.wait(max(0.0, self._next_ping - time.monotonic()))
             self._wake.clear()
@@ -211,7 +214,7 @@ class LiveSocket:
         return batch[0] if len(batch) == 1 else b"".join(batch)
 
     def _heartbeat(self) -> bool:
-        """Ping when it is time; cut off a client that has answered none of the last ones."""
+        """Ping when it is time; cut off a client that has answered none of the last pings."""
         now = time.monotonic()
         if now < self._next_ping or self.closed:
             return not self._gone

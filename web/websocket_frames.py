@@ -1,7 +1,7 @@
-"""WebSocket frames as bytes (RFC 6455): building them for a server, reading them from a client, strictly.
+"""WebSocket frames as bytes (RFC 6455): encoded for a server, decoded strictly from a client.
 
-Used by web/websocket.py. The header codec is gevent-websocket's; limits, masks, close codes and UTF-8 are ours, since
-the package has none of the first and lets through what the standard forbids.
+Used by web/websocket.py. The header codec is gevent-websocket's; limits, masks, close codes and UTF-8 are handled here,
+since the package has no limits and lets through what the standard forbids.
 """
 
 import struct
@@ -19,7 +19,7 @@ NORMAL, GOING_AWAY, PROTOCOL_ERROR, BAD_DATA, POLICY, TOO_BIG, SERVER_ERROR = 10
 
 
 class FrameError(Exception):
-    """The other side broke the protocol or a limit; `code` is the close code that tells it so."""
+    """The other side broke the protocol or a limit; `code` is the close code to send."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)
@@ -37,17 +37,17 @@ class Frame:
 
 
 def encode_frame(opcode: int, payload: bytes) -> bytes:
-    """A whole, unmasked frame, as servers send them."""
+    """Return a complete, unmasked frame, as servers send them."""
     return bytes(Header.encode_header(True, opcode, b"", len(payload), 0)) + payload
 
 
 def encode_text(message: str | bytes) -> bytes:
-    """A text frame of `message` (bytes: UTF-8 already); build it once and send it to any number of sockets."""
+    """Return a text frame of `message` (bytes: UTF-8 already), to be built once and sent to any number of sockets."""
     return encode_frame(TEXT, message.encode(errors="replace") if isinstance(message, str) else message)
 
 
 def encode_close(code: int, reason: str = "") -> bytes:
-    """A close frame; the reason is cut to what a control frame may hold."""
+    """Return a close frame; the reason is cut to what a control frame may hold."""
     text = reason.encode(errors="replace")[: CONTROL_BYTES - 2].decode(errors="ignore")
     return encode_frame(CLOSE, struct.pack("!H", code) + text.encode())
 
@@ -84,14 +84,14 @@ def _read_header(stream: BinaryIO) -> Header:
 
 
 def unmask(payload: bytes, mask: bytes) -> bytes:
-    """XOR the payload with the mask, as one large number: a loop over bytes would hold the hub."""
+    """XOR the payload with the mask, as one large number: a loop over bytes would block the hub."""
     size = len(payload)
     stretched = (mask * (size // 4 + 1))[:size]
     return (int.from_bytes(payload, "big") ^ int.from_bytes(stretched, "big")).to_bytes(size, "big")
 
 
 def parse_close(payload: bytes) -> int | None:
-    """The code of a close frame's payload, None for an empty one; raises FrameError for what may not be sent."""
+    """Return the code of a close frame's payload, None if empty; raises FrameError for one that may not be sent."""
     if not payload:
         return None
     if len(payload) == 1:
@@ -104,7 +104,7 @@ def parse_close(payload: bytes) -> int | None:
 
 
 def decode_utf8(data: bytes) -> str:
-    """Strict UTF-8, else close code 1007."""
+    """Decode strict UTF-8; raises FrameError with close code 1007."""
     try:
         return data.decode()
     except UnicodeDecodeError:

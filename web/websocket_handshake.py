@@ -1,6 +1,6 @@
-"""May this request become a WebSocket? The checks before the 101 (RFC 6455, 4.2), as pure functions.
+"""The checks before a request becomes a WebSocket (RFC 6455, 4.2), as pure functions.
 
-Called by web/server_handler.py; Host, Origin and session rules come from the application's `authorize` hook.
+Called by web/server_handler.py; the application's `authorize` hook adds the rules for Host, Origin and sessions.
 """
 
 import base64
@@ -20,12 +20,12 @@ UPGRADE_REQUIRED = (("Upgrade", "websocket"), ("Sec-WebSocket-Version", VERSION)
 
 
 def wants_websocket(environ: dict[str, Any]) -> bool:
-    """True for a request that asks for an upgrade to a WebSocket, well or badly."""
+    """Return whether the request asks for an upgrade to a WebSocket, valid or not."""
     return "websocket" in tokens(environ.get("HTTP_UPGRADE", ""))
 
 
 def check_upgrade(environ: dict[str, Any], authorize: Authorize) -> str:
-    """The key to accept; raises Refusal with what is wrong with the upgrade."""
+    """Return the key to accept; raises Refusal with what is wrong with the upgrade."""
     if environ.get("CONTENT_LENGTH", "0") != "0" or "HTTP_TRANSFER_ENCODING" in environ:
         raise Refusal(400, "a WebSocket handshake has no body")
     if environ["REQUEST_METHOD"] != "GET" or environ["SERVER_PROTOCOL"] != "HTTP/1.1":
@@ -42,7 +42,7 @@ def check_upgrade(environ: dict[str, Any], authorize: Authorize) -> str:
 
 
 def accept_headers(key: str) -> list[tuple[str, str]]:
-    """The headers of the 101 that accepts `key`."""
+    """Return the headers of the 101 that accepts `key`."""
     digest = hashlib.sha1((key + WebSocketHandler.GUID).encode(), usedforsecurity=False).digest()
     accept = base64.b64encode(digest).decode()
     return [("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Accept", accept)]
