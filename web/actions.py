@@ -1,6 +1,6 @@
-"""Who did what: every unsafe call with full access that succeeded, logins and logouts, into SQL; `GET /actions` shows them.
+"""The action log in SQL: successful unsafe calls with full access, logins and logouts. `GET /actions` shows it.
 
-web/dispatch.py calls `note` after the act. What was sent is kept short, and what could be a secret is masked.
+web/dispatch.py calls `note` after the action. The request is recorded in short, and what could be a secret is masked.
 """
 
 import logging
@@ -28,20 +28,20 @@ MAX_TEXT, MAX_ITEMS, MAX_TARGET = 200, 20, 300
 
 
 class ActionLog:
-    """Writes down what was done; an act is not undone because the log is away."""
+    """Records what was done; an action is not undone if the log is unavailable."""
 
     def __init__(self, store: Actions, gate: Gate) -> None:
         self.store, self.gate = store, gate
 
     def note(self, call: Call, status: int) -> None:
-        """Somebody did this, and it was answered with `status`; a dry run did nothing."""
+        """Record a call that was answered with `status`; failures and dry runs, which did nothing, are left out."""
         if status < 400 and not getattr(call.body, "dry_run", False):
             self.write(call.environ, call.route.path, _short(call.body), status)
 
     def write(
         self, environ: Environ, path: str, detail: Any, status: int, by: tuple[str | None, str] | None = None
     ) -> None:
-        """The same, for what is no ordinary route. `by`: role and name, where the request does not say them yet."""
+        """Record an action. `by`: role and name, if the request does not give them yet."""
         role, who = by or self.gate.caller(environ)
         action = Action(
             at=time.time(),
@@ -60,12 +60,12 @@ class ActionLog:
             log.error("not written down (%s): %s %s by %s", trouble, action.action, action.target, who)  # noqa: TRY400  (one line says it)
 
     def page(self, before: int | None, limit: int, **wanted: Any) -> tuple[list[Action], int | None]:
-        """What was written down, newest first."""
+        """Return what was recorded, newest first."""
         return self.store.page(before, limit, **wanted)
 
 
 def all_actions(call: Call) -> Answer:
-    """Who replayed, corrected, deleted, paused, logged in, newest first; the last 100,000."""
+    """Return who replayed, corrected, deleted, paused, logged in, newest first: the last 100,000 actions."""
     query = call.query
     items, following = call.app.actions.page(
         read_cursor("actions", query.cursor),
@@ -80,7 +80,7 @@ def all_actions(call: Call) -> Answer:
 
 
 def _short(value: Any, depth: int = 0) -> Any:
-    """A body as it may be kept: cut, secrets masked, of URLs the host alone."""
+    """Return a body as it is recorded: cut, with secrets masked and only the host of URLs."""
     if isinstance(value, msgspec.Struct):
         value = {name: item for name, item in msgspec.structs.asdict(value).items() if item is not None}
     if isinstance(value, dict) and depth < 3:

@@ -1,6 +1,6 @@
 """Static files: the dashboard's, the login page's and Swagger UI's, read once, compressed once, revalidated by ETag.
 
-Only names found in the folder when the server started are served, so no path can lead out of it. Called by the handlers of
+Only names found in the folder when it was read are served, so no path can lead out of it. Called by the handlers of /,
 /static, /docs and /login.
 """
 
@@ -36,7 +36,7 @@ PAGE_POLICY = (
 
 @dataclass(slots=True)
 class Asset:
-    """One file as it is sent; `packed` is made when it is first asked for."""
+    """One file as it is sent; `packed` is made when it is first requested."""
 
     body: bytes
     media: str
@@ -52,7 +52,7 @@ class Assets:
         self.files = {path.relative_to(folder).as_posix(): _load(path) for path in paths if path.is_file()}
 
     def answer(self, name: str, environ: Environ) -> Answer | None:
-        """The file as an answer: 304 when the client has it; None when there is no such file."""
+        """Return the file as an answer, 304 if the client has it; None if there is no such file."""
         asset = self.files.get(name)
         if asset is None:
             return None
@@ -67,17 +67,17 @@ class Assets:
 
 
 def page(name: str, policy: str = PAGE_POLICY, status: int = 200) -> Answer:
-    """One of our own pages, with its content security policy."""
+    """Return one of our own pages, with its content security policy."""
     return html((PAGES / name).read_bytes(), policy, status)
 
 
 def html(body: bytes, policy: str = PAGE_POLICY, status: int = 200) -> Answer:
-    """A page."""
+    """Return HTML, with a content security policy."""
     return Answer(body, status, (("Content-Security-Policy", policy), ("Vary", "Accept")), "text/html; charset=utf-8")
 
 
 def static_file(call: Call, path: str) -> Answer:
-    """A file of the dashboard, or of the pages beside it."""
+    """Return a file of the dashboard, or of the pages beside it."""
     found = folder(call.services.dashboard).answer(path, call.environ) or folder(PAGES).answer(path, call.environ)
     if found is None:
         raise Problem(404, "there is no such file")
@@ -88,7 +88,7 @@ _folders: dict[Path, Assets] = {}
 
 
 def folder(path: Path) -> Assets:
-    """The files of a folder, read once."""
+    """Return the files of a folder, read once."""
     if path not in _folders:
         _folders[path] = Assets(path)
     return _folders[path]

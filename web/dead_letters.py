@@ -1,4 +1,4 @@
-"""`/dead-letters`: what failed for good and why, by cause too; opened again one by one or by a filter, or discarded.
+"""`/dead-letters`: what failed for good and why, also by cause; replayed one by one or by a filter, or discarded.
 
 Reads and writes through storage/dead_letters.py, whose guards make a second replay of the same letter do nothing.
 """
@@ -22,7 +22,7 @@ TOO_LONG = f"the email's id has more than {MAX_KEY_BYTES} bytes, so that it can 
 
 
 def all_letters(call: Call) -> Answer:
-    """The dead letters that stand, newest first."""
+    """Return the dead letters that were neither replayed nor discarded, newest first."""
     query = call.query
     before = read_cursor("deadletters", query.cursor)
     filters = _filters(query, read_time("since", query.since), read_time("until", query.until))
@@ -31,7 +31,7 @@ def all_letters(call: Call) -> Answer:
 
 
 def groups(call: Call) -> dict[str, Any]:
-    """The dead letters that stand, by cause, the largest group first."""
+    """Group the dead letters that were neither replayed nor discarded by cause, the largest group first."""
     return {
         "items": [
             {
@@ -48,7 +48,7 @@ def groups(call: Call) -> dict[str, Any]:
 
 
 def one_letter(call: Call, letter_id: str) -> dict[str, Any]:
-    """A dead letter with each of its attempts, its earlier lives, and what is kept of the email."""
+    """Return a dead letter with its attempts, each time the email failed for good, and what is kept of the email."""
     letter = _letter(call, letter_id)
     content = call.services.results.content(letter.ref)
     tries = [
@@ -77,7 +77,10 @@ def one_letter(call: Call, letter_id: str) -> dict[str, Any]:
 
 
 def replay_one(call: Call, letter_id: str) -> dict[str, Any]:
-    """The email gets a new life: open again, with all its attempts before it. 409 where that was done already."""
+    """Replay a dead letter: its email is queued again, with all its attempts renewed.
+
+    409 if the letter was replayed or discarded already, or if the email's id is too long for the email to be fetched.
+    """
     letter = _letter(call, letter_id)
     if is_hashed(letter.key):
         raise Problem(409, TOO_LONG, state=letter.state)
@@ -87,9 +90,10 @@ def replay_one(call: Call, letter_id: str) -> dict[str, Any]:
 
 
 def replay_some(call: Call) -> dict[str, Any] | Answer:
-    """All that fit every condition given. Up to 500 at once, with 200; more as a task, with 202, at `per_second`. `dry_run` only counts.
+    """Replay the dead letters that fit all conditions given. `dry_run` only counts them.
 
-    Emails whose id is too long to be fetched are among the `matched`, and stay dead.
+    Up to 500 letters, and any number given by `ids`, are replayed at once, with 200; more become a task, with 202, that
+    replays `per_second`. Emails whose id is too long to be fetched count as `matched`, but stay dead.
     """
     wanted: ReplayRequest = call.body
     chosen = whole_filter(wanted, DeadLetterFilter)
@@ -110,7 +114,7 @@ def replay_some(call: Call) -> dict[str, Any] | Answer:
 
 
 def _replay_named(call: Call, names: set[int], filters: dict[str, Any]) -> dict[str, Any]:
-    """Those of the named letters that fit the other conditions too."""
+    """Replay those of the named letters that fit the other conditions too."""
     dry_run, matched, replayed = call.body.dry_run, 0, 0
     before: int | None = max(names, default=0) + 1
     while before is not None and before > min(names, default=0):
@@ -123,7 +127,7 @@ def _replay_named(call: Call, names: set[int], filters: dict[str, Any]) -> dict[
 
 
 def discard(call: Call, letter_id: str) -> Answer:
-    """A person gives the email up: its state is then `discarded`. 409 where the letter no longer stands."""
+    """Give an email up: its state becomes `discarded`. 409 if the letter was replayed or discarded already."""
     letter = _letter(call, letter_id)
     if not call.services.dead_letters.discard(letter.id):
         raise _stands_no_longer(call, letter_id)
@@ -138,7 +142,7 @@ def _letter(call: Call, letter_id: str) -> DeadLetter:
 
 
 def _stands_no_longer(call: Call, letter_id: str) -> Problem:
-    """Read anew: what was read before may be from before somebody else's act."""
+    """Return the 409. The letter is read again, since somebody else may have changed it meanwhile."""
     state = _letter(call, letter_id).state
     return Problem(409, f"this dead letter no longer stands: its state is {state}", state=state)
 

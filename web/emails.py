@@ -1,6 +1,7 @@
-"""`/emails`: all emails that were ever listed, one of them with its text and its timeline, and a person's correction.
+"""`/emails`: all emails ever listed, one of them with its text and its timeline, and a person's correction.
 
-Reads the Reader; a correction goes through the ResultStore and is told to the event log, so that every client sees it.
+Reads through the Reader. A correction goes through the ResultStore and into the event log, so that every client sees
+it.
 """
 
 import time
@@ -23,7 +24,7 @@ PERSON = "person"
 
 
 def all_emails(call: Call) -> Answer:
-    """The emails, newest first by order of listing."""
+    """Return the emails, newest first in the order of listing."""
     page = call.services.reader.emails(
         page_filter(call.query), before=read_cursor("emails", call.query.cursor), limit=call.query.limit
     )
@@ -31,7 +32,7 @@ def all_emails(call: Call) -> Answer:
 
 
 def email_item(item: EmailItem) -> dict[str, Any]:
-    """One email of a list."""
+    """Return one email of a list."""
     return {
         "email_id": readable_id(item.key),
         "source": item.source,
@@ -47,7 +48,7 @@ def email_item(item: EmailItem) -> dict[str, Any]:
 
 
 def one_email(call: Call, email_id: str) -> dict[str, Any]:
-    """One email with its text, as far as it is kept, and its result."""
+    """Return one email with its result, and its text as far as that is kept."""
     row = known(call, email_id, call.query.source)
     item = call.services.reader.email(row.ref)
     if item is None:
@@ -64,7 +65,7 @@ def one_email(call: Call, email_id: str) -> dict[str, Any]:
 
 
 def timeline(call: Call, email_id: str) -> dict[str, Any]:
-    """Every stage of one email with its time, oldest first."""
+    """Return every stage of one email with its time, oldest first."""
     row = known(call, email_id, call.query.source)
     item = call.services.reader.email(row.ref)
     found = call.services.reader.timeline(row.ref)
@@ -80,12 +81,12 @@ def timeline(call: Call, email_id: str) -> dict[str, Any]:
 
 
 def correct(call: Call, email_id: str) -> dict[str, Any]:
-    """A person says what this email is; that goes before the model and the rules, until it is undone."""
+    """Correct an email's label. A person's label overrides the model's and the rules' until it is undone."""
     return _label(call, email_id, call.body.classification)
 
 
 def undo_correction(call: Call, email_id: str) -> dict[str, Any]:
-    """The email is again what a rule or the model said."""
+    """Undo a correction: the email gets back the label that a rule or the model gave it."""
     return _label(call, email_id, None)
 
 
@@ -96,6 +97,6 @@ def _label(call: Call, email_id: str, label: str | None) -> dict[str, Any]:
     result = call.services.results.label(row.key, row.source, label, PERSON)
     if result is None:
         raise no_result(call, email_id, row)
-    with suppress(DependencyTrouble):  # it is stored: an answer that says otherwise would be wrong
+    with suppress(DependencyTrouble):  # the label is stored: an error answer would be wrong
         call.services.mailboxes.tell([label_event(result, time.time())])
     return result_item(result)

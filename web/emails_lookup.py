@@ -1,4 +1,4 @@
-"""Finding the one email that a request means: its id as it stands in the path, and the rule for several sources.
+"""Find the one email that a request means, by the id in its path, and by the rule for several sources.
 
 Used by the handlers of /results/{id} and /emails/{id}. Relies on the books, which know every id ever listed.
 """
@@ -28,7 +28,10 @@ WHY = {
 
 
 def find(call: Call, email_id: str, source: str | None) -> KnownEmail | None:
-    """The email's row: of `source`, else of `main`, else of the only source that knows it; Problem 409 where several do."""
+    """Return the email's row: of `source`, else of `main`, else of the only source that knows it.
+
+    Raises Problem 409.
+    """
     rows = call.services.books.find(shown_key(email_id), source)
     if len(rows) <= 1:
         return rows[0] if rows else None
@@ -39,7 +42,7 @@ def find(call: Call, email_id: str, source: str | None) -> KnownEmail | None:
 
 
 def known(call: Call, email_id: str, source: str | None) -> KnownEmail:
-    """The same; Problem 404 where nobody knows it."""
+    """Return the email's row as `find` does; raises Problem 404 if no source knows it."""
     row = find(call, email_id, source)
     if row is None or row.state == "erased":
         raise Problem(404, f"{_named(email_id)}: {WHY['unknown']}", state="unknown")
@@ -47,14 +50,14 @@ def known(call: Call, email_id: str, source: str | None) -> KnownEmail:
 
 
 def _named(email_id: str) -> str:
-    """The id as the client wrote it, cut: one that goes by its hash in the books is not known to anybody by that."""
+    """Return the id for people, cut short: as the client wrote it, if the books have only its hash."""
     key = shown_key(email_id)
     name = email_id if is_hashed(key) else readable_id(key)
     return name if len(name) <= SHOWN else f"{name[:SHOWN]}…"
 
 
 def state_of(row: KnownEmail | None) -> str:
-    """The state of a row as people see it."""
+    """Return the state of a row as people see it."""
     if row is None or row.state == "erased":
         return "unknown"
     if row.state == "open":
@@ -63,7 +66,7 @@ def state_of(row: KnownEmail | None) -> str:
 
 
 def no_result(call: Call, email_id: str, row: KnownEmail | None) -> Problem:
-    """Why there is no result: a 404 with the state, and when to ask again where that helps."""
+    """Return the 404 that says why there is no result: the state, and when to ask again where that helps."""
     state = state_of(row)
     members: dict[str, Any] = {"state": state, "reason": NULL, "attempts": 0, "next_attempt_at": NULL}
     headers: tuple[tuple[str, str], ...] = ()
@@ -79,7 +82,7 @@ def no_result(call: Call, email_id: str, row: KnownEmail | None) -> Problem:
 
 
 def _reason(call: Call, row: KnownEmail, state: str) -> str | None:
-    """Why it failed, in the words of a dead letter."""
+    """Return why the email failed, as its dead letter says or would say it."""
     letters = call.services.dead_letters
     if state == "dead":
         standing, _ = letters.page(limit=1, source=row.source, email=row.key)

@@ -1,4 +1,4 @@
-"""`POST /erase`: what is stored of a sender goes, for good; web/routes.py's table names it. It may be asked again until `complete`."""
+"""`POST /erase`: delete what is stored of a sender, for good. The request may be repeated until `complete`."""
 
 import time
 from typing import Any
@@ -13,11 +13,11 @@ LONGEST_S = 10.0
 
 
 def erase(call: Call) -> dict[str, Any]:
-    """Erase the emails of one sender, in any state: text, result, dead letters, failed tries, words of the search. It cannot be undone.
+    """Erase all emails of one sender, in any state: text, result, dead letters, failed attempts, search index. Final.
 
-    `dry_run` only counts. The ids stay in the books as `erased`, so that the next listing brings nothing back and the books balance.
-    Emails that wait (`waiting`) are not known by sender yet: ask again when they are processed. Events already told and backups keep
-    what they have until they are forgotten themselves.
+    `dry_run` only counts. The ids stay in the books as `erased`, so that the next listing does not bring the emails
+    back and the books balance. The senders of emails that still wait (`waiting`) are not known yet: repeat the request
+    when they are processed. Events already sent and backups keep their contents until they expire.
     """
     sender: str = call.body.sender.strip()
     if not has_tokens(sender):
@@ -37,7 +37,7 @@ def erase(call: Call) -> dict[str, Any]:
 
 
 def _walk(store: Erasing, sender: str, *, dry_run: bool) -> tuple[int, int, bool]:
-    """Slice by slice, for as long as a request may last."""
+    """Erase slice by slice, for as long as a request may take; return matched, erased and complete."""
     matched = erased = after = 0
     deadline = time.monotonic() + LONGEST_S
     while refs := store.find(sender, after):

@@ -1,6 +1,6 @@
-"""`/events` and `/ws/emails/{id}`: the event log, read page by page, or played live over a WebSocket (web/live_client.py).
+"""`/events` and `/ws/emails/{id}`: the event log, page by page, or live over a WebSocket (web/live_client.py).
 
-Handlers of web/routes.py's table. The log is kept by the mailbox store (engine/mailbox.py); a place in it is a `seq`.
+Handlers of web/routes.py's table. The mailbox store (engine/mailbox.py) keeps the log; a place in it is a `seq`.
 """
 
 import time
@@ -15,17 +15,20 @@ from web.problems import Problem
 
 LOOK_AGAIN_S = 1.0
 LONGEST_WAIT_S = 30.0
-"""Who asks to wait longer waits this long."""
+"""A client that asks for a longer wait waits this long."""
 
 BEGINNING = "beginning"
-"""How a client names the oldest place that there is."""
+"""A client's name for the oldest place in the log."""
 
 FROM_THE_OLDEST = ""
-"""No place in any log: it is answered with the oldest events that there are."""
+"""A place that no log has; reading from it returns the oldest events."""
 
 
 def events(call: Call) -> dict[str, Any]:
-    """The event log: the very messages that the WebSocket plays, oldest first, from after `after`."""
+    """Return a page of the event log, oldest first, from after `after` on: the same messages that the WebSocket sends.
+
+    410 if the log no longer reaches back to `after`.
+    """
     mailboxes, query = call.services.mailboxes, call.query
     after = FROM_THE_OLDEST if query.after in (None, BEGINNING) else query.after
     deadline = time.monotonic() + min(query.wait, LONGEST_WAIT_S)
@@ -43,16 +46,16 @@ def events(call: Call) -> dict[str, Any]:
 
 
 def forgotten(log: MailboxStore, gap: str) -> Problem:
-    """That the log does not go back to where somebody wants to begin, and how far it does."""
+    """Return the 410 for a place that the log does not reach back to, with the oldest and newest place that it has."""
     oldest, newest = log.log_bounds()
     return Problem(410, f"the log does not go back to this seq: {gap}", reason=gap, oldest=oldest, newest=newest)
 
 
 def events_socket(_call: Call, client_id: str) -> Answer:  # noqa: ARG001  (the path's, any name will do)
-    """Real-time updates over a WebSocket.
+    """Open a WebSocket for real-time updates.
 
-    From the server come `email_event` messages, from the client commands such as `{"command": "ping"}`,
-    `{"command": "subscribe", "topic": "email:process", "since": SEQ}` and `{"command": "fetch_stats"}`.
+    The server sends `email_event` messages. The client sends commands such as `{"command": "ping"}`, `{"command":
+    "subscribe", "topic": "email:process", "since": SEQ}` and `{"command": "fetch_stats"}`.
     """
     headers = (("Upgrade", "websocket"), ("Connection", "Upgrade"))
     raise Problem(426, "this is a WebSocket: ask for an upgrade", headers=headers)

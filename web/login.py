@@ -1,6 +1,6 @@
-"""`/login` and `/logout`: a token in exchange for a session cookie, by the page's form or as JSON.
+"""`/login` and `/logout`: exchange a token for a session cookie, by the page's form or as JSON.
 
-Wrong tokens are counted by web/ratelimit.py. The form answers with redirects, so that it works without a script.
+web/ratelimit.py counts wrong tokens. The form is answered with redirects, so that it works without a script.
 """
 
 import logging
@@ -23,18 +23,18 @@ FAILED = Folded(logging.getLogger(__name__), 1.0)
 
 
 def login_page(_call: Call) -> Answer:
-    """The page that asks for a token."""
+    """Return the page that asks for a token."""
     return _page("login.html")
 
 
 def _page(name: str, status: int = 200) -> Answer:
-    """The form; under `no-referrer` a browser would send it with `Origin: null`, which is what another site's page sends."""
+    """Return the form. With `no-referrer`, a browser would send it with `Origin: null`, as another site's page does."""
     answer = page(name, status=status)
     return replace(answer, headers=(*answer.headers, ("Referrer-Policy", "same-origin")))
 
 
 def login(call: Call) -> Answer:
-    """A token in exchange for a session cookie; the form is answered with a redirect, JSON with JSON."""
+    """Exchange a token for a session cookie. The form is answered with a redirect, JSON with JSON."""
     form = call.content_type == FORM_MEDIA
     token = _form_token(call.raw) if form else _json_token(call)
     gate = call.app.gate
@@ -54,7 +54,7 @@ def login(call: Call) -> Answer:
 
 
 def _checked(call: Call, token: str) -> str | None:
-    """The role that the token gives; wrong ones are counted as at every other door, and stand in the log."""
+    """Return the role that the token gives, or None; a wrong one is counted as everywhere else, and logged."""
     gate = call.app.gate
     role = gate.role_of(token)
     if role is None:
@@ -66,7 +66,7 @@ def _checked(call: Call, token: str) -> str | None:
 
 
 def logout(call: Call) -> Answer:
-    """The session ends, in this browser and wherever its cookie was copied to; `everywhere` ends those of everybody."""
+    """End the session, wherever its cookie was copied to; with `everywhere`, end the sessions of everybody."""
     gate = call.app.gate
     session = gate.sessions.read(call.environ)
     if call.query.everywhere:

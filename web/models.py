@@ -1,6 +1,6 @@
-"""`/models`: which model is live, which one runs beside it, how they agree, and the promotion of one; `/reprocess` with them.
+"""`/models`: which model is live, which runs beside it, how they agree, and promoting one; also `/reprocess`.
 
-Promoting writes the desired state; every process of every node loads the model's file from SQL and goes on with it.
+Promoting writes the desired state; every process of every node loads the model's file from SQL and switches to it.
 """
 
 from collections import Counter
@@ -25,7 +25,7 @@ DIFFERING = 50
 
 
 def all_models(call: Call) -> dict[str, Any]:
-    """All models, newest first, with the shadow's agreement on live mail and on the emails that people corrected."""
+    """Return all models, newest first, with the shadow's agreement on live mail and on emails that people corrected."""
     learning, deciders = call.services.learning, call.services.classifier
     roles = learning.models.roles()
     live = deciders.live(roles)
@@ -50,7 +50,7 @@ def all_models(call: Call) -> dict[str, Any]:
 
 
 def model_item(model: ModelInfo, role: str | None, score: Score | None) -> dict[str, Any]:
-    """A model as it is answered."""
+    """Return a model as the API shows it."""
     return {
         "version": model.version,
         "role": role,
@@ -64,13 +64,13 @@ def model_item(model: ModelInfo, role: str | None, score: Score | None) -> dict[
 
 
 def score_item(score: Score) -> dict[str, Any]:
-    """A model's score on the corrections."""
+    """Return a model's score on the corrections."""
     share = round(score.right / score.corrections, 4) if score.corrections else None
     return {"emails": score.corrections, "right": score.right, "share": share}
 
 
 def agreement(counts: dict[tuple[str, str], int]) -> dict[str, Any]:
-    """How the shadow agrees with the live model on live mail."""
+    """Return how often the shadow agrees with the live model on live mail."""
     compared = sum(counts.values())
     agreed = sum(count for (live, shadow), count in counts.items() if live == shadow)
     differences = Counter({pair: count for pair, count in counts.items() if pair[0] != pair[1]})
@@ -97,10 +97,11 @@ def _differing(each: Difference) -> dict[str, Any]:
 
 
 def promote(call: Call, version: str) -> dict[str, Any]:
-    """Make a model the live one, on every node and without a restart; the one that was live before it rolls back to.
+    """Make a model the live one, on every node and without a restart. Promoting the model before it rolls back.
 
-    409 where it does worse on the corrections than the live one, or did worse on those held out when it was trained, unless `force` is
-    true (in the query or a JSON body). Going back to the model that was live before is never refused.
+    409 if the model does worse than the live one on people's corrections, or did worse on held-out corrections when it
+    was trained, unless `force` is true (in the query or a JSON body). Going back to the model that was live before is
+    never refused.
     """
     models, packaged = call.services.learning.models, call.services.classifier.packaged.version
     roles = models.roles()
@@ -118,7 +119,7 @@ def promote(call: Call, version: str) -> dict[str, Any]:
 
 
 def _compare(call: Call, live: str, version: str) -> None:
-    """Problem 404 for a model that is not there, 409 for one that is worse on the corrections."""
+    """Raise Problem 404 if the model cannot be used, 409 if it is worse on the corrections."""
     deciders, corrections = call.services.classifier, call.services.learning.corrections
     ours, other = deciders.load(live), deciders.load(version)
     if other is None:
@@ -145,11 +146,11 @@ def _compare(call: Call, live: str, version: str) -> None:
 
 
 def reprocess(call: Call) -> Answer:
-    """Judge stored results once more with today's model and rules, as a task at low priority: 202 with its address.
+    """Judge stored emails once more with today's model and rules, as a low-priority task: 202 with its address.
 
-    `counts` of the task say what changed, or with `dry_run` what would: `changed`, and `x_to_y` for each pair of labels. A person's label
-    is never overwritten, no state changes, nothing is fetched. Asked again while it runs: the same task, unless model or rules are
-    others by now.
+    The task's `counts` say what changed, or with `dry_run` would change: `changed`, and `x_to_y` for each pair of
+    labels. A person's label is never overwritten, no state changes, and nothing is fetched. While the task runs, the
+    same request returns the same task, unless the model or the rules have changed.
     """
     learning = call.services.learning
     wanted = msgspec.to_builtins(_filter(call.body))

@@ -1,7 +1,7 @@
-"""`GET /notifications`: the webhooks that were accepted, those that nobody has looked at yet too.
+"""`GET /notifications`: the webhooks that were accepted, including those that still wait for a look.
 
-The lister notes a notification after the look that it asked for (storage/notifications.py); before that it is in the source's mailbox
-alone, and stays there as long as FakeMail is away or all is paused.
+The lister stores a notification after the look that it asked for (storage/notifications.py). Until then it is in the
+source's mailbox only, and stays there as long as FakeMail is away or the system is paused.
 """
 
 from typing import Any
@@ -19,13 +19,13 @@ MOST_PENDING = 100
 
 
 def notifications(call: Call) -> Answer:
-    """The webhooks that were accepted, and the emails each led to.
+    """Return the webhooks that were accepted, and the emails that each led to.
 
-    Those not looked at yet (`pending`) come first, 100 and a page's at most.
+    Those not looked at yet (`pending`) come first: at most 100, and at most a page of them.
     """
     query = call.query
     before = read_cursor("notifications", query.cursor)
-    # read before what is noted: what is noted meanwhile is then in both, and not in none
+    # read the mailboxes first: what is stored meanwhile is then in both places, not in neither
     waiting = _waiting(call) if before is None else []
     page = call.services.reader.notifications(before=before, limit=query.limit, source=query.source)
     noted = {(each.source, each.received_at) for each in page.items}
@@ -37,7 +37,7 @@ def notifications(call: Call) -> Answer:
 
 
 def _waiting(call: Call) -> list[Envelope]:
-    """What is in the mailboxes of the sources asked for, newest first; nothing can be told of it while Redis is away."""
+    """Return what is in the mailboxes of the requested sources, newest first; nothing while Redis is away."""
     mailboxes, source = call.services.mailboxes, call.query.source
     names = call.services.sources if source is None else [source]
     try:

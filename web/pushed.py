@@ -1,7 +1,8 @@
-"""When an email's result was told to everybody: its entry of the event log, looked up for the timeline. Called by emails.py.
+"""When an email's result was pushed: the time of its entry in the event log, for the timeline of web/emails.py.
 
-From the time that an entry's id bears on, every WebSocket client and subscriber is pushed it. Nothing of that is stored with the
-email, so the log is read from the time of the result, MOST_EVENTS at most: what was cut off, or came too late, is not told of.
+Every WebSocket client and subscriber is sent an entry from the time in its id on. That time is not stored with the
+email, so the log is read from the time of the result, MOST_EVENTS at most: an entry that was trimmed, or came too late,
+is not found.
 """
 
 import msgspec
@@ -20,7 +21,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def pushed_at(mailboxes: MailboxStore, result: StoredResult) -> float | None:
-    """Seconds since the epoch, not before the result's own time; None where it cannot be told."""
+    """Return seconds since the epoch, not before the result's own time; None if that cannot be told."""
     try:
         entry = _entry(mailboxes, result)
     except DependencyTrouble:
@@ -46,7 +47,7 @@ def _entry(mailboxes: MailboxStore, result: StoredResult) -> LogEntry | None:
 
 
 def _marks(result: StoredResult) -> tuple[bytes, bytes]:
-    """How the event of just this result begins, and what stands in it; actors/events.py writes them so."""
+    """Return how the event of exactly this result begins, and a part within it, as actors/events.py writes them."""
     of = {"email_id": readable_id(result.key), "source": result.source}
     begin = b'{"event":%s,"data":%s,' % (_encode(PROCESS), _encode(of)[:-1])
     return begin, b'"processed_at":' + _encode(timestamp(result.processed_at))

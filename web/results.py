@@ -1,7 +1,7 @@
-"""`/results`: what became of one email, waited for where that is asked, and the list of all results; `/classify` beside it.
+"""`/results`: the result of one email, waited for on request, and the list of all results; also `/classify`.
 
-Reads the ResultStore and the Reader; a waiting request is woken by the live hub when the email's event comes, and looks at
-the books each second in case that event is lost.
+Reads through the ResultStore and the Reader. The live hub wakes a waiting request when the email's event comes; the
+request also looks at the books each second, in case that event is lost.
 """
 
 import time
@@ -29,7 +29,7 @@ OVER = ("dead", "discarded")
 
 
 def one_result(call: Call, email_id: str) -> dict[str, Any]:
-    """One email's result. While there is none: 404 with its state, never anything made up."""
+    """Return one email's result. While there is none: 404 with the email's state."""
     row = find(call, email_id, call.query.source)
     result = _result_of(call, row)
     if result is None and call.query.wait and state_of(row) not in OVER:
@@ -46,7 +46,7 @@ def _result_of(call: Call, row: KnownEmail | None) -> StoredResult | None:
 
 
 def _wait(call: Call, email_id: str) -> tuple[KnownEmail | None, StoredResult | None]:
-    """Look again whenever the email's event comes, and each second, until there is a result, a death, no time left, or the server stops."""
+    """Look again with the email's event and each second, until a result or death, the time-out or the server stops."""
     name = readable_id(shown_key(email_id))
     event = call.services.hub.watch(name)
     try:
@@ -84,7 +84,7 @@ def _with_extras(call: Call, result: StoredResult) -> dict[str, Any]:
 
 
 def all_results(call: Call) -> Answer:
-    """The results, newest first by order of storing."""
+    """Return the results, newest first in the order of storing."""
     page = call.services.reader.results(
         page_filter(call.query), before=read_cursor("results", call.query.cursor), limit=call.query.limit
     )
@@ -93,7 +93,7 @@ def all_results(call: Call) -> Answer:
 
 
 def page_filter(query: PageQuery) -> EmailFilter:
-    """The filters of a list, checked."""
+    """Return the filters of a list, checked."""
     return EmailFilter(
         source=query.source,
         state=query.state,
@@ -112,7 +112,7 @@ def page_filter(query: PageQuery) -> EmailFilter:
 
 
 def classify(call: Call) -> dict[str, Any]:
-    """What the classifier says of an email; nothing is stored."""
+    """Return what the classifier says of an email, and why; nothing is stored."""
     request = call.body
     email = Email(request.subject, request.body, request.sender, request.recipient, request.headers)
     explanation = explain(call, email)
@@ -123,13 +123,16 @@ def classify(call: Call) -> dict[str, Any]:
 
 
 def explain(call: Call, email: Email, version: str = "") -> Explanation:
-    """A model's reasons (the live one's where that is not in use), off the hub: a long email takes longer than the hub may stand still."""
+    """Return a model's reasons (the live one's if `version` is not loaded).
+
+    A long email would block the hub, so this runs on another thread.
+    """
     found: Explanation = off_the_hub(call.services.classifier.explain, email, version)
     return found
 
 
 def explanation_item(explanation: Explanation) -> dict[str, Any]:
-    """The reasons without what stands beside them anyway."""
+    """Return the reasons without what the answer has elsewhere."""
     found = explanation.to_dict()
     reasons = {name: found[name] for name in ("evidence", "margin", "distance_to_threshold", "flip")}
     return {"model_version": explanation.classification.model_version, **reasons}

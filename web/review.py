@@ -1,6 +1,7 @@
-"""`/review`: what a person should look at first, with what everybody says of it and how many similar mails there are.
+"""`/review`: what a person should look at first, with all opinions on it and the number of similar emails.
 
-The ranking is storage/review.py's. FakeMail's own opinion is asked for by `POST /review/opinions` alone, is kept, and is never the answer.
+storage/review.py makes the ranking. Only `POST /review/opinions` asks FakeMail for its opinion, which is kept but never
+decides.
 """
 
 import time
@@ -14,18 +15,24 @@ from web.dispatch import Answer, Call, page_answer
 from web.validation import make_cursor, read_cursor
 
 ASK_S = 3.0
-"""No further question to FakeMail after so long."""
+"""After this long, no further question goes to FakeMail."""
 
 MAX_BODY = 20_000
 
 
 def review(call: Call) -> Answer:
-    """The review queue: least certain and most contested first. A correction (`POST /emails/{email_id}/label`) takes an email out of it."""
+    """Return the review queue, the least certain and most contested results first.
+
+    A correction (`POST /emails/{email_id}/label`) takes an email out of the queue.
+    """
     return _page(call, *_queue(call, call.query.limit, read_cursor("review", call.query.cursor)))
 
 
 def opinions(call: Call) -> Answer:
-    """The same page of the review queue, once FakeMail was asked for its opinion of the emails on it of which none is known. It is kept."""
+    """Ask FakeMail for its missing opinions of the emails on this page of the review queue; return the page with them.
+
+    The opinions are kept.
+    """
     items, following, total = _queue(call, call.query.limit, read_cursor("review", call.query.cursor))
     if _ask(call, [item for item in items if item.fakemail_label is None]):
         known = {item.result.ref: item for item in _queue(call, total, None)[0]}
@@ -48,7 +55,7 @@ def _page(call: Call, items: list[ReviewItem], following: int | None, total: int
 
 
 def review_item(item: ReviewItem, similar: int) -> dict[str, Any]:
-    """One item as it is answered."""
+    """Return one item of the queue."""
     result = item.result
     return {
         "result": result_item(result),
@@ -70,7 +77,7 @@ def _opinion(label: str | None, confidence: float | None, rule_id: int | None = 
 
 
 def _ask(call: Call, items: list[ReviewItem]) -> int:
-    """Ask FakeMail, one after the other until it fails once: trouble there must not add up. How many opinions came."""
+    """Ask FakeMail about one email after another until a request fails or time is up; return how many opinions came."""
     found: list[tuple[int, str, float]] = []
     deadline = time.monotonic() + ASK_S
     for item in items:

@@ -1,7 +1,7 @@
-"""`/rules`: a user's own ordered rules, and a test that says what one would change in stored mail before it is saved.
+"""`/rules`: a user's own ordered rules, and a test that shows what one would change in stored mail before it is saved.
 
-The rows are storage/rules.py's, their meaning is classification/rules.py's. A change is called out, so every process of every node has it
-within seconds.
+storage/rules.py stores them, classification/rules.py applies them. A change is announced, so that every process of
+every node has it within seconds.
 """
 
 from collections.abc import Sequence
@@ -21,17 +21,17 @@ from web.schemas_learning import RuleRequest, RuleTest
 from web.validation import read_number
 
 MAX_CHARACTERS = 256 * 1024
-"""Of the patterns of all rules together: to make so many ready holds up a process for a quarter of a second."""
+"""Of the patterns of all rules together: compiling so many blocks a process for a quarter of a second."""
 
 
 def all_rules(call: Call) -> dict[str, Any]:
-    """All rules in their order."""
+    """Return all rules in their order."""
     version, rules = call.services.learning.rules.all()
     return {"items": [rule_item(each) for each in rules], "version": version}
 
 
 def one_rule(call: Call, rule_id: str) -> dict[str, Any]:
-    """One rule, with every change that was made to it."""
+    """Return one rule, with every change made to it."""
     rule = _rule(call, rule_id)
     history = [
         {"version": each.version, "at": timestamp(each.at), "rule": rule_item(each.rule) if each.rule else None}
@@ -41,7 +41,10 @@ def one_rule(call: Call, rule_id: str) -> dict[str, Any]:
 
 
 def create(call: Call) -> Answer:
-    """A new rule, at its place or as the last. It is in force for new mail within seconds; `POST /reprocess` brings it to stored mail."""
+    """Create a rule, at its `place` or as the last one. It applies to new mail within seconds.
+
+    `POST /reprocess` applies it to stored mail.
+    """
     _check(call, call.body, None)
     try:
         rule = call.services.learning.rules.create(_wanted(call.body))
@@ -52,7 +55,7 @@ def create(call: Call) -> Answer:
 
 
 def replace(call: Call, rule_id: str) -> dict[str, Any]:
-    """Change a rule as a whole. With `version`, 409 where somebody else has changed it since."""
+    """Replace a whole rule. With `version`, 409 if somebody else has changed the rule since."""
     rule = _rule(call, rule_id)
     _check(call, call.body, rule.id)
     changed = call.services.learning.rules.replace(rule.id, _wanted(call.body), call.body.version)
@@ -71,7 +74,7 @@ def delete(call: Call, rule_id: str) -> Answer:
 
 
 def test(call: Call) -> dict[str, Any]:
-    """What a rule would match and change among the newest stored emails; nothing is saved or changed."""
+    """Return what a rule would match and change among the newest stored emails; nothing is saved or changed."""
     wanted, rule = call.body, _rule_in(call.body)
     if wanted.id is not None:
         _rule(call, str(wanted.id))
@@ -80,7 +83,7 @@ def test(call: Call) -> dict[str, Any]:
 
 
 def _rule_in(wanted: RuleTest) -> RuleRequest:
-    """The rule in the body, or that the body is; Problem 422 for both, and for neither."""
+    """Return the rule in the body, or that is the body; raises Problem 422 for both, and for neither."""
     names = [field.name for field in msgspec.structs.fields(RuleRequest)]
     given = {name: value for name in names if (value := getattr(wanted, name)) is not None}
     if wanted.rule is not None:
@@ -96,7 +99,7 @@ def _rule_in(wanted: RuleTest) -> RuleRequest:
 
 
 def rule_item(rule: StoredRule) -> dict[str, Any]:
-    """A rule as it is answered."""
+    """Return a rule as the API shows it."""
     return {
         "id": rule.id,
         "place": rule.place,
@@ -124,7 +127,7 @@ def _wanted(request: RuleRequest) -> NewRule:
 
 
 def _check(call: Call, request: RuleRequest, replaced: int | None) -> tuple[list[StoredRule], list[StoredRule]]:
-    """The rules as they are, and as they would be with this one; Problem 422 naming the field that does not fit."""
+    """Return the rules as they are, and as they would be with this one; raises Problem 422 naming the unfit field."""
     if request.classification is None and request.priority is None:
         raise misfit("classification", "a rule gives a classification, a priority, or both")
     conditions = tuple(Condition(each.field, each.kind, each.pattern) for each in request.conditions)
@@ -133,7 +136,7 @@ def _check(call: Call, request: RuleRequest, replaced: int | None) -> tuple[list
     old_place = next((each.place for each in rules if each.id == replaced), len(others) + 1)
     place = min(request.place or old_place, len(others) + 1)
     then = [*others[: place - 1], on_trial(_wanted(request), place), *others[place - 1 :]]
-    if _characters(then) > max(MAX_CHARACTERS, _characters(rules)):  # who has more already may go on with less
+    if _characters(then) > max(MAX_CHARACTERS, _characters(rules)):  # beyond the limit already, only growth is refused
         raise misfit("conditions", f"the patterns of all rules together have more than {MAX_CHARACTERS} characters")
     try:
         size = off_the_hub(_programs, conditions, others)
@@ -149,7 +152,10 @@ def _characters(rules: Sequence[StoredRule]) -> int:
 
 
 def _programs(conditions: Sequence[Condition], others: Sequence[StoredRule]) -> int:
-    """How large the regular expressions of all rules are together, 0 where these conditions add none; raises RuleError for one of these."""
+    """Return the size of all rules' regular expressions, 0 if `conditions` have none.
+
+    Raises RuleError for one of `conditions`.
+    """
     size = check(conditions)
     regexes = [each for rule in others for each in to_rule(rule).conditions if each.kind == "regex"]
     return size + check(regexes) if size else 0

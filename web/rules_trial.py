@@ -1,6 +1,6 @@
 """A rule on trial: what it would match and change among the newest stored emails; nothing is saved or changed.
 
-Used by web/rules.py for `POST /rules/test`; `label_changes` also by web/models.py.
+Used by web/rules.py for `POST /rules/test`; web/models.py uses `label_changes` too.
 """
 
 import time
@@ -19,14 +19,14 @@ from storage.rules import NewRule, StoredRule
 PAGE = 100
 EXAMPLES = 20
 PATIENCE_S = 10.0
-"""A trial looks at no more mail after so long."""
+"""A trial reads no more mail after this long."""
 
 TRIAL_ID = 0
 """The id of a rule on trial: no stored one has it."""
 
 
 def on_trial(wanted: NewRule, place: int) -> StoredRule:
-    """A rule as if it were stored at this place, with TRIAL_ID."""
+    """Return a rule as if it were stored at this place, with TRIAL_ID."""
     return StoredRule(
         id=TRIAL_ID,
         place=place,
@@ -42,7 +42,10 @@ def on_trial(wanted: NewRule, place: int) -> StoredRule:
 
 
 def try_rule(stored: Reprocessing, now: RuleSet, then: RuleSet, limit: int) -> dict[str, Any]:
-    """How `then`, which has the rule with TRIAL_ID, judges the newest `limit` emails other than `now` does; as /rules/test answers it."""
+    """Return the answer of /rules/test: how `then` judges the newest `limit` emails differently from `now`.
+
+    `then` contains the rule with TRIAL_ID.
+    """
     trial = _Trial()
     before, deadline = 2**62, time.monotonic() + PATIENCE_S
     while trial.scanned < limit and not trial.complete and time.monotonic() < deadline:
@@ -57,7 +60,7 @@ def try_rule(stored: Reprocessing, now: RuleSet, then: RuleSet, limit: int) -> d
 
 
 class _Trial:
-    """What the rule with TRIAL_ID was seen to do."""
+    """Counts what the rule with TRIAL_ID does."""
 
     def __init__(self) -> None:
         self.scanned = self.matched = 0
@@ -67,7 +70,7 @@ class _Trial:
         self.matching: list[dict[str, Any]] = []
 
     def add(self, page: Sequence[Judged], now: Sequence[Ruling | None], then: Sequence[Ruling | None]) -> None:
-        """Take in some emails, with what the rules say now and would say then."""
+        """Count some emails, with what the rules say now and would say then."""
         for each, old, new in zip(page, now, then, strict=True):
             self.scanned += 1
             before, after = _label(each, old), _label(each, new)
@@ -80,7 +83,7 @@ class _Trial:
         self.changing, self.matching = self.changing[:EXAMPLES], self.matching[:EXAMPLES]
 
     def answer(self) -> dict[str, Any]:
-        """Say it; emails that would change come first among the examples."""
+        """Return the counts; among the examples, emails whose label would change come first."""
         names = {(each["source"], each["email_id"]) for each in self.changing}
         others = [each for each in self.matching if (each["source"], each["email_id"]) not in names]
         return {
@@ -94,7 +97,7 @@ class _Trial:
 
 
 def label_changes(changes: Counter[tuple[str, str]]) -> list[dict[str, Any]]:
-    """Pairs of labels with how often, the most frequent first."""
+    """Return pairs of labels with their counts, the most frequent first."""
     return [{"from": before, "to": after, "count": count} for (before, after), count in changes.most_common()]
 
 

@@ -1,6 +1,7 @@
-"""`/subscriptions`: a URL gets the very messages of the event log, signed, in order, from any place on; actors/subscriber.py delivers.
+"""`/subscriptions`: a URL gets the messages of the event log, signed, in order, from any place on.
 
-Handlers of web/routes.py's table. URLs go through the egress rules here, and again at each connection.
+Handlers of web/routes.py's table; actors/subscriber.py delivers. The egress rules check each URL here, and again at
+each connection.
 """
 
 import secrets
@@ -22,17 +23,18 @@ from web.validation import make_cursor, read_cursor, read_number
 
 
 def all_subscriptions(call: Call) -> dict[str, Any]:
-    """Who is told, and how far each has come."""
+    """Return all subscriptions, oldest first, with the place that each has reached."""
     return {"items": [_item(each) for each in _store(call).all()]}
 
 
 def subscribe(call: Call) -> Answer:
-    """Tell this URL from now on, or from `after` on. The answer alone has the secret: keep it.
+    """Send events to a URL, from now on or from `after` on. Only this answer shows the secret: keep it.
 
-    Each message is POSTed as it stands in `/events`, in order, one after another, signed by Standard Webhooks (`webhook-id`,
-    `webhook-timestamp`, `webhook-signature`). Any 2xx takes it; else it comes again with growing pauses, the same `webhook-id` each
-    time. After a day of failures the subscription is disabled; a 410 does so at once. A message may come twice, and none is left out;
-    where the log does not reach back far enough, a message of type `gap` says so.
+    Each message is POSTed as it stands in `/events`, in order, one after another, signed by Standard Webhooks
+    (`webhook-id`, `webhook-timestamp`, `webhook-signature`). Any 2xx acknowledges it; otherwise it is retried with
+    growing pauses and the same `webhook-id`. After a day of failures the subscription is disabled; a 410 disables it at
+    once. A message may arrive twice, and none is left out; if the log does not reach back far enough, a message of type
+    `gap` says so.
     """
     asked = call.body
     _check_url(call, asked.url)
@@ -62,19 +64,19 @@ def subscribe(call: Call) -> Answer:
 
 
 def one_subscription(call: Call, subscription_id: str) -> dict[str, Any]:
-    """One of them."""
+    """Return one subscription."""
     return _item(_found(call, subscription_id))
 
 
 def unsubscribe(call: Call, subscription_id: str) -> Answer:
-    """Tell it nothing more, and forget it."""
+    """Delete a subscription; it gets no more messages."""
     if not _store(call).delete(read_number(subscription_id)):
         raise Problem(404, "there is no such subscription")
     return Answer(None, 204)
 
 
 def enable(call: Call, subscription_id: str) -> dict[str, Any]:
-    """Go on with one that was disabled, or try again now; from where it stood, or from `after` on."""
+    """Enable a disabled subscription, or retry a failing one now; it goes on where it stopped, or from `after` on."""
     found = _found(call, subscription_id)
     after = None if call.body.after is None else _place(call, call.body.after)
     enabled = _store(call).enable(found.id, after)
@@ -84,10 +86,11 @@ def enable(call: Call, subscription_id: str) -> dict[str, Any]:
 
 
 def rotate(call: Call, subscription_id: str) -> dict[str, Any]:
-    """Give it a new secret, which this answer alone shows. For `grace_s` each message is signed with the old one as well.
+    """Give a subscription a new secret, which only this answer shows. For `grace_s` seconds the old one signs too.
 
-    The header `webhook-signature` then has two signatures with a space between them; a receiver takes a message when one of them fits.
-    What is on its way within the first two seconds may bear the old one alone: have both ready until then, also with `grace_s` 0.
+    The header `webhook-signature` then has two signatures, separated by a space; a receiver accepts a message if either
+    matches. Messages of the first two seconds may carry only the old one: accept both until then, even with `grace_s`
+    0.
     """
     _check_secret(call.body.secret)
     secret, until = call.body.secret or new_secret(), clock.now() + call.body.grace_s
@@ -98,7 +101,7 @@ def rotate(call: Call, subscription_id: str) -> dict[str, Any]:
 
 
 def test_message(call: Call, subscription_id: str) -> dict[str, Any]:
-    """Send it a message of type `test` now, signed as all are, and tell how that went; its place in the log stays."""
+    """Send a message of type `test` now, signed as all are, and return how that went; the place in the log stays."""
     found = _found(call, subscription_id)
     webhook_id = f"test_{secrets.token_hex(12)}"
     text = {"type": "test", "timestamp": timestamp(time.time()), "data": {"subscription": found.id}}
@@ -117,7 +120,7 @@ def test_message(call: Call, subscription_id: str) -> dict[str, Any]:
 
 
 def deliveries(call: Call, subscription_id: str) -> Answer:
-    """What was sent to it, newest first: each try with its answer."""
+    """Return what was sent to a subscription, newest first: each attempt with its answer."""
     found, query = _found(call, subscription_id), call.query
     before = read_cursor("deliveries", query.cursor)
     items, following = _store(call).deliveries(found.id, before, query.limit, failed=query.failed)
@@ -164,7 +167,7 @@ def _check_url(call: Call, url: str) -> None:
 
 
 def _place(call: Call, after: str | None) -> str:
-    """Where in the log it begins; Problem 410 for a place that the log does not reach back to."""
+    """Return where in the log a subscription begins; raises Problem 410 if the log does not reach back to it."""
     log = call.services.mailboxes
     if after is None:
         return log.log_bounds()[1]

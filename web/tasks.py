@@ -1,6 +1,6 @@
-"""`/tasks` and `/resync`: long work is asked for with a 202 and its address, looked at while it goes on, and cancelled.
+"""`/tasks` and `/resync`: long work is started with a 202 and its address, watched while it runs, and cancelled.
 
-The rows are storage/tasks.py's; actors/tasks.py does the work on whichever node leads.
+storage/tasks.py stores the rows; actors/tasks.py does the work on the node that leads.
 """
 
 from typing import Any
@@ -16,9 +16,9 @@ from web.validation import make_cursor, read_cursor, read_number
 
 
 def resync(call: Call) -> Answer:
-    """List the history again from a history id, or from the beginning, and enter what is not known.
+    """List the history again, from a history id or from the beginning, and enter emails that are not known yet.
 
-    Asked again while it runs: the same task.
+    While the task runs, the same request returns the same task.
     """
     source = the_source(call, call.query.source)
     start = 0 if call.body.start == BEGINNING else call.body.start
@@ -26,24 +26,24 @@ def resync(call: Call) -> Answer:
 
 
 def accepted(task: Task) -> Answer:
-    """The answer to whoever asked for long work."""
+    """Return the answer to a request for long work."""
     return Answer(task_item(task), 202, headers=(("Location", f"/tasks/{task.id}"),))
 
 
 def all_tasks(call: Call) -> Answer:
-    """Tasks of the last 30 days, newest first."""
+    """Return the tasks of the last 30 days, newest first."""
     before = read_cursor("tasks", call.query.cursor)
     items, following = call.services.tasks.page(before, call.query.limit)
     return page_answer(call, [task_item(each) for each in items], make_cursor("tasks", following))
 
 
 def one_task(call: Call, task_id: str) -> dict[str, Any]:
-    """How far it is."""
+    """Return a task with its progress."""
     return task_item(_task(call, task_id))
 
 
 def cancel(call: Call, task_id: str) -> dict[str, Any]:
-    """Stop it where it is; what it has done stays. 409 where it has ended already."""
+    """Cancel a task; what it has done stays. 409 if it has ended already."""
     task = _task(call, task_id)
     if task.state in ("done", "failed"):
         raise Problem(409, f"this task has ended: it is {task.state}", state=task.state)
@@ -54,7 +54,7 @@ def cancel(call: Call, task_id: str) -> dict[str, Any]:
 
 
 def task_item(task: Task) -> dict[str, Any]:
-    """A task as it is shown; `recovered` of a resync, and whatever other kinds count, stand beside `done` and in `counts`."""
+    """Return a task as the API shows it; `recovered` is set for a resync only, `counts` is all that it counted."""
     return {
         "id": task.id,
         "kind": task.kind,

@@ -1,7 +1,7 @@
-"""The server's application from its first moment on: it answers while the stores are still waited for, then lets the processor's own in.
+"""The server's application from its first moment: it answers while stores are awaited, then lets the processor's in.
 
-commands/process.py opens it before anything that may have to wait. Until `enter`, `/health*` says what is waited for (to strangers
-not why), a webhook is told to come again, and nobody is told anything else.
+commands/process.py opens it before anything that may have to wait. Until `enter`, `/health*` says what is awaited (the
+reason only to callers with read access); all other requests, webhooks included, get a 503 with Retry-After.
 """
 
 import time
@@ -26,7 +26,7 @@ NOT_YET = "the system starts when redis and database are there"
 
 
 class WaitingRoom:
-    """`waits`: what is away now, dependency → reason, kept up to date by whoever opens the stores."""
+    """`waits`: what is away now, dependency → reason, kept up to date by the code that opens the stores."""
 
     def __init__(self, *, version: str, node: str, waits: Mapping[str, str], access: Access) -> None:
         self.version, self.node, self.waits = version, node, waits
@@ -35,7 +35,7 @@ class WaitingRoom:
         self.since = time.time()
 
     def open(self, host: str, port: int) -> HardenedServer:
-        """Listen; SettingsError when the address cannot be had."""
+        """Listen; raises SettingsError if the address is unavailable."""
         self.server = serve(
             self,
             host,
@@ -48,12 +48,12 @@ class WaitingRoom:
         return self.server
 
     def enter(self, application: Application) -> None:
-        """Everything is there: from now on requests are the application's."""
+        """Pass all requests to the application from now on: everything is there."""
         self.application = application
         gevent.spawn(application.push, self.server)
 
     def close(self, grace: float) -> None:
-        """The server stops: who is held is answered now, what is in hand within `grace` seconds."""
+        """Stop the server: held requests are answered now, those in progress within `grace` seconds."""
         if self.application is not None:
             self.application.services.hub.let_go()
         self.server.shutdown(grace)
@@ -69,11 +69,11 @@ class WaitingRoom:
         return send(response, environ, start_response, (*DEFAULTS, *COMMON))
 
     def body_cap(self, environ: Environ) -> int:
-        """How large a body may be."""
+        """Return the largest body allowed."""
         return SMALL_BODY if self.application is None else self.application.body_cap(environ)
 
     def authorize(self, environ: Environ) -> None:
-        """Before a WebSocket's handshake."""
+        """Check a WebSocket upgrade before the handshake."""
         if self.application is None:
             raise self._not_yet()
         self.application.authorize(environ)
@@ -85,11 +85,11 @@ class WaitingRoom:
 
     @property
     def reason(self) -> str:
-        """What is waited for, in a line."""
+        """What is awaited, in one line."""
         return "; ".join(f"waiting for {name}: {why}" for name, why in self.waits.items()) or "it is starting"
 
     def _not_yet(self) -> Problem:
-        """What strangers are told: no reasons, which name hosts and files."""
+        """Return the 503 for strangers: no reasons, since these name hosts and files."""
         waits = f"not started yet: {', '.join(self.waits) or 'a moment'}"
         return Problem(503, waits, headers=(retry_after(RETRY_AFTER_S),))
 
