@@ -92,8 +92,8 @@ def replay_one(call: Call, letter_id: str) -> dict[str, Any]:
 def replay_some(call: Call) -> dict[str, Any] | Answer:
     """Replay the dead letters that fit all conditions given. `dry_run` only counts them.
 
-    Up to 500 letters, and any number given by `ids`, are replayed at once, with 200; more become a task, with 202, that
-    replays `per_second`. Emails whose id is too long to be fetched count as `matched`, but stay dead.
+    Up to 500 letters, or any number named in `ids`, are replayed at once, with 200. More become a task, with 202, which
+    replays `per_second` letters a second. Emails whose id is too long to be fetched count as `matched`, but stay dead.
     """
     wanted: ReplayRequest = call.body
     chosen = whole_filter(wanted, DeadLetterFilter)

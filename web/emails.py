@@ -1,7 +1,6 @@
 """`/emails`: all emails ever listed, one of them with its text and its timeline, and a person's correction.
 
-Reads through the Reader. A correction goes through the ResultStore and into the event log, so that every client sees
-it.
+Reads through the Reader. A correction goes through the ResultStore and the event log, so that every client sees it.
 """
 
 import time

@@ -54,8 +54,8 @@ def forgotten(log: MailboxStore, gap: str) -> Problem:
 def events_socket(_call: Call, client_id: str) -> Answer:  # noqa: ARG001  (the path's, any name will do)
     """Open a WebSocket for real-time updates.
 
-    The server sends `email_event` messages. The client sends commands such as `{"command": "ping"}`, `{"command":
-    "subscribe", "topic": "email:process", "since": SEQ}` and `{"command": "fetch_stats"}`.
+    The server sends `email_event` messages; the client sends commands such as `{"command": "ping"}`, `{"command":
+    "fetch_stats"}` and `{"command": "subscribe", "topic": "email:process", "since": SEQ}`.
     """
     headers = (("Upgrade", "websocket"), ("Connection", "Upgrade"))
     raise Problem(426, "this is a WebSocket: ask for an upgrade", headers=headers)

@@ -97,11 +97,11 @@ def _differing(each: Difference) -> dict[str, Any]:
 
 
 def promote(call: Call, version: str) -> dict[str, Any]:
-    """Make a model the live one, on every node and without a restart. Promoting the model before it rolls back.
+    """Make a model the live one, on every node and without a restart. Promoting the previous live model rolls back.
 
     409 if the model does worse than the live one on people's corrections, or did worse on held-out corrections when it
-    was trained, unless `force` is true (in the query or a JSON body). Going back to the model that was live before is
-    never refused.
+    was trained, unless `force` is true (in the query or a JSON body). Going back to the previous live model is never
+    refused.
     """
     models, packaged = call.services.learning.models, call.services.classifier.packaged.version
     roles = models.roles()
@@ -146,7 +146,7 @@ def _compare(call: Call, live: str, version: str) -> None:
 
 
 def reprocess(call: Call) -> Answer:
-    """Judge stored emails once more with today's model and rules, as a low-priority task: 202 with its address.
+    """Classify stored emails again with today's model and rules, as a low-priority task: 202 with its address.
 
     The task's `counts` say what changed, or with `dry_run` would change: `changed`, and `x_to_y` for each pair of
     labels. A person's label is never overwritten, no state changes, and nothing is fetched. While the task runs, the

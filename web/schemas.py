@@ -1,8 +1,8 @@
-"""What goes over the wire, typed: every request and answer as a msgspec Struct, once for checking and once for the docs.
+"""The API's data types: every request and answer as a msgspec Struct, for validation and for the documentation.
 
-Here the common types, webhooks, results and emails; the rest is in web/schemas_*.py. web/validation.py converts into the requests,
-web/openapi.py makes schemas of all of them, and the tests hold every answer against its schema. Times are RFC 3339 in UTC with
-milliseconds and `Z`, durations milliseconds unless the name says seconds.
+Here are the common types, webhooks, results and emails; the rest is in web/schemas_*.py. web/validation.py converts
+requests into them, web/openapi.py makes schemas of all, and the tests check every answer against its schema. Times are
+RFC 3339 in UTC with milliseconds and `Z`; durations are in milliseconds unless the name says seconds.
 """
 
 from typing import Annotated, Any, Literal
@@ -30,7 +30,7 @@ Confidence = Annotated[float, Meta(ge=0, le=1)]
 Count = Annotated[int, Meta(ge=0)]
 MAX_NUMBER = 2**53
 Number = Annotated[int, Meta(ge=1, le=MAX_NUMBER)]
-"""What something is called by: a row's id, a place, a version. No database takes one beyond 64 bits, no browser one beyond these."""
+"""Identifies something: a row, a place, a version. Databases hold no more than 64 bits, browsers no more than this."""
 HistoryId = Annotated[int, Meta(ge=0, le=MAX_HISTORY_ID, examples=[42])]
 EmailId = Annotated[str, Meta(description="As FakeMail gave it", examples=["email-0001"])]
 Wait = Annotated[
@@ -57,14 +57,14 @@ Moment = Annotated[str, Meta(max_length=64, description="An ISO date or time", e
 
 
 class FieldError(msgspec.Struct):
-    """One field that does not fit."""
+    """One field that is invalid."""
 
     field: str
     message: str
 
 
 class ProblemAnswer(msgspec.Struct, rename={"kind": "type"}):
-    """RFC 9457 problem details. More members say what the status alone does not."""
+    """RFC 9457 problem details. Further members say what the status alone does not."""
 
     kind: str
     title: str
@@ -95,20 +95,20 @@ class WebhookRequest(msgspec.Struct):
 
 
 class WebhookAccepted(msgspec.Struct):
-    """It is durable: this history will be looked at."""
+    """The notification is stored durably: this history will be looked at."""
 
     status: Literal["accepted"]
     history_id: HistoryId
 
 
 class SetupRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """Where FakeMail shall send its notifications from now on."""
+    """Where FakeMail is to send its notifications from now on."""
 
     webhook_url: Annotated[str, Meta(min_length=1, max_length=2048, examples=["http://127.0.0.1:8005/webhook"])]
 
 
 class SetupAnswer(msgspec.Struct):
-    """FakeMail was asked to watch and to notify."""
+    """FakeMail was asked to watch the account and to notify this URL."""
 
     status: Literal["ok"]
     source: str
@@ -117,7 +117,7 @@ class SetupAnswer(msgspec.Struct):
 
 
 class NotificationItem(msgspec.Struct):
-    """A webhook that was accepted, and what it led to; `outcome` is `pending` until it was looked at."""
+    """An accepted webhook, and what it led to; `outcome` is `pending` until the history has been looked at."""
 
     source: str
     received_at: Time
@@ -129,7 +129,7 @@ class NotificationItem(msgspec.Struct):
 
 
 class NotificationPage(msgspec.Struct):
-    """Newest first; kept as long as `KEEP_NOTIFICATIONS_DAYS` says: 7 days, unless it is set."""
+    """Newest first; kept for `KEEP_NOTIFICATIONS_DAYS` days, by default 7."""
 
     items: list[NotificationItem]
     next_cursor: str | None
@@ -147,7 +147,7 @@ class NotificationQuery(msgspec.Struct):
 
 
 class Evidence(msgspec.Struct):
-    """One reason: which class it speaks for, how loudly (log-odds), and where in the text it stands."""
+    """One reason: which class it speaks for, how strongly (log-odds), and where in the text it is."""
 
     kind: str
     name: str
@@ -161,7 +161,8 @@ class Evidence(msgspec.Struct):
 class Explanation(msgspec.Struct):
     """Why an email has its label: the strongest evidence first, and the smallest change that would flip it.
 
-    `model_version`: whose reasons they are, the live model's where that which decided is not in use any more.
+    `model_version` names the model whose reasons these are: the live one, if the model that decided is no longer in
+    use.
     """
 
     model_version: str
@@ -199,7 +200,7 @@ class ListedResult(ResultItem, kw_only=True):
 
 
 class ResultAnswer(ResultItem, kw_only=True):
-    """A result, with the email's text or the reasons where they were asked for."""
+    """A result, with the email's text or the reasons if they were requested."""
 
     subject: str | msgspec.UnsetType = msgspec.UNSET
     body: str | msgspec.UnsetType = msgspec.UNSET
@@ -208,7 +209,7 @@ class ResultAnswer(ResultItem, kw_only=True):
 
 
 class ResultPage(msgspec.Struct):
-    """Newest first by order of storing. `index_lag`: emails that a search by `q` cannot find yet."""
+    """Newest first in the order of storing. `index_lag`: emails that a search by `q` cannot find yet."""
 
     items: list[ListedResult]
     next_cursor: str | None
@@ -216,7 +217,7 @@ class ResultPage(msgspec.Struct):
 
 
 class EmailItem(msgspec.Struct):
-    """One email as the books know it, with its result where there is one."""
+    """One email as the books know it, with its result if there is one."""
 
     email_id: EmailId
     source: str
@@ -241,7 +242,7 @@ class EmailAnswer(EmailItem, kw_only=True):
 
 
 class EmailPage(msgspec.Struct):
-    """Newest first by order of listing. `index_lag`: emails that a search by `q` cannot find yet."""
+    """Newest first in the order of listing. `index_lag`: emails that a search by `q` cannot find yet."""
 
     items: list[EmailItem]
     next_cursor: str | None
@@ -249,7 +250,7 @@ class EmailPage(msgspec.Struct):
 
 
 class Stage(msgspec.Struct):
-    """One step on an email's way."""
+    """One stage of an email's processing."""
 
     name: str
     at: Time
@@ -267,13 +268,13 @@ class Timeline(msgspec.Struct):
 
 
 class SourceQuery(msgspec.Struct):
-    """Which source; without it `main`, else the only one that knows the id."""
+    """Which source; by default `main`, else the only one that knows the id."""
 
     source: SourceName | None = None
 
 
 class ResultQuery(msgspec.Struct):
-    """How one result is asked for."""
+    """The options of a request for one result."""
 
     source: SourceName | None = None
     wait: Wait = 0
@@ -308,7 +309,7 @@ class LabelRequest(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class ClassifyRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """An email to be classified; nothing is stored."""
+    """An email to classify; nothing is stored."""
 
     subject: Annotated[str, Meta(examples=["Meeting tomorrow at 10"])]
     body: Annotated[str, Meta(examples=["Can we meet in room 4 to go through the plan?"])]
@@ -318,7 +319,7 @@ class ClassifyRequest(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class RuleOpinion(msgspec.Struct):
-    """What the user's rules would say: their classification goes before the model's; all that match, in their order."""
+    """What the user's rules would decide, ahead of the model; `matched` has all rules that match, in their order."""
 
     matched: list[int]
     rule_id: int | None
@@ -327,7 +328,7 @@ class RuleOpinion(msgspec.Struct):
 
 
 class ClassifyAnswer(msgspec.Struct):
-    """What the classifier would say, all probabilities and why; and what the rules would, where one matches."""
+    """What the classifier would say, with all probabilities and reasons; and what the rules would, if one matches."""
 
     classification: Label
     confidence: Confidence

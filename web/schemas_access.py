@@ -1,4 +1,4 @@
-"""What goes over the wire about getting in and about who did what. As web/schemas.py, whose common types it builds on."""
+"""Data types of the API for access and the action log. They build on web/schemas.py."""
 
 from typing import Annotated, Any, Literal
 
@@ -9,13 +9,13 @@ from web.schemas import Cursor, Limit, Moment, Time
 
 
 class LoginRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """A token, for a session cookie."""
+    """A token to exchange for a session cookie."""
 
     token: Annotated[str, Meta(min_length=1, max_length=1024)]
 
 
 class LoginAnswer(msgspec.Struct):
-    """A session began; the cookie came with this answer."""
+    """A session has begun; this answer set its cookie."""
 
     status: Literal["ok"]
     role: Literal["full", "read"]
@@ -23,7 +23,7 @@ class LoginAnswer(msgspec.Struct):
 
 
 class LogoutQuery(msgspec.Struct):
-    """Whether all sessions end, of everybody, or only this one."""
+    """Whether to end everybody's sessions, or only this one."""
 
     everywhere: bool = False
 
@@ -42,7 +42,7 @@ class ActionQuery(msgspec.Struct):
 
 
 class ActionItem(msgspec.Struct):
-    """One act. `who` is `token`, `session:ID` or `local` (no token is set)."""
+    """One action. `who` is `token`, `session:ID` or `local` (if no token is set)."""
 
     id: int
     at: Time
@@ -57,7 +57,7 @@ class ActionItem(msgspec.Struct):
 
 
 class ActionPage(msgspec.Struct):
-    """Newest first."""
+    """Actions, newest first."""
 
     items: list[ActionItem]
     next_cursor: str | None

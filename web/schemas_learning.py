@@ -1,6 +1,6 @@
-"""What goes over the wire about what is learned and decided: rules, models, reprocessing, review.
+"""Data types of the API for what is learned and decided: rules, models, reprocessing, review.
 
-As web/schemas.py, whose common types it builds on.
+They build on web/schemas.py.
 """
 
 from typing import Annotated, Any, Literal
@@ -31,10 +31,10 @@ Priority = Literal["high", "normal", "low"]
 
 
 class RuleCondition(msgspec.Struct, forbid_unknown_fields=True):
-    """A pattern on a field, of which the first 16,384 characters are looked at; upper and lower case are alike.
+    """A pattern on the first 16,384 characters of a field; upper and lower case are equal.
 
-    `literal`: text within it; `glob` (`*`, `?`, `[abc]`): the whole of it, on the sender also the bare address; `regex`: searched,
-    in RE2's syntax.
+    `literal`: text within the field; `glob` (`*`, `?`, `[abc]`): the whole field, for the sender also the bare address;
+    `regex`: searched, in RE2's syntax.
     """
 
     field: Literal["sender", "subject", "body"]
@@ -49,7 +49,10 @@ RuleVersion = Annotated[Number, Meta(description="The rule's version that you re
 
 
 class RuleRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """A rule: all conditions must hold. The first rule with a classification decides that, the first with a priority decides that."""
+    """A rule: all conditions must hold.
+
+    The first matching rule with a classification decides the label, the first with a priority decides the priority.
+    """
 
     name: RuleName
     conditions: RuleConditions
@@ -61,7 +64,7 @@ class RuleRequest(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class RuleItem(msgspec.Struct):
-    """A rule as it is kept; `version` is that of all rules when it was changed last."""
+    """A stored rule; `version` is that of the whole rule set at the rule's last change."""
 
     id: int
     place: Count
@@ -83,7 +86,7 @@ class RuleList(msgspec.Struct):
 
 
 class RuleChangeItem(msgspec.Struct):
-    """One change of a rule: the rule as it then was, null when it was deleted."""
+    """One change of a rule: the rule as it then was, null if it was deleted."""
 
     version: int
     at: Time
@@ -91,13 +94,16 @@ class RuleChangeItem(msgspec.Struct):
 
 
 class RuleAnswer(RuleItem, kw_only=True):
-    """A rule with what was done to it, newest first."""
+    """A rule with its changes, newest first."""
 
     history: list[RuleChangeItem]
 
 
 class RuleTest(msgspec.Struct, forbid_unknown_fields=True):
-    """A rule to be tried on the newest stored emails, as new or in the place of rule `id`; it stands in `rule`, or is the body itself."""
+    """A rule to try on the newest stored emails, as a new one or in place of rule `id`.
+
+    It is in `rule`, or is the body itself.
+    """
 
     rule: RuleRequest | None = None
     id: Number | None = None
@@ -112,7 +118,7 @@ class RuleTest(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class LabelChange(msgspec.Struct, rename={"before": "from", "after": "to"}):
-    """How many emails would get another label."""
+    """How many emails would change from one label to another."""
 
     before: Label
     after: Label
@@ -120,7 +126,7 @@ class LabelChange(msgspec.Struct, rename={"before": "from", "after": "to"}):
 
 
 class RuleExample(msgspec.Struct):
-    """An email that the rule matches."""
+    """An email that the rule matches, or whose label would change."""
 
     email_id: EmailId
     source: str
@@ -145,13 +151,13 @@ class RuleTestAnswer(msgspec.Struct):
 
 
 class PromoteQuery(msgspec.Struct):
-    """Promote also a model that does worse on the corrections."""
+    """Whether to promote even a model that does worse on the corrections."""
 
     force: bool = False
 
 
 class Agreement(msgspec.Struct):
-    """How often the shadow said what the live model said, on a sample of live mail."""
+    """How often the shadow agreed with the live model, on a sample of live mail."""
 
     compared: Count
     agreed: Count
@@ -160,7 +166,7 @@ class Agreement(msgspec.Struct):
 
 
 class CorrectedScore(msgspec.Struct):
-    """How a model does on the newest emails that people corrected."""
+    """How well a model does on the newest emails that people corrected."""
 
     emails: Count
     right: Count
@@ -170,7 +176,7 @@ class CorrectedScore(msgspec.Struct):
 class ModelItem(msgspec.Struct):
     """A model; `figures` were measured when it was made, `corrected` is measured now (for the live one and the shadow).
 
-    `usable`: this release can run it, since it ships it or ships the one that it was trained from.
+    `usable`: this release can run it, since it ships this model or the one that it was trained from.
     """
 
     version: str
@@ -185,7 +191,7 @@ class ModelItem(msgspec.Struct):
 
 
 class DifferingEmail(msgspec.Struct):
-    """An email on which the shadow says something else than the model that labelled it."""
+    """An email that the shadow labels differently from the model that labelled it."""
 
     email_id: EmailId
     source: str
@@ -199,7 +205,7 @@ class DifferingEmail(msgspec.Struct):
 
 
 class ModelList(msgspec.Struct):
-    """All models, newest first; which one is live, which runs beside it, and how they compare."""
+    """All models, newest first; which one is live, which one runs beside it, and how they compare."""
 
     live: str
     shadow: str | None
@@ -210,7 +216,7 @@ class ModelList(msgspec.Struct):
 
 
 class PromoteAnswer(msgspec.Struct):
-    """Who is live now; every process follows within seconds."""
+    """The model that is live now; every process follows within seconds."""
 
     live: str
     previous: str | None
@@ -221,7 +227,7 @@ class PromoteAnswer(msgspec.Struct):
 
 
 class ReprocessFilter(msgspec.Struct, forbid_unknown_fields=True):
-    """Which results: all that fit every condition given."""
+    """Which results: those that fit all conditions given."""
 
     classification: Label | None = None
     min_confidence: Confidence | None = None
@@ -237,7 +243,7 @@ class ReprocessFilter(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class ReprocessRequest(ReprocessFilter, forbid_unknown_fields=True, kw_only=True):
-    """Judge stored results once more with today's model and rules; the conditions stand in `filter` or beside it.
+    """Classify stored results again with today's model and rules; conditions are in `filter` or beside it.
 
     `dry_run` only counts what would change.
     """
@@ -258,7 +264,7 @@ class ReviewQuery(msgspec.Struct):
 
 
 class OtherOpinion(msgspec.Struct):
-    """What somebody else than the live model says."""
+    """An opinion other than the live model's."""
 
     classification: Label
     confidence: Confidence | None = None
@@ -266,7 +272,7 @@ class OtherOpinion(msgspec.Struct):
 
 
 class ReviewItem(msgspec.Struct):
-    """A result for a person to look at. `similar`: other mails that a correction would speak for, 1,000 at the most."""
+    """A result for a person to look at. `similar`: other emails that a correction would inform, at most 1,000."""
 
     result: ResultItem
     subject: str
@@ -282,7 +288,7 @@ class ReviewItem(msgspec.Struct):
 
 
 class ReviewPage(msgspec.Struct):
-    """Least certain and most contested first; `total` are ranked at present."""
+    """Least certain and most contested first; `total` is the number ranked at present."""
 
     items: list[ReviewItem]
     next_cursor: str | None

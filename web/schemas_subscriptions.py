@@ -1,4 +1,4 @@
-"""What goes over the wire about events and outgoing webhooks, which tell them. As web/schemas.py, whose common types it builds on."""
+"""Data types of the API for events, and for the outgoing webhooks that deliver them. They build on web/schemas.py."""
 
 from typing import Annotated, Any, Literal
 
@@ -21,7 +21,10 @@ Secret = Annotated[str, Meta(max_length=200, pattern=r"^whsec_[A-Za-z0-9+/]{32,}
 
 
 class EventQuery(msgspec.Struct):
-    """A page of the event log; without `after` from its beginning. With `source` it may hold few events or none, and go on all the same."""
+    """A page of the event log; without `after` from its beginning.
+
+    With `source`, a page may have few events or none although more follow.
+    """
 
     after: Annotated[str, Meta(max_length=200, description="`seq` of the last event seen, or `beginning`")] | None = (
         None
@@ -42,16 +45,16 @@ class EventMessage(msgspec.Struct, rename={"kind": "type"}):
 
 
 class EventPage(msgspec.Struct):
-    """Oldest first. `next_after` is where to go on, also when there was nothing."""
+    """Oldest first. `next_after` is where to continue, even if the page is empty."""
 
     items: list[EventMessage]
     next_after: str | None
 
 
 class SubscriptionRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """Who shall be told, of what, and from where on. Without `after`: from now on.
+    """Which URL gets which events, and from where on; without `after`, from now on.
 
-    `backlog`: emails of the first sync too; without it, only where `after` asks for the past.
+    `backlog`: also emails of the first sync; by default, only if `after` asks for the past.
     """
 
     url: Url
@@ -63,20 +66,20 @@ class SubscriptionRequest(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class EnableRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """Where to go on; without `after`: where it stood."""
+    """Where to continue; without `after`, where it stopped."""
 
     after: Place | None = None
 
 
 class RotateRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """A new secret, made here unless one is given; and for how long the old one signs too."""
+    """A new secret, generated unless one is given, and how long the old one signs too."""
 
     secret: Secret | None = None
     grace_s: Annotated[int, Meta(ge=0, le=30 * 86_400, description="Seconds")] = 86_400
 
 
 class SubscriptionItem(msgspec.Struct):
-    """One subscriber. `after` is the seq up to which it has all; `failures` are in a row."""
+    """One subscription. All up to the seq `after` has been delivered; `failures` are those in a row."""
 
     id: int
     url: str
@@ -96,19 +99,19 @@ class SubscriptionItem(msgspec.Struct):
 
 
 class NewSubscription(SubscriptionItem):
-    """The only answer with the secret in it."""
+    """A subscription with a new secret; no other answer has the secret in it."""
 
     secret: str
 
 
 class SubscriptionList(msgspec.Struct):
-    """Oldest first."""
+    """Subscriptions, oldest first."""
 
     items: list[SubscriptionItem]
 
 
 class DeliveryQuery(msgspec.Struct):
-    """A page of the tries."""
+    """A page of delivery attempts."""
 
     failed: Annotated[bool, Meta(description="Only those that failed")] = False
     limit: Limit = 20
@@ -116,7 +119,7 @@ class DeliveryQuery(msgspec.Struct):
 
 
 class DeliveryItem(msgspec.Struct):
-    """One try. `error` is null when it was taken, `status` when nobody answered."""
+    """One delivery attempt. `error` is null if it was accepted, `status` if nobody answered."""
 
     id: int
     webhook_id: str
@@ -137,7 +140,7 @@ class DeliveryPage(msgspec.Struct):
 
 
 class TestAnswer(msgspec.Struct):
-    """How the test message fared."""
+    """How the delivery of the test message went."""
 
     __test__ = False
 

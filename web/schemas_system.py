@@ -1,4 +1,4 @@
-"""What goes over the wire about the system itself: figures, actors, health. As web/schemas.py, whose common types it builds on."""
+"""Data types of the API for the system itself: figures, actors, health. They build on web/schemas.py."""
 
 from typing import Annotated, Any, Literal
 
@@ -21,8 +21,8 @@ class LaneDepths(msgspec.Struct):
 class Stats(msgspec.Struct):
     """The figures of all nodes together. Percentiles are over the last 5 minutes; null before the first email.
 
-    With `source` those of one account: percentiles of its newest 1,000 at most, `error_count` and `retry_count` are null, and what is said of
-    workers, nodes and uptime is of all sources.
+    With `source`, those of one account: percentiles are over its newest 1,000 emails at most, `error_count` and
+    `retry_count` are null, and the figures of workers, nodes and uptime are those of all sources.
     """
 
     total_emails_processed: Count
@@ -52,7 +52,7 @@ class Stats(msgspec.Struct):
 
 
 class TimeseriesQuery(msgspec.Struct, rename={"start": "from", "end": "to"}):
-    """A span of time; without `to` until now, without `from` an hour (a day by hours) before that."""
+    """A span of time; `to` is by default now, `from` an hour before `to`, or a day if `step` is `hour`."""
 
     start: Moment | None = None
     end: Moment | None = None
@@ -68,7 +68,7 @@ class Bucket(msgspec.Struct):
 
 
 class Timeseries(msgspec.Struct, rename={"start": "from", "end": "to"}):
-    """Counts per class in UTC buckets, gaps as 0."""
+    """Counts per class in UTC buckets; a bucket without emails has zeros."""
 
     step: Literal["minute", "hour"]
     start: Time
@@ -106,14 +106,14 @@ class ProcessItem(msgspec.Struct):
 
 
 class NodeItem(msgspec.Struct):
-    """One `run.py` and its processes."""
+    """One node: a `run.py` and its processes."""
 
     node: str
     processes: list[ProcessItem]
 
 
 class LaneItem(msgspec.Struct):
-    """What waits in one lane of a mailbox, in hand included."""
+    """What waits in one lane of a mailbox, including what is being processed (`in_hand`)."""
 
     messages: Count
     bytes: Count
@@ -131,7 +131,7 @@ class ActorsAnswer(msgspec.Struct):
 
 
 class ResizeRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """How many classifier actors each process shall run."""
+    """How many classifier actors each process is to run."""
 
     workers: Annotated[int, Meta(ge=1, le=64, examples=[3])]
 
@@ -153,9 +153,10 @@ class SourceComponent(msgspec.Struct):
 
 
 class Component(msgspec.Struct):
-    """One part of the system; `reason` says to those who may read what is wrong with it, and `since` when the process that answers first saw it so.
+    """One part of the system. `since`: when the process that answers first saw it unwell.
 
-    `sources`: of `fakemail`, where there are several.
+    `reason`: what is wrong with it, only for callers with read access. `sources`: the accounts of `fakemail`, if there
+    are several.
     """
 
     status: Status
@@ -175,7 +176,7 @@ class HealthAnswer(msgspec.Struct):
 
 
 class StateAnswer(msgspec.Struct):
-    """Whether the process lives, or is ready; `reason`, why it is not, is for those who may read."""
+    """Whether the process is alive, or ready; `reason`, why it is not, is only for callers with read access."""
 
     status: str
     reason: str | None = None

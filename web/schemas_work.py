@@ -1,6 +1,6 @@
-"""What goes over the wire about work of its own: dead letters and their replay, long work, erasing.
+"""Data types of the API for dead letters and their replay, long work, and erasing.
 
-As web/schemas.py, whose common types it builds on.
+They build on web/schemas.py.
 """
 
 from typing import Annotated, Any, Literal
@@ -27,7 +27,7 @@ class DeadLetterItem(msgspec.Struct):
 
 
 class AttemptItem(msgspec.Struct):
-    """One try that failed."""
+    """One attempt that failed."""
 
     attempt: int
     at: Time
@@ -48,7 +48,7 @@ class LifeItem(msgspec.Struct):
 
 
 class DeadLetterAnswer(DeadLetterItem, kw_only=True):
-    """A dead letter with its state, each of its attempts, every time the email died, and what is kept of it."""
+    """A dead letter with its state and attempts, each time the email failed for good, and what is kept of the email."""
 
     state: str
     tries: list[AttemptItem]
@@ -59,14 +59,14 @@ class DeadLetterAnswer(DeadLetterItem, kw_only=True):
 
 
 class DeadLetterPage(msgspec.Struct):
-    """Newest first."""
+    """Dead letters, newest first."""
 
     items: list[DeadLetterItem]
     next_cursor: str | None
 
 
 class DeadLetterFilter(msgspec.Struct, forbid_unknown_fields=True):
-    """Which dead letters: all that fit every condition given."""
+    """Which dead letters: those that fit all conditions given."""
 
     ids: Annotated[list[Number], Meta(max_length=10_000)] | None = None
     reason: Reason | None = None
@@ -77,7 +77,7 @@ class DeadLetterFilter(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class ReplayRequest(DeadLetterFilter, forbid_unknown_fields=True, kw_only=True):
-    """Which dead letters to replay; the conditions stand in `filter` or beside it. `dry_run` only counts them."""
+    """Which dead letters to replay; conditions are in `filter` or beside it. `dry_run` only counts them."""
 
     filter: DeadLetterFilter = msgspec.field(default_factory=DeadLetterFilter)
     dry_run: bool = False
@@ -97,7 +97,7 @@ class DeadLetterQuery(msgspec.Struct):
 
 
 class DeadLetterGroup(msgspec.Struct):
-    """Dead letters of one cause."""
+    """The dead letters of one cause."""
 
     reason: Reason
     error: str
@@ -108,19 +108,19 @@ class DeadLetterGroup(msgspec.Struct):
 
 
 class GroupsQuery(msgspec.Struct):
-    """Of one source, or of all."""
+    """One source; without it, all."""
 
     source: SourceName | None = None
 
 
 class DeadLetterGroups(msgspec.Struct):
-    """Largest first."""
+    """Groups, largest first."""
 
     items: list[DeadLetterGroup]
 
 
 class ReplayAnswer(msgspec.Struct):
-    """How many dead letters fit, and how many were opened again."""
+    """How many dead letters matched, and how many were replayed."""
 
     matched: Count
     replayed: Count
@@ -131,13 +131,16 @@ class ReplayAnswer(msgspec.Struct):
 
 
 class ResyncRequest(msgspec.Struct, forbid_unknown_fields=True, rename={"start": "from"}):
-    """From which history id on the history shall be listed again."""
+    """The history id from which the history is listed again."""
 
     start: Annotated[int, Meta(ge=0, le=MAX_NUMBER)] | Literal["beginning"]
 
 
 class TaskItem(msgspec.Struct):
-    """Long work; `total` is null until it is known, `recovered` (emails that the books had not known) is a resync's."""
+    """Long work.
+
+    `total` is null until it is known; `recovered` (emails that the books did not know) is a resync's only.
+    """
 
     id: int
     kind: str
@@ -155,7 +158,7 @@ class TaskItem(msgspec.Struct):
 
 
 class TaskPage(msgspec.Struct):
-    """Newest first."""
+    """Tasks, newest first."""
 
     items: list[TaskItem]
     next_cursor: str | None
@@ -172,14 +175,17 @@ class TaskQuery(msgspec.Struct):
 
 
 class EraseRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """Whose emails shall go: an address, as it stands alone or within `Name <address>`, in any case."""
+    """Whose emails to erase: an address. It matches a sender that is this address, or `Name <address>`, in any case."""
 
     sender: Annotated[str, Meta(min_length=3, max_length=512, examples=["anna@example.com"])]
     dry_run: bool = False
 
 
 class EraseAnswer(msgspec.Struct):
-    """What went. `complete` false: ask again. `waiting`: open emails, whose senders nobody knows yet."""
+    """What was erased.
+
+    `complete` false: repeat the request. `waiting`: open emails, whose senders are not known yet.
+    """
 
     matched: Count
     erased: Count
