@@ -57,7 +57,7 @@ class Health:
         self.seen_unwell: dict[str, float] = {}
 
     def components(self) -> dict[str, dict[str, Any]]:
-        """Return name → status and latency in milliseconds; if unwell, also why, and since when as seen here."""
+        """Return name → status and latency in milliseconds; of the unwell also `reason` and `since`, as seen here."""
         found = self._found()
         accounts = found["fakemail"].get("sources")
         if accounts:

@@ -34,9 +34,9 @@ class Limits:
     bytes_per_second: int = 32768  # each byte of a body or an answer extends its deadline by its time at this rate
     linger_seconds: float = 1.0  # how long to read on after a refusal, so that the client sees it
     connections: int = 2048
-    connections_per_address: int = 256  # WebSockets included; the next two say who is exempt
+    connections_per_address: int = 256  # WebSockets included; the next two exempt some
     loopback_exempt: bool = True
-    proxies: tuple[str, ...] = ()  # behind each are many clients
+    proxies: tuple[str, ...] = ()  # each stands for many clients
     reserve: int = 32  # slots beyond `connections` in which only /health is answered
     silent_seconds: float = 0.25  # when full, a connection without a request for this long is dropped
     resting_seconds: float = 10.0  # and so is one whose last answer was this long ago

@@ -219,7 +219,7 @@ class Hub:
         for event in self._waiting.get(orjson.loads(entry.data)["data"]["email_id"], ()):
             event.set()
 
-    # -- within
+    # -- internals
 
     @property
     def _oldest(self) -> int:

@@ -272,7 +272,10 @@ class OtherOpinion(msgspec.Struct):
 
 
 class ReviewItem(msgspec.Struct):
-    """A result for a person to look at. `similar`: other emails that a correction would inform, at most 1,000."""
+    """A result for a person to look at.
+
+    `similar`: uncorrected emails of its sender with the same label, at most 1,000.
+    """
 
     result: ResultItem
     subject: str

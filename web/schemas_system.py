@@ -183,7 +183,7 @@ class StateAnswer(msgspec.Struct):
 
 
 class RouteItem(msgspec.Struct):
-    """One line of the route table."""
+    """One row of the route table."""
 
     method: str
     path: str

@@ -30,7 +30,7 @@ def all_subscriptions(call: Call) -> dict[str, Any]:
 def subscribe(call: Call) -> Answer:
     """Send events to a URL, from now on or from `after` on. Only this answer shows the secret: keep it.
 
-    Each message is POSTed as it stands in `/events`, in order, one after another, signed by Standard Webhooks
+    Each message is POSTed as `/events` shows it, in order, one after another, signed by Standard Webhooks
     (`webhook-id`, `webhook-timestamp`, `webhook-signature`). Any 2xx acknowledges it; otherwise it is retried with
     growing pauses and the same `webhook-id`. After a day of failures the subscription is disabled; a 410 disables it at
     once. A message may arrive twice, and none is left out; if the log does not reach back far enough, a message of type
