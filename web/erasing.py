@@ -13,7 +13,7 @@ LONGEST_S = 10.0
 
 
 def erase(call: Call) -> dict[str, Any]:
-    """Erase all emails of one sender, in any state: text, result, dead letters, failed attempts, words of the search.
+    """Erase all emails of one sender, in any state: text, result, dead letters, failed attempts, search index.
 
     This cannot be undone; `dry_run` only counts. The ids stay in the books as `erased`, so that the next listing does
     not bring the emails back and the books balance. The senders of emails that still wait (`waiting`) are not known

@@ -36,7 +36,7 @@ def openapi(call: Call) -> Answer:
 
 
 def webhook(_call: Call, **_arguments: str) -> None:
-    """Accept FakeMail's notification that there is new mail. 202 means that the notification is stored durably.
+    """Accept FakeMail's notification that there may be new mail. 202 means that it is stored durably.
 
     A repetition, recognised by its `webhook-id`, is answered with 202 as well. Any content type is accepted. If a
     webhook secret is set, the request must carry a Standard Webhooks signature.

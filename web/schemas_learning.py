@@ -49,10 +49,7 @@ RuleVersion = Annotated[Number, Meta(description="The rule's version that you re
 
 
 class RuleRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """A rule: all conditions must hold.
-
-    The first matching rule with a classification decides the label, the first with a priority decides the priority.
-    """
+    """A rule: all conditions must hold. The first to match with a classification sets it; likewise for the priority."""
 
     name: RuleName
     conditions: RuleConditions
@@ -100,10 +97,7 @@ class RuleAnswer(RuleItem, kw_only=True):
 
 
 class RuleTest(msgspec.Struct, forbid_unknown_fields=True):
-    """A rule to try on the newest stored emails, as a new one or in place of rule `id`.
-
-    It is in `rule`, or is the body itself.
-    """
+    """A rule (in `rule`, or the body itself) to try on the newest stored emails, as a new one or in place of `id`."""
 
     rule: RuleRequest | None = None
     id: Number | None = None
@@ -272,10 +266,7 @@ class OtherOpinion(msgspec.Struct):
 
 
 class ReviewItem(msgspec.Struct):
-    """A result for a person to look at.
-
-    `similar`: uncorrected emails of its sender with the same label, at most 1,000.
-    """
+    """A result to look at. `similar`: uncorrected emails of its sender (or subject) with this label, at most 1,000."""
 
     result: ResultItem
     subject: str

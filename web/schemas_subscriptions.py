@@ -21,10 +21,7 @@ Secret = Annotated[str, Meta(max_length=200, pattern=r"^whsec_[A-Za-z0-9+/]{32,}
 
 
 class EventQuery(msgspec.Struct):
-    """A page of the event log; without `after` from its beginning.
-
-    With `source`, a page may have few events or none although more follow.
-    """
+    """A page of the log, by default from its beginning. With `source` it may be empty although more events follow."""
 
     after: Annotated[str, Meta(max_length=200, description="`seq` of the last event seen, or `beginning`")] | None = (
         None

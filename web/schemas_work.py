@@ -137,10 +137,7 @@ class ResyncRequest(msgspec.Struct, forbid_unknown_fields=True, rename={"start":
 
 
 class TaskItem(msgspec.Struct):
-    """Long work.
-
-    `total` is null until it is known; `recovered` (emails that the books did not know) is a resync's only.
-    """
+    """Long work. `total` is null until it is known; `recovered` (emails new to the books) is set for a resync only."""
 
     id: int
     kind: str
@@ -182,10 +179,7 @@ class EraseRequest(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class EraseAnswer(msgspec.Struct):
-    """What was erased.
-
-    `complete` false: repeat the request. `waiting`: open emails, whose senders are not known yet.
-    """
+    """What was erased. `complete` false: repeat the request. `waiting`: open emails, of senders not known yet."""
 
     matched: Count
     erased: Count

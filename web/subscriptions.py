@@ -101,7 +101,7 @@ def rotate(call: Call, subscription_id: str) -> dict[str, Any]:
 
 
 def test_message(call: Call, subscription_id: str) -> dict[str, Any]:
-    """Send a message of type `test` now, signed as all are, and return how that went; the place in the log stays."""
+    """Send a signed message of type `test` now and return the outcome; the subscription's place in the log stays."""
     found = _found(call, subscription_id)
     webhook_id = f"test_{secrets.token_hex(12)}"
     text = {"type": "test", "timestamp": timestamp(time.time()), "data": {"subscription": found.id}}
