@@ -126,7 +126,7 @@ def set_cookie(value: str, age: int, *, secure: bool) -> str:
 def _cookies(environ: Environ) -> list[str]:
     """Return the first few values of our cookies: a page of another host of this domain may have added some.
 
-    Our cookies need no quoting, so it is not parsed: http.cookies takes seconds for a header full of backslashes
+    Our values need no quoting, so quotes are not parsed: http.cookies takes seconds for a header full of backslashes
     (CVE-2024-7592).
     """
     found: dict[str, list[str]] = {SECURE_COOKIE: [], COOKIE: []}

@@ -43,7 +43,7 @@ def one_task(call: Call, task_id: str) -> dict[str, Any]:
 
 
 def cancel(call: Call, task_id: str) -> dict[str, Any]:
-    """Cancel a task; what it has done stays. 409 if it has ended already."""
+    """Cancel a task; what it has done stays. 409 if it is done or has failed; cancelling it twice is harmless."""
     task = _task(call, task_id)
     if task.state in ("done", "failed"):
         raise Problem(409, f"this task has ended: it is {task.state}", state=task.state)
