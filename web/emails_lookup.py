@@ -38,7 +38,9 @@ def find(call: Call, email_id: str, source: str | None) -> KnownEmail | None:
     if main := [row for row in rows if row.source == MAIN]:
         return main[0]
     names = sorted(row.source for row in rows)
-    raise Problem(409, f"several sources know this id: name one of them as the source ({', '.join(names)})", sources=names)
+    raise Problem(
+        409, f"several sources know this id: name one of them as the source ({', '.join(names)})", sources=names
+    )
 
 
 def known(call: Call, email_id: str, source: str | None) -> KnownEmail:

@@ -4,6 +4,7 @@ web/app.py builds it once. A query's parameters are the fields of its model; the
 references to components. Every operation lists the problems it may answer with.
 """
 
+import inspect
 import re
 from collections.abc import Iterable, Sequence
 from http import HTTPStatus
@@ -60,7 +61,7 @@ def document(routes: Sequence[Route], version: str) -> dict[str, Any]:
         "info": {
             "title": "Email processor",
             "version": version,
-            "summary": "Classifies the emails of FakeMail accounts and tells the world.",
+            "summary": "Classifies the emails of FakeMail accounts and publishes the results.",
             "description": ABOUT,
             "license": {"name": "MIT", "identifier": "MIT"},
         },
@@ -93,6 +94,8 @@ def _schemas(routes: Iterable[Route]) -> dict[str, Any]:
     for schema in schemas.values():
         if not schema.get("required", ["x"]):
             del schema["required"]
+        if "description" in schema:  # msgspec keeps a docstring's indentation, which Markdown would show as code
+            schema["description"] = inspect.cleandoc(schema["description"])
     return dict(schemas)
 
 

@@ -32,24 +32,24 @@ MAX_NUMBER = 2**53
 Number = Annotated[int, Meta(ge=1, le=MAX_NUMBER)]
 """Identifies something: a row, a place, a version. Databases hold no more than 64 bits, browsers no more than this."""
 HistoryId = Annotated[int, Meta(ge=0, le=MAX_HISTORY_ID, examples=[42])]
-EmailId = Annotated[str, Meta(description="As FakeMail gave it", examples=["email-0001"])]
+EmailId = Annotated[str, Meta(description="The id that FakeMail gave", examples=["email-0001"])]
 Wait = Annotated[
     float,
     Meta(
         ge=0,
-        description="Hold the answer up to this many seconds until there is something to tell; 30 at most, more means 30",
+        description="Wait up to this many seconds for something to report; at most 30, and more counts as 30",
     ),
 ]
-Limit = Annotated[int, Meta(ge=1, le=100, description="Items on a page")]
-Cursor = Annotated[str, Meta(min_length=1, max_length=200, description="`next_cursor` of the page before")]
-SourceName = Annotated[str, Meta(min_length=1, max_length=100, description="A FakeMail account by its name")]
+Limit = Annotated[int, Meta(ge=1, le=100, description="Items per page")]
+Cursor = Annotated[str, Meta(min_length=1, max_length=200, description="`next_cursor` of the previous page")]
+SourceName = Annotated[str, Meta(min_length=1, max_length=100, description="The name of a FakeMail account")]
 Filter = Annotated[str, Meta(max_length=1024)]
 Search = Annotated[
     str,
     Meta(
         max_length=10_000,
-        description='Words, "phrases", from:, subject:, class:, confidence:<0.6, before:, after:, each with - to leave out; '
-        "all must hold; anything else is text",
+        description='Words, "phrases", from:, subject:, class:, confidence:<0.6, before:, after:, each with - to exclude; '
+        "all must match; anything else is text",
         examples=["invoice -draft from:example.com"],
     ),
 ]

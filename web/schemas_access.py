@@ -31,7 +31,7 @@ class LogoutQuery(msgspec.Struct):
 class ActionQuery(msgspec.Struct):
     """A page of the action log."""
 
-    who: Annotated[str, Meta(max_length=64, description="As in the items")] | None = None
+    who: Annotated[str, Meta(max_length=64, description="Who acted, as in the items")] | None = None
     action: Annotated[str, Meta(max_length=200, description="Method and route, such as POST /actors/pause")] | None = (
         None
     )

@@ -44,8 +44,13 @@ class RuleCondition(msgspec.Struct, forbid_unknown_fields=True):
 
 RuleName = Annotated[str, Meta(min_length=1, max_length=200, examples=["newsletters"])]
 RuleConditions = Annotated[list[RuleCondition], Meta(min_length=1, max_length=20)]
-RulePlace = Annotated[Number, Meta(description="Where it stands in the order; without it last, or where it was")]
-RuleVersion = Annotated[Number, Meta(description="The rule's version that you read: 409 if it has another by now")]
+RulePlace = Annotated[
+    Number,
+    Meta(
+        description="The rule's place in the order; by default a new rule comes last, and an old one stays where it is"
+    ),
+]
+RuleVersion = Annotated[Number, Meta(description="The version of the rule that you read; 409 if it has changed since")]
 
 
 class RuleRequest(msgspec.Struct, forbid_unknown_fields=True):
@@ -101,7 +106,7 @@ class RuleTest(msgspec.Struct, forbid_unknown_fields=True):
 
     rule: RuleRequest | None = None
     id: Number | None = None
-    limit: Annotated[int, Meta(ge=1, le=10_000, description="Emails that are looked at")] = 1_000
+    limit: Annotated[int, Meta(ge=1, le=10_000, description="How many of the newest emails to try it on")] = 1_000
     name: RuleName | None = None
     conditions: RuleConditions | None = None
     classification: Label | None = None

@@ -12,7 +12,7 @@ Place = Annotated[
     str,
     Meta(
         max_length=64,
-        description="A `seq`: what comes after it. `beginning`: all that the log has",
+        description="Start after this `seq`; `beginning` starts with the oldest event that the log has",
         examples=["beginning"],
     ),
 ]
@@ -26,7 +26,7 @@ class EventQuery(msgspec.Struct):
     after: Annotated[str, Meta(max_length=200, description="`seq` of the last event seen, or `beginning`")] | None = (
         None
     )
-    limit: Annotated[int, Meta(ge=1, le=1000, description="Events at most, approximately")] = 100
+    limit: Annotated[int, Meta(ge=1, le=1000, description="About how many events to return at most")] = 100
     wait: Wait = 0
     source: SourceName | None = None
 
@@ -55,7 +55,7 @@ class SubscriptionRequest(msgspec.Struct, forbid_unknown_fields=True):
     """
 
     url: Url
-    events: Annotated[list[EventKind], Meta(max_length=5, description="None: all kinds")] = []
+    events: Annotated[list[EventKind], Meta(max_length=5, description="An empty list means all kinds")] = []
     after: Place | None = None
     backlog: bool | None = None
     secret: Secret | None = None

@@ -81,7 +81,9 @@ class ReplayRequest(DeadLetterFilter, forbid_unknown_fields=True, kw_only=True):
 
     filter: DeadLetterFilter = msgspec.field(default_factory=DeadLetterFilter)
     dry_run: bool = False
-    per_second: Annotated[int, Meta(ge=1, le=10_000, description="How fast a replay that becomes a task may go")] = 100
+    per_second: Annotated[
+        int, Meta(ge=1, le=10_000, description="Emails per second, for a replay that runs as a task")
+    ] = 100
 
 
 class DeadLetterQuery(msgspec.Struct):

@@ -37,6 +37,13 @@ def test_where_a_source_may_be_named_one_that_there_is_not_is_a_404(described, p
     assert "404" not in described["paths"]["/models"]["get"]["responses"]
 
 
+def test_no_description_is_indented(described):
+    """Markdown would show an indented paragraph as code."""
+    texts = {name: schema.get("description", "") for name, schema in described["components"]["schemas"].items()}
+    assert any("\n\n" in text for text in texts.values())
+    assert not [name for name, text in texts.items() if "\n    " in text]
+
+
 def test_operation_ids_are_unique(described):
     ids = [operation["operationId"] for path in described["paths"].values() for operation in path.values()]
     assert len(ids) == len(set(ids)) == len(ROUTES)
