@@ -38,8 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         actions.add(name, text).add_argument("id", type=whole(1), metavar="ID", help="as `list` shows it")
     bulk = actions.add("replay-all", "replay all that match a filter")
     _add_filters(bulk)
-    bulk.add_argument("--dry-run", action="store_true", help="only say how many")
-    bulk.add_argument("--per-second", type=whole(1, 10_000), help="how fast more than 500 may go (default 100)")
+    bulk.add_argument("--dry-run", action="store_true", help="only count")
+    bulk.add_argument("--per-second", type=whole(1, 10_000), help="emails per second, for more than 500 (default 100)")
 
 
 def _add_filters(parser: argparse.ArgumentParser) -> None:

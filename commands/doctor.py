@@ -81,34 +81,34 @@ def _looked(about: str, check: Callable[[Settings], Findings], settings: Setting
 
 
 ADVICE = {
-    "redis": "see its log, start it anew, or let REDIS_URL name the one that runs; without any the embedded Valkey is used",
-    "database": "start it, or look at DATABASE_URL and at the rights of the file",
+    "redis": "check its log, restart it, or point REDIS_URL at the one that runs; if unset, the embedded Valkey is used",
+    "database": "start it, or check DATABASE_URL and the permissions of the file",
 }
 
 
 def _settings(settings: Settings) -> Findings:
     set_here = sum(source != "default" for _, _, source in settings.describe())
     version = ".".join(map(str, sys.version_info[:3]))
-    yield Finding("settings", "ok", f"{set_here} set, the others have their defaults; Python {version}")
+    yield Finding("settings", "ok", f"{set_here} set, the others at their defaults; Python {version}")
     if not is_loopback(settings.host) and not settings.webhook_secret:
         yield Finding(
             "settings", "note", f"HOST={settings.host} without WEBHOOK_SECRET: anybody may send webhooks",
-            "`python3 run.py secret new` makes one for FakeMail and for us",
+            "`python3 run.py secret new` generates one for FakeMail and for us",
         )  # fmt: skip
     if not is_loopback(settings.host) and not settings.api_token:
-        yield Finding("settings", "note", "others may reach the API without a token", "set API_TOKEN")
+        yield Finding("settings", "note", "others can reach the API without a token", "set API_TOKEN")
 
 
 def _disk(settings: Settings) -> Findings:
     folder = settings.data_dir.absolute()
     there = next(path for path in (folder, *folder.parents) if path.exists())
     if not os.access(there, os.W_OK):
-        yield Finding("disk", "bad", f"{there} cannot be written", "give this user the right, or set another DATA_DIR")
+        yield Finding("disk", "bad", f"{there} cannot be written", "give this user permission, or set another DATA_DIR")
     free = shutil.disk_usage(there).free // MIB
     if free < settings.min_free_disk_mb:
         yield Finding(
             "disk", "bad", f"{free:,} MB are free where {folder} is, less than MIN_FREE_DISK_MB={settings.min_free_disk_mb}",
-            "make room: nothing is taken until then; `python3 run.py prune` gives some back",
+            "free some space: no work is taken until then; `python3 run.py prune` frees some",
         )  # fmt: skip
     else:
         yield Finding("disk", "ok", f"{free:,} MB are free where {folder} is")

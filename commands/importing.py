@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         nargs="+",
         metavar="PATH",
-        help="an mbox file, a Maildir, a folder of .eml files, or one of them",
+        help="an mbox file, a Maildir, a folder of .eml files, or one .eml file",
     )
     parser.add_argument("--no-wait", action="store_true", help="send only, do not wait for the results")
     add_json(parser, f"{JSON_HELP}; the bars go to standard error")

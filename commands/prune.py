@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--vacuum",
         action="store_true",
-        help="rewrite a whole SQLite file, while the system is stopped, so that it gives room back",
+        help="rewrite the whole SQLite file, while the system is stopped, to free its unused space",
     )
     add_json(parser)
 

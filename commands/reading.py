@@ -60,12 +60,15 @@ def add_export_arguments(parser: argparse.ArgumentParser) -> None:
         "--json", action="store_const", dest="format", const="ndjson", help="the same as --format ndjson"
     )
     parser.add_argument(
-        "--output", type=Path, metavar="FILE", help="to this file, with a progress bar; else to standard output"
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="write to this file, with a progress bar, instead of standard output",
     )
     parser.add_argument(
-        "--content", action="store_true", help="with the emails' bodies (NDJSON only; one more call for each)"
+        "--content", action="store_true", help="include the emails' bodies (NDJSON only; one more call for each email)"
     )
-    parser.add_argument("--limit", type=whole(1), help="so many at most")
+    parser.add_argument("--limit", type=whole(1), help="at most this many")
     for name in FILTERS:
         parser.add_argument(f"--{name}", help="as in GET /results")
 

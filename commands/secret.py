@@ -27,14 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the actions."""
     actions = Actions(parser)
     actions.add("new", "print a new secret")
-    rotate = actions.add("rotate", "a new secret beside the present one; with --finish the old one goes")
-    rotate.add_argument("--finish", action="store_true", help="keep the newest secret alone")
+    rotate = actions.add("rotate", "add a new secret beside the present one; --finish drops the old one")
+    rotate.add_argument("--finish", action="store_true", help="keep only the newest secret")
     rotate.add_argument(
-        "--file", type=Path, help=f"the file to change (default: {VARIABLE}_FILE; none: print the value)"
+        "--file", type=Path, help=f"the file to change (default: {VARIABLE}_FILE; without either, print the value)"
     )
-    rotate.add_argument(
-        "--reload", action="store_true", help="then have the system that runs on DATA_DIR read it again"
-    )
+    rotate.add_argument("--reload", action="store_true", help="then have the system that runs on DATA_DIR reload it")
 
 
 def run(args: argparse.Namespace, settings: Settings) -> None:

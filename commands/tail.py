@@ -28,12 +28,12 @@ SILENCE_S = 20.0
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     add_json(parser, JSON_LINES_HELP)
-    parser.add_argument("--event", choices=KINDS, action="append", help="only events of this kind (may be given again)")
+    parser.add_argument("--event", choices=KINDS, action="append", help="only events of this kind (repeatable)")
     parser.add_argument(
         "--since",
         type=_seq,
         metavar="SEQ",
-        help=f"first what came after this seq, or `{BEGINNING}`: all that the log has",
+        help=f"start after this seq, or at `{BEGINNING}` of the log",
     )
     parser.add_argument("-n", "--count", type=whole(1), metavar="N", help="end after N events")
 

@@ -31,9 +31,9 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--from-feedback",
         action="store_true",
-        help="learn from the corrections in the database, the shipped model as the prior",
+        help="learn from the corrections in the database, with the shipped model as the prior",
     )
-    parser.add_argument("--dry-run", action="store_true", help="only print what came of it")
+    parser.add_argument("--dry-run", action="store_true", help="only print the outcome")
     add_json(parser)
 
 
@@ -94,11 +94,11 @@ def _next_steps(version: str, settings: Settings) -> list[str]:
 
 def add_label_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `label`."""
-    parser.add_argument("email_id", metavar="ID", help="the email, as FakeMail calls it")
+    parser.add_argument("email_id", metavar="ID", help="the id that FakeMail gave the email")
     wanted = parser.add_mutually_exclusive_group(required=True)
     wanted.add_argument("classification", metavar="CLASS", nargs="?", choices=LABELS, help=", ".join(LABELS))
     wanted.add_argument("--undo", action="store_true", help="take the correction back")
-    parser.add_argument("--source", help="the FakeMail account, where several know the id")
+    parser.add_argument("--source", help="the FakeMail account, if several know the id")
 
 
 def label(args: argparse.Namespace, settings: Settings) -> None:

@@ -60,87 +60,97 @@ def setting(default: Any, parse: Parser, help: str, *, secret: bool = False) -> 
 class Settings:
     """All settings. A field's name in upper case is the name of its variable."""
 
-    host: str = setting("127.0.0.1", str, "where to listen")
-    port: int = setting(8005, whole(0, 65535), "where to listen")
+    host: str = setting("127.0.0.1", str, "the address to listen on")
+    port: int = setting(8005, whole(0, 65535), "the port to listen on; 0: any free one")
     redis_url: str | None = setting(
         None,
         addresses.redis_url,
-        "the Redis or Valkey that holds the mailboxes; none: an embedded Valkey",
+        "the Redis or Valkey that holds the mailboxes; if unset, an embedded Valkey",
         secret=True,
     )
-    redis_host: str | None = setting(None, addresses.host, "the same, by host")
-    redis_port: int = setting(6379, whole(1, 65535), "the same, by port")
+    redis_host: str | None = setting(None, addresses.host, "its host, in place of REDIS_URL")
+    redis_port: int = setting(6379, whole(1, 65535), "its port, beside REDIS_HOST")
     database_url: str | None = setting(
         None,
         addresses.database_url,
-        "where the books and results are; none: SQLite in DATA_DIR",
+        "where the books and results are stored; if unset: SQLite in DATA_DIR",
         secret=True,
     )
-    data_dir: Path = setting(DATA, Path, "the embedded stores' data; locked while in use")  # noqa: RUF009  (a Path is immutable)
-    fakemail_api_url: str | None = setting(None, addresses.base_url, "the mailbox service; none: our own simulator")
-    fakemail_api_token: str | None = setting(None, line, "the bearer token of our calls to it", secret=True)
+    data_dir: Path = setting(DATA, Path, "where the embedded stores keep their data; locked while in use")  # noqa: RUF009  (a Path is immutable)
+    fakemail_api_url: str | None = setting(None, addresses.base_url, "the mailbox service; if unset, our own simulator")
+    fakemail_api_token: str | None = setting(None, line, "the bearer token for our calls to it", secret=True)
     fakemail_sources: tuple[SourceSetting, ...] = setting(
         (), _sources, "further accounts: name → url, token, webhook_secret; JSON, or a JSON file", secret=True
     )
     webhook_url: str | None = setting(
-        None, addresses.url("http", "https"), "what we subscribe with; none: our own /webhook"
+        None, addresses.url("http", "https"), "the URL to subscribe; if unset, our own /webhook"
     )
-    processor_worker_count: int = setting(3, whole(1, 64), "classifier actors in a process")
+    processor_worker_count: int = setting(3, whole(1, 64), "classifier actors per process")
     processor_processes: int = setting(
-        BY_CORES, _processes, "worker processes beside the front; 0: everything in one; auto: by cores"
+        BY_CORES,
+        _processes,
+        "worker processes beside the front; 0: everything in one process; auto: by the number of cores",
     )
-    processor_max_retries: int = setting(3, whole(0, 100), "retries after the first try, for failures of this email")
+    processor_max_retries: int = setting(
+        3, whole(0, 100), "retries after the first attempt, for failures of this email"
+    )
     processor_retry_delay_ms: int = setting(
-        1000, whole(1, 3_600_000), "first retry's delay; doubles, with jitter, to a minute"
+        1000, whole(1, 3_600_000), "the first retry's delay; doubles, with jitter, up to a minute"
     )
     start_from: str = setting("beginning", choice("beginning", "now"), "what the first start takes")
-    poll_interval_s: float = setting(30.0, number(0.05, 86_400), "how often the history is looked at unasked")
-    history_overlap_s: float = setting(60.0, number(0, 604_800), "how far back a poll looks")
-    gone_after_s: float = setting(60.0, number(0, 604_800), "how long a listed email may be missing")
+    poll_interval_s: float = setting(
+        30.0, number(0.05, 86_400), "how often the history is checked without a notification"
+    )
+    history_overlap_s: float = setting(60.0, number(0, 604_800), "how far back such a poll reaches")
+    gone_after_s: float = setting(60.0, number(0, 604_800), "how long a listed email may answer 404")
     mailbox_limit: int = setting(
-        10_000, whole(10, 10_000_000), "messages that may wait in a mailbox; the rest waits in the books"
+        10_000, whole(10, 10_000_000), "how many messages may wait in a mailbox; the rest wait in the books"
     )
     min_free_disk_mb: int = setting(
-        256, whole(0, 1_000_000), "with less free where our data are, nothing more is taken; 0: never mind"
+        256, whole(0, 1_000_000), "with less free space than this, no new work is taken; 0: no check"
     )
-    max_body_bytes: int = setting(262_144, whole(1_024, 16_777_216), "bodies over this are cut and flagged")
+    max_body_bytes: int = setting(262_144, whole(1_024, 16_777_216), "longer bodies are cut and flagged")
     webhook_secret: tuple[str, ...] = setting(
-        (), signing_secrets, "webhooks must bear a signature by one of these", secret=True
+        (), signing_secrets, "webhooks must carry a signature by one of these", secret=True
     )
-    api_token: str | None = setting(None, line, "full access", secret=True)
-    api_token_readonly: str | None = setting(None, line, "access that changes nothing", secret=True)
-    metrics_token: str | None = setting(None, token, "/metrics needs this or another token", secret=True)
-    session_s: int = setting(43_200, whole(1, 31_536_000), "how long a browser's session lasts")
-    allow_anonymous: bool = setting(False, boolean, "listen beyond loopback without a token")
-    allowed_hosts: tuple[str, ...] = setting((), addresses.hosts, "Host names accepted beside loopback ones")
-    trusted_proxies: tuple[str, ...] = setting((), addresses.networks, "addresses whose X-Forwarded-* are believed")
-    cors_origins: tuple[str, ...] = setting((), addresses.origins, "origins that browsers may call from")
+    api_token: str | None = setting(None, line, "the token for full access", secret=True)
+    api_token_readonly: str | None = setting(None, line, "the token for read-only access", secret=True)
+    metrics_token: str | None = setting(None, token, "a token for /metrics alone", secret=True)
+    session_s: int = setting(43_200, whole(1, 31_536_000), "seconds until a browser has to log in again")
+    allow_anonymous: bool = setting(False, boolean, "allow listening beyond loopback without a token")
+    allowed_hosts: tuple[str, ...] = setting((), addresses.hosts, "Host names accepted besides loopback names")
+    trusted_proxies: tuple[str, ...] = setting(
+        (), addresses.networks, "addresses whose X-Forwarded-* headers are trusted"
+    )
+    cors_origins: tuple[str, ...] = setting((), addresses.origins, "origins whose pages may call the API")
     egress_allow: tuple[str, ...] = setting(
         (), addresses.hosts_or_networks, "internal hosts that URLs from the API may name"
     )
-    webhook_rate_limit: float | None = setting(None, number(0, 1e6), "webhooks a second from one address")
-    api_rate_limit: float | None = setting(None, number(0, 1e6), "other calls a second from one address")
-    login_rate_limit: float | None = setting(None, number(0, 1e6), "logins and wrong tokens a minute from one address")
+    webhook_rate_limit: float | None = setting(None, number(0, 1e6), "webhooks per second from one address")
+    api_rate_limit: float | None = setting(None, number(0, 1e6), "other calls per second from one address")
+    login_rate_limit: float | None = setting(
+        None, number(0, 1e6), "logins and wrong tokens per minute from one address"
+    )
     simulator_enabled: bool | None = setting(
-        None, boolean, "serve /simulator; default: while FAKEMAIL_API_URL is unset"
+        None, boolean, "whether to serve /simulator; if unset, while no FakeMail is set"
     )
     classifier_min_confidence: float | None = setting(
-        None, number(0, 1), "below it the label is unknown; none: the model's own"
+        None, number(0, 1), "below this confidence the label is unknown; if unset, the model's own threshold"
     )
     keep_bodies_days: float = setting(
-        365.0, number(0, 36_500), "how long emails' bodies and headers are kept; 0: for ever"
+        365.0, number(0, 36_500), "days that an email's body and headers are kept; 0: for ever"
     )
-    keep_contents_days: float = setting(0.0, number(0, 36_500), "how long the rest of an email's text is kept")
-    keep_attempts_days: float = setting(30.0, number(0, 36_500), "how long failed tries are kept")
-    keep_dead_letters_days: float = setting(90.0, number(0, 36_500), "how long settled dead letters are kept")
-    keep_notifications_days: float = setting(7.0, number(0, 36_500), "how long notifications are kept")
-    keep_events_days: float = setting(7.0, number(0, 36_500), "how long the event log reaches back at most")
-    keep_minutes_days: float = setting(30.0, number(0, 36_500), "how long counts by the minute are kept")
-    log_level: str = setting("INFO", choice("DEBUG", "INFO", "WARNING", "ERROR"), "how much is logged")
-    log_format: str = setting("console", choice("console", "json"), "how it is written")
-    node_name: str | None = setting(None, word, "this node's name in processor_id; none: the host's name")
-    status_port: int | None = setting(None, whole(0, 65535), "a worker node's /health* and /metrics")
-    base_url: str = setting("http://127.0.0.1:8005", addresses.base_url, "where commands find the running server")
+    keep_contents_days: float = setting(0.0, number(0, 36_500), "days that the rest of an email's text is kept")
+    keep_attempts_days: float = setting(30.0, number(0, 36_500), "days that failed attempts are kept")
+    keep_dead_letters_days: float = setting(90.0, number(0, 36_500), "days that settled dead letters are kept")
+    keep_notifications_days: float = setting(7.0, number(0, 36_500), "days that notifications are kept")
+    keep_events_days: float = setting(7.0, number(0, 36_500), "days that the event log reaches back at most")
+    keep_minutes_days: float = setting(30.0, number(0, 36_500), "days that counts per minute are kept")
+    log_level: str = setting("INFO", choice("DEBUG", "INFO", "WARNING", "ERROR"), "how much to log")
+    log_format: str = setting("console", choice("console", "json"), "how log lines are written")
+    node_name: str | None = setting(None, word, "this node's name in processor_id; if unset, the host's name")
+    status_port: int | None = setting(None, whole(0, 65535), "the port for a worker node's /health* and /metrics")
+    base_url: str = setting("http://127.0.0.1:8005", addresses.base_url, "where the commands find the running server")
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> "Settings":

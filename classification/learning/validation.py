@@ -267,8 +267,8 @@ def main() -> None:
     """Print one line of JSON per row, and write the card's tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--corpus", type=Path, required=True, help="the folder with train.jsonl and dev.jsonl")
-    parser.add_argument("--card", type=Path, help="the model card whose tables are to be written anew")
-    parser.add_argument("--vectors", type=Path, help="where sentence vectors are kept from run to run (.npz)")
+    parser.add_argument("--card", type=Path, help="the model card whose tables are rewritten")
+    parser.add_argument("--vectors", type=Path, help="where to cache the sentence vectors between runs (.npz)")
     given = parser.parse_args()
     made = []
     with threadpool_limits(1):

@@ -37,7 +37,7 @@ letter, through three hung processes of ten seconds each and their restarts."""
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("--seed", type=whole(0), default=None, help="the plan's seed (default: drawn, and printed)")
+    parser.add_argument("--seed", type=whole(0), default=None, help="the plan's seed (default: random, and printed)")
     parser.add_argument(
         "--minutes", type=number(0, 100_000), default=5.0, help="how long faults strike (default %(default)s)"
     )
