@@ -1,4 +1,4 @@
-# A slim image in two plain steps: build a virtual environment, then copy it beside the program. Runs as an ordinary user.
+# A slim image in two stages: build a virtual environment, then copy it next to the program, which runs as an unprivileged user.
 FROM python:3.12-slim AS build
 WORKDIR /app
 COPY requirements.lock .
@@ -24,5 +24,5 @@ EXPOSE 8005
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
   CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen(f\"http://127.0.0.1:{os.environ.get('PORT', '8005')}/health/ready\", timeout=4)"]
-# The launcher is PID 1: it passes signals on, reaps, and ends within 10 seconds of SIGTERM.
+# The launcher is PID 1: it forwards signals, reaps children, and exits within 10 seconds of SIGTERM.
 CMD ["python", "run.py", "serve"]

@@ -1,17 +1,17 @@
-# One command each. `make` alone lists them. Needs only make and Python 3.11 or newer (with its venv module).
+# One target per task; plain `make` lists them. Needs only make and Python 3.11 or newer (with its venv module).
 
 VENV := .venv
 BIN := $(VENV)/bin
 CORPUS ?= ../shared/corpus
 
-# The first Python on the PATH that is new enough; PYTHON=... picks another.
+# The first Python on the PATH that is new enough; PYTHON=... overrides it.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint format check lock schemathesis fuzz storms python chaos drill sweep seeds train screenshots bench load clean
 
-help: ## this list
+help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 run: $(VENV)/.run ## set up what is missing, then run the whole system
@@ -26,11 +26,11 @@ lint: $(VENV)/.dev ## ruff, bandit and mypy
 	$(BIN)/bandit -q -ll -c pyproject.toml -r engine storage fakemail classification actors web commands settings run.py
 	$(BIN)/mypy engine storage fakemail classification actors web commands settings run.py tests
 
-format: $(VENV)/.dev ## let ruff format and mend
+format: $(VENV)/.dev ## let ruff format the code and fix what it can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-check: lint test ## what CI asks for
+check: lint test ## lint, then test
 
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command "make lock"
 
@@ -51,7 +51,7 @@ python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: install it (Debian: apt-get install python3 python3-venv)"; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "Python's venv module is needed: install it (Debian: apt-get install python3-venv)"; exit 1; }
 
-# A set-up that was cut off, or whose Python was exchanged for another, is no set-up: it is made anew.
+# A virtual environment whose set-up was interrupted, or whose Python was replaced, is unusable: create it again.
 $(shell $(BIN)/python -c 'import pip' 2>/dev/null || rm -f $(BIN)/python $(VENV)/.run $(VENV)/.dev)
 
 $(BIN)/python: | python
@@ -65,7 +65,7 @@ $(VENV)/.dev: requirements.lock requirements-dev.lock | $(BIN)/python
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	@touch $@ $(VENV)/.run
 
-chaos: $(VENV)/.dev ## pull plugs for some minutes: outages, poison, a short drill, a part of the sweep
+chaos: $(VENV)/.dev ## break things for some minutes: outages, poison, a short drill, part of the sweep
 	$(BIN)/python -m pytest -m chaos $(ARGS) tests/chaos tests/simulation
 
 drill: $(VENV)/.dev ## the long failure drill: over 1,000 kills under 100,000 emails (about 45 minutes)
@@ -77,16 +77,16 @@ sweep: $(VENV)/.dev ## kill at every failpoint, in every process, at its first a
 seeds: $(VENV)/.dev ## 20,000 seeds of the simulation (about 7 minutes on two cores)
 	@$(BIN)/python -m tests.simulation.run --seeds 20000 --jobs $(shell nproc 2>/dev/null || echo 2) $(ARGS)
 
-train: ## build the model file anew from the corpus (CORPUS=../shared/corpus), in a virtual environment of its own
+train: ## rebuild the model file from the corpus (CORPUS=../shared/corpus), in a separate virtual environment
 	@test -d "$(CORPUS)" || { echo "no corpus at $(CORPUS): say CORPUS=FOLDER"; exit 1; }
 	@test -x .venv-train/bin/python || $(PYTHON) -m venv .venv-train
 	@.venv-train/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-train.txt
 	.venv-train/bin/python -m classification.learning.training --corpus $(CORPUS)
 
-screenshots: $(VENV)/.dev ## the README's pictures, anew
+screenshots: $(VENV)/.dev ## take the README's pictures again
 	$(BIN)/python -m scripts.screenshots
 
-load: $(VENV)/.dev ## locust's scenarios against the running server at BASE_URL; fails on its own limits (ARGS="--scenario mixed --seconds 60")
+load: $(VENV)/.dev ## locust's scenarios against the running server at BASE_URL; fails if a limit is exceeded (ARGS="--scenario mixed --seconds 60")
 	@$(BIN)/python -m tests.load.run $(ARGS)
 
 bench: $(VENV)/.dev .venv-bench/.made .venv-bench-arq/.made ## all benchmarks → benchmarks/RESULTS.md, about an hour on two quiet cores (ARGS="--only e,f --quick")
