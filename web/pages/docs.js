@@ -1,4 +1,4 @@
-/** Starts Swagger UI on our own description; nothing is fetched from elsewhere. */
+/** Starts Swagger UI on our own API description; nothing is fetched from elsewhere. */
 window.ui = SwaggerUIBundle({
   url: "/openapi.json",
   dom_id: "#swagger-ui",

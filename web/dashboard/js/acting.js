@@ -1,6 +1,6 @@
 /**
- * How pages do what a person asks for: a question before what cannot be taken back, never twice at once, and a toast
- * that says what came of it, with undo; and the dialogs that only tell something. Relies on dom.js and parts.js.
+ * How pages carry out what a person asks for: they confirm what cannot be undone, never run an action twice at once and
+ * report the outcome in a toast, with undo. Also the dialogs that only show something. Relies on dom.js and parts.js.
  */
 
 import { h } from "./dom.js";
@@ -10,8 +10,8 @@ const YES = "yes";
 const LOOKED_AT_AGAIN = 1_000;
 
 /**
- * Say something at the bottom of the page for a while, and for as long as somebody is on it; `undo` adds a button.
- * Returns what takes it away before.
+ * Show a message at the bottom of the page for a while, and for as long as somebody hovers over it or has focus in it;
+ * `undo` adds a button. Returns a function that removes it earlier.
  */
 export function toast(text, { undo, kind = "", seconds = 6 } = {}) {
   const area = document.getElementById("toasts");
@@ -27,12 +27,12 @@ export function toast(text, { undo, kind = "", seconds = 6 } = {}) {
   return close;
 }
 
-/** Say for somewhat longer what went wrong. */
+/** Show an error, for somewhat longer. */
 export function complain(text) {
   toast(text, { kind: "trouble", seconds: 9 });
 }
 
-/** Run an action and say `done` where it came to pass; errors become a toast with the server's own words. */
+/** Run an action and, if it succeeds, show `done`; errors become a toast with the server's own words. */
 export async function attempt(action, done) {
   try {
     const answer = await action();
@@ -44,7 +44,7 @@ export async function attempt(action, done) {
   }
 }
 
-/** An action that is not begun again while it runs: a second click makes no second one. */
+/** Wrap an action so that calls while it runs are ignored: a second click does not run it twice. */
 export function once(action) {
   let busy = false;
   return async (...given) => {
@@ -58,7 +58,7 @@ export function once(action) {
   };
 }
 
-/** Read something that nobody asked for by hand: undefined where it cannot be had, and no toast. */
+/** Read something that the user did not ask for: undefined if that fails, and no toast. */
 export async function quietly(action) {
   try {
     return await action();
@@ -67,18 +67,18 @@ export async function quietly(action) {
   }
 }
 
-/** Ask first. Resolves to true only when the person says so. */
+/** Ask for confirmation. Resolves to true only if the person confirms. */
 export async function ask(title, text, yes, kind = "solid") {
   const buttons = [closing("Cancel"), closing(yes, kind, { value: YES, autofocus: true })];
   return (await dialog(title, h("p", null, text), buttons)) === YES;
 }
 
-/** Show something until it is closed by the one button, or by Escape. */
+/** Show something until the user closes it with its one button or Escape. */
 export async function tell(title, content, close) {
   await dialog(title, content, closing(close, "solid", { autofocus: true }));
 }
 
-/** Resolves when it is closed, to the value of the button that was pressed; "" where that has none, and by Escape. */
+/** Resolves when the dialog is closed, to the value of the button pressed: "" if it has none, and for Escape. */
 function dialog(title, content, buttons) {
   return new Promise((resolve) => {
     const element = h("dialog", { class: "ask", "aria-labelledby": "dialog-title" },
@@ -93,7 +93,7 @@ function dialog(title, content, buttons) {
 
 const closing = (words, kind = "", props = {}) => h("button", { class: `button ${kind}`, ...props }, words);
 
-/** A text to be taken elsewhere, with a button that copies it; `props` are those of the text. */
+/** A text to be used elsewhere, with a button that copies it; `props` are the text's. */
 export function copyable(text, props) {
   const copy = () => attempt(() => navigator.clipboard.writeText(text), "Copied");
   return h("p", { class: "command mono" }, h("code", props, text), button("Copy", copy, "plain small"));

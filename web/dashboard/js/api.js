@@ -1,6 +1,6 @@
 /**
- * REST calls. Answers are parsed JSON; troubles become ApiError with the server's own words (problem+json). A 401 is
- * told to everybody through `whenSignedOut`. Used by the pages and by live.js; relies on fetch alone.
+ * REST calls. Answers are parsed JSON; errors become an ApiError with the server's own words (problem+json). A 401 is
+ * also announced through `whenSignedOut`. Used by the pages and by live.js; relies on fetch alone.
  */
 
 class ApiError extends Error {
@@ -14,7 +14,7 @@ class ApiError extends Error {
 
 const signedOut = new EventTarget();
 
-/** Call `listener` whenever the server says that we are not signed in (any more). */
+/** Call `listener` whenever the server says that we are not signed in, or no longer. */
 export function whenSignedOut(listener) {
   signedOut.addEventListener("out", listener);
 }
@@ -24,7 +24,7 @@ export const post = (path, body = {}, options) => call("POST", path, body, optio
 export const put = (path, body = {}, options) => call("PUT", path, body, options);
 export const del = (path, options) => call("DELETE", path, undefined, options);
 
-/** A path from parts that may hold any character, with a query of the values that are set. */
+/** A path from parts that may hold any character, with a query string of the values that are set. */
 export function url(parts, query = {}) {
   const path = parts.map((part) => encodeURIComponent(part)).join("/");
   const set = Object.entries(query).filter(([, value]) => value !== "" && value !== null && value !== undefined);
@@ -32,7 +32,7 @@ export function url(parts, query = {}) {
   return `/${path}${text ? `?${text}` : ""}`;
 }
 
-/** Where a person's word on an email is put and taken back. */
+/** The path under which a person's label for an email is set and removed. */
 export function labelPath({ email_id: id, source }) {
   return url(["emails", id, "label"], { source });
 }
@@ -58,7 +58,7 @@ async function call(method, path, body, { signal, timeout = 15_000 } = {}) {
 async function read(response) {
   const data = parse(await response.text());
   if (response.status === 401) signedOut.dispatchEvent(new Event("out"));
-  // An unhealthy /health is a 503 whose body is the very answer we want.
+  // An unhealthy /health answers 503, and its body is the answer we want.
   if (response.ok || (response.status === 503 && data?.components)) return data;
   throw new ApiError(response.status, data ?? {});
 }

@@ -1,6 +1,6 @@
 /**
- * The shell: opens the page that the address names, the keys that work everywhere, the session. Starts the WebSocket
- * before the first page reads the store, so that nothing falls between the two. Loaded by index.html.
+ * The shell: opens the page that the address names, and handles global keys and the session. Starts the WebSocket
+ * before the first page reads the store, so that no event is missed in between. Loaded by index.html.
  */
 
 import { attempt } from "./acting.js";
@@ -28,7 +28,7 @@ let open = { name: null, update: null, end: () => {} };
 
 // -- pages
 
-/** Open the page that the address names, or tell the open one that its parameters changed. */
+/** Open the page that the address names, or tell the page already open that its parameters changed. */
 function showRoute() {
   const { name, params } = current();
   const page = FLAT.find(([key]) => key === name);
@@ -56,7 +56,7 @@ async function openPage([name, title, , load], params) {
   }
 }
 
-/** From now on this page is the open one, until the returned controller ends it. */
+/** Make this the open page, until the returned controller ends it. */
 function begin(name) {
   const controller = new AbortController();
   open = { name, update: null, end: () => controller.abort() };
@@ -67,13 +67,13 @@ function begin(name) {
 function onConnection(detail) {
   showConnection(detail);
   if (detail.state !== "live") return;
-  if (open.name) refreshShared(); // nobody could tell us meanwhile that it was paused, resumed or in trouble
+  if (open.name) refreshShared(); // without a connection we could not learn that it was paused, resumed or in trouble
   for (const again of main.querySelectorAll("[data-again]")) again.click();
 }
 
 // -- the session
 
-/** Say so, or lead to the login where nothing is shown yet; it leads back to this very place. */
+/** Show a banner, or go to the login if nothing is shown yet; the login leads back to this place. */
 function signedOut() {
   sessionStorage.setItem(RETURN, location.hash);
   live.hangUp();
@@ -81,7 +81,7 @@ function signedOut() {
   else location.assign("/login");
 }
 
-/** Where somebody has logged in, a way out; the next login leads back to this place. */
+/** If somebody is logged in, offer to sign out; the next login leads back to this place. */
 function startSession(role) {
   if (!role) return;
   document.getElementById("read-only").hidden = role !== "read";
@@ -102,7 +102,7 @@ function comeBack() {
 // -- keys
 
 function startKeys() {
-  // The address is the page's: an anchor in it would lead away.
+  // The page's state is in the address: an anchor there would navigate away.
   document.querySelector(".skip").addEventListener("click", (event) => {
     event.preventDefault();
     main.focus();
@@ -117,7 +117,7 @@ function startKeys() {
   find.closest("form").addEventListener("submit", search);
 }
 
-/** Escape leaves the search as it is; by itself the browser would empty the field only. */
+/** Escape leaves the search and restores its text; the browser's default would only empty the field. */
 function leaveSearch(event) {
   if (event.key !== "Escape") return;
   event.preventDefault();
@@ -136,7 +136,7 @@ function search(event) {
 
 // -- the start
 
-/** Resolves when the first connection is there, has failed, or takes long. */
+/** Resolves when the first connection is made, has failed, or takes too long. */
 function connected() {
   live.start();
   return new Promise((resolve) => {
@@ -159,7 +159,7 @@ async function start() {
   live.pagesRead();
   onRoute(showRoute);
   refreshShared();
-  // The other pages come along when there is time, so that they open even while the server is away.
+  // Load the other pages when there is time, so that they open even while the server is away.
   setTimeout(() => FLAT.forEach(([, , , load]) => load().catch(() => {})), OTHERS_AFTER);
   const visibly = (action) => () => document.visibilityState === "visible" && action();
   setInterval(visibly(refreshHealth), HEALTH_EVERY);

@@ -1,6 +1,6 @@
 /**
- * The banners under the top bar: the connection is lost, something is in trouble, the system is paused, nobody is
- * signed in. Each stands there once, as long as it is true. Used by app.js, which says when.
+ * The banners under the top bar: the connection is lost, a component is in trouble, the system is paused, nobody is
+ * signed in. Each is shown once, as long as it is true. Used by app.js, which decides when.
  */
 
 import { attempt } from "./acting.js";
@@ -18,7 +18,7 @@ const LOST = " What you see may be old; it goes on from where it stopped as soon
 const WAITS = " Mail waits meanwhile; none is lost.";
 const PAUSED = " Notifications are still taken; mail waits where it is until you resume.";
 
-/** Put a banner there, or take it away (`node` null). One that says the same changes nothing. */
+/** Show or replace a banner, or remove it (`node` null). A banner with the same text stays as it is. */
 function banner(name, node) {
   const area = document.getElementById("banners");
   const there = area.querySelector(`[data-banner="${name}"]`);
@@ -35,7 +35,7 @@ function made({ title, text, act = null, trouble = false }) {
   return h("div", props, h("span", null, h("strong", null, title), text), act);
 }
 
-/** The state of the connection, in the top bar and, where it is lost, in a banner. */
+/** Show the state of the connection in the top bar and, if it is lost, in a banner. */
 export function showConnection({ state, retryAt }) {
   const link = document.getElementById("link");
   link.dataset.state = state;
@@ -52,7 +52,7 @@ function showLost() {
   banner("offline", made({ title: "Connection lost.", text: LOST, act, trouble: true }));
 }
 
-/** What is in trouble, on every page but the one that says more of it; the dot beside "Live" is another then. */
+/** Show which components are in trouble: a banner, and another dot beside "Live". The page Now tells more. */
 export function showHealth({ status, components }) {
   document.getElementById("link").classList.toggle("unwell", status !== "healthy");
   const bad = unwellOf(components);
@@ -72,7 +72,7 @@ async function resume() {
   if (answer !== undefined) shared.set("paused", false);
 }
 
-/** The session ended while the page is open. */
+/** Say that the session ended while the page is open. */
 export function showSignedOut() {
   const act = h("a", { class: "button small", href: "/login" }, "Sign in");
   const text = " Sign in to see what happens now.";

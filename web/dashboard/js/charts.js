@@ -1,5 +1,5 @@
 /**
- * The drawings: stacked bars over time and sparklines (SVG), and the strip of the last two minutes (canvas, one step a
+ * The charts: stacked bars over time and sparklines (SVG), and the strip of the last two minutes (canvas, one step per
  * second). Colours come from the style sheet's tokens, so light and dark need no code. Used by pages/now.js and
  * pages/now_charts.js.
  */
@@ -11,7 +11,7 @@ import { CLASSES } from "./shapes.js";
 
 const MINUTE = 60_000;
 
-/** Stacked bars by class. `draw(buckets, step)` redraws; hover, touch or the arrow keys read one bar out. */
+/** Stacked bars by class. `draw(buckets, step)` redraws; hover, touch or the arrow keys read out one bar. */
 export class StackedBars {
   #buckets = [];
   #step = "minute";
@@ -80,13 +80,13 @@ function bar(bucket, index, height) {
   return group;
 }
 
-/** The next of 4, 10, 20, 40, 100, …: a top of the axis that does not wobble with each email. */
+/** The next of 4, 10, 20, 40, 100, …: a round top for the axis, so that it does not move with each email. */
 function niceCeiling(value) {
   const power = 10 ** Math.floor(Math.log10(value));
   return [1, 2, 4, 10].map((step) => step * power).find((top) => top >= value);
 }
 
-/** The bars at which a quarter of an hour, or of a day, begins by the reader's clock; `place`: 0 to 1. */
+/** The bars at which a quarter of an hour or of a day begins in the reader's time zone; `place` is 0 to 1. */
 function ticks(buckets, step) {
   const round = (step === "minute" ? 15 : 360) * MINUTE;
   const quarter = (at) => Math.floor((at - new Date(at).getTimezoneOffset() * MINUTE) / round);
@@ -110,7 +110,7 @@ function summary(buckets, step) {
 const SPARK_SAMPLES = 90;
 const SPARK_FEWEST = 10;
 
-/** A sparkline: `draw(values)`, newest at the right end. Its scale starts at zero, so a flat line is flat. */
+/** A sparkline: `draw(values)`, newest at the right. Its scale starts at zero, so small changes stay small. */
 export class Sparkline {
   constructor() {
     this.line = s("path", { class: "spark-line", "vector-effect": "non-scaling-stroke" });
@@ -131,7 +131,7 @@ export class Sparkline {
   }
 }
 
-/** The last two minutes, one column a second and one lane a class: what is coming in, at a glance. */
+/** The last two minutes, one column per second and one lane per class: incoming mail at a glance. */
 export class Strip {
   constructor(lanes) {
     this.lanes = lanes;
@@ -158,7 +158,7 @@ export class Strip {
     });
   }
 
-  /** The canvas's context, empty and as sharp as the screen. */
+  /** The canvas's context, cleared and scaled to the screen's resolution. */
   #cleared(width, height) {
     const scale = devicePixelRatio || 1;
     if (this.canvas.width !== Math.round(width * scale)) {

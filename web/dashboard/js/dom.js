@@ -1,13 +1,13 @@
 /**
- * Elements by function calls. Every text goes in as a text node, without marks that turn the direction of writing,
- * and every style as a custom property, so the page needs no inline style, no innerHTML and no trusted-types policy.
+ * Build elements by function calls. Text becomes text nodes, without characters that change the writing direction, and
+ * styles become custom properties, so the page needs no inline style, no innerHTML and no trusted-types policy.
  * Used by every other module; relies on nothing.
  */
 
 const SVG = "http://www.w3.org/2000/svg";
 const SHOWN_TO_PEOPLE = ["title", "aria-label", "placeholder"];
 
-/** Marks that turn the direction of writing: in a subject or a name they would turn about what stands beside it. */
+/** Characters that change the writing direction: in a subject or a name they would also reorder the text beside it. */
 const TURNING = /[\u202a-\u202e\u2066-\u2069]/g;
 
 /** Make an HTML element: `h("a", {class: "x", href: "#", on: {click}}, "text", node, [more])`. */
@@ -39,7 +39,7 @@ function setProp(element, key, value) {
   }
 }
 
-/** Addresses and values stay as they are; what people read is made harmless. */
+/** Addresses and values stay as they are; what people read is cleaned. */
 function attribute(key, value) {
   if (value === true) return "";
   return SHOWN_TO_PEOPLE.includes(key) ? harmless(value) : String(value);
@@ -49,7 +49,7 @@ function harmless(text) {
   return String(text).replace(TURNING, "");
 }
 
-/** Append strings, numbers, nodes and nested lists; null and false are left out. */
+/** Append strings, numbers, nodes and nested lists; skip null, undefined and false. */
 function append(element, children) {
   for (const child of [children].flat(Infinity)) {
     if (child === null || child === undefined || child === false) continue;
@@ -57,7 +57,7 @@ function append(element, children) {
   }
 }
 
-/** Replace everything inside. */
+/** Replace all children. */
 export function fill(element, ...children) {
   element.replaceChildren();
   append(element, children);
@@ -65,8 +65,8 @@ export function fill(element, ...children) {
 }
 
 /**
- * Make what is inside look like `children`, changing only what differs: focus, scroll and selection survive. For parts
- * that are redrawn while people look at them; what listens to events must not stand in them.
+ * Make the children look like `children`, changing only what differs: focus, scroll and selection survive. For parts
+ * that are redrawn while people look at them; they must not contain elements with event listeners.
  */
 export function update(element, ...children) {
   const wanted = document.createDocumentFragment();
@@ -76,8 +76,8 @@ export function update(element, ...children) {
 }
 
 /**
- * The same for rows that bear a key (`data-key`): each keeps its own element when others come before it or go, so focus
- * and place stay with what they were on.
+ * The same for rows with a key (`data-key`): each row keeps its element when others are inserted before it or removed,
+ * so focus and scroll position stay with it.
  */
 export function updateRows(element, rows) {
   const wanted = new Set(rows.map((row) => row.dataset.key));
@@ -113,13 +113,13 @@ function matchChildren(old, wanted) {
 function matchAttributes(old, wanted) {
   for (const { name } of [...old.attributes]) if (!wanted.hasAttribute(name)) old.removeAttribute(name);
   for (const { name, value } of wanted.attributes) {
-    // The policy forbids style attributes, not the style object.
+    // The CSP forbids style attributes, not the style object.
     if (name === "style") old.style.cssText = wanted.style.cssText;
     else if (old.getAttribute(name) !== value) old.setAttribute(name, value);
   }
 }
 
-/** Set text only where it differs, so that an idle page stays idle and a selection survives. */
+/** Set text only if it differs, so that an idle page stays idle and a selection survives. */
 export function setText(element, text) {
   const wanted = harmless(text);
   if (element.textContent !== wanted) element.textContent = wanted;

@@ -1,6 +1,6 @@
 /**
- * Numbers, durations and times as people read them. Pure functions; `null` and `undefined` read as an en dash, because
- * the server says null before the first email and a made-up zero would be a lie.
+ * Numbers, durations and times in readable form. Pure functions; `null` and `undefined` become an en dash, because the
+ * server sends null before the first email and a made-up zero would be wrong.
  */
 
 export const NONE = "–";
@@ -32,7 +32,7 @@ export function short(value) {
   return Math.abs(value) < 10_000 ? whole.format(value) : compact.format(value);
 }
 
-/** 0..1 → "87 %"; "0 %" is none and "100 %" all: what only comes near to them is "<1 %" and ">99 %". */
+/** 0..1 → "87 %"; "0 %" means none and "100 %" all: values that only round to them become "<1 %" and ">99 %". */
 export function percent(share, digits = 0) {
   if (missing(share)) return NONE;
   const text = (of100) => `${of100.toFixed(digits)}\u202f%`;
@@ -42,7 +42,7 @@ export function percent(share, digits = 0) {
   return said;
 }
 
-/** A rate of success, 0 to 100: with a digit more where something failed. */
+/** A success rate, 0 to 100: with one more digit if something failed. */
 export function success(of100) {
   return missing(of100) ? NONE : percent(of100 / 100, of100 < 100 ? 1 : 0);
 }
@@ -67,14 +67,14 @@ export function duration(ms) {
   return `${Math.floor(minutes / 1440)} d`;
 }
 
-/** A time of today as 14:03:07, another day's as 3 Mar 14:03. */
+/** A time today as 14:03:07, on another day as 3 Mar 14:03. */
 export function when(iso, now = new Date()) {
   const date = toDate(iso);
   if (!date) return NONE;
   return date.toDateString() === now.toDateString() ? clock.format(date) : `${day.format(date)} ${minute.format(date)}`;
 }
 
-/** A time to the minute, for the axis of a chart. */
+/** A time to the minute, for a chart's axis. */
 export function hourMinute(ms) {
   return minute.format(ms);
 }
@@ -87,13 +87,13 @@ export function ago(iso, now = Date.now()) {
   return ms < 2000 ? "just now" : `${duration(ms)} ago`;
 }
 
-/** A whole date and time with its zone, for titles and figures. */
+/** Full date and time with the zone, for tooltips and details. */
 export function exact(iso) {
   const date = toDate(iso);
   return date ? full.format(date) : "";
 }
 
-/** A sender's address without its display name where it is long; the name otherwise. */
+/** A sender's display name; the address if there is none. */
 export function sender(text) {
   if (!text) return NONE;
   const address = /<([^<>]+)>\s*$/.exec(text);

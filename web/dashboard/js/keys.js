@@ -1,5 +1,5 @@
 /**
- * The keyboard: single keys while nothing is being typed, `g` and a letter to go somewhere, `?` for the list of them.
+ * The keyboard: single keys while nothing is being typed, `g` and a letter to go to a page, `?` to list the keys.
  * Pages add their own with `keys.page`; single keys can be switched off (WCAG 2.1.4) in the same dialog.
  */
 
@@ -15,13 +15,13 @@ class Keys {
   #prefix = "";
   #timer = 0;
 
-  /** Keys that work everywhere: [key, words, action]; "g n" means g, then n; without words: not in the list. */
+  /** Keys that work everywhere: [key, words, action]; "g n" means g, then n; a key without words is not listed. */
   general(list) {
     this.#general = list;
     addEventListener("keydown", (event) => this.#onKey(event));
   }
 
-  /** Keys of the page that is open, until the next one says its own. */
+  /** Keys of the page that is open, until the next page sets its own. */
   page(list) {
     this.#page = list;
   }
@@ -34,7 +34,7 @@ class Keys {
     if (!this.on || event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
     if (document.querySelector("dialog[open]")) return;
     if (event.target.closest("input, textarea, select")) return;
-    // A key that is held down moves on; it must not answer for mail that nobody has looked at.
+    // A key that is held down may move on, but must not answer for mail that nobody has looked at.
     if (event.repeat && !MOVING.includes(event.key)) return;
     const pressed = this.#prefix ? `${this.#prefix} ${event.key}` : event.key;
     const found = [...this.#page, ...this.#general].find(([key]) => key === pressed);
@@ -65,7 +65,7 @@ class Keys {
   }
 }
 
-/** What keys do; one without words goes without saying. */
+/** A list of keys and what they do, without those that have no words. */
 function keyList(list) {
   const told = list.filter(([, words]) => words);
   const item = ([key, words]) => h("div", null, h("dt", null, keycaps(key)), h("dd", null, words));
@@ -76,7 +76,7 @@ function keycaps(key) {
   return key.split(" ").map((cap) => h("kbd", null, { ArrowDown: "↓", ArrowUp: "↑", Escape: "Esc" }[cap] ?? cap));
 }
 
-/** The index `by` steps further in a list of that length, at its end at the latest. */
+/** The index `by` steps further in a list of that length, clamped to its ends. */
 export function stepped(at, by, length) {
   return Math.min(length - 1, Math.max(0, at + by));
 }

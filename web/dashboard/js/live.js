@@ -1,9 +1,9 @@
 /**
- * The WebSocket: connects, keeps alive, reconnects with back-off, and resumes from the last seq it has handled, so that
+ * The WebSocket: connects, keeps alive, reconnects with back-off, and resumes from the last seq it handled, so that
  * a page misses nothing and sees nothing twice. Pages listen to `live`; app.js starts it and shows its state.
  *
- * Events: `event` (detail: the contract's message with seq), `stats`, `queue`, `state` (detail: {state, retryAt}), and
- * `resync` when what was missed cannot be played and pages must read the store again.
+ * Events: `event` (detail: the API's message with its seq), `stats`, `queue`, `state` (detail: {state, retryAt}), and
+ * `resync` when missed events cannot be replayed and pages must read the store again.
  */
 
 import { get } from "./api.js";
@@ -40,19 +40,19 @@ export class Live extends EventTarget {
     this.#connect();
   }
 
-  /** Try now rather than when the back-off is over. */
+  /** Connect now instead of waiting for the back-off to end. */
   reconnect() {
     if (this.state === "live" || this.state === "connecting") return;
     clearTimeout(this.#retry);
     this.#connect();
   }
 
-  /** Pages read the store from now on: what happens until the first connection stands they will have missed. */
+  /** Say that pages read the store from now on: they will miss events until the first connection is open. */
   pagesRead() {
     this.#read = true;
   }
 
-  /** Nobody is to read "Live" on a page that was signed out; it tries again as after any loss. */
+  /** Disconnect, so that a page that was signed out does not show "Live"; it reconnects as after any loss. */
   hangUp() {
     if (this.state === "live") this.#drop();
   }
@@ -84,7 +84,7 @@ export class Live extends EventTarget {
     this.#listenForSilence();
   }
 
-  /** Until the server confirms, live messages may overtake what was missed: they are shown, the cursor waits for it. */
+  /** Until the server confirms, live events may overtake missed ones: they are shown, but the cursor does not move. */
   #replay() {
     clearTimeout(this.#replayAgain);
     this.#replayAgain = 0;
@@ -92,7 +92,7 @@ export class Live extends EventTarget {
     this.#send({ command: "subscribe", topic: "email:all", since: this.lastSeq });
   }
 
-  /** What was missed could not be read, or not now: the cursor has not moved, so it is asked for again. */
+  /** The missed events could not be read, or not yet: the cursor has not moved, so request them again. */
   #onRefusal(message) {
     if (message.topic === "email:all") this.#replaying = true;
     if (!this.#replaying || this.#replayAgain) return;
@@ -143,7 +143,7 @@ export class Live extends EventTarget {
     this.#tries += 1;
     this.#retry = setTimeout(() => this.#connect(), delay);
     this.#setState("waiting", Date.now() + delay);
-    // A refused handshake tells a script nothing; an ordinary request says whether we are signed out.
+    // A script cannot see why a handshake was refused; an ordinary request finds out whether we are signed out.
     if (!this.#opened) get("/stats", { timeout: 3000 }).catch(() => {});
   }
 

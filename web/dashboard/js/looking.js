@@ -1,6 +1,6 @@
 /**
- * How pages ask the server: only the newest question's answer counts, and what is shown is asked for again while
- * somebody looks. Used by the pages; relies on live.js for the gaps and on parts.js for what stands where it fails.
+ * How pages read from the server: only the answer to the newest request counts, and what is shown is refreshed while
+ * somebody looks. Used by the pages; relies on live.js to learn of gaps and on parts.js to show failures.
  */
 
 import { fill, h } from "./dom.js";
@@ -9,8 +9,8 @@ import { live } from "./live.js";
 import { failed } from "./parts.js";
 
 /**
- * Questions of which a newer one makes the older one void: `ask(question, got, missed)` calls one of the two with what
- * came of `question(signal)`, and neither when another was asked meanwhile or the page was left.
+ * Requests of which a newer one supersedes the older: `ask(question, got, missed)` calls `got` or `missed` with the
+ * outcome of `question(signal)`, and neither if another request was made meanwhile or the page was left.
  */
 export function newestOnly(pageSignal) {
   let last = new AbortController();
@@ -29,7 +29,7 @@ export function newestOnly(pageSignal) {
   };
 }
 
-/** Read page after page until `enough(items)`, as if they were one; `ask(cursor, items)` asks for the next. */
+/** Read page after page until `enough(items)`, as one list; `ask(cursor, items)` requests the next page. */
 export async function pagesUntil(enough, ask) {
   const items = [];
   let cursor;
@@ -50,16 +50,16 @@ export function everyWhileShown(ms, action, signal) {
 }
 
 /**
- * What stands in `place` and how it is kept true: asked for by `now()`, by `soon()` after events that come in numbers,
- * after a gap, and (with `every`) again and again, never two at once. A failure stands in `place` until the first
- * answer; later ones leave what is there and say in a line above it that it is old.
+ * The content of `place`, kept up to date: read by `now()`, by `soon()` after bursts of events, after a gap in the
+ * events and, with `every`, periodically, but not while a read is running. A failure fills `place` until the first
+ * answer; later failures leave the content and add a line above it that says how old it is.
  */
 export class Look {
   #busy = 0;
   #timer = 0;
   #at = null;
 
-  /** `ask(signal)` gives a promise of the answer, `show(answer)` draws it; `every` in milliseconds. */
+  /** `ask(signal)` returns a promise of the answer, `show(answer)` draws it; `every` is in milliseconds. */
   constructor({ place, ask, show, every = 0, signal }) {
     Object.assign(this, { place, ask, show, signal });
     this.newest = newestOnly(signal);
@@ -69,7 +69,7 @@ export class Look {
     signal.addEventListener("abort", () => clearTimeout(this.#timer));
   }
 
-  /** Ask now; what is under way is void. Resolves when the answer is there, or void. */
+  /** Read now and discard any read under way. Resolves when the answer has come or is discarded. */
   async now() {
     clearTimeout(this.#timer);
     this.#timer = 0;
@@ -78,7 +78,7 @@ export class Look {
     this.#busy -= 1;
   }
 
-  /** Ask within `ms`, once for all who want it till then. */
+  /** Read within `ms`, once for all calls until then. */
   soon(ms = 1000) {
     this.#timer ||= setTimeout(() => this.now(), ms);
   }

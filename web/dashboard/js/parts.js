@@ -1,6 +1,6 @@
 /**
- * The small parts that pages are made of: class marks, buttons, states for empty, loading and failed, facts, the heads
- * of tables. What they do when they are used is acting.js. Relies on dom.js, format.js and shapes.js.
+ * The small parts of pages: class marks, buttons, empty, loading and failed states, lists of facts, table heads.
+ * What they do when used is in acting.js. Relies on dom.js, format.js and shapes.js.
  */
 
 import { h, s } from "./dom.js";
@@ -14,7 +14,7 @@ const SHAPES = {
   unknown: ["circle", { cx: 6, cy: 6, r: 3.9, fill: "none", "stroke-width": 1.7 }],
 };
 
-/** The mark of a class: a shape of its own and a colour of its own, so that either alone is enough. */
+/** The mark of a class: its own shape and its own colour, so that either is enough. */
 export function mark(name) {
   const [shape, props] = SHAPES[name] ?? SHAPES.unknown;
   return s("svg", { class: `mark c-${name}`, viewBox: "0 0 12 12", "aria-hidden": "true" }, s(shape, props));
@@ -39,7 +39,7 @@ export function button(text, click, kind = "", props = {}) {
   return h("button", { type: "button", class: `button ${kind}`, on: { click }, ...props }, text);
 }
 
-/** A row of choices of which one is on. `choices` are [value, content]. */
+/** A row of choices, one of which is selected. `choices` are [value, content]. */
 export function segmented(name, choices, value, change) {
   const group = h("div", { class: "segments", role: "group", "aria-label": name });
   const choice = ([key, content]) => {
@@ -54,7 +54,7 @@ export function press(group, value) {
   for (const item of group.children) item.setAttribute("aria-pressed", String(item.dataset.value === String(value)));
 }
 
-/** What stands where there is nothing: a heading, a sentence, and what to do. */
+/** Shown where there is nothing: a heading, a sentence, and what to do. */
 export function emptyState(title, text, ...actions) {
   const acts = actions.length > 0 && h("p", { class: "actions" }, actions);
   return h("div", { class: "state" }, h("h2", null, title), h("p", null, text), acts);
@@ -66,7 +66,7 @@ export function loading(rows = 5) {
   return h("div", { class: "skeleton", "aria-busy": "true" }, h("span", { class: "hidden" }, "Loading"), bars);
 }
 
-/** What went wrong; `again` is called by a button, and by app.js when the lost connection is back. */
+/** An error; `again` is called by its button, and by app.js when a lost connection is back. */
 export function failed(error, again) {
   return h(
     "div",
@@ -77,14 +77,14 @@ export function failed(error, again) {
   );
 }
 
-/** Name, value rows: [["Attempts", 3], …]; rows without a value are left out. */
+/** Rows of name and value: [["Attempts", 3], …]; rows without a value are omitted. */
 export function facts(rows) {
   const shown = rows.filter(([, value]) => value !== null && value !== undefined && value !== "");
   const fact = ([name, value]) => h("div", null, h("dt", null, name), h("dd", null, value));
   return h("dl", { class: "facts" }, shown.map(fact));
 }
 
-/** How many become another class: [{from, to, count}]. */
+/** How many emails change from one class to another: [{from, to, count}]. */
 export function changeList(changes, name) {
   const change = ({ from, to, count: number }) => {
     return h("li", null, label(from), " → ", label(to), h("span", { class: "num" }, count(number)));
@@ -92,28 +92,28 @@ export function changeList(changes, name) {
   return h("ul", { class: "changes", "aria-label": name }, changes.map(change));
 }
 
-/** Somebody else's words on a line or two, in their own direction of writing; null where there are none. */
+/** Somebody else's text on a line or two, in its own writing direction; null if there is none. */
 export function foreign(text) {
   return text ? h("span", { class: "cut-lines", dir: "auto", title: text }, text) : null;
 }
 
-/** An email's text, as text and never as HTML; `content`: nodes where something in it is marked. */
+/** An email's text, always as text and never as HTML; `content` may be nodes, where parts are marked. */
 export function emailText(content) {
   return h("pre", { class: "body", dir: "auto", tabindex: "0", "aria-label": "Text of the email" }, content);
 }
 
-/** An email's subject; what else there is to say where there is none to see. */
+/** An email's subject, or a substitute if there is nothing to see. */
 export function subjectOf(item) {
   return isVisible(item.subject) ? item.subject : h("em", null, noSubject(item));
 }
 
-/** A table that scrolls sideways where it is too wide; `name` says what it holds, `content` is its head and body. */
+/** A table that scrolls sideways if it is too wide; `name` is its label, `content` its head and body. */
 export function table(name, props, ...content) {
   const box = { class: "table", tabindex: 0, role: "region", "aria-label": name };
   return h("div", box, h("table", props, content));
 }
 
-/** The head of a table; the columns named in `numbers` stand at the right, `meaning` is what pointing at one says. */
+/** A table's head; columns named in `numbers` are right-aligned, `meaning` has the tooltips. */
 export function heads(names, numbers = [], { meaning = {}, last = null } = {}) {
   const head = (name) => {
     return h("th", { scope: "col", class: numbers.includes(name) ? "num" : "", title: meaning[name] }, name);

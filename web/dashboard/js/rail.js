@@ -1,6 +1,6 @@
 /**
- * The way to every page: a rail of all at the side; on a phone a bar of the four that are wanted most, and the others
- * behind "More". Built by app.js, which marks the page that is open; shell.css shows one of the two.
+ * The navigation: at the side, a rail with all pages; on a phone, a bar with the four that are needed most, and the
+ * others behind "More". Built by app.js, which marks the open page; shell.css shows one of the two.
  */
 
 import { fill, h, s, setText } from "./dom.js";
@@ -21,7 +21,7 @@ const ICONS = {
   simulator: "M5.5 2v4.5L2 13.5h12L10.5 6.5V2M4.5 2h7M4 10h8",
 };
 
-/** [group, [[name, title, letter after g, its module]]]. */
+/** [group, [[name, title, letter after g, loader of its module]]]. */
 const PAGES = [
   ["Mail", [
     ["now", "Now", "n", () => import("./pages/now.js")],
@@ -78,7 +78,7 @@ export class Rail {
     this.more.setAttribute("aria-expanded", String(wanted));
   }
 
-  /** Say which page is open. */
+  /** Mark the open page. */
   mark(name) {
     this.#open(false);
     this.more.classList.toggle("here", !ON_PHONES.includes(name));
@@ -90,7 +90,7 @@ export class Rail {
     }
   }
 
-  /** How many emails have a result, how many dead letters stand. */
+  /** Show how many emails have a result and how many dead letters there are. */
   badges({ total_emails_processed: emails, dead_letters: dead }) {
     for (const badge of this.element.querySelectorAll("[data-badge=emails]")) setText(badge, short(emails));
     for (const badge of this.element.querySelectorAll("[data-badge=dead]")) {

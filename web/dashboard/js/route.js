@@ -1,11 +1,11 @@
 /**
  * The address: `#/emails?q=invoice&id=…` holds the page and its whole filter, so that back, forward, reload and a
- * copied link all work. Relies on the browser's history, and on api.js for how an address is written.
+ * copied link all work. Relies on the browser's history, and on api.js to write addresses.
  */
 
 import { url } from "./api.js";
 
-/** The address of a page with the values that are set. */
+/** The address of a page with those of the values that are set. */
 export function path(name, values = {}) {
   return `#${url([name], values)}`;
 }
@@ -24,7 +24,7 @@ export function onRoute(show) {
   listener();
 }
 
-/** Go to a page; `replace` leaves no step in the history. */
+/** Go to a page; `replace` adds no entry to the history. */
 export function go(name, values = {}, { replace = false } = {}) {
   const target = path(name, values);
   if (target === location.hash) return;
@@ -36,7 +36,7 @@ export function go(name, values = {}, { replace = false } = {}) {
   }
 }
 
-/** Change some values of the open page's address and keep the others. */
+/** Change some values in the open page's address and keep the others. */
 export function change(values, options) {
   const { name, params } = current();
   go(name, { ...Object.fromEntries(params), ...values }, options);

@@ -1,10 +1,10 @@
 /**
- * The server's answers as the pages want them: one place that knows field names. Pure functions of parsed JSON.
+ * The server's answers in the form that pages need: the only place that knows field names. Pure functions of JSON.
  */
 
 export const CLASSES = ["meeting", "promotion", "intro", "unknown"];
 
-/** The priorities, in the order in which they are worked on. */
+/** The priorities, in the order in which they are served. */
 export const LANES = ["high", "normal", "low"];
 
 export const STATES = ["queued", "retrying", "processed", "dead", "discarded", "erased"];
@@ -19,12 +19,12 @@ export const REASONS = {
   crashed_process: "A worker process died on it",
 };
 
-/** Which email it is: ids are unique within a source only. */
+/** Identifies an email: ids are unique only within a source. */
 export function keyOf(item) {
   return `${item.source}\u0000${item.email_id}`;
 }
 
-/** The key of the email that an address names by `id` and `source`; null where it names none. */
+/** The key of the email that an address names by `id` and `source`; null if it names none. */
 export function keyIn(params) {
   const id = params.get("id");
   return id ? keyOf({ email_id: id, source: params.get("source") ?? "main" }) : null;
@@ -32,29 +32,29 @@ export function keyIn(params) {
 
 const HASHED = /^\\#[0-9a-f]{64}$/;
 
-/** Whether its id is too long to be kept, so that it can never be fetched. */
+/** Whether the email's id is too long to be kept, so that it can never be fetched. */
 export const isTooLong = ({ email_id: id }) => HASHED.test(id);
 
-/** What stands in the place of a subject that is empty or not known. */
+/** What to show for a subject that is empty or unknown. */
 export function noSubject(item) {
   if (isTooLong(item)) return "never fetched: its id is too long to keep";
   return (item.state ?? "processed") === "processed" ? "no subject" : item.email_id;
 }
 
-/** Anything but spaces, marks and characters without a picture, of which Unicode counts some among the letters. */
+/** Matches a visible character: no space, mark or control character, nor a blank that Unicode counts as a letter. */
 const VISIBLE = /[^\s\p{C}\p{M}\u115f\u1160\u2800\u3164\uffa0]/u;
 
-/** Whether there is something to see in it. */
+/** Whether the text has anything to see. */
 export const isVisible = (text) => VISIBLE.test(text ?? "");
 
-/** The components of /health that are not well; without Redis no actor can be heard of, so only Redis is told. */
+/** The components of /health that are not well; without Redis nothing is known of actors, so only Redis is reported. */
 export function unwellOf(components = {}) {
   const unwell = Object.entries(components).filter(([, part]) => part.status !== "healthy");
   const silent = unwell.some(([name]) => name === "redis");
   return unwell.filter(([name]) => name !== "actors" || !silent);
 }
 
-/** What is wrong with a component that is not well, in words that begin small. */
+/** What is wrong with an unhealthy component, in words that begin in lower case. */
 export function troubleWords(name, part) {
   if (name === "redis") return "Redis cannot be used";
   if (name === "database") return "the database cannot be used as it should";
@@ -67,7 +67,7 @@ export function troubleWords(name, part) {
 /** Words as a sentence. */
 export const sentence = (words) => `${words[0].toUpperCase()}${words.slice(1)}.`;
 
-/** An item of /emails, /results or a live event, flat: `classification` is null while there is no result. */
+/** An item of /emails, /results or a live event, flattened: `classification` is null while there is no result. */
 export function emailItem(item) {
   const flat = { ...item.result, ...item };
   return {
@@ -96,7 +96,7 @@ export function stages(answer) {
   return answer.stages.map((stage) => ({ ...stage, offset: Date.parse(stage.at) - first }));
 }
 
-/** Python counts characters, JavaScript counts UTF-16 units: where the `wanted` characters stand in `text`. */
+/** Python counts characters, JavaScript UTF-16 units: map the `wanted` character offsets to offsets in `text`. */
 export function charOffsets(text, wanted) {
   const sorted = [...new Set(wanted)].sort((a, b) => a - b);
   const found = new Map();

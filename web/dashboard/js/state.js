@@ -1,6 +1,6 @@
 /**
- * What several pages share: the newest stats, health, the last two minutes of events by class, and what is paused.
- * Filled by app.js and the WebSocket; pages subscribe with `watch` and stop when their signal aborts.
+ * State that several pages share: the newest stats, health, the last two minutes of events by class, and whether the
+ * system is paused. Filled by app.js and the WebSocket; pages subscribe with `watch` until their signal aborts.
  */
 
 import { get } from "./api.js";
@@ -14,10 +14,10 @@ class Shared extends EventTarget {
   health = null;
   paused = false;
   history = [];
-  /** One bin a second, newest last: counts per class, and `trouble` for retries and dead letters. */
+  /** One bin per second: counts per class, and `trouble` for retries and dead letters. */
   bins = new Map();
 
-  /** Call `listener` now where there is a value, and at each change of `name`, until `signal` aborts. */
+  /** Call `listener` now if there is a value, and at each change of `name`, until `signal` aborts. */
   watch(name, listener, signal) {
     if (this[name] !== null) listener(this[name]);
     this.addEventListener(name, () => listener(this[name]), { signal });
@@ -34,13 +34,13 @@ class Shared extends EventTarget {
     this.set("stats", stats);
   }
 
-  /** Count an event into its second. */
+  /** Count an event in its second. */
   note(message) {
     if (message.event === "process") this.tally(message.data.classification, message.timestamp);
     else if (message.event === "retry" || message.event === "dead") this.tally("trouble", message.timestamp);
   }
 
-  /** Results from before the first live event, newest first, so that the strip does not begin empty. */
+  /** Count results from before the first live event, so that the strip does not start empty. */
   seed(results) {
     const first = Math.min(Infinity, ...this.bins.keys());
     const earlier = results.filter(({ processed_at: at }) => Date.parse(at) < first * 1000);
@@ -64,10 +64,10 @@ export const shared = new Shared();
 
 const read = (path, take) => get(path).then(take, () => {});
 
-/** Read what no event tells. */
+/** Read the health, which no event reports. */
 export const refreshHealth = () => read("/health", (health) => shared.set("health", health));
 
-/** Read the stats (a net for the WebSocket) and whether the system is paused. */
+/** Read the stats (in case the WebSocket missed some), whether the system is paused, and the health. */
 export function refreshShared() {
   read("/stats", (stats) => shared.setStats(stats));
   read("/actors", ({ paused }) => paused !== shared.paused && shared.set("paused", paused));

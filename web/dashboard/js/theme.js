@@ -1,5 +1,5 @@
 /**
- * Light, dark, or as the system has it: kept in this browser. The choice is one attribute on the root element.
+ * Light, dark, or the system's choice: kept in this browser, and applied as one attribute on the root element.
  */
 
 import { fill, s } from "./dom.js";
@@ -33,7 +33,7 @@ function icon(choice) {
   return s("svg", { ...size, ...line, "aria-hidden": "true" }, s("path", { d: ICONS[choice] }), half);
 }
 
-/** Wire the button that goes round the three, and follow the system. */
+/** Make the button cycle through the three, and follow the system's choice. */
 export function startTheme(control) {
   control.addEventListener("click", () => {
     localStorage.setItem(STORED, ORDER[(ORDER.indexOf(chosen()) + 1) % ORDER.length]);

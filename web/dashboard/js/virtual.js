@@ -1,7 +1,7 @@
 /**
- * A list of any length with few elements: rows of one height, only those in sight (and some around) exist. The page of
- * emails uses it; `draw(item, index)` makes a row, `more()` is called near the end. Tab comes to one row only, and the
- * arrow keys go on from there: so what follows the list is one Tab away, however long it is.
+ * A list of any length with few elements: rows have one height, and only those in view (and some around) exist. Used
+ * by the page of emails; `draw(item, index)` makes a row, `more()` is called near the end. Only one row is a Tab stop,
+ * and the arrow keys move from there, so what follows the list is one Tab away, however long it is.
  */
 
 import { h } from "./dom.js";
@@ -27,14 +27,14 @@ export class VirtualList {
     this.observer.observe(this.element);
   }
 
-  /** Show these items; rows are made anew. */
+  /** Show these items; all rows are redrawn. */
   set(items) {
     this.items = items;
     this.#clear();
     this.#paint();
   }
 
-  /** Others in their place: the first row in sight stays where it is, and the focus on the item that has it. */
+  /** Replace the items: the first row in view stays in place, and the focus stays on its item. */
   exchange(items, keyOf) {
     const { scrollTop } = this.element;
     const from = Math.floor(scrollTop / this.height);
@@ -51,13 +51,13 @@ export class VirtualList {
     this.#rows.get(focused)?.firstElementChild.focus({ preventScroll: true });
   }
 
-  /** More at the end; what is drawn stays. */
+  /** Add items at the end; rows already drawn stay. */
   add(items) {
     this.items.push(...items);
     this.#paint();
   }
 
-  /** Make one row anew. */
+  /** Redraw one row. */
   refresh(index) {
     const old = this.#rows.get(index);
     const held = old?.contains(document.activeElement);
@@ -71,7 +71,7 @@ export class VirtualList {
     return this.element.scrollTop < 4;
   }
 
-  /** Bring a row into sight with as little movement as there can be. */
+  /** Scroll a row into view with as little movement as possible. */
   reveal(index) {
     const top = index * this.height;
     const { scrollTop, clientHeight } = this.element;
@@ -96,7 +96,7 @@ export class VirtualList {
     this.#rows.get(to).firstElementChild.focus();
   }
 
-  /** Let Tab come to this row; to the first in sight where it is not drawn. */
+  /** Make this row the Tab stop, or the first one in view if it is not drawn. */
   #stopAt(index) {
     if (this.#rows.has(index)) this.#stop = index;
     else this.#stop = Math.min(Math.ceil(this.element.scrollTop / this.height), Math.max(...this.#rows.keys()));
@@ -123,7 +123,7 @@ export class VirtualList {
     const last = Math.min(this.items.length, Math.ceil((scrollTop + clientHeight) / this.height) + AROUND);
     this.list.style.setProperty("height", `${this.items.length * this.height}px`);
     for (const [index, node] of this.#rows) {
-      // The row with the focus stays also where it was scrolled away: the arrow keys go on from it.
+      // The focused row stays even when it is scrolled out of view: the arrow keys continue from it.
       if ((index < first || index >= last) && !node.contains(document.activeElement)) {
         node.remove();
         this.#rows.delete(index);
@@ -139,7 +139,7 @@ export class VirtualList {
     const row = this.draw(this.items[index], index);
     const node = h("li", { "aria-setsize": -1, "aria-posinset": index + 1, vars }, row);
     this.#rows.set(index, node);
-    // Keep the order of the document the order on the screen, for Tab and for screen readers.
+    // Keep the document order equal to the order on the screen, for Tab and for screen readers.
     const next = [...this.#rows.keys()].filter((key) => key > index).sort((a, b) => a - b)[0];
     this.list.insertBefore(node, next === undefined ? null : this.#rows.get(next));
   }

@@ -1,6 +1,6 @@
 /**
- * Actors: the supervision tree of every node as it stands now, what waits in the mailboxes, and the controls: pause,
- * resume, resize. Asked each two seconds while the page is open; rates are the difference of two answers.
+ * Actors: the supervision tree of every node, what waits in the mailboxes, and the controls: pause, resume, resize.
+ * Read every two seconds while the page is open; rates are the difference of two answers.
  */
 
 import { ask, attempt } from "../acting.js";
@@ -46,7 +46,7 @@ export function show(root, _params, signal) {
   look.now();
 }
 
-/** Pause, resume and resize; what is written in the field stays while somebody writes it. */
+/** Pause, resume and resize; a number being typed is not overwritten. */
 class Controls {
   #paused = false;
   #typed = false;
@@ -57,7 +57,7 @@ class Controls {
     this.size = h("input", { ...props, "aria-label": "Workers in each process" });
     this.pause = button("Pause", () => this.#toggle());
     const submit = (event) => (event.preventDefault(), this.#resize(Number(this.size.value)));
-    // What was typed stays until it is sent, or left empty.
+    // A typed number stays until it is sent or the field is emptied.
     this.size.addEventListener("input", () => (this.#typed = this.size.value !== ""));
     const form = h("form", { class: "actions", on: { submit } },
       h("label", { class: "check" }, "Workers in each process", this.size),
@@ -102,7 +102,7 @@ function mailboxes(rows) {
     table("Mailboxes", null, heads(MAILBOX, MAILBOX.slice(1), { meaning: MEANING }), rows));
 }
 
-/** Remembers how much each actor had handled at the answer before. */
+/** Remembers how much each actor had handled at the previous answer. */
 class Rates {
   #before = new Map();
   #at = 0;
@@ -171,7 +171,7 @@ function processWords(process, name) {
   return words.filter(Boolean).join(", ");
 }
 
-/** Parents before their children, with how deep each stands. */
+/** Parents before their children, each with its depth. */
 function ordered(actors) {
   const names = new Set(actors.map((actor) => actor.name));
   const children = new Map();

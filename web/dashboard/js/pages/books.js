@@ -1,6 +1,6 @@
 /**
  * Books: the audit as a ledger. On the left what was listed, on the right where every email is; the two must be equal,
- * and nothing may be unaccounted. Asked each two seconds while the page is open.
+ * and nothing may be unaccounted for. Read every two seconds while the page is open.
  */
 
 import { get } from "../api.js";
@@ -109,7 +109,7 @@ function unaccounted(audit) {
     h("time", { class: "hidden" }, exact(audit.as_of)));
 }
 
-/** A share of all, with two digits near none and near all. */
+/** A share of all, with two digits if it is near none or near all. */
 function shareWords(share) {
   const near = (share > 0 && share < 0.01) || (share > 0.99 && share < 1);
   return percent(share, near ? 2 : 0);

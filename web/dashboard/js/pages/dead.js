@@ -1,6 +1,6 @@
 /**
- * Dead letters: what failed for good, grouped by cause; replay one, a group or all (counted first, then asked). What
- * one letter shows is in dead_letter.js. The address holds the filter and the open letter.
+ * Dead letters: what failed for good, grouped by cause; replay one, a group or all (counted first, then confirmed).
+ * One letter is shown by dead_letter.js. The address holds the filter and the open letter.
  */
 
 import { ask, attempt, once, toast } from "../acting.js";
@@ -79,7 +79,7 @@ class DeadPage {
     this.#showPane();
   }
 
-  /** Another dead letter, or one of these that got its result after a replay elsewhere. */
+  /** Whether an event matters here: a new dead letter, or a result of a listed one after a replay elsewhere. */
   #concerns({ event, data }) {
     return event === "dead" || (event === "process" && this.#items.some((item) => keyOf(item) === keyOf(data)));
   }
@@ -88,7 +88,7 @@ class DeadPage {
     return Promise.all([get("/dead-letters/groups", { signal }), this.#shown(signal)]);
   }
 
-  /** As many letters as were shown, in as few questions as that takes. */
+  /** As many letters as were shown, in as few requests as possible. */
   #shown(signal) {
     const enough = (items) => items.length >= this.#wanted;
     return pagesUntil(enough, (cursor, items) => {
@@ -114,7 +114,7 @@ class DeadPage {
     else this.#drawNoMatch(total);
   }
 
-  /** Where there is no letter to choose, nothing asks to choose one. */
+  /** Hide the pane if there is no letter to choose. */
   #showPane() {
     this.letter.pane.hidden = this.#open === null && !this.#items.length;
   }
@@ -166,13 +166,13 @@ class DeadPage {
   async #loadMore() {
     const cursor = this.#cursor;
     const answer = await attempt(() => get(this.#query({ cursor }), { signal: this.signal }));
-    if (!answer || cursor !== this.#cursor) return; // the list is another by now
+    if (!answer || cursor !== this.#cursor) return; // the list has changed meanwhile
     const first = this.#items.length;
     this.#items.push(...answer.items);
     this.#wanted = this.#items.length;
     this.#cursor = answer.next_cursor;
     this.#drawRows();
-    if (!this.#cursor) this.rows.children[first]?.querySelector("a").focus(); // the button is gone
+    if (!this.#cursor) this.rows.children[first]?.querySelector("a").focus(); // the button is hidden now
   }
 
   #group(group) {
@@ -191,7 +191,7 @@ class DeadPage {
     }
   }
 
-  /** Count first, then ask, then replay: exactly by the same filter. */
+  /** Count first, then ask, then replay, all with the same filter. */
   async #replayMany() {
     const filter = { reason: this.#reason || undefined };
     const found = await attempt(() => post("/dead-letters/replay", { ...filter, dry_run: true }));
@@ -215,7 +215,7 @@ class DeadPage {
   }
 }
 
-/** What came of it: many are a task's work. */
+/** The outcome in words: a large replay is the work of a task. */
 function replayed(answer, matched) {
   if (answer.kind) return `A task sends ${counted(matched, "email")} on their way again, a few at a time`;
   const stay = matched - answer.replayed;

@@ -1,6 +1,6 @@
 /**
- * One dead letter: why it failed, each attempt with its error, the email's text; to be replayed or discarded. Used by
- * dead.js, which is told when the letter no longer stands.
+ * One dead letter: why it failed, each attempt with its error, the email's text; it can be replayed or discarded.
+ * Used by dead.js, which is notified when the letter is gone.
  */
 
 import { ask, attempt, once } from "../acting.js";
@@ -25,7 +25,7 @@ export class DeadLetter {
     this.replay = once(() => this.#replay());
   }
 
-  /** Show the letter of that id, or none. */
+  /** Show the letter with that id, or none. */
   open(id) {
     this.#open = id;
     if (id === null) {
@@ -55,7 +55,7 @@ export class DeadLetter {
       dead && h("div", { class: "actions" }, !lost && replay, discard));
   }
 
-  /** Send it on its way again. */
+  /** Send the email through the whole way again. */
   async #replay() {
     const id = this.#open;
     if (id === null) return false;
@@ -90,7 +90,7 @@ function tryItem(tried) {
     tried.processor_id && h("small", { class: "quiet mono" }, tried.processor_id));
 }
 
-/** What the list of attempts is called, and why it may be empty. */
+/** The title of the list of attempts, and why it may be empty. */
 function triesWords({ tries, attempts, reason }) {
   if (tries.length) return counted(tries.length, "attempt");
   if (reason === "gone") return "Asked for until it was clear that it is gone";

@@ -1,6 +1,6 @@
 /**
- * One email: its text (as text, never as HTML), its result and why, its way through the house, and the correction with
- * undo. Drawn into the pane beside the list by emails.js; relies on explain and timeline of the server.
+ * One email: its text (as text, never as HTML), its result and why, its timeline, and the correction with undo. Drawn
+ * by emails.js into the pane beside the list; relies on the server's explanations and timelines.
  */
 
 import { attempt, quietly, toast } from "../acting.js";
@@ -65,7 +65,7 @@ export class EmailDetail {
     clearTimeout(this.#again);
   }
 
-  /** The open email changed at the server. */
+  /** The email with this key changed at the server: reload it soon if it is the open one. */
   changed(key) {
     if (!this.#email || keyOf(this.#email) !== key) return;
     clearTimeout(this.#again);
@@ -127,7 +127,7 @@ export class EmailDetail {
       truncated && h("p", { class: "quiet" }, "Cut: the email is longer than what is kept."));
   }
 
-  /** Its words, with the evidence marked in them while it is asked why. */
+  /** The text, with the evidence marked in it while the explanation is shown. */
   #marked(words, field) {
     const explanation = this.#why && this.#email.result?.explanation;
     return explanation && typeof words === "string" ? highlighted(words, explanation.evidence, field) : words;
@@ -150,7 +150,7 @@ export class EmailDetail {
     this.changed(keyOf(email));
   }
 
-  /** What was said before stands again. */
+  /** Restore the label from before. */
   async #takeBack(email, before) {
     const again = { classification: before.classification };
     const byPerson = before.decided_by === "person";
@@ -167,7 +167,7 @@ export class EmailDetail {
   }
 }
 
-/** By what a control is known again when the pane is drawn anew. */
+/** How to find a control again after the pane was redrawn. */
 function roleOf(node) {
   if (node.dataset.why !== undefined) return "why";
   return node.dataset.value ?? (node.textContent || node.getAttribute("aria-label"));

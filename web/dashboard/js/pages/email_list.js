@@ -1,6 +1,6 @@
 /**
- * The list of emails that fit a filter: keyset pages as one scrolls, live at the top without moving what is being read,
- * what is new behind a pill where it must not move. Used by emails.js, which draws the rows.
+ * The list of emails that match a filter: more pages load as one scrolls; live at the top without moving what is being
+ * read, with new emails behind a pill where the list must not move. Used by emails.js, which draws the rows.
  */
 
 import { get, url } from "../api.js";
@@ -18,7 +18,7 @@ const MOST = 100;
 const KEPT = 10_000;
 const KEPT_AT_TOP = 500;
 const TOLD = ["state", "classification", "decided_by", "confidence"];
-const ROW = 3.625; // rem, as in pages.css: it grows with the reader's own size of text
+const ROW = 3.625; // rem, as in pages.css: it grows with the reader's text size
 const LOOK_EVERY = 1_000;
 const BARS_AFTER = 150;
 const AGAIN_AFTER = 3_000;
@@ -37,8 +37,8 @@ export class EmailList {
   #again = false;
 
   /**
-   * `draw(item)` makes a row; `drawn()` is called when rows were made anew, `changed(key)` when an email is another
-   * than it was; `reading()` gives the key of the one that is open, beside which nothing may move, or null.
+   * `draw(item)` makes a row; `drawn()` is called after rows were redrawn, `changed(key)` when an email has changed;
+   * `reading()` returns the key of the open email, beside which nothing may move, or null.
    */
   constructor(signal, { draw, drawn, changed, reading }) {
     Object.assign(this, { signal, drawn, changed, reading });
@@ -60,12 +60,12 @@ export class EmailList {
     return this.#index.get(key);
   }
 
-  /** The link of a row that is drawn. */
+  /** The link of a row, if it is drawn. */
   link(key) {
     return this.list.row(this.#index.get(key))?.firstElementChild;
   }
 
-  /** Show what fits these values; the email that is open is in sight where it is among the first. */
+  /** Show what matches these values, and scroll to the open email if it is among the first. */
   async filter(values) {
     this.#values = values;
     await this.#reload();
@@ -81,7 +81,7 @@ export class EmailList {
   }
 
   async #reload() {
-    this.looks(() => Promise.resolve()); // the answer to a look for the old filter is void
+    this.looks(() => Promise.resolve()); // discard the answer to a look for the old filter
     this.#setFresh([]);
     this.#busy = true;
     this.#ended = false;
@@ -173,10 +173,10 @@ export class EmailList {
 
   #onEvent({ event, data }) {
     if (event !== "new") this.#change(event, data);
-    this.#lookSoon(LOOK_EVERY); // whatever it was, an email may fit the filter now
+    this.#lookSoon(LOOK_EVERY); // whatever happened, an email may match the filter now
   }
 
-  /** Something was missed that may stand in any row: what is loaded is read again, under what is being read. */
+  /** Events were missed that may concern any row: read again what is loaded, without moving what is being read. */
   #readAgain() {
     if (!this.items.length || (this.#mayMove() && this.items.length > PAGE)) return this.#reload();
     this.#lookSoon(0);
@@ -186,13 +186,13 @@ export class EmailList {
     return this.pages((signal) => this.#loaded(signal), (answer) => this.#inPlace(answer), missed);
   }
 
-  /** As many as are loaded, from the newest. */
+  /** As many as are loaded, newest first. */
   #loaded(signal) {
     const enough = (items) => items.length >= this.items.length;
     return pagesUntil(enough, (cursor) => get(this.#query({ cursor, limit: MOST }), { signal }));
   }
 
-  /** In the place of what was loaded; what is new stays behind its pill, and the first row in sight where it is. */
+  /** Replace what was loaded; new emails stay behind the pill, and the first row in view stays in place. */
   #inPlace(answer) {
     this.#busy = false;
     this.#turn(answer);
@@ -205,13 +205,13 @@ export class EmailList {
     this.drawn();
   }
 
-  /** The item as an event told it meanwhile, else as it was read. */
+  /** The item as an event updated it meanwhile, else as it was read. */
   #newer(item) {
     const key = keyOf(item);
     return this.#told.has(key) && this.#index.has(key) ? this.items[this.#index.get(key)] : item;
   }
 
-  /** A row that is loaded changes where it stands. */
+  /** Update a loaded row in place. */
   #change(event, data) {
     const index = this.#index.get(keyOf(data));
     if (index === undefined) return;
@@ -222,16 +222,16 @@ export class EmailList {
     this.changed(keyOf(data));
   }
 
-  /** Ask the store what is new at the top: it alone knows what fits, and in which order. Once a second at most. */
+  /** Ask the store what is new at the top, at most once a second: only it knows what matches, and in which order. */
   #lookSoon(delay) {
-    this.#again = Boolean(this.#lookTimer); // the look that is under way may have been answered before this event
+    this.#again = Boolean(this.#lookTimer); // the look under way may have been answered before this event
     if (this.#again) return;
     this.#lookTimer = setTimeout(() => this.#look(), delay);
   }
 
   async #look() {
     this.#again = false;
-    // Where it fails, the next event looks again; a lost connection has its own banner.
+    // If it fails, the next event triggers another look; a lost connection has its own banner.
     if (document.visibilityState === "visible") {
       const ask = (signal) => get(this.#query(), { signal });
       await this.looks(ask, (answer) => this.#compare(answer.items.map(emailItem)));
@@ -247,7 +247,7 @@ export class EmailList {
     if (this.#fresh.length && (!this.items.length || this.#mayMove())) this.takeFresh();
   }
 
-  /** What an event did not tell, the store does. */
+  /** Take from the store what no event has told. */
   #correct(item) {
     const index = this.#index.get(keyOf(item));
     if (index === undefined || TOLD.every((name) => this.items[index][name] === item[name])) return;
@@ -257,20 +257,20 @@ export class EmailList {
     this.changed(keyOf(item));
   }
 
-  /** Only at the top, with nobody pointing at the list, standing on it or reading an email from it. */
+  /** True only at the top, with no pointer or focus on the list and no email from it open. */
   #mayMove() {
     const { element } = this.list;
     const looked = element.matches(":hover") || element.contains(document.activeElement);
     return this.list.atTop && !looked && this.reading() === null;
   }
 
-  /** Show what is new; false where nothing is. */
+  /** Show the new emails; false if there are none. */
   takeFresh() {
     const fresh = this.#fresh;
     const many = this.#freshMany;
     if (!fresh.length) return false;
     this.#setFresh([]);
-    // A page that stays open for days begins anew now and then: rows further down come again when they are wanted.
+    // Reload now and then if the page stays open for days; older rows load again when needed.
     if (many || !this.items.length || (this.list.atTop && this.items.length >= KEPT_AT_TOP)) this.#reload();
     else this.#show([...fresh, ...this.items]);
     return true;
@@ -286,7 +286,7 @@ export class EmailList {
 
 const inPixels = (rem) => rem * parseFloat(getComputedStyle(document.documentElement).fontSize);
 
-/** An item after an event that concerns it. */
+/** The item after an event that concerns it. */
 function after(event, data, item) {
   const state = { process: "processed", label: item.state, retry: "retrying", dead: "dead" }[event];
   const told = event === "process" || event === "label";

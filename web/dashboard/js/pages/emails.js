@@ -1,6 +1,6 @@
 /**
- * Emails: the list of all known ones, filtered by what the address says; beside it (on a phone: over it) one email,
- * which email.js draws. The list itself is email_list.js.
+ * Emails: the list of all known emails, filtered by the address; beside it (on a phone: over it) one email, drawn by
+ * email.js. The list itself is email_list.js.
  */
 
 import { fill, h } from "../dom.js";

@@ -1,6 +1,6 @@
 /**
- * Why an email has its class: the classifier's evidence as a list, and marked in the text where it stands. Pure
- * functions of the explanation and the text; used by verdict.js, email.js and review_email.js.
+ * Why an email has its class: the classifier's evidence as a list, and marked in the text. Pure functions of the
+ * explanation and the text; used by verdict.js, email.js and review_email.js.
  */
 
 import { h } from "../dom.js";
@@ -49,7 +49,7 @@ export function highlighted(text, evidence, field) {
   return [...nodes, text.slice(at)];
 }
 
-/** Where the evidence stands in the text, from its begin to its end. Of those that overlap the stronger one wins. */
+/** Positions of the evidence in the text, in order. Where some overlap, the strongest wins. */
 function places(text, evidence, field) {
   const placed = evidence.filter((item) => item.field === field && item.start !== null && item.end > item.start);
   const offsets = charOffsets(text, placed.flatMap((item) => [item.start, item.end]));

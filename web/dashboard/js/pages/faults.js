@@ -1,5 +1,5 @@
 /**
- * The simulator's faults by name, and the field of each: a switch, and for rates and times a strength. Used by
+ * The simulator's faults by name, and a field for each: a switch and, for rates and times, a strength. Used by
  * simulator.js; the names are those of PUT /simulator/faults.
  */
 
@@ -38,8 +38,8 @@ function slider({ min, max, step, usual }, name, on) {
 }
 
 /**
- * The field of one fault: `values()` as it stands, `show(all)` as the server has it, `changed()` after a person moved
- * it.
+ * The field of one fault: `values()` returns its state, `show(all)` sets it from the server's, `changed()` is called
+ * when a person changes it.
  */
 export function faultField({ name, group, title, strength }, changed) {
   const toggle = h("input", { type: "checkbox", id: `fault-${name}`, on: { change: () => (paint(), changed()) } });

@@ -1,6 +1,6 @@
 /**
  * The filter bar over the list of emails: class, state, who decided, how sure, since when, from whom. It only shows
- * what the address says and hands back changes; the address is the truth. Used by emails.js.
+ * what the address says and reports changes; the address holds the state. Used by emails.js.
  */
 
 import { fill, h } from "../dom.js";
@@ -20,7 +20,7 @@ const SINCE = [
 ];
 const SPANS = { "15m": 900, "1h": 3600, "24h": 86_400, "7d": 604_800 };
 
-/** Filters without a control of their own, each a chip that goes away at a click. */
+/** Filters without a control of their own: each is a chip that a click removes. */
 const CHIPS = [
   ["text", "q"],
   ["from", "sender"],
@@ -29,13 +29,13 @@ const CHIPS = [
   ["at least", "min_confidence"],
 ];
 
-/** The parameters of the address that filter. */
+/** The parameters of the address that are filters. */
 export const FILTERS = [
   "classification", "state", "decided_by", "max_confidence", "since", ...CHIPS.map(([, name]) => name),
 ];
 const NOTHING = Object.fromEntries(FILTERS.map((name) => [name, ""]));
 
-/** `changed(values)` gets the parameters that differ, empty ones to be removed. */
+/** `changed(values)` receives the parameters that differ; an empty one is to be removed. */
 export function filterBar(changed) {
   const classes = segmented("Class", classChoices(), "", (value) => changed({ classification: value }));
   const states = [["", "any state"], ...plain(STATES)];
@@ -71,7 +71,7 @@ function classChoices() {
 
 const before = (seconds) => new Date(Date.now() - seconds * 1000).toISOString();
 
-/** A time of the address as the rest of the page tells times: where the reader is. What is no time stays as it is. */
+/** A time from the address in the reader's time zone, as elsewhere on the page; other text stays as it is. */
 function local(text) {
   const time = when(text);
   return time === NONE ? text : time;
@@ -88,7 +88,7 @@ function pick(name, choices, change) {
   return select(choices, { class: "pick", "aria-label": name, on });
 }
 
-/** Select a value; one that is not among the choices (from a link, or a moving "since") gets an option of its own. */
+/** Select a value; one that is not a choice (from a link, or a moving "since") gets an option of its own. */
 function choose(select, value, words) {
   select.querySelector("[data-own]")?.remove();
   const known = [...select.options].some((option) => option.value === value);

@@ -1,6 +1,6 @@
 /**
- * Models: which one is live, which runs beside it as a shadow and what the two do not agree on, and the promotion of
- * one or the way back. Asked anew each five seconds while the page is open.
+ * Models: which one is live, which runs beside it as a shadow, where the two disagree, and promoting or rolling back a
+ * model. Read every five seconds while the page is open.
  */
 
 import { ask, attempt, complain, copyable, once, toast } from "../acting.js";
@@ -49,7 +49,7 @@ export function show(root, _params, signal) {
   look.now();
 }
 
-/** Ask, and ask once more where it does worse than the live one. */
+/** Ask for confirmation, and once more if the model does worse than the live one. */
 async function promote(model, back, changed) {
   const title = `${back ? "Go back to" : "Promote"} ${short12(model)}?`;
   if (!(await ask(title, back ? BACK : FORWARD, back ? "Roll back" : "Promote"))) return;
@@ -140,7 +140,7 @@ function differingRow(mail) {
     h("td", { class: "nowrap", title: exact(mail.at) }, when(mail.at)));
 }
 
-/** A model is trained where there is time for it, not in the server: the command, and how much there is to learn. */
+/** How to train: a command, because the server has no time for it, and how many corrections there are to learn from. */
 function training({ items, live }) {
   const known = items.find((model) => model.version === live)?.corrected?.emails ?? 0;
   const learn = "this command trains a model from what they said; it becomes the shadow:";

@@ -1,5 +1,5 @@
 /**
- * Now: what comes in, how fast, what waits, what failed, and whether every component is well. Everything moves by the
+ * Now: what comes in, how fast, what waits, what failed, and whether every component is well. Updated by the
  * WebSocket; the store is read when the page opens, when a minute turns, and after a gap.
  */
 
@@ -33,7 +33,7 @@ export function show(root, _params, signal) {
   fill(root, h("h1", { class: "hidden" }, "Now"), trouble(signal), figures(signal), grid);
 }
 
-/** The five numbers that say how it goes, each with its last minutes. */
+/** The five main figures, each with its last minutes. */
 function figures(signal) {
   const list = [flow(), latency(), waiting(), successes(), deadLetters()];
   const row = h("dl", { class: "figures", "aria-label": "Figures" }, list.map((item) => item.element));
@@ -58,7 +58,7 @@ function latency() {
   });
 }
 
-/** What waits in no mailbox has come this moment, or waits for the time of its next try. */
+/** Emails that wait in no mailbox have come this moment, or wait for their next try. */
 function waiting() {
   let since = null;
   const note = ({ queue_depth: depth, oldest_queued_age_seconds: age }) => {
@@ -101,7 +101,7 @@ function figure(name, { value, note, field, title, troubled = () => false }) {
   return { element, refresh };
 }
 
-/** The newest results; they keep still while the focus is on them, or a pointer that has moved just now. */
+/** The newest results; the list keeps still while it has the focus or a pointer has just moved over it. */
 class Newest {
   #items = [];
   #stillUntil = 0;

@@ -1,6 +1,6 @@
 /**
  * The two charts of the page Now: results by class in the last hour or day, and the last two minutes second by second.
- * Used by now.js; what is drawn is charts.js.
+ * Used by now.js; the drawing is in charts.js.
  */
 
 import { get, url } from "../api.js";
@@ -22,7 +22,7 @@ const SPANS = {
 const CHOICES = [["hour", "1 hour"], ["day", "24 hours"]];
 const STORED = "span";
 
-/** Bars by class: the last hour by minutes or the last day by hours. */
+/** Bars by class: the last hour in minutes or the last day in hours. */
 export class Classified {
   #buckets = [];
   #busy = false;
@@ -55,7 +55,7 @@ export class Classified {
     this.#load();
   }
 
-  /** `second`: soon after another, for what came so close to that one that nobody knew whether it held it. */
+  /** `second`: a second read soon after the first, for results so close to it that it may or may not contain them. */
   #load({ second = false } = {}) {
     const { step, unit, bars } = this.span;
     const end = Math.floor(Date.now() / unit) * unit + unit;
@@ -81,14 +81,14 @@ export class Classified {
     this.#stale = true;
   }
 
-  /** A new result goes into its own bucket at once; a label moves counts about, so the store is asked. */
+  /** A new result is added to its bucket at once; a label moves counts between buckets, so read the store again. */
   #onEvent({ event, data, timestamp }) {
     if (event === "label") this.#stale = true;
     if (event !== "process") return;
     const at = Date.parse(data.processed_at ?? timestamp);
     const before = at <= this.#asOf - live.ahead;
     if (before || Date.now() < this.#asOf + SETTLED_AFTER) this.#doubtful = true;
-    if (before) return; // the answer holds it; what it does not hold comes with the second one
+    if (before) return; // the answer contains it; if not, the second read will
     const bucket = this.#buckets.findLast((item) => at >= item.at && at < item.at + this.span.unit);
     if (!bucket || !(data.classification in bucket)) {
       this.#stale = true;
@@ -117,7 +117,7 @@ function readout(bucket, { step, unit }) {
   return `${time}  ${parts.join(", ") || "nothing"}`;
 }
 
-/** One column a second, one lane a class. */
+/** The strip: one column per second, one lane per class. */
 export function lastMinutes(signal) {
   const strip = new Strip([...CLASSES, "trouble"]);
   const cross = h("span", { class: "mark cross c-trouble" }, "×");

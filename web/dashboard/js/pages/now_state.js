@@ -1,6 +1,6 @@
 /**
- * How the machine is, for the page Now: a notice of what does not answer, and beside the charts the classes, what
- * waits, the workers and the components. Drawn from the shared stats and health; used by now.js.
+ * The state of the machine, for the page Now: a notice of what does not answer and, beside the charts, the classes,
+ * what waits, the workers and the components. Drawn from the shared stats and health; used by now.js.
  */
 
 import { h, setText, update } from "../dom.js";
@@ -19,7 +19,7 @@ const MEANWHILE = {
   actors: "What they do not get to waits where it is; nothing is lost.",
 };
 
-/** What does not answer, since when, and what happens meanwhile; empty while all is well. */
+/** What does not answer, since when, and what happens meanwhile; empty if all is well. */
 export function trouble(signal) {
   const box = h("div", { class: "notices", role: "status" });
   const draw = (answer) => {
@@ -107,7 +107,7 @@ function drawHealth(list, overall, answer) {
   update(list, Object.entries(answer.components ?? {}).map(component));
 }
 
-/** How fast it is; what is wrong with it stands in the notice at the top. */
+/** A component's latency; what is wrong with it is in the notice at the top. */
 function component([name, part]) {
   const good = part.status === "healthy";
   const latency = part.latency_ms == null ? "" : duration(part.latency_ms);

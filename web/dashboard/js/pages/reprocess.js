@@ -1,6 +1,6 @@
 /**
- * Judging stored mail again with today's rules and model: counted first, then asked, then done as a task whose progress
- * is told. Used by the pages of rules and models.
+ * Judge stored mail again with today's rules and model: count first, then ask, then run a task and show its progress.
+ * Used by the pages of rules and models.
  */
 
 import { ask, attempt, complain, toast } from "../acting.js";
@@ -22,7 +22,7 @@ export async function reprocess(signal) {
   if (done) toast(`${counted(done.counts?.changed ?? 0, "email")} changed`);
 }
 
-/** Begin the task and tell how far it is; the task when it is done. */
+/** Start the task and show its progress; resolves to the task when it is done. */
 async function watched(title, dry, signal) {
   let task = await attempt(() => post("/reprocess", { dry_run: dry }));
   if (!task) return undefined;

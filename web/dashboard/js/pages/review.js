@@ -1,6 +1,6 @@
 /**
  * Review: what a person should look at first, least certain and most contested on top. One email at a time with its
- * evidence; a key labels it and goes to the next, another takes that back. The address holds the email that is open.
+ * evidence; one key labels it and goes to the next, another takes the answer back. The address holds the open email.
  */
 
 import { quietly, toast } from "../acting.js";
@@ -76,13 +76,13 @@ class ReviewPage {
     this.#replace(answer.items.map(flat));
     this.#cursor = answer.next_cursor;
     this.#total = answer.total;
-    this.#counted = this.answers.size; // these are not in the total any more
+    this.#counted = this.answers.size; // these are no longer in the total
     this.#draw();
-    if (this.#at < 0) this.update(current().params); // what is open stays as it is
+    if (this.#at < 0) this.update(current().params); // the open email stays open
     this.#askFakeMail();
   }
 
-  /** Another list in the place of the old one; the email that is open stays so, also where it is not in it any more. */
+  /** Replace the list; the open email stays open, even if the new list does not contain it. */
   #replace(items) {
     const open = this.#items[this.#at];
     const gone = open && !items.some((item) => keyOf(item) === keyOf(open));
@@ -129,7 +129,7 @@ class ReviewPage {
   async #loadMore() {
     if (!this.#cursor || this.#more) return;
     this.#more = true;
-    // Opinions that came meanwhile may have moved one up or down, so the page may hold one that is here already.
+    // Opinions that arrived meanwhile may have moved emails up or down, so the page may repeat some.
     const query = url(["review"], { limit: PAGE, cursor: this.#cursor });
     const answer = await quietly(() => get(query, { signal: this.signal }));
     this.#more = false;
@@ -141,7 +141,7 @@ class ReviewPage {
     this.#drawRows();
   }
 
-  /** FakeMail's opinions of the first ones come after the page is there; the order stays as it is. */
+  /** FakeMail's opinions of the first emails arrive after the page is shown; they do not change the order. */
   async #askFakeMail() {
     if (document.body.dataset.session === "read") return;
     const query = url(["review", "opinions"], { limit: ASKED });
@@ -164,11 +164,11 @@ class ReviewPage {
     this.#step(1, { open: true });
     if (!(await taken)) return;
     const words = item.similar ? `Now ${name}. ${similarWords(item)}` : `Now ${name}`;
-    this.#withdraw(); // an undo takes back the newest answer: only the newest offers it
+    this.#withdraw(); // an undo takes back the newest answer, so only the newest offers it
     this.#withdraw = toast(words, { undo: () => this.undo(), seconds: 5 });
   }
 
-  /** Take back the last answer, and go to that email. */
+  /** Take back the last answer and go to its email. */
   async undo() {
     this.#withdraw();
     const item = await this.answers.takeBack();
@@ -182,7 +182,7 @@ class ReviewPage {
     if (index >= 0 && index === this.#at) this.email.decided(name);
   }
 
-  /** Somebody labelled one elsewhere, or took that back. */
+  /** Somebody labelled an email elsewhere, or took a label back. */
   #labelled(data) {
     const name = data.decided_by === "person" ? data.classification : undefined;
     if (this.#indexOf(data) >= 0 && this.answers.of(data) !== name) this.answers.note(data, name);
@@ -204,7 +204,7 @@ class ReviewPage {
     const link = this.rows.children[index]?.firstElementChild;
     link?.setAttribute("aria-current", "true");
     link?.scrollIntoView({ block: "nearest" });
-    if (this.rows.contains(document.activeElement)) link?.focus({ preventScroll: true }); // it goes along
+    if (this.rows.contains(document.activeElement)) link?.focus({ preventScroll: true }); // the focus moves along
     const item = this.#items[index];
     this.email.open(item, this.answers.of(item));
     if (index >= this.#items.length - NEAR_THE_END) this.#loadMore();
@@ -244,7 +244,7 @@ class ReviewPage {
   }
 }
 
-/** Why an email is in the queue, short: beside it stands its sender. */
+/** Why an email is in the queue, in short: its sender is shown beside it. */
 function reasons(names) {
   const others = Object.keys(DIFFERING).filter((name) => names.includes(name)).map((name) => DIFFERING[name]);
   return [

@@ -1,6 +1,6 @@
 /**
- * What a person has answered in the review: which answer stands for which email, each taken back in turn, told to the
- * server one after the other so that an undo never overtakes its answer. Used by review.js.
+ * A person's answers in the review: the current answer for each email, undone newest first, and sent to the server one
+ * after the other, so that an undo never overtakes its answer. Used by review.js.
  */
 
 import { attempt, toast } from "../acting.js";
@@ -12,7 +12,7 @@ export class Answers {
   #history = [];
   #sent = Promise.resolve();
 
-  /** `changed(item, name)` is called when another answer stands for an email, or none (undefined). */
+  /** `changed(item, name)` is called when the answer for an email changes; `name` is undefined if there is none now. */
   constructor(changed) {
     this.changed = changed;
   }
@@ -21,12 +21,12 @@ export class Answers {
     return this.#standing.size;
   }
 
-  /** The answer that stands for an email. */
+  /** The current answer for an email. */
   of(item) {
     return this.#standing.get(keyOf(item));
   }
 
-  /** It stands at once; resolves to whether the server took it. Where it did not, what stood before stands again. */
+  /** Answer at once; resolves to whether the server accepted. If it did not, the previous answer is restored. */
   async give(item, name) {
     const given = { item, before: this.of(item) };
     this.#history.push(given);
@@ -38,7 +38,7 @@ export class Answers {
     return false;
   }
 
-  /** Take back the newest; resolves to its email, or to null where there was none or the server refused. */
+  /** Take back the newest answer; resolves to its email, or to null if there was none or the server refused. */
   async takeBack() {
     const last = this.#history.pop();
     if (!last) {
@@ -56,7 +56,7 @@ export class Answers {
     return item;
   }
 
-  /** An answer stands, given here or elsewhere. */
+  /** Record an answer that was given here or elsewhere. */
   note(item, name) {
     if (name) this.#standing.set(keyOf(item), name);
     else this.#standing.delete(keyOf(item));

@@ -1,6 +1,6 @@
 /**
- * The email under review: who says what of it, its text with the evidence marked, the four answers and how many similar
- * mails one of them speaks for. Drawn into its pane by review.js.
+ * The email under review: each opinion of it, its text with the evidence marked, the four answers, and how many
+ * similar emails an answer also speaks for. Drawn into its pane by review.js.
  */
 
 import { get, url } from "../api.js";
@@ -17,7 +17,7 @@ const BARS_AFTER = 120;
 const WORTH_SHOWING = 0.005;
 
 export class ReviewEmail {
-  /** `acts`: what the buttons do: {decide, skip, undo, back}. */
+  /** `acts` are the buttons' actions: {decide, skip, undo, back}. */
   constructor(pane, signal, acts) {
     this.pane = pane;
     this.newest = newestOnly(signal);
@@ -34,7 +34,7 @@ export class ReviewEmail {
       button("List", acts.back, "plain small back", { "aria-label": "Back to the list" }));
   }
 
-  /** Show this email, and which answer stands for it already. */
+  /** Show this email and the answer it already has, if any. */
   open(item, decided) {
     fill(this.pane, this.bar, this.subject.element, sentBy(item), this.who, reach(item), this.text);
     this.subject.show(subjectOf(item), { fresh: true });
@@ -44,13 +44,13 @@ export class ReviewEmail {
     return this.#load(item);
   }
 
-  /** Which answer stands. */
+  /** Show which answer was given. */
   decided(name) {
     press(this.answers, name);
     setText(this.said, name ? "You said so" : "");
   }
 
-  /** Everybody's opinion, ours first. */
+  /** All opinions, the model's first. */
   opinions(item) {
     const own = { classification: item.model, confidence: Math.max(...Object.values(item.probabilities)) };
     const others = [["A rule", item.rule], ["The shadow model", item.shadow], ["FakeMail", item.fakemail]];
@@ -96,7 +96,7 @@ function textOf(body, evidence) {
   return emailText(highlighted(body, evidence, "body"));
 }
 
-/** One row; what differs from the model's own word stands out. */
+/** One row; an opinion that differs from the model's is highlighted. */
 function opinion(who, { classification, confidence }, shares, model = classification) {
   return h("tr", { class: classification === model ? "" : "other" },
     h("th", { scope: "row" }, who),
@@ -105,7 +105,7 @@ function opinion(who, { classification, confidence }, shares, model = classifica
     h("td", { class: "wide" }, shares));
 }
 
-/** How the model's doubt is shared out. */
+/** The model's probabilities, as far as they are worth showing. */
 function odds({ probabilities }) {
   const worth = CLASSES.filter((name) => probabilities[name] >= WORTH_SHOWING);
   const sorted = worth.sort((a, b) => probabilities[b] - probabilities[a]);
@@ -116,7 +116,7 @@ function odds({ probabilities }) {
   return h("span", { class: "shares" }, sorted.map(share));
 }
 
-/** How far an answer reaches, and where those mails are. */
+/** How many similar emails an answer speaks for, and links to them. */
 function reach(item) {
   if (!item.similar) return h("p", { class: "reach" }, "No similar mail is known.");
   const address = /<([^>]+)>/.exec(item.sender)?.[1] ?? item.sender;
@@ -129,7 +129,7 @@ function reach(item) {
     ]);
 }
 
-/** How far a correction reaches. */
+/** How many similar emails a correction speaks for. */
 export function similarWords({ similar, model }) {
   const many = similar >= 1000 ? "1,000 or more" : count(similar);
   const one = similar === 1;

@@ -1,11 +1,11 @@
 /**
- * What is being written in the form of a rule, kept in this tab until it is saved or closed: who follows a link to an
- * email that the rule matches, or reloads, finds it again at the same address. Used by rules.js.
+ * What is being written in a rule's form, kept in this tab until it is saved or closed: a person who follows a link to
+ * an email that the rule matches, or reloads, finds it again at the same address. Used by rules.js.
  */
 
 const keyOf = (place) => `rule ${place}`;
 
-/** The rule as it was left at this place, or null. */
+/** The unsaved rule of this place, or null. */
 export const kept = (place) => JSON.parse(sessionStorage.getItem(keyOf(place)));
 
 export const keep = (place, rule) => sessionStorage.setItem(keyOf(place), JSON.stringify(rule));

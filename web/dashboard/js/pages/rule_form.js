@@ -1,6 +1,6 @@
 /**
- * The form of one rule: its conditions, what it gives, and a test on stored mail before it is saved. What the server
- * does not like (a pattern that its engine refuses, say) stands beside the field it is about. Used by rules.js.
+ * The form of one rule: its conditions, what it gives, and a test on stored mail before it is saved. The server's
+ * complaints (a pattern that its engine refuses, say) are shown beside the fields concerned. Used by rules.js.
  */
 
 import { once } from "../acting.js";
@@ -21,7 +21,7 @@ const LOOK_AT = 5000;
 export const KINDS = { literal: "contains", glob: "is like", regex: "matches" };
 const LIKE = { literal: "half price", glob: "*@shop.example", regex: "\\d+ ?% off" };
 
-/** A rule as the server takes it. */
+/** A rule in the form that the server accepts. */
 export function wire({ name, conditions, classification, priority, enabled, place }) {
   return { name, conditions, classification, priority, enabled, place };
 }
@@ -29,7 +29,7 @@ export function wire({ name, conditions, classification, priority, enabled, plac
 export class RuleForm {
   #rows = [];
 
-  /** `acts`: {written(rule), saved(rule), cancel(), remove()}, and `begun`: whether it was left before it was saved. */
+  /** `acts`: {written(rule), saved(rule), cancel(), remove()}, and `begun`: whether this is an unsaved draft. */
   constructor(rule, signal, acts) {
     this.rule = rule;
     this.acts = acts;
@@ -138,7 +138,7 @@ export class RuleForm {
     for (const node of this.element.querySelectorAll("[aria-invalid]")) node.removeAttribute("aria-invalid");
   }
 
-  /** Each complaint beside what it is about. */
+  /** Show each complaint beside the field concerned. */
   #refused(error) {
     const named = error.problem?.errors ?? [];
     for (const { field: name, message } of named) {

@@ -1,6 +1,6 @@
 /**
- * Rules: a user's own, in their order; the first that gives a class decides. Made, changed, moved, switched and deleted
- * here; rule_form.js tests one on stored mail before it is saved. The address holds the rule that is open.
+ * Rules: the user's own, in their order; the first that gives a class decides. They are made, changed, moved, switched
+ * and deleted here; rule_form.js tests one on stored mail before it is saved. The address holds the open rule.
  */
 
 import { ask, attempt, once, toast } from "../acting.js";
@@ -81,7 +81,7 @@ class RulesPage {
     fill(this.pane, h("p", { class: "quiet" }, words));
   }
 
-  /** The form of a rule, or of what was begun of it; what is written is kept for this place. */
+  /** Show the form of a rule, or of its unsaved draft; what is written is kept for this place. */
   #write(rule, place) {
     const begun = kept(place);
     const form = new RuleForm(begun ?? rule, this.signal, {
@@ -148,7 +148,7 @@ class RulesPage {
     return true;
   }
 
-  /** The focus stays on what was used, in the row where it is now. */
+  /** Keep the focus on the control that was used, in the row's new position. */
   #focus(rule, selector) {
     this.list.querySelector(`[data-rule="${rule.id}"] ${selector}`)?.focus();
   }
@@ -166,8 +166,8 @@ class RulesPage {
   }
 
   /**
-   * The form begins anew, from the version that was saved. The focus goes to the rule in the list or, where it is so
-   * narrow that only the form is shown, to the form's title.
+   * Reopen the form with the saved version. The focus goes to the rule in the list or, if the window is so narrow that
+   * only the form is shown, to the form's title.
    */
   async #saved(rule, before) {
     await this.look.now();
@@ -197,7 +197,7 @@ function conditionWords(conditions) {
   });
 }
 
-/** A new rule, begun from what the address says. */
+/** A new rule, prefilled from the address. */
 function draft(params) {
   const from = params.get("sender") ?? "";
   return {

@@ -1,6 +1,6 @@
 /**
- * Simulator: send one email, send a burst, make FakeMail misbehave, and see beside it what the system does about it.
- * Only where the server runs its own simulator; otherwise the page says so.
+ * Simulator: send one email, send a burst, make FakeMail misbehave, and see how the system reacts. Only available if
+ * the server runs its own simulator; otherwise the page says so.
  */
 
 import { ask, attempt, once, quietly, toast } from "../acting.js";
@@ -31,7 +31,7 @@ async function open(root, signal) {
   if (!signal.aborted) build(root, status, templates?.emails ?? [], signal);
 }
 
-/** Why there is nothing to see: no simulator, or a failure. */
+/** Why nothing is shown: there is no simulator, or reading failed. */
 function absent(error, again) {
   const words = "This server follows a real FakeMail (FAKEMAIL_API_URL is set), or SIMULATOR_ENABLED is false.";
   return error.status === 404 ? emptyState("There is no simulator here", words) : failed(error, again);
@@ -95,7 +95,7 @@ function sendOne(examples, sent) {
     toast(`Sent as ${answer.email_id}`);
     sent();
   });
-  // An example's headers belong to its text: a mail that a person has written goes without them.
+  // An example's headers belong to its text: an email that a person has edited is sent without them.
   for (const control of Object.values(fields)) control.addEventListener("input", () => (headers = undefined));
   const field = (name, title, control) => h("label", { class: `field f-${name}` }, title, control);
   return h("form", { class: "sheet", on: { submit: (event) => (event.preventDefault(), send()) } },
@@ -140,7 +140,7 @@ function burst(examples, sent, signal) {
     h("p", { class: "quiet hint" }, `Emails: a mix of the examples, at most ${BATCH} to a notification.`));
 }
 
-/** Send them in batches, until the page is left; how many were sent. */
+/** Send them in batches until the page is left; resolves to how many were sent. */
 async function sendMany(examples, size, tell, signal) {
   const seeds = examples.length ? examples : [{ subject: "Hello", body: "A test." }];
   let done = 0;
@@ -159,7 +159,7 @@ function variant({ subject, body, sender, headers }, number) {
   return { subject: number % 3 ? subject : `${subject} (${number})`, body, sender, ...(headers && { headers }) };
 }
 
-/** The faults, as switches with a strength; the server holds them, so two open pages agree. */
+/** The faults, as switches with a strength; the server holds them, so open pages agree. */
 function faults(signal) {
   const list = h("div", { class: "faults" }, loading(6));
   const said = h("span", { class: "quiet" });
@@ -199,7 +199,7 @@ function grouped(fields) {
   return groups.map((group) => h("fieldset", null, h("legend", null, group), of(group)));
 }
 
-/** What the system does about it: the figures that faults move. */
+/** How the system reacts: the figures that faults affect. */
 function reaction(signal) {
   const body = h("tbody", null);
   const fake = h("p", { class: "fake" });

@@ -1,6 +1,6 @@
 /**
- * The heading of an open email: its subject, of which a long one shows four lines and the rest at a click or a key, so
- * that nobody's subject fills the pane. Used by email.js and review_email.js; `.clamped` in pages.css cuts.
+ * The heading of an open email: its subject. A long one shows four lines, and the rest after a click or a key, so that
+ * no subject fills the pane. Used by email.js and review_email.js; `.clamped` in pages.css cuts the text.
  */
 
 import { fill, h } from "../dom.js";
@@ -16,7 +16,7 @@ export class Subject {
     new ResizeObserver(() => this.#measure()).observe(this.heading);
   }
 
-  /** Show this text (nodes where it is marked); `fresh`: it is another email's, so it is cut anew. */
+  /** Show this text (nodes if parts are marked); `fresh` means another email's, so it is cut again. */
   show(content, { fresh = false } = {}) {
     if (fresh) this.#whole = false;
     fill(this.heading, content);
@@ -24,7 +24,7 @@ export class Subject {
     requestAnimationFrame(() => this.#measure());
   }
 
-  /** The whole subject, or four lines of it; false where there is no more than that. */
+  /** Switch between the whole subject and four lines; false if the subject is no longer than that. */
   toggle() {
     if (this.more.hidden) return false;
     this.#whole = !this.#whole;
@@ -38,7 +38,7 @@ export class Subject {
     this.more.setAttribute("aria-expanded", String(this.#whole));
   }
 
-  /** The button stands there only where it does something. */
+  /** Show the button only if there is more to show. */
   #measure() {
     if (this.#whole) return;
     this.more.hidden = this.heading.scrollHeight <= this.heading.clientHeight + 2;

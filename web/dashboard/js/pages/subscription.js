@@ -1,6 +1,6 @@
 /**
- * One webhook: its state, each try with its answer; tried now, tested, given a new secret, deleted. Used by
- * subscriptions.js, which hands it the newest state and is told when something was changed.
+ * One webhook: its state, and each try with its answer; it can be retried now, tested, given a new secret, deleted.
+ * Used by subscriptions.js, which passes it the newest state and is notified of changes.
  */
 
 import { ask, attempt, complain, once, toast } from "../acting.js";
@@ -22,7 +22,7 @@ export class OpenSubscription {
   #failed = false;
   #asking = 0;
 
-  /** `changed()` is called when the list should be read anew. */
+  /** `changed()` is called when the list should be read again. */
   constructor(pane, signal, changed) {
     this.pane = pane;
     this.changed = changed;
@@ -33,7 +33,7 @@ export class OpenSubscription {
     this.again = button("Try now", once(() => this.#enable()), "", { data: { enable: "" } });
   }
 
-  /** Show none; `words` stand there instead. */
+  /** Show none, but `words` instead. */
   close(words) {
     this.#item = null;
     this.newest(() => Promise.resolve());
@@ -51,7 +51,7 @@ export class OpenSubscription {
     this.#draw();
   }
 
-  /** The newest state of all of them: draw the one that is open. */
+  /** The newest state of all webhooks: redraw the open one. */
   refresh(items) {
     const item = this.#item && items.find((each) => each.id === this.#item.id);
     if (!item) return;
@@ -140,7 +140,7 @@ export class OpenSubscription {
   }
 }
 
-/** What is wrong with it, and when it goes on by itself. */
+/** What is wrong with the webhook, and when the next try is due. */
 function troubleWords(item) {
   if (item.state === "disabled") return `Disabled: ${item.reason}. Nothing is lost while the log reaches back.`;
   if (item.state !== "failing") return null;

@@ -21,7 +21,7 @@ const BEGIN = [
 ];
 
 export class SubscriptionForm {
-  /** `made(subscription)` is called when it is made; `cancel()` by the Close button. */
+  /** `made(subscription)` is called after it was created; `cancel()` by the Close button. */
   constructor(made, cancel) {
     this.made = made;
     const urlProps = { type: "url", required: true, maxlength: 2048, placeholder: "https://example.com/hook" };
@@ -56,7 +56,7 @@ export class SubscriptionForm {
     this.target.removeAttribute("aria-invalid");
     const wanted = this.events.filter(([, box]) => box.checked).map(([name]) => name);
     if (!wanted.length) return setText(this.error, "Choose at least one kind of event");
-    const events = wanted.length === EVENTS.length ? [] : wanted; // none: all kinds, later ones too
+    const events = wanted.length === EVENTS.length ? [] : wanted; // none: all kinds, including future ones
     const body = { url: this.target.value, description: this.words.value, events };
     try {
       this.made(await post("/subscriptions", this.from.value ? { ...body, after: this.from.value } : body));
@@ -68,7 +68,7 @@ export class SubscriptionForm {
   }
 }
 
-/** Show a secret, once; resolves when the person has closed it. */
+/** Show a secret, once; resolves when the person closes the dialog. */
 export function secretOnce(secret) {
   const words = "Keep it now: it is not shown again. Your program checks each message's signature with it.";
   return tell("Its secret", [h("p", null, words), copyable(secret, { data: { secret: "" } })], "I have it");

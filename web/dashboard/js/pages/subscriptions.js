@@ -1,6 +1,6 @@
 /**
- * Webhooks of others: who is told of what and how far each has come; a new one is begun here. What was sent to one, and
- * what can be done with it, is in subscription.js. The address holds the subscription that is open.
+ * Outgoing webhooks: who receives which events and how far each has come; new ones are created here. One webhook's
+ * deliveries, and what can be done with it, are in subscription.js. The address holds the open subscription.
  */
 
 import { get } from "../api.js";

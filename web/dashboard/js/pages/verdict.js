@@ -1,6 +1,6 @@
 /**
- * What an open email is said to be: the class, who said so and how sure, the correction with its undo; or why there is
- * no result. Used by email.js, which hands over what the buttons do.
+ * The classification of an open email: its class, who decided, how sure, the correction with its undo; or why there is
+ * no result. Used by email.js, which supplies the buttons' actions.
  */
 
 import { h } from "../dom.js";
@@ -9,7 +9,7 @@ import { button, chip, label, mark, meter, segmented } from "../parts.js";
 import { CLASSES } from "../shapes.js";
 import { evidenceList } from "./evidence.js";
 
-/** The result; `acts`: {relabel, undo, toggleWhy}, `why`: whether the evidence is listed. */
+/** The result; `acts`: {relabel, undo, toggleWhy}, `why`: whether the evidence is shown. */
 export function verdict(result, why, acts) {
   return h("section", { class: `verdict c-${result.classification}`, "aria-label": "Result" },
     headline(result, why, acts),
@@ -47,7 +47,7 @@ function correction(result, acts) {
     byPerson && button("Undo", acts.undo, "small", { data: { unlabel: "" } }));
 }
 
-/** Why there is no result, or not yet. */
+/** Why there is no result, or none yet. */
 export function noVerdict(email) {
   const trouble = email.state === "dead" || email.state === "retrying";
   return h("section", { class: "verdict none", "aria-label": "Result" },

@@ -1,5 +1,5 @@
 /**
- * The way of one email through the house as a waterfall: each stage from the one before it to its own time. Pure
+ * The timeline of one email as a waterfall: each stage from the end of the one before it to its own time. Pure
  * functions of the server's timeline; used by email.js.
  */
 
@@ -7,7 +7,7 @@ import { h } from "../dom.js";
 import { duration, exact, when } from "../format.js";
 import { stages } from "../shapes.js";
 
-/** A person's doing: it may come days later, beside which the stages of the machine would not be seen. */
+/** A person's doing: it may come days later, and a scale that included it would hide the machine's stages. */
 const AFTERWARDS = "corrected";
 
 /** The timeline as a block of the pane. */
@@ -34,7 +34,7 @@ function titleOf(stage) {
   return `${exact(stage.at)}, ${duration(stage.offset)} after the first`;
 }
 
-/** The first stage has a time of day and no length; what bears the time of the stage before it came with that one. */
+/** The first stage shows a time of day instead of a duration; one with the previous stage's time came "with it". */
 function tookWords(stage) {
   if (stage.duration_ms === null) return when(stage.at);
   return stage.duration_ms === 0 ? "with it" : duration(stage.duration_ms);
