@@ -1,4 +1,4 @@
-"""(h) Growth: the stage's throughput, and how long the web's answers take, on databases of several sizes that growth.py filled."""
+"""(h) Growth: the stage's throughput and the web's response times, on databases of several sizes (see growth.py)."""
 
 import shutil
 import statistics
@@ -28,9 +28,9 @@ QUERIES = {
 
 
 def run(sizes: Sequence[int], count: int, turns: int) -> Figures:
-    """The stage's throughput with so many emails stored before, in turns; then the answers (median and longest of some, in ms).
+    """Measure the stage's throughput in turns, with each of `sizes` emails stored before; then response times in ms.
 
-    Each turn puts `count` emails more on top, in a process of its own, so that what filled the store does not weigh on it.
+    Each turn stores another `count` emails, in its own process, so that the filling process does not affect it.
     """
     with ExitStack() as folders:
         paths = {size: folders.enter_context(folder()) for size in sizes}
@@ -48,7 +48,7 @@ def run(sizes: Sequence[int], count: int, turns: int) -> Figures:
 
 
 def _answers(path: Path) -> dict[str, Figures]:
-    """The running system on the store of the stage in this folder."""
+    """Run the system on the stage's store in this folder and measure its response times."""
     data = path / "data"
     data.mkdir()
     for file in path.glob("stage.db*"):

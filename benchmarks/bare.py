@@ -1,4 +1,4 @@
-"""(e) What the webhook is held against: a plain pywsgi handler with TCP_NODELAY that does one Redis SET, and checks nothing.
+"""(e) What the webhook is compared with: a plain pywsgi handler with TCP_NODELAY that does one Redis SET, unchecked.
 
 Run as a child: `python -m benchmarks.bare PORT REDIS_URL`.
 """
@@ -19,10 +19,10 @@ from gevent.pywsgi import WSGIServer
 
 
 class Server(WSGIServer):
-    """Without TCP_NODELAY every keep-alive answer would wait 40 ms for the client's delayed acknowledgement."""
+    """Sets TCP_NODELAY: without it, keep-alive answers would wait 40 ms for the client's delayed acknowledgement."""
 
     def do_read(self) -> Any:
-        """Accept one."""
+        """Accept a connection."""
         accepted = super().do_read()
         if accepted is not None:
             accepted[0].setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -30,7 +30,7 @@ class Server(WSGIServer):
 
 
 def main(port: int, url: str) -> None:
-    """Serve for ever."""
+    """Serve forever."""
     client = redis.Redis.from_url(url, protocol=3)
 
     def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:

@@ -1,7 +1,9 @@
-"""A small simulation of worker processes, to be held against (j) and used by docs/scaling.md: `python -m benchmarks.capacity`.
+"""A small simulation of worker processes, for comparison with (j) and for docs/scaling.md.
 
-Each of a process's three actors takes a batch, computes on the process's core (one for each as far as there are cores), holds the database's write lock for the batch, and has it
-settled by the one Valkey thread. Costs are microseconds of CPU an email, measured by the stage: what is not in it (disk, network) is zero.
+`python -m benchmarks.capacity`. Each of a process's three actors takes a batch, computes on the process's core (each
+process has its own as far as there are cores), holds the database's write lock for the batch, and has the batch
+settled by the single Valkey thread. Costs are microseconds of CPU per email, as the stage measures them; what it does
+not include (disk, network) is zero.
 """
 
 import argparse
@@ -17,7 +19,7 @@ RESULTS = Path(__file__).with_name("results.json")
 
 @dataclass(frozen=True)
 class Costs:
-    """Microseconds of CPU an email: the worker's own, of that within the write lock, and Valkey's."""
+    """Microseconds of CPU per email: all of the worker's, the part of it under the write lock, and Valkey's."""
 
     worker: float = 100.0
     lock: float = 18.0
@@ -28,7 +30,7 @@ TAKE, COMPUTE, SAVE, SETTLE = range(4)
 
 
 def simulate(workers: int, cores: int, costs: Costs, *, batches: int = 4_000) -> float:
-    """Emails a second that so many worker processes do; Valkey runs on whichever core is free next, as the kernel would let it."""
+    """Return emails per second for so many worker processes; Valkey runs on whichever core is free next."""
     seconds = [BATCH * us / 1e6 for us in (costs.valkey / 2, costs.worker - costs.lock, costs.lock, costs.valkey / 2)]
     core_free = [0.0] * cores
     shared_free = {TAKE: 0.0, SAVE: 0.0}  # Valkey, the write lock
@@ -40,7 +42,7 @@ def simulate(workers: int, cores: int, costs: Costs, *, batches: int = 4_000) ->
         core = own if step in (COMPUTE, SAVE) else min(range(cores), key=core_free.__getitem__)
         shared = {TAKE: TAKE, SETTLE: TAKE, SAVE: SAVE}.get(step)
         begin = max(now, core_free[core], shared_free[shared] if shared is not None else 0.0)
-        if begin > now:  # try again then: in order of time, so that nobody reserves a future that others could use
+        if begin > now:  # retry then: in order of time, so that nobody reserves a time slot that others could use
             heapq.heappush(events, (begin, actor, step))
             continue
         end = core_free[core] = now + seconds[step]
@@ -53,7 +55,7 @@ def simulate(workers: int, cores: int, costs: Costs, *, batches: int = 4_000) ->
 
 
 def held_against(path: Path = RESULTS) -> str:
-    """What is simulated from the stage's measured costs, beside what part (j) measured on two cores: emails a second and their ratio."""
+    """Compare a simulation with the stage's measured costs to what part (j) measured on two cores."""
     results = json.loads(path.read_text())
     stage, measured = results["abcd"]["runs"]["stage"], results["j"]["runs"]
     costs = replace(
@@ -72,7 +74,7 @@ def held_against(path: Path = RESULTS) -> str:
 
 
 def main() -> None:
-    """A table of processes and cores."""
+    """Print a table for several numbers of processes and cores."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--measured", action="store_true", help="beside what part (j) of the results measured")
     parser.add_argument("--worker", type=float, default=Costs.worker)

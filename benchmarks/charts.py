@@ -1,11 +1,11 @@
-"""Draws docs/images/bench-*.png from results.json. Run by run.py in the benchmarks' own environment, which has matplotlib."""
+"""Draws docs/images/bench-*.png from results.json. run.py runs it in the benchmarks' environment, with matplotlib."""
 
 import json
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-import matplotlib as mpl  # type: ignore[import-not-found]  # in the benchmarks' own environment alone
+import matplotlib as mpl  # type: ignore[import-not-found]  # only in the benchmarks' environment
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
@@ -17,7 +17,7 @@ OURS, OTHERS, LIMIT = "#0b7285", "#adb5bd", "#495057"
 
 
 def throughput(found: dict[str, Any]) -> None:
-    """Bars relative to the loop, longest first."""
+    """Draw bars relative to the loop, longest at the top."""
     bars = sorted(found["ratios"].items(), key=lambda item: item[1]["median"])
     names = [name for name, _ in bars]
     values = [each["median"] for _, each in bars]
@@ -39,7 +39,7 @@ def throughput(found: dict[str, Any]) -> None:
 
 
 def latency(found: dict[str, Any]) -> None:
-    """Percentiles at each rate."""
+    """Draw the percentiles at each rate."""
     figure, axes = plt.subplots(figsize=(7, 3.2), layout="constrained")
     shares = ["p50_ms", "p99_ms", "p99.9_ms"]
     alone = [runs for runs in found["runs"].values() if not runs[0]["backlog"]]
@@ -60,7 +60,7 @@ def latency(found: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """All that there are figures for."""
+    """Draw every chart that results.json has figures for."""
     results = json.loads((HERE / "results.json").read_text())
     IMAGES.mkdir(parents=True, exist_ok=True)
     if "abcd" in results:

@@ -1,7 +1,7 @@
-"""How long the classifier takes beside the plainest reading of the same text: `python -m benchmarks.classifier FILE.jsonl`.
+"""Compares the classifier with a minimal reading of the same text: `python -m benchmarks.classifier FILE.jsonl`.
 
-Development only. The yardstick: find the words by a regular expression and look each up in a dict. Both are
-measured in turns by CPU time in one process, after a warm-up on other mail if a second file is given.
+Development only. The yardstick finds the words with a regular expression and looks each up in a dict. Both are
+measured in turns, as CPU time in one process, after a warm-up on other mail if a second file is given.
 """
 
 import argparse
@@ -22,7 +22,7 @@ _WORD = re.compile(r"[a-z0-9$%']+")
 
 
 def ratios(classifier: Classifier, emails: Sequence[Email], rounds: int = ROUNDS) -> dict[str, float]:
-    """Return µs per email for the yardstick, batches and one by one, and how many times the yardstick both take."""
+    """Return µs per email for the yardstick, in batches and one by one, and both as multiples of the yardstick."""
     texts = [f"{email.subject} {email.body}" for email in emails]
     known = {word: 1 for text in texts for word in _WORD.findall(text.lower())}
 

@@ -1,4 +1,4 @@
-"""(i) WebSocket fan-out: 1, 100 and 1,000 clients, one of them stuck, at 100 emails a second (about as many events and some)."""
+"""(i) WebSocket fan-out: 1, 100 and 1,000 clients, one of them stuck, at 100 emails and a few more events a second."""
 
 import json
 import subprocess
@@ -11,7 +11,7 @@ RATE = 100
 
 
 def run(clients: int, seconds: float) -> Figures:
-    """All of ours on one core, FakeMail, its sender and the clients on the other."""
+    """Measure with our whole system on one core, and FakeMail, its sender and the clients on the other."""
     with folder() as path, fakemail(path) as account, system(path, fakemail_url=account.url, core=OURS) as ours:
         front = ours.processes()["front"]
         before = memory_kib(front, "VmRSS")

@@ -1,7 +1,7 @@
-"""(i) Any number of WebSocket clients in one process, one of them stuck; tells how late events reach the others.
+"""(i) Many WebSocket clients in one process, one of them stuck; reports how late events reach the others.
 
-Run as a child on the other core: `python -m benchmarks.fanout_client SYSTEM_URL CLIENTS SECONDS`. An event's clock is its own timestamp; of each
-chunk that a client reads, the oldest event is the one that is measured.
+Run as a child on the other core: `python -m benchmarks.fanout_client SYSTEM_URL CLIENTS SECONDS`. Lateness counts from
+an event's own timestamp; of each chunk that a client reads, the oldest event is measured.
 """
 
 # ruff: noqa: E402  (gevent patches before anything else is imported)
@@ -24,7 +24,7 @@ STUCK_BUFFER = 4096
 
 
 class Crowd:
-    """Clients that read, and one that does not."""
+    """Clients that read, and one that does not (if there are several)."""
 
     def __init__(self, url: str, count: int) -> None:
         self.late: list[float] = []
@@ -38,7 +38,7 @@ class Crowd:
             self.feeds += [job.get() for job in jobs]
 
     def follow(self, feed: Feed) -> None:
-        """Read for ever."""
+        """Read forever."""
         while True:
             payloads = feed.chunk()
             if self.measuring and payloads:
@@ -49,7 +49,7 @@ class Crowd:
 
 
 def main(url: str, count: int, seconds: float) -> None:
-    """Join, say so, measure."""
+    """Connect the clients, report that, measure."""
     crowd = Crowd(url, count)
     readers = [gevent.spawn(crowd.follow, feed) for feed in crowd.feeds]
     print("joined", flush=True)

@@ -1,4 +1,4 @@
-"""The frozen work function (work.py) with the classifier's face, for our actors."""
+"""The frozen work function (work.py) with the interface of the classifier, for our actors."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from storage.records import LABELS
 
 
 class Frozen:
-    """Stands where classification.model.Classifier would."""
+    """A stand-in for classification.model.Classifier."""
 
     version = "frozen"
 

@@ -14,7 +14,7 @@ from commands import process
 
 
 def frozen(_settings: Any) -> Any:
-    """Instead of loading the model."""
+    """Return the frozen function instead of loading the model."""
     return Frozen()
 
 

@@ -1,4 +1,4 @@
-"""`run.py serve` whose processes have the frozen work function for a classifier; nothing else differs. Used by system.py."""
+"""`run.py serve` with the frozen work function as classifier; nothing else differs. Used by system.py."""
 
 import argparse
 import sys
@@ -12,7 +12,7 @@ original = serve._child  # noqa: SLF001  (the one seam: which module a child run
 
 
 def child(role: str, name: str) -> ProcessSpec:
-    """The same child, by way of benchmarks/frozen_process.py."""
+    """Return the same child, started through benchmarks/frozen_process.py."""
     made = original(role, name)
     argv = ["benchmarks.frozen_process" if part == "commands.process" else part for part in made.argv]
     return replace(made, argv=argv)

@@ -1,6 +1,6 @@
-"""Stores so many emails for (h): `python -m benchmarks.growth FOLDER REDIS_URL SIZE`.
+"""Stores SIZE emails for (h): `python -m benchmarks.growth FOLDER REDIS_URL SIZE`.
 
-Rows are stored by the product's own stores (enter, save, index), only without the work.
+The product's own stores write the rows (enter, save, index); only the work is left out.
 """
 
 # ruff: noqa: E402  (gevent patches before anything else is imported)
@@ -56,7 +56,7 @@ def _result(ref: int, email: dict[str, str]) -> NewResult:
 
 
 def main(path: str, url: str, size: int) -> None:
-    """Fill."""
+    """Fill the store and report the time and the size."""
     stage = Stage(path, url, "worker-1")
     began = time.perf_counter()
     fill(stage, size)

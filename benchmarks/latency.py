@@ -1,11 +1,11 @@
-"""(f) From a new email at FakeMail to its event on a WebSocket, at so many emails a second; with and without a first sync."""
+"""(f) Latency from a new email at FakeMail to its WebSocket event, at several rates, with and without a first sync."""
 
 from benchmarks.rig import OTHER, Figures, child, folder
 from benchmarks.system import fakemail, system
 
 
 def run(rate: int, seconds: float, *, backlog: int = 0) -> Figures:
-    """One system of its own. `backlog`: so many emails wait in the account when it starts, and are synced meanwhile."""
+    """Measure on a fresh system. With `backlog`, the account holds so many emails at the start, synced meanwhile."""
     with folder() as path, fakemail(path) as account:
         if backlog:
             account.send(backlog)

@@ -1,8 +1,8 @@
-"""(f) Sends emails to FakeMail at a fixed rate and waits for their `process` events on a WebSocket; tells how long that took.
+"""(f) Sends emails to FakeMail at a fixed rate and measures how long their WebSocket `process` events take.
 
-Run as a child on the other core: `python -m benchmarks.latency_client FAKEMAIL_URL SYSTEM_URL RATE SECONDS`. The clock starts before the email is
-sent to FakeMail, so its own commit and its notification are in the figure. Emails are sent one a request up to 100 a second, beyond that in
-batches, 100 of them a second.
+Run as a child on the other core: `python -m benchmarks.latency_client FAKEMAIL_URL SYSTEM_URL RATE SECONDS`. The clock
+starts before the email is sent to FakeMail, so FakeMail's commit and notification are included. Up to 100 emails per
+second are sent one per request; higher rates are sent as 100 batches per second.
 """
 
 # ruff: noqa: E402  (gevent patches before anything else is imported)
@@ -23,12 +23,12 @@ from benchmarks.rig import percentiles, say
 from benchmarks.work import email
 from benchmarks.wsclient import Feed
 
-REQUESTS = 100  # a second at most
+REQUESTS = 100  # the maximum per second
 PROCESS = re.compile(rb'^\{"type":"email_event","event":"process".*?"email_id":"([^"]+)"')
 
 
 class Trial:
-    """One rate: who was sent when, and how long each took."""
+    """One rate: when each email was sent, and how long its event took."""
 
     def __init__(self, fakemail: str, system: str, rate: int) -> None:
         self.fakemail, self.rate = fakemail, rate
@@ -38,7 +38,7 @@ class Trial:
         self.late = 0.0
 
     def listen(self) -> None:
-        """Note the arrival of every email that we sent."""
+        """Record the arrival of every email that we sent."""
         while True:
             payloads = self.feed.chunk()
             now = time.perf_counter()
@@ -49,7 +49,7 @@ class Trial:
                     self.took.append(now - began)
 
     def run(self, seconds: float, first: int) -> None:
-        """Send for so long, each request at its time whatever the others do."""
+        """Send for `seconds`, starting each request on time whatever the others do."""
         at_once = max(1, self.rate // REQUESTS)
         pause, jobs, began = at_once / self.rate, [], time.perf_counter()
         for turn in range(int(seconds / pause)):
@@ -70,7 +70,7 @@ class Trial:
 
 
 def main(fakemail: str, system: str, rate: int, seconds: float) -> None:
-    """A second to warm up, then the trial; emails that did not come within 30 s are counted as missing."""
+    """Warm up for a second, then measure; emails without an event after 30 s count as missing."""
     trial = Trial(fakemail, system, rate)
     listener = gevent.spawn(trial.listen)
     trial.run(1.0, 0)

@@ -1,6 +1,6 @@
-"""(a) The limit: the tight hand-written loop of the same steps. Read a batch, decode, classify, insert, commit, acknowledge.
+"""(a) The limit: a tight hand-written loop of the same steps: read, decode, classify, insert, commit, acknowledge.
 
-Run as a child: `python -m benchmarks.loop FOLDER REDIS_URL N frozen|model`. It knows no books, no events, no lanes and no crash.
+Run as a child: `python -m benchmarks.loop FOLDER REDIS_URL N frozen|model`. It has no books, events, lanes or recovery.
 """
 
 import sqlite3
@@ -33,7 +33,7 @@ Work = Callable[[Sequence[dict[str, str]]], list[Label]]
 
 
 def open_database(path: str) -> sqlite3.Connection:
-    """As the product sets SQLite: write-ahead log, every commit flushed."""
+    """Set SQLite up as the product does: write-ahead log, every commit flushed."""
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA journal_mode=wal")
     connection.execute("PRAGMA synchronous=full")
@@ -41,13 +41,13 @@ def open_database(path: str) -> sqlite3.Connection:
 
 
 def frozen(emails: Sequence[dict[str, str]]) -> list[Label]:
-    """The frozen work function on a batch."""
+    """Apply the frozen work function to a batch."""
     return [classify(each["subject"], each["body"]) for each in emails]
 
 
 def model() -> Work:
-    """The product's own classifier on a batch."""
-    from classification.model import Classifier, Email  # noqa: PLC0415  (the frozen loop does without)
+    """Return the product's classifier as a function of a batch."""
+    from classification.model import Classifier, Email  # noqa: PLC0415  (the frozen loop does not need it)
 
     classifier = Classifier.load()
 
@@ -70,7 +70,7 @@ def fill(client: Any, count: int) -> None:
 
 
 def run(client: Any, database: sqlite3.Connection, work: Work) -> int:
-    """The loop; how many emails it did."""
+    """Run the loop; return how many emails it processed."""
     decode = msgspec.msgpack.Decoder(dict[str, str]).decode
     done = 0
     while reply := client.execute_command("XREADGROUP", "GROUP", GROUP, "c", "COUNT", BATCH, "STREAMS", STREAM, ">"):
@@ -94,7 +94,7 @@ def run(client: Any, database: sqlite3.Connection, work: Work) -> int:
 
 
 def alone(work: Work) -> float:
-    """What the work by itself costs on this machine: µs of CPU an email, the median of a few batches."""
+    """Return what the work alone costs here: µs of CPU per email, the median of a few batches."""
     batches = [[email(number) for number in range(start, start + BATCH)] for start in range(0, 8 * BATCH, BATCH)]
     seconds = []
     for batch in batches:

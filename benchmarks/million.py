@@ -1,4 +1,4 @@
-"""(k) A million emails the whole way in one run, on all cores: time, peak memory of every process, books balanced."""
+"""(k) A million emails through the whole way at once, on all cores: time, peak memory per process, balanced books."""
 
 import time
 
@@ -7,7 +7,7 @@ from benchmarks.system import fakemail, late, since, system
 
 
 def run(quick: bool) -> Figures:
-    """The account lists them all when the system starts."""
+    """Run the system on an account that already lists all the emails."""
     count = 10_000 if quick else 1_000_000
     with folder() as path, fakemail(path, core=None) as account:
         account.send(count)

@@ -1,4 +1,4 @@
-"""(d) The peers on the same work in the same run. A worker is timed from its first rows to its last, its start is not counted."""
+"""(d) The peers on the same work in the same run. A worker is timed from its first rows to its last; start-up is free."""
 
 import os
 import sqlite3
@@ -30,18 +30,18 @@ WORKERS = {
     ),
     "arq": ("arq_app", ("arq", "benchmarks.peers.arq_app.WorkerSettings")),
 }
-"""Name → the module that enqueues, the worker's command."""
+"""Name → the module that enqueues, and the worker's command."""
 
 EMAILS = {"Celery": 3000, "Dramatiq": 10000, "RQ": 500, "Huey": 8000, "Taskiq": 8000, "arq": 4000}
 
 
 def installed() -> bool:
-    """Whether `make bench` has made the environments."""
+    """Return whether `make bench` has created the environments."""
     return (VENV / "bin" / "celery").exists() and (VENV_ARQ / "bin" / "arq").exists()
 
 
 def run(name: str, *, share: float = 1.0) -> Figures:
-    """Enqueue, start the worker, watch the rows come."""
+    """Enqueue, start the worker, and time its rows."""
     module, command = WORKERS[name]
     count = max(200, int(EMAILS[name] * share))
     programs = (VENV_ARQ if name == "arq" else VENV) / "bin"
@@ -72,7 +72,7 @@ def _running(argv: list[str], environ: dict[str, str], path: Path) -> Iterator[i
             raise
         finally:
             end(process)
-            os.system(f"kill -9 -{process.pid} 2>/dev/null")  # what is left of its own session
+            os.system(f"kill -9 -{process.pid} 2>/dev/null")  # whatever is left of its session
 
 
 def _watch(name: str, rows: sqlite3.Connection, count: int, session: int, client: Any) -> Figures:

@@ -1,7 +1,7 @@
-"""(e) Posts notifications over keep-alive connections as fast as answers come, or at a fixed rate; tells rate and latency.
+"""(e) Posts notifications over keep-alive connections as fast as answers come; reports rate and latency.
 
-Run as a child on the other core: `python -m benchmarks.poster URL SECONDS CONNECTIONS [STATUS]`. Plain sockets and no parsing, so that
-one core of client can outrun one core of server.
+Run as a child on the other core: `python -m benchmarks.poster URL SECONDS CONNECTIONS`. It uses plain sockets and does
+not parse, so that one core of client can outrun one core of server.
 """
 
 # ruff: noqa: E402  (gevent patches before anything else is imported)
@@ -23,7 +23,7 @@ WARM_S = 0.5
 
 
 def post(host: str, port: int, path: str, until: float, latencies: list[float], first: int) -> None:
-    """One connection's requests until `until`."""
+    """Send requests on one connection until `until`."""
     sock = socket.create_connection((host, port))
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     number = first

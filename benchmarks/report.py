@@ -1,4 +1,4 @@
-"""Writes RESULTS.md from results.json: tables in the order of the letters, ratios first, targets beside them."""
+"""Writes RESULTS.md from results.json: one section per letter, ratios first, with goals beside the figures."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -24,7 +24,7 @@ whose flush takes 5 ms, whoever commits each message does 200 a second at the mo
 
 
 def write(results: dict[str, Any]) -> None:
-    """The whole file."""
+    """Write the whole file."""
     parts = [INTRODUCTION]
     for name, section in SECTIONS.items():
         if name in results:
@@ -38,7 +38,7 @@ def write(results: dict[str, Any]) -> None:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """A Markdown table."""
+    """Return a Markdown table."""
     return ["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows)] + [""]
 
 
@@ -48,7 +48,7 @@ def _range(values: Sequence[float], digits: int = 0) -> str:
 
 
 def _share(ratio: dict[str, float]) -> str:
-    """A ratio as it came out in the rounds; what is next to nothing with a digit more."""
+    """Format a ratio with its range over the rounds; a very small one gets one more digit."""
     digits = 2 if ratio["median"] >= SMALL else 3
     return f"{ratio['median']:.{digits}f} ({ratio['min']:.{digits}f} to {ratio['max']:.{digits}f})"
 
@@ -68,14 +68,14 @@ def _throughput(found: dict[str, Any]) -> Iterator[str]:
 
 
 def _cpu(run: dict[str, Any]) -> float:
-    """Of the contestant's own processes and its Valkey; less at the mercy of the machine's other work than the time on the wall."""
+    """Return the CPU time of the contestant and its Valkey, which the machine's load affects less than elapsed time."""
     if "stages" in run:
         return float(sum(each["cpu_us"] for each in run["stages"].values()))
     return float(run["cpu_us"] + run["valkey_us"])
 
 
 def abcd(found: dict[str, Any]) -> Iterator[str]:
-    """(a) to (d), and the budget (g)."""
+    """Sections (a) to (d), and the budget (g)."""
     yield "## (a) the loop, (b) our stage, (c) the whole way, (d) the peers: the frozen work function\n"
     yield from _throughput(found)
     ratio = {name: each["median"] for name, each in found["ratios"].items()}
@@ -107,13 +107,13 @@ def abcd(found: dict[str, Any]) -> Iterator[str]:
 
 
 def model(found: dict[str, Any]) -> Iterator[str]:
-    """The product's own model."""
+    """The section on the product's own model."""
     yield "## The same with the product's own model\n"
     yield from _throughput(found)
 
 
 def doors(found: dict[str, Any]) -> Iterator[str]:
-    """(e)."""
+    """Section (e)."""
     yield "## (e) the webhook against a bare handler (pywsgi with TCP_NODELAY, one Redis SET, no checks)\n"
     rows = []
     for name, runs in found["runs"].items():
@@ -130,7 +130,7 @@ def doors(found: dict[str, Any]) -> Iterator[str]:
 
 
 def latencies(found: dict[str, Any]) -> Iterator[str]:
-    """(f)."""
+    """Section (f)."""
     yield "## (f) from a new email at FakeMail to its WebSocket event\n"
     yield "Goals: p99 ≤ 50 ms at 100 a second, ≤ 250 ms at 1,000. FakeMail's own commit and notification are in the figure.\n"
     rows = [
@@ -146,7 +146,7 @@ def latencies(found: dict[str, Any]) -> Iterator[str]:
 
 
 def growth(found: dict[str, Any]) -> Iterator[str]:
-    """(h)."""
+    """Section (h)."""
     sizes = found["sizes"]
     yield "## (h) growth: what is stored already\n"
     yield "Goals: throughput at 10^6 ≥ 0.9 of that at 10^4, `/stats` flat, `q=` under 100 ms. What is stored was indexed before the stage ran; what the stage put on top is being indexed while the web is asked.\n"
@@ -164,7 +164,7 @@ def growth(found: dict[str, Any]) -> Iterator[str]:
 
 
 def fans(found: dict[str, Any]) -> Iterator[str]:
-    """(i)."""
+    """Section (i)."""
     yield "## (i) WebSocket fan-out at 100 emails a second, one client stuck\n"
     yield "Goal: everybody else's p99 under 1 s with 1,000 clients.\n"
     rows = [
@@ -183,14 +183,14 @@ def fans(found: dict[str, Any]) -> Iterator[str]:
 
 
 def two_workers(found: dict[str, Any]) -> Iterator[str]:
-    """(j)."""
+    """Section (j)."""
     ratio = found["ratios"]["2"]
     yield "## (j) two worker processes against one, on the processing stage\n"
     yield f"{_share(ratio)} times as fast; goal ≥ 1.7. One core each, Valkey wherever there is room.\n"
 
 
 def million(found: dict[str, Any]) -> Iterator[str]:
-    """(k)."""
+    """Section (k)."""
     yield "## (k) a million emails the whole way\n"
     yield f"{found['emails']:,} emails in {found['seconds']:,.0f} s ({found['per_s']:,.0f} a second), FakeMail on the same two cores. Books: {found['audit']}.\n"
     rows = [[name, f"{use['cpu_us']:.0f}", f"{use['peak_mib']:.0f}"] for name, use in found["stages"].items()]

@@ -1,7 +1,7 @@
-"""What every benchmark stands on: a folder in memory, a Valkey of its own, pinned child processes, rounds that are interleaved.
+"""Shared by every benchmark: a folder in memory, a private Valkey, pinned child processes, interleaved rounds.
 
-Files lie on /dev/shm where there is one: the ratios then compare work, not one machine's disk (whose flush would be charged to each
-message of a job queue, and to a batch of ours). Children say what they measured in one JSON line on standard output.
+Files are on /dev/shm if it exists: the ratios then compare work rather than one machine's disk (whose flush a job queue
+would pay for each message, and we for each batch). Children report what they measured as one JSON line on stdout.
 """
 
 import json
@@ -21,13 +21,13 @@ ROOT = Path(__file__).resolve().parent.parent
 SHM = Path("/dev/shm")
 CORES = sorted(os.sched_getaffinity(0))
 OURS, OTHER = CORES[0], CORES[-1]
-"""The core that is measured (all of ours, Valkey included), and the one for FakeMail, clients and load."""
+"""The core that is measured (our whole system, with Valkey), and the one for FakeMail, clients and load."""
 
 Figures = dict[str, Any]
 
 
 def machine() -> str:
-    """The machine in one line."""
+    """Describe the machine in one line."""
     cpu = "unknown CPU"
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
@@ -41,7 +41,7 @@ def machine() -> str:
 
 @contextmanager
 def folder() -> Iterator[Path]:
-    """A folder that is gone afterwards."""
+    """Yield a temporary folder."""
     path = Path(tempfile.mkdtemp(prefix="bench-", dir=SHM if SHM.is_dir() else None))
     try:
         yield path
@@ -50,7 +50,7 @@ def folder() -> Iterator[Path]:
 
 
 def spawn(argv: Sequence[str], *, core: int | None = OURS, **options: Any) -> "subprocess.Popen[Any]":
-    """A child on one core (None: on any), with the project on its path."""
+    """Start a child on one core (None: on any), with the project on its path."""
     environ = {**os.environ, "PYTHONPATH": str(ROOT), **options.pop("environ", {})}
     pin = {core} if core is not None else set(CORES)
     return subprocess.Popen(
@@ -63,7 +63,7 @@ def spawn(argv: Sequence[str], *, core: int | None = OURS, **options: Any) -> "s
 
 
 def child(module: str, *args: object, core: int | None = OURS, seconds: float = 900.0, **options: Any) -> Figures:
-    """Run `python -m module args`; the figures of its last line."""
+    """Run `python -m module args`; return the figures in its last line."""
     argv = [sys.executable, "-m", module, *map(str, args)]
     process = spawn(argv, core=core, stdout=subprocess.PIPE, text=True, **options)
     try:
@@ -77,7 +77,7 @@ def child(module: str, *args: object, core: int | None = OURS, seconds: float = 
 
 
 def end(process: "subprocess.Popen[Any]", seconds: float = 10.0) -> None:
-    """Stop a child, kindly at first."""
+    """Stop a child: terminate it, and kill it if it is still running after `seconds`."""
     if process.poll() is None:
         process.terminate()
         try:
@@ -89,7 +89,10 @@ def end(process: "subprocess.Popen[Any]", seconds: float = 10.0) -> None:
 
 @contextmanager
 def valkey(path: Path, *, core: int | None = OURS) -> Iterator[str]:
-    """A Valkey that keeps an append-only file, as the product's does; its unix:// URL. In /dev/shm it does not matter when that is flushed."""
+    """Run a Valkey with an append-only file, as the product does; yield its unix:// URL.
+
+    In /dev/shm it does not matter when the file is flushed.
+    """
     socket = path / "valkey.sock"
     config = f"--port 0 --unixsocket {socket} --dir {path} --appendonly yes --appendfsync everysec --save".split()
     process = spawn([str(_valkey_program()), *config, ""], core=core, stdout=subprocess.DEVNULL)
@@ -107,7 +110,7 @@ def _valkey_program() -> Path:
 
 
 def wait_for(condition: Callable[[], object], what: str, seconds: float = 60.0) -> Any:
-    """Poll until it holds; its value."""
+    """Poll until the condition holds; return its value."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):
         if time.monotonic() > deadline:
@@ -117,7 +120,7 @@ def wait_for(condition: Callable[[], object], what: str, seconds: float = 60.0) 
 
 
 def rounds(contestants: Mapping[str, Callable[[], Figures]], count: int) -> dict[str, list[Figures]]:
-    """Run all of them `count` times in turn, so that a noisy moment of the machine hits everybody alike."""
+    """Run all contestants `count` times in turn, so that noise on the machine affects all of them alike."""
     found: dict[str, list[Figures]] = {name: [] for name in contestants}
     for number in range(count):
         for name, run in contestants.items():
@@ -128,7 +131,7 @@ def rounds(contestants: Mapping[str, Callable[[], Figures]], count: int) -> dict
 
 
 def brief(figures: Figures) -> str:
-    """The numbers of a run, short."""
+    """Format the numbers of a run."""
     return "  ".join(
         f"{name} {value:,.4g}" if isinstance(value, float) else f"{name} {value}"
         for name, value in figures.items()
@@ -137,12 +140,12 @@ def brief(figures: Figures) -> str:
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
-    """Median, min and max."""
+    """Return the median, minimum and maximum."""
     return {"median": statistics.median(values), "min": min(values), "max": max(values)}
 
 
 def ratios(runs: Mapping[str, Sequence[Figures]], of: str, figure: str = "per_s") -> dict[str, dict[str, float]]:
-    """Each contestant's figure relative to `of` in the same round."""
+    """Return each contestant's figure relative to that of `of` in the same round."""
     return {
         name: spread([each[figure] / base[figure] for each, base in zip(found, runs[of], strict=True)])
         for name, found in runs.items()
@@ -150,26 +153,26 @@ def ratios(runs: Mapping[str, Sequence[Figures]], of: str, figure: str = "per_s"
 
 
 def percentiles(values: Sequence[float], *, shares: Sequence[float] = (0.5, 0.99, 0.999)) -> dict[str, float]:
-    """{"p50": …, "p99": …, "p99.9": …, "max": …} by nearest rank."""
+    """Return {"p50": …, "p99": …, "p99.9": …, "max": …} by nearest rank."""
     ordered = sorted(values)
     found = {f"p{share * 100:g}": ordered[min(len(ordered) - 1, int(share * len(ordered)))] for share in shares}
     return {**found, "max": ordered[-1]}
 
 
 def say(figures: Figures) -> None:
-    """A child's last line."""
+    """Print a child's figures, which must be its last line."""
     print(json.dumps(figures), flush=True)
 
 
 class Meter:
-    """CPU of this process and of its Valkey while it is open, and the time on the wall."""
+    """Measures wall-clock time, and the CPU time of this process and its Valkey, since its creation."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
         self._began = (time.perf_counter(), time.process_time(), valkey_seconds(self._client))
 
     def read(self, count: int, *, ended: float | None = None) -> Figures:
-        """What `count` emails took: seconds and emails a second, microseconds of CPU for each."""
+        """Return what `count` emails took: seconds, emails per second, and microseconds of CPU per email."""
         began, own, valkey_cpu = self._began
         seconds = (ended or time.perf_counter()) - began
         return {
@@ -182,13 +185,13 @@ class Meter:
 
 
 def valkey_seconds(client: Any) -> float:
-    """CPU time of a Valkey so far, as it says itself."""
+    """Return the CPU time that a Valkey reports to have used so far."""
     info = client.info("cpu")
     return float(info["used_cpu_sys"]) + float(info["used_cpu_user"])
 
 
 def memory_kib(pid: int, field: str = "VmHWM") -> int:
-    """Peak (VmHWM) or present (VmRSS) resident memory of a process."""
+    """Return the peak (VmHWM) or current (VmRSS) resident memory of a process."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith(f"{field}:"):
             return int(line.split()[1])
@@ -196,13 +199,13 @@ def memory_kib(pid: int, field: str = "VmHWM") -> int:
 
 
 def cpu_seconds(pid: int) -> float:
-    """CPU time of a process so far."""
+    """Return the CPU time of a process so far."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def session_cpu(session: int) -> float:
-    """CPU time of all processes of a session so far, with that of their children that have ended."""
+    """Return the CPU time so far of all processes in a session, including their children that have ended."""
     ticks = 0
     for entry in Path("/proc").glob("[0-9]*"):
         try:

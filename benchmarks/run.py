@@ -1,7 +1,8 @@
-"""`make bench`, or `python -m benchmarks.run [--only a,b,e] [--quick]`: runs the benchmarks and writes RESULTS.md, results.json and the pictures.
+"""Runs the benchmarks and writes RESULTS.md, results.json and the pictures.
 
-Each letter is one benchmark of RESULTS.md. Rounds of contestants are interleaved; figures of a partial run replace those of the same
-letters and leave the others. `--quick` is for trying things: few emails, few rounds, nothing to be quoted.
+`make bench`, or `python -m benchmarks.run [--only a,b,e] [--quick]`. Each letter is one benchmark of RESULTS.md. Rounds
+of contestants are interleaved; the figures of a partial run replace those of the same letters and leave the others.
+`--quick` is for trials: few emails, few rounds, and nothing is written.
 """
 
 import argparse
@@ -24,13 +25,13 @@ Contestants = dict[str, Callable[[], Figures]]
 
 
 def stage(module: str, count: int, kind: str, *extra: object) -> Figures:
-    """One run of the loop or of the stage on fresh stores."""
+    """Run the loop or the stage once on fresh stores."""
     with folder() as path, valkey(path) as url:
         return child(module, path, url, count, kind, *extra)
 
 
 def throughput(count: int, turns: int, kind: str, *, peers: bool, share: float) -> Figures:
-    """(a), (b), (c) and (d) on one core, with one work function, in the same rounds."""
+    """Run (a), (b), (c) and (d) on one core, with one work function, in the same rounds."""
     contestants: Contestants = {
         "loop": partial(stage, "benchmarks.loop", count, kind),
         "stage": partial(stage, "benchmarks.stage", count, kind),
@@ -44,24 +45,24 @@ def throughput(count: int, turns: int, kind: str, *, peers: bool, share: float) 
 
 
 def abcd(quick: bool) -> Figures:
-    """The frozen work function, peers included."""
+    """Run with the frozen work function, peers included."""
     return throughput(4_000 if quick else 30_000, 1 if quick else 5, "frozen", peers=True, share=0.1 if quick else 1.0)
 
 
 def model(quick: bool) -> Figures:
-    """The same with the product's own model."""
+    """Run the same with the product's own model."""
     return throughput(4_000 if quick else 30_000, 1 if quick else 5, "model", peers=False, share=0.0)
 
 
 def doors(quick: bool) -> Figures:
-    """(e)."""
+    """Run (e)."""
     seconds = 2.0 if quick else 5.0
     runs = rounds({"bare": partial(webhook.bare, seconds), "ours": partial(webhook.ours, seconds)}, 1 if quick else 5)
     return {"runs": runs, "ratios": ratios(runs, "bare")}
 
 
 def latencies(quick: bool) -> Figures:
-    """(f)."""
+    """Run (f)."""
     turns, seconds, backlog = (1, 3.0, 2_000) if quick else (3, 20.0, 20_000)
     alone = {f"{rate:,} a second": partial(latency.run, rate, seconds) for rate in (10, 100, 1_000)}
     syncing = {
@@ -72,19 +73,19 @@ def latencies(quick: bool) -> Figures:
 
 
 def growth(quick: bool) -> Figures:
-    """(h)."""
+    """Run (h)."""
     if quick:
         return answers.run((1_000, 10_000), 2_000, 1)
     return answers.run((10_000, 100_000, 1_000_000), 20_000, 5)
 
 
 def fans(quick: bool) -> Figures:
-    """(i)."""
+    """Run (i)."""
     return {"clients": [fanout.run(count, 4.0 if quick else 10.0) for count in (1, 100, 1_000)]}
 
 
 def two_workers(quick: bool) -> Figures:
-    """(j): two processes on the stage."""
+    """Run (j): one and two worker processes on the stage."""
     count = 4_000 if quick else 20_000
     runs = rounds({"1": partial(workers.run, 1, count), "2": partial(workers.run, 2, 2 * count)}, 1 if quick else 5)
     return {"runs": runs, "ratios": ratios(runs, "1")}
@@ -104,7 +105,7 @@ LETTERS = {"a": "abcd", "b": "abcd", "c": "abcd", "d": "abcd", "g": "abcd"}
 
 
 def main() -> None:
-    """Run what is asked for."""
+    """Run the requested benchmarks."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--only", default=",".join(BENCHMARKS), help="letters, separated by commas (default %(default)s)"
@@ -133,7 +134,7 @@ def main() -> None:
 
 
 def _draw() -> None:
-    """The pictures, where the benchmarks' own environment has matplotlib."""
+    """Draw the pictures, if the benchmarks' environment, which has matplotlib, exists."""
     python = peers_run.VENV / "bin" / "python"
     if python.exists():
         subprocess.run([python, "-m", "benchmarks.charts"], cwd=HERE.parent, check=True)

@@ -1,7 +1,7 @@
-"""apsw beside the standard sqlite3 module: one transaction of 256 rows with 1.5 KB bodies, WAL, synchronous FULL.
+"""apsw versus the standard sqlite3 module: one transaction of 256 rows with 1.5 KB bodies, WAL, synchronous FULL.
 
-Run with `python -m benchmarks.sqlite_drivers [FOLDER]`; docs/decisions/0002-sqlite-through-apsw.md has the figures. Rounds are
-interleaved, so that ratios mean something on a busy machine; CPU is this thread's, wall includes the disk's flush.
+Run `python -m benchmarks.sqlite_drivers [FOLDER]`; docs/decisions/0002-sqlite-through-apsw.md has the figures. Rounds
+are interleaved, so that ratios are meaningful on a busy machine; CPU is this thread's, wall includes the disk's flush.
 """
 
 import random
@@ -41,7 +41,7 @@ Save = Callable[[Rows], None]
 
 
 def main() -> None:
-    """Measure every way of saving in interleaved rounds, and print µs an email."""
+    """Measure every way of saving in interleaved rounds, and print µs per email."""
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(tempfile.mkdtemp())
     ways = {**apsw_ways(folder), **standard_ways(folder), **peewee_ways(folder)}
     taken: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
@@ -61,13 +61,13 @@ def main() -> None:
 
 
 def made(prefix: str) -> Rows:
-    """256 emails whose bodies differ."""
+    """Return 256 emails with different bodies."""
     body = "".join(random.choices("abcdefghij klmnopqrst uvwxyz", k=1500))
     return [(f"{prefix}-{n}", n % 4, n / ROWS, f"subject {n}", f"{n}{body}") for n in range(ROWS)]
 
 
 def apsw_ways(folder: Path) -> dict[str, Save]:
-    """Through apsw: a row at a time, and in blocks."""
+    """Save through apsw: row by row, and in blocks."""
     connection = apsw.Connection(str(folder / "apsw.db"))
     for statement in SCHEMA:
         connection.execute(statement)
@@ -87,7 +87,7 @@ def apsw_ways(folder: Path) -> dict[str, Save]:
 
 
 def standard_ways(folder: Path) -> dict[str, Save]:
-    """Through the standard module, whose executemany refuses RETURNING: row by row, and in blocks."""
+    """Save through the standard module, whose executemany refuses RETURNING: row by row, and in blocks."""
     connection = sqlite3.connect(folder / "standard.db", isolation_level=None)
     for statement in SCHEMA:
         connection.execute(statement)
@@ -108,7 +108,7 @@ def standard_ways(folder: Path) -> dict[str, Save]:
 
 
 def peewee_ways(folder: Path) -> dict[str, Save]:
-    """Through Peewee's insert_many, over either driver."""
+    """Save through Peewee's insert_many, over either driver."""
     return {
         "Peewee insert_many over apsw": peewee_way(APSWDatabase(str(folder / "peewee-apsw.db"))),
         "Peewee insert_many over sqlite3": peewee_way(SqliteDatabase(str(folder / "peewee-standard.db"))),
@@ -116,7 +116,7 @@ def peewee_ways(folder: Path) -> dict[str, Save]:
 
 
 def peewee_way(database: Any) -> Save:
-    """One multi-row statement built by Peewee."""
+    """Save with one multi-row statement built by Peewee."""
 
     class Email(Model):
         id = AutoField()
@@ -139,7 +139,7 @@ def peewee_way(database: Any) -> Save:
 
 
 def blocks(rows: Rows) -> list[list[Any]]:
-    """The values of 64 rows each, in one list."""
+    """Return the values of 64 rows at a time, each block as one flat list."""
     return [[value for row in rows[at : at + BLOCK] for value in row] for at in range(0, len(rows), BLOCK)]
 
 

@@ -1,8 +1,8 @@
-"""(b) Our processing stage as it is: mailbox `classify` → ClassifierActors → rows, books, counters, then acknowledged and told.
+"""(b) Our processing stage as it is: mailbox `classify` → ClassifierActors → rows, books, counters → settled.
 
-Run as a child: `python -m benchmarks.stage FOLDER REDIS_URL N frozen|model [PROCESSES]`. Real actors on real stores, put together as
-commands/process.py does it for a worker; only the classifier may be the frozen function. With several PROCESSES it is timed from
-the moment when all are ready.
+Run as a child: `python -m benchmarks.stage FOLDER REDIS_URL N frozen|model [WORKERS]`. Real actors on real stores,
+assembled as commands/process.py does for a worker process; only the classifier may be the frozen function. WORKERS is
+the number of actors.
 """
 
 # ruff: noqa: E402  (gevent patches before anything else is imported)
@@ -64,7 +64,7 @@ class Stage:
         self.bus.subscribe(lambda _, fields: self.lags.extend(fields["lags"]), HUB_LAG)
 
     def fill(self, count: int, *, first: int = 0) -> None:
-        """Enter the emails from number `first` on into the books and put them into the mailbox, as the fetcher would."""
+        """Enter the emails from number `first` on into the books and the mailbox, as the fetcher would."""
         source = self.books.open_source("main", "http://bench")
         for start in range(first, first + count, SLICE):
             emails = [work.email(number) for number in range(start, min(start + SLICE, first + count))]
@@ -74,7 +74,7 @@ class Stage:
             self.mailboxes.put(CLASSIFY, [_envelope(ref, key, by_key[key]) for ref, key in rows])
 
     def work(self, classifier: Any, expected: int | None, workers: int = WORKERS) -> None:
-        """Start the pool; back when `expected` emails are settled here (None: when the mailbox is empty)."""
+        """Start the pool; return when `expected` emails are settled here (None: when the mailbox is empty)."""
         refs = [
             ClassifierActor.start(
                 self.context, classifier=classifier, results=self.results, name=f"classifier-{number}"
@@ -107,12 +107,12 @@ def _envelope(ref: int, key: str, email: dict[str, str]) -> Envelope:
 
 
 def classifier_of(kind: str) -> Any:
-    """The frozen function, or the product's model."""
+    """Return the frozen function or the product's model."""
     return Frozen() if kind == "frozen" else Classifier.load()
 
 
 def main(path: str, url: str, count: int, kind: str, workers: int = WORKERS) -> None:
-    """Fill, then time the stage, on top of whatever is stored there already."""
+    """Fill the mailbox, then time the stage, on top of whatever is already stored."""
     stage = Stage(path, url, "worker-1")
     before = stage.books.audit().listed
     stage.fill(count, first=before)

@@ -1,7 +1,7 @@
-"""The running system and a FakeMail for the benchmarks of the whole way: started, pinned, watched from outside, ended.
+"""Starts the system and a FakeMail for the whole-way benchmarks, pins them, watches them from outside and stops them.
 
-`frozen=True` runs the same processes with the frozen work function as their classifier (frozen_process.py). What the system has done is
-read from its database file, on the other core, so that watching costs it nothing.
+`frozen=True` runs the same processes with the frozen work function as classifier (frozen_process.py). Progress is read
+from the system's database file, on the other core, so that watching costs the system nothing.
 """
 
 import json
@@ -26,7 +26,7 @@ Buckets = dict[str, dict[float, float]]
 
 
 def call(url: str, body: Any = None, *, method: str | None = None, seconds: float = 60.0) -> Any:
-    """One JSON request; its answer."""
+    """Make one JSON request; return the answer."""
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, {"Content-Type": "application/json"}, method=method)
     with urllib.request.urlopen(request, timeout=seconds) as answer:
@@ -34,7 +34,7 @@ def call(url: str, body: Any = None, *, method: str | None = None, seconds: floa
 
 
 def answers(url: str) -> bool:
-    """Whether it answers with a 2xx."""
+    """Return whether the URL answers with a 2xx."""
     try:
         call(url, seconds=2)
     except OSError:
@@ -43,14 +43,14 @@ def answers(url: str) -> bool:
 
 
 class FakeMail:
-    """The simulator in a process of its own, on the other core."""
+    """The simulator in its own process, on the other core."""
 
     def __init__(self, url: str, process: "subprocess.Popen[Any]") -> None:
         self.url, self.process = url, process
         self.sent = 0
 
     def send(self, count: int, *, start: int | None = None, at_once: int = SEND) -> list[str]:
-        """Put emails into the account; their ids. One notification for each `at_once`."""
+        """Put emails into the account, with one notification per `at_once`; return their ids."""
         first = self.sent if start is None else start
         ids: list[str] = []
         for at in range(first, first + count, at_once):
@@ -62,7 +62,7 @@ class FakeMail:
 
 @contextmanager
 def fakemail(path: Path, *, core: int | None = OTHER) -> Iterator[FakeMail]:
-    """A FakeMail with an empty account."""
+    """Run a FakeMail with an empty account."""
     port = free_port()
     argv = [sys.executable, "run.py", "simulator", "--port", str(port)]
     process = spawn(argv, core=core, environ={"DATA_DIR": str(path / "fakemail"), "LOG_LEVEL": "WARNING"})
@@ -81,11 +81,11 @@ class System:
         self.url, self.data, self.process = url, data, process
 
     def get(self, path: str) -> Any:
-        """One GET."""
+        """Make a GET request."""
         return call(f"{self.url}{path}")
 
     def stored(self) -> int:
-        """Results in the database so far."""
+        """Return the number of results in the database."""
         try:
             with sqlite3.connect(f"file:{self.data / 'emails.db'}?mode=ro", uri=True, timeout=5) as database:
                 return int(database.execute("SELECT coalesce(max(id), 0) FROM result").fetchone()[0])
@@ -93,7 +93,7 @@ class System:
             return 0
 
     def wait_stored(self, count: int, *, patience: float = 60.0, every: float = 0.02) -> None:
-        """Back when so many are stored; TimeoutError when nothing moves for `patience` seconds."""
+        """Return when `count` are stored; raise TimeoutError if nothing changes for `patience` seconds."""
         last, moved = -1, time.monotonic()
         while (now := self.stored()) < count:
             if now > last:
@@ -103,7 +103,7 @@ class System:
             time.sleep(every)
 
     def processes(self) -> dict[str, int]:
-        """Name → pid of everything below the launcher."""
+        """Return name → pid for the launcher and all its descendants."""
         found = {"launcher": self.process.pid}
         parents = {}
         for entry in Path("/proc").glob("[0-9]*"):
@@ -119,14 +119,14 @@ class System:
         return found
 
     def resources(self) -> dict[str, dict[str, float]]:
-        """Process → CPU seconds so far and peak resident MiB."""
+        """Return process → CPU seconds so far and peak resident MiB."""
         return {
             name: {"cpu_s": cpu_seconds(pid), "peak_mib": memory_kib(pid) / 1024}
             for name, pid in self.processes().items()
         }
 
     def balanced(self) -> dict[str, int]:
-        """The audit; AssertionError when the books do not balance."""
+        """Return the audit; raise AssertionError if the books do not balance."""
         audit: dict[str, int] = self.get("/audit")
         parts = ("results", "queued", "retrying", "dead", "discarded", "erased")
         assert audit["listed"] == sum(audit[part] for part in parts), audit
@@ -134,7 +134,7 @@ class System:
         return audit
 
     def hub_lags(self) -> Buckets:
-        """How late the hub's turns were so far, from /metrics."""
+        """Return how late the hub's turns have been so far, from /metrics."""
         with urllib.request.urlopen(f"{self.url}/metrics", timeout=10) as answer:
             return _buckets(answer.read().decode(), "emailproc_hub_lag_seconds_bucket")
 
@@ -160,7 +160,7 @@ def _buckets(text: str, metric: str) -> Buckets:
 
 
 def late(before: Buckets, after: Buckets, share: float = 0.999) -> Figures:
-    """Process → under how many seconds (a bucket's upper end) this share of the hub's turns between the two were late."""
+    """Return, per process, the bucket bound under which this share of the hub's delays between the two readings was."""
     found = {}
     for process, counts in after.items():
         since = {bound: count - before.get(process, {}).get(bound, 0.0) for bound, count in counts.items()}
@@ -173,7 +173,7 @@ def late(before: Buckets, after: Buckets, share: float = 0.999) -> Figures:
 def system(
     path: Path, *, fakemail_url: str | None, core: int | None = OURS, frozen: bool = False, **settings: str
 ) -> Iterator[System]:
-    """`run.py serve` on its own data, everything of it on one core (None: on any)."""
+    """Run `run.py serve` on fresh data, with all its processes on one core (None: on any)."""
     port, data = free_port(), path / "data"
     environ = {"DATA_DIR": str(data), "PORT": str(port), "LOG_LEVEL": "WARNING", "PYTHONWARNINGS": "ignore", **settings}
     if fakemail_url:
@@ -189,7 +189,7 @@ def system(
 
 
 def since(before: Mapping[str, Mapping[str, float]], after: Mapping[str, Mapping[str, float]], count: int) -> Figures:
-    """Process → µs of CPU an email between two `resources()`, and peak MiB."""
+    """Return, per process, µs of CPU per email between two calls of `resources()`, and the peak MiB."""
     return {
         name: {
             "cpu_us": (now["cpu_s"] - before.get(name, {}).get("cpu_s", 0.0)) / count * 1e6,

@@ -1,7 +1,7 @@
-"""msgspec beside pydantic on what the web does: check a request, encode a page, make the schemas, be imported.
+"""msgspec versus pydantic for what the web does: check a request, encode a page, make the schemas, be imported.
 
-`python -m benchmarks.validation` prints microseconds (best of several interleaved rounds) and ratios; the decision is in
-docs/decisions/0003-msgspec.md. Pydantic is not among our requirements: the benchmark says so where it is missing.
+`python -m benchmarks.validation` prints microseconds (best of several interleaved rounds) and ratios; the decision is
+in docs/decisions/0003-msgspec.md. Pydantic is not among our requirements: without it the benchmark exits and says so.
 """
 
 import json
@@ -115,7 +115,7 @@ PAIRS: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
 
 
 def microseconds(work: Callable[[], object]) -> float:
-    """One round of a work's mean time."""
+    """Return the mean time of one call, over one round."""
     count, began = 0, time.perf_counter()
     while (spent := time.perf_counter() - began) < SECONDS:
         for _ in range(10):
@@ -125,7 +125,7 @@ def microseconds(work: Callable[[], object]) -> float:
 
 
 def import_ms(module: str) -> float:
-    """How long a fresh interpreter takes to import a module, its own start taken off."""
+    """Return how long a fresh interpreter takes to import a module, minus its own start-up time."""
 
     def run(code: str) -> float:
         began = time.perf_counter()

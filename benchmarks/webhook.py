@@ -1,6 +1,6 @@
-"""(e) Webhook accepts a second and their latency: the running system's `/webhook` against the bare handler, each on one core.
+"""(e) Webhooks accepted per second and their latency: the system's `/webhook` versus a bare handler, one core each.
 
-The system's FakeMail has an empty account, so what is measured is the door: checked, durable in Redis, answered. The client is on
+FakeMail's account is empty, so only the endpoint is measured: check, store durably in Redis, answer. The client runs on
 the other core.
 """
 
@@ -15,7 +15,7 @@ CONNECTIONS = 16
 
 
 def bare(seconds: float) -> Figures:
-    """The bare handler."""
+    """Measure the bare handler."""
     with folder() as path, valkey(path) as url:
         port = free_port()
         process = spawn([sys.executable, "-m", "benchmarks.bare", str(port), url])
@@ -29,8 +29,8 @@ def bare(seconds: float) -> Figures:
 
 
 def ours(seconds: float) -> Figures:
-    """The front's `/webhook`."""
-    # Its own limit of notifications a second is what this would measure otherwise.
+    """Measure the front's `/webhook`."""
+    # No rate limit applies: by default, calls from this machine are not counted.
     with folder() as path, fakemail(path) as account, system(path, fakemail_url=account.url) as running:
         pid = running.processes()["front"]
         began = cpu_seconds(pid)

@@ -1,4 +1,4 @@
-"""(c) The whole way: FakeMail on the other core; all of ours on one. List, fetch each over HTTP, classify, store, acknowledge, tell."""
+"""(c) The whole way, ours on one core, FakeMail on the other: list, fetch over HTTP, classify, store, acknowledge."""
 
 import time
 
@@ -9,7 +9,7 @@ WARM = 0.05
 
 
 def run(count: int, *, frozen: bool, processes: int = 1) -> Figures:
-    """`count` emails that the account lists when the system starts; timed from the first rows to the last one."""
+    """Process `count` emails that the account lists at the start; timed from the first rows to the last."""
     with folder() as path, fakemail(path) as account:
         account.send(count)
         number = str(processes)
@@ -20,7 +20,7 @@ def run(count: int, *, frozen: bool, processes: int = 1) -> Figures:
             ours.wait_stored(count)
             seconds = time.perf_counter() - began
             after = ours.resources()
-            time.sleep(1.2)  # the last second's lags are in the next heartbeat
+            time.sleep(1.2)  # the last second's lags arrive with the next heartbeat
             audit, lag = ours.balanced(), late(lags, ours.hub_lags())
         done = count - first
         return {

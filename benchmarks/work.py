@@ -1,7 +1,7 @@
-"""The one fixed piece of work that everybody here does: a 1 KB email, and a frozen function of about 60 µs that labels it.
+"""The fixed piece of work that every contestant does: a 1 KB email, and a frozen function of about 60 µs to label it.
 
-Imported by our own contestants and, in other virtual environments, by the peers: nothing but the standard library. Frozen:
-whoever changes it makes new figures incomparable with old ones.
+Imported by our own contestants and, in other virtual environments, by the peers: so it uses only the standard library.
+Frozen: any change makes new figures incomparable with old ones.
 """
 
 import random
@@ -75,7 +75,7 @@ PAIRS = {first + second for first, second in pairwise(VOCABULARY)}
 
 
 def email(number: int) -> dict[str, str]:
-    """Email `number`: always the same one, about 1 KB with its body of 150 words."""
+    """Return email `number`: always the same, about 1 KB with its body of 150 words."""
     dice = random.Random(number)
     return {
         "id": f"bench-{number:07d}",
@@ -86,7 +86,7 @@ def email(number: int) -> dict[str, str]:
 
 
 def classify(subject: str, body: str) -> tuple[str, float]:
-    """A label and a confidence: one weight a label for each word, some pairs of words, the best one's share."""
+    """Return a label and its confidence, from a weight per label and word, and a bonus for some pairs of words."""
     scores = [0.0, 0.0, 0.0, 0.0]
     before = ""
     for word in WORD.findall(subject.lower()) + WORD.findall(body.lower()):

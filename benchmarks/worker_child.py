@@ -1,6 +1,7 @@
-"""A worker process of (j): `python -m benchmarks.worker_child FOLDER REDIS_URL NAME`. It says when it is ready, and begins at a line on its input.
+"""A worker process of (j): `python -m benchmarks.worker_child FOLDER REDIS_URL NAME`.
 
-As NAME `filler:N` it fills the mailbox with N emails instead.
+It reports when it is ready and starts on a line of input. With `filler:N` as NAME it fills the mailbox with N emails
+instead.
 """
 
 # ruff: noqa: E402  (gevent patches before anything else is imported)
@@ -18,7 +19,7 @@ from engine.collector import spare_collector
 
 
 def main(path: str, url: str, name: str) -> None:
-    """Fill, or work until the mailbox is empty."""
+    """Fill the mailbox, or work until it is empty."""
     stage = Stage(path, url, name.partition(":")[0])
     if name.startswith("filler:"):
         stage.fill(int(name.partition(":")[2]))

@@ -1,4 +1,4 @@
-"""(j) Two worker processes against one on the processing stage: one core for each, Valkey and SQLite shared."""
+"""(j) Two worker processes versus one on the processing stage: one core for each, with shared Valkey and SQLite."""
 
 import json
 import subprocess
@@ -12,7 +12,7 @@ CHILD = "benchmarks.worker_child"
 
 
 def run(processes: int, count: int) -> Figures:
-    """`count` emails through so many worker processes, each on a core of its own as far as there are cores."""
+    """Send `count` emails through so many worker processes, each on its own core as far as there are cores."""
     with folder() as path, valkey(path, core=None) as url:
         child(CHILD, path, url, f"filler:{count}")
         workers = [_start(str(path), url, number) for number in range(processes)]

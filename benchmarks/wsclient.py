@@ -1,6 +1,6 @@
-"""A WebSocket client that is cheap enough to be a thousand of them in one process: it joins, then hands out whole frames' payloads.
+"""A WebSocket client cheap enough to run a thousand of them in one process: it connects and returns whole payloads.
 
-Used by latency_client.py and fanout_client.py, which run on the other core. Server frames come unmasked and unfragmented here.
+Used by latency_client.py and fanout_client.py, on the other core. It expects server frames unmasked and unfragmented.
 """
 
 import base64
@@ -15,7 +15,7 @@ TIMESTAMP = re.compile(rb'"timestamp":"([^"]+)"')
 
 
 class Feed:
-    """One client of `/ws/emails/{name}`; a fresh one has the topic email:all."""
+    """One client of `/ws/emails/{name}`, on its default topic email:all."""
 
     def __init__(self, url: str, name: str, *, receive_buffer: int | None = None) -> None:
         parts = urlsplit(url)
@@ -42,7 +42,7 @@ class Feed:
         return bytes(part)
 
     def chunk(self) -> list[bytes]:
-        """Wait for bytes; the payloads of all frames that are whole now (pings are answered)."""
+        """Wait for bytes; return the payloads of all complete frames (pings are answered)."""
         self.buffer += self._read()
         payloads, at = [], 0
         for opcode, start, end in _frames(self.buffer):
@@ -55,12 +55,12 @@ class Feed:
         return payloads
 
     def _pong(self, payload: bytes) -> None:
-        mask = b"\0\0\0\0"  # a mask of zeros leaves the payload as it is
+        mask = b"\0\0\0\0"  # a zero mask leaves the payload unchanged
         self.sock.sendall(bytes([0x8A, 0x80 | len(payload)]) + mask + payload)
 
 
 def _frames(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """(opcode, start, end) of each whole frame."""
+    """Yield (opcode, start, end) of each complete frame."""
     at = 0
     while len(data) - at >= 2:
         opcode, length, start = data[at] & 0x0F, data[at + 1] & 0x7F, at + 2

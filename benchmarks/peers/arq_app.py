@@ -1,4 +1,4 @@
-"""arq: a job leaves the queue after its work, which is its default. It asks every 10 ms instead of 500, else it would mostly sleep."""
+"""arq: a job leaves the queue after its work (its default). It polls every 10 ms, not 500, or it would mostly sleep."""
 
 import asyncio
 from typing import Any, ClassVar
@@ -12,12 +12,12 @@ SETTINGS = RedisSettings(unix_socket_path=job.REDIS.removeprefix("unix://"))
 
 
 async def process(_context: dict[str, Any], item: dict[str, Any]) -> None:
-    """The work."""
+    """Do the work."""
     job.process(item)
 
 
 class WorkerSettings:
-    """Read by arq's command."""
+    """The settings that arq's command reads."""
 
     functions: ClassVar[list[Any]] = [process]
     redis_settings = SETTINGS
@@ -27,7 +27,7 @@ class WorkerSettings:
 
 
 async def _enqueue(count: int) -> None:
-    """Put them into the queue."""
+    """Put `count` emails into the queue."""
     pool = await create_pool(SETTINGS)
     for each in job.emails(count):
         await pool.enqueue_job("process", each)

@@ -1,4 +1,4 @@
-"""Celery: late acknowledgement, one message ahead, rejected when its worker is lost, no results kept."""
+"""Celery: late acknowledgement, a prefetch of one, messages of lost workers rejected, no results kept."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ app.conf.update(
 
 @app.task
 def process(item: dict[str, Any]) -> None:
-    """The work."""
+    """Do the work."""
     job.process(item)
 
 

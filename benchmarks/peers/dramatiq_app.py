@@ -1,4 +1,4 @@
-"""Dramatiq on Redis: acknowledged after the work, which is its default; its default of eight threads (with one it prefetches next to nothing)."""
+"""Dramatiq on Redis: acknowledges after the work, with eight threads, its defaults (one prefetches next to nothing)."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ dramatiq.set_broker(broker)
 
 @dramatiq.actor
 def process(item: dict[str, Any]) -> None:
-    """The work."""
+    """Do the work."""
     job.process(item)
 
 

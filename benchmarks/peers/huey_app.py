@@ -1,4 +1,4 @@
-"""Huey on Redis. It acknowledges before the work (a popped task dies with its worker): there is no other way with it."""
+"""Huey on Redis. It acknowledges before the work (a popped task is lost with its worker), and offers no other way."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ huey = RedisHuey("bench", url=job.REDIS, results=False)
 
 @huey.task()
 def process(item: dict[str, Any]) -> None:
-    """The work."""
+    """Do the work."""
     job.process(item)
 
 

@@ -1,4 +1,4 @@
-"""The task's body: label one email and commit its row. A job queue pays this commit for each message; that is what it is."""
+"""The task: label one email and commit its row. A job queue pays for a commit per message, which is its nature."""
 
 import os
 import sqlite3
@@ -24,14 +24,14 @@ _local = threading.local()
 
 
 def process(item: dict[str, str]) -> None:
-    """Label and store; the row is durable when it returns."""
+    """Label and store an email; the row is durable on return."""
     label, confidence = classify(item["subject"], item["body"])
     row = (item["id"], item["subject"], item["body"], item["sender"], label, confidence, time.time())
     _connection().execute(INSERT, row)  # its own transaction
 
 
 def emails(count: int) -> list[dict[str, str]]:
-    """What is enqueued."""
+    """Return the emails to enqueue."""
     return [email(number) for number in range(count)]
 
 

@@ -1,4 +1,4 @@
-"""RQ: a process of its own for each job, which is its default and what isolates and recovers; no result kept."""
+"""RQ: one process per job, its default, which gives isolation and recovery; no results kept."""
 
 from redis import Redis
 from rq import Queue

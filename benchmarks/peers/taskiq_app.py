@@ -1,4 +1,4 @@
-"""Taskiq on Redis streams, acknowledged after the work. The task is a coroutine: a thread a task would cost it more."""
+"""Taskiq on Redis streams, acknowledging after the work. The task is a coroutine: a thread per task would cost more."""
 
 import asyncio
 from typing import Any
@@ -12,12 +12,12 @@ broker = RedisStreamBroker(url=job.REDIS)
 
 @broker.task
 async def process(item: dict[str, Any]) -> None:
-    """The work."""
+    """Do the work."""
     job.process(item)
 
 
 async def _enqueue(count: int) -> None:
-    """The group is made first: it begins at the stream's end."""
+    """Create the consumer group first, since it begins at the stream's end, then enqueue."""
     await broker.startup()
     for each in job.emails(count):
         await process.kiq(each)
