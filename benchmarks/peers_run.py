@@ -1,4 +1,4 @@
-"""(d) The peers on the same work in the same run. A worker is timed from its first rows to its last; start-up is free."""
+"""(d) The peers on the same work in the same run. A worker is timed from its first rows to its last, after start-up."""
 
 import os
 import sqlite3

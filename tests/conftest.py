@@ -1,4 +1,4 @@
-"""Fixtures of every test: gevent first, then real stores (an embedded Valkey, SQLite through apsw, PostgreSQL where it is)."""
+"""Fixtures for all tests: gevent first, then real stores (embedded Valkey, SQLite via apsw, PostgreSQL if installed)."""
 
 # ruff: noqa: E402  (gevent patches before anything else is imported)
 
@@ -26,11 +26,11 @@ CI = os.environ.get("CI") == "true"
 settings.register_profile("ours", deadline=None)  # an example may take long on a busy machine
 settings.load_profile("ours")
 
-clock._shared._stepped_at = float("-inf")  # tests do not wait until a process that has just started trusts its clock
+clock._shared._stepped_at = float("-inf")  # tests do not wait until a newly started process trusts its clock
 
 
 def missing(what: str) -> None:
-    """Skip on a person's machine, fail in CI: a green run there must have run everything."""
+    """Skip on a developer's machine, fail in CI: a green run there must have run everything."""
     if CI:
         pytest.fail(f"{what} is missing, and CI must not skip")
     pytest.skip(f"{what} is not installed")
@@ -38,7 +38,7 @@ def missing(what: str) -> None:
 
 @pytest.fixture(scope="session")
 def short_tmp() -> Iterator[Path]:
-    """A folder with a short name: the path of a unix socket may have 107 characters at most."""
+    """A folder with a short name: the path of a unix socket is limited to 107 characters."""
     folder = Path(tempfile.mkdtemp(prefix="ep-"))
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
@@ -46,7 +46,7 @@ def short_tmp() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def valkey_url(short_tmp: Path) -> Iterator[str]:
-    """A real Valkey on a unix socket, for the whole session."""
+    """The URL of a real Valkey on a unix socket, for the whole session."""
     server = start_valkey(get_binary_path(), short_tmp / "valkey")
     yield server.url
     server.stop()
@@ -63,7 +63,7 @@ def redis_client(valkey_url: str) -> Iterator["redis.Redis"]:
 
 @pytest.fixture(scope="session")
 def postgres(short_tmp: Path) -> Iterator[Program]:
-    """A PostgreSQL server of our own, where its programs are installed."""
+    """A private PostgreSQL server, if its programs are installed."""
     if postgres_programs() is None:
         missing("PostgreSQL (its server programs)")
     server = start_postgres(short_tmp / "pg")
@@ -73,7 +73,7 @@ def postgres(short_tmp: Path) -> Iterator[Program]:
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty database of each kind, as DATABASE_URL would name it."""
+    """The DATABASE_URL of an empty database of each kind."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/emails.db"
     server: Program = request.getfixturevalue("postgres")

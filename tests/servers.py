@@ -1,4 +1,4 @@
-"""Real servers for tests: start one in a folder, get its URL, stop it. Used by conftest.py and by the chaos tests."""
+"""Real servers for tests: start one in a folder, get its URL, stop it. Used by conftest.py and the chaos tests."""
 
 import os
 import pwd
@@ -16,13 +16,13 @@ DEADLINE = 20.0
 
 @dataclass
 class Program:
-    """A server of ours: where it answers, and its process."""
+    """A running server: its URL and its process."""
 
     url: str
     process: subprocess.Popen[bytes]
 
     def stop(self) -> None:
-        """End it and wait for that."""
+        """Stop the server and wait until it has exited."""
         self.process.terminate()
         try:
             self.process.wait(10)
@@ -32,7 +32,7 @@ class Program:
 
 
 def wait_until(ready: Callable[[], bool], what: str, deadline: float = DEADLINE) -> None:
-    """Poll until `ready()`; an error names what did not come."""
+    """Poll until `ready()`; the TimeoutError says what did not happen."""
     end = time.monotonic() + deadline
     while not ready():
         if time.monotonic() > end:
@@ -41,7 +41,7 @@ def wait_until(ready: Callable[[], bool], what: str, deadline: float = DEADLINE)
 
 
 def start_valkey(binary: Path, folder: Path, *options: str) -> Program:
-    """A Valkey that keeps nothing on disk unless `options` say so."""
+    """Start a Valkey that keeps nothing on disk unless `options` say so."""
     folder.mkdir(parents=True, exist_ok=True)
     socket = folder / "valkey.sock"
     base = [
@@ -72,7 +72,7 @@ def start_valkey(binary: Path, folder: Path, *options: str) -> Program:
 
 
 def postgres_programs() -> Path | None:
-    """The folder of initdb and postgres, or None."""
+    """Return the folder with initdb and postgres, or None."""
     folders = [*sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)]
     on_path = shutil.which("initdb")
     if on_path:
@@ -81,7 +81,7 @@ def postgres_programs() -> Path | None:
 
 
 def start_postgres(folder: Path) -> Program:
-    """A PostgreSQL on a unix socket, tuned for tests (no fsync); as root it runs as the user `postgres` or `nobody`."""
+    """Start a PostgreSQL on a unix socket, without fsync; as root it runs as the user `postgres` or `nobody`."""
     programs = postgres_programs()
     assert programs is not None
     folder.mkdir(parents=True, exist_ok=True)

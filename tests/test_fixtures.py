@@ -1,4 +1,4 @@
-"""The real stores that other tests stand on answer."""
+"""The real stores that other tests use respond."""
 
 
 def test_valkey_answers(redis_client):

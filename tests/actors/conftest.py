@@ -1,4 +1,4 @@
-"""What the actors' tests share: books on SQLite, mailboxes in a real Valkey, a FakeMail account to list and fetch from."""
+"""Shared by the actors' tests: books on SQLite, mailboxes in a real Valkey, and a FakeMail account to list and read."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -25,11 +25,11 @@ URL = "http://fakemail.example"
 
 @dataclass
 class Account:
-    """A FakeMail account in memory: what is listed when, what can be fetched, and what is down."""
+    """A FakeMail account in memory: what it lists, what can be fetched, and whether it is down."""
 
     bears_history: bool = True
     emails: dict[str, int] = field(default_factory=dict)  # id → history id, in listing order
-    hidden: set[str] = field(default_factory=set)  # announced, but neither listed nor fetchable yet
+    hidden: set[str] = field(default_factory=set)  # notified, but neither listed nor fetchable yet
     history_id: int = 0
     down: bool = False
     listings: list[int] = field(default_factory=list)
@@ -121,7 +121,7 @@ def context(mailboxes: RedisMailboxes, books: Books) -> Context:
 
 @pytest.fixture
 def started() -> Iterator[Callable[..., Any]]:
-    """Start actors that are stopped at the end of the test."""
+    """A function that starts actors, which are stopped at the end of the test."""
     refs = []
 
     def start(cls, *args, **kwargs):
@@ -136,7 +136,7 @@ def started() -> Iterator[Callable[..., Any]]:
 
 
 def eventually(holds: Callable[[], object], seconds: float = 20.0) -> None:
-    """Wait until it holds; the deadline is for broken code only."""
+    """Wait until the condition holds; the deadline only matters for broken code."""
     with gevent.Timeout(seconds, AssertionError(f"did not come to hold within {seconds} s")):
         while not holds():
             gevent.sleep(0.005)

@@ -1,4 +1,4 @@
-"""A real HTTP server that receives webhooks: it notes what came and answers what the test says."""
+"""A real HTTP server that receives webhooks: it records the requests and answers as the test says."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ class Received:
 
 @dataclass
 class Receiver:
-    """`answer` gives the status of each request, and may wait; 204 as it comes."""
+    """A webhook receiver. `answer` returns the status for each request, and may block; the default is 204."""
 
     answer: Callable[[Received], int] = lambda _: 204
     headers: list[tuple[str, str]] = field(default_factory=list)
@@ -47,7 +47,7 @@ class Receiver:
         return f"http://127.0.0.1:{self.server.server_port}/hook?of=mine"
 
     def seqs(self) -> list[str]:
-        """Of the messages that were taken, each once."""
+        """Return the seqs of the accepted messages, each once."""
         return list(dict.fromkeys(each.json["seq"] for each in self.taken))
 
     def _serve(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:

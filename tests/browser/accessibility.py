@@ -1,4 +1,4 @@
-"""axe-core run inside a page: what it calls serious or critical."""
+"""Runs axe-core inside a page and reports what it calls serious or critical."""
 
 import importlib.resources
 from functools import cache
@@ -21,6 +21,6 @@ def _source() -> str:
 
 
 def serious_faults(page: Page) -> list[str]:
-    """One line a fault: the rule's name and the elements."""
+    """Return one line per fault: the rule's name and the elements."""
     page.js(_source())
     return list(page.driver.execute_async_script(RUN))

@@ -20,7 +20,7 @@ def browser() -> Iterator[Page]:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A running system with its own simulator, and a few emails in it."""
+    """A running system with its own simulator and a few emails."""
     with running(tmp_path_factory.mktemp("browser")) as server:
         _fill(server)
         yield server
@@ -36,14 +36,14 @@ def _fill(server: Server) -> None:
 
 @pytest.fixture
 def page(browser: Page, server: Server) -> Iterator[Page]:
-    """The browser on that server."""
+    """The browser, on that server."""
     with tab_on(browser, server.base) as page:
         yield page
 
 
 @pytest.fixture
 def own_server(tmp_path: Path) -> Iterator[Server]:
-    """A server of this test alone, not started yet."""
+    """A server for this test alone, not started yet."""
     server = Server(tmp_path)
     yield server
     server.stop()

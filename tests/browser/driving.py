@@ -1,6 +1,6 @@
 """A Chromium under test and a server to look at: used by the browser tests and by scripts/screenshots.py.
 
-Debian's Chromium and driver, driven by Selenium. Flags are those that a root user on a machine without internet needs.
+Selenium drives Debian's Chromium and driver. The flags are those needed by root on a machine without internet access.
 """
 
 import contextlib
@@ -41,7 +41,7 @@ FLAGS = (
 )
 DEADLINE = 20.0
 SLOW_MS = 4000
-"""Each answer of a FakeMail that loses mail: the time in which listed emails must be lost, before they are fetched."""
+"""How long each answer takes of a FakeMail that loses mail: time to lose listed emails before they are fetched."""
 
 WATCHER = """
 window.__faults = [];
@@ -50,16 +50,16 @@ addEventListener("error", (event) => __faults.push("error " + event.message));
 addEventListener("unhandledrejection", (event) => __faults.push("rejection " + event.reason));
 for (const name of ["alert", "confirm", "prompt"]) window[name] = () => __faults.push("dialog " + name);
 """
-"""Runs before the page's own scripts: whatever must never happen is written down."""
+"""Runs before the page's own scripts and records whatever must never happen."""
 
 
 def installed() -> bool:
-    """Whether Chromium and its driver are on this machine."""
+    """Return whether Chromium and its driver are on this machine."""
     return Path(CHROMIUM).exists() and Path(DRIVER).exists()
 
 
 class Page:
-    """One browser tab and short words for what tests do with it."""
+    """One browser tab, with short methods for what tests do in it."""
 
     def __init__(self, driver: webdriver.Chrome) -> None:
         self.driver = driver
@@ -68,18 +68,18 @@ class Page:
         driver.execute_cdp_cmd("Network.enable", {})
 
     def size(self, width: int, height: int = 900) -> None:
-        """The viewport; below 600 as on a phone."""
+        """Set the viewport; a width below 600 emulates a phone."""
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
 
     def theme(self, name: str) -> None:
-        """What the system prefers: light or dark."""
+        """Set the colour scheme that the system prefers: light or dark."""
         self.driver.execute_cdp_cmd(
             "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": name}]}
         )
 
     def open(self, route: str) -> None:
-        """Load the dashboard anew at a route (`emails?q=x`) and wait until it is live."""
+        """Reload the dashboard at a route (`emails?q=x`) and wait until it is live."""
         self.driver.get("about:blank")
         self.driver.get(f"{self.base}/#/{route}")
         self.until("return document.getElementById('link')?.dataset.state === 'live'", "the live connection")
@@ -93,7 +93,7 @@ class Page:
         return self.driver.execute_script(script, *values)
 
     def until(self, script: str, what: str = "", deadline: float = DEADLINE, *, value: Any = None) -> Any:
-        """Poll a script (its `arguments[0]`: `value`) until what it gives is true; returns that."""
+        """Poll a script (its `arguments[0]` is `value`) until it returns something true; return that."""
         end = time.monotonic() + deadline
         while not (found := self._try(script, value)):
             if time.monotonic() > end:
@@ -104,23 +104,23 @@ class Page:
         return found
 
     def _try(self, script: str, value: Any) -> Any:
-        """What a script gives; None where what it speaks of is not there yet."""
+        """Return a script's result; None if something that it refers to does not exist yet."""
         try:
             return self.js(script, value)
         except JavascriptException:
             return None
 
     def sees(self, text: str, selector: str = "body", deadline: float = DEADLINE) -> None:
-        """Wait until the text stands in (one of) the selected elements."""
+        """Wait until the text appears in one of the selected elements."""
         script = f"return [...document.querySelectorAll({json.dumps(selector)})].some((node) => node.innerText.includes({json.dumps(text)}))"
         self.until(script, f"{text!r} in {selector}", deadline)
 
     def text(self, selector: str = "main") -> str:
-        """What stands in the first such element."""
+        """Return the text of the first such element."""
         return str(self.js(f"return document.querySelector({json.dumps(selector)})?.innerText ?? ''"))
 
     def click(self, selector: str, text: str = "") -> None:
-        """Click the first such element (that has the text), as soon as there is one."""
+        """Click the first such element (that contains the text), once there is one."""
         find = f"[...document.querySelectorAll({json.dumps(selector)})].find((node) => node.innerText.includes({json.dumps(text)}))"
         self.until(
             f"const node = {find}; if (!node || node.disabled) return false; node.click(); return true",
@@ -128,7 +128,7 @@ class Page:
         )
 
     def press(self, *keys: str) -> None:
-        """Press single keys, as a person without a mouse."""
+        """Press single keys, like a person without a mouse."""
         for key in keys:
             for kind in ("keyDown", "keyUp"):
                 event: dict[str, Any] = {"type": kind, "key": key}
@@ -141,11 +141,11 @@ class Page:
                 self.driver.execute_cdp_cmd("Input.dispatchKeyEvent", event)
 
     def faults(self) -> list[str]:
-        """What must never happen and did: policy reports, script errors, dialogs."""
+        """Return what happened although it never must: CSP reports, script errors, dialogs."""
         return list(self.js("return window.__faults ?? []"))
 
     def shot(self, path: Path) -> None:
-        """A picture of what is in sight."""
+        """Save a picture of the visible part of the page."""
         path.parent.mkdir(parents=True, exist_ok=True)
         self.driver.save_screenshot(str(path))
 
@@ -166,7 +166,7 @@ CODES = {
 
 @contextlib.contextmanager
 def chromium() -> Iterator[Page]:
-    """A fresh browser with a profile of its own, gone afterwards."""
+    """Run a fresh browser with its own profile, which is removed afterwards."""
     profile = tempfile.mkdtemp(prefix="ep-chromium-")
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
@@ -182,7 +182,7 @@ def chromium() -> Iterator[Page]:
 
 @contextlib.contextmanager
 def tab_on(browser: Page, base: str) -> Iterator[Page]:
-    """The browser on a server, wide and light; afterwards nothing forbidden may have happened in it."""
+    """Point the browser at a server, wide and light; afterwards check that nothing forbidden has happened in it."""
     browser.base = base
     browser.size(1440)
     browser.theme("light")
@@ -192,7 +192,7 @@ def tab_on(browser: Page, base: str) -> Iterator[Page]:
 
 @contextlib.contextmanager
 def running(folder: Path, **settings: str) -> Iterator["Server"]:
-    """A started server, which ends with the block."""
+    """Run a server for the duration of the block."""
     server = Server(folder, **settings)
     try:
         server.start()
@@ -202,7 +202,7 @@ def running(folder: Path, **settings: str) -> Iterator["Server"]:
 
 
 class Server:
-    """`python run.py` on a port and data folder of its own."""
+    """`python run.py` with its own port and data folder."""
 
     def __init__(self, folder: Path, **settings: str) -> None:
         self.folder = folder
@@ -213,7 +213,7 @@ class Server:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it and wait until it is ready."""
+        """Start the server and wait until it is ready."""
         own = {"PORT": str(self.port), "DATA_DIR": str(self.folder / "data"), "POLL_INTERVAL_S": "2", **self.settings}
         log = (self.folder / "server.log").open("ab")
         self.process = subprocess.Popen(
@@ -228,26 +228,26 @@ class Server:
         wait_for(self.ready, f"a server that is ready (see {self.folder}/server.log)", 60.0)
 
     def ready(self) -> bool:
-        """Whether it answers, subscribed at its FakeMail."""
+        """Return whether the server answers and has subscribed at its FakeMail."""
         try:
             return self.ask("GET", "/health/ready")["status"] is not None
         except (OSError, ValueError):
             return False
 
     def stop(self) -> None:
-        """End it in good order."""
+        """Stop the server in an orderly way."""
         if self.process is not None and self.process.poll() is None:
             self.process.terminate()
             self.process.wait(20)
 
     def kill(self) -> None:
-        """End all of its processes at once, as a power cut would."""
+        """Kill all of its processes at once, as a power cut would."""
         assert self.process is not None
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(20)
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
-        """One request; JSON in and out (None for an empty answer)."""
+        """Make one request; JSON in and out (None for an empty answer)."""
         headers = {"Content-Type": "application/json"} | (
             {"Authorization": f"Bearer {self.token}"} if self.token else {}
         )
@@ -258,16 +258,16 @@ class Server:
         return json.loads(text) if text else None
 
     def send(self, subject: str, body: str = "A line.", **more: str) -> str:
-        """One email at the simulator; its id."""
+        """Send one email to the simulator; return its id."""
         return str(self.ask("POST", "/simulator/send_email", {"subject": subject, "body": body, **more})["email_id"])
 
     def send_many(self, number: int, subject: str = "Number") -> list[str]:
-        """Many at once; their ids."""
+        """Send many at once; return their ids."""
         emails = [{"subject": f"{subject} {index}", "body": f"Text {index}."} for index in range(number)]
         return list(self.ask("POST", "/simulator/send_batch", {"emails": emails})["email_ids"])
 
     def lose(self, number: int) -> list[str]:
-        """Emails that a slow FakeMail lists and loses before they are fetched: dead letters after GONE_AFTER_S; their ids."""
+        """Have a slow FakeMail list emails and lose them before they are fetched; return the dead letters' ids."""
         before = self.ask("GET", "/audit")
         self.ask("PUT", "/simulator/faults", {"latency_ms": SLOW_MS})
         ids = self.send_many(number, "Lost")
@@ -278,7 +278,7 @@ class Server:
         return ids
 
     def processed(self, email_id: str) -> dict[str, Any]:
-        """Wait for the email's result."""
+        """Wait for the email's result and return it."""
         found: dict[str, Any] = {}
 
         def there() -> bool:

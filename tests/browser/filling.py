@@ -1,6 +1,6 @@
-"""A database with many emails in it, stored by the product's own stores without the work that leads to them.
+"""Fills a database with many emails through the product's own stores, without the work that normally leads to them.
 
-Used by the browser test of a long history and by scripts/dashboard_figures.py, on the database of a server that is stopped.
+Used by the browser test of a long history and by scripts/dashboard_figures.py, on the database of a stopped server.
 """
 
 import random
@@ -35,7 +35,7 @@ WORDS = [
 SPREAD_S = 20 * 86_400
 INDEXED_AT_ONCE = 5_000
 LISTED_THEN = "UPDATE book SET listed_at = result.processed_at FROM result WHERE result.ref = book.id"
-"""The stores enter what is listed now; the history is older."""
+"""The stores record that emails were listed now; this makes the history older."""
 
 
 def fill(path: Path, size: int) -> None:

@@ -1,1 +1,1 @@
-"""Plugs pulled for real: the sweep over all failpoints, the drill, outages, poison, zombies. Slow; marked `chaos`."""
+"""Tests that break real systems: the sweep over failpoints, the drill, outages, poison, zombies. Slow; marked `chaos`."""

@@ -1,7 +1,7 @@
-"""What a killed Valkey loses of what it had answered, by `appendfsync`: `python -m tests.chaos.answered no everysec`.
+"""Measures which acknowledged writes a killed Valkey loses: `python -m tests.chaos.answered no everysec`.
 
-Each round writes without a pause, kills the server after one to two seconds, and asks the next one for the last write that was answered.
-docs/decisions/0012-appendfsync-no.md has what came of it.
+Each round writes without pause, kills the server after one to two seconds, and asks its successor for the last
+acknowledged write. docs/decisions/0012-appendfsync-no.md has the results.
 """
 
 import argparse
@@ -24,7 +24,7 @@ FILLING = b"x" * 2_000
 
 @contextmanager
 def valkey(folder: Path, policy: str) -> Iterator[tuple[subprocess.Popen[bytes], "redis.Redis"]]:
-    """A server on what the folder holds, killed at the end."""
+    """Run a server on the folder's data; it is killed at the end."""
     socket = folder / "valkey.sock"
     options = f"--port 0 --unixsocket {socket} --dir {folder} --appendonly yes --appendfsync {policy} --logfile {folder}/log --save"
     process = subprocess.Popen([get_binary_path(), *options.split(), ""], stdout=subprocess.DEVNULL)
@@ -47,7 +47,7 @@ def _answers(client: "redis.Redis") -> bool:
 
 
 def lost(policy: str) -> int:
-    """How many of the last writes that were answered are not there after a kill."""
+    """Return how many of the last acknowledged writes are missing after a kill."""
     with tempfile.TemporaryDirectory() as name:
         folder, answered = Path(name), 0
         with valkey(folder, policy) as (process, client):
@@ -64,7 +64,7 @@ def lost(policy: str) -> int:
 
 
 def main() -> None:
-    """Print one line for each policy."""
+    """Print one line per policy."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("policy", nargs="+", choices=("no", "everysec", "always"))
     parser.add_argument("--rounds", type=int, default=40)

@@ -1,4 +1,4 @@
-"""Each test has a whole system of its own, in a folder with a short name."""
+"""Each test has its own whole system, in a folder with a short name."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -11,7 +11,7 @@ from tests.chaos.rig import Rig, rig
 
 @pytest.fixture
 def make_rig(short_tmp: Path, request: pytest.FixtureRequest) -> Iterator[Callable[..., Rig]]:
-    """Makes systems with settings of their own, not started; they end with the test."""
+    """A function that creates systems with given settings, not started; they end with the test."""
     with ExitStack() as stack:
 
         def make(**environ: str) -> Rig:

@@ -1,7 +1,7 @@
-"""`python -m tests.chaos.millions PORT [COUNT]`: a FakeMail with as many emails as wanted, made up when they are asked for.
+"""`python -m tests.chaos.millions PORT [COUNT]`: a FakeMail with any number of emails, generated on request.
 
-For the scale script: it keeps nothing, so that a million emails cost it nothing, and streams a listing of any length. `POST /grow`
-with {"count": N} receives N more emails and notifies nobody. A process of its own.
+For the scale script: it stores nothing, so that a million emails cost nothing, and streams a listing of any length.
+`POST /grow` with {"count": N} adds N emails and notifies nobody. It runs in its own process.
 """
 
 import asyncio
@@ -17,31 +17,31 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 
 
 class FakeMail(asyncio.Protocol):
-    """One connection; requests come one after the other."""
+    """One connection; requests are handled one after the other."""
 
     newest = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """A client."""
+        """Begin a connection."""
         self.transport = cast("asyncio.Transport", transport)
         self.read = b""
         self.writable = asyncio.Event()
         self.writable.set()
 
     def pause_writing(self) -> None:
-        """The client reads too slowly."""
+        """Stop writing: the client reads too slowly."""
         self.writable.clear()
 
     def resume_writing(self) -> None:
-        """And goes on."""
+        """Continue writing."""
         self.writable.set()
 
     def connection_lost(self, _error: Exception | None) -> None:
-        """Whoever still writes shall notice."""
+        """Wake a writer, so that it notices."""
         self.writable.set()
 
     def data_received(self, data: bytes) -> None:
-        """Perhaps a whole request."""
+        """Answer once a whole request has arrived."""
         self.read += data
         head, end, rest = self.read.partition(b"\r\n\r\n")
         if not end:
@@ -53,7 +53,7 @@ class FakeMail(asyncio.Protocol):
         self.answer(head.split(b" ", 2)[1].decode(), rest[:length])
 
     def answer(self, path: str, body: bytes) -> None:
-        """What FakeMail says."""
+        """Answer as FakeMail does."""
         if path.startswith("/email/"):
             return self.send(email(int(path.rsplit("-", 1)[1])))
         if path.startswith("/emails?"):
@@ -64,12 +64,12 @@ class FakeMail(asyncio.Protocol):
         return self.send({"history_id": FakeMail.newest, "status": "ok"})
 
     def send(self, value: object) -> None:
-        """One short answer."""
+        """Send a short answer."""
         body = msgspec.json.encode(value)
         self.transport.write(OK + b"Content-Length: %d\r\n\r\n" % len(body) + body)
 
     async def list(self, after: int) -> None:
-        """All ids after one, in pieces."""
+        """Stream all ids after `after`."""
         self.transport.write(OK + b"Transfer-Encoding: chunked\r\n\r\n")
         self.chunk(b"[")
         for start in range(after + 1, FakeMail.newest + 1, PIECE):
@@ -82,12 +82,12 @@ class FakeMail(asyncio.Protocol):
         self.transport.write(b"0\r\n\r\n")
 
     def chunk(self, data: bytes) -> None:
-        """One piece of a long answer."""
+        """Send one piece of a long answer."""
         self.transport.write(b"%x\r\n%s\r\n" % (len(data), data))
 
 
 def email(number: int) -> dict[str, object]:
-    """One of the templates, told apart by its number."""
+    """Return a template email, made distinct by its number."""
     template = TEMPLATE_EMAILS[number % len(TEMPLATE_EMAILS)]
     return {
         "id": f"mail-of-a-million-{number}",
@@ -99,7 +99,7 @@ def email(number: int) -> dict[str, object]:
 
 
 async def serve(port: int) -> None:
-    """Until killed."""
+    """Serve until killed."""
     server = await asyncio.get_running_loop().create_server(FakeMail, "127.0.0.1", port)
     await server.serve_forever()
 

@@ -1,4 +1,4 @@
-"""Nodes on one Redis and one PostgreSQL: `serve` and `worker` programs beside a rig, and what a node holds in its hands."""
+"""Nodes on one Redis and one PostgreSQL: `serve` and `worker` programs beside a rig, and what each node has in hand."""
 
 import contextlib
 import threading
@@ -21,7 +21,7 @@ from tests.servers import start_valkey
 
 @contextmanager
 def shared_stores(folder: Path, postgres: ServerProgram) -> Iterator[dict[str, str]]:
-    """The settings of a Valkey in `folder` and of an empty database, which nodes share."""
+    """Yield the settings for a Valkey in `folder` and an empty database, which the nodes share."""
     name = f"t{time.monotonic_ns()}"
     with psycopg.connect(postgres.url, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}")
@@ -31,19 +31,19 @@ def shared_stores(folder: Path, postgres: ServerProgram) -> Iterator[dict[str, s
 
 
 class Worker(System):
-    """A node that only works."""
+    """A worker node."""
 
     def __init__(self, folder: Path, stores: dict[str, str], **environ: str) -> None:
         super().__init__(["worker"], folder, {**FAST, "LOG_LEVEL": "WARNING", **stores, **environ})
 
 
 def serve(bench: Rig, folder: Path, stores: dict[str, str], **environ: str) -> System:
-    """A second `serve` on the rig's FakeMail."""
+    """Create a second `serve` node on the rig's FakeMail."""
     return system(folder, bench.mail.url, **{**FAST, **stores, **environ})
 
 
 class Store:
-    """What stands in the shared stores: who holds what, who leads, what is done."""
+    """Reads the shared stores: who has what in hand, who leads, what is done."""
 
     def __init__(self, stores: dict[str, str]) -> None:
         self.database = psycopg.connect(stores["DATABASE_URL"], autocommit=True)
@@ -56,13 +56,13 @@ class Store:
         return str(row[0]) if row else ""
 
     def node_of(self, program: System) -> str:
-        """The name of a node, by the process ids that its processes tell."""
+        """Return the name of a node, found by the process ids that its processes report."""
         pids = {seen.pid for seen in program.tree()}
         names = {str(info["node"]) for info in self.box.alive().values() if info.get("pid") in pids}
         return names.pop() if names else ""
 
     def held(self, node: str) -> dict[str, list[int]]:
-        """Consumer → refs in its hands, of one node."""
+        """Return consumer → refs in hand, for one node."""
         found = {}
         for mailbox in (FETCH, CLASSIFY):
             for consumer, count in self.box.consumers(mailbox).items():
@@ -71,11 +71,11 @@ class Store:
         return found
 
     def done(self, refs: list[int]) -> bool:
-        """Whether each of these has a result."""
+        """Return whether all of these have a result."""
         return self.one("SELECT COUNT(*) FROM result WHERE ref = ANY(%s)", refs) == str(len(refs))
 
     def leader(self) -> str:
-        """The token that leads the source."""
+        """Return the token that holds the source's lease."""
         return (self.box._client.get(self.box.keys.lease("lister:main")) or b"").decode()
 
     def close(self) -> None:
@@ -84,13 +84,13 @@ class Store:
 
 
 def token_of(program: System) -> str:
-    """The token of a `serve` node's leases, as it stands beside its data."""
+    """Return the token of a `serve` node's leases, as stored beside its data."""
     return (Path(program.environ["DATA_DIR"]) / "node").read_text().split()[1]
 
 
 @contextmanager
 def load(bench: Rig, *, batch: int = 40, every: float = 0.2) -> Iterator[None]:
-    """Mail comes in steadily while the block runs."""
+    """Keep sending mail while the block runs."""
     stop = threading.Event()
 
     def send() -> None:
@@ -107,13 +107,13 @@ def load(bench: Rig, *, batch: int = 40, every: float = 0.2) -> Iterator[None]:
 
 
 def seconds_until(what: str, holds, since: float, most: float) -> float:
-    """How long after `since` (monotonic) it came to hold."""
+    """Wait until the condition holds; return how long that is after `since` (monotonic)."""
     until(what, holds, most)
     return time.monotonic() - since
 
 
 def end(*programs: Program) -> None:
-    """End whatever still runs."""
+    """Kill all of these programs."""
     for program in programs:
         with contextlib.suppress(Exception):
             if isinstance(program, System):

@@ -1,7 +1,8 @@
-"""`python -m tests.chaos.outages [NAME...]`: every dependency away, frozen, slow, full, read-only, restarted, wiped, alone and in pairs.
+"""`python -m tests.chaos.outages [NAME...]`: each dependency down, frozen, slow, full, read-only, restarted or wiped.
 
-A whole system on a Redis, a database and a FakeMail of its own, each behind a proxy; one row a fault: what the webhook and /health said, the
-longest lag of the hub, dead letters, attempts, and the seconds from the dependency's return to the last result and to `healthy`.
+Faults also come in pairs. A whole system has its own Redis, database and FakeMail, each behind a proxy. One row per
+fault shows what the webhook and /health answered, the hub's longest lag, dead letters, attempts, and the seconds from
+the dependency's return to the last result and to `healthy`.
 """
 
 # ruff: noqa: T201  (a command)
@@ -36,7 +37,7 @@ HEALTHY_S, DONE_S = 40.0, 90.0
 
 @dataclass
 class Seen:
-    """What was noticed while a fault lasted."""
+    """What was observed during a fault."""
 
     webhooks: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     slowest: float = 0.0
@@ -47,7 +48,7 @@ class Seen:
 
 
 class Plant:
-    """The system with its dependencies, in one folder."""
+    """The system and its dependencies, in one folder."""
 
     def __init__(self, folder: Path, stack: ExitStack, database: str) -> None:
         self.folder, self.stack, self.kind = folder, stack, database
@@ -81,82 +82,82 @@ class Plant:
 
     @property
     def box(self) -> "redis.Redis":
-        """Straight to Redis."""
+        """A direct connection to Redis."""
         return redis.Redis.from_url(self.valkey.url)
 
     def end(self) -> None:
-        """PostgreSQL has to be gone before its folder."""
+        """Stop PostgreSQL, which must happen before its folder is removed."""
         if self.postgres is not None:
             self.postgres.process.send_signal(signal.SIGCONT)
             self.postgres.process.send_signal(signal.SIGQUIT)
             self.postgres.process.wait(20)
 
-    # -- faults: each is a context, inside of which it lasts
+    # -- faults: each is a context manager that lasts as long as its block
 
     @contextmanager
     def mail_refused(self) -> Iterator[None]:
-        """Killed, and started again."""
+        """FakeMail is killed, and started again."""
         self.rig.mail.kill()
         yield
         self.rig.mail.start()
         self.rig.mail.ready()
 
     def mail_frozen(self) -> Any:
-        """It accepts and never answers."""
+        """FakeMail accepts connections and never answers."""
         return self._told(self.mail_proxy, "hold")
 
     def mail_slow(self) -> Any:
-        """Each piece of data takes two seconds."""
+        """Each piece of FakeMail's data takes two seconds."""
         return self._told(self.mail_proxy, "delay 2000")
 
     @contextmanager
     def mail_failing(self) -> Iterator[None]:
-        """Half of all answers are errors."""
+        """Half of FakeMail's answers are errors."""
         self.rig.mail.set_faults(error_rate=0.5)
         yield
         self.rig.mail.set_faults()
 
     @contextmanager
     def redis_refused(self) -> Iterator[None]:
-        """Killed, and started again with its append-only file."""
+        """Redis is killed, and restarted with its append-only file."""
         self.valkey.process.kill()
         self.valkey.process.wait()
         yield
         self.valkey = self._valkey()
 
     def redis_frozen(self) -> Any:
-        """It accepts and never answers."""
+        """Redis accepts connections and never answers."""
         return self._told(self.redis_proxy, "hold")
 
     def redis_slow(self) -> Any:
-        """Each piece of data takes 300 ms."""
+        """Each piece of Redis's data takes 300 ms."""
         return self._told(self.redis_proxy, "delay 300")
 
     def redis_full(self) -> Any:
-        """OOM at maxmemory, noeviction."""
+        """Redis answers OOM: maxmemory is reached, with noeviction."""
         return self._configured("maxmemory", "1", "0")
 
     def redis_no_replicas(self) -> Any:
-        """Refuses writes (NOREPLICAS), as it does with MISCONF when its disk is full."""
+        """Redis refuses writes (NOREPLICAS), as it does with MISCONF when its disk is full."""
         return self._configured("min-replicas-to-write", "1", "0")
 
     @contextmanager
     def redis_readonly(self) -> Iterator[None]:
-        """A replica of nobody: READONLY, as after a failover."""
+        """Redis is a replica of an absent master: READONLY, as after a failover."""
         self.box.execute_command("REPLICAOF", "127.0.0.1", "1")
         yield
         self.box.execute_command("REPLICAOF", "NO", "ONE")
 
     @contextmanager
     def redis_wiped(self) -> Iterator[None]:
-        """FLUSHALL again and again."""
+        """FLUSHALL at the beginning and at the end."""
         self.box.flushall()
         yield
         self.box.flushall()
 
     @contextmanager
     def redis_full_house(self) -> Iterator[None]:
-        """maxclients is reached, and those inside are thrown out."""
+        """maxclients is reached, and connected clients are dropped."""
         inside = redis.Redis.from_url(self.valkey.url, single_connection_client=True)
         inside.config_set("maxclients", 3)
         inside.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
@@ -166,7 +167,7 @@ class Plant:
 
     @contextmanager
     def database_refused(self) -> Iterator[None]:
-        """Stopped at once, and started again."""
+        """PostgreSQL is stopped immediately, and started again."""
         assert self.postgres is not None
         self.postgres.process.send_signal(signal.SIGQUIT)
         self.postgres.process.wait(20)
@@ -190,16 +191,16 @@ class Plant:
         until("PostgreSQL", answers, 20)
 
     def database_frozen(self) -> Any:
-        """It accepts and never answers."""
+        """PostgreSQL accepts connections and never answers."""
         return self._told(self.pg_proxy, "hold")
 
     def database_slow(self) -> Any:
-        """Each piece of data takes 300 ms."""
+        """Each piece of PostgreSQL's data takes 300 ms."""
         return self._told(self.pg_proxy, "delay 300")
 
     @contextmanager
     def database_terminated(self) -> Iterator[None]:
-        """pg_terminate_backend of everybody, eight times."""
+        """pg_terminate_backend for all connections, eight times."""
         assert self.postgres is not None
         with psycopg.connect(self.postgres.url, autocommit=True) as connection:
             for _ in range(8):
@@ -212,7 +213,7 @@ class Plant:
 
     @contextmanager
     def database_readonly(self) -> Iterator[None]:
-        """Writes are refused, as by a standby."""
+        """PostgreSQL refuses writes, as a standby does."""
         assert self.postgres is not None
         with psycopg.connect(self.postgres.url, autocommit=True) as connection:
             connection.execute("ALTER SYSTEM SET default_transaction_read_only = on")
@@ -225,7 +226,7 @@ class Plant:
 
     @contextmanager
     def database_locked(self) -> Iterator[None]:
-        """SQLite: another process holds the write lock."""
+        """Another process holds SQLite's write lock."""
         with sqlite3.connect(self.rig.data / "emails.db", isolation_level=None, timeout=30) as connection:
             connection.execute("BEGIN IMMEDIATE")
             yield
@@ -246,7 +247,7 @@ class Plant:
     # -- a run
 
     def watch(self, seen: Seen) -> None:
-        """Ask the webhook, /health and the metrics once."""
+        """Query the webhook, /health and the metrics once."""
         base = self.rig.system.url
         began = time.monotonic()
         try:
@@ -265,13 +266,13 @@ class Plant:
         self.measure(seen)
 
     def measure(self, seen: Seen) -> None:
-        """The longest lag of any hub during the last second."""
+        """Record the longest lag of any hub during the last second."""
         with suppress(requests.RequestException):
             text = requests.get(f"{self.rig.system.url}/metrics", timeout=10).text
             seen.lag = max([seen.lag, *(float(value) for _, value in LAG.findall(text))])
 
     def run(self, name: str, fault: Any, seconds: float, *, quiet: bool = False) -> dict[str, Any]:
-        """50 emails before, 50 during, 50 after."""
+        """Send 50 emails before, 50 during and 50 after the fault; return the row."""
         attempts = self._attempts()
         seen = Seen()
         self.rig.send(50)
@@ -312,7 +313,7 @@ class Plant:
 
 
 def pair(first: Callable[[], Any], second: Callable[[], Any]) -> Callable[[], Any]:
-    """Both at once; the second comes back first."""
+    """Combine two faults; the second one ends first."""
 
     @contextmanager
     def both() -> Iterator[None]:
@@ -323,7 +324,7 @@ def pair(first: Callable[[], Any], second: Callable[[], Any]) -> Callable[[], An
 
 
 def faults_of(plant: Plant) -> dict[str, Callable[[], Any]]:
-    """Name → fault, of the database's kind."""
+    """Return name → fault, for the plant's kind of database."""
     found: dict[str, Callable[[], Any]] = {
         name: getattr(plant, name)
         for name in dir(plant)
@@ -349,7 +350,7 @@ def faults_of(plant: Plant) -> dict[str, Callable[[], Any]]:
 
 @contextmanager
 def plant(database: str) -> Iterator[Plant]:
-    """One that runs and is well."""
+    """Run a plant, and yield it when it is healthy."""
     folder = Path(tempfile.mkdtemp(prefix="ep-out-"))
     folder.chmod(0o755)
     with ExitStack() as stack:
@@ -361,7 +362,7 @@ def plant(database: str) -> Iterator[Plant]:
 
 
 def main() -> None:
-    """Run all, or those named; `postgres:` or `sqlite:` before a name picks the database."""
+    """Run all faults, or the named ones, on both databases or on the one that --database names."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*")
     parser.add_argument("--seconds", type=float, default=8.0)
@@ -374,7 +375,7 @@ def main() -> None:
                     continue
                 try:
                     row = running.run(name, fault(), args.seconds)
-                except Exception as error:  # the next fault is tried all the same
+                except Exception as error:  # go on with the next fault
                     print(f"{database} {name} FAILED {error!r}", flush=True)
                     print(running.rig.health(), flush=True)
                     continue

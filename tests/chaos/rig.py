@@ -1,6 +1,6 @@
-"""A whole system with its FakeMail in a folder, driven and checked from outside: what the chaos tests share with the drill.
+"""A whole system with its FakeMail in a folder, driven and checked from outside: for the chaos tests and the drill.
 
-The measure is the drill's: the log of ids that FakeMail has accepted, against the database file, the API and the event log.
+The check is the drill's: the log of ids that FakeMail accepted, against the database file, the API and the event log.
 """
 
 import random
@@ -33,7 +33,7 @@ FAST = {
 
 
 class Rig:
-    """FakeMail runs from the beginning; the system is started by the test. Emails of one rig add up until it ends."""
+    """A system and its FakeMail; the test starts the system. The emails sent add up until the rig ends."""
 
     def __init__(self, folder: Path, **environ: str) -> None:
         self.folder = folder
@@ -51,7 +51,7 @@ class Rig:
         return self.folder / "system" / "data"
 
     def set(self, **environ: str) -> None:
-        """Settings of the system's next start."""
+        """Change settings for the system's next start."""
         self.system.environ = {**self.system.environ, **environ}
 
     def start(self) -> "Rig":
@@ -61,7 +61,7 @@ class Rig:
         return self
 
     def send(self, count: int, *, poison: str = "") -> list[str]:
-        """Have FakeMail receive emails, all of them poison of a kind where one is named; their ids."""
+        """Have FakeMail receive emails (all poison of the given kind, if any); return their ids."""
         made = [self._email(poison) for _ in range(count)]
         answer = requests.post(f"{self.mail.url}/simulator/send_batch", json={"emails": made}, timeout=30)
         assert answer.ok, f"{answer.status_code} {answer.text}"
@@ -76,7 +76,7 @@ class Rig:
         return {"id": f"r-{self.rng.randrange(16**10):010x}", "subject": subject, "body": template["body"]}
 
     def ended(self) -> int:
-        """How many accepted ids have a result or a dead letter, as the database itself says."""
+        """Return how many accepted ids have a result or a dead letter, according to the database."""
         try:
             return len(
                 {key for key, _, _ in self.evidence.rows(RESULTS)} | {key for (key,) in self.evidence.rows(DEAD)}
@@ -85,13 +85,13 @@ class Rig:
             return 0
 
     def settled(self, seconds: float = 60.0) -> None:
-        """Wait until every accepted id has come to its end."""
+        """Wait until every accepted id has a result or a dead letter."""
         until(
             f"the end of all {len(self.sent_log.ids)} emails", lambda: self.ended() >= len(self.sent_log.ids), seconds
         )
 
     def balance(self, *, events: bool = True) -> None:
-        """Everything agrees with the log of what was sent: the database, the API, the event log. The system must run."""
+        """Check the database, the API and the event log against the log of what was sent. The system must run."""
         with suppress(DrillError):  # figures may be a second old
             until("fresh statistics", self._counted, 10)
         if events:
@@ -108,7 +108,7 @@ class Rig:
         return len(self.follower.processed) + len(self.follower.dead) >= len(self.sent_log.ids)
 
     def health(self) -> dict[str, Any]:
-        """What /health says, also when that is 503; {} when nobody answers."""
+        """Return the answer of /health, even if it is a 503; {} if there is none."""
         try:
             answer: dict[str, Any] = requests.get(f"{self.system.url}/health", timeout=10).json()
         except (requests.RequestException, ValueError):
@@ -116,7 +116,7 @@ class Rig:
         return answer
 
     def listen(self) -> None:
-        """Keep a WebSocket client connected, over all restarts, until the rig ends."""
+        """Keep a WebSocket client connected, across restarts, until the rig ends."""
         threading.Thread(target=self._listen, daemon=True).start()
 
     def _listen(self) -> None:
@@ -143,7 +143,7 @@ class Rig:
 
 @contextmanager
 def rig(folder: Path, **environ: str) -> Iterator[Rig]:
-    """A rig whose FakeMail answers and whose event log is followed; all of it ends with the block."""
+    """Yield a rig whose FakeMail answers and whose event log is followed; everything ends with the block."""
     made = Rig(folder, **environ)
     try:
         made.mail.start()

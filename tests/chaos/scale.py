@@ -1,6 +1,7 @@
-"""`python -m tests.chaos.scale flushall|restored|firstsync|soak|frozen|disk|away`: what only shows with many emails, or after a long time.
+"""`python -m tests.chaos.scale flushall|restored|firstsync|soak|frozen|disk|away`: what shows only at scale or in time.
 
-Each part starts a system of its own, prints its figures as one line of JSON a step, and ends what it started. By command: they take minutes.
+Each part starts its own system, prints one JSON line of figures per step, and stops what it started. Not run by pytest,
+since the parts take minutes.
 """
 
 # ruff: noqa: T201  (a command)
@@ -33,7 +34,7 @@ REST_S = 20.0
 
 
 class Mill:
-    """A system that follows a FakeMail of made-up emails."""
+    """A system that follows a FakeMail of generated emails."""
 
     def __init__(self, folder: Path, **environ: str) -> None:
         self.port, self.count = free_port(), 0
@@ -45,52 +46,52 @@ class Mill:
         self.session = requests.Session()
 
     def start_mail(self) -> "subprocess.Popen[bytes]":
-        """FakeMail, with as many emails as it has received."""
+        """Start FakeMail with as many emails as it has received so far."""
         command = [sys.executable, "-m", "tests.chaos.millions", str(self.port), str(self.count)]
         return subprocess.Popen(command, cwd=ROOT)
 
     def stop_mail(self) -> None:
-        """FakeMail is gone."""
+        """Kill FakeMail."""
         self.mail.kill()
         self.mail.wait()
 
     def grow(self, count: int) -> None:
-        """FakeMail receives so many more, and tells us."""
+        """Have FakeMail receive `count` more emails, and notify the system."""
         self.count += count
         until("FakeMail", lambda: self.post(f"{self.url}/grow", {"count": count}), 20)
         self.post(f"{self.system.url}/webhook", {"history_id": self.count})
 
     def post(self, url: str, body: dict[str, int]) -> bool:
-        """Whether it was taken."""
+        """Return whether the request succeeded."""
         with suppress(requests.RequestException):
             return self.session.post(url, json=body, timeout=10).ok
         return False
 
     def audit(self) -> dict[str, int]:
-        """The books; {} when nobody answers."""
+        """Return the audit; {} if there is no answer."""
         return self.system.get("/audit", timeout=30) or {}
 
     def done(self) -> bool:
-        """Everything has its result."""
+        """Return whether every email has its result."""
         return self.audit().get("results", 0) >= self.count
 
     def settle(self, seconds: float) -> float:
-        """Wait for that; how long it took."""
+        """Wait until every email has its result; return how long it took."""
         began = time.monotonic()
         until(f"{self.count} results ({self.audit()})", self.done, seconds, pause=0.2)
         return time.monotonic() - began
 
     @property
     def database(self) -> Path:
-        """The database's file."""
+        """The path of the database file."""
         return Path(self.system.environ["DATA_DIR"]) / "emails.db"
 
     def box(self) -> "redis.Redis":
-        """The embedded Valkey."""
+        """Connect to the embedded Valkey."""
         return redis.Redis.from_url(f"unix://{self.system.environ['DATA_DIR']}/valkey/valkey.sock")
 
     def memory(self) -> dict[str, dict[str, int]]:
-        """Role → RSS now and at its peak, in MiB, and open files."""
+        """Return role → current and peak RSS in MiB, and open files."""
         found = {}
         for seen in self.system.tree():
             with suppress(OSError):
@@ -103,7 +104,7 @@ class Mill:
         return found
 
     def greenlets(self) -> dict[str, int]:
-        """Role → greenlets that live, as each process says at SIGUSR1."""
+        """Return role → number of live greenlets, as each process reports on SIGUSR1."""
         log = self.system.folder / "serve.log"
         found = {}
         for seen in self.system.tree():
@@ -116,14 +117,14 @@ class Mill:
         return found
 
     def end(self) -> None:
-        """All of it."""
+        """Stop everything."""
         self.system.kill_all()
         self.stop_mail()
 
 
 @contextmanager
 def mill(within: Path | None = None, **environ: str) -> Iterator[Mill]:
-    """One that is ready."""
+    """Run a mill, and yield it when it is ready."""
     folder = Path(tempfile.mkdtemp(prefix="ep-mill-", dir=within))
     made = Mill(folder, **environ)
     try:
@@ -136,12 +137,12 @@ def mill(within: Path | None = None, **environ: str) -> Iterator[Mill]:
 
 
 def say(step: str, **figures: Any) -> None:
-    """One line."""
+    """Print one line."""
     print(json.dumps({"step": step, **figures}), flush=True)
 
 
 def flushall(count: int = 20_000) -> None:
-    """A Redis that forgets everything under load, beside the same without."""
+    """Measure a run with a FLUSHALL under load, and the same without."""
     with mill() as running:
         running.grow(count)
         say("undisturbed", emails=count, seconds=round(running.settle(600), 1))
@@ -155,7 +156,7 @@ def flushall(count: int = 20_000) -> None:
 
 
 def restored(count: int = 5_000) -> None:
-    """A database from before the last emails, put back as a bare copy, and by `restore`; Redis stays as new as it was."""
+    """Put back an older database, as a plain copy and by `restore`, while Redis keeps its newer state."""
     with mill() as running:
         running.grow(2_000)
         running.settle(120)
@@ -188,7 +189,7 @@ def restored(count: int = 5_000) -> None:
 
 
 def firstsync(count: int = 1_000_000) -> None:
-    """So many ids in one listing."""
+    """List `count` ids in one listing."""
     with mill(POLL_INTERVAL_S="30") as running:
         say("idle", memory=running.memory())
         began = time.monotonic()
@@ -204,7 +205,7 @@ def firstsync(count: int = 1_000_000) -> None:
 
 
 def soak(few: int = 20_000, many: int = 200_000) -> None:
-    """What is held after few and after many, at rest."""
+    """Measure memory and greenlets at rest after few and after many emails."""
     with mill() as running:
         for target in (few, many):
             while running.count < target:
@@ -221,7 +222,7 @@ def soak(few: int = 20_000, many: int = 200_000) -> None:
 
 
 def frozen(seconds: float = 60.0) -> None:
-    """A FakeMail that accepts and never answers."""
+    """Freeze FakeMail: it accepts connections and never answers."""
     with mill(LOG_LEVEL="INFO") as running:
         running.grow(3_000)
         running.settle(120)
@@ -262,11 +263,11 @@ def frozen(seconds: float = 60.0) -> None:
 
 
 def away(seconds: int = 600, count: int = 5_000) -> None:
-    """FakeMail is down, and comes back with mail that it told nobody of."""
+    """Stop FakeMail, and bring it back with mail that it has notified nobody of."""
     with mill(POLL_INTERVAL_S="30") as running:
         running.grow(1_000)
         running.settle(120)
-        running.grow(200)  # these are under way when it goes
+        running.grow(200)  # these are under way when it stops
         running.stop_mail()
         running.count += count
         ends, statuses = time.monotonic() + seconds, set()
@@ -291,7 +292,7 @@ def away(seconds: int = 600, count: int = 5_000) -> None:
 
 
 def disk(count: int = 20_000) -> None:
-    """A data folder on a small disk: it stops in time, and with MIN_FREE_DISK_MB=0 at the last byte; both go on when there is room."""
+    """Fill a small disk: writes stop in time or, with MIN_FREE_DISK_MB=0, at the last byte; both recover with more room."""
     for minimum, filled in (("20", 30), ("0", 56)):
         with small_disk(80) as folder, mill(folder, MIN_FREE_DISK_MB=minimum) as running:
             ballast = folder / "ballast"
@@ -327,7 +328,7 @@ def _status(running: Mill) -> str:
 
 @contextmanager
 def small_disk(megabytes: int) -> Iterator[Path]:
-    """A disk of so many MB; needs root."""
+    """Mount a disk of so many MB; needs root."""
     folder = Path(tempfile.mkdtemp(prefix="ep-disk-"))
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)], check=True)
     try:

@@ -1,7 +1,8 @@
-"""The sweep: every failpoint, in every process that comes to it, at its first and second hit, with real processes.
+"""The sweep: every failpoint, in every process that reaches it, at its first and second hit, with real processes.
 
-`python -m tests.chaos.sweep [--seconds N] [--only TEXT]` prints the table (`make sweep`); test_sweep.py runs what its budget
-allows. In each case the armed process dies there by SIGKILL while emails come in, one of them poison; then all must have ended, once.
+`python -m tests.chaos.sweep [--seconds N] [--only TEXT]` prints the table (`make sweep`); test_sweep.py runs what fits
+its time budget. In each case SIGKILL ends the armed process at its failpoint while emails come in, one of them poison;
+then each email must have ended exactly once.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from tests.chaos.rig import DrillError, Rig, rig, until
 BOTH = ("work.", "before.take", "after.take", "before.pending", "after.pending", "before.settle", "after.settle")
 WORKER = ("classify.", "results.", "postpone.")
 ELSEWHERE = ("refeed.",)
-"""Reached only a minute after a loss in Redis: tests/chaos/test_stores.py."""
+"""Reached only a minute after a loss in Redis; tests/chaos/test_stores.py covers it."""
 
 EMAILS = 20
 DEATH_S, END_S = 45.0, 90.0
@@ -28,7 +29,7 @@ DEATH_S, END_S = 45.0, 90.0
 
 @dataclass(frozen=True)
 class Case:
-    """One line of the table."""
+    """One row of the table."""
 
     role: str
     name: str
@@ -39,7 +40,7 @@ class Case:
 
 
 def cases() -> list[Case]:
-    """All of them."""
+    """Return all cases."""
     return [
         Case(role, name, hit)
         for name in POINTS
@@ -56,7 +57,7 @@ def _roles(name: str) -> Sequence[str]:
 
 
 def strike(bench: Rig, case: Case) -> str:
-    """Run one case; what came of it, in a word or two: "" is what it should be."""
+    """Run one case; return what went wrong, or "" if nothing did."""
     bench.set(**{VARIABLE: str(case)})
     marker = bench.data / f"failpoint-{case.role}-{case.name}-{case.hit}"
     bench.system.start()
@@ -73,9 +74,9 @@ def strike(bench: Rig, case: Case) -> str:
 
 
 def _provoke(bench: Rig, case: Case, died: Callable[[], bool]) -> None:
-    """Send mail until the process has died."""
+    """Send mail until the process dies."""
     if case.name.startswith("subscribe."):
-        bench.mail.set_faults(drop_rate=1.0)  # mail without its notification: it subscribes again
+        bench.mail.set_faults(drop_rate=1.0)  # mail without notifications makes the system subscribe again
     end = time.monotonic() + DEATH_S
     while not died():
         if time.monotonic() > end:
@@ -90,7 +91,7 @@ def _provoke(bench: Rig, case: Case, died: Callable[[], bool]) -> None:
 
 
 def sweep(folder: Path, wanted: Sequence[Case], seconds: float, say: Callable[[str], None]) -> dict[Case, str]:
-    """Strike cases until time is up: case → what came of it."""
+    """Run cases until the time is up; return case → outcome."""
     outcomes: dict[Case, str] = {}
     end = time.monotonic() + seconds
     with rig(folder) as bench:
@@ -111,7 +112,7 @@ def _say(line: str) -> None:
 
 
 def main() -> int:
-    """The whole sweep, by command."""
+    """Run the sweep from the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=3600.0)
     parser.add_argument("--seed", type=int, help="shuffle the cases")

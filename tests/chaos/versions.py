@@ -1,4 +1,4 @@
-"""Other versions of the program, as folders that hold one: a newer one made from this tree, and an older one out of git's history.
+"""Folders with other versions of the program: a newer one made from this tree, and an older one from git's history.
 
 Used by the tests of rolling upgrades (tests/flow/test_upgrade.py, tests/chaos/test_upgrade.py).
 """
@@ -38,11 +38,11 @@ CHANGES = {
     "actors/events.py": [(r"\n    timestamp: str \| None\n", '\n    timestamp: str | None\n    tint: str = "grey"\n')],
     "commands/process.py": [(r'\n        "role": role,', '\n        "role": role,\n        "tint": "grey",')],
 }
-"""File → what a newer version has otherwise: a step of the schema, and fields in messages, events and signs of life."""
+"""File → how a newer version differs: a schema step, and fields in messages, events and heartbeats."""
 
 
 def newer(folder: Path, *, oldest: int | None = None) -> Path:
-    """A version of tomorrow, whose schema is one step ahead; `oldest`: the schema of the oldest program that it lets go on."""
+    """Make a newer version, one schema step ahead; `oldest` is the oldest program schema that it tolerates."""
     folder.mkdir(parents=True)
     for name in PROGRAM:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -56,7 +56,7 @@ def newer(folder: Path, *, oldest: int | None = None) -> Path:
 
 
 def of_commit(folder: Path, commit: str) -> Path | None:
-    """The program as it was at a commit; None where the history is not here (a shallow clone, a copy without git)."""
+    """Return the program as of a commit; None without the history (a shallow clone, a copy without git)."""
     folder.mkdir(parents=True)
     archive = folder.with_suffix(".tar")
     done = subprocess.run(["git", "archive", f"--output={archive}", commit], cwd=ROOT, capture_output=True, check=False)

@@ -1,4 +1,4 @@
-"""One loaded classifier for all tests of this room."""
+"""One loaded classifier for all tests in this folder."""
 
 import pytest
 
