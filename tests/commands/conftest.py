@@ -1,4 +1,4 @@
-"""Fixtures of the commands' tests."""
+"""Fixtures for the tests of the commands."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""A small real HTTP server for tests of the commands: answers what it is told, remembers what it was asked."""
+"""A small real HTTP server for tests of the commands: gives prepared answers and records the requests."""
 
 import json
 from collections.abc import Callable, Iterable
@@ -23,7 +23,7 @@ class Asked:
 
 
 class SmallServer:
-    """`answers` maps (method, path) to (status, body): text as it is, anything else as JSON; or to a WSGI application by a prefix."""
+    """`answers` maps (method, path) to (status, text or JSON value); `mounted` maps prefixes to WSGI applications."""
 
     def __init__(self) -> None:
         self.answers: dict[tuple[str, str], Answer] = {}

@@ -1,4 +1,4 @@
-"""Stand-ins for the engine's tests: a ledger in memory, a store with faults, an actor that is told what to do."""
+"""Stand-ins for the engine's tests: a ledger in memory, a store with faults, an actor that follows a script."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -19,14 +19,14 @@ FAST = RetryPolicy(max_retries=3, delay=1.0)
 
 
 def until(ready: Callable[[], Any], what: str = "what was waited for") -> None:
-    """Wait until `ready()`, with a deadline."""
+    """Wait until `ready()`, up to a deadline."""
     with gevent.Timeout(DEADLINE, pytest.fail.Exception(f"{what} did not happen within {DEADLINE} s")):
         while not ready():
             gevent.sleep(0.002)
 
 
 class MemoryLedger:
-    """The ledger as the books keep it: guarded by the attempts already spent, and knowing its own earlier commit."""
+    """A ledger like that of the books: guarded by the attempts already spent, and aware of its own earlier commit."""
 
     def __init__(self) -> None:
         self.rows: dict[str, Postponement] = {}
@@ -46,7 +46,7 @@ class MemoryLedger:
 
 
 class Faults:
-    """Wraps a store or a ledger: `plan(name)` says what a call shall do: "" works, "before" and "after" fail there."""
+    """Wraps a store or a ledger: `plan(name)` makes a call work (""), or fail "before" or "after" its effect."""
 
     def __init__(self, inner: Any, plan: Callable[[str], str], dependency: str = "redis") -> None:
         self.inner, self.plan, self.dependency = inner, plan, dependency
@@ -67,7 +67,7 @@ class Faults:
 
 
 class Script(MailboxActor):
-    """Does with each message what `acts` says of its key; without a word it is done."""
+    """Handles each message as `acts` says for its key; by default it is done."""
 
     acts: dict[str, Callable[[Outcome, Delivery], None]]
 
@@ -124,7 +124,7 @@ def letters(*keys: str, **more: Any) -> list[Envelope]:
 
 
 def told(store: Any, after: str = "") -> Counter[str]:
-    """Events of the log, by text."""
+    """Return the log's events, counted by text."""
     found: Counter[str] = Counter()
     while entries := (page := store.read_log(after, count=1_000)).entries:
         found.update(entry.data.decode() for entry in entries)
@@ -137,10 +137,10 @@ def in_mailbox(store: Any, mailbox: str = "work") -> int:
 
 
 def buried(store: MemoryMailboxes) -> list[Delivery]:
-    """What waits for the undertaker, taken."""
+    """Take and return what waits for the undertaker."""
     return store.take(DEAD, "test/undertaker", count=10_000, max_bytes=1 << 40, block=0.0)
 
 
 def holder(started: Any) -> Any:
-    """The actor object behind a ref, to look at what it saw."""
+    """Return the actor object behind a ref, to inspect what it saw."""
     return started._actor_weakref()

@@ -1,6 +1,6 @@
-"""The event log and the signs of life in memory: the half of the contract that holds no messages.
+"""The event log and the heartbeats in memory: the half of the mailbox contract that holds no messages.
 
-The base of MemoryMailboxes (memory_mailbox.py). Relies on nothing but the clock it is given.
+The base of MemoryMailboxes (memory_mailbox.py). Depends only on the clock that it is given.
 """
 
 import itertools
@@ -11,7 +11,7 @@ from engine.mailbox import LogEntry, LogRead
 
 
 class MemoryLog:
-    """Events in order, who lives, who may, and who should look again."""
+    """Events in order, heartbeats, leases, and calls to read again."""
 
     def __init__(self, clock: Callable[[], float], log_bytes: int) -> None:
         self._clock = clock
@@ -20,7 +20,7 @@ class MemoryLog:
         self.wipe()
 
     def wipe(self) -> None:
-        """Lose everything; the next event begins another log."""
+        """Lose everything; the next event begins a new log."""
         self._log_id = f"{next(self._logs):08x}"
         self._log: dict[int, bytes] = {}
         self._told = 0
@@ -30,7 +30,7 @@ class MemoryLog:
         self._calls: list[str] = []
 
     def tell(self, events: Sequence[bytes]) -> None:
-        """Append events; the oldest give way when there are too many bytes."""
+        """Append events, and drop the oldest while the log has too many bytes."""
         for data in events:
             self._told += 1
             self._log[self._told] = data
@@ -39,7 +39,7 @@ class MemoryLog:
             size -= len(self._log.pop(next(iter(self._log))))
 
     def read_log(self, after: str | None, *, count: int, block: float = 0.0, ended: bool = False) -> LogRead:
-        """Events after `after` (None: from now on); never waits."""
+        """Return the events after `after` (None: from now on); never wait."""
         del block, ended
         if after is None:
             return LogRead(last=self._seq(self._told))
@@ -55,38 +55,38 @@ class MemoryLog:
         return LogRead(entries, self._seq(start + len(entries)), gap)
 
     def log_bounds(self) -> tuple[str, str]:
-        """The oldest and the newest seq of the log."""
+        """Return the oldest and the newest seq of the log."""
         return self._seq(next(iter(self._log), self._told)), self._seq(self._told)
 
     def beat(self, process: str, info: Mapping[str, Any], *, ttl: float, metrics: bytes = b"") -> float:
-        """Say that a process lives."""
+        """Record a heartbeat of a process."""
         self._processes[process] = (self._clock() + ttl, dict(info))
         self._metrics[process] = metrics
         return self._clock()
 
     def time(self) -> float:
-        """The clock that all go by here."""
+        """Return the time of the shared clock."""
         return self._clock()
 
     def alive(self) -> dict[str, dict[str, Any]]:
-        """Processes heard of within their ttl → their info."""
+        """Return process → info for processes whose last heartbeat is within its ttl."""
         return {name: info for name, (until, info) in self._processes.items() if until > self._clock()}
 
     def living(self) -> set[str]:
-        """The names of these alone."""
+        """Return only the names of these processes."""
         return set(self.alive())
 
     def metrics(self, processes: Sequence[str]) -> dict[str, bytes]:
-        """Process → its metrics, of those that live and told any."""
+        """Return process → metrics, for live processes that have reported any."""
         living = self.living()
         return {name: self._metrics[name] for name in processes if name in living and self._metrics[name]}
 
     def launchers(self, nodes: Sequence[str]) -> dict[str, bool]:
-        """No launcher gives signs here."""
+        """Return nothing: there are no launchers here."""
         return {}
 
     def lease(self, name: str, token: str, *, ttl: float) -> bool:
-        """Take or renew a lease; False while somebody else holds it."""
+        """Take or renew a lease; return False while somebody else holds it."""
         holder, until = self._leases.get(name, (token, 0.0))
         if holder != token and until > self._clock():
             return False
@@ -94,22 +94,22 @@ class MemoryLog:
         return True
 
     def give_up(self, name: str, token: str) -> None:
-        """Give the lease back, if it is still ours."""
+        """Release the lease, if it is still ours."""
         if self._leases.get(name, ("", 0.0))[0] == token:
             del self._leases[name]
 
     def call(self, topic: str) -> None:
-        """Say "read again"."""
+        """Tell listeners to read the topic again."""
         self._calls.append(topic)
 
     def listen(self, last: str | None, *, block: float) -> tuple[str, list[str]]:
-        """Calls since `last` (None: from now on) → (new last, topics); never waits."""
+        """Return (new last, topics) of the calls since `last` (None: from now on); never wait."""
         del block
         start = len(self._calls) if last is None else int(last)
         return str(len(self._calls)), list(dict.fromkeys(self._calls[start:]))
 
     def ping(self) -> float:
-        """No way to go."""
+        """Return zero: there is no connection."""
         return 0.0
 
     def _seq(self, number: int) -> str:

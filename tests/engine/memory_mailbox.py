@@ -1,7 +1,8 @@
-"""The mailbox contract in memory, for simulating crashes: one thread, no waiting, the same answers for the same calls.
+"""The mailbox contract in memory, for simulating crashes: single-threaded, never waits, answers deterministically.
 
-Used by tests and by the seeded simulation, which hold it beside storage/redis_mailbox.py in one contract suite
-(tests/engine/test_mailbox_contract.py). Relies on nothing but the clock it is given; `wipe` loses what a wiped Redis would.
+Used by tests and by the seeded simulation; a contract suite tests it side by side with storage/redis_mailbox.py
+(tests/engine/test_mailbox_contract.py). Depends only on the clock that it is given; `wipe` loses what a wiped Redis
+would lose.
 """
 
 import itertools
@@ -31,7 +32,7 @@ class _Entry:
 
 @dataclass(slots=True)
 class _Duty:
-    """Whose turn with the quarantine it is: see storage/scripts/take.lua."""
+    """Whose turn with the quarantine it is; see storage/scripts/take.lua."""
 
     consumer: str
     until: float
@@ -40,7 +41,7 @@ class _Duty:
 
 
 class MemoryMailboxes(MemoryLog):
-    """A MailboxStore for one thread. `clock` gives seconds since the epoch; `log_bytes` limits the event log."""
+    """A MailboxStore for one thread. `clock` returns seconds since the epoch; `log_bytes` limits the event log."""
 
     def __init__(
         self,
@@ -67,13 +68,13 @@ class MemoryMailboxes(MemoryLog):
         self._positions: dict[str, int] = {}
 
     def delete(self, mailbox: str, lane: str) -> None:
-        """Lose one lane with all that is in hand, as an operator's DEL would."""
+        """Lose one lane with all that is in hand, as by an operator's DEL."""
         self._lane(mailbox, lane).clear()
 
     def put(
         self, mailbox: str, envelopes: Sequence[Envelope], *, once: str | None = None, rank: int | None = None
     ) -> bool:
-        """Append; as the contract says, False where a repetition, or what another one stands for, adds nothing."""
+        """Append; return False if a repetition, or a message that another covers, adds nothing (see the contract)."""
         if once is not None and self._once.get((mailbox, once), 0.0) > self._clock():
             return False
         room = self.rooms.get(mailbox) if rank is not None else None
@@ -95,7 +96,7 @@ class MemoryMailboxes(MemoryLog):
     def take(
         self, mailbox: str, consumer: str, *, count: int, max_bytes: int, block: float, into: Sequence[str] = ()
     ) -> list[Delivery]:
-        """As the contract says, but never waits: `block` is taken as 0."""
+        """Take as the contract says, but never wait: `block` counts as 0."""
         del block
         if any(self._full(name) for name in into):
             return []
@@ -127,7 +128,7 @@ class MemoryMailboxes(MemoryLog):
         return found
 
     def _from_quarantine(self, mailbox: str, consumer: str, *, resting_too: bool) -> tuple[bool, list[Delivery]]:
-        """Whether this consumer has to wait for it, and the one message alone if it may have it."""
+        """Return whether this consumer has to wait for the quarantine, and the one message if it may have it."""
         lane = self._lane(mailbox, QUARANTINE)
         holders = [entry.holder for entry in lane.values() if entry.holder is not None]
         if holders or not lane:
@@ -149,7 +150,7 @@ class MemoryMailboxes(MemoryLog):
     def pending(
         self, mailbox: str, consumer: str, *, count: int, after: Mapping[str, str] | None = None
     ) -> list[Delivery]:
-        """What `consumer` holds, oldest first; one from quarantine only when nothing else is left."""
+        """Return what `consumer` holds, oldest first; one from quarantine only if nothing else is left."""
         seen = {lane: int((after or {}).get(lane, "0")) for lane in ALL_LANES}
         held = [
             (number, lane)
@@ -162,7 +163,7 @@ class MemoryMailboxes(MemoryLog):
         return [self._hand_out(mailbox, lane, number, consumer) for number, lane in chosen]
 
     def settle(self, verdicts: Sequence[Verdict]) -> list[bool]:
-        """Acknowledge, hand on and tell; True where the message was still in somebody's hands under this entry."""
+        """Acknowledge, forward and emit events; True where the message was still in hand under this entry."""
         results = []
         events: list[bytes] = []
         for verdict in verdicts:
@@ -179,7 +180,7 @@ class MemoryMailboxes(MemoryLog):
         return results
 
     def release(self, mailbox: str, consumer: str, *, crashed: bool) -> int:
-        """Give back what a dead consumer held, each as a new entry; blamed only when `crashed`."""
+        """Give back what a dead consumer held, each as a new entry; count a death only if it `crashed`."""
         given = 0
         for lane in ALL_LANES:
             entries = self._lane(mailbox, lane)
@@ -196,7 +197,7 @@ class MemoryMailboxes(MemoryLog):
         return given
 
     def consumers(self, mailbox: str) -> dict[str, int]:
-        """Consumer → messages in hand."""
+        """Return consumer → messages in hand."""
         held = dict.fromkeys(self._known.get(mailbox, ()), 0)
         for lane in ALL_LANES:
             for entry in self._lane(mailbox, lane).values():
@@ -205,7 +206,7 @@ class MemoryMailboxes(MemoryLog):
         return held
 
     def forget(self, mailbox: str, consumer: str) -> bool:
-        """Remove a consumer that holds nothing; False while it does."""
+        """Remove a consumer that holds nothing; return False if it holds something."""
         if self.consumers(mailbox).get(consumer):
             return False
         self._known.get(mailbox, set()).discard(consumer)
@@ -221,7 +222,7 @@ class MemoryMailboxes(MemoryLog):
         to: int,
         events: Sequence[bytes] = (),
     ) -> bool:
-        """Move `position` and append, or nothing when it is another one."""
+        """Move `position` and append, or do nothing if `position` is not as expected."""
         if self._positions.get(position, 0) != expected:
             return False
         self._positions[position] = to
@@ -230,22 +231,22 @@ class MemoryMailboxes(MemoryLog):
         return True
 
     def positions(self, names: Sequence[str]) -> dict[str, int]:
-        """The feeder's positions of those names; 0 where there is none."""
+        """Return the feeder's positions with these names; 0 for those without one."""
         return {name: self._positions.get(name, 0) for name in names}
 
     def mailboxes(self, prefix: str) -> Iterator[set[str]]:
-        """The names of the mailboxes that begin so, in one page."""
+        """Yield the names of the mailboxes with this prefix, in one page."""
         yield {mailbox for (mailbox, _), entries in self._lanes.items() if entries and mailbox.startswith(prefix)}
 
     def remove(self, mailbox: str) -> None:
-        """Forget a mailbox with whatever is in it."""
+        """Forget a mailbox with all its messages."""
         for lane in ALL_LANES:
             self._lanes.pop((mailbox, lane), None)
         self._known.pop(mailbox, None)
         self._duties.pop(mailbox, None)
 
     def depths(self, mailbox: str) -> dict[str, Depth]:
-        """Lane → Depth."""
+        """Return lane → Depth."""
         found = {}
         for lane in ALL_LANES:
             entries = self._lane(mailbox, lane).values()
@@ -255,14 +256,14 @@ class MemoryMailboxes(MemoryLog):
         return found
 
     def refs(self, mailbox: str) -> Iterator[tuple[str, int, int]]:
-        """(source, ref, generation) of every message, in hand or not."""
+        """Yield (source, ref, generation) of every message, in hand or not."""
         for lane in ALL_LANES:
             for entry in [*self._lane(mailbox, lane).values()]:
                 envelope = _decode(entry.packed)
                 yield envelope.source, envelope.ref, envelope.generation
 
     def peek(self, mailbox: str, count: int) -> list[Envelope]:
-        """The newest messages, newest first, in hand or not; nothing is taken."""
+        """Return the newest messages, newest first, in hand or not, without taking them."""
         found = {number: entry for lane in ALL_LANES for number, entry in self._lane(mailbox, lane).items()}
         return [_decode(found[number].packed) for number in sorted(found, reverse=True)[:count]]
 

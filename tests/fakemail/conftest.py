@@ -1,4 +1,4 @@
-"""A simulator behind a real server, for the tests of this room."""
+"""A simulator behind a real server, for the tests in this folder."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ from tests.fakemail.serving import serving
 
 
 class Running(NamedTuple):
-    """A simulator that answers over HTTP, with and without the prefix."""
+    """A simulator that answers over HTTP, with and without the /simulator prefix."""
 
     simulator: Simulator
     url: str
@@ -22,13 +22,13 @@ class Running(NamedTuple):
     client: FakeMailClient
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
-        """The JSON of an answer that must be a 200."""
+        """Return the JSON of an answer that must be a 200."""
         response = self.http.request(method, self.url + path, json=body, timeout=10)
         assert response.status_code == 200, response.text
         return response.json()
 
     def send(self, subject: str = "s", body: str = "b", **fields: Any) -> str:
-        """Send one email; its id."""
+        """Send one email; return its id."""
         return str(self.ask("POST", "/simulator/send_email", {"subject": subject, "body": body} | fields)["email_id"])
 
 
@@ -45,7 +45,7 @@ def _started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 @pytest.fixture
 def running(_started: Running) -> Iterator[Running]:
-    """An empty account without subscribers and faults; opening a file for each test would be most of their time."""
+    """An empty account without subscribers and faults; opening a new file for each test would take most of the time."""
     _started.simulator.set_faults(NONE)
     _started.simulator.reset()
     _started.simulator._notifier.stop()

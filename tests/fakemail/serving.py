@@ -1,4 +1,4 @@
-"""Real HTTP servers for the tests of this room: plain pywsgi, or a raw socket that answers with any bytes."""
+"""Real HTTP servers for the tests in this folder: plain pywsgi, or a raw socket that answers with any bytes."""
 
 import socket
 import subprocess
@@ -14,13 +14,13 @@ from gevent.server import StreamServer
 
 def _listener() -> socket.socket:
     listener = socket.create_server(("127.0.0.1", 0), backlog=128)
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # Linux hands it on to accepted sockets
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # on Linux, accepted sockets inherit it
     return listener
 
 
 @contextmanager
 def serving(app: Callable[..., Any]) -> Iterator[str]:
-    """The base URL of a pywsgi server with this application."""
+    """Yield the base URL of a pywsgi server with this application."""
     listener = _listener()
     server = WSGIServer(listener, app, log=None)
     server.start()
@@ -32,7 +32,7 @@ def serving(app: Callable[..., Any]) -> Iterator[str]:
 
 @contextmanager
 def answering(converse: Callable[[socket.socket, bytes], None]) -> Iterator[str]:
-    """The base URL of a server that hands each connection and its first request's head to `converse`."""
+    """Yield the base URL of a server that passes each connection and its first request's head to `converse`."""
 
     def handle(sock: Any, _address: Any) -> None:
         head = b""
@@ -70,9 +70,9 @@ while True:
 
 @contextmanager
 def flooding(start: bytes, again: bytes) -> Iterator[str]:
-    """The base URL of a server in a process of its own that sends `start` and then `again` for as long as anybody listens.
+    """Yield the base URL of a server that sends `start`, and then `again` until the client disconnects.
 
-    Of its own, since a server on our hub would have to wait for it, and so let others have their turn.
+    It runs in its own process: on our hub the server would have to wait at times, and so would give others their turn.
     """
     words = [text.decode("latin-1").encode("unicode_escape").decode() for text in (start, again)]
     with subprocess.Popen([sys.executable, "-c", FLOOD, *words], stdout=subprocess.PIPE) as process:

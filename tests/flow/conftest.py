@@ -1,4 +1,4 @@
-"""The running systems that the flow tests share."""
+"""Running systems that the flow tests share."""
 
 from collections.abc import Iterator
 from pathlib import Path

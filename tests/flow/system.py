@@ -1,4 +1,4 @@
-"""The whole system as a user starts it: `run.py serve` in a folder of its own, real processes, real stores."""
+"""The whole system as a user starts it: `run.py serve` in its own folder, with real processes and real stores."""
 
 import os
 import re
@@ -22,7 +22,7 @@ LISTENING = re.compile(r'listening on (http://[^\s"]+)')
 
 @dataclass
 class System:
-    """A running system; `start` again after a kill finds the same data."""
+    """A running system; `start` after a kill finds the same data."""
 
     folder: Path
     env: dict[str, str] = field(default_factory=dict)
@@ -30,7 +30,7 @@ class System:
     url: str = ""
 
     def start(self, seconds: float = 60.0) -> "System":
-        """Start it, and wait until it is ready."""
+        """Start the system and wait until it is healthy."""
         port = self.url.rsplit(":", 1)[-1] if self.url else "0"
         began = len(self.log())
         with self.log_path.open("ab") as log:
@@ -64,7 +64,7 @@ class System:
         return self
 
     def environ(self, port: str) -> dict[str, str]:
-        """The environment of its processes."""
+        """Return the environment for its processes."""
         clean = {
             name: value for name, value in os.environ.items() if not name.startswith(("REDIS", "DATABASE", "EMAILPROC"))
         }
@@ -72,7 +72,7 @@ class System:
 
     @contextmanager
     def faults(self, **faults: Any) -> Iterator[None]:
-        """Its simulator errs so meanwhile."""
+        """Apply these simulator faults during the block."""
         self.request("PUT", "/simulator/faults", json=faults)
         try:
             yield
@@ -81,53 +81,53 @@ class System:
 
     @property
     def log_path(self) -> Path:
-        """What it prints."""
+        """The file with the system's output."""
         return self.folder.with_suffix(".log")
 
     def log(self) -> str:
-        """What it has printed."""
+        """Return what the system has printed."""
         return self.log_path.read_text() if self.log_path.exists() else ""
 
     def kill(self) -> None:
-        """SIGKILL of the whole process group, as a power cut would."""
+        """Send SIGKILL to the whole process group, as a power cut would end it."""
         assert self.process is not None
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(10)
 
     def stop(self) -> int:
-        """SIGTERM; the exit code."""
+        """Send SIGTERM; return the exit code."""
         assert self.process is not None
         if self.process.poll() is None:
             self.process.terminate()
         return self.process.wait(20)
 
     def request(self, method: str, path: str, **options: Any) -> requests.Response:
-        """Any request."""
+        """Make any request."""
         return requests.request(method, self.url + path, timeout=30, **options)
 
     def get(self, path: str, **params: Any) -> Any:
-        """GET, as JSON."""
+        """Make a GET request; return the JSON."""
         return self.request("GET", path, params=params).json()
 
     def post(self, path: str, body: Any) -> Any:
-        """POST, as JSON."""
+        """Make a POST request; return the JSON."""
         answer = self.request("POST", path, json=body)
         assert answer.ok, answer.text
         return answer.json()
 
     def send(self, *emails: dict[str, Any]) -> list[str]:
-        """Send emails through the simulator; their ids."""
+        """Send emails through the simulator; return their ids."""
         return list(self.post("/simulator/send_batch", {"emails": list(emails)})["email_ids"])
 
     def script(self, *argv: str, seconds: float = 60.0) -> subprocess.CompletedProcess[str]:
-        """Run one of the project's commands against it."""
+        """Run one of the project's commands against the system."""
         env = {**os.environ, "BASE_URL": self.url}
         return subprocess.run(
             [sys.executable, *argv], cwd=ROOT, env=env, capture_output=True, text=True, timeout=seconds, check=False
         )
 
     def settle(self, listed: int, seconds: float = 90.0) -> dict[str, int]:
-        """Wait until so many emails are listed and none is open; the audit."""
+        """Wait until `listed` emails are listed and none is open; return the audit."""
         audit: dict[str, int] = {}
 
         def settled() -> bool:
@@ -143,7 +143,7 @@ class System:
 
 
 class Simulator:
-    """A FakeMail in a process of its own."""
+    """A FakeMail in its own process."""
 
     def __init__(self, folder: Path, secret: str = "") -> None:
         folder.mkdir()
@@ -157,30 +157,30 @@ class Simulator:
         wait_until(self.answers, "the simulator's answer", 60)
 
     def answers(self) -> bool:
-        """Whether it is there."""
+        """Return whether it responds."""
         try:
             return requests.get(f"{self.url}/simulator/status", timeout=2).ok
         except requests.RequestException:
             return False
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
-        """Any request, as JSON."""
+        """Make any request; return the JSON."""
         answer = requests.request(method, self.url + path, json=body, timeout=30)
         assert answer.ok, answer.text
         return answer.json()
 
     def send(self, *emails: dict[str, Any]) -> None:
-        """Send emails to it, with one notification."""
+        """Send emails, with one notification."""
         self.call("POST", "/simulator/send_batch", {"emails": list(emails)})
 
     def stop(self) -> None:
-        """SIGTERM."""
+        """Send SIGTERM and wait."""
         self.process.terminate()
         self.process.wait(10)
 
 
 def mails(count: int, prefix: str = "mail") -> list[dict[str, str]]:
-    """So many different emails, with ids of their own."""
+    """Return `count` different emails, each with its own id."""
     return [
         {"id": f"{prefix}-{number}", "subject": f"Meeting {number}", "body": "Shall we meet on Monday at 10?"}
         for number in range(count)
@@ -188,5 +188,5 @@ def mails(count: int, prefix: str = "mail") -> list[dict[str, str]]:
 
 
 def elapsed(since: float) -> float:
-    """Seconds since a moment of time.monotonic()."""
+    """Return the seconds since a moment of time.monotonic()."""
     return time.monotonic() - since

@@ -1,10 +1,11 @@
-"""Load on a running server: webhook bursts, steady mail, dashboards on WebSockets, API readers, and all of them as a mixed day.
+"""Load on a running server: webhook bursts, steady mail, dashboards on WebSockets, API readers, and a mix of all.
 
-`make load` runs them headless (tests/load/run.py); `locust -f tests/load/locustfile.py --class-picker --host http://127.0.0.1:8005` opens
-the web page of locust. A run fails by its own limits, stated in LIMITS_MS and ERROR_RATE, and when the books do not balance afterwards.
+`make load` runs it headless (tests/load/run.py). For locust's web page run `locust -f tests/load/locustfile.py
+--class-picker --host http://127.0.0.1:8005`. A run fails if it exceeds its limits, LIMITS_MS and ERROR_RATE, or if the
+books do not balance afterwards.
 """
 
-# ruff: noqa: T201  (it speaks to a terminal)
+# ruff: noqa: T201  (it prints to a terminal)
 # locust's decorators have no types:
 # mypy: disable-error-code="untyped-decorator"
 
@@ -36,7 +37,7 @@ LIMITS_MS = {
     "WS connect": 2_000,
     "WS event": 1_500,
 }
-"""Name → the p99 that a run may have, in milliseconds. An event's clock is its own timestamp."""
+"""Name → the highest p99 allowed, in milliseconds. An event's lateness counts from its own timestamp."""
 
 ERROR_RATE = 0.001
 SETTLE_S = float(os.environ.get("LOAD_SETTLE_S") or 120)
@@ -61,7 +62,7 @@ WORDS = ("thursday", "sale", '"data team"', "from:load@example.org build", "clas
 
 @dataclass
 class Books:
-    """What the run has to find in the books at its end: what they held at its beginning, and all that was accepted since."""
+    """What the books must hold at the end of the run: what they held at its start, and all emails accepted since."""
 
     listed: int = 0
     sent: int = 0
@@ -71,13 +72,13 @@ BOOKS = Books()
 
 
 def headers() -> dict[str, str]:
-    """The token of a server that wants one."""
+    """Return the headers with the token, if the server needs one."""
     token = os.environ.get("API_TOKEN")
     return {"Authorization": f"Bearer {token}"} if token else {}
 
 
 def emails(count: int) -> list[dict[str, str]]:
-    """New emails with ids of their own."""
+    """Return new emails with unique ids."""
     chosen = random.choices(SAMPLES, k=count)
     return [
         {"id": f"load-{secrets.token_hex(6)}", "subject": subject, "body": body, "sender": "load@example.org"}
@@ -86,14 +87,14 @@ def emails(count: int) -> list[dict[str, str]]:
 
 
 class WebhookBurst(FastHttpUser):
-    """A FakeMail that says the same thing far too often: fifty notifications in a row, each second."""
+    """A FakeMail that repeats itself far too often: each second fifty notifications in a row."""
 
     weight = 1
     wait_time = constant_pacing(1)
 
     @task
     def burst(self) -> None:
-        """All but the first are told by nothing but their number that they bring no news."""
+        """Send notifications; only their history id shows that all but the first bring no news."""
         with self.client.get(
             "/simulator/status", headers=headers(), catch_response=True, name="GET /simulator/status"
         ) as status:
@@ -108,19 +109,19 @@ class WebhookBurst(FastHttpUser):
 
 
 class SteadyMail(FastHttpUser):
-    """Mail that keeps coming: five emails a second from each of these users; now and then one is waited for."""
+    """Mail that keeps coming: five emails per second from each user, of which one is sometimes waited for."""
 
     weight = 4
     wait_time = constant_pacing(1)
 
     @task(9)
     def send(self) -> None:
-        """Five at once, one notification."""
+        """Send five at once, with one notification."""
         self._send(emails(5))
 
     @task(1)
     def wait_for_one(self) -> None:
-        """Its result, as a program would wait for it."""
+        """Send one and wait for its result, as a program would."""
         sent = emails(1)
         self._send(sent)
         self.client.get(f"/results/{sent[0]['id']}?wait=10", headers=headers(), name="GET /results/{id}?wait=")
@@ -134,24 +135,24 @@ class SteadyMail(FastHttpUser):
 
 
 class ApiReader(FastHttpUser):
-    """A program that reads: pages, searches, single results, figures."""
+    """A program that reads pages, searches, single results and figures."""
 
     weight = 3
     wait_time = between(0.1, 0.5)
     seen: list[str]
 
     def on_start(self) -> None:
-        """Nothing is known yet."""
+        """Start with no known ids."""
         self.seen = []
 
     @task(3)
     def stats(self) -> None:
-        """The figures."""
+        """Read the stats."""
         self.client.get("/stats", headers=headers(), name="GET /stats")
 
     @task(3)
     def page(self) -> None:
-        """The newest results, and perhaps the page behind them."""
+        """Read the newest results, and perhaps the page after them."""
         answer = self.client.get("/results?limit=20", headers=headers(), name="GET /results")
         page = answer.json()
         self.seen = [item["email_id"] for item in page["items"]]
@@ -160,23 +161,23 @@ class ApiReader(FastHttpUser):
 
     @task(2)
     def search(self) -> None:
-        """Some words."""
+        """Search for some words."""
         self.client.get("/emails", params={"q": random.choice(WORDS)}, headers=headers(), name="GET /emails?q=")
 
     @task(4)
     def one(self) -> None:
-        """One of those that were on the page."""
+        """Read one of the results on the page."""
         if self.seen:
             self.client.get(f"/results/{random.choice(self.seen)}", headers=headers(), name="GET /results/{id}")
 
     @task(1)
     def audit(self) -> None:
-        """The books."""
+        """Read the audit."""
         self.client.get("/audit", headers=headers(), name="GET /audit")
 
 
 class Dashboard(User):
-    """A browser with the dashboard open: one WebSocket, all events and the figures; it looks at the list now and then."""
+    """A browser with the dashboard open: one WebSocket with all events and the stats, which it sometimes requests."""
 
     weight = 3
     wait_time = between(2, 5)
@@ -198,14 +199,14 @@ class Dashboard(User):
             self.reader = gevent.spawn(self._read)
 
     def on_stop(self) -> None:
-        """Hang up."""
+        """Disconnect."""
         if hasattr(self, "reader"):
             self.reader.kill()
             self.socket.close()
 
     @task
     def look(self) -> None:
-        """Ask for the figures over the socket, as the page does."""
+        """Request the stats over the socket, as the page does."""
         if hasattr(self, "reader"):
             self.socket.send('{"command": "fetch_stats"}')
 
@@ -233,16 +234,16 @@ class Dashboard(User):
 
 @events.test_start.add_listener
 def begin(environment: Environment, **_: Any) -> None:
-    """Look at the books before anything is sent."""
+    """Read the books before anything is sent."""
     BOOKS.listed = BOOKS.sent = 0
-    with suppress(requests.RequestException):  # the end will say so
+    with suppress(requests.RequestException):  # the check at the end will report it
         BOOKS.listed = audit_of(str(environment.host))["listed"]
 
 
 @events.quitting.add_listener
 def judge(environment: Environment, **_: Any) -> None:
-    """The exit code: 1 when a limit is broken or the books do not balance."""
-    if environment.runner is not None:  # ended by a signal, its users would go on while their mail is counted
+    """Set the exit code: 1 if a limit is exceeded or the books do not balance."""
+    if environment.runner is not None:  # after a signal, users would go on while their mail is counted
         environment.runner.stop()
     complaints = broken_limits(environment)
     try:
@@ -255,7 +256,7 @@ def judge(environment: Environment, **_: Any) -> None:
 
 
 def broken_limits(environment: Environment) -> list[str]:
-    """What the run's own limits say of it."""
+    """Return complaints about the run's limits."""
     stats = environment.stats
     found = []
     if not stats.total.num_requests:
@@ -270,7 +271,7 @@ def broken_limits(environment: Environment) -> list[str]:
 
 
 def unbalanced_books(host: str) -> list[str]:
-    """Wait until all that was sent is listed and nothing is open any more; then every listed email must be somewhere."""
+    """Wait until everything sent is listed and nothing is open; then return complaints if the books do not balance."""
     deadline = time.monotonic() + SETTLE_S
     expected = BOOKS.listed + BOOKS.sent
     while True:
@@ -288,7 +289,7 @@ def unbalanced_books(host: str) -> list[str]:
 
 
 def audit_of(host: str) -> dict[str, Any]:
-    """The books."""
+    """Return the audit."""
     answer = requests.get(f"{host}/audit", headers=headers(), timeout=10)
     answer.raise_for_status()
     found: dict[str, Any] = answer.json()

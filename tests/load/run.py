@@ -1,7 +1,7 @@
-"""`make load`: the scenarios of locustfile.py, one after the other, headless, against the server at BASE_URL; exit code 1 when one fails.
+"""`make load`: the scenarios of locustfile.py in turn, headless, against the server at BASE_URL.
 
-`python -m tests.load.run [--scenario mixed] [--seconds 30] [--users 40] [--own-server]`. With --own-server it starts one of its own on data that are
-gone afterwards: that is what CI does.
+`python -m tests.load.run [--scenario mixed] [--seconds 30] [--users 40] [--own-server]`. The exit code is 1 if one
+fails. With --own-server it starts a server on temporary data, which is what CI does.
 """
 
 import argparse
@@ -20,14 +20,14 @@ ROOT = Path(__file__).resolve().parents[2]
 SCENARIOS = {
     "webhook": ("WebhookBurst",),
     "mail": ("SteadyMail",),
-    "dashboards": ("Dashboard", "SteadyMail"),  # with some mail, or there would be nothing to see
+    "dashboards": ("Dashboard", "SteadyMail"),  # with some mail, since otherwise there are no events
     "readers": ("ApiReader",),
     "mixed": ("WebhookBurst", "SteadyMail", "ApiReader", "Dashboard"),
 }
 
 
 def load(url: str, scenario: str, users: int, seconds: int) -> int:
-    """One scenario; locust's exit code."""
+    """Run one scenario; return locust's exit code."""
     print(f"== {scenario}: {users} users for {seconds} s", flush=True)
     command = [
         sys.executable,
@@ -44,7 +44,7 @@ def load(url: str, scenario: str, users: int, seconds: int) -> int:
 
 @contextmanager
 def own_server() -> Iterator[str]:
-    """A server on a folder that is gone afterwards; its URL."""
+    """Run a server on a temporary folder; yield its URL."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -73,7 +73,7 @@ def _wait(url: str, process: "subprocess.Popen[bytes]") -> None:
 
 
 def main() -> int:
-    """Run what is asked for."""
+    """Run the requested scenarios."""
     parser = argparse.ArgumentParser(description="load on a running server")
     parser.add_argument("--scenario", choices=[*SCENARIOS, "all"], default="all")
     parser.add_argument("--users", type=int, default=40)

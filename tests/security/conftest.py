@@ -1,4 +1,4 @@
-"""Real systems for the security tests: with every secret set, or as a test wants them."""
+"""Real systems for the security tests, with the settings that a test needs."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +10,7 @@ from tests.flow.system import System
 
 @pytest.fixture
 def start(short_tmp: Path, tmp_path: Path) -> Iterator[Callable[..., System]]:
-    """Start a system with these settings; stopped at the end."""
+    """A function that starts a system with given settings; it is stopped at the end."""
     systems: list[System] = []
 
     def run(**settings: str) -> System:

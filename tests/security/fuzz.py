@@ -1,7 +1,8 @@
-"""Fuzzers of every parser that strangers reach: heads, bodies, frames, JSON, signatures, queries, cookies, MIME.
+"""Fuzzers for every parser that strangers reach: heads, bodies, frames, JSON, signatures, queries, cookies, MIME.
 
-`python -m tests.security.fuzz RUNS [TARGET...]` runs long, guided by coverage where atheris is installed (`pip install atheris`), else by
-mutation alone; test_fuzz.py runs a bounded part of it in CI. A target takes bytes and may raise what it promises, nothing else.
+`python -m tests.security.fuzz RUNS [TARGET...]` makes a long run, guided by coverage if atheris is installed
+(`pip install atheris`), else by mutation alone; test_fuzz.py makes a bounded one in CI. A target takes bytes and may
+raise only what it promises.
 """
 
 import importlib.util
@@ -23,7 +24,7 @@ SECRETS = ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "old-secret")
 
 
 class Target(NamedTuple):
-    """`make` gives the function; `words` are what mutations put in."""
+    """`make` returns the function to fuzz; `words` are what mutations insert."""
 
     make: Callable[[], Callable[[bytes], object]]
     seeds: Sequence[bytes]
@@ -115,7 +116,7 @@ def search_words() -> Callable[[bytes], object]:
 
 
 def search() -> Callable[[bytes], object]:
-    """The same, with the statement that comes of it run on a real database."""
+    """Parse search words, and run the resulting statement on a real database."""
     from storage.books import Books
     from storage.database import Database
     from storage.reading import EmailFilter, Reader
@@ -225,7 +226,7 @@ TARGETS: dict[str, Target] = {
 
 
 def mutate(data: bytes, words: Sequence[bytes], rng: random.Random, seeds: Sequence[bytes]) -> bytes:
-    """A few random changes: bits, cuts, repeats, words put in, another seed spliced on."""
+    """Make a few random changes: bits, cuts, repeats, inserted words, another seed spliced on."""
     out = bytearray(data)
     for _ in range(rng.randint(1, 6)):
         at, kind = rng.randint(0, len(out)), rng.randint(0, 6)
@@ -248,7 +249,7 @@ def mutate(data: bytes, words: Sequence[bytes], rng: random.Random, seeds: Seque
 
 
 def run(name: str, runs: int, seed: int = 1) -> int:
-    """Mutations of the seeds and of what they became; the number of executions. Raises what a parser must not."""
+    """Run mutations of the seeds and of their mutations; return how many. Raises what a parser must not raise."""
     target = TARGETS[name]
     call, rng, pool = target.make(), random.Random(f"{name}{seed}"), list(target.seeds)
     for data in target.seeds:
@@ -269,7 +270,7 @@ def run(name: str, runs: int, seed: int = 1) -> int:
 
 
 def guided(name: str, runs: int) -> None:
-    """In a process of its own: atheris counts the executions, and ends the process."""
+    """Run atheris, which counts the executions and ends the process, so it needs its own."""
     atheris: Any = importlib.import_module("atheris")
     with atheris.instrument_imports(include=["web", "fakemail", "classification", "storage", "email", "json"]):
         call = TARGETS[name].make()
@@ -281,7 +282,7 @@ def guided(name: str, runs: int) -> None:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Every target, one after the other; 1 when something was found."""
+    """Run the targets one after the other; return 1 if something was found."""
     if argv[:1] == ["--guided"]:
         guided(argv[1], int(argv[2]))
         return 0
@@ -301,7 +302,7 @@ def main(argv: Sequence[str]) -> int:
             )
             ok = (
                 f"Done {runs} " in done.stderr and not found_it
-            )  # the exit code is the interpreter's, which may stumble at its end
+            )  # the exit code is the interpreter's, which may fail at its end
             how = "guided by coverage"
             if not ok:
                 sys.stderr.write(done.stderr[-3000:])

@@ -1,6 +1,7 @@
-"""Good traffic in a process of its own: webhooks and questions at a steady pace, and how long each took.
+"""Well-behaved traffic from its own process: webhooks and reads at a steady rate, with the latency of each.
 
-`python -m tests.security.probe URL TOKEN SECONDS RATE` prints one JSON object. Open loop: a late answer does not put off the next request.
+`python -m tests.security.probe URL TOKEN SECONDS RATE` prints one JSON object. Open loop: a late answer does not delay
+the next request.
 """
 
 import json
@@ -16,7 +17,7 @@ PATHS = ("/stats", "/health/live", "/results?limit=5")
 
 
 def main(url: str, token: str, seconds: float, rate: float) -> dict[str, object]:
-    """Percentiles in milliseconds, and what was not a success, by status."""
+    """Return percentiles in milliseconds, and counts of failures by status."""
     headers = {
         "Authorization": f"Bearer {token}",
         "X-Forwarded-For": "198.51.100.7",

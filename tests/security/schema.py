@@ -1,6 +1,7 @@
-"""Schemathesis against a real system's /openapi.json: all checks, examples, edges, random data and sequences of calls.
+"""Schemathesis against a real system's /openapi.json: all checks, examples, edge cases, random data, call sequences.
 
-`python -m tests.security.schema EXAMPLES` runs long with a random seed; test_schema.py runs it bounded, with a fixed one, in CI.
+`python -m tests.security.schema EXAMPLES` is a long run with a random seed; test_schema.py makes a bounded one in CI,
+with a fixed seed.
 """
 
 import os
@@ -18,7 +19,7 @@ PHASES = "examples,coverage,fuzzing"
 def check(
     url: str, examples: int, *more: str, seed: int | None = None, phases: str = PHASES, seconds: float = 3600
 ) -> tuple[int, str]:
-    """Exit code and report of one run."""
+    """Run schemathesis once; return its exit code and report."""
     command = [
         Path(sys.executable).with_name("schemathesis"),
         "--config-file",
@@ -54,7 +55,7 @@ def check(
 
 
 def filled(system: System) -> System:
-    """With something to find: results, dead letters, odd ids."""
+    """Fill the system with things to find: results and odd ids."""
     odd = [
         {"id": name, "subject": f"About {name}", "body": "50 % off, today only"} for name in ("1", "a/b", "\u00fc", "'")
     ]
@@ -64,7 +65,7 @@ def filled(system: System) -> System:
 
 
 def main(argv: list[str]) -> int:
-    """A long run."""
+    """Make a long run."""
     with tempfile.TemporaryDirectory(prefix="ep-schema-") as folder:
         system = System(Path(folder) / "data", {"PROCESSOR_PROCESSES": "0"})
         try:

@@ -1,7 +1,8 @@
-"""Storms against a real system on this machine: slow sockets, stuck WebSocket readers, a flood of webhooks, idle connects.
+"""Storms against a real system on this machine: slow sockets, stuck WebSocket readers, a webhook flood, idle connects.
 
-`python -m tests.security.storms [NAME...]` runs them whole and prints a table; test_storms.py runs small ones in CI. Each measures
-good traffic from another process (probe.py) before and meanwhile, the memory of the front, and how long the bad ones stayed.
+`python -m tests.security.storms [NAME...]` runs them in full and prints a table; test_storms.py runs small ones in CI.
+Each measures well-behaved traffic from another process (probe.py) before and during the storm, the front's memory, and
+how long the bad connections stayed open.
 """
 
 # ruff: noqa: E402  (gevent patches before anything else is imported)
@@ -44,7 +45,7 @@ Storm = Callable[["Stage", "Outcome"], None]
 
 @dataclass
 class Outcome:
-    """What one storm did. Latencies in milliseconds, memory in MiB, times in seconds."""
+    """The outcome of one storm. Latencies are in milliseconds, memory in MiB, times in seconds."""
 
     name: str
     before: dict[str, Any] = field(default_factory=dict)
@@ -54,13 +55,13 @@ class Outcome:
     notes: dict[str, Any] = field(default_factory=dict)
 
     def row(self) -> str:
-        """A line of the table."""
+        """Return a row of the table."""
         figures = f"p99 {self.before['p99']} -> {self.during['p99']} ms, failed {self.during['failed'] or 0}"
         return f"{self.name:<16} {figures}, +{self.grown_mib:.1f} MiB, all closed after {self.closed_s:.1f} s, {json.dumps(self.notes)}"
 
 
 class Stage:
-    """A running system to be stormed."""
+    """A running system under attack."""
 
     def __init__(self, system: System) -> None:
         self.system = system
@@ -93,7 +94,7 @@ class Stage:
     def measure(
         self, name: str, storm: Storm, seconds: float, rate: float = 50.0, *, calm: Storm | None = None
     ) -> Outcome:
-        """The probe alone (beside `calm`: what the storm does, without those who do harm), then the probe while `storm` runs."""
+        """Probe without the storm (but with `calm`, its harmless part), then probe while `storm` runs."""
         outcome = Outcome(name)
         probe = self.probe(seconds, rate)
         if calm is not None:
@@ -116,9 +117,9 @@ def finished(probe: "subprocess.Popen[bytes]") -> dict[str, Any]:
 
 
 def until_closed(stage: Stage, sockets: list[gsocket.socket], began: float) -> float:
-    """Seconds until neither the server nor the kernel for it holds anything of these; LATER_S at most.
+    """Wait until server and kernel hold none of these connections, up to LATER_S; return the seconds since `began`.
 
-    Seen from the server's side: a client whose window is shut ignores even a reset.
+    This looks at the server's side: a client whose window is shut ignores even a reset.
     """
     theirs = {sock.getsockname()[:2] for sock in sockets}
     while held(stage.address[1]) & theirs and time.monotonic() - began < LATER_S:
@@ -127,7 +128,7 @@ def until_closed(stage: Stage, sockets: list[gsocket.socket], began: float) -> f
 
 
 def held(port: int) -> set[tuple[str, int]]:
-    """The clients of a local port whose connections are open, or have unsent data (established, FIN-WAIT-1, CLOSE-WAIT)."""
+    """Return a port's clients with an open connection or unsent data (ESTABLISHED, FIN-WAIT-1, CLOSE-WAIT)."""
     found = set()
     for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
         _, local, remote, state, *_ = line.split()
@@ -141,7 +142,7 @@ def held(port: int) -> set[tuple[str, int]]:
 
 
 def slow_sockets(count: int) -> Storm:
-    """A third sends its head a byte at a time, a third its body, a third asks for much and does not read."""
+    """A third sends its head byte by byte, a third its body, and a third requests much without reading."""
 
     def run(stage: Stage, outcome: Outcome) -> None:
         began = time.monotonic()
@@ -154,7 +155,7 @@ def slow_sockets(count: int) -> Storm:
             )
         for sock in readers:
             sock.sendall(f"GET /openapi.json HTTP/1.1\r\nHost: x\r\n{AUTH}\r\n".encode() * 4)
-            gevent.sleep(0.02)  # the storm is their slowness, not that they come at once
+            gevent.sleep(0.02)  # the storm is about their slowness, not about connecting at once
         trickles = [gevent.spawn(trickle, sock, b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 100) for sock in heads]
         trickles += [gevent.spawn(trickle, sock, b"{" * 100) for sock in bodies]
         outcome.closed_s = until_closed(stage, [*heads, *bodies, *readers], began)
@@ -173,7 +174,7 @@ def trickle(sock: gsocket.socket, data: bytes) -> None:
 
 
 def stuck_readers(count: int, emails: int) -> Storm:
-    """WebSockets that never read, while events flow; beside them one that does, and misses nothing."""
+    """WebSockets that never read while events flow, beside one that reads and must miss nothing."""
 
     def run(stage: Stage, outcome: Outcome) -> None:
         good = handshake(stage)
@@ -202,7 +203,7 @@ def stuck_readers(count: int, emails: int) -> Storm:
 
 
 def big(emails: list[dict[str, str]]) -> list[dict[str, str]]:
-    """With subjects long enough to fill buffers."""
+    """Return the emails with subjects long enough to fill buffers."""
     return [{**each, "subject": each["subject"] + " " + "s" * 800} for each in emails]
 
 
@@ -219,7 +220,7 @@ def handshake(stage: Stage, receive_buffer: int = 0) -> gsocket.socket:
 
 
 def listen(sock: gsocket.socket, seen: Counter[str]) -> None:
-    """Read frames, count what they tell."""
+    """Read frames and count their events."""
     sock.settimeout(None)
     stream = sock.makefile("rb")
     while len(head := stream.read(2)) == 2:
@@ -237,7 +238,7 @@ def listen(sock: gsocket.socket, seen: Counter[str]) -> None:
 
 
 def webhook_storm(rate: float, seconds: float) -> Storm:
-    """So many webhooks a second from one address, over 32 kept connections."""
+    """`rate` webhooks per second from one address, over 32 kept connections."""
 
     def run(stage: Stage, outcome: Outcome) -> None:
         statuses = Counter[str]()
@@ -251,7 +252,7 @@ def webhook_storm(rate: float, seconds: float) -> Storm:
 
 
 def flood(stage: Stage, statuses: Counter[str], rate: float, seconds: float, part: int) -> None:
-    gevent.sleep(part / 32 / rate)  # not all at the same moment
+    gevent.sleep(part / 32 / rate)  # spread over time
     sock = stage.connect()
     stream = sock.makefile("rb")
     began, number = time.monotonic(), 0
@@ -271,7 +272,7 @@ def flood(stage: Stage, statuses: Counter[str], rate: float, seconds: float, par
 
 
 def idle_connects(count: int, together: int) -> Storm:
-    """So many connections that say nothing, `together` of them open at a time, from many addresses of loopback."""
+    """`count` silent connections, `together` of them open at a time, from many loopback addresses."""
 
     def run(stage: Stage, outcome: Outcome) -> None:
         began = time.monotonic()
@@ -308,12 +309,12 @@ STORMS: dict[str, tuple[Storm, float, Storm | None]] = {
     "webhook storm": (webhook_storm(1000.0, 25.0), 28.0, None),
     "idle connects": (idle_connects(100_000, 3000), 60.0, None),
 }
-"""Name → what it does, for how many seconds good traffic is measured, and the same without harm. The storm is 20 times the probe's 50 a second."""
+"""Name → the storm, the seconds of measured traffic, its harmless variant. Webhooks: 20 times the probe's 50 a second."""
 
 
 @contextlib.contextmanager
 def stage() -> Iterator[Stage]:
-    """A fresh system."""
+    """Run a fresh system."""
     with tempfile.TemporaryDirectory(prefix="ep-storm-") as folder:
         system = System(Path(folder) / "data", dict(SETTINGS))
         try:
@@ -323,7 +324,7 @@ def stage() -> Iterator[Stage]:
 
 
 def main(names: list[str]) -> int:
-    """Run them; 1 when a figure is over its limit."""
+    """Run storms; return 1 if a figure exceeds its limit."""
     bad = 0
     for name in names or list(STORMS):
         storm, seconds, calm = STORMS[name]

@@ -1,4 +1,4 @@
-"""One database in memory for all seeds."""
+"""One in-memory database for all seeds."""
 
 import logging
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ def database() -> MemoryDatabase:
 
 @pytest.fixture(autouse=True)
 def quiet() -> Iterator[None]:
-    """Thousands of crashes are no news here."""
+    """Silence the log: thousands of crashes are expected here."""
     logging.disable(logging.CRITICAL)
     yield
     logging.disable(logging.NOTSET)

@@ -1,7 +1,8 @@
-"""Guards taken out one at a time: `python -m tests.simulation.mutations` prints which seed of the simulation misses each first.
+"""Guards removed one at a time: `python -m tests.simulation.mutations` prints the first seed to detect each removal.
 
-Each mutation gets pytest's `monkeypatch` and changes one thing of the real code. test_mutations.py asks for a seed within its budget; what
-the simulation cannot meet (it replays no dead letter) is asked of the stores' own tests in tests/storage/test_guards.py.
+Each mutation receives pytest's `monkeypatch` and changes one thing in the real code. test_mutations.py looks for a
+detecting seed within its budget; what the simulation cannot meet (it replays no dead letter) is covered by the stores'
+own tests in tests/storage/test_guards.py.
 """
 
 from gevent import monkey
@@ -32,13 +33,13 @@ from tests.simulation.run import run_seed
 from tests.simulation.world import Imbalance
 
 NOTICED = (Imbalance, peewee.PeeweeException, apsw.Error, KeyError)
-"""What a seed raises that finds something wrong."""
+"""What a seed raises if it finds something wrong."""
 
 Mutation = Callable[[pytest.MonkeyPatch], None]
 
 
 def acknowledge_before_the_commit(patch: pytest.MonkeyPatch) -> None:
-    """A classifier settles its batch, then saves it."""
+    """A classifier settles its batch before saving it."""
     handle = ClassifierActor.handle
 
     def hasty(self: Any, batch: Any) -> Any:
@@ -49,7 +50,7 @@ def acknowledge_before_the_commit(patch: pytest.MonkeyPatch) -> None:
 
 
 def move_the_cursor_outside_of_the_transaction(patch: pytest.MonkeyPatch) -> None:
-    """The cursor is moved in a transaction of its own, before the emails are entered."""
+    """The cursor is moved in its own transaction, before the emails are entered."""
     listing = Follower._list
 
     def hasty(self: Any, source: Any, look: Any, *, start: Any, lane: Any) -> Any:
@@ -62,7 +63,7 @@ def move_the_cursor_outside_of_the_transaction(patch: pytest.MonkeyPatch) -> Non
 
 
 def settle_what_is_no_longer_ours(patch: pytest.MonkeyPatch) -> None:
-    """Settling hands on and tells also for a message that somebody else has by now."""
+    """Settling forwards and emits events even for a message that somebody else now holds."""
     settle = MemoryMailboxes.settle
 
     def careless(self: Any, verdicts: Any) -> Any:
@@ -78,7 +79,7 @@ def settle_what_is_no_longer_ours(patch: pytest.MonkeyPatch) -> None:
 
 
 def settle_without_telling(patch: pytest.MonkeyPatch) -> None:
-    """Events are told beside the settling, not in it."""
+    """Events are lost instead of being emitted with the settling."""
     settle = MemoryMailboxes.settle
 
     def beside(self: Any, verdicts: Any) -> Any:
@@ -88,7 +89,7 @@ def settle_without_telling(patch: pytest.MonkeyPatch) -> None:
 
 
 def settle_without_handing_on(patch: pytest.MonkeyPatch) -> None:
-    """What goes on to the next mailbox is lost in between."""
+    """What should go on to the next mailbox is lost."""
     settle = MemoryMailboxes.settle
 
     def beside(self: Any, verdicts: Any) -> Any:
@@ -98,7 +99,7 @@ def settle_without_handing_on(patch: pytest.MonkeyPatch) -> None:
 
 
 def release_with_the_old_entry_still_good(patch: pytest.MonkeyPatch) -> None:
-    """A late acknowledgement would then take what another works on."""
+    """A late acknowledgement then removes what another consumer is working on."""
     patch.setattr(MemoryMailboxes, "release", _release_in_place)
 
 
@@ -112,7 +113,7 @@ def _release_in_place(self: Any, mailbox: str, consumer: str, *, crashed: bool) 
 
 
 def feed_without_its_position(patch: pytest.MonkeyPatch) -> None:
-    """A feeder hands over whatever the position says."""
+    """A feeder appends whatever the position is."""
     feed = MemoryMailboxes.feed
 
     def careless(
@@ -130,13 +131,13 @@ def save_whatever_the_state(patch: pytest.MonkeyPatch) -> None:
 
 
 def save_whatever_the_attempts(patch: pytest.MonkeyPatch) -> None:
-    """A result of an earlier try closes the row under the retry."""
+    """A result of an earlier try closes the row despite the retry."""
     without(patch, "AND book.attempts = batch.attempts")
     patch.setattr(storage.results._Place, "is_of", lambda place, result: result.generation == place.generation)
 
 
 def save_whatever_the_number(patch: pytest.MonkeyPatch) -> None:
-    """Any message of an email may close its row, not the newest alone."""
+    """Any message of an email may close its row, not only the newest."""
     without(patch, "AND (batch.seq = 0 OR book.feed_seq = batch.seq)")
     patch.setattr(
         storage.results._Place,
@@ -146,7 +147,7 @@ def save_whatever_the_number(patch: pytest.MonkeyPatch) -> None:
 
 
 def without(patch: pytest.MonkeyPatch, guard: str) -> None:
-    """Save without this part of its guard."""
+    """Remove this part of the guard of saving."""
     execute = vars(storage.results)["execute_values"]
     patch.setattr(storage.results, "execute_values", lambda sql, *rest: execute(_cut(sql, guard), *rest))
 
@@ -157,23 +158,23 @@ def _cut(sql: str, guard: str) -> str:
 
 
 def postpone_whatever_the_state(patch: pytest.MonkeyPatch) -> None:
-    """A failed try is entered for a row that is closed, or was postponed already."""
+    """A failed try is recorded for a row that is closed or already postponed."""
     patch.setattr(storage.retries, "_guard", lambda attempt, held: attempt.ref in held)
 
 
 def _is_of(patch: pytest.MonkeyPatch, *fields: str) -> None:
-    """A held row is of any message that agrees with it in these alone."""
+    """Let a held row match any message that agrees with it in these fields."""
     wanted = attrgetter(*fields)
     patch.setattr(Held, "is_of", lambda self, message: wanted(self) == wanted(message))
 
 
 def postpone_whatever_the_number(patch: pytest.MonkeyPatch) -> None:
-    """Any message of an email may postpone it, not the newest alone."""
+    """Any message of an email may postpone it, not only the newest."""
     _is_of(patch, "key", "generation")
 
 
 def move_whatever_the_generation(patch: pytest.MonkeyPatch) -> None:
-    """A message of another life of the email may postpone or bury it."""
+    """A message of another generation of the email may postpone or bury it."""
     _is_of(patch, "key")
 
 
@@ -185,7 +186,7 @@ def bury_whatever_the_state(patch: pytest.MonkeyPatch) -> None:
 
 
 def bury_whatever_the_number(patch: pytest.MonkeyPatch) -> None:
-    """Any message of an email may bury it, not the newest alone."""
+    """Any message of an email may bury it, not only the newest."""
     _is_of(patch, "key", "generation")
 
 
@@ -200,7 +201,7 @@ SEEN: tuple[Mutation, ...] = (
     save_whatever_the_state,
     postpone_whatever_the_state,
 )
-"""Those that the simulation misses within some hundred seeds."""
+"""Mutations that the simulation detects within some hundred seeds."""
 
 RARE: tuple[Mutation, ...] = (
     save_whatever_the_attempts,
@@ -209,11 +210,11 @@ RARE: tuple[Mutation, ...] = (
     bury_whatever_the_state,
     bury_whatever_the_number,
 )
-"""Those behind which another guard stands, or whose moment comes in few of thousands: the stores' own tests miss them at once."""
+"""Mutations that another guard covers, or that matter in few of thousands of seeds; the stores' tests detect them."""
 
 
 def main(limit: int = 5000) -> int:
-    """The table; 1 when no seed has missed one of SEEN."""
+    """Print the table; return 1 if no seed detects one of SEEN."""
     logging.disable(logging.CRITICAL)
     database, code = MemoryDatabase(), 0
     for mutation in SEEN + RARE:
@@ -229,7 +230,7 @@ def main(limit: int = 5000) -> int:
 
 
 def first_to_notice(database: MemoryDatabase, limit: int) -> tuple[int, str] | None:
-    """The first seed that finds something wrong, and what."""
+    """Return the first seed that finds something wrong, and what it found."""
     for seed in range(limit):
         try:
             run_seed(seed, database)

@@ -1,7 +1,7 @@
-"""What stands in for the world outside in the simulation: a database in memory, a FakeMail account, a classifier with poison.
+"""Stand-ins for the outside world in the simulation: a database in memory, a FakeMail account, a poisoned classifier.
 
-The database is SQLite itself, in memory and on the simulation's own thread: all SQL is the real one, and a call is one
-transaction as in storage/database.py, without its threads.
+The database is SQLite itself, in memory and on the simulation's thread: all SQL is real, and each call is one
+transaction as in storage/database.py, but without its threads.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ from storage.models import MODELS, current
 
 
 class MemoryDatabase:
-    """One database in memory, emptied between two seeds. `changed` is set by each write."""
+    """One database in memory, emptied between seeds. Each write sets `changed`."""
 
     kind = "sqlite"
 
@@ -56,7 +56,7 @@ class MemoryDatabase:
         return list(connection.execute(sql))
 
     def empty(self) -> None:
-        """As new."""
+        """Delete all rows."""
         connection: apsw.Connection = self._peewee.connection()
         connection.execute("BEGIN")
         for table in self._tables:
@@ -65,8 +65,10 @@ class MemoryDatabase:
 
 
 class Account:
-    """A FakeMail account. `kinds`: id → what becomes of it (see `KINDS`); an email may be listed later than it is announced (`late`),
-    or be had later than it is listed (`slow`)."""
+    """A FakeMail account. `kinds` maps ids to what becomes of the email (see `KINDS`).
+
+    An email may be listed later than it is announced (`late`), or become fetchable later than it is listed (`slow`).
+    """
 
     KINDS = ("plain", "plain", "plain", "plain", "raises", "flaky", "kills", "gone", "invalid", "late", "slow")
     DEAD = ("raises", "kills", "gone", "invalid")
@@ -96,7 +98,7 @@ class Account:
         return self.newest
 
     def subscribe(self) -> None:
-        """Somebody else's business: notifications come and go as the seed says."""
+        """Do nothing: notifications come and go as the seed says."""
 
     def list_emails(self, from_history_id: int, _heard: Callable[[], None] = lambda: None) -> list[str]:
         now = self.clock.now
@@ -120,7 +122,7 @@ class Account:
 
 
 class PoisonedClassifier:
-    """Knows an email by its subject, which is its id. `crash` ends the process that it is asked in."""
+    """Recognizes an email by its subject, which is its id. `crash` ends the process that it runs in."""
 
     def __init__(self, crash: Callable[[], None], flaky_done: set[str]) -> None:
         self.crash, self.flaky_done = crash, flaky_done

@@ -1,4 +1,4 @@
-"""Seeds in a row: `python -m tests.simulation.run --seeds 20000`. Each seed is a run of its own; one that fails can be had again."""
+"""Runs seeds one after the other: `python -m tests.simulation.run --seeds 20000`. A seed that fails can be repeated."""
 
 from gevent import monkey
 
@@ -23,7 +23,7 @@ STEPS = 500
 
 @dataclass(frozen=True)
 class Weather:
-    """How bad it gets in one seed: chances of a call to fail, of a process to be disturbed at a step, of a loss in Redis."""
+    """How bad one seed gets: the chance that a call fails, a process is disturbed at a step, or Redis loses data."""
 
     trouble: float
     disturbance: float
@@ -32,7 +32,7 @@ class Weather:
 
 
 def run_seed(seed: int, database: MemoryDatabase) -> World:
-    """One seed from beginning to end; raises Imbalance, or whatever else goes wrong."""
+    """Run one seed from beginning to end; raises Imbalance, or whatever else goes wrong."""
     rng = random.Random(seed)
     clock = Clock()
     weather = Weather(
@@ -51,7 +51,7 @@ def run_seed(seed: int, database: MemoryDatabase) -> World:
 
 
 def _live(world: World, rng: random.Random, weather: Weather) -> None:
-    """First emails, then steps, then the end."""
+    """Receive first emails, take steps, and finish."""
     for _ in range(rng.randint(1, 6)):
         world.receive(rng.choice(weather.kinds), notified=rng.random() < 0.7, late=rng.uniform(0, 20))
     for _ in range(rng.randint(100, STEPS)):
@@ -60,7 +60,7 @@ def _live(world: World, rng: random.Random, weather: Weather) -> None:
 
 
 def _step(world: World, rng: random.Random, weather: Weather) -> None:
-    """One thing happens."""
+    """Let one thing happen."""
     runnable = world.runnable
     if rng.random() < weather.disturbance:
         _disturb(world, rng, runnable)
@@ -87,7 +87,7 @@ def _lose(world: World, rng: random.Random) -> None:
 
 
 def _run_on(world: World, rng: random.Random, name: str, trouble: float) -> None:
-    """One task goes on for a call or some, with luck to the end of its step."""
+    """Let one task run for one or more calls, perhaps to the end of its step."""
     nth = rng.randrange(64)
     for _ in range(rng.choice((1, 2, 4, 12))):
         fate = rng.choice((FAILS, LOST)) if rng.random() < trouble else GO
@@ -113,7 +113,7 @@ def _disturb(world: World, rng: random.Random, runnable: list[str]) -> None:
 
 
 def main() -> int:
-    """Run seeds; the exit code is 1 when one failed."""
+    """Run seeds; return 1 if one failed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=1000)
     parser.add_argument("--first", type=int, default=0)
@@ -140,7 +140,7 @@ def main() -> int:
 
 
 def _share(first: int, seeds: int, jobs: int) -> int:
-    """Let several processes run a part each; each prints its own figures."""
+    """Run the seeds in several processes; each prints its own figures."""
     bounds = [first + seeds * nth // jobs for nth in range(jobs + 1)]
     command = [sys.executable, "-m", "tests.simulation.run"]
     parts = [

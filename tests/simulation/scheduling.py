@@ -1,7 +1,7 @@
-"""Tasks that stop before every step that matters, so that a seed decides who goes next and what befalls them.
+"""Tasks that stop before every significant step, so that a seed decides which one runs next and what happens to it.
 
-A task is a plain greenlet; its process's calls to the mailboxes, the database and FakeMail go through `Gate`, which hands
-control back to the scheduler and learns there what becomes of the call. Nothing here waits: time is a number (`Clock`).
+A task is a plain greenlet; its process's calls to the mailboxes, the database and FakeMail go through `Gate`, which
+yields to the scheduler and learns from it the fate of the call. Nothing here waits: time is a number (`Clock`).
 """
 
 from collections.abc import Callable
@@ -13,14 +13,14 @@ from greenlet import greenlet
 from engine.errors import DependencyTrouble
 
 GO, FAILS, LOST = "go", "fails", "lost"
-"""What becomes of a call: it works; it fails before it has done anything; it is done, and its answer is lost."""
+"""The fate of a call: it works; it fails without any effect; it takes effect, and its answer is lost."""
 
 CALL, END = "call", "end"
 """Where a task stops: before a call, or at the end of a step."""
 
 
 class Clock:
-    """Stands for the module `time` in the modules under simulation."""
+    """Replaces the module `time` in the modules under simulation."""
 
     def __init__(self) -> None:
         self.now = 1_700_000_000.0
@@ -34,15 +34,15 @@ class Clock:
         return self.now
 
     def sleep(self, _seconds: float) -> None:
-        """Not in here."""
+        """Do not sleep."""
 
 
 class Killed(BaseException):
-    """The process of this task is dead: nothing that it still tries has an effect."""
+    """Raised in a task whose process is dead, so that nothing it still tries has an effect."""
 
 
 class Task:
-    """One greenlet of a process: `step` is done again and again. `resume` runs it up to its next call."""
+    """One greenlet of a process, which repeats `step`. `resume` runs it up to its next call."""
 
     def __init__(self, life: "Life", step: Callable[[], object]) -> None:
         self.life = life
@@ -55,7 +55,7 @@ class Task:
             pause(END)
 
     def resume(self, fate: str) -> bool:
-        """True when its step has come to its end."""
+        """Run to the next call; return True if the step has ended."""
         return bool(self._greenlet.switch(fate) == END)
 
     def drop(self) -> None:
@@ -76,7 +76,7 @@ class Life:
         self.tasks.append(Task(self, step))
 
     def kill(self) -> None:
-        """From now on nothing that it does has an effect."""
+        """From now on nothing that the process does has an effect."""
         self.dead = True
         for task in self.tasks:
             try:
@@ -86,7 +86,7 @@ class Life:
 
 
 def pause(where: str = CALL) -> str:
-    """Give control to the scheduler; what becomes of the next call."""
+    """Yield to the scheduler; return the fate of the next call."""
     parent = gevent.getcurrent().parent
     assert parent is not None
     fate: str = parent.switch(where)
@@ -94,7 +94,7 @@ def pause(where: str = CALL) -> str:
 
 
 class Gate:
-    """Stands before a store, a database or a client for one process: each call is a step, and may go wrong."""
+    """Wraps a store, a database or a client for one process: each call is a step, and may fail."""
 
     def __init__(self, inner: Any, life: Life, dependency: str) -> None:
         self._inner, self._life, self._dependency = inner, life, dependency
@@ -125,7 +125,7 @@ class Gate:
 
 
 class Lock:
-    """Stands for a lock between the tasks of one process: who finds it taken looks again at its next turn."""
+    """Replaces a lock between the tasks of one process: a task that finds it taken tries again at its next turn."""
 
     def __init__(self) -> None:
         self._taken = False
@@ -140,7 +140,7 @@ class Lock:
 
 
 class Bell:
-    """Stands for gevent's Event where a pump, a feeder or an actor waits: the scheduler decides when that is over."""
+    """Replaces gevent's Event where a pump, a feeder or an actor waits: the scheduler decides when the wait is over."""
 
     def __init__(self) -> None:
         self._set = False

@@ -1,7 +1,8 @@
-"""A whole node (or two) in one thread: the real actors and pumps as tasks, the real books, the mailboxes in memory, and a seed.
+"""One or two whole nodes in one thread: real actors and pumps as tasks, real books, mailboxes in memory, and a seed.
 
-`World.step` does one thing that a seed, or hypothesis, has chosen. `check` holds after each step, `finish` takes all faults away,
-lets everything run out and looks whether the books balance: L0, D0, C0, X0, P0 and I1 to I4 of the catalogue of faults.
+Each method does one thing that a seed, or hypothesis, has chosen. `check` must hold after each commit; `finish` ends
+all faults, lets everything run out and checks that the books balance: L0, D0, C0, X0, P0 and I1 to I4 of the catalogue
+of faults.
 """
 
 import itertools
@@ -61,12 +62,12 @@ LAST_ROUNDS = 2_000
 
 
 class Imbalance(AssertionError):
-    """The books do not balance; the text says how."""
+    """The books do not balance; the text says why."""
 
 
 @contextmanager
 def simulated_time(clock: Clock) -> Iterator[None]:
-    """The modules under simulation read this clock."""
+    """Make the modules under simulation read this clock."""
     before = [(module, module.time) for module in TIMED]
     shared = engine.clock._shared
     offset, shared.offset = shared.offset, 0.0
@@ -81,7 +82,7 @@ def simulated_time(clock: Clock) -> Iterator[None]:
 
 
 class World:
-    """`rng` is for what the actors themselves draw; what happens next is the caller's to choose."""
+    """`rng` serves the actors' own random choices; the caller chooses what happens next."""
 
     def __init__(self, database: MemoryDatabase, clock: Clock, rng: random.Random, *, fronts: int = 1) -> None:
         database.empty()
@@ -95,9 +96,9 @@ class World:
         self.lossy = False  # Redis lost something: events may be lost or doubled
         self.killed = False
         self.terminal: dict[int, int] = {}
-        self.lone: Counter[str] = Counter()  # email → deaths while it was alone that are laid to its charge
+        self.lone: Counter[str] = Counter()  # email → deaths blamed on it while it was alone
         self.ids: dict[int, str] = {}
-        Books(database).open_source("main", "simulation")  # type: ignore[arg-type]  # what it needs of one
+        Books(database).open_source("main", "simulation")  # type: ignore[arg-type]  # all that it needs of a Database
         self.names = [f"n{nth}/front" for nth in range(1, fronts + 1)] + ["n1/worker-1", "n1/worker-2"]
         self.plans: dict[str, Callable[[Life, bool], None]] = {
             name: self._front if name.endswith("front") else self._worker for name in self.names
@@ -113,7 +114,7 @@ class World:
         self.plans[name](life, blamed)
 
     def crash(self, name: str, *, blamed: bool) -> None:
-        """`blamed`: its launcher lives and saw it."""
+        """Crash a process; `blamed` means that its launcher lives and saw the death."""
         life = self.lives.pop(name, None)
         if life is None:
             return
@@ -131,7 +132,7 @@ class World:
                     self.lone[delivery.envelope.key] += 1
 
     def crash_node(self) -> None:
-        """Everything at once, launcher and all: nobody is left to blame."""
+        """Crash everything at once, including the launcher, so that nobody is left to assign blame."""
         for name in self.names:
             self.crash(name, blamed=False)
             self.waiting[name] = False
@@ -140,7 +141,7 @@ class World:
         self.start(name, blamed=self.waiting.pop(name))
 
     def _crash_current(self) -> None:
-        """As a poison email does it; the rest of the process is cleared away by `resume`."""
+        """Die as a poison email makes a process die; `resume` cleans up the rest of the process."""
         assert self.current is not None
         self.current.dead = True
         raise Killed
@@ -171,7 +172,7 @@ class World:
         janitor = Janitor(
             name="janitor",
             books=books,
-            search=None,  # type: ignore[arg-type]  # the full text is nobody's business here
+            search=None,  # type: ignore[arg-type]  # the full text does not matter here
             bell=bell,  # type: ignore[arg-type]
             suspect_age=SUSPECT_AGE,
             **common,
@@ -211,7 +212,7 @@ class World:
             self._mailbox_actor(life, actor)
 
     def _mailbox_actor(self, life: Life, actor: MailboxActor, also: Callable[[], None] | None = None) -> None:
-        """Its pump and its loop, as two tasks."""
+        """Add the actor's pump and its loop as two tasks."""
         _still(actor)
         inbox: deque[Any] = deque()
         host = _Host(actor, inbox)
@@ -249,7 +250,7 @@ class World:
     # -- what may happen ---------------------------------------------------------------------------------------------------
 
     def resume(self, name: str, nth: int, fate: str = GO) -> bool:
-        """One task goes on up to its next call; True when it has come to the end of a step."""
+        """Let one task run up to its next call; return True if it has reached the end of a step."""
         life = self.lives[name]
         self.current = life
         ended = True
@@ -267,7 +268,7 @@ class World:
         return ended
 
     def receive(self, kind: str, *, notified: bool, late: float = 0.0) -> None:
-        """An email arrives at FakeMail, and perhaps its notification here."""
+        """Let an email arrive at FakeMail, and perhaps its notification here."""
         self.account.receive(kind, late)
         if notified:
             self.notify(self.account.newest)
@@ -279,7 +280,7 @@ class World:
         self.store.put(look_mailbox("main"), [hint])
 
     def pass_time(self, seconds: float) -> None:
-        """The clock goes on, and whoever lives says so."""
+        """Advance the clock, with heartbeats of the processes that are not frozen."""
         self.clock.now += seconds
         for name, life in self.lives.items():
             if life.frozen_since is None:
@@ -292,17 +293,17 @@ class World:
         self.lives[name].frozen_since = None
 
     def wipe(self) -> None:
-        """FLUSHALL."""
+        """Wipe Redis, as FLUSHALL does."""
         self.lossy = True
         self.store.wipe()
 
     def lose_lane(self, mailbox: str, lane: str) -> None:
-        """A stream is deleted by somebody."""
+        """Delete a stream, as an outsider might."""
         self.lossy = True
         self.store.delete(mailbox, lane)
 
     def end(self) -> None:
-        """Everything dies: a task that waits inside its step would never be collected, nor would the world that it holds."""
+        """Kill everything: a task waiting inside its step would never be collected, nor the world that it holds."""
         for life in self.lives.values():
             life.kill()
 
@@ -313,7 +314,7 @@ class World:
     # -- what must hold ------------------------------------------------------------------------------------------------------
 
     def check(self) -> None:
-        """After each commit: nothing unknown, nothing undone, nothing twice, the cursor behind the books."""
+        """Check after a commit: nothing unknown, undone or doubled, and the cursor behind the books."""
         rows = self.database.rows("SELECT id, key, state FROM book")
         keys = {key for _, key, _ in rows}
         _hold(len(keys) == len(rows), "D0: an id stands in the books twice")
@@ -330,7 +331,7 @@ class World:
         _hold(results == (ended, ended), f"I1: {results} results, {ended} rows that say so")
 
     def finish(self) -> None:
-        """No faults any more: everything runs out, and then every email has ended as it should, once, and was told of once."""
+        """Run out without faults, and check that every email ended as it should, once, with one event."""
         for name in list(self.lives):
             self.thaw(name)
         for _ in range(LAST_ROUNDS):
@@ -384,13 +385,13 @@ class World:
         expected += Counter({("dead", key): 1 for key in dead})
         tries = "SELECT book.key FROM attempt JOIN book ON book.id = attempt.ref"
         expected += Counter(("retry", key) for (key,) in self.database.rows(tries))
-        # A kill between a retry's writing-down and its settling may leave that retry untold: see docs/reliability.md.
+        # A kill between recording a retry and settling it may lose that retry's event: see docs/reliability.md.
         lost = {each for each in expected - told if not (self.killed and each[0] == "retry")}
         _hold(not lost and not told - expected, f"events lost {lost}, doubled {told - expected}")
 
 
 class _Host:
-    """The actor as its pump sees it, with a bell instead of an event to wait at."""
+    """The actor as its pump sees it, with a Bell instead of an Event to wait for."""
 
     def __init__(self, actor: MailboxActor, inbox: deque[Any]) -> None:
         self.stop_asked = Bell()
@@ -401,20 +402,20 @@ class _Host:
         return self._leads()
 
     def waiting(self, trouble: DependencyTrouble) -> None:
-        """Nobody looks."""
+        """Ignore it: nobody looks at the state."""
 
     def running(self) -> None:
-        """Nobody looks."""
+        """Ignore it: nobody looks at the state."""
 
 
 def _still(actor: Any) -> None:
-    """What an actor does for the others of its hub has no place in here."""
+    """Disable what an actor does for others on its hub, which does not matter here."""
     actor.breathe = lambda: None
     actor.pause = lambda _seconds: False
 
 
 def _in_turn(duties: Iterator[Callable[[], object]]) -> Callable[[], object]:
-    """One of them a step."""
+    """Return a step that performs the next duty."""
 
     def turn() -> object:
         return next(duties)()
@@ -423,7 +424,7 @@ def _in_turn(duties: Iterator[Callable[[], object]]) -> Callable[[], object]:
 
 
 def _patient(duty: Callable[[], object]) -> Callable[[], None]:
-    """A duty that waits for its dependency, as a tick does."""
+    """Return a duty that survives trouble of its dependency, as a tick does."""
 
     def turn() -> None:
         try:

@@ -1,4 +1,4 @@
-"""Makers of rows for tests on the books: a source, listed emails, results, failed tries, burials."""
+"""Factories for tests of the books: a source, listed emails, results, failed tries, burials."""
 
 import time
 from collections.abc import Sequence
@@ -13,20 +13,20 @@ URL = "http://127.0.0.1:1"
 
 
 def open_database(url: str) -> Database:
-    """A migrated database."""
+    """Open and migrate a database."""
     db = Database(url)
     db.migrate()
     return db
 
 
 def enter(books: Books, ids: Sequence[str], *, source: SourceState | None = None, lane: str = "normal") -> list[int]:
-    """Enter ids; the refs of those that are new."""
+    """Enter ids; return the refs of the new ones."""
     source = source or books.open_source("main", URL)
     return [ref for ref, _ in books.enter(source, ids, Look("poll", time.time(), notified_at=1.0), lane=lane)]
 
 
 def result(ref: int, key: str, **changes: Any) -> NewResult:
-    """A result on its way into the books."""
+    """Build a result to be saved."""
     fields: dict[str, Any] = {
         "source": "main",
         "key": key,
@@ -51,13 +51,13 @@ def result(ref: int, key: str, **changes: Any) -> NewResult:
 
 
 def save(store: ResultStore, *results: NewResult, shard: str = "w") -> list[Any]:
-    """Save them; for each the StoredResult that then stands in the database, or None where the row has moved on."""
+    """Save results; return for each the StoredResult now in the database, or None if its row has moved on."""
     saved = store.save(results, shard=shard)
     return [each and store.get(each.key, each.source) for each in saved]
 
 
 def attempt(ref: int, key: str, **changes: Any) -> Attempt:
-    """A failed try."""
+    """Build a failed try."""
     now = time.time()
     fields: dict[str, Any] = {
         "source": "main",
@@ -75,7 +75,7 @@ def attempt(ref: int, key: str, **changes: Any) -> Attempt:
 
 
 def burial(ref: int, key: str, **changes: Any) -> Burial:
-    """A failure for good."""
+    """Build a final failure."""
     fields: dict[str, Any] = {
         "source": "main",
         "key": key,

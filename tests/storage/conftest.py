@@ -1,4 +1,4 @@
-"""A migrated, empty database of each kind for tests of the books; PostgreSQL's is one for the session, emptied after each test."""
+"""A migrated, empty database of each kind; the PostgreSQL one lasts for the session and is emptied after each test."""
 
 import psycopg
 import pytest
@@ -10,7 +10,7 @@ from tests.storage.books_fixtures import open_database
 
 @pytest.fixture(scope="session")
 def migrated_postgres(postgres):
-    """Making a database takes PostgreSQL longer than most tests."""
+    """One migrated database: creating one takes PostgreSQL longer than most tests."""
     with psycopg.connect(postgres.url, autocommit=True) as connection:
         connection.execute("CREATE DATABASE books")
     database = open_database(postgres.url.replace("/postgres?", "/books?"))

@@ -1,4 +1,4 @@
-"""A whole application on real stores, called as WSGI: SQLite books, mailboxes in Valkey, the real classifier, the simulator."""
+"""A whole application on real stores, called as WSGI: SQLite books, Valkey, the real classifier, no FakeMail."""
 
 import shutil
 import time
@@ -56,16 +56,16 @@ class System:
     main: SourceState
 
     def with_access(self, **access: Any) -> WsgiClient:
-        """A client of the same system with other settings about who gets in."""
+        """Return a client of the same system with other access settings."""
         self.services.access = Access(**access)
         return WsgiClient(Application(self.services))
 
     def enter(self, *ids: str, source: SourceState | None = None) -> list[int]:
-        """List emails."""
+        """List emails; return their refs."""
         return enter(self.services.books, ids, source=source or self.main)
 
     def process(self, *ids: str, source: SourceState | None = None, **changes: Any) -> list[StoredResult]:
-        """List emails and store their results, as the classifier does, event log and all."""
+        """List emails and store their results, with their events, as the classifier does."""
         source = source or self.main
         refs = self.enter(*ids, source=source)
         rows = [result(ref, key, source=source.name, **changes) for ref, key in zip(refs, ids, strict=True)]
@@ -94,7 +94,7 @@ def mailboxes(redis_client: Any, valkey_url: str) -> Iterator[RedisMailboxes]:
 
 @pytest.fixture(scope="session")
 def blank_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated file to be copied: a migration costs more than most tests here."""
+    """A migrated database file to copy: a migration takes longer than most tests here."""
     path = tmp_path_factory.mktemp("blank") / "emails.db"
     db = Database(f"sqlite:///{path}")
     db.migrate()
@@ -144,7 +144,7 @@ def system(database: Database, mailboxes: RedisMailboxes, classifier: Classifier
 
 @pytest.fixture
 def index(database: Database) -> Callable[[], None]:
-    """Bring the full-text index up to date."""
+    """A function that brings the full-text index up to date."""
     search = Search(database)
 
     def run() -> None:

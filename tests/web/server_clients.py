@@ -1,4 +1,4 @@
-"""Raw clients for the tests of the server layer: bytes in, bytes out, nothing corrected on the way."""
+"""Raw clients for the tests of the server layer: bytes in, bytes out, with no corrections on the way."""
 
 import base64
 import json
@@ -22,7 +22,7 @@ DEADLINE_S = 20.0
 
 
 def echo(environ: dict[str, Any], start_response: Any) -> list[bytes]:
-    """Answer with what the application got to see."""
+    """Answer with the request as the application sees it."""
     seen = {
         "method": environ["REQUEST_METHOD"],
         "path": environ["PATH_INFO"],
@@ -46,7 +46,7 @@ def echo(environ: dict[str, Any], start_response: Any) -> list[bytes]:
 def serving(
     app: Any = echo, limits: Limits | None = None, *, deferred: int = 0, **options: Any
 ) -> Iterator[HardenedServer]:
-    """A server on a free port, stopped at the end; the kernel keeps silent connections from it for `deferred` seconds."""
+    """Run a server on a free port; the kernel keeps silent connections from it for `deferred` seconds."""
     server = serve(app, "127.0.0.1", 0, replace(limits or Limits(), deferred_seconds=deferred), **options)
     try:
         yield server
@@ -55,7 +55,7 @@ def serving(
 
 
 def opened(app: Application) -> HardenedServer:
-    """The application on a free port, as a front opens it; the caller shuts it down."""
+    """Serve the application on a free port, as a front does; the caller shuts it down."""
     room = WaitingRoom(version="1.0.0", node="node", waits={}, access=Access())
     server = room.open("127.0.0.1", 0)
     room.enter(app)
@@ -76,7 +76,7 @@ class Answer:
 
 
 class RawClient:
-    """A connection that sends exactly what it is told."""
+    """A connection that sends exactly the given bytes."""
 
     def __init__(self, server: HardenedServer, timeout: float = DEADLINE_S, receive_buffer: int = 0) -> None:
         self.sock = socket.socket()
@@ -110,7 +110,7 @@ class RawClient:
         return self
 
     def answer(self, *, head_only: bool = False) -> Answer:
-        """Read one answer; EOFError when the server closes instead."""
+        """Read one answer; raise EOFError if the server closes instead."""
         line = self.stream.readline()
         if not line:
             raise EOFError
@@ -134,7 +134,7 @@ class RawClient:
         return body
 
     def at_end(self) -> bool:
-        """Wait until the server has closed its side; False when something else comes instead."""
+        """Wait until the server has closed its side; return False if data arrives instead."""
         try:
             return self.stream.read(1) == b""
         except ConnectionResetError:
@@ -142,7 +142,7 @@ class RawClient:
 
 
 def wait_until(condition: Callable[[], object], seconds: float = DEADLINE_S) -> None:
-    """Let the server work until `condition` holds; fails when it does not in time."""
+    """Let the server work until `condition` holds; fail if it does not in time."""
     give_up = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < give_up
@@ -150,17 +150,17 @@ def wait_until(condition: Callable[[], object], seconds: float = DEADLINE_S) -> 
 
 
 def websockets(server: HardenedServer) -> int:
-    """How many are connected."""
+    """Return how many WebSockets are connected."""
     return server.door.count[Slot.WEBSOCKET]
 
 
 def get(path: str = "/", *headers: str) -> bytes:
-    """A correct GET."""
+    """Build a correct GET."""
     return "\r\n".join([f"GET {path} HTTP/1.1", "Host: x", *headers, "", ""]).encode("latin-1")
 
 
 def ask(server: HardenedServer, request: bytes, *, end: bool = False) -> Answer:
-    """One request on a connection of its own."""
+    """Send one request on its own connection."""
     with RawClient(server) as client:
         client.send(request)
         if end:
@@ -169,7 +169,7 @@ def ask(server: HardenedServer, request: bytes, *, end: bool = False) -> Answer:
 
 
 def handshake(path: str = "/ws", **changes: str | None) -> bytes:
-    """A WebSocket handshake; `changes` replace or (None) drop headers, named with underscores."""
+    """Build a WebSocket handshake; `changes` replace or (None) drop headers, named with underscores."""
     headers: dict[str, str | None] = {
         "Host": "x",
         "Upgrade": "websocket",
@@ -185,7 +185,7 @@ def handshake(path: str = "/ws", **changes: str | None) -> bytes:
 def frame(
     opcode: int, payload: bytes = b"", *, final: bool = True, rsv: int = 0, mask: bytes | None = b"\1\2\3\4"
 ) -> bytes:
-    """A client frame, as wrong as asked for."""
+    """Build a client frame, as malformed as requested."""
     first = (0x80 if final else 0) | rsv | opcode
     masked = 0x80 if mask is not None else 0
     size = len(payload)
@@ -208,7 +208,7 @@ class SocketClient(RawClient):
         assert self.send(handshake(path, Cookie=cookie)).answer().status == 101
 
     def read_frame(self) -> tuple[int, bytes]:
-        """(opcode, payload) of the next frame; EOFError at the end."""
+        """Return (opcode, payload) of the next frame; raise EOFError at the end."""
         head = self.stream.read(2)
         if len(head) < 2:
             raise EOFError
@@ -227,7 +227,7 @@ class SocketClient(RawClient):
         return payload.decode()
 
     def close_code(self) -> int | None:
-        """The code of the close frame that comes next (pings and texts before it are skipped)."""
+        """Return the code of the next close frame, skipping pings and texts before it."""
         opcode, payload = self.read_frame()
         while opcode != 8:
             opcode, payload = self.read_frame()
@@ -235,11 +235,11 @@ class SocketClient(RawClient):
 
 
 def closing(code: int, reason: bytes = b"") -> bytes:
-    """A client's close frame."""
+    """Build a client's close frame."""
     return frame(8, struct.pack("!H", code) + reason)
 
 
 def echo_socket(live: LiveSocket) -> None:
-    """Send back what comes, until nothing does."""
+    """Echo messages until there are no more."""
     while (message := live.receive()) is not None:
         live.send(message)

@@ -21,7 +21,7 @@ class Reply:
 
 
 class WsgiClient:
-    """Sends what it is told; `headers` go along with every request."""
+    """Sends requests; `headers` are added to each of them."""
 
     def __init__(self, app: Any, **headers: str) -> None:
         self.app = app

@@ -1,7 +1,7 @@
-"""A child process for tests: `child.py FOLDER NAME BEHAVIOUR...`; it keeps a diary of its starts and of the signals that it got.
+"""A child process for tests: `child.py FOLDER NAME BEHAVIOUR...`; it logs its starts and the signals it receives.
 
-Behaviours: beat (lives, with heartbeats), silent (one heartbeat, then none), mute (none at all), crash, refuse, taken, leave (once),
-stubborn (does not heed SIGTERM), orphan (leaves a child of its own behind).
+Behaviours: beat (keeps running, with heartbeats), silent (one heartbeat, then none), mute (none at all), crash, refuse,
+taken, leave (once), stubborn (ignores SIGTERM), orphan (leaves a child of its own behind).
 """
 
 import os
@@ -15,7 +15,7 @@ from engine.child import child_started
 
 
 class Child:
-    """One child and its diary."""
+    """One child and its log, the diary."""
 
     def __init__(self, folder: Path, name: str, behaviours: list[str]) -> None:
         self.diary, self.name, self.behaviours = folder / "diary", name, behaviours

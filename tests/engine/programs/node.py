@@ -1,4 +1,4 @@
-"""A launcher of tiny children, for tests: `node.py FOLDER OPTIONS CHILD...`, each child as `name=behaviour`."""
+"""A launcher of tiny children, for tests: `node.py FOLDER OPTIONS CHILD...`, each child given as `name=behaviour`."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""A worker process on a real store, for tests: `worker.py URL NAMESPACE`. Keys say what they do to it: kill-…, freeze-…, else done."""
+"""A worker process on a real store, for tests: `worker.py URL NAMESPACE`. A key kill-… or freeze-… does that to it."""
 
 import sys
 
@@ -25,7 +25,7 @@ from tests.engine.helpers import MemoryLedger  # noqa: E402
 
 
 class Worker(MailboxActor):
-    """Suffers what its messages do."""
+    """Lets a message's key kill or freeze its process."""
 
     def handle(self, batch: Sequence[Delivery]) -> Outcome:
         outcome = Outcome()
