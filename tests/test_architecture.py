@@ -1,7 +1,7 @@
-"""Who may know whom: the rooms of docs/architecture.md, read from the imports of every module.
+"""Allowed imports between the rooms of docs/architecture.md, checked from the imports of every module.
 
-`run.py → commands → web → actors → storage, classification, fakemail → engine`: a module imports from its own room or from one
-further right, and the environment is read on the left only.
+`run.py → commands → web → actors → storage, classification, fakemail → engine`: a module imports from its own room or
+from one further right, and only the left reads the environment.
 """
 
 import ast

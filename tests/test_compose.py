@@ -1,4 +1,4 @@
-"""The container files, without a container engine: compose file against its schema and the README, Dockerfile line by line.
+"""The container files without a container engine: the compose file against its schema and README, and the Dockerfile.
 
 tests/data/compose-spec.json is the JSON schema of the Compose Specification, as published (licence beside it).
 """

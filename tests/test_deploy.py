@@ -1,4 +1,4 @@
-"""What watches the system: rules that fire, metrics that exist, a runbook paragraph for each alert, a dashboard that can be read."""
+"""Monitoring: alerts that fire, metrics that exist, a runbook section for each alert, a readable dashboard."""
 
 import json
 import re

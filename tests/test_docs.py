@@ -1,4 +1,4 @@
-"""The documents, held against the code: settings, commands, routes, links, decisions, metrics."""
+"""The documents, checked against the code: settings, commands, routes, links, decisions, metrics."""
 
 import argparse
 import dataclasses

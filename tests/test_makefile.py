@@ -1,4 +1,4 @@
-"""`make run` sets up what is missing, also where an earlier set-up was cut off or its Python is another one now."""
+"""`make run` sets up what is missing, even after an interrupted set-up or a change of Python."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""The settings: each parser, and each refusal as one line that names the variable."""
+"""The settings: each parser, and each error as one line that names the variable."""
 
 import argparse
 import dataclasses

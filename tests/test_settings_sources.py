@@ -1,4 +1,4 @@
-"""FAKEMAIL_SOURCES: several accounts from JSON or a file; each mistake is one line that names the source and shows no secret."""
+"""FAKEMAIL_SOURCES: accounts from JSON or a file; an error is one line that names the source and shows no secret."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""An announced history id is looked for again, later and later, and then no more."""
+"""An announced history id that is not listed is looked for again at growing intervals, and then given up."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What envelopes carry is read by older and newer programs alike."""
+"""Older and newer programs can read each other's envelopes."""
 
 import msgspec
 import pytest

@@ -1,4 +1,4 @@
-"""The canary proves that messages are consumed: it comes home through real actors, and stays away when one of them does not work."""
+"""The canary proves that messages are consumed: it returns through real actors, unless one of them does not work."""
 
 import time
 from typing import ClassVar

@@ -1,4 +1,4 @@
-"""A classifier saves a batch in one go, then acknowledges and tells; what was saved before is told, not saved, again."""
+"""A classifier saves a batch at once, then settles it; saved results are announced again, but not saved again."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""Every process follows the rules and models of the desired state; the shadow only counts; old results are judged once more."""
+"""Every process follows the desired rules and models; the shadow only counts; old results are judged again."""
 
 import json
 import random

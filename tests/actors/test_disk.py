@@ -1,4 +1,4 @@
-"""Little free disk shuts the gate of its process, says why, and opens it again by itself."""
+"""Too little free disk closes the process's gate, with the reason, and it reopens by itself."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What the event log says of a result, before it is stored and after."""
+"""The event for a result is the same before and after it is stored."""
 
 from actors.events import process_event
 from storage.books import Books

@@ -1,4 +1,4 @@
-"""The feeder keeps the fetch mailbox supplied from the books, by lane, within its room, and safely beside other feeders."""
+"""The feeder fills the fetch mailbox from the books, by lane, up to its limit, and safely beside other feeders."""
 
 import json
 import time

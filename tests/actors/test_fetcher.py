@@ -1,4 +1,4 @@
-"""The fetcher hands on what came, waits for what is missing, and buries what can never come."""
+"""The fetcher forwards fetched emails, waits for missing ones, and buries those that can never be fetched."""
 
 import json
 import time

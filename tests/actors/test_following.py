@@ -1,4 +1,4 @@
-"""The history is followed as the contract says: nothing is passed over, the cursor never runs ahead of the books."""
+"""Following the history: nothing is skipped, and the cursor never runs ahead of the books."""
 
 import time
 

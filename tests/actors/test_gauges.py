@@ -1,4 +1,4 @@
-"""What alerts ask for is measured by itself: one figure that cannot be had leaves out no other."""
+"""The gauges that alerts need are measured independently: if one is unavailable, the others are still reported."""
 
 import time
 from collections.abc import Callable

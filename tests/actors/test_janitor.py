@@ -1,4 +1,4 @@
-"""The janitor brings back whatever fell: due retries, what dead processes held, what no mailbox holds any more."""
+"""The janitor recovers due retries, what dead processes held, and emails that are in no mailbox any more."""
 
 import time
 

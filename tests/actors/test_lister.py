@@ -1,4 +1,4 @@
-"""The lister looks when it is told to, when it is time to, and again for what was announced but did not show."""
+"""The lister lists when notified, when a poll is due, and again for announced emails that did not show up."""
 
 import time
 

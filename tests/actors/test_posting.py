@@ -1,4 +1,4 @@
-"""One signed POST: what its answer means."""
+"""One signed POST, and what its response means."""
 
 import time
 from email.utils import formatdate

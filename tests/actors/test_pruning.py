@@ -1,4 +1,4 @@
-"""The janitor forgets what is due, a few slices a turn, events too; what is kept for ever is left alone."""
+"""The janitor prunes what has expired, including events, a few slices per turn; what is kept for ever stays."""
 
 import time
 

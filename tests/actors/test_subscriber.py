@@ -1,4 +1,4 @@
-"""Outgoing webhooks: the very messages, in order, signed; retried, given up, taken up again; a kill repeats and never leaves out."""
+"""Outgoing webhooks: sent in order, signed, retried, disabled, resumed; a kill may repeat an event but skips none."""
 
 import time
 from collections.abc import Callable, Iterator

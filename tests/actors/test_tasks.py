@@ -1,4 +1,4 @@
-"""The task runner with its jobs on real stores: progress, cancel, outages, deaths of runners; nothing counted twice."""
+"""The task runner and its jobs on real stores: progress, cancel, outages, dead runners; nothing is counted twice."""
 
 from itertools import pairwise
 

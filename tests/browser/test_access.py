@@ -1,4 +1,4 @@
-"""Getting in and out in a real browser: login, logout, expiry, the read-only token, and pages of other sites that try."""
+"""Access in a real browser: login, logout, expiry, the read-only token, and attempts from other sites' pages."""
 
 import http.server
 import json

@@ -1,4 +1,4 @@
-"""Mail, rules and webhooks that try to be more than text: on no page may a script run, a dialog open or the policy be broken."""
+"""Mail, rules and webhooks with hostile text: on no page may a script run, a dialog open or the CSP be violated."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Every page without a mouse: where Tab goes, that its place is seen, and the main act of each page by keys alone."""
+"""Every page without a mouse: the Tab order, a visible focus, and each page's main action with keys alone."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What happens at the server is seen at once, nothing twice, nothing missed, whatever becomes of the connection."""
+"""Server events appear at once, none twice and none missed, whatever happens to the connection."""
 
 import time
 

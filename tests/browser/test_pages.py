@@ -1,4 +1,4 @@
-"""Every page opens, in light and dark, wide and narrow, without a fault of script, policy or accessibility."""
+"""Every page opens, light and dark, wide and narrow, without script errors, CSP violations or accessibility faults."""
 
 import itertools
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""A dead letter as it comes about, seen on its page, and tried again from there: one, then all of one cause."""
+"""A dead letter appears on its page and is replayed from there: one, then all with one cause."""
 
 from collections.abc import Iterator
 

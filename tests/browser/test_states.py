@@ -1,4 +1,4 @@
-"""What each page says when there is nothing yet, while it waits for an answer, and when the server cannot be asked."""
+"""What each page shows while it is empty, while it waits for an answer, and when the server cannot be reached."""
 
 from collections.abc import Iterator
 

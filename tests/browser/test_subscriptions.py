@@ -1,4 +1,4 @@
-"""Outgoing webhooks on their page: made, the secret shown once, tested, followed, given a new secret, deleted."""
+"""Outgoing webhooks on their page: creation, the secret shown once, test, deliveries, rotation, deletion."""
 
 from collections.abc import Iterator
 

@@ -1,7 +1,7 @@
-"""The system's clock jumps: an hour on, back, an hour back, beyond 2038. FakeMail's clock does not, nor does anybody's monotonic one.
+"""The system's clock jumps: an hour ahead, back, an hour behind, beyond 2038. FakeMail's and monotonic clocks do not.
 
-Our processes get a `time.time` of the test's by a sitecustomize of their own; Valkey gets libfaketime where that is installed (Debian:
-`faketime`), which cannot be had under Python: its clock_nanosleep refuses what time.sleep asks of it.
+A sitecustomize of the test's replaces `time.time` in our processes; Valkey gets libfaketime if that is installed
+(Debian: `faketime`). Python cannot use libfaketime, whose clock_nanosleep rejects time.sleep's arguments.
 """
 
 import time

@@ -1,4 +1,4 @@
-"""The drill, as users run it: short, with at least sixty kills."""
+"""A short drill, run as users run it, with at least sixty kills."""
 
 import json
 import os

@@ -1,7 +1,7 @@
-"""Redis fails over to a replica that lags, while the old primary lives on for whoever is connected to it: mail is made whole by the books.
+"""Redis fails over to a lagging replica while the old primary still serves connected clients; the books repair mail.
 
-The replica hangs on its primary through a proxy that then carries nothing: what is written from there on, and acknowledged, it never gets.
-The system finds its Redis by a name (a symbolic link to a socket) that is turned to the replica.
+The replica follows its primary through a proxy that at some point forwards nothing, so later acknowledged writes never
+reach it. The system finds Redis through a symbolic link to a socket, which then points to the replica.
 """
 
 import signal

@@ -1,7 +1,7 @@
-"""Nodes come and go under load, on one Redis and one PostgreSQL: what a killed one held is done elsewhere within seconds, once.
+"""Nodes come and go under load, on one Redis and one PostgreSQL: others finish a killed node's work in seconds, once.
 
-A kill is SIGKILL of a whole node, its launcher first, as a machine that stops. Its signs of life last five seconds; within about six and a
-half what it held is given back. The limits here leave a loaded machine some more.
+A kill is SIGKILL of a whole node, launcher first, as when a machine stops. Heartbeats expire after five seconds; what
+the node held is given back within about six and a half. The limits here leave a loaded machine more time.
 """
 
 import shutil

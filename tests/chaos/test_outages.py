@@ -1,4 +1,4 @@
-"""FakeMail, Redis and the database away, frozen, locked: said so by /health, nobody blamed, made good when they are back."""
+"""Outages of FakeMail, Redis and the database: /health reports them, no email is blamed, all is processed later."""
 
 import signal
 import time

@@ -1,4 +1,4 @@
-"""Poison: an email that makes the classifier raise, hang or kill its process ends as a dead letter, and nobody else is blamed."""
+"""An email that makes the classifier raise, hang or kill its process becomes a dead letter, and no other is blamed."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""/resync on a real system whose front is killed again and again meanwhile: it goes on, and counts exactly what it recovered."""
+"""/resync on a real system whose front is killed repeatedly: it continues, and counts exactly what it recovered."""
 
 import signal
 import time

@@ -1,4 +1,4 @@
-"""Started while its Redis or its database is away: the door is open and says so, and it goes on by itself when they come."""
+"""Started without Redis or the database, the system reports that over HTTP, and goes on by itself when they come."""
 
 import shutil
 import signal

@@ -1,4 +1,4 @@
-"""Stores that forget: a flushed Redis, a deleted stream, a database from before. The books and FakeMail's history make them whole."""
+"""Stores that lose data: a flushed Redis, a deleted stream, an older database. Books and history restore them."""
 
 import shutil
 import signal

@@ -1,4 +1,4 @@
-"""As much of the sweep as its budget allows, in an order that another seed (SWEEP_SEED) changes. `make sweep` does all of it."""
+"""As much of the sweep as fits its time budget; SWEEP_SEED changes the order. `make sweep` runs all of it."""
 
 import os
 import random

@@ -1,4 +1,4 @@
-"""From a real older version, out of git's history: its nodes live on beside a newer schema, are refused anew, and a backup leads back."""
+"""An older version from git's history: its nodes outlive a schema change but cannot restart; a backup leads back."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Frozen processes that come back, and two fronts on the same stores: nobody works twice on what another has."""
+"""Frozen processes that resume, and two fronts on the same stores: no message is processed by two of them."""
 
 import signal
 import time

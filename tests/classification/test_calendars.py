@@ -1,4 +1,4 @@
-"""What a person reads of an invitation, out of what the calendar wrote."""
+"""The readable text of an invitation, extracted from its calendar part."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Bytes become text whatever charset they claim, and encoded header words are read."""
+"""Bytes become text whatever charset they claim, and encoded header words are decoded."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The reliability diagram is a PNG; without matplotlib, or without a place to write to, one line says so."""
+"""The reliability diagram is a PNG; without matplotlib or a writable place, one line says so."""
 
 import sys
 

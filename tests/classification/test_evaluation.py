@@ -1,4 +1,4 @@
-"""The figures are the ones that everybody computes, and a bad line is named by its number."""
+"""The figures follow their standard definitions, and a bad line is reported by its number."""
 
 import json
 

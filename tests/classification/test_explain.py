@@ -1,4 +1,4 @@
-"""The reasons are the numbers that made the label, stand where they say, and taking them away does what is promised."""
+"""The evidence has the weights behind the label and its exact positions, and removing it has the predicted effect."""
 
 import json
 

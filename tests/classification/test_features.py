@@ -1,4 +1,4 @@
-"""Words are split alike from any text, and folded so that forms of one word share what is learned."""
+"""Text is split into words consistently, and forms of one word are folded so that they share what is learned."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The shipped model learns from corrections: it follows them, keeps the rest, and no busy day tilts it."""
+"""The shipped model learns from corrections without forgetting the rest, and one busy day does not skew it."""
 
 import numpy as np
 import pytest

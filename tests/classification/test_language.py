@@ -1,4 +1,4 @@
-"""The language guess of an evaluation's slices: cheap, and silent where it cannot tell."""
+"""The language guess for an evaluation's slices is cheap, and returns nothing where it cannot tell."""
 
 import pytest
 

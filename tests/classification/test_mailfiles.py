@@ -1,4 +1,4 @@
-"""Messages come out of every kind of mail file, one by one, whatever stands between them."""
+"""Messages are read one by one from every kind of mail file, whatever lies between them."""
 
 import io
 import mailbox

@@ -1,4 +1,4 @@
-"""Any bytes become an email: MIME as people send it, MIME as it breaks, and MIME made to hurt."""
+"""Any bytes become an email: regular MIME, broken MIME, and hostile MIME."""
 
 import time
 from email.message import EmailMessage

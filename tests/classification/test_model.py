@@ -1,4 +1,4 @@
-"""What a caller may rely on: labels, probabilities that add up, the threshold, and no text that stops it."""
+"""What callers may rely on: labels, probabilities that add up to 1, the threshold, and no text that makes it fail."""
 
 import time
 from pathlib import Path

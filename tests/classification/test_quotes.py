@@ -1,4 +1,4 @@
-"""A reply is judged by its own words: each way of quoting that mail programs have is cut away."""
+"""A reply is judged by its own words: every style of quoting is cut away."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Rules on sender, subject and body: what each kind of pattern means, whose word goes first, and that no pattern takes long."""
+"""Rules on sender, subject and body: what each kind of pattern means, precedence, and bounded matching time."""
 
 import time
 from contextlib import suppress

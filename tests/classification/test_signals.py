@@ -1,4 +1,4 @@
-"""Each signal that a person would name fires on the mail that a person would name it on."""
+"""Each signal fires on the mail that a person would expect."""
 
 import numpy as np
 import pytest

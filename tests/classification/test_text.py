@@ -1,4 +1,4 @@
-"""HTML reads as its reader sees it, and oddities are cleaned and named."""
+"""HTML becomes the text that its reader sees; oddities are cleaned and flagged."""
 
 import random
 import time

@@ -1,4 +1,4 @@
-"""The packaged file is small and plain; the same arrays make the same bytes; what is no model is refused by name."""
+"""The packaged file is small; equal arrays give equal bytes; a file that is no model is refused with the reason."""
 
 import io
 import pickle

@@ -1,4 +1,4 @@
-"""What SIGHUP may not do: leave a door open that had a lock."""
+"""SIGHUP must not open a door that was protected."""
 
 import json
 

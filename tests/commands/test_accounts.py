@@ -1,4 +1,4 @@
-"""The accounts that a front follows: who is main, which secrets and webhook URL each has, and what SIGHUP changes."""
+"""The accounts that a front follows: which is main, the secrets and webhook URL of each, and what SIGHUP changes."""
 
 import json
 

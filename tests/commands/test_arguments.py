@@ -1,4 +1,4 @@
-"""What stands on the command line: flags in either place, values that make no sense."""
+"""Command-line arguments: flags in either position, and invalid values."""
 
 import pytest
 

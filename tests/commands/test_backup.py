@@ -1,4 +1,4 @@
-"""`run.py backup` and `restore`: what each trouble says, and its exit code."""
+"""`run.py backup` and `restore`: the message and exit code of each error."""
 
 from contextlib import closing
 from pathlib import Path

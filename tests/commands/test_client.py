@@ -1,4 +1,4 @@
-"""The commands' HTTP client: JSON in and out, and every trouble as one line."""
+"""The commands' HTTP client: JSON in and out, and each error as one line."""
 
 import socket
 

@@ -1,4 +1,4 @@
-"""`run.py dead-letters`: each action is one call of the running server."""
+"""`run.py dead-letters`: each action is one call to the running server."""
 
 import argparse
 import json

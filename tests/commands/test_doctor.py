@@ -1,4 +1,4 @@
-"""`run.py doctor`: real stores, running or not; what is wrong is named, with what to do about it."""
+"""`run.py doctor`: with real stores, running or not, it reports what is wrong and what to do about it."""
 
 import argparse
 import json

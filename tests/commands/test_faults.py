@@ -1,4 +1,4 @@
-"""The drill's faults: each that can be planned can be carried out."""
+"""Every fault that the drill can plan can be carried out."""
 
 import random
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`run.py import`: batches bounded by number and by bytes, ids by content, no message stops it."""
+"""`run.py import`: batches limited by number and bytes, ids derived from content, no message stops it."""
 
 import argparse
 import json

@@ -1,4 +1,4 @@
-"""initialize_fakemail.py's work where it cannot be done: one line that names what to set, and whether the asking was wrong."""
+"""Errors of initialize_fakemail.py: one line that names what to set, and an exit code for wrong usage."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The metrics page of a node: all its processes, and no other node's."""
+"""A node's metrics page covers all processes of the node, and no other node's."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""`run.py migrate-store` in processes of its own: killed in the middle, run again, and the system goes on with the new database."""
+"""`run.py migrate-store`: killed midway and run again; the system then goes on with the new database."""
 
 import json
 import os

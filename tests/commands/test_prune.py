@@ -1,4 +1,4 @@
-"""`run.py prune`: counts without touching, forgets, gives room back."""
+"""`run.py prune`: counts without changes, deletes, frees space."""
 
 import argparse
 import json

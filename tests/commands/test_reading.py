@@ -1,4 +1,4 @@
-"""`run.py search` and `export`: pages are walked to their end, nothing in a CSV is a formula."""
+"""`run.py search` and `export`: all pages are read, and no CSV cell is a formula."""
 
 import argparse
 import csv

@@ -1,4 +1,4 @@
-"""`run.py rules`: each action is one call of the running server; a rule comes from a file or a pipe."""
+"""`run.py rules`: each action is one call to the running server; a rule comes from a file or a pipe."""
 
 import argparse
 import io

@@ -1,4 +1,4 @@
-"""Making and rotating webhook secrets from the command line."""
+"""Creating and rotating webhook secrets from the command line."""
 
 import argparse
 import json

@@ -1,4 +1,4 @@
-"""`run.py serve` refuses at once what it could not do later."""
+"""`run.py serve` refuses at the start what would fail later."""
 
 import argparse
 import os

@@ -1,4 +1,4 @@
-"""Finding the simulator that mail is sent through: each server is shown its own token and no other."""
+"""Finding the simulator to send mail through: each server receives only its own token."""
 
 import pytest
 

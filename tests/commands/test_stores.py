@@ -1,4 +1,4 @@
-"""A process's stores, opened together: each that counts moves its own process's shard."""
+"""A process's stores, opened together: everything it counts goes to its own shard."""
 
 import pytest
 from gevent.event import Event

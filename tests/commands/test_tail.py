@@ -1,4 +1,4 @@
-"""`run.py tail` against a real WebSocket server: lines for people, JSON for machines, and on where it was after a connection ended."""
+"""`run.py tail` on a real WebSocket server: text for people, JSON for machines; it resumes when a connection ends."""
 
 import argparse
 import json

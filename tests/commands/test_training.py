@@ -1,4 +1,4 @@
-"""`train --from-feedback` makes a shadow of what people corrected, on both databases; `label` corrects on a running server."""
+"""`train --from-feedback` makes a shadow from people's corrections, on both databases; `label` corrects an email."""
 
 import argparse
 import json

@@ -1,4 +1,4 @@
-"""The scripts' trials: what they take from the environment, and what they say where another server answers."""
+"""The trial scripts: what they read from the environment, and what they say if another server answers."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Going on in .venv: the system's python may start everything, and says in a line what is missing."""
+"""Re-execution in .venv: the system's Python may start every script, and one line says what is missing."""
 
 import shutil
 import subprocess

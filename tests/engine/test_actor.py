@@ -1,4 +1,4 @@
-"""What pykka's users know of an actor holds for ours, and what pykka leaves open is closed."""
+"""Our actors behave as pykka's users expect, and also where pykka leaves gaps."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Back-off: pure."""
+"""The back-off's pure functions."""
 
 import random
 

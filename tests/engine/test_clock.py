@@ -1,4 +1,4 @@
-"""The time that nodes share: the store's, carried on by a steady clock of our own."""
+"""The time that nodes share: the store's, carried forward by our own monotonic clock."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The desired state: nothing runs before it is known, a call reads it at once, an outage keeps what was read last."""
+"""The desired state: nothing runs before it is known, a call reads it at once, and an outage keeps the last one."""
 
 import gevent
 import pytest

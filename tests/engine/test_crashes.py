@@ -1,4 +1,4 @@
-"""Kills and lost answers between any two lines of the loop, by seed: every message ends exactly once, and is told of exactly once."""
+"""Kills and lost answers between any two lines of the loop, by seed: every message ends and is announced once."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""The bus: who listens is told, and nobody who listens can hurt who tells."""
+"""The bus: subscribers receive the events, and none of them can disturb the publisher."""
 
 from engine.events import Bus
 

@@ -1,4 +1,4 @@
-"""Failpoints: the table and the code name the same ones, and an armed one kills its process exactly once."""
+"""Failpoints: the table matches the code, and an armed failpoint kills its process exactly once."""
 
 import ast
 import signal

@@ -1,4 +1,4 @@
-"""The hub's watch: lag is measured, a hub that stands still ends its process, and the launcher hears of a hub that turns."""
+"""The hub's watch: it measures lag, ends a process whose hub is stuck, and sends heartbeats while the hub turns."""
 
 import os
 import subprocess

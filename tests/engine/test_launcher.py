@@ -1,4 +1,4 @@
-"""The launcher with real tiny processes: nobody is left behind, nobody stays away, and only the seen dead are called crashed."""
+"""The launcher with tiny real processes: none is left behind or stays down, and only seen deaths count as crashes."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Of all who campaign for a lease one leads; it gives up at once when it stops, and believes nothing while the store is away."""
+"""One of the candidates for a lease leads; it releases the lease when it stops, and does not lead without the store."""
 
 import time
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""The lock on a data folder, where writing down who holds it fails."""
+"""The lock on a data folder, when recording its holder fails."""
 
 import errno
 import os

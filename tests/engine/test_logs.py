@@ -1,4 +1,4 @@
-"""Logs: fields, ids, safety from what others send, and a stuck reader that holds nobody up."""
+"""Logs: fields, ids, safety from hostile text, and a stuck reader that blocks nobody."""
 
 import json
 import logging

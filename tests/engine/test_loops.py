@@ -1,4 +1,4 @@
-"""What is done again and again goes on whatever it raises: an outage is told once, what nobody foresaw each time."""
+"""Periodic work goes on whatever it raises: an outage is logged once, an unexpected error each time."""
 
 import logging
 

@@ -1,4 +1,4 @@
-"""What every mailbox store promises (engine/mailbox.py), held by the one on Redis and by the one in memory."""
+"""The contract of mailbox stores (engine/mailbox.py), tested on the Redis store and on the in-memory one."""
 
 import time
 from collections import Counter

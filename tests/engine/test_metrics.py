@@ -1,4 +1,4 @@
-"""Metrics: one row an event, closed label sets, and the union of all processes."""
+"""Metrics: one row per event, closed label sets, and the union of all processes."""
 
 import pytest
 from prometheus_client import generate_latest

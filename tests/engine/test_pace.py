@@ -1,4 +1,4 @@
-"""How much a pump takes and how soon: the rules alone, with times of our own."""
+"""How much a pump takes and how soon: the rules alone, with simulated times."""
 
 from engine.mailbox import Delivery, Envelope
 from engine.pace import BRISK_S, REST_S, SMALLER, Pace

@@ -1,4 +1,4 @@
-"""Messages under which whole processes die, on a real store under a real launcher: they are buried, their mates are not blamed."""
+"""Messages that kill whole processes, on a real store under a real launcher: they are buried, others are not blamed."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Restart decisions: pure, the clock passed in."""
+"""Restart decisions, as pure functions with the clock passed in."""
 
 from engine.supervision import Backoff, Budget, ChildSpec, Escalate, Restart, decide
 

@@ -1,4 +1,4 @@
-"""The supervisor: what fails is restarted, what cannot be mended escalates, pools change their size, everything stops in order."""
+"""The supervisor: failures are restarted or escalated, pools are resized, and everything stops in order."""
 
 import time
 

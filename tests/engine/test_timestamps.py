@@ -1,4 +1,4 @@
-"""Moments in RFC 3339: read again they are what they were to the millisecond, in their order, and never in the future."""
+"""RFC 3339 timestamps: exact to the millisecond when parsed, sorted like the times, and never in the future."""
 
 import re
 from datetime import UTC, datetime

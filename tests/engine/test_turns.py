@@ -1,4 +1,4 @@
-"""Work off the hub waits for no name server, its errors are the caller's, and parts are cut by number and by size."""
+"""Work off the hub needs no name server, its errors reach the caller, and parts are cut by number and size."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What comes out can be encoded, what was sound stays as it is, and pairs that came apart are joined."""
+"""The result can be encoded, sound text is unchanged, and separated surrogate pairs are joined."""
 
 import time
 import unicodedata

@@ -1,4 +1,4 @@
-"""What does not fit a model is told in the words of JSON, at the field where it stands."""
+"""Validation errors are worded in terms of JSON, and name the field."""
 
 from typing import Annotated, Any, Literal
 

@@ -1,4 +1,4 @@
-"""The client against real servers that play every trick; each row of the tables is one trick on one call."""
+"""The client against real servers that misbehave in every way; each table row is one misbehaviour on one call."""
 
 import gzip
 import json

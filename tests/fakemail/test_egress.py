@@ -1,4 +1,4 @@
-"""Which URLs of strangers we would call: a table of addresses in every disguise, and that the connection goes where was looked."""
+"""Which user-given URLs we may call: a table of disguised addresses; the connection goes to the checked address."""
 
 import gevent
 import pytest

@@ -1,4 +1,4 @@
-"""Notifications to a real receiver, which may be slow, away or unwilling."""
+"""Notifications to a real receiver that may be slow, down or unwilling."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""Many emails at once from servers that pipeline well, badly, or not at all: whatever they do, each email is the right one."""
+"""Many emails at once from servers that pipeline well, badly or not at all: each email is always the right one."""
 
 import json
 import socket

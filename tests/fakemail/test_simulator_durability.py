@@ -1,4 +1,4 @@
-"""What the simulator has answered for survives a kill -9 in the middle of everything."""
+"""Whatever the simulator has acknowledged survives a kill -9 at any moment."""
 
 import os
 import signal

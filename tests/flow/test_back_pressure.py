@@ -1,4 +1,4 @@
-"""Classifiers that stand still: the mailboxes fill to their limit and no further, the rest waits in the books, and nothing is lost."""
+"""Stopped classifiers: the mailboxes fill to their limit, the rest waits in the books, and nothing is lost."""
 
 import os
 import signal

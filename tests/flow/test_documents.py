@@ -1,4 +1,4 @@
-"""What the documents tell a newcomer, done as they tell it, against a real running system: docs/api.md, docs/first-webhook.md, the commands."""
+"""The instructions for newcomers, run against a real system: docs/api.md, docs/first-webhook.md, the commands."""
 
 import csv
 import json

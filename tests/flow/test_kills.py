@@ -1,4 +1,4 @@
-"""Plugs are pulled on the whole system: nothing is lost, nothing counts twice, and the next start needs nobody."""
+"""The whole system is killed: nothing is lost or counted twice, and the next start needs no help."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""From end to end, in two processes and on two nodes: a correction stays, moves the next model, which is promoted and rolled back."""
+"""End to end, on two nodes: a correction stays, and trains the next model, which is promoted and rolled back."""
 
 import json
 import subprocess

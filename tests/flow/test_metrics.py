@@ -1,4 +1,4 @@
-"""The metrics of real processes just after their start: what an alert takes the rise of must be there before it rises."""
+"""Metrics right after the start of real processes: counters that alerts watch for increases exist from the start."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Two FakeMail accounts with equal ids in one system, one of them slow and faulty: each email is its own source's, and the books balance."""
+"""Two accounts with equal ids, one slow and faulty: each email belongs to its own source, and the books balance."""
 
 import json
 import os

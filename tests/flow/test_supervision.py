@@ -1,7 +1,8 @@
-"""Supervision proven on the real table: one whole process, and every actor of it made to fail in every way that there is.
+"""Supervision of the real table of actors: every actor of one whole process is made to fail in every possible way.
 
-Each fault comes the way that the real one would: out of a tick, out of `on_start`, as a BaseException, as work that does not end. The
-supervisor must see it, start the actor again, say so in /actors, and leave the others alone; what it cannot mend ends the process.
+Each fault arises where the real one would: in a tick, in `on_start`, as a BaseException, as work that never ends. The
+supervisor must notice, restart the actor, report it in /actors, and leave other actors alone; a failure that a restart
+cannot cure ends the process.
 """
 
 import logging

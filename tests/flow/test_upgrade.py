@@ -1,4 +1,4 @@
-"""Two versions of the program on one Redis and one PostgreSQL under load, forward and back: no mail is lost or done twice."""
+"""Two versions of the program on one Redis and PostgreSQL under load, both ways: no mail is lost or done twice."""
 
 import signal
 import time

@@ -1,4 +1,4 @@
-"""The whole way, as a stranger walks it: scripts, import, resets, late mail; the books balance after each."""
+"""The whole way, as a new user takes it: scripts, import, resets, late mail; the books balance after each."""
 
 import http.client
 import json

@@ -1,4 +1,4 @@
-"""Load that is run for real: it passes on a server that is well, and fails on its own limits and on books that do not balance."""
+"""Real load runs: one passes on a healthy server, and fails if it exceeds its limits or the books do not balance."""
 
 import json
 import os

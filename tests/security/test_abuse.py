@@ -1,4 +1,4 @@
-"""Metrics and logs under abuse: names that strangers choose make no series, and no line of text can pass for another."""
+"""Metrics and logs under abuse: user-chosen names create no series, and no text can forge a log line."""
 
 import json
 import re

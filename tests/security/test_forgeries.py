@@ -1,4 +1,4 @@
-"""A hundred thousand forged signatures: none is accepted. tests/web/test_forged.py sends some through the whole application."""
+"""A hundred thousand forged signatures: none is accepted. tests/web/test_forged.py sends some to the application."""
 
 import base64
 import random

@@ -1,4 +1,4 @@
-"""Every parser that strangers reach, on thousands of mutated inputs: what it promises, or a refusal; nothing uncaught, nothing slow."""
+"""Every parser of untrusted input, on thousands of mutations: a result or a refusal, nothing uncaught, nothing slow."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The image's steps without Docker: what the Dockerfile copies, run by an ordinary user without capabilities on a read-only root."""
+"""The image's steps without Docker: what the Dockerfile copies, run unprivileged on a read-only root."""
 
 import json
 import os

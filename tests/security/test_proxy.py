@@ -1,4 +1,4 @@
-"""deploy/haproxy.cfg as it stands, with other ports and a certificate of our own: a TLS proxy in front of a real system."""
+"""deploy/haproxy.cfg, with only ports and certificate changed: a TLS proxy in front of a real system."""
 
 import contextlib
 import json

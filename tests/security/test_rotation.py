@@ -1,4 +1,4 @@
-"""Secrets change under load: at SIGHUP they are read again from their files, and no good delivery is refused meanwhile."""
+"""Secrets rotated under load: SIGHUP reads them again from their files, and no valid delivery is refused meanwhile."""
 
 import json
 import os

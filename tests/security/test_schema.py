@@ -1,4 +1,4 @@
-"""Schemathesis, bounded: all checks on every operation, without and with a token; the server's log has no traceback."""
+"""Schemathesis, bounded: all checks on every operation, with and without a token; the server logs no traceback."""
 
 import pytest
 

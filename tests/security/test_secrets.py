@@ -1,4 +1,4 @@
-"""Secrets are planted everywhere, then everything that the system says is searched for them."""
+"""Secrets are planted everywhere, and then no output of the system may contain them."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Small storms on one system: good traffic is answered meanwhile, memory stays, the bad ones are gone in time. `make storms` runs whole ones."""
+"""Small storms on one system: other traffic is served, memory stays flat, attackers are dropped. See `make storms`."""
 
 import pytest
 

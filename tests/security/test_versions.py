@@ -1,4 +1,4 @@
-"""Versions: the floors of SECURITY.md, and lock files that hold exactly what requirements*.txt pin, each file with its hashes."""
+"""Versions: SECURITY.md's minimums, and lock files with exactly the pins of requirements*.txt, each with hashes."""
 
 import re
 import sys

@@ -1,4 +1,4 @@
-"""The same world, driven by hypothesis: where something breaks, it finds the shortest way there."""
+"""The simulated world, driven by hypothesis, which shrinks a failure to its shortest path."""
 
 import random
 from typing import ClassVar

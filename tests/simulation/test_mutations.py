@@ -1,4 +1,4 @@
-"""The simulation can see: with one guard taken out, some seed finds the books out of balance. The others: tests/storage/test_guards.py."""
+"""With one guard removed, some seed of the simulation finds an imbalance. Others: tests/storage/test_guards.py."""
 
 import pytest
 

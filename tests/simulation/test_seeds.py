@@ -1,4 +1,4 @@
-"""Some seeds on every run of the tests; `python -m tests.simulation.run --seeds 20000` for the many."""
+"""A few seeds in every test run; `python -m tests.simulation.run --seeds 20000` runs many."""
 
 import pytest
 

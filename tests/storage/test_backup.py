@@ -1,4 +1,4 @@
-"""Backups: a copy at one moment while others write, put back whole under a new name."""
+"""Backups: a consistent copy while others write, restored in whole under a new name."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""The books: what is entered stays, every change of state is guarded, and numbers are drawn in the order of commits."""
+"""The books: entries persist, every change of state is guarded, and numbers follow the order of commits."""
 
 import pytest
 

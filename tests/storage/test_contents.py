@@ -1,4 +1,4 @@
-"""What an email says goes through one door into its table, so that all of it comes into the full-text index; on both databases."""
+"""Email contents are written in one place, so that all of them reach the full-text index; on both databases."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Histograms: durations counted a whole bucket at a time fall where each would alone."""
+"""Histograms: durations counted a bucket at a time land where each would land alone."""
 
 import random
 from collections import Counter

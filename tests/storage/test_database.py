@@ -1,4 +1,4 @@
-"""The database's two doors: whole transactions on native threads, errors told as what they mean, the hub never held up."""
+"""The database's reads and writes: whole transactions on native threads, translated errors, and an unblocked hub."""
 
 import os
 import signal

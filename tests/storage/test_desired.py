@@ -1,4 +1,4 @@
-"""Desired state: JSON values by name, with versions that rise."""
+"""The desired state: JSON values by name, with increasing versions."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Where a PostgreSQL is found: each address of its host is tried, as libpq alone would try it."""
+"""Locating a PostgreSQL: every address of its host is tried, as libpq would do."""
 
 import socket
 

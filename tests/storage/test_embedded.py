@@ -1,4 +1,4 @@
-"""The embedded Valkey: data survives, processes do not, and no person has to remove or repair anything."""
+"""The embedded Valkey: data survive, processes do not linger, and nobody has to remove or repair anything."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""Erasing a sender: whatever the state, everything that was said goes, the books balance, and nothing comes back."""
+"""Erasing a sender: in any state all content is deleted, the books balance, and nothing comes back."""
 
 import gevent
 import gevent.monkey

@@ -1,4 +1,4 @@
-"""Folding: what gone processes counted becomes one shard's, and no sum changes by it, whoever writes or reads meanwhile."""
+"""Folding: the counts of departed processes move into one shard, and no sum changes, despite concurrent access."""
 
 import random
 from typing import Any

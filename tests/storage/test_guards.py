@@ -1,7 +1,7 @@
-"""Guards of the settle script and of the books taken out one at a time: for each, a named test of the store's own fails.
+"""Guards of the settle script and the books, removed one at a time: for each, a named test of the store's own fails.
 
-What the simulation misses by itself is in tests/simulation/mutations.py; here is what it cannot meet (it replays no dead letter, and its
-mailboxes are not the script). A guard that is renamed makes its line here fail: it says so.
+tests/simulation/mutations.py has the guards whose absence the simulation detects; here are those that it cannot test
+(it replays no dead letter, and its mailboxes are not the script). If a guard's text changes, its entry here fails.
 """
 
 from typing import Any

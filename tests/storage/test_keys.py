@@ -1,4 +1,4 @@
-"""Keys: every id has one, most are their own, and all but the too long ones lead back to their id."""
+"""Keys: every id has one, usually itself, and all except too long ids can be recovered from their keys."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-"""Model files as rows, who is live, and what the shadow was seen to say; on both databases."""
+"""Model files as rows, which one is live, and what the shadow has said; on both databases."""
 
 import pytest
 

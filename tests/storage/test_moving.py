@@ -1,4 +1,4 @@
-"""A SQLite history moves into PostgreSQL: everything is there, under its name, and a move that was cut off goes on."""
+"""Moving a SQLite history to PostgreSQL: everything arrives under its name, and an interrupted move resumes."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""A newer program has added columns: this one goes on beside it, since it names what it reads and writes."""
+"""A newer program's extra columns do not disturb this one, since it names the columns that it reads and writes."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""Notifications: what was received, and what it led to."""
+"""Notifications: what was received, and what resulted."""
 
 import pytest
 

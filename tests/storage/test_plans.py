@@ -1,4 +1,4 @@
-"""What each statement costs when there are millions of emails: SQLite's plans walk no table and no index from end to end."""
+"""The cost of each statement with millions of emails: no SQLite plan scans a whole table or index."""
 
 import re
 import time

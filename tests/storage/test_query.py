@@ -1,4 +1,4 @@
-"""The language of `q` is read as documented, and everything else is text."""
+"""The query language of `q` is parsed as documented, and everything else is text."""
 
 import re
 import time

@@ -1,4 +1,4 @@
-"""Pages, search and timelines answer alike on both databases."""
+"""Pages, search and timelines give the same answers on both databases."""
 
 import time
 

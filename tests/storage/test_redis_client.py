@@ -1,4 +1,4 @@
-"""Connecting by URL, and what each of Redis's refusals means to a caller."""
+"""Connecting by URL, and what each of Redis's errors means to a caller."""
 
 import subprocess
 import time

@@ -1,4 +1,4 @@
-"""What is special about the mailboxes on Redis: waiting at the server, what is lost on the way or deleted by hand, many owners."""
+"""Specific to mailboxes on Redis: blocking reads, messages lost in transit or deleted by hand, many owners."""
 
 import random
 import time

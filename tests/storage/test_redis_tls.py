@@ -1,4 +1,4 @@
-"""Redis by TLS and with a password, straight and by a Sentinel: the server's certificate is checked, and everything works over it."""
+"""Redis over TLS with a password, directly and through Sentinel: certificates are verified, and everything works."""
 
 import shutil
 import ssl

@@ -1,4 +1,4 @@
-"""Judged once more: the effective label and the counters follow, a person's word and the books stay; on both databases."""
+"""Judging again: the effective label and the counters change, people's labels and the books stay; on both databases."""
 
 import time
 

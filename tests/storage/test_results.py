@@ -1,4 +1,4 @@
-"""Results: saved once under their guard, counted with it, corrected by people, summed without counting rows."""
+"""Results: saved once under their guard, counted with it, corrected by people, totalled without counting rows."""
 
 import pytest
 

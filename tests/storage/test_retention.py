@@ -1,4 +1,4 @@
-"""What is kept for a time only goes in slices, and the books balance whatever is forgotten; on both databases."""
+"""Expired data are deleted in slices, and the books balance whatever is deleted; on both databases."""
 
 import time
 from typing import Any

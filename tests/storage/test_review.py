@@ -1,4 +1,4 @@
-"""The review queue: least certain and most contested first, and how many similar mails there are; on both databases."""
+"""The review queue: least certain and most contested first, with the number of similar emails; on both databases."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Rules are kept in their order, each change raises their version and is remembered; on both databases."""
+"""Rules keep their order, and each change raises their version and is recorded; on both databases."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What one node writes and another goes by is told by the clock that all share; this machine's is an hour ahead of it."""
+"""Times that nodes compare come from the shared clock; here the machine's own clock is an hour ahead of it."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""Subscriptions in SQL, on both databases: positions move from where they were seen, or not at all."""
+"""Subscriptions in SQL, on both databases: a position moves only from where it was read."""
 
 import time
 from typing import Any

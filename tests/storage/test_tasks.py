@@ -1,4 +1,4 @@
-"""Tasks in SQL: one owner at a time, exact counts, and a cancel that takes effect at once."""
+"""Tasks in SQL: one owner at a time, exact counts, and cancellation that takes effect at once."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Who gets a page, and who JSON."""
+"""Which clients get a page, and which get JSON."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The action log: what was done, by whom, from where; never a secret, and nothing that was only looked at."""
+"""The action log: what was done, by whom and from where; no secrets, and no mere reads."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Every route of the table is called, and answers with a status and a shape that its description promises."""
+"""Every route in the table responds with a status and a shape that its description declares."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Thousands of odd requests to every route: whatever comes, the answer is never 500."""
+"""Thousands of odd requests to every route: the answer is never a 500."""
 
 import json
 import random

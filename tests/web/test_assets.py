@@ -1,4 +1,4 @@
-"""Static files: only those that were there, compressed, revalidated, with the right type."""
+"""Static files: only those present at the start, compressed, revalidated, with the right type."""
 
 import gzip
 

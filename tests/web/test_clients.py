@@ -1,4 +1,4 @@
-"""Whose request it is: the peer's, or the nearest address before proxies of ours; nobody may choose one for himself."""
+"""The client of a request: the peer, or the nearest address before our proxies; no client can choose its own."""
 
 import pytest
 

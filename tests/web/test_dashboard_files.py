@@ -1,4 +1,4 @@
-"""What the dashboard's scripts keep to, read from the files: short lines, no markup from text, all of the first load asked for at once."""
+"""Rules for the dashboard's scripts: short lines, no HTML from text, and a first load requested all at once."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""All emails with their states, one with its text and timeline, and a person's correction that everybody hears of."""
+"""All emails with their states, one with its text and timeline, and a correction that everybody is told of."""
 
 import orjson
 

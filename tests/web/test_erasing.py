@@ -1,4 +1,4 @@
-"""`POST /erase`: counted first, then gone; who did it is written down, and whose emails they were is not."""
+"""`POST /erase`: counts first, then erases; it records who did it, but not whose emails they were."""
 
 from storage.records import Content
 from tests.storage.books_fixtures import result

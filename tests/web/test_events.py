@@ -1,4 +1,4 @@
-"""The event log: read page by page, from any place, and waited for."""
+"""The event log: read page by page, from any position, with long polling."""
 
 import gevent
 import pytest

@@ -1,4 +1,4 @@
-"""The figures: one snapshot of SQL, mailboxes and heartbeats, made once for many readers; and their course over time."""
+"""The figures: one snapshot of SQL, mailboxes and heartbeats, shared by many readers; and their history."""
 
 import gevent
 import gevent.event

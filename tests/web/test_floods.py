@@ -1,6 +1,6 @@
-"""Input made to cost far more than its bytes: each is read in a time that grows with its length and no faster.
+"""Input made to cost far more than its bytes: each is parsed in time linear in its length.
 
-The lengths are such that a cost by the square would take minutes, so a slow machine changes nothing.
+The lengths are such that quadratic time would take minutes, so a slow machine changes nothing.
 """
 
 import string

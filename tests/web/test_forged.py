@@ -1,4 +1,4 @@
-"""Forged webhooks through the whole application: refused with no trace left, and good ones between them get through."""
+"""Forged webhooks through the whole application: refused without a trace, while valid ones get through."""
 
 import random
 import time

@@ -1,4 +1,4 @@
-"""The simulator where it is served alone: who may use it, by the rules of the processor's own server, on a real one."""
+"""The simulator served alone: the processor's access rules apply, tested on a real server."""
 
 import logging
 

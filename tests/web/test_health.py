@@ -1,4 +1,4 @@
-"""Health: each part with its latency or its reason, within two seconds whatever hangs."""
+"""Health: each component with its latency or reason, within two seconds whatever hangs."""
 
 import time
 from datetime import datetime

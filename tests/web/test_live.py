@@ -1,4 +1,4 @@
-"""The hub: each event framed once and given to whoever wants it, at each client's own pace, with nothing told twice."""
+"""The hub: each event framed once and sent to every subscriber, at each client's own pace, and never twice."""
 
 import json
 from unittest.mock import Mock

@@ -1,4 +1,4 @@
-"""WebSockets end to end: a real server, the real event log, a broadcaster's reading of it."""
+"""WebSockets end to end: a real server and the real event log, read by a broadcaster."""
 
 import json
 import time

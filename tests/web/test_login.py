@@ -1,4 +1,4 @@
-"""Logging in by form and by JSON, with the cookie afterwards, and out again."""
+"""Logging in by form and by JSON, using the cookie, and logging out."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Models over HTTP: who is live, how the shadow compares, promotion that is refused when worse, and going back; reprocessing as a task."""
+"""Models over HTTP: the live one, the shadow's comparison, promotion unless worse, rollback, reprocessing as a task."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What a worker node says of itself on STATUS_PORT."""
+"""What a worker node reports on STATUS_PORT."""
 
 import pytest
 

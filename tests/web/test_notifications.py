@@ -1,4 +1,4 @@
-"""Notifications as they are shown: with what they led to, and from the moment on that they were accepted."""
+"""Notifications are shown with what they led to, from the moment they are accepted."""
 
 import time
 

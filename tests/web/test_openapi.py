@@ -1,4 +1,4 @@
-"""The description is valid OpenAPI 3.1 and covers the whole table."""
+"""The API description is valid OpenAPI 3.1 and covers the whole route table."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""When a result was told: found in the event log behind the result's own time, or not told of."""
+"""When a result was announced: found in the event log after the result's own time, or unknown."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""How often one client may ask, told by the bucket alone and through the application."""
+"""Rate limits per client, tested on the bucket alone and through the application."""
 
 from types import SimpleNamespace
 

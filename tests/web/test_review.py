@@ -1,4 +1,4 @@
-"""The review queue over HTTP: ranked, paged, with everybody's opinion; a correction takes an email out of it."""
+"""The review queue over HTTP: ranked, paged, with every opinion; a correction removes an email from it."""
 
 from dataclasses import replace
 

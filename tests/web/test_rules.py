@@ -1,4 +1,4 @@
-"""Rules over HTTP: kept in their order, refused by field, called out to every process."""
+"""Rules over HTTP: kept in order, refused by field, and announced to every process."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""A rule on trial says what it would change in stored mail, and changes nothing."""
+"""A rule's trial reports what it would change in stored mail, and changes nothing."""
 
 from tests.web.test_rules import rule
 

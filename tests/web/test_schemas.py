@@ -1,4 +1,4 @@
-"""The values that schemas spell out are those of the tables that they stand for, in the same order."""
+"""The values in the schemas are those of the corresponding tables, in the same order."""
 
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 

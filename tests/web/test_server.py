@@ -1,4 +1,4 @@
-"""What a client of the server meets: keep-alive, HEAD, errors, request ids, bodies, and the end."""
+"""The server as a client sees it: keep-alive, HEAD, errors, request ids, bodies, and shutdown."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""The raw-bytes table of HTTP framing: each line is sent as it stands, and has exactly one answer."""
+"""The raw-bytes table of HTTP framing: each entry is sent unchanged, and has exactly one answer."""
 
 import io
 

@@ -1,4 +1,4 @@
-"""The parsers of the server layer on bytes of any kind: an answer or a refusal, never anything else."""
+"""The server's parsers on arbitrary bytes: an answer or a refusal, never anything else."""
 
 import io
 from collections.abc import Callable

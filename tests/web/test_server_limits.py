@@ -1,4 +1,4 @@
-"""Deadlines and slots: who is slow is cut off, who comes too many is told so, and nobody else notices."""
+"""Deadlines and slots: slow clients are cut off, surplus ones are refused, and others do not notice."""
 
 import itertools
 import os

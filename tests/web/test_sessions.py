@@ -1,4 +1,4 @@
-"""Sessions end: by logging out (wherever the cookie was copied to), all at once, with time, and with the token."""
+"""Sessions end by logout (wherever the cookie was copied to), all at once, by expiry, and with the token."""
 
 import pytest
 

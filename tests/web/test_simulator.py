@@ -1,4 +1,4 @@
-"""The simulator under /simulator of the same server: its own paths, guarded as the rest."""
+"""The simulator under /simulator on the same server: its own paths, guarded like the rest."""
 
 import pytest
 

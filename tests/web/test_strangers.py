@@ -1,4 +1,4 @@
-"""What strangers' requests may cost those who may ask: their large bodies are refused unread, so webhooks find room."""
+"""What unauthorized requests may cost: their large bodies are refused unread, so that webhooks still find room."""
 
 import json
 from contextlib import ExitStack

@@ -1,4 +1,4 @@
-"""`/subscriptions` over HTTP: made, shown without the secret, tested, told of its deliveries, forgotten."""
+"""`/subscriptions` over HTTP: created, shown without the secret, tested, listed with deliveries, deleted."""
 
 import time
 from datetime import datetime

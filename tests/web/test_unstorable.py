@@ -1,4 +1,4 @@
-"""What no database holds (NUL, lone surrogates, numbers beyond 64 bits) names nothing: it is told so, and never a 500 or a task that fails."""
+"""Values that no database holds (NUL, lone surrogates, over 64 bits) get an error, never a 500 or a failing task."""
 
 from collections.abc import Iterator
 

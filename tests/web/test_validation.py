@@ -1,4 +1,4 @@
-"""What clients send is read strictly, and what is wrong with it is said."""
+"""Client input is parsed strictly, and errors say what is wrong."""
 
 import contextlib
 import re

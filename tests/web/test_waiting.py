@@ -1,4 +1,4 @@
-"""While the stores are waited for the door is open: health answers, a webhook is told to come again, and then all goes on by itself."""
+"""While stores are unavailable, health answers and webhooks get a Retry-After; then the system goes on by itself."""
 
 import pytest
 

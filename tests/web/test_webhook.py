@@ -1,4 +1,4 @@
-"""The webhook: durable before the 202, whatever the content type; refused with the reason, and nothing kept, otherwise."""
+"""The webhook: durable before the 202, whatever the content type; otherwise refused with a reason, and not kept."""
 
 import json
 import time

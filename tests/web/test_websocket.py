@@ -1,4 +1,4 @@
-"""A live WebSocket: sending from many sides, clients that are slow, silent or stuck, and the end."""
+"""A live WebSocket: concurrent senders, clients that are slow, silent or stuck, and the close."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""The raw-frame table of WebSockets: what is sent as it stands, and the answer or the close code it has."""
+"""The raw-frame table of WebSockets: frames sent unchanged, and the answer or close code for each."""
 
 import gc
 import socket

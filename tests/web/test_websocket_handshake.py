@@ -1,4 +1,4 @@
-"""Who may become a WebSocket, and what the others are told."""
+"""Which handshakes become a WebSocket, and how the others are answered."""
 
 import pytest
 

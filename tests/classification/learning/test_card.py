@@ -1,4 +1,4 @@
-"""The card's tables come from the rows of figures, and stand between marks that nothing else touches."""
+"""The card's tables are generated from the figures, between marks, and nothing else in the file changes."""
 
 from typing import Any
 

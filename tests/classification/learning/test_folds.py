@@ -1,4 +1,4 @@
-"""What a model is tried on it has not learned from: no sender, no thread, no source that was left out."""
+"""A model is tested only on senders, threads and sources that it has not learned from."""
 
 import numpy as np
 import pytest

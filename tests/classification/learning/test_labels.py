@@ -1,4 +1,4 @@
-"""The files with labels of the corpus's mail hold ids and labels and nothing of the messages, whose texts are not ours to keep."""
+"""The label files for the corpus hold ids and labels and no text of the messages, which we may not publish."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What training imports is what requirements-train.txt installs, so that `make train` works in a clean clone."""
+"""requirements-train.txt covers everything that training imports, so that `make train` works in a clean clone."""
 
 import ast
 import re

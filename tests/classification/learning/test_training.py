@@ -1,4 +1,4 @@
-"""Training: weights by how sure a reader was, true probabilities, and the same file to the byte for the same mail."""
+"""Training: weights by the reader's certainty, calibrated probabilities, and byte-identical files for the same mail."""
 
 from dataclasses import replace
 
