@@ -25,17 +25,17 @@ RANKS = {
     "fakemail": 4,
     "engine": 5,
 }
-"""How far right a room stands; two rooms of one rank do not know each other."""
+"""How far right a room is; rooms of one rank may not import each other."""
 
 KNOWS_SETTINGS = {"run", "commands", "settings"}
 SCRIPTS = ("initialize_fakemail.py", "test_flow.py", "test_large_batch.py", "test_webhook.py")
 OTHER_FOLDERS = {"tests", "scripts", "benchmarks", "deploy", "docs", "data"}
 OLDEST_SYNTAX = (3, 7)
-"""What the modules that run before `venv.enter()` must be readable by, so that an old Python gets a line and no traceback."""
+"""The oldest Python that must parse the modules run before `venv.enter()`, to get a line and no traceback."""
 
 
 def modules() -> list[Path]:
-    """Every module of the program, the commands' start files included."""
+    """Return every module of the program, including the commands' start files."""
     rooms = [path for room in (*RANKS, "settings") for path in sorted((ROOT / room).rglob("*.py"))]
     return [ROOT / "run.py", *(ROOT / name for name in SCRIPTS), *rooms]
 
@@ -53,7 +53,7 @@ def parsed(path: Path) -> ast.Module:
 
 
 def imports(path: Path) -> Iterator[tuple[int, str]]:
-    """(line, module) of everything a module imports, wherever in it."""
+    """Yield (line, module) for everything that a module imports, anywhere in it."""
     for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
@@ -62,19 +62,19 @@ def imports(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def breaks_direction(room: str, imported: str) -> bool:
-    """Whether a module of `room` may not import this one."""
+    """Return whether a module of `room` may not import this one."""
     other = imported.split(".", maxsplit=1)[0]
     if other == "settings":
         return room not in KNOWS_SETTINGS
     if room == "settings":
         return other in RANKS and imported != "engine.errors"
     if other not in RANKS or other == room:
-        return other == ""  # relative: nobody sees at a glance where it leads
+        return other == ""  # relative imports do not show where they lead
     return RANKS[other] <= RANKS[room]
 
 
 def reads_environment(path: Path) -> Iterator[int]:
-    """The lines that reach for the process's environment."""
+    """Yield the lines that access the process's environment."""
     names = {"environ", "environb", "getenv", "getenvb", "putenv", "unsetenv"}
     for node in ast.walk(parsed(path)):
         by_name = isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "os"
@@ -120,7 +120,7 @@ def test_the_rule_itself(room, imported, wrong):
 
 
 def test_the_making_of_the_model_is_no_part_of_the_running_program():
-    """It needs packages that requirements.txt does not have, and the image comes without it."""
+    """It needs packages that requirements.txt does not have, and the image does not include it."""
     wrong = [
         f"{path.relative_to(ROOT)}:{line}"
         for path in modules()

@@ -25,7 +25,7 @@ SUBSTITUTE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 
 
 def steps(path: Path) -> list[tuple[str, str]]:
-    """(instruction, arguments) of a Dockerfile, continued lines joined, comments left out."""
+    """Return (instruction, arguments) of a Dockerfile, with continued lines joined and comments removed."""
     text = re.sub(r"\\\n\s*", "", path.read_text())
     lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
     return [(line.split()[0], line.partition(" ")[2]) for line in lines]
@@ -35,14 +35,14 @@ DOCKERFILE = steps(ROOT / "Dockerfile")
 
 
 def environment(service: str, **given: str) -> dict[str, str]:
-    """What a service's processes see when these variables are set where docker-compose is called: the image's own, and those."""
+    """Return the environment of a service if docker-compose runs with these variables: the image's own, and those."""
     built = next(words for name, words in DOCKERFILE[::-1] if name == "ENV")
     image = dict(word.split("=", 1) for word in shlex.split(built))
     return {**image, **substituted(service, **given)}
 
 
 def substituted(service: str, **given: str) -> dict[str, str]:
-    """What stands under a service's `environment`."""
+    """Return what the compose file has under a service's `environment`."""
     return {
         name: SUBSTITUTE.sub(lambda match: given.get(match[1]) or match[2] or "", str(value))
         for name, value in SERVICES[service]["environment"].items()

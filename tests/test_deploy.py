@@ -31,7 +31,7 @@ LABEL = re.compile(r"(emailproc_\w+)\{([^}]*)\}")
 
 
 def series() -> set[str]:
-    """Every name under which Prometheus knows our metrics."""
+    """Return every name under which Prometheus knows our metrics."""
     parts = {
         f"{name}_{part}" for name, row in ROWS.items() if row.kind is Histogram for part in ("bucket", "sum", "count")
     }

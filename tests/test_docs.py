@@ -24,7 +24,7 @@ CALL = re.compile(r"`(GET|POST|PUT|DELETE|WS) (/[^`?\s]*)[^`]*`")
 
 
 def documents() -> list[Path]:
-    """Every Markdown file of the project."""
+    """Return every Markdown file of the project."""
     folders = [ROOT, ROOT / "docs", ROOT / "deploy", ROOT / "benchmarks", ROOT / "classification"]
     deep = [path for folder in folders[1:] for path in folder.rglob("*.md")]
     return sorted([*ROOT.glob("*.md"), *deep])
@@ -35,19 +35,19 @@ def named(path: Path) -> str:
 
 
 def section(title: str) -> str:
-    """A section of the README, by its heading."""
+    """Return a section of the README, by its heading."""
     return README.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
 
 
 def rows(text: str) -> list[list[str]]:
-    """The cells of a section's tables, heads left out."""
+    """Return the cells of a section's tables, without heads."""
     lines = [line for line in text.splitlines() if line.startswith("|")]
     split = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
     return [cells for cells in split if not set(cells[0]) <= {"-", " "}]
 
 
 def code_lines(path: Path) -> list[str]:
-    """The lines of a document's shell blocks, continued ones joined, comments and what was set before cut off."""
+    """Return the lines of a document's shell blocks, with continued ones joined."""
     blocks = re.findall(r"```(?:sh|bash|console)\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL)
     return [line.strip() for block in blocks for line in re.sub(r"\\\n\s*", "", block).splitlines() if line.strip()]
 
@@ -56,7 +56,7 @@ def code_lines(path: Path) -> list[str]:
 
 
 def shown(default: Any) -> str:
-    """A default as the table shows it."""
+    """Return a default as the table shows it."""
     match default:
         case None | ():
             return "none"
@@ -94,7 +94,7 @@ def test_the_template_shows_the_defaults():
 
 
 def command_lines() -> list[tuple[str, str]]:
-    """(document, line) of every call of run.py in a shell block or in a table of the README."""
+    """Return (document, line) for every call of run.py in a shell block or in a table of the README."""
     found = [(named(path), line) for path in documents() for line in code_lines(path) if "run.py" in line]
     return found + [("README.md", cells[0].strip("`")) for cells in rows(section("Commands")) if "run.py" in cells[0]]
 
@@ -146,7 +146,7 @@ def calls(text: str) -> set[tuple[str, str]]:
 
 
 def known_calls() -> set[tuple[str, str]]:
-    """The table of routes; the one of the WebSocket as the documents write it."""
+    """Return the table of routes, with the WebSocket's written as in the documents."""
     pairs = {(route.method, route.path) for route in ROUTES}
     return {("WS" if path.startswith("/ws/") else method, path) for method, path in pairs}
 
@@ -163,7 +163,7 @@ def test_every_call_in_the_documents_exists():
 
 
 def is_known(call: tuple[str, str], known: set[tuple[str, str]]) -> bool:
-    """Whether a call is in the table; a document may give an example in the place of a parameter."""
+    """Return whether a call is in the table; a document may have an example in place of a parameter."""
     patterns = [(method, re.sub(r"\{\w+\}", "[^/]+", path)) for method, path in known]
     return any(method == call[0] and re.fullmatch(pattern, call[1]) for method, pattern in patterns)
 
@@ -185,7 +185,7 @@ def test_the_simulators_calls_exist(tmp_path):
 
 
 def anchors(path: Path) -> set[str]:
-    """The anchors of a document's headings, as GitHub makes them."""
+    """Return the anchors of a document's headings, as GitHub makes them."""
     titles = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
     return {
         re.sub(r"[^\w\- ]", "", re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", title).lower()).replace(" ", "-")

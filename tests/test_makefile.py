@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """Its Makefile with nothing to install, and `run` telling the version instead of serving."""
+    """A project with the real Makefile and nothing to install, where `run` prints the version instead of serving."""
     text = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert "python run.py serve" in text
     (tmp_path / "Makefile").write_text(text.replace("python run.py serve", "python -V"), encoding="utf-8")

@@ -13,7 +13,7 @@ from settings import Settings, Variable, is_loopback
 
 
 def refusal(**environ: str) -> str:
-    """The one line that a wrong environment ends in."""
+    """Return the one line of error that a wrong environment causes."""
     with pytest.raises(SettingsError) as caught:
         Settings.from_env(environ)
     text = str(caught.value)
@@ -390,7 +390,7 @@ def test_every_variable_has_a_help_text_and_secrets_are_marked():
     assert all(variable.help for variable in variables.values())
     secret = {name for name, variable in variables.items() if variable.secret}
     assert secret >= {name for name in variables if "token" in name or "secret" in name}
-    assert secret >= {"redis_url", "database_url"}  # they may bear a password
+    assert secret >= {"redis_url", "database_url"}  # they may contain a password
 
 
 def test_settings_do_not_change_after_the_start():

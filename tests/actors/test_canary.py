@@ -16,7 +16,7 @@ from tests.actors.conftest import eventually
 
 
 class Stage(MailboxActor):
-    """Stands for the fetcher and the classifier: canaries must never reach a handler."""
+    """Stands in for the fetcher and the classifier: canaries must never reach a handler."""
 
     seen: ClassVar[list[Delivery]] = []
 

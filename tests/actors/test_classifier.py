@@ -21,7 +21,7 @@ from tests.actors.conftest import eventually
 
 
 class Obliging:
-    """A classifier that says `meeting`, unless the subject asks it to fail."""
+    """A classifier that answers `meeting`, unless the subject tells it to fail."""
 
     version = "test-1"
 
@@ -33,7 +33,7 @@ class Obliging:
 
 
 class Noting(Obliging):
-    """One that notes how much it was asked at once."""
+    """Also records the size of each batch."""
 
     def __init__(self):
         self.asked: list[tuple[int, int]] = []
@@ -44,7 +44,7 @@ class Noting(Obliging):
 
 
 class Hasty(ClassifierActor):
-    """One whose batches have a short deadline."""
+    """A classifier actor with a short deadline for its batches."""
 
     def __init__(self, *args, **options):
         super().__init__(*args, **options)
@@ -148,7 +148,7 @@ def test_a_result_that_was_saved_before_the_acknowledgement_is_told_once(
 def test_a_database_that_gives_no_answer_for_longer_than_the_deadline_costs_no_try_and_no_event(
     started, context, put, books, results, mailboxes, monkeypatch
 ):
-    """The save hangs, is given up as the database's trouble, commits after all, and is met again by the next try."""
+    """The save hangs, is abandoned as database trouble, commits after all, and is found by the next try."""
     start, hangs, real = mailboxes.read_log(None, count=1).last, [2.0], storage.results._save
 
     def hang(*args):
@@ -183,7 +183,7 @@ def test_the_log_names_what_was_processed(classifier, put, caplog):
 
 
 class DownOnce:
-    """Results of which the first save fails as while the database is away, before or after its commit."""
+    """A result store whose first save fails as in an outage, before or after its commit."""
 
     def __init__(self, results, after):
         self.results, self.after, self.failures = results, after, 1
@@ -218,7 +218,7 @@ def test_an_email_is_offered_to_the_shadow_once_it_is_stored_and_never_again(
 def test_of_large_emails_fewer_are_judged_before_others_have_their_turn(
     size, at_once, started, context, results, put, books
 ):
-    """A slice of 32 large newsletters stopped the hub for seconds."""
+    """Regression: a slice of 32 large newsletters blocked the hub for seconds."""
     noting = Noting()
     put(*map(str, range(SLICE)), body="b" * size)
     started(ClassifierActor, context, classifier=noting, results=results, name="classifier-1")

@@ -41,7 +41,7 @@ def packaged():
 
 @pytest.fixture(scope="session")
 def other():
-    """A model that learned to call MEETING an introduction: (file, version)."""
+    """A model trained to call MEETING an introduction: (file, version)."""
     trained = retrain(weights.PACKAGED, [Corrected(MEETING, "intro")] * 3, [])
     return trained.file, trained.version
 
@@ -64,7 +64,7 @@ def models(database):
 
 @pytest.fixture
 def process(database, mailboxes, packaged):
-    """What each process of a node has: deciders of its own on a connection of its own, following the desired state."""
+    """What each process of a node has: its own deciders on its own connection, following the desired state."""
     made = []
 
     def start(reread=5.0):
@@ -297,7 +297,7 @@ def test_reprocessing_goes_by_a_rule_that_this_process_has_not_heard_of(
 
 
 def test_a_page_of_large_emails_is_judged_again_in_slices_with_turns_of_others_between(packaged):
-    """64 newsletters of 100 KB on the front's hub took half a second."""
+    """Regression: 64 newsletters of 100 KB blocked the front's hub for half a second."""
     order: list[str] = []
 
     class Noting(Deciders):

@@ -32,7 +32,7 @@ def test_it_stops_taking_in_time_and_goes_on_when_there_is_room(started, control
     eventually(lambda: control.paused)
     assert control.obstacle.startswith("255 MB are free")
     assert not control.desired_pause
-    free[0] = 260 * MIB  # enough, but it must not flutter
+    free[0] = 260 * MIB  # enough, but the gate must not flap
     eventually(lambda: control.obstacle.startswith("260 MB"))
     free[0] = 300 * MIB
     eventually(lambda: not control.paused)

@@ -25,7 +25,7 @@ def enter(books):
 
 @pytest.fixture
 def feeder(started, mailboxes, books):
-    """A feeder whose ticks are far apart: it moves when its bell rings."""
+    """A feeder with infrequent ticks: it moves when its bell rings."""
     bell = Event()
     started(Feeder, name="feeder", bus=Bus(), store=mailboxes, books=books, room=Room(100), bell=bell, tick=60.0)
     return bell
@@ -59,7 +59,7 @@ def test_what_waits_for_room_goes_in_when_there_is_room_also_when_the_bell_rang_
 ):
     enter(150)
     bell = Event()
-    bell.set()  # so that the first turn of all is due twice
+    bell.set()  # so that the very first turn is due twice
     started(Feeder, name="feeder", bus=Bus(), store=mailboxes, books=books, room=Room(100), bell=bell, tick=60.0)
     eventually(lambda: depth(mailboxes) == 100)
     eventually(lambda: not bell.is_set())
@@ -139,7 +139,7 @@ def test_a_wiped_redis_is_filled_again_from_the_books(feeder, enter, mailboxes, 
 def test_bytes_count_too(started, mailboxes, books, enter):
     bell, room = Event(), Room(100_000, bytes=2_000)
     started(Feeder, name="feeder", bus=Bus(), store=mailboxes, books=books, room=room, bell=bell, tick=0.02)
-    for part in range(20):  # a batch of them may pass the limit, the next one finds no room
+    for part in range(20):  # one batch may exceed the limit, the next one finds no room
         enter(10, prefix=f"long-{part}-{'x' * 100}-")
         bell.set()
         eventually(lambda: mailboxes.depths(FETCH)["normal"].bytes >= 2_000 or not bell.is_set())

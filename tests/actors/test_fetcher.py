@@ -24,7 +24,7 @@ from tests.fakemail.serving import serving
 
 @pytest.fixture
 def feed(books, mailboxes):
-    """Put ids into the books and the fetch mailbox, as lister and feeder would."""
+    """Put ids into the books and the fetch mailbox, as the lister and the feeder would."""
 
     def put(*ids, missing_since=None):
         rows = books.enter(books.source("main"), ids, Look("poll", time.time()), lane="normal")
@@ -40,7 +40,7 @@ def fetcher(started, context, account):
 
 
 def fails(account, failing, error):
-    """From now on the fetch of this one id comes to that error."""
+    """From now on, fetching this id fails with `error`."""
     original = account.get_email
     account.get_emails = lambda ids: [error if email_id == failing else original(email_id) for email_id in ids]
 
@@ -212,7 +212,7 @@ def test_an_email_whose_own_fetch_goes_on_failing_is_charged(started, context, f
 
 
 def fakemail(environ, start_response):
-    """A FakeMail that is well, but for the emails whose ids begin with "sick"."""
+    """A healthy FakeMail, except for emails whose ids begin with "sick"."""
     name = environ["PATH_INFO"].rpartition("/")[2]
     if name.startswith("sick"):
         start_response("500 Internal Server Error", [])
@@ -266,7 +266,7 @@ def test_the_more_fail_the_longer_each_waits(monkeypatch):
 def test_others_have_their_turn_while_large_emails_are_handed_on(
     started, context, feed, account, mailboxes, monkeypatch
 ):
-    """To judge and to encode 256 emails of 200 KiB stopped the front's hub."""
+    """Regression: judging and encoding 256 emails of 200 KiB blocked the front's hub."""
     order: list[str] = []
 
     def noting(body):

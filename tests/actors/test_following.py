@@ -91,7 +91,7 @@ def test_the_cursor_stays_while_the_last_emails_cannot_be_fetched(follower, acco
 
 @pytest.fixture
 def sick(account, monkeypatch):
-    """Ids that FakeMail fails to give, while it answers for all others."""
+    """Ids that FakeMail fails to return, while it serves all others."""
     ids: set[str] = set()
     asked = []
     get = account.get_email
@@ -196,7 +196,7 @@ def test_a_reset_that_has_caught_up_with_the_cursor_is_seen_by_the_next_look_wit
 def test_a_false_alarm_costs_one_listing_and_no_email(follower, account, books):
     account.receive("a", "b")
     follower.poll(polled())
-    del account.emails["b"]  # the email that set the cursor was deleted, the account is the same
+    del account.emails["b"]  # the email that set the cursor was deleted; the account is the same
     follower.poll(polled())
     follower.poll(polled())
     assert known(books) == 2
@@ -231,7 +231,7 @@ def test_after_start_from_now_a_watch_that_lags_takes_nothing_in(follower, accou
 
 
 def test_an_account_that_is_set_back_after_start_from_now_loses_no_mail_and_brings_back_none(follower, account, books):
-    """A backup of an older state is put in its place, and new mail gets the history ids of mail that is gone."""
+    """A backup of an older state is restored, and new mail gets the history ids of mail that is gone."""
     account.receive(*(f"old{number}" for number in range(50)))
     follower.skip_to_now()
     account.receive(*(f"lost{number}" for number in range(20)))
@@ -283,7 +283,7 @@ def test_after_start_from_now_a_reset_is_seen_by_watch(follower, account, books)
 def test_after_a_step_of_the_clock_no_floor_rises_before_the_overlap_is_over(
     follower, account, books, monkeypatch, steady
 ):
-    """An email that becomes visible late is listed from the floor: it must not be passed by a clock that was set."""
+    """An email that becomes visible late is listed from the floor: a clock change must not make the floor pass it."""
     account.receive("a", "late", "b")
     account.hidden.add("late")
     follower.poll(polled())

@@ -50,7 +50,7 @@ def depth(mailboxes, mailbox=FETCH):
 
 
 def looks(mailboxes):
-    """The mailboxes whose consumers are asked for, from now on."""
+    """Record the mailboxes whose consumers are queried from now on."""
     looked, consumers = [], mailboxes.consumers
 
     def look(mailbox):
@@ -72,7 +72,7 @@ def test_a_due_retry_is_fed_again(janitor, books, mailboxes):
 
 
 class Backlog(Search):
-    """So many full slices wait to be indexed (None: there is no end of them)."""
+    """A search index with so many full slices left to index (None: endless)."""
 
     def __init__(self, slices=None):
         self.slices = slices
@@ -127,7 +127,7 @@ def test_what_a_silent_process_held_waits_for_its_launcher_which_may_have_to_bla
 
 
 def held_by(mailboxes, node):
-    """A message in the hands of a process of a node of which nothing is heard."""
+    """A message in hand of a process on a node that sends no heartbeats."""
     mailboxes.put(CLASSIFY, [Envelope("main", "a", ref=1)])
     mailboxes.beat("other/front", {}, ttl=60)
     mailboxes.take(CLASSIFY, f"{node}/worker-1/c", count=1, max_bytes=10**6, block=0)
@@ -159,7 +159,7 @@ def test_as_long_as_the_launcher_lives_what_its_silent_processes_held_is_its_to_
 
 @pytest.fixture
 def look_for_canaries(mailboxes, books, database):
-    """Turns of a janitor; each gives the mailboxes of canaries that are there after it."""
+    """Turns of a janitor; each yields the canaries' mailboxes that exist after it."""
     janitor = Janitor(name="j", bus=Bus(), store=mailboxes, books=books, search=Search(database), bell=Event())
 
     def turn():
@@ -170,7 +170,7 @@ def look_for_canaries(mailboxes, books, database):
 
 
 def sing(mailboxes, *nodes):
-    """In each of these nodes a canary came home, and was in hand when the node ended."""
+    """On each of these nodes a canary came home, and was in hand when the node ended."""
     for node in nodes:
         mailboxes.put(canary_mailbox(node), [canary(node, ())])
         mailboxes.take(canary_mailbox(node), f"{node}/front/canary", count=1, max_bytes=10**6, block=0)
@@ -196,7 +196,7 @@ def test_that_of_a_node_that_comes_back_or_whose_launcher_lives_stays(look_for_c
 def test_looking_for_canaries_among_very_many_keys_of_others_says_that_it_gets_on(
     look_for_canaries, mailboxes, redis_client, monkeypatch
 ):
-    """Tens of millions of them in a shared Redis took longer than the janitor's deadline, which ended the front."""
+    """Regression: tens of millions of foreign keys in Redis exceeded the janitor's deadline, which ended the front."""
     monkeypatch.setattr("storage.redis_mailbox.SCAN_SLICE", 10)
     progress: list[int] = []
     breathe = Janitor.breathe
@@ -228,7 +228,7 @@ def test_open_rows_that_no_mailbox_holds_are_unaccounted_and_fed_again(janitor, 
     rows = enter(books, "a", "b")
     envelopes = [Envelope("main", key, ref=ref) for ref, key in rows]
     mailboxes.feed(FETCH, envelopes, position="main:normal", expected=0, to=books.newest_seq(1))
-    redis_client.delete(f"ep:{{{books.books_id()}}}:mb:{FETCH}:normal")  # the stream is lost, the position stands
+    redis_client.delete(f"ep:{{{books.books_id()}}}:mb:{FETCH}:normal")  # the stream is lost, the position remains
     seen = []
     set_unaccounted = books.set_unaccounted
 
@@ -245,7 +245,7 @@ def test_open_rows_that_no_mailbox_holds_are_unaccounted_and_fed_again(janitor, 
 
 
 def test_counting_what_very_many_messages_hold_says_that_it_gets_on(janitor, books, mailboxes, monkeypatch):
-    """Where the mailboxes are large and far away it takes minutes, and is no hang."""
+    """With large, distant mailboxes it takes minutes, without being stuck."""
     monkeypatch.setattr(actors.janitor, "HELD_AT_ONCE", 1)
     progress: list[int] = []
     ended: list[int] = []
@@ -296,4 +296,4 @@ def test_a_database_put_back_under_the_running_system_gets_a_new_name_once(janit
     janitor(suspect_age=0.2)
     eventually(lambda: books.books_id() != name)
     renamed = books.books_id()
-    assert books.renew_books_id(instead_of=name) == renamed  # another janitor that saw the same leaves it
+    assert books.renew_books_id(instead_of=name) == renamed  # another janitor that saw the same name changes nothing

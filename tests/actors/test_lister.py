@@ -164,7 +164,7 @@ def test_mail_found_by_a_poll_without_its_notification_makes_it_subscribe_again(
     start(poll_interval=0.1)
     eventually(
         lambda: account.subscriptions == 1 and len(account.listings) >= 3
-    )  # the start and the takeover are no polls
+    )  # the start and the takeover do not count as polls
     account.receive("unannounced")
     eventually(lambda: listed(books) == 1)
     eventually(lambda: account.subscriptions == 2)

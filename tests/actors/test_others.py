@@ -86,7 +86,7 @@ def test_the_broadcaster_hands_on_every_entry_once_and_in_order(started, mailbox
 
 
 def test_after_a_trouble_the_broadcaster_looks_before_it_waits(started, mailboxes, monkeypatch):
-    """A server that came back may have lost the log's end, which only a look finds out."""
+    """A server that is back may have lost the log's end, which only a look reveals."""
     read, asked = mailboxes.read_log, []
 
     def faltering(after, **how):

@@ -10,7 +10,7 @@ from tests.actors.receiver import Receiver
 
 
 def asked_to_wait(header: str) -> float | None:
-    """The pause that is read from a 503 with this Retry-After."""
+    """Return the pause parsed from a 503 with this Retry-After."""
     with Receiver(lambda _: 503, [("Retry-After", header)]) as receiver:
         poster = Poster(receiver.url, lambda _: ["secret"])
         try:

@@ -126,7 +126,7 @@ def test_a_kill_between_delivery_and_position_repeats_with_the_same_id_and_leave
 
     def dying(course: Course, *, whole: bool) -> None:
         if course.taken and next(deaths, None) is not None:
-            raise gevent.GreenletExit  # as a killed process: delivered, and not written down
+            raise gevent.GreenletExit  # as if the process was killed: delivered, but not recorded
         keep(course, whole=whole)
 
     monkeypatch.setattr(Course, "_keep", dying)

@@ -27,7 +27,7 @@ def letters(database):
 
 @pytest.fixture
 def run(mailboxes, tasks, started):
-    """Start a runner with these jobs; the next one with another token waits for the lease."""
+    """Start a runner with these jobs; a second one with another token waits for the lease."""
 
     def start(token="one", store_of_tasks=tasks, **jobs):
         return started(
@@ -174,7 +174,7 @@ def test_only_the_holder_of_the_lease_works(run, tasks, mailboxes, started):
     run(token="two", job=job)
     made = tasks.create("job", {})
     eventually(lambda: len(workers) > 5)
-    first.stop()  # gives the lease back; the other goes on
+    first.stop()  # releases the lease; the other one continues
     ended(tasks, made)
     assert len(set(workers)) == 2
     changes = [a != b for a, b in pairwise(workers)]
@@ -182,7 +182,7 @@ def test_only_the_holder_of_the_lease_works(run, tasks, mailboxes, started):
 
 
 def test_what_a_job_has_in_hand_outlives_a_moment_without_the_lease(run, tasks, mailboxes, monkeypatch):
-    """Redis goes away between a page and its events: they are told when it is back, and the task is not begun anew."""
+    """Redis goes away between a page and its events: they are sent when it is back; the task does not start over."""
     told, went_on = [], Event()
 
     def job(run):

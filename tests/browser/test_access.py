@@ -53,7 +53,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture
 def visitor(browser: Page, guarded: Server) -> Iterator[Page]:
-    """The browser on that server, with no cookie."""
+    """The browser on that server, without a cookie."""
     browser.base = guarded.base
     browser.size(1440)
     browser.driver.execute_cdp_cmd("Network.clearBrowserCookies", {})
@@ -124,14 +124,14 @@ def test_a_session_ends_with_its_time_also_for_a_page_that_is_open(browser: Page
 
 
 def sign_in(page: Page, token: str) -> None:
-    """Fill the login that the page has come to, as a person does."""
+    """Fill in the login form that the page has led to, as a person does."""
     page.until("return location.pathname === '/login' && document.activeElement?.id === 'token'", "the login page")
     page.press(*token, "Enter")
     live(page)
 
 
 PAPER = {"light": "rgb(244, 246, 245)", "dark": "rgb(14, 20, 18)"}
-"""The background of the dashboard."""
+"""The dashboard's background colour."""
 
 
 def test_the_login_looks_like_the_rest_in_light_and_dark_wide_and_on_a_phone(visitor: Page) -> None:
@@ -224,7 +224,7 @@ def test_the_read_only_token_shows_everything_and_changes_nothing(visitor: Page,
 
 @pytest.fixture
 def other_site(guarded: Server) -> Iterator[int]:
-    """Another server on this machine, that is another origin, whose page tries everything on ours; its port."""
+    """Run another server on this machine (another origin) whose page tries everything on ours; yield its port."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -250,7 +250,7 @@ def other_site(guarded: Server) -> Iterator[int]:
 def test_a_page_of_another_origin_can_neither_read_nor_act_nor_listen(
     visitor: Page, guarded: Server, other_site: int, name: str
 ) -> None:
-    """From the same host on another port (same site, so the cookie would go along) and from another site."""
+    """From the same host on another port (same site, so the cookie would be sent) and from another site."""
     login(visitor, FULL)
     live(visitor)
     before = len(guarded.ask("GET", "/actions")["items"])
@@ -269,7 +269,7 @@ def test_a_page_of_another_origin_can_neither_read_nor_act_nor_listen(
 def test_without_a_token_another_sites_page_and_a_rebound_name_get_nothing(
     browser: Page, server: Server, other_site: int
 ) -> None:
-    """DNS rebinding: a name that points here is not loopback, whatever it resolves to."""
+    """DNS rebinding: a name that resolves to this machine is not loopback, whatever its address."""
     browser.driver.get(f"http://127.0.0.1:{other_site}/")
     script = """const done = arguments[1]; fetch(arguments[0] + "/stats").then((r) => done("read " + r.status), () => done("blocked"))"""
     assert browser.driver.execute_async_script(script, server.base) == "blocked"

@@ -84,7 +84,7 @@ import("/static/js/live.js").then(({ live }) => {
   };
 });
 """
-"""No event is heard any more, until a gap is told of."""
+"""Ignores all events until a gap is announced."""
 
 
 def test_a_label_that_was_missed_is_seen_after_a_gap_also_far_down_and_nothing_moves(
@@ -178,7 +178,7 @@ def test_why_marks_the_evidence_in_the_text(page: Page, server: Server) -> None:
     assert marked
     assert all(set(re.findall(r"\w+|%", text)) <= words for text in marked), (
         marked
-    )  # whole words, the emoji before them notwithstanding
+    )  # whole words, despite the emoji before them
     page.click("[data-why]")
     page.until("return document.querySelectorAll('pre.body mark').length === 0")
 

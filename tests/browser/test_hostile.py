@@ -19,19 +19,19 @@ HOSTILE = [
 ]
 SCRIPTS = [text for text in HOSTILE if "alert" in text]
 FORBIDDEN = "return document.querySelectorAll('main script, main img, main svg:not([aria-hidden]), main [onload], main [onerror], main [href^=\"javascript:\"]').length"
-"""Whatever a text could become if it were taken for markup; our own drawings are hidden from screen readers."""
+"""Whatever text could become if it were parsed as markup; our own drawings are hidden from screen readers."""
 
 
 @pytest.fixture(scope="module")
 def attacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server full of such texts, all of them to be reviewed: a rule says otherwise than the model."""
+    """A server full of such texts, all of them in the review queue because a rule disagrees with the model."""
     with running(tmp_path_factory.mktemp("attacked")) as server:
         attack(server)
         yield server
 
 
 def attack(server: Server) -> None:
-    """Send it all of that."""
+    """Send all of that to the server."""
     said = {server.ask("POST", "/classify", {"subject": text, "body": text})["classification"] for text in HOSTILE}
     other = next(name for name in ("intro", "meeting", "promotion", "unknown") if name not in said)
     for text in SCRIPTS:
@@ -49,7 +49,7 @@ def attack(server: Server) -> None:
 
 @pytest.fixture
 def page(browser: Page, attacked: Server) -> Iterator[Page]:
-    """The browser on it; afterwards nothing of that may have happened."""
+    """The browser on that server; afterwards none of the attacks may have worked."""
     with tab_on(browser, attacked.base) as page:
         yield page
         assert page.js(FORBIDDEN) == 0
@@ -64,7 +64,7 @@ const shown = [...document.querySelectorAll("main, main [title], main [aria-labe
 const words = shown.map((node) => [node.textContent, node.title, node.getAttribute("aria-label")].join());
 return /[\u202a-\u202e\u2066-\u2069]/.test(words.join())
 """
-"""Whether a mark that turns the direction of writing stands in the page, or in what pointing at something says."""
+"""Whether a character that changes the writing direction is in the page's text or in a tooltip."""
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ PLAN = "Shall we meet on Monday at 10 to go through the plan?"
 
 @pytest.fixture(scope="module")
 def doubtful(server: Server) -> list[dict[str, str]]:
-    """Emails written for this project of which the model is not sure."""
+    """Emails written for this project that the model is unsure of."""
     found: list[dict[str, str]] = []
     for line in SYNTHETIC.read_text(encoding="utf-8").splitlines():
         email = {name: json.loads(line)[name] for name in ("subject", "body", "sender")}
@@ -32,7 +32,7 @@ def doubtful(server: Server) -> list[dict[str, str]]:
 
 @pytest.fixture
 def unsure(server: Server, doubtful: list[dict[str, str]]) -> list[dict[str, Any]]:
-    """A queue to review, with similar mail in the index, which counts it: until that has caught up the numbers still grow."""
+    """A review queue with similar mail in the index, whose counts grow until the index has caught up."""
     for email in (*doubtful, *doubtful):
         server.processed(server.send(**email))
     wait_for(lambda: server.ask("GET", "/emails?q=mail")["index_lag"] == 0, "the index")
@@ -48,7 +48,7 @@ def unsure(server: Server, doubtful: list[dict[str, str]]) -> list[dict[str, Any
 
 @pytest.fixture
 def no_rules(server: Server) -> Iterator[Server]:
-    """A server without rules, before and afterwards."""
+    """A server that has no rules before and after the test."""
     forget_rules(server)
     yield server
     forget_rules(server)
@@ -67,7 +67,7 @@ def result_of(server: Server, email_id: str) -> dict[str, Any]:
 
 
 def has_a_place(server: Server, email_id: str) -> bool:
-    """Whether some of the evidence stands at a place in the email."""
+    """Return whether some of the evidence has a position in the email."""
     evidence = server.ask("GET", f"/results/{email_id}?explain=true")["explanation"]["evidence"]
     return any(each["start"] is not None for each in evidence)
 
@@ -102,7 +102,7 @@ def test_keys_label_one_after_the_other_skip_and_undo(page: Page, server: Server
     assert result_of(server, ids[0])["classification"] == "intro"
     assert result_of(server, ids[1])["decided_by"] != "person"
     held = "document.body.dispatchEvent(new KeyboardEvent('keydown', {key: '2', repeat: true, bubbles: true}))"
-    page.js(f"for (let nth = 0; nth < 5; nth += 1) {held}")  # a key that is held down answers for nothing
+    page.js(f"for (let nth = 0; nth < 5; nth += 1) {held}")  # a key that is held down answers nothing
     assert page.js(opened) == ids[3]
     page.press("u")
     page.until(f"{opened} === '{ids[2]}'", "the one whose answer was taken back")
@@ -211,7 +211,7 @@ def test_it_says_how_far_an_answer_reaches_and_a_rule_is_begun_from_there(
 
 
 def write_rule(page: Page, name: str, pattern: str, kind: str, gives: str) -> None:
-    """Fill the open form."""
+    """Fill in the open form."""
     page.until("return document.querySelector('#rule-name') !== null")
     page.js(
         "const put = (where, value) => { document.querySelector(where).value = value; };"
@@ -371,7 +371,7 @@ def test_stored_mail_is_judged_again_after_a_count_and_a_question(page: Page, no
 
 
 def train(server: Server) -> str:
-    """A model from the corrections, which is the shadow then; its version."""
+    """Train a model from the corrections, which becomes the shadow; return its version."""
     env = {**os.environ, "DATA_DIR": str(server.folder / "data")}
     command = [sys.executable, "run.py", "train", "--from-feedback", "--json"]
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=120, check=True)
@@ -420,6 +420,6 @@ def label_all(server: Server, ids: list[str], label: str) -> None:
 
 
 def compared(server: Server) -> int:
-    """How many emails the shadow was compared on; one more is sent, for it to have something to look at."""
+    """Return how many emails the shadow was compared on, after sending one more for it to label."""
     server.processed(server.send("Plan again", PLAN, sender="anna@example.org"))
     return int((server.ask("GET", "/models")["agreement"] or {"compared": 0})["compared"])

@@ -13,7 +13,7 @@ const wanted = "a[href], button, input, select, textarea, [tabindex]";
 return [...document.querySelectorAll(wanted)].filter((node) =>
   node.tabIndex >= 0 && !node.disabled && node.checkVisibility({ visibilityProperty: true })).length;
 """
-"""How many elements Tab ought to come to."""
+"""How many elements Tab should reach."""
 
 WHERE = """
 const node = document.activeElement;
@@ -31,20 +31,20 @@ return {
   inSight: box.width > 0 && box.bottom > 0 && box.right > 0 && box.top < innerHeight && box.left < innerWidth,
 };
 """
-"""The element that has the focus: whether it was reached before, comes after the one before it, and can be seen."""
+"""The focused element: whether it was reached before, comes after the previous one, and is visible."""
 
 MOST_STOPS = 400
 
 
 def tab(page: Page) -> dict[str, object] | None:
-    """One press of Tab; where it leads, None outside of the page."""
+    """Press Tab once; return where it leads, None outside the page."""
     page.press("Tab")
     stop: dict[str, object] | None = page.js(WHERE)
     return stop
 
 
 def tab_to(page: Page, selector: str, text: str = "") -> None:
-    """Press Tab until such an element has the focus."""
+    """Press Tab until such an element has focus."""
     there = "const node = document.activeElement; return node.matches(arguments[0]) && node.innerText.includes(arguments[1])"
     for _ in range(MOST_STOPS):
         page.press("Tab")
@@ -145,7 +145,7 @@ def test_a_rule_is_made_and_deleted_by_keys(page: Page, server: Server) -> None:
     tab_to(page, ".condition input")
     page.press(*"platypus")
     tab_to(page, "#rule-class")
-    page.press("m")  # a select goes to what begins so
+    page.press("m")  # a select jumps to the option that begins with the key
     tab_to(page, "button", "Test on stored mail")
     page.press("Enter")
     page.sees("stored email", ".tried")
@@ -169,7 +169,7 @@ def test_the_machine_is_paused_and_resumed_by_keys(page: Page, server: Server) -
     page.sees("Pause all nodes?", "dialog[open]")
     page.press("Escape")
     page.until("return !document.querySelector('dialog')")
-    assert page.js("return document.activeElement.innerText") == "Pause"  # the focus is where it was
+    assert page.js("return document.activeElement.innerText") == "Pause"  # the focus has not moved
     page.press("Enter")
     page.sees("Pause all nodes?", "dialog[open]")
     page.press("Enter")

@@ -18,13 +18,13 @@ arguments[arguments.length - 1](true);
 
 
 def record(page: Page) -> None:
-    """Write down each result's id that the page is told of from now on."""
+    """Record the id of each result that the page is told of from now on."""
     page.driver.execute_async_script("(async function () {" + RECORD + "}).apply(null, arguments)")
 
 
 @pytest.fixture
 def shared_data(own_server: Server, browser: Page) -> Server:
-    """A started server of its own, with the browser on it."""
+    """A started server for this test, with the browser on it."""
     own_server.start()
     browser.base = own_server.base
     browser.size(1440)
@@ -37,7 +37,7 @@ def test_a_new_email_is_seen_within_a_second(page: Page, server: Server) -> None
     began = time.monotonic()
     email_id = server.send("Lunch on Friday at noon?", "Shall we meet at the harbour?")
     page.until(f"return document.querySelector('.feed [data-id=\"{email_id}\"]') !== null", "the new email on Now")
-    assert time.monotonic() - began < 1.5  # sending included; the page paints each 400 ms
+    assert time.monotonic() - began < 1.5  # including sending; the page paints every 400 ms
 
 
 STAND_IN = """
@@ -70,7 +70,7 @@ const early = { type: "error", message: "the replay ended early: redis cannot be
 
 
 def stand_in(page: Page, script: str) -> object:
-    """Run with a Live of its own on a WebSocket that does what the script says; what it hands to `done`."""
+    """Run with a separate Live on a WebSocket controlled by the script; return what it passes to `done`."""
     return page.driver.execute_async_script(f"(async function () {{{STAND_IN}{script}}}).apply(null, arguments)")
 
 
@@ -140,7 +140,7 @@ await new Promise((resolve) => setTimeout(resolve, 100));
 window.fetch = asked;
 done({ before, totals: [before, ...totals], again });
 """
-"""Tell five times of a result, and wait until the bars were asked for once more."""
+"""Announce a result five times, and wait until the bars are read once more."""
 
 
 def test_a_result_that_the_bars_hold_already_is_not_counted_again(page: Page, server: Server) -> None:

@@ -24,7 +24,7 @@ const look = () => {
 location.hash = route;
 look();
 """
-"""Follow a link to the list; the milliseconds until its rows are painted."""
+"""Follow a link to the list; return the milliseconds until its rows are painted."""
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture
 def long(browser: Page, filled: Server) -> Iterator[Page]:
-    """The browser on it."""
+    """The browser on that server."""
     browser.base = filled.base
     browser.size(1440)
     yield browser
@@ -49,7 +49,7 @@ def long(browser: Page, filled: Server) -> Iterator[Page]:
 
 
 def opening_ms(page: Page, route: str) -> float:
-    """How long the list takes to open from the page before, at its best: another process may have had the processor."""
+    """Return the best time for opening the list from the page before: another process may have used the processor."""
     taken = []
     for _ in range(TRIES):
         page.open("books")

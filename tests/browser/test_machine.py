@@ -13,7 +13,7 @@ SHOWN = "return document.querySelector(arguments[0]).checkVisibility()"
 
 @pytest.fixture
 def failing(server: Server) -> Iterator[Server]:
-    """A FakeMail whose answers about emails are garbage, until the test ends."""
+    """A FakeMail that answers with garbage about emails, until the test ends."""
     yield server
     server.ask("DELETE", "/simulator/faults")
 
@@ -176,7 +176,7 @@ def test_a_new_dead_letter_keeps_the_rows_that_were_shown_and_the_focus(page: Pa
 
 def test_dead_letters_are_grouped_counted_asked_about_and_replayed(own_server: Server, browser: Page) -> None:
     own_server.start()
-    own_server.send("x", id="n" * 600)  # an id over 512 bytes is a dead letter of its own
+    own_server.send("x", id="n" * 600)  # an id over 512 bytes becomes a dead letter of its own
     wait_for(lambda: own_server.ask("GET", "/audit")["dead"] >= 1, "a dead letter", 30)
     browser.base = own_server.base
     browser.size(1440)

@@ -63,7 +63,7 @@ return [...document.querySelectorAll(".rail-bar span:not(.badge)")].map((name) =
   return inside && name.scrollWidth <= name.closest("a, button").clientWidth ? name.textContent : "cut";
 });
 """
-"""The names in the bar of a phone, as far as they can be read."""
+"""The readable names in a phone's navigation bar."""
 
 MANY_DEAD = """
 return import("/static/js/state.js").then(({ shared }) => {
@@ -74,7 +74,7 @@ return import("/static/js/state.js").then(({ shared }) => {
   return [badge.innerText, seen];
 });
 """
-"""Looked at in the same breath: the server's own figures may come at any moment and overwrite these."""
+"""Read in the same script: the server's own figures may arrive at any moment and overwrite these."""
 
 
 @pytest.mark.parametrize("width", [320, 360, 390])
@@ -223,7 +223,7 @@ return [fields.length, fields
   .filter(([, line, node]) => against(line, ground(node)) < 3 || against(line, ground(node.parentElement)) < 3)
   .map(([name, line]) => `${name} ${line}`)];
 """
-"""How many fields are in sight, and those whose edge cannot be told from what is in it and around it (WCAG 1.4.11)."""
+"""How many fields are visible, and those whose edge has too little contrast inside or outside (WCAG 1.4.11)."""
 
 
 @pytest.mark.parametrize("route", ["now", "emails", "simulator", "rules?id=new", "subscriptions?id=new", "actors"])
@@ -240,7 +240,7 @@ def test_the_edge_of_a_field_is_seen(page: Page, route: str, theme: str) -> None
 
 @pytest.fixture
 def large_text(page: Page) -> Iterator[Page]:
-    """A reader whose browser shows text at twice the usual size."""
+    """A browser that shows text at twice the usual size."""
     page.driver.execute_cdp_cmd("Page.setFontSizes", {"fontSizes": {"standard": 32, "fixed": 26}})
     yield page
     page.driver.execute_cdp_cmd("Page.setFontSizes", {"fontSizes": {"standard": 16, "fixed": 13}})

@@ -13,7 +13,7 @@ LOST = 4
 
 @pytest.fixture(scope="module")
 def losing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server that is soon sure that FakeMail has lost an email."""
+    """A server that soon concludes that FakeMail has lost an email."""
     with running(tmp_path_factory.mktemp("losing"), GONE_AFTER_S="1") as server:
         yield server
 
@@ -23,7 +23,7 @@ def test_lost_mail_is_replayed_one_and_then_the_rest_by_their_cause(losing: Serv
     page.base = server.base
     page.size(1440)
     lost = server.lose(LOST)
-    server.send("Nobody can hold this", id="n" * 600)  # another cause, which no replay mends
+    server.send("Nobody can hold this", id="n" * 600)  # another cause, which no replay cures
     wait_for(lambda: server.ask("GET", "/audit")["dead"] == LOST + 1, "the other dead letter", 60)
 
     page.open("dead")
@@ -50,7 +50,7 @@ def test_lost_mail_is_replayed_one_and_then_the_rest_by_their_cause(losing: Serv
     page.sees("“FakeMail no longer has it”", "dialog[open]")
     page.press("Escape")
     page.until("return !document.querySelector('dialog')")
-    assert server.ask("GET", "/audit")["dead"] == LOST  # a question is no answer
+    assert server.ask("GET", "/audit")["dead"] == LOST  # asking has changed nothing
 
     page.click(".split .button", "Replay these")
     page.click("dialog .button.solid", "Replay")

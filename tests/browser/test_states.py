@@ -22,10 +22,10 @@ EMPTY = {
     "books": "Everything that was listed is accounted for",
     "simulator": "0 emails in the account",
 }
-"""What stands there before the first email; actors are never none."""
+"""What each page shows before the first email; there are always actors."""
 
 NEVER_BLANK = ["now"]
-"""Pages that keep what they show, and have no button to try again: they do so by themselves."""
+"""Pages that keep their content and have no retry button, because they retry by themselves."""
 
 HOLD = """
 const real = window.fetch, held = [];
@@ -50,7 +50,7 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture
 def empty(browser: Page, fresh: Server) -> Iterator[Page]:
-    """The browser on it."""
+    """The browser on that server."""
     with tab_on(browser, fresh.base) as page:
         yield page
 
@@ -101,7 +101,7 @@ def test_a_page_that_cannot_be_filled_says_why_and_tries_again(empty: Page, rout
 
 
 def elsewhere(page: Page, route: str) -> None:
-    """Another page, whose coming loads the modules of all."""
+    """Go to another page, and wait until the module of `route` is loaded."""
     other = "books" if route != "books" else "rules"
     page.open(other)
     page.sees(EMPTY[other], "main")
@@ -135,7 +135,7 @@ def test_what_waits_for_its_next_try_has_no_age_and_is_said_to_wait_for_that(emp
     waits = "{ ...shared.stats, queue_depth: 60, oldest_queued_age_seconds: null, retry_count: 7 }"
     show = f"import('/static/js/state.js').then(({{ shared }}) => shared.set('stats', {waits}))"
     told = "['all for their next try', 'put off 7 times'].every((words) => figures.includes(words))"
-    # In one look: the server's own figures may come at any moment and overwrite these.
+    # Read in one script: the server's own figures may arrive at any moment and overwrite these.
     empty.until(f"{show}; const figures = document.querySelector('.figures').innerText; return {told}")
 
 

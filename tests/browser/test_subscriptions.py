@@ -12,7 +12,7 @@ pytestmark = pytest.mark.browser
 
 @pytest.fixture
 def receiver(server: Server) -> Iterator[Receiver]:
-    """Somebody who listens; and a server that tells nobody, before and afterwards."""
+    """A receiver of webhooks, on a server that has no subscriptions before and after the test."""
     forget_all(server)
     with Receiver() as listening:
         yield listening
@@ -25,7 +25,7 @@ def forget_all(server: Server) -> None:
 
 
 def make(page: Page, url: str) -> str:
-    """Fill the form; the secret that is shown."""
+    """Fill in the form; return the secret that is shown."""
     page.until("return document.querySelector('#hook-url') !== null")
     page.js("document.querySelector('#hook-url').value = arguments[0]", url)
     page.click(".rule-form .button.solid", "Make it")

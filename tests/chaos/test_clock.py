@@ -20,7 +20,7 @@ pytestmark = pytest.mark.chaos
 HOUR = 3600
 BEYOND_2038 = 15 * 365 * 24 * HOUR
 NOTICED_S = 1.5
-"""Every process reads the offset anew after a second."""
+"""By then every process has read the new offset (Valkey's libfaketime reads it once a second)."""
 
 SITECUSTOMIZE = """
 import os, time
@@ -45,7 +45,7 @@ def clock(short_tmp):
 
 @pytest.fixture
 def valkey(short_tmp, clock, monkeypatch):
-    """A Valkey whose clock jumps too, where it can be made to."""
+    """A Valkey whose clock jumps too, if that is possible."""
     with monkeypatch.context() as patched:
         for library in sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))[:1]:
             patched.setenv("LD_PRELOAD", str(library))
@@ -74,6 +74,6 @@ def test_a_clock_that_jumps_loses_nothing_and_doubles_nothing(make_rig, short_tm
 
 
 def now(bench):
-    """What time it is there."""
+    """Return the system's current time."""
     answer = requests.get(f"{bench.system.url}/health/live", timeout=20)
     return parsedate_to_datetime(answer.headers["Date"]).timestamp()

@@ -22,7 +22,7 @@ WHOLE_S = 240.0
 
 @pytest.fixture
 def pair(short_tmp):
-    """(primary, its replica, the proxy between them, the name by which the system knows the one to use)."""
+    """(primary, its replica, the proxy between them, the name by which the system finds the current one)."""
     port = free_port()
     primary = start_valkey(get_binary_path(), short_tmp / "first", "--port", str(port))
     replica = start_valkey(get_binary_path(), short_tmp / "second")
@@ -53,7 +53,7 @@ def test_a_failover_to_a_lagging_replica_with_a_primary_that_lives_on_loses_no_m
 
     promote(replica, short_tmp, name)
     bench.send(200)
-    bench.system.signal_roles(signal.SIGKILL, "worker")  # the next one finds the new primary, the front keeps the old
+    bench.system.signal_roles(signal.SIGKILL, "worker")  # the next one finds the new primary, not so the front
     bench.send(200)
     until("a worker at the new primary", lambda: clients(replica) > 1, 30)
     assert clients(primary) > 1
@@ -75,13 +75,13 @@ def promote(replica, folder, name):
 
 
 def waiting(server):
-    """How many messages wait before the classifiers there."""
+    """Return how many messages wait for the classifiers on that server."""
     with redis.Redis.from_url(server.url) as ask:
         streams = [key for key in ask.keys("*:mb:classify:*") if ask.type(key) == b"stream"]
         return sum(ask.xlen(key) for key in streams)
 
 
 def clients(server):
-    """How many are connected there, whoever asks this among them."""
+    """Return how many clients are connected to that server, including this one."""
     with redis.Redis.from_url(server.url) as ask:
         return len(ask.client_list(_type="normal"))

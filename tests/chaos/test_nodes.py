@@ -55,7 +55,7 @@ def stores(short_tmp, postgres):
 
 @pytest.fixture
 def balancer(tmp_path):
-    """Starts an HAProxy before two ports; its URL."""
+    """Start an HAProxy in front of two ports; its URL."""
     program = shutil.which("haproxy") or ("/usr/sbin/haproxy" if Path("/usr/sbin/haproxy").exists() else None)
     if program is None:
         missing("HAProxy (apt-get install haproxy)")
@@ -76,7 +76,7 @@ def balancer(tmp_path):
 
 
 def kill_holding(store, program, node):
-    """Kill a node in the moment in which it holds messages; (when that was, the refs that it held)."""
+    """Kill a node at a moment when it has messages in hand; return (that moment, their refs)."""
     for _ in range(200):
         began = time.monotonic()
         program.signal_roles(signal.SIGSTOP, "worker", "front", "all")

@@ -19,7 +19,7 @@ def status_of(bench, component):
 
 
 def outage(bench, begin, end, component, during=lambda: None):
-    """Load, then an outage with mail coming in where that is possible, then its end; the seconds until all was out."""
+    """Load, an outage with mail coming in if possible, and its end; return the seconds until all was processed."""
     bench.send(100)
     begin()
     until(f"/health to see that {component} is away", lambda: status_of(bench, component) not in (None, "healthy"), 20)

@@ -14,12 +14,12 @@ pytestmark = pytest.mark.chaos
 
 FLUSHED = 2_000
 REFED_S = 240.0
-"""Rows are suspects a minute after they were fed, and looked at once a minute: two minutes, on a machine that is not busy."""
+"""Rows become suspects a minute after they were fed, and are checked once a minute: two minutes on an idle machine."""
 
 
 @pytest.fixture
 def client():
-    """Of a system's embedded Valkey."""
+    """A client of a system's embedded Valkey."""
     made = []
 
     def connect(bench):

@@ -22,7 +22,7 @@ BEFORE_STEP_8 = "7ee5371"
 
 
 def command(node, *argv):
-    """One of the node's own commands, in its version."""
+    """Run one of the node's own commands, in its version."""
     env = {**os.environ, **node.environ}
     done = subprocess.run(
         [sys.executable, node.root / "run.py", *argv],
@@ -52,7 +52,7 @@ def test_an_older_version_lives_on_beside_a_newer_schema_and_is_put_back_by_a_ba
             goes_on(bench)
             replaced(second, ROOT)
             assert version_of(second) == VERSION
-            goes_on(bench)  # the first is still as old as it was
+            goes_on(bench)  # the first node still has the old version
             assert first.ended() is None
             replaced(first, ROOT)
             goes_on(bench)
@@ -71,6 +71,6 @@ def test_an_older_version_lives_on_beside_a_newer_schema_and_is_put_back_by_a_ba
         second.ready()
         bench.send(40)
         bench.settled(120)
-        bench.balance(events=False)  # what came after the backup was told twice
+        bench.balance(events=False)  # what came after the backup was announced twice
     finally:
         end(second)

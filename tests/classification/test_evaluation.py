@@ -34,7 +34,7 @@ def test_accuracy_and_f1_are_counted():
 def test_macro_f1_is_the_same_figure_for_the_whole_and_for_its_parts():
     report = evaluate(WordLists(), lines(LINES[0]))
     assert report.macro_f1 == report.slices["source"]["not given"]["macro_f1"] == 1.0
-    [wrong] = evaluate(WordLists(), lines(LINES[2])).slices["source"].values()  # unknown, and intro was said
+    [wrong] = evaluate(WordLists(), lines(LINES[2])).slices["source"].values()  # truth: unknown; answer: intro
     assert wrong["macro_f1"] == 0.0
 
 

@@ -70,13 +70,13 @@ def test_nothing_to_explain_is_no_error(classifier):
 
 
 def test_the_same_words_at_the_same_place_are_one_reason(classifier):
-    """They count in the opening and the subject too, each with a weight of its own."""
+    """The words also count in the opening and the subject, each with its own weight."""
     found = [(entry.name, entry.field, entry.start) for entry in classifier.explain(EMAIL).evidence]
     assert len(found) == len(set(found))
 
 
 def places(classifier, email):
-    """What stands in the email at the places of the evidence, by the words that are said to be there."""
+    """Return the email's text at the positions of the evidence, by the words reported there."""
     fields = {"subject": email.subject, "body": email.body, "sender": email.sender}
     return {
         (entry.field, entry.name): fields[entry.field][entry.start : entry.end].lower()

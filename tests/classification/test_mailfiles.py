@@ -64,7 +64,7 @@ def test_links_that_lead_round_in_a_circle_are_not_followed(tmp_path):
 
 
 def unreadable(path):
-    """Opening it works and reading it is an I/O error, for root too."""
+    """A file that can be opened, but gives an I/O error when read, even for root."""
     path.symlink_to("/proc/self/mem")
     return path
 

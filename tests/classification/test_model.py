@@ -53,7 +53,7 @@ def test_plain_examples_get_their_label(classifier, label):
 
 
 def test_mail_that_strangers_wrote_to_try_it_is_labelled_right(classifier):
-    """240 mails, 60 of each label, by somebody who knew only what the labels mean; the model has learned from none of them."""
+    """240 emails, 60 per label, written by somebody who knew only what the labels mean; none was used for training."""
     mails = list(read_lines(TRIAL_MAIL))
     said = [answer.label for answer in classifier.classify([mail.email for mail in mails])]
     right = [mail.label for mail, label in zip(mails, said, strict=True) if mail.label == label]

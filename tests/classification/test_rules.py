@@ -18,7 +18,7 @@ def rule(number, *conditions, classification="meeting", priority=None):
 
 
 def judged(rules, email=EMAIL):
-    """The verdict on an email that some rule matches."""
+    """Return the verdict on an email that some rule matches."""
     verdict = RuleSet(rules).judge(email)
     assert verdict is not None
     return verdict

@@ -13,7 +13,7 @@ from tests.storage.books_fixtures import enter, open_database
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A DATA_DIR whose database knows an email."""
+    """A DATA_DIR whose database has one email."""
     data = tmp_path / "data"
     data.mkdir()
     monkeypatch.setenv("DATA_DIR", str(data))
@@ -24,7 +24,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def called(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str]:
-    """The exit code and all that was said."""
+    """Return the exit code and all output."""
     code = run.main([str(each) for each in arguments])
     captured = capsys.readouterr()
     return code, captured.out + captured.err

@@ -23,7 +23,7 @@ ANSWERS: dict[tuple[str, str], Answer] = {
 
 
 def call(server: SmallServer, *words: str) -> Asked:
-    """Run the command as its words say; the last request that it made."""
+    """Run the command with these words; return the last request that it made."""
     server.answers |= ANSWERS
     parser = argparse.ArgumentParser()
     dead_letters.add_arguments(parser)

@@ -25,7 +25,7 @@ AWAY = "http://127.0.0.1:1"
 
 @pytest.fixture
 def look(tmp_path: Path, capsys):
-    """Run it; (exit code, findings)."""
+    """Runs the doctor; returns (exit code, findings)."""
 
     def run(**given: Any) -> tuple[int, list[dict[str, str]]]:
         settings = Settings(**{"data_dir": tmp_path, "base_url": AWAY, **given})

@@ -104,7 +104,7 @@ def test_a_path_that_is_not_there_is_one_line(tmp_path):
 
 
 def test_a_path_that_cannot_be_read_is_one_line(tmp_path):
-    (tmp_path / "bad.eml").symlink_to("/proc/self/mem")  # opening it works, reading is an I/O error
+    (tmp_path / "bad.eml").symlink_to("/proc/self/mem")  # it can be opened, but reading it is an I/O error
     with pytest.raises(CommandError, match=r"bad\.eml cannot be read \(Input/output error\)$"):
         chunks(tmp_path / "bad.eml")
     with pytest.raises(CommandError, match=r"cannot be read \(File name too long\)$"):

@@ -18,7 +18,7 @@ def mailboxes(valkey_url, redis_client):
 
 
 def counted(mailbox):
-    """The metrics of a process in which a batch of this mailbox failed."""
+    """Return the metrics of a process in which a batch of this mailbox failed."""
     bus = Bus()
     metrics = Metrics(bus)
     bus.emit(HANDLER_FAILED, mailbox=mailbox)

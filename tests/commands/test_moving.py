@@ -41,7 +41,7 @@ def move(folder, url, *, wait=True):
 
 
 def fill(folder, count):
-    """A database of finished emails with bodies."""
+    """Make a database of finished emails with bodies."""
     folder.mkdir()
     database = open_database(f"sqlite:///{folder}/emails.db")
     books, results = Books(database), ResultStore(database)
@@ -139,14 +139,14 @@ def test_a_target_that_cannot_be_is_one_line(tmp_path, url, ends, says):
 
 
 def states(system):
-    """Of all actors that hand mail on."""
+    """Return the states of all actors that hand mail on."""
     processes = [process for node in system.get("/actors")["nodes"] for process in node["processes"]]
     kinds = {"fetcher", "classifier"}
     return {actor["state"] for process in processes for actor in process["actors"] if actor["kind"] in kinds}
 
 
 def put_into_the_books(folder, ids):
-    """As another node's lister would: the one here is paused like all others."""
+    """Enter ids as another node's lister would: this node's is paused like all others."""
     database = open_database(f"sqlite:///{folder}/emails.db")
     books = Books(database)
     assert len(enter(books, ids, source=books.source("main"))) == len(ids)

@@ -81,7 +81,7 @@ def test_a_file_that_cannot_be_written_is_a_line_and_stays_as_it_was(tmp_path):
 
 @pytest.fixture
 def told() -> Iterator[list[bool]]:
-    """One entry for each SIGHUP that comes."""
+    """One entry for each SIGHUP received."""
     found: list[bool] = []
     before = signal.signal(signal.SIGHUP, lambda *_: found.append(True))
     yield found

@@ -54,7 +54,7 @@ STORES = {"REDIS_URL": "redis://127.0.0.1:1/0", "DATABASE_URL": "postgresql://12
 
 
 def looked_at(monkeypatch: pytest.MonkeyPatch, **settings: str) -> int:
-    """Have a worker's launcher look at what it looks at before it starts anything; what the command returns then."""
+    """Run only the checks that a worker's launcher makes before it starts anything; return the command's result."""
     monkeypatch.setattr(serve, "Launcher", lambda _children, *, check, **_: Mock(run=lambda: check() or 0))
     monkeypatch.setattr(serve, "_sign", lambda *_: nullcontext())
     monkeypatch.setattr("engine.logs.setup", Mock())

@@ -32,7 +32,7 @@ STATS = {
 
 @pytest.fixture
 def running(small_server: SmallServer) -> SmallServer:
-    """A server that is well."""
+    """A healthy server."""
     small_server.answers |= {
         ("GET", "/health"): (200, health("healthy")),
         ("GET", "/stats"): (200, STATS),

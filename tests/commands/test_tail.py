@@ -34,7 +34,7 @@ def event(number: int, kind: str = "process", **data: Any) -> dict[str, Any]:
 
 
 class Server:
-    """Sends what is in `rounds`, one list a connection, then hangs up; notes what it was asked."""
+    """Sends `rounds`, one list per connection, then disconnects; records the requests."""
 
     def __init__(self, *rounds: list[dict[str, Any]]) -> None:
         self.rounds = list(rounds)

@@ -14,7 +14,7 @@ START = "import sys; sys.path.insert(0, '.'); from commands import venv; venv.en
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """A folder with nothing but venv.py and a script that enters."""
+    """A folder with only venv.py and a script that calls enter."""
     (tmp_path / "commands").mkdir()
     shutil.copy(venv.__file__, tmp_path / "commands" / "venv.py")
     (tmp_path / "run.py").write_text(START)
@@ -22,7 +22,7 @@ def clone(tmp_path: Path) -> Path:
 
 
 def bare_python(clone: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    """Run the script by a python without any installed package."""
+    """Run the script with a Python that has no packages installed."""
     command = [sys.executable, "-S", "-E", "run.py", *arguments]
     return subprocess.run(command, check=False, cwd=clone, capture_output=True, text=True, timeout=20)
 

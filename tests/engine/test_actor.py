@@ -40,7 +40,7 @@ class Plain(ServiceActor):
 
 @pytest.fixture
 def start():
-    """Starts actors, and stops them after the test."""
+    """A function that starts actors, which are stopped after the test."""
     refs = []
 
     def begin(**options):
@@ -193,7 +193,7 @@ def test_an_actor_that_pauses_in_its_work_is_not_busy(start):
 
     def work(actor):
         look()
-        gevent.spawn(look)  # its turn comes when the actor gives up its own
+        gevent.spawn(look)  # its turn comes when the actor yields
         actor.pause(0.01)
         look()
 
@@ -243,7 +243,7 @@ def test_ticks_do_not_drift(start):
     start(on_start=lambda actor: actor.every(0.03, note))
     until(lambda: len(turns) >= 24)
     sevens = [last - first for first, last in zip(turns, turns[7:], strict=False)]
-    assert min(sevens) < 7 * 0.03 + 0.04  # all of them with drift; a busy machine makes only some so long
+    assert min(sevens) < 7 * 0.03 + 0.04  # drift would make all of them long; a busy machine only some
 
 
 def test_a_dependencys_trouble_in_a_tick_makes_the_actor_wait_until_a_turn_passes(start):

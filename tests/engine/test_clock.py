@@ -6,7 +6,7 @@ from engine.clock import SharedClock
 
 
 class Machine:
-    """Its clock (`wall`), its steady one, and the store's (`theirs`), which takes `takes` seconds to ask."""
+    """A machine's wall clock (`wall`), its monotonic one, and the store's (`theirs`; asking takes `takes` seconds)."""
 
     def __init__(self):
         self.wall = self.theirs = 5000.0

@@ -10,7 +10,7 @@ from tests.engine.memory_mailbox import MemoryMailboxes
 
 
 class Desired(dict[str, object]):
-    """What SQL would say; `away` makes it unreachable."""
+    """The desired state in SQL; `away` makes it unreachable."""
 
     away = False
     reads = 0

@@ -17,7 +17,7 @@ LIVES = 12
 
 
 class Life:
-    """One process: its calls to store and ledger fail now and then, before or after they took effect; some end it for good."""
+    """One process: some calls to store and ledger fail, before or after they take effect; some kill the process."""
 
     def __init__(self, bench, rng, *, faults):
         self.rng, self.faults, self.dead = rng, faults, False
@@ -26,7 +26,7 @@ class Life:
         self.refs = [Script.start(context, acts=bench.acts(self), name=f"w{n}", count=7) for n in range(2)]
 
     def plan(self, name):
-        if name == "retry_event":  # makes bytes, asks nobody
+        if name == "retry_event":  # builds bytes, calls nobody
             return ""
         if self.dead:
             return "before"
@@ -42,7 +42,7 @@ class Life:
 
 
 class Bench:
-    """Messages with fates of their own: most are done, some always fail, some can never pass."""
+    """Messages with different outcomes: most are done, some always fail, some can never succeed."""
 
     def __init__(self, rng):
         self.rng = rng

@@ -17,7 +17,7 @@ ROOMS = ("engine", "storage", "fakemail", "classification", "actors", "web", "co
 
 
 def names_in_code():
-    """Every name that some line reaches; around a Redis script each script's."""
+    """Yield every name that some line reaches; where a script's name is appended, one per Redis script."""
     for path in (path for room in ROOMS for path in (ROOT / room).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "reach":

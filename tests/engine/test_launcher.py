@@ -18,7 +18,7 @@ NODE = ROOT / "tests" / "engine" / "programs" / "node.py"
 
 
 class Node:
-    """A launcher in a folder, and its children's diary."""
+    """A launcher in a folder, and the diary of its children."""
 
     def __init__(self, folder):
         self.folder = folder

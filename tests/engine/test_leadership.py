@@ -123,7 +123,7 @@ def test_who_fails_for_long_stands_back_where_there_are_others(store, monkeypatc
     leadership.failed()
     leadership.went_well()
     now[0] += GIVE_BACK_S + 1
-    leadership.failed()  # the first one anew
+    leadership.failed()  # the first failure again
     now[0] += GIVE_BACK_S + 1
     leadership.failed(lambda: False)
     led = [leadership.leads]
@@ -131,5 +131,5 @@ def test_who_fails_for_long_stands_back_where_there_are_others(store, monkeypatc
     led.append(leadership.leads)
     now[0] += GIVE_BACK_S + 1
     leadership.renew()
-    leadership.failed()  # and the first one of this time
+    leadership.failed()  # and the first one of this period
     assert [*led, leadership.leads] == [True, False, True]

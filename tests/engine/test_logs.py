@@ -106,7 +106,7 @@ def pipe():
 
 @pytest.fixture
 def own_logging():
-    """Gives logging back as it was."""
+    """Restores logging after the test."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield

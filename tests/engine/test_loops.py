@@ -14,7 +14,7 @@ AWAY = DependencyTrouble("connection refused", dependency="redis")
 
 
 class Work:
-    """Raises what it is given, one by one, then does well; the waits between are noted, and cost no time."""
+    """Raises the given errors one by one, then succeeds; waits are recorded and take no time."""
 
     def __init__(self, *fates):
         self.fates, self.calls, self.waits = list(fates), 0, []
@@ -25,7 +25,7 @@ class Work:
             raise fate
 
     def run(self, times, every=60.0):
-        """Let it be done so many times."""
+        """Run the work so many times."""
         keep_doing(self, every, "the work", wait=self.waits.append, until=lambda: self.calls == times)
         return self
 

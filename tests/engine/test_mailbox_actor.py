@@ -55,7 +55,7 @@ class Bench:
         return self.refs[-1]
 
     def run(self, *keys, acts=None, **options):
-        """Put these, and start an actor on them."""
+        """Put messages with these keys, and start an actor on them."""
         self.store.put("work", letters(*keys))
         return self.start(acts, **options)
 
@@ -65,7 +65,7 @@ class Bench:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    """Waits of milliseconds."""
+    """Shorten the waits to milliseconds."""
     monkeypatch.setattr(engine.pump, "backoff", lambda attempt, **_: min(0.002 * attempt, 0.02))
     monkeypatch.setattr(engine.pump, "IDLE_S", 0.002)
 
@@ -461,7 +461,7 @@ def test_trouble_with_every_message_is_one_outage_with_growing_pauses(bench, mon
         troubles.append(number)
         return 0.01
 
-    monkeypatch.setattr(engine.pump, "backoff", backoff)  # that its pauses grow is tested in test_supervision.py
+    monkeypatch.setattr(engine.pump, "backoff", backoff)  # test_supervision.py tests that its pauses grow
     bench.bus.subscribe(lambda name, _fields: told_of.append(name), DEPENDENCY_LOST, DEPENDENCY_BACK)
 
     def act(outcome, delivery):
@@ -474,7 +474,7 @@ def test_trouble_with_every_message_is_one_outage_with_growing_pauses(bench, mon
 
 
 def all_raising(error, switch=None):
-    """What to do with every message: raise, until the switch is set."""
+    """Return an action that raises for every message until the switch is set."""
 
     def act(outcome, delivery):
         raising(error)(outcome, delivery) if switch is None or not switch.is_set() else done(outcome, delivery)
@@ -484,7 +484,7 @@ def all_raising(error, switch=None):
 
 @pytest.fixture
 def lasting(monkeypatch):
-    """Trouble lasts soon."""
+    """Make trouble count as lasting soon."""
     monkeypatch.setattr(engine.pump, "GIVE_BACK_S", 0.02)
 
 

@@ -20,7 +20,7 @@ ANNA, BERT, OTHER = "n1/w1/0", "n1/w1/1", "n1/w2/0"
 
 @dataclass
 class Stores:
-    """Makes a store of one kind; the same server for all of a test."""
+    """Makes stores of one kind, on the same server throughout a test."""
 
     kind: str
     client: Any = None
@@ -83,7 +83,7 @@ def settle(box: Any, deliveries: list[Delivery], **more: Any) -> list[bool]:
 
 
 def quarantined(box: Any, count: int = 1) -> None:
-    """Messages whose process died under them."""
+    """Put messages into quarantine, as when their process died."""
     box.put("fetch", letters(count))
     take(box, ANNA, count=count)
     assert box.release("fetch", ANNA, crashed=True) == count

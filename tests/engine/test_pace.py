@@ -5,7 +5,7 @@ from engine.pace import BRISK_S, REST_S, SMALLER, Pace
 
 
 def some(count: int, lane: str = "normal", size: int = 10) -> list[Delivery]:
-    """Deliveries of one lane."""
+    """Return deliveries from one lane."""
     envelope = Envelope(source="s", key="k", body=b"")
     return [Delivery("mailbox", lane, f"0-{nth + 1}", envelope, size) for nth in range(count)]
 

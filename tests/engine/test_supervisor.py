@@ -18,7 +18,7 @@ FAST = Backoff(base=0.005, cap=0.02)
 
 
 class Worker(ServiceActor):
-    """Does as its tree says: fails at start, fails when told, keeps a diary of starts and stops."""
+    """Acts as its tree says: fails at start or when told to, and records its starts and stops."""
 
     def __init__(self, tree, name, **options):
         super().__init__(name=name, **options)
@@ -39,7 +39,7 @@ class Worker(ServiceActor):
 
 
 class Tree:
-    """A supervisor with a table of workers, and all that it said."""
+    """A supervisor with a table of workers, and everything that it reported."""
 
     def __init__(self):
         self.diary, self.start_errors, self.escalations = [], [], []

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from engine.timestamps import timestamp
 
 FORM = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
-FIRST, LAST = -62_135_596_800, 253_402_300_799  # the years 1 and 9999, all that RFC 3339 can tell
+FIRST, LAST = -62_135_596_800, 253_402_300_799  # the years 1 and 9999, the range of RFC 3339
 UNTIL_2100 = 4_102_444_800
 
 

@@ -12,7 +12,7 @@ from engine.turns import off_the_hub, parts
 
 @pytest.fixture
 def names_that_nobody_answers_for():
-    """Look-ups in all threads of gevent's own pool, where its resolver waits for name servers."""
+    """Block all threads of gevent's own pool with look-ups, where its resolver waits for name servers."""
     lock = monkey.get_original("_thread", "allocate_lock")()
 
     def hang():
@@ -29,7 +29,7 @@ def names_that_nobody_answers_for():
 
 
 def test_name_servers_that_give_no_answer_hold_up_no_work(names_that_nobody_answers_for):
-    """Twelve look-ups that hung stopped all rules with a regular expression, and with them all classification."""
+    """Regression: twelve hung look-ups stopped all rules with a regular expression, and so all classification."""
     with gevent.Timeout(10, AssertionError("it waits for a thread")):
         assert off_the_hub(sum, [1, 2]) == 3
 

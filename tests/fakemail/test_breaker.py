@@ -6,7 +6,7 @@ from fakemail.breaker import CircuitBreaker, Permit, Refused
 
 
 class Fixed(random.Random):
-    """Draws one number for ever."""
+    """Always draws the same number."""
 
     def __init__(self, drawn: float) -> None:
         super().__init__()

@@ -135,7 +135,7 @@ def test_an_id_is_one_path_segment_that_nothing_normalises(email_id: str, segmen
     assert encode_id(email_id) == segment
 
 
-# Troubles of FakeMail.
+# FakeMail's troubles.
 
 
 @pytest.mark.parametrize("call", [get, listing])
@@ -224,12 +224,12 @@ def test_an_email_that_asks_to_wait_again_is_its_own_trouble_and_holds_back_nobo
         with pytest.raises(DependencyTrouble) as caught:
             client.get_email("sick")
         assert (type(caught.value), caught.value.retry_after) == (DependencyTrouble, 9.0)
-        with pytest.raises(Throttled, match="status 429"):  # asked all the same
+        with pytest.raises(Throttled, match="status 429"):  # it was called all the same
             client.get_email("another")
 
 
 def test_what_is_handed_over_of_a_failed_fetch_keeps_no_answer_alive() -> None:
-    """A hundred answers of eight megabytes each stayed until the next full collection."""
+    """Regression: a hundred answers of eight megabytes each stayed in memory until the next full collection."""
     with answering(fixed(response("200 OK", b"[" * 4_000))) as url:
         (error,) = client_of(url).get_emails(["a"])
     assert isinstance(error, DependencyTrouble)
@@ -249,7 +249,7 @@ def test_a_closed_port_and_an_unknown_host_are_trouble_of_fakemail() -> None:
             client_of(url).watch()
 
 
-# Troubles of one email.
+# Troubles with a single email.
 
 
 @pytest.mark.parametrize("status", [404, 410])
@@ -480,7 +480,7 @@ def test_a_connection_with_more_on_it_than_the_answer_is_not_used_again() -> Non
 
 
 def numbered(sock: socket.socket, head: bytes) -> None:
-    """Odd numbers fail, each third is gone, the others answer out of order."""
+    """Odd numbers fail, every third is gone, the others answer out of order."""
     while head:
         number = int(head.split(b" ")[1].rpartition(b"/")[2])
         gevent.sleep((number * 7 % 5) / 1000)

@@ -20,7 +20,7 @@ SECRETS = ("first", "second")
 
 
 class Receiver:
-    """A webhook receiver that keeps what it got and answers with `statuses` in turn, then with 202."""
+    """A webhook receiver that records what it gets and answers with `statuses` in turn, then with 202."""
 
     def __init__(self) -> None:
         self.got: Queue[tuple[int, dict[str, str], bytes]] = Queue()
@@ -39,7 +39,7 @@ class Receiver:
         return int(self.got.get(timeout=timeout)[0])
 
     def all_ids(self, until: int) -> list[int]:
-        """What came up to and with the given id."""
+        """Return everything received up to and including the given id."""
         ids = [self.next_id()]
         while ids[-1] != until:
             ids.append(self.next_id())

@@ -20,7 +20,7 @@ LIMITS = Limits(max_email_bytes=5000, concurrency=4)
 
 
 class Server:
-    """Reads requests as they come and answers each by `answer(id)`; `together` holds how many came in each reading."""
+    """Reads requests as they arrive and answers each with `answer(id)`; `together` records the requests per read."""
 
     def __init__(self, answer: Callable[[str], bytes]) -> None:
         self.answer = answer

@@ -211,7 +211,7 @@ def test_its_own_opinion_is_a_word_list(running: Running, subject: str, body: st
     assert 0.3 <= confidence <= 0.8
 
 
-# What it refuses.
+# What the simulator refuses.
 
 
 @pytest.mark.parametrize(
@@ -269,7 +269,7 @@ def test_what_is_wrong_is_told_as_a_problem(
     assert (response.status_code, problem.get("field")) == (status, field), problem
     assert response.headers["Content-Type"] == "application/problem+json"
     assert problem["status"] == status
-    assert re.fullmatch("[0-9a-f]+", problem["request_id"])  # the server's own, never what a stranger wrote
+    assert re.fullmatch("[0-9a-f]+", problem["request_id"])  # the server's own id, never one that a client wrote
     assert "Allow" in response.headers or status != 405
     assert running.client.watch() == 0
 

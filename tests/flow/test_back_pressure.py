@@ -10,7 +10,7 @@ from commands.drill import processes
 from tests.flow.system import System, mails
 
 LIMIT, BATCH = 100, 128
-"""The fetcher looks for room before it takes a batch, and has two in hand at the most."""
+"""The fetcher checks for room before it takes a batch, and has at most two in hand."""
 
 MAILS = 1_500
 STILL_S = 4.0
@@ -24,7 +24,7 @@ def narrow(short_tmp):
 
 
 def waiting(running):
-    """Mailbox → messages in all its lanes."""
+    """Return mailbox → messages in all its lanes."""
     boxes = running.get("/actors")["mailboxes"]
     return {name: sum(lane["messages"] for lane in lanes.values()) for name, lanes in boxes.items()}
 

@@ -30,7 +30,7 @@ def blocks(text: str, kind: str) -> list[str]:
 
 @contextmanager
 def shell(script: str, folder: Path, system: System, port: int = 9000) -> Iterator["subprocess.Popen[str]"]:
-    """Run it as a person would in a terminal of their own; whatever it leaves running ends with it."""
+    """Run a script as in a terminal; whatever it leaves running ends with it."""
     script = script.replace("http://127.0.0.1:8005", system.url).replace("127.0.0.1:9000", f"127.0.0.1:{port}")
     process = subprocess.Popen(
         ["bash", "-euo", "pipefail", "-c", script], cwd=folder, env={**os.environ, "PATH": path()}, text=True,
@@ -127,7 +127,7 @@ def test_a_kill_of_everything_leaves_no_gap_at_a_subscriber(system):
         seqs = list(dict.fromkeys(each.json["seq"] for each in receiver.taken))
         assert seqs == sorted(seqs)
         repeated = len(receiver.taken) - len({each.id for each in receiver.taken})
-        assert repeated <= 50  # what was delivered and not yet written down comes again, with its id
+        assert repeated <= 50  # what was delivered but not yet recorded comes again, with its id
         system.request("DELETE", f"/subscriptions/{made['id']}").raise_for_status()
 
 

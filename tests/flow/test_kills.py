@@ -22,7 +22,7 @@ from tests.servers import wait_until
 
 @pytest.fixture
 def own(short_tmp: Path, request):
-    """A system of the test's own."""
+    """A system for this test alone."""
     running = System(short_tmp / f"own-{abs(hash(request.node.name)) % 10**6}", {"POLL_INTERVAL_S": "1"})
     yield running
     if running.process is not None and running.process.poll() is None:
@@ -46,7 +46,7 @@ def test_kills_of_everything_in_the_middle_of_the_work_lose_and_double_nothing(o
 
 
 def _process_events(system):
-    """The email ids of all `process` events of the log."""
+    """Return the email ids of all `process` events in the log."""
     found, after = [], None
     while True:
         page = system.get("/events", limit=1000, **({"after": after} if after else {}))
@@ -100,7 +100,7 @@ def test_a_request_that_is_held_is_answered_when_the_system_stops(own):
     own.start()
     with closing(HTTPConnection(urlsplit(own.url).netloc, timeout=20)) as held:
         held.request("GET", "/results/nobody?wait=30")
-        own.get("/stats")  # answered after the other was read
+        own.get("/stats")  # answered after the other request was read
         assert own.stop() == 0
         answer = held.getresponse()
         assert (answer.status, json.load(answer)["state"]) == (404, "unknown")
@@ -156,7 +156,7 @@ def test_everything_in_one_process_works_as_well(own):
 
 @pytest.fixture
 def stores_of_ones_own(own, postgres, valkey_url, redis_client):
-    """The system is on a new database of PostgreSQL, and on an emptied Valkey."""
+    """Run the system on a new PostgreSQL database and an emptied Valkey."""
     name = f"flow_{time.monotonic_ns()}"
     own.env |= {"DATABASE_URL": postgres.url.replace("/postgres?", f"/{name}?"), "REDIS_URL": valkey_url}
     with psycopg.connect(postgres.url, autocommit=True) as connection:
@@ -171,7 +171,7 @@ def test_sigterm_while_a_store_hangs_ends_in_time(own, stores_of_ones_own, postg
     hung.append(psutil.Process(postgres.process.pid))
     for process in hung:
         process.suspend()
-    backends = hung[-1].children()  # there will be no further ones
+    backends = hung[-1].children()  # there will be no more of them
     for process in backends:
         process.suspend()
     try:

@@ -39,7 +39,7 @@ def learning(request, short_tmp):
 
 
 def shared_stores(request):
-    """The environment of nodes that share their stores."""
+    """Return the environment of nodes that share their stores."""
     import psycopg
 
     url = request.getfixturevalue("postgres").url
@@ -53,7 +53,7 @@ def shared_stores(request):
 
 
 def start_worker(system):
-    """A second node, which only works."""
+    """Start a worker node."""
     folder = system.folder.with_name("second")
     env = {**system.environ("0"), "DATA_DIR": str(folder), "NODE_NAME": "second"}
     with folder.with_suffix(".log").open("ab") as log:
@@ -61,7 +61,7 @@ def start_worker(system):
 
 
 def task(system, path, body):
-    """Ask for long work and wait for its end."""
+    """Start a task and wait for its end."""
     asked = system.request("POST", path, json=body)
     assert asked.status_code == 202, asked.text
     found = {}
@@ -90,7 +90,7 @@ def train(system):
 
 
 def versions_by_process(system, prefix):
-    """Send mail until both worker processes have labelled some: process → versions of the model it used."""
+    """Send mail until both worker processes have labelled some; return process → versions of the model it used."""
     found: dict[str, set[str]] = {}
     deadline = time.monotonic() + 30
     number = 0
@@ -117,14 +117,14 @@ def test_a_correction_stays_moves_the_next_model_and_that_goes_live_and_back_eve
     packaged = learning.get("/models")["live"]
     assert learning.get("/results/intro-0")["classification"] == "meeting"
 
-    # a person's word is there at once, and goes before whatever is judged later
+    # a person's label takes effect at once, and takes precedence over later judgements
     for email in INTRO[:3]:
         corrected = learning.post(f"/emails/{email['id']}/label", {"classification": "intro"})
         assert corrected["classification"] == learning.get(f"/results/{email['id']}")["classification"] == "intro"
     assert task(learning, "/reprocess", {"filter": {}})["done"] >= len(INTRO)
     assert learning.get("/results/intro-0")["decided_by"] == "person"
 
-    # it moves the next model, which runs beside the live one first
+    # it changes the next model, which first runs beside the live one
     trained = train(learning)
     version = trained["version"]
     assert trained["corrections"] == 3

@@ -13,7 +13,7 @@ SECONDS = 60.0
 
 
 def series(system):
-    """(name, process, labels) → value"""
+    """Return (name, process, labels) → value."""
     found = {}
     for family in text_string_to_metric_families(system.request("GET", "/metrics").text):
         for sample in family.samples:

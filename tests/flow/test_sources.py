@@ -30,7 +30,7 @@ def simulators(short_tmp):
 
 @pytest.fixture(scope="module")
 def two(short_tmp, simulators):
-    """A system with the sources main (well) and support (slow, faulty)."""
+    """A system with the sources main (healthy) and support (slow, faulty)."""
     well, faulty = simulators
     sources = {"support": {"url": faulty.url, "token": "tok", "webhook_secret": SECRET}}
     env = {"FAKEMAIL_API_URL": well.url, "FAKEMAIL_SOURCES": json.dumps(sources), "POLL_INTERVAL_S": "0.5"}

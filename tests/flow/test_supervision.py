@@ -41,7 +41,7 @@ ACTORS = [
 
 
 class Whole:
-    """A process of the role `all` that runs inside of the test."""
+    """A process of the role `all`, running inside the test."""
 
     def __init__(self, valkey_url, folder):
         self.port, self.stop, self.crashes = free_port(), Event(), []
@@ -81,11 +81,11 @@ class Whole:
         return self.info(name).state == "running" and self.info(name).restarts >= restarts
 
     def inject(self, name, work):
-        """As a turn of its own ticker would bring it."""
+        """Run the work in an actor, as a turn of its own ticker would."""
         self.ref(name).tell(Tick(work, Event()))
 
     def forget(self):
-        """Budgets are of the moment: each fault begins with a whole one."""
+        """Reset the budgets, so that each fault begins with a full one."""
         for child in self.children.values():
             child.failures.clear()
             child.start_at = 0.0
@@ -117,7 +117,7 @@ def raising(error):
 
 
 def seen_and_mended(whole, name, work, told):
-    """Inject, and look at what became of it and of its peers."""
+    """Inject a fault, and check what became of the actor and of its peers."""
     eventually(lambda: whole.info(name).state in ("running", "waiting"), 10)
     before = {each: whole.children[each].restarts for each in whole.children}
     refs = {each: whole.ref(each) for each in whole.children}
@@ -184,7 +184,7 @@ def test_a_storm_of_failures_escalates_or_slows_down(whole, name):
     before = {each: whole.children[each].restarts for each in whole.children if each != name}
     end = time.monotonic() + 20
     while len(child.failures) <= Budget().max and time.monotonic() < end:
-        child.start_at = min(child.start_at, time.monotonic())  # without its pauses
+        child.start_at = min(child.start_at, time.monotonic())  # without its back-off
         if child.ref is not None and not child.card.ended and child.card.started:
             whole.inject(name, raising(ValueError("planted")))
         gevent.sleep(0.01)

@@ -39,7 +39,7 @@ def schema(stores):
 
 
 def has_newer_tables(stores):
-    """Whether the newer version's own step of the schema was applied."""
+    """Return whether the newer version's schema step was applied."""
     with psycopg.connect(stores["DATABASE_URL"]) as connection:
         return connection.execute("SELECT to_regclass('tints') IS NOT NULL").fetchall() == [(True,)]
 
@@ -49,7 +49,7 @@ def version_of(node):
 
 
 def replaced(node, root):
-    """Stop a node, and start it again as another version."""
+    """Stop a node, and restart it as another version."""
     assert node.stop(30) == 0
     node.root = root
     node.start()
@@ -58,7 +58,7 @@ def replaced(node, root):
 
 
 def goes_on(bench):
-    """Mail that comes in now comes to its end."""
+    """Check that mail arriving now is processed."""
     before = bench.ended()
     until("further results", lambda: bench.ended() > before + 60, 60)
 

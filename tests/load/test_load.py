@@ -33,7 +33,7 @@ class Stub:
     asked: int = 0
 
     def answer(self, method: str, path: str, body: bytes) -> tuple[int, object]:
-        """As the real one would."""
+        """Answer as the real server would."""
         self.asked += path != "/audit"
         if path == "/audit":
             listed = max(0, self.sent - self.lost)
@@ -82,7 +82,7 @@ def serving():
 
 
 def locust(url, scenario, enough, log):
-    """Run users until it is enough; (exit code, its complaints, all that it said)."""
+    """Run users until it is enough; return (exit code, complaints, all output)."""
     command = [sys.executable, "-m", "locust", "-f", FILE, "--headless", "--only-summary", "--host", url]
     with log.open("wb") as output:
         process = subprocess.Popen(

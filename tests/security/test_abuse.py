@@ -29,11 +29,11 @@ CLOSED = {
     "reason": WORD,
     "dependency": WORD,
 }
-"""Every label that a metric may have, and what may stand in it: words of the code, never of a request or an email."""
+"""Every label that a metric may have, and its allowed values: words from the code, never from a request or an email."""
 
 
 def scrape(url: str) -> set[str]:
-    """The names and labels of all samples."""
+    """Return the names and labels of all samples."""
     return samples(requests.get(f"{url}/metrics", timeout=30).text)
 
 
@@ -42,7 +42,7 @@ def samples(text: str) -> set[str]:
 
 
 def strange(series: set[str]) -> list[str]:
-    """The series that have a label of no closed set."""
+    """Return the series with a label outside every closed set."""
     return [each for each in series if not is_closed(each)]
 
 
@@ -57,7 +57,7 @@ def is_closed(series: str) -> bool:
 @pytest.mark.parametrize("label", ["sender", "path", "kind", "mailbox", "source"])
 @pytest.mark.parametrize("word", ["1@example.org", HOSTILE, "/results/1", "mail-1"])
 def test_a_metric_that_told_of_strangers_would_be_found(label, word):
-    """What the next test looks with can fail: a metric with such a label is found, whatever its label is called."""
+    """Check that the next test's detector can fail: it finds a metric with such a label, whatever the label's name."""
     bus = Bus()
     metrics = Metrics(bus, [Row("emailproc_leak_total", Counter, "A leak.", "leak", labels=(label,))])
     assert strange(samples(generate_latest(metrics.registry).decode())) == []
@@ -66,7 +66,7 @@ def test_a_metric_that_told_of_strangers_would_be_found(label, word):
 
 
 def abuse(system, first: int, last: int) -> None:
-    """Emails, paths, sources, ids and tokens of as many names, all different."""
+    """Send emails, paths, sources, ids and tokens under that many different names."""
     system.send(
         *(
             {"id": f"{n}-{HOSTILE[:20]}", "subject": f"{n} {HOSTILE}", "body": f"{HOSTILE} {n}", "sender": f"{n}@{HOSTILE}",

@@ -23,7 +23,7 @@ def good(rng: random.Random) -> tuple[dict[str, str], bytes]:
 
 
 def forgeries(seed: int, count: int) -> Iterator[tuple[dict[str, str], bytes]]:
-    """Good deliveries, each spoilt in one way; none of them is good any more."""
+    """Yield good deliveries, each spoilt in one way, so that none is valid."""
     rng = random.Random(seed)
     ways = [
         lambda h, b: ({**h, "webhook-signature": flipped(h["webhook-signature"], rng)}, b),
@@ -77,7 +77,7 @@ def forgeries(seed: int, count: int) -> Iterator[tuple[dict[str, str], bytes]]:
 
 
 def flipped(signature: str, rng: random.Random) -> str:
-    at = rng.randrange(3, len(signature) - 2)  # the last character before the padding has bits that nobody reads
+    at = rng.randrange(3, len(signature) - 2)  # the last character before the padding has unused bits
     return (
         signature[:at]
         + rng.choice([char for char in "ABCXYZabcxyz019+/" if char != signature[at]])
@@ -94,7 +94,7 @@ def without(headers: dict[str, str], name: str) -> dict[str, str]:
 
 
 def shifted(body: bytes) -> tuple[dict[str, str], bytes]:
-    """A dot moved from the body into the id: what is signed reads the same."""
+    """Move a dot from the body into the id: the signed text stays the same."""
     signature = sign(OURS, "a", NOW, b"1." + body)
     return {"webhook-id": f"a.{NOW}", "webhook-timestamp": "1", "webhook-signature": signature}, body
 

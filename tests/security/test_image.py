@@ -22,7 +22,7 @@ UID = "10001"
 
 
 def copied() -> list[str]:
-    """What the last stage of the Dockerfile copies from the checkout."""
+    """Return what the last stage of the Dockerfile copies from the checkout."""
     text = (ROOT / "Dockerfile").read_text().split("FROM ")[-1]
     lines = re.findall(r"^COPY (?!--from)(.+) \S+$", text, re.MULTILINE)
     return [name for line in lines for name in line.split()]
@@ -30,7 +30,7 @@ def copied() -> list[str]:
 
 @pytest.fixture
 def image():
-    """A folder as the image has it, owned by root and readable by all, and a data folder of the ordinary user."""
+    """A folder like the image, owned by root and readable by all, and a data folder of the unprivileged user."""
     base = Path("/var/tmp") / f"ep-image-{os.getpid()}"
     app, data = base / "app", base / "data"
     (app / ".venv").mkdir(parents=True)
@@ -93,7 +93,7 @@ exec chroot /mnt setpriv --reuid {UID} --regid {UID} --clear-groups --no-new-pri
 
 
 def python_for_all() -> str:
-    """Where our Python lives in root's own folder, nobody else could run it: show that part of it alone."""
+    """If our Python is in root's own folder, nobody else could run it: make only that part accessible."""
     base = sys.base_prefix
     if not base.startswith("/root/"):
         return ":"
@@ -101,7 +101,7 @@ def python_for_all() -> str:
 
 
 def children(pid: int) -> list[int]:
-    """A process and all below it."""
+    """Return a process and all its descendants."""
     found = [pid]
     for folder in Path(f"/proc/{pid}/task").iterdir():
         found += [each for child in (folder / "children").read_text().split() for each in children(int(child))]
@@ -109,7 +109,7 @@ def children(pid: int) -> list[int]:
 
 
 def modes(folder: Path) -> list[str]:
-    """Files that others than their owner may read."""
+    """Return files that others than their owner may read."""
     return [f"{path} world" for path in folder.rglob("*") if path.stat().st_mode & 0o077 and not path.is_socket()]
 
 

@@ -79,7 +79,7 @@ class Proxy:
         (folder / "mail.pem").write_text((folder / "crt.pem").read_text() + (folder / "key.pem").read_text())
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
-        """One request over TLS, from an address of its own; the answer with its `body` and `names`."""
+        """Make one request over TLS, from an address of its own; return the answer with its `body` and `names`."""
         context = ssl._create_unverified_context()
         connection = HTTPSConnection("127.0.0.1", self.tls, timeout=10, context=context, source_address=CLIENT)
         raw = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()

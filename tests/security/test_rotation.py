@@ -32,7 +32,7 @@ def deliver(session: requests.Session, url: str, secret: str, number: int) -> in
 
 
 class Sender:
-    """FakeMail's side: delivers without a pause, signed with the secret that it was given last."""
+    """FakeMail's side: delivers without pause, signed with the last secret that it was given."""
 
     def __init__(self, url: str, secret: str) -> None:
         self.url, self.secret = url, secret
@@ -53,7 +53,7 @@ class Sender:
 
 
 def rotate(system: System, file: Path, *more: str) -> None:
-    """As a person does it."""
+    """Rotate the secret as a person does."""
     env = {**os.environ, "WEBHOOK_SECRET_FILE": str(file), "DATA_DIR": str(system.folder)}
     command = [sys.executable, "run.py", "secret", "rotate", "--reload", *more]
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=30, check=False)
@@ -75,7 +75,7 @@ def test_rotations_under_load_refuse_no_good_delivery_and_old_secrets_end(start,
             rotate(system, file)
             wait_for_reading(system, 2 * turn + 1)
             old, sender.secret = sender.secret, file.read_text().split()[0]
-            gevent.sleep(0.1)  # what was signed with the old one is still on its way
+            gevent.sleep(0.1)  # deliveries signed with the old one are still in transit
             rotate(system, file, "--finish")
             wait_for_reading(system, 2 * turn + 2)
     finally:
@@ -98,7 +98,7 @@ def test_tokens_are_read_again_too_and_wrong_files_change_nothing(start, tmp_pat
     hang_up(system)
     wait_for_reading(system, 1)
     assert (status(system, "first-token"), status(system, "second-token")) == (401, 200)
-    file.write_text("")  # as it is for a moment while it is written anew: that opens no door
+    file.write_text("")  # empty for a moment while it is rewritten: that opens no door
     hang_up(system)
     wait_until(lambda: "the secrets stay as they are: API_TOKEN is no longer set" in system.log(), "the refusal")
     file.unlink()

@@ -34,7 +34,7 @@ FULL = {"Authorization": f"Bearer {PLANTED['API_TOKEN']}"}
 
 
 def everything_said(url: str, *callers: dict[str, str]) -> list[str]:
-    """Every answer to every GET, as a browser and as a program, with and without a token, with odd values too."""
+    """Return every answer to every GET, as browser and program, with and without token, also with odd values."""
     said = []
     for route in ROUTES:
         path = re.sub(r"\{\w+\}", "1", route.path)
@@ -74,7 +74,7 @@ def test_no_secret_is_in_logs_answers_errors_metrics_or_commands(start, short_tm
         requests.post(f"{system.url}/login", json={"token": PLANTED["API_TOKEN"]}, timeout=10)
         requests.post(f"{system.url}/login", json={"token": PLANTED["METRICS_TOKEN"]}, timeout=10)
         said = everything_said(system.url, FULL, {}, {"Authorization": "Bearer wrong"}, {**FULL, "Accept": "text/html"})
-        redis_server.stop()  # everything now fails, and says why
+        redis_server.stop()  # everything now fails, and reports why
         said += everything_said(system.url, FULL)
         system.stop()
         said.append(system.log())

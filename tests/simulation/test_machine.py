@@ -17,7 +17,7 @@ NUMBER = st.integers(0, 63)
 
 
 class Machine(RuleBasedStateMachine):
-    """`World.check` is the invariant: it runs after each commit. `teardown` lets everything run out, and looks at the books."""
+    """`World.check` is the invariant, run after each commit. `teardown` runs everything out and checks the books."""
 
     shared: ClassVar[list[MemoryDatabase]] = []
 

@@ -5,7 +5,7 @@ import pytest
 from tests.simulation import mutations
 
 BUDGET = 500
-"""Twice and more of what the slowest to be missed needs; docs/reliability.md has the seeds."""
+"""At least twice what the slowest mutation needs; docs/reliability.md has the seeds."""
 
 pytestmark = pytest.mark.chaos
 

@@ -90,7 +90,7 @@ def test_the_database_itself_and_what_is_no_backup_are_not_written_over(tmp_path
 
 
 def test_a_device_is_not_replaced_by_a_copy(db, tmp_path):
-    pipe = tmp_path / "pipe"  # as /dev/null is, to whoever is root
+    pipe = tmp_path / "pipe"  # like /dev/null, for root
     os.mkfifo(pipe)
     with pytest.raises(SettingsError, match="not a backup"):
         backup(db, pipe)

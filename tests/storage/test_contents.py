@@ -22,7 +22,7 @@ def waiting(db: Database) -> list[int]:
 
 
 def test_what_is_written_waits_for_the_index_and_waits_anew_when_it_changes(db):
-    refs = enter(Books(db), [f"k{number}" for number in range(70)])  # more than one statement bears
+    refs = enter(Books(db), [f"k{number}" for number in range(70)])  # more than fit in one statement
     db.write(write_contents, [(ref, Content(subject="one")) for ref in refs])
     assert waiting(db) == refs
     while Search(db).index():
@@ -35,7 +35,7 @@ def test_what_is_written_waits_for_the_index_and_waits_anew_when_it_changes(db):
 
 
 def test_an_older_program_on_the_same_file_still_has_its_trigger(tmp_path):
-    """It wrote contents alone and left the queue to the database."""
+    """It writes only contents, and leaves the queue to the database."""
     db = Database(f"sqlite:///{tmp_path / 'emails.db'}")
     db.migrate()
     older = apsw.Connection(str(tmp_path / "emails.db"))

@@ -98,7 +98,7 @@ def test_a_read_is_one_snapshot(db):
 
 
 class _NativeEvent:
-    """An event between native threads, which gevent's patched one is not."""
+    """An event between native threads, which gevent's patched one does not support."""
 
     def __init__(self) -> None:
         self.is_set = False
@@ -153,7 +153,7 @@ def test_migrating_is_repeatable_and_safe_from_many_at_once(database_url):
 
 
 def newer_schema(db, oldest):
-    """As a newer program leaves it: `oldest` is the oldest schema of a program that may go on."""
+    """Leave the schema as a newer program would: `oldest` is the oldest program schema that may go on."""
     db.write(execute, "UPDATE meta SET value = '999' WHERE name = 'schema_version'")
     db.write(execute, "UPDATE meta SET value = ? WHERE name = 'schema_oldest'", [str(oldest)])
 
@@ -228,7 +228,7 @@ def test_a_database_that_gives_no_answer_is_trouble_and_what_it_did_after_all_st
         sqlite.write(hang)
     assert trouble.value.dependency == "database"
     with pytest.raises(DependencyTrouble, match="no answer"):
-        sqlite.write(put, "b")  # waits its turn on the thread; it may be done too
+        sqlite.write(put, "b")  # waits its turn on the thread; it may also be done
     held.set()
     monkeypatch.undo()
     sqlite.write(put, "c")
@@ -273,7 +273,7 @@ def test_who_gets_no_turn_in_time_is_told_of_trouble_and_its_job_is_left_undone(
 
 
 def test_a_table_or_a_column_that_is_away_is_trouble_and_no_fault_of_an_email(db):
-    """While somebody restores a dump: an email must not pay for it with its tries."""
+    """As while a dump is being restored: no email must lose tries over it."""
     db.write(execute, "ALTER TABLE desired RENAME TO elsewhere")
     for door, job in ((db.write, lambda: put("a")), (db.read, names)):
         with pytest.raises(DependencyTrouble, match="desired"):
@@ -369,7 +369,7 @@ def test_a_file_that_is_put_in_the_place_of_another_is_the_one_that_is_used(sqli
 
 
 def test_a_reader_that_stays_open_lets_the_log_grow_by_what_is_written_and_its_end_lets_it_shrink(sqlite):
-    """As ten minutes of writing under an open SELECT: what counts is how much is written meanwhile, 80 MB here."""
+    """Like ten minutes of writing under an open SELECT: the amount written in the meantime matters, here 80 MB."""
     sqlite.write(put, "a")
     log = sqlite.driver.path.with_name("emails.db-wal")
     foreign = apsw.Connection(str(sqlite.driver.path))
@@ -424,7 +424,7 @@ def test_two_processes_saving_at_once_lose_and_double_nothing(db):
     source = books.open_source("main", URL)
     rows = books.enter(source, [f"e{number:04d}" for number in range(600)], Look("poll", 1.0), lane="normal")
     first = str(rows[0][0])
-    # Both children save the middle third: whoever comes second gets the first one's results.
+    # Both children save the middle third: the second one gets the first one's results.
     parts = [("p1", first, "0", "400"), ("p2", first, "200", "600")]
     children = [
         subprocess.Popen([sys.executable, "-c", CHILD, url_of(db), *part], cwd=ROOT, stderr=subprocess.PIPE)

@@ -17,7 +17,7 @@ ADDRESSES = {"one": ["10.0.0.1"], "two": ["2001:db8::2", "10.0.0.2"]}
 
 @pytest.fixture
 def names(monkeypatch):
-    """A name server that knows these."""
+    """A name server that knows only these names."""
 
     def known(addresses):
         def look_up(host, *_args, **_how):
@@ -60,7 +60,7 @@ def test_every_address_of_a_host_has_its_place_with_its_port(names, given, expec
         {"host": "/run/postgresql"},
         {},
         {"host": "one", "hostaddr": "10.0.0.9"},
-        {"host": "two", "port": "1,2"},  # not of one length: libpq says so
+        {"host": "two", "port": "1,2"},  # of different lengths: left to libpq to report
     ],
 )
 def test_what_needs_no_looking_up_stays_as_it_is(names, given):

@@ -33,7 +33,7 @@ def data_dir(short_tmp):
 
 @pytest.fixture
 def make(data_dir):
-    """Makes servers on one data folder; what still runs at the end is killed."""
+    """A function that makes servers on one data folder; those still running at the end are killed."""
     made: list[EmbeddedValkey] = []
 
     def make(folder: Path = data_dir) -> EmbeddedValkey:

@@ -40,7 +40,7 @@ def erasing(db) -> Erasing:
 
 @pytest.fixture
 def refs(db, books) -> dict[str, int]:
-    """One of Anna's in each state that can have a text, and one of Bob's."""
+    """One of Anna's emails in each state that can have a text, and one of Bob's."""
     keys = ("result", "bob", "dead", "discarded", "replayed", "indexed")
     refs = dict(zip(keys, enter(books, keys), strict=True))
     store, letters = ResultStore(db), DeadLetters(db)

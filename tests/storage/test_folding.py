@@ -24,7 +24,7 @@ def books(db):
 
 
 def one_batch(dice, at):
-    """What a save moves, in numbers whose sums are exact."""
+    """Return what a save counts, in numbers with exact sums."""
     moves = Moves()
     moves.email(at, dice.choice(["meeting", "promotion"]), dice.randrange(-1, 5))
     moves.add("processing_ms", dice.randrange(1000) / 8)
@@ -35,7 +35,7 @@ def one_batch(dice, at):
 
 
 def seen(db):
-    """All that is read of the counters."""
+    """Return everything that is read from the counters."""
 
     def read():
         ages = [(step, counts("emails", step, 0, NOW + HOUR)) for step in (MINUTE, HOUR)]
@@ -92,7 +92,7 @@ def test_a_late_writer_of_a_folded_shard_begins_it_anew(db, books):
 
 
 def test_writers_folders_and_readers_at_once_lose_and_double_nothing(db, monkeypatch):
-    """Each writer moves shards that are folded under it; what is read at any moment is what was written by then."""
+    """Writers move shards that are folded at the same time; every read returns what was written by then."""
     monkeypatch.setattr(folding, "ROWS", 7)
     others = [Database(url_of(db)) for _ in range(4)]
     writing, odd = [gevent.spawn(write_many, others[nth], f"gone/{nth}") for nth in (0, 1)], []

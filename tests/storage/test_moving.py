@@ -39,7 +39,7 @@ def target(postgres):
 
 
 def fill(database, count=50):
-    """A history with something of everything that has a state."""
+    """Write a history with something in every state."""
     books, results = Books(database), ResultStore(database)
     main = books.open_source("main", "http://127.0.0.1:1")
     other = books.open_source("sales", "http://sales")
@@ -188,7 +188,7 @@ def test_a_source_that_was_used_after_such_a_kill_is_not_taken_for_moved(source,
 
 
 def test_a_correction_that_was_made_meanwhile_is_noticed(source, target):
-    """It adds no row, so the counts agree."""
+    """A correction adds no row, so the counts agree."""
     fill(source)
     move = Move(source, target)
     move.prepare()

@@ -16,15 +16,15 @@ from storage.statements import execute
 from tests.storage.books_fixtures import URL, attempt, burial, enter, open_database, result
 
 WALK = re.compile(r"SCAN (book|result|content|dead_letter|attempt|look)\b|.*book_state \(state=\?\)")
-"""Walking all rows of one state is as bad: a first sync has a million open ones."""
+"""Scanning all rows of one state is as bad: a first sync has a million open ones."""
 
 COUNTS = "SELECT state, COUNT(*) FROM book GROUP BY state"
-"""The audit counts the books on purpose, by a covering index."""
+"""The audit counts the books on purpose, with a covering index."""
 
 
 @pytest.fixture
 def statements(tmp_path) -> set[str]:
-    """All statements that a day of the books ran."""
+    """All statements that run in a day of the books."""
     db = open_database(f"sqlite:///{tmp_path}/emails.db")
     db.close()
     seen: set[str] = set()

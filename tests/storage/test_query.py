@@ -102,5 +102,5 @@ def test_accents_are_left_out_wherever_a_text_is_cut_to_take_it_apart(text):
 )
 def test_a_text_is_read_in_a_time_that_grows_no_faster_than_its_length(read):
     began = time.monotonic()
-    read(200_000)  # by the square: over a minute
+    read(200_000)  # quadratic time would take over a minute
     assert time.monotonic() - began < 20

@@ -22,7 +22,7 @@ LETTER = Envelope(source="main", key="a", body=b"x" * 1000)
 
 @pytest.fixture
 def server(short_tmp):
-    """A Valkey of this test's own, to be ill-treated."""
+    """A Valkey for this test alone, to be mistreated."""
     server = start_valkey(get_binary_path(), short_tmp / f"own{time.monotonic_ns()}", "--enable-debug-command", "yes")
     yield server
     server.process.kill()
@@ -51,7 +51,7 @@ def refused(call: Callable[[], object]) -> str:
 
 
 def every_call(box: RedisMailboxes) -> Iterator[Callable[[], object]]:
-    """One of each kind: a script, a plain command, a blocking read."""
+    """Yield one call of each kind: a script, a plain command, a blocking read."""
     yield lambda: box.put("fetch", [LETTER])
     yield lambda: box.positions(["x"])
     yield lambda: box.listen("0-0", block=0.01)
@@ -136,7 +136,7 @@ def test_a_replica_is_trouble(box, admin):
     ids=["put", "take", "pending", "release", "ping"],
 )
 def test_a_connection_to_what_became_a_replica_is_given_up(box, admin, call):
-    """The name of the primary may lead elsewhere by then, where only a new connection goes."""
+    """The primary's name may lead elsewhere by then, which only a new connection notices."""
     box.put("fetch", [LETTER])
     before = {each["id"] for each in admin.client_list(_type="normal")}
     admin.replicaof("127.0.0.1", 1)
@@ -268,7 +268,7 @@ def test_a_sentinel_leads_to_its_master_and_to_the_next_one(short_tmp):
 
 
 def _succeeds(call: Callable[[], object], what: str) -> None:
-    """Try until it does; a time-out tells each new error, and when it came."""
+    """Retry until the call succeeds; a time-out reports each new error, and when it came."""
     errors: list[str] = []
     began = time.monotonic()
 

@@ -41,7 +41,7 @@ def take(
 
 
 class Proxy:
-    """Passes bytes on to Valkey; once `armed` it lets the next request through and cuts before its reply."""
+    """Forwards bytes to Valkey; once `armed`, it lets the next request through and disconnects before its reply."""
 
     def __init__(self, target: str, path: str) -> None:
         self.url = f"unix://{path}"
@@ -88,7 +88,7 @@ def proxy(redis_client, valkey_url, short_tmp):
 
 @pytest.fixture
 def far(proxy):
-    """A store whose replies can be cut off: its scripts are known to the server, its connection is open."""
+    """A store whose replies can be cut off, with its scripts loaded and its connection open."""
     far = RedisMailboxes(proxy.url, namespace="test", rooms={})
     far.put("warm", letters(1))
     far.settle([Verdict(one) for one in far.take("warm", ANNA, count=1, max_bytes=1, block=0)])
@@ -101,14 +101,14 @@ def far(proxy):
 def waiting(
     box: RedisMailboxes, consumer: str = ANNA, *, block: float = 10, **more: Any
 ) -> "gevent.Greenlet[..., list[Delivery]]":
-    """A consumer that waits at the server already."""
+    """A consumer that is already waiting at the server."""
     greenlet = gevent.spawn(take, box, consumer, block=block, **more)
     wait_until(lambda: blocked(box) == 1, "a blocked reader")
     return greenlet
 
 
 def blocked(box: RedisMailboxes) -> int:
-    """How many clients wait at the server in a blocking read."""
+    """Return how many clients wait at the server in a blocking read."""
     lines = bytes(box._call("CLIENT", "LIST")).decode().splitlines()
     clients = [dict(part.partition("=")[::2] for part in line.split()) for line in lines]
     return sum(one["cmd"] == "xreadgroup" and "b" in one["flags"] for one in clients)
@@ -452,7 +452,7 @@ def test_a_launcher_that_ends_waits_for_no_server_that_hangs(short_tmp):
         asked.close()
 
 
-FAR_OFF = 600_000  # ms: as if the server's clock had been set back by ten minutes since it was written
+FAR_OFF = 600_000  # ms: as if the server's clock had since been set back by ten minutes
 
 
 def test_a_lease_from_before_the_clock_was_set_back_keeps_nobody_out(box, redis_client):

@@ -26,7 +26,7 @@ LETTER = Envelope(source="main", key="a", body=b"x" * 100_000)
 
 @pytest.fixture(scope="module")
 def certificate(short_tmp):
-    """A key and a certificate of our own for 127.0.0.1: (key, certificate)."""
+    """Our own key and certificate for 127.0.0.1: (key, certificate)."""
     program = shutil.which("openssl") or ""
     if not program:
         missing("openssl (apt-get install openssl)")
@@ -39,7 +39,7 @@ def certificate(short_tmp):
 
 @pytest.fixture
 def behind_tls(certificate):
-    """Puts TLS before a plain server: the port of its own. (The Valkey at hand is built without TLS.)"""
+    """Puts TLS in front of a plain server, at the port returned. (Our Valkey is built without TLS.)"""
     key, chain = certificate
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(chain, key)
@@ -78,7 +78,7 @@ def _pipe(source, target):
 
 @pytest.fixture
 def server(short_tmp):
-    """A Valkey that wants a password."""
+    """A Valkey that requires a password."""
     server = start_valkey(get_binary_path(), short_tmp / f"tls{time.monotonic_ns() % 10**9}")
     with redis.Redis.from_url(server.url) as admin:
         admin.config_set("requirepass", SECRET)
@@ -88,7 +88,7 @@ def server(short_tmp):
 
 
 def goes_through(url):
-    """A message goes the whole way through a mailbox, and a blocking read waits and is woken."""
+    """Check that a message passes through a mailbox, and that a blocking read waits and is woken."""
     box = RedisMailboxes(url, namespace="test", rooms={}, connections=4)
     try:
         waiting = gevent.spawn(box.take, "fetch", "a/b/0", count=1, max_bytes=10**6, block=20)

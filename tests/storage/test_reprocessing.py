@@ -121,7 +121,7 @@ def test_an_email_whose_text_was_forgotten_is_not_judged_or_learned_by_what_is_l
     for key in ("a", "b"):
         results.label(key, "main", "intro", "anna")
     empty = "UPDATE content SET body = '', headers = '{}' WHERE ref IN (SELECT ref FROM result WHERE id = ?)"
-    db.write(execute, empty, [b.id])  # it came so
+    db.write(execute, empty, [b.id])  # it arrived like that
     Retention(db).slice("bodies", time.time() - 3600)
     assert reprocessing.count(ALL, 0, b.id) == 2
 

@@ -48,7 +48,7 @@ def test_an_email_twice_in_one_batch_is_stored_once(books, store):
 
 def test_an_older_delivery_leaves_the_row_to_the_one_that_comes_after_its_retry(books, store):
     (ref,) = enter(books, ["a"])
-    books.postpone([attempt(ref, "a")])  # and then the process died: its message is delivered once more
+    books.postpone([attempt(ref, "a")])  # and then the process died: its message is redelivered
     assert save(store, result(ref, "a"), shard="w1") == [None]
     (saved,) = save(store, result(ref, "a", attempts=1), shard="w1")
     assert saved is not None
@@ -148,7 +148,7 @@ def test_stats_are_summed_over_shards(books, store):
     assert (stats.min_processing_time_ms, stats.max_processing_time_ms) == (1.0, 8.0)
     assert stats.avg_processing_time_ms == 15 / 4
     assert stats.p50_processing_time_ms == pytest.approx(2.0, rel=0.1)
-    assert stats.p99_processing_time_ms == 8.0  # and not beyond the longest, though the histogram knows about 5 %
+    assert stats.p99_processing_time_ms == 8.0  # not above the longest; the histogram is exact to about 5 %
     assert (stats.queued, stats.retrying, stats.success_rate) == (2, 0, 100.0)
     assert (stats.emails_per_minute, stats.last_processed_at) == (4.0, now)
     assert stats.last_history_id == {"main": 0}

@@ -31,7 +31,7 @@ def retention(db) -> Retention:
 
 
 def store(db: Database, books: Books, *keys: str, listed_at: float | None = None) -> list[int]:
-    """Listed and processed, at a time of long ago if so wished."""
+    """Store listed and processed emails, long ago if `listed_at` says so."""
     refs = enter(books, keys)
     ResultStore(db).save([result(ref, key) for ref, key in zip(refs, keys, strict=True)], shard="t")
     if listed_at is not None:
@@ -83,7 +83,7 @@ def test_what_was_open_goes_when_it_is_closed(db, books, retention):
 
 @pytest.mark.parametrize("kind", ["bodies", "contents"])
 def test_what_stays_open_for_long_keeps_nothing_else(db, books, retention, kind):
-    """As mail of an account that is no longer configured: what came after it is as old."""
+    """As with mail of an account that is no longer configured: mail that came after it is just as old."""
     store(db, books, "a")
     [first, second] = enter(books, ["open-1", "open-2"])
     store(db, books, "b", "c", "d")
@@ -92,7 +92,7 @@ def test_what_stays_open_for_long_keeps_nothing_else(db, books, retention, kind)
     assert retention.count(kind, OLD + 1) == 4
     assert everything(retention, kind, OLD + 1) == 4
     assert retention.slice(kind, OLD + 1).forgotten == retention.count(kind, OLD + 1) == 0
-    for ref, key in ((second, "open-2"), (first, "open-1")):  # they come at last, and go as well
+    for ref, key in ((second, "open-2"), (first, "open-1")):  # they end at last, and are deleted as well
         ResultStore(db).save([result(ref, key)], shard="t")
         everything(retention, kind, OLD + 1)
     assert retention.count(kind, OLD + 1) == 0

@@ -76,7 +76,7 @@ def test_starts_are_counted_until_it_gets_on(tasks):
     tasks.advance(made.id, "me", Step(done=4))
     assert tasks.get(made.id).starts == 0
     assert tasks.claim(made.id, "me").starts == 1
-    tasks.advance(made.id, "me", Step(done=2, counts={"recovered": 0}))  # begun anew, and not yet where it was
+    tasks.advance(made.id, "me", Step(done=2, counts={"recovered": 0}))  # restarted, and not yet back where it was
     assert (tasks.get(made.id).starts, tasks.get(made.id).done) == (1, 4)
 
 

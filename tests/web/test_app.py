@@ -73,7 +73,7 @@ def filled(system, index):
 
 
 class Contract:
-    """The description, as a judge of answers."""
+    """The API description, used to check answers."""
 
     def __init__(self, document):
         self.document = document
@@ -107,7 +107,7 @@ def target_of(route, letter_id):
 
 
 def of_all(routes, judge):
-    """What `judge` finds wrong, by route."""
+    """Return what `judge` finds wrong, by route."""
     found = {id_of(route): judge(route) for route in routes}
     return {name: wrong for name, wrong in found.items() if wrong}
 

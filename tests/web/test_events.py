@@ -51,7 +51,7 @@ def test_a_log_may_be_read_from_its_beginning_by_name_as_subscriptions_and_resyn
 
 @pytest.fixture
 def waits(system, monkeypatch):
-    """How long readers of the event log wait for news, one entry each time."""
+    """How long readers of the event log wait for news, one entry per wait."""
     monkeypatch.setattr("web.events.LOOK_AGAIN_S", 60.0)
     hub, waits = system.services.hub, []
     wait_for_news = hub.wait_for_news

@@ -17,7 +17,7 @@ from web.services import SourceConfig
 
 
 class Account:
-    """A FakeMail that is there."""
+    """A FakeMail that responds."""
 
     def __init__(self):
         self.told = []
@@ -33,7 +33,7 @@ class Account:
 
 
 class Doing(Account):
-    """One that does something else when it is asked where it stands."""
+    """One that does something else when it is asked for its history id."""
 
     def __init__(self, watched):
         super().__init__()
@@ -184,7 +184,7 @@ def test_health_is_for_everybody(well):
 
 
 def client_of(system):
-    """A client of a new application: the probes bind their checks when it is made."""
+    """Return a client of a new application, since the probes bind their checks when it is created."""
     return WsgiClient(Application(system.services))
 
 

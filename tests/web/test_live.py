@@ -15,7 +15,7 @@ from web.websocket_frames import encode_text
 
 
 class Socket:
-    """Stands for a LiveSocket: keeps what it is sent, as long as it has room."""
+    """Stands in for a LiveSocket: keeps what it is sent, as long as it has room."""
 
     def __init__(self, room=10_000):
         self.room = room
@@ -33,7 +33,7 @@ class Socket:
         return True
 
     def messages(self):
-        """All messages so far, decoded."""
+        """Return all messages so far, decoded."""
         found, data, self.sent = [], self.sent, b""
         while data:
             size, start = data[1], 2
@@ -47,7 +47,7 @@ class Socket:
 
 
 class Log:
-    """Stands for the event log: entries s001, s002, …"""
+    """Stands in for the event log, with entries s001, s002, …"""
 
     def __init__(self):
         self.entries = []
@@ -271,7 +271,7 @@ def test_a_since_that_the_log_does_not_know_says_gap(hub, log):
 
 
 def test_who_resumes_from_the_seq_of_another_log_gets_what_is_told_from_then_on(hub, log, monkeypatch):
-    """Redis was wiped, and the new log is empty yet: the old seq stands above all of the new ones, or below, by chance."""
+    """Redis was wiped and the new log is still empty: by chance, the old seq is above or below all of the new ones."""
     monkeypatch.setattr(log, "read_log", lambda *_, **__: LogRead([], "s000", "another log"))
     client = hub.join(Socket())
 

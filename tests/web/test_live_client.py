@@ -19,7 +19,7 @@ class Events(SocketClient):
         return self
 
     def next(self, wanted=lambda message: True):
-        """The next message that is wanted."""
+        """Return the next message that is wanted."""
         while not wanted(message := json.loads(self.text())):
             pass
         return message
@@ -84,7 +84,7 @@ def test_a_client_resumes_from_its_cursor_without_gap_or_repetition(system, serv
             return message["type"] == "subscription"
 
         client.next(answered)
-        tell(system, "d")  # before the answer it would have come live, ahead of what is played again
+        tell(system, "d")  # earlier it would have come live, ahead of the replay
         while len(got) < 3:
             got.append(client.next(numbered)["data"]["email_ids"][0])
         assert got == ["b", "c", "d"]

@@ -30,7 +30,7 @@ def test_json_is_answered_with_json(client):
 
 @pytest.mark.parametrize(("shown_before", "expected"), [(False, 429), (True, 200)])
 def test_guessing_is_slow_but_locks_nobody_out_whose_token_was_shown_before(client, shown_before, expected):
-    """As through a tunnel: strangers have the address of everybody."""
+    """As through a tunnel, where strangers share everybody's address."""
     far = {"X-Forwarded-For": "203.0.113.9"}
     if shown_before:
         assert client.post("/login", {"token": "full token"}, **far).status == 200

@@ -13,7 +13,7 @@ MEETING = Content("Lunch", "Shall we meet on Monday at 10 for lunch?", "anna@exa
 
 @pytest.fixture(scope="session")
 def other():
-    """A model that learned to call MEETING an introduction: (file, version)."""
+    """A model trained to call MEETING an introduction: (file, version)."""
     email = Email(MEETING.subject, MEETING.body, MEETING.sender)
     trained = retrain(weights.PACKAGED, [Corrected(email, "intro")] * 3, [])
     return trained.file, trained.version
@@ -21,7 +21,7 @@ def other():
 
 @pytest.fixture
 def models(system, other):
-    """A system with the packaged model live and another one beside it."""
+    """A system with the packaged model live and a second one stored."""
     file, version = other
     system.services.classifier.keep_packaged()
     system.services.learning.models.add(

@@ -26,13 +26,13 @@ def test_notifications_say_what_they_led_to(system):
 
 @pytest.fixture
 def noted(system):
-    """Five that were looked at, history ids 1 to 5."""
+    """Five notifications that were looked at, with history ids 1 to 5."""
     notes = [Notification(received_at=number, history_id=number, webhook_id=None) for number in range(1, 6)]
     Notifications(system.services.database).note(system.main.id, notes)
 
 
 def accept(system, *history_ids):
-    """Notifications that nobody looks at."""
+    """Accept notifications that nobody looks at."""
     for number in history_ids:
         assert system.client.post("/webhook", {"history_id": number}).status == 202
 

@@ -59,7 +59,7 @@ def test_by_default_others_are_limited_and_this_machine_is_not(monkeypatch):
 
 
 def test_what_a_tunnel_brings_to_this_machine_is_not_its_own(monkeypatch):
-    """Webhooks and guessed tokens; whatever else it brings needs a token."""
+    """Webhooks and guessed tokens; any other request through it needs a token."""
     monkeypatch.setattr("web.ratelimit.time", SimpleNamespace(monotonic=lambda: 1000.0))
     limits, tunnel = RateLimits(Access()), {"REMOTE_ADDR": "127.0.0.1", "HTTP_X_FORWARDED_FOR": "8.8.8.8"}
     assert refused(limits, "webhook", 2000, **tunnel) == 1600

@@ -143,7 +143,7 @@ def test_of_several_sources_main_goes_first_and_others_must_be_named(system):
 
 
 def publish(system):
-    """What the broadcaster does."""
+    """Publish events as the broadcaster does."""
     hub, page = system.services.hub, system.services.mailboxes.read_log("", count=100)
     hub.publish(page.entries)
 

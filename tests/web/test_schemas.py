@@ -15,7 +15,7 @@ from web import schemas, schemas_learning, schemas_subscriptions, schemas_system
 
 
 def spelled(struct: type, field: str) -> tuple[Any, ...]:
-    """The values of a field that is a Literal, or one or None."""
+    """Return the values of a field that is a Literal, or a Literal or None."""
     kind = get_type_hints(struct)[field]
     return next(get_args(each) for each in (kind, *get_args(kind)) if get_origin(each) is Literal)
 

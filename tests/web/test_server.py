@@ -321,7 +321,7 @@ def test_stopping_is_over_within_its_grace_whatever_a_request_does(caplog):
 
 
 def test_a_thread_of_the_test_may_be_the_client(server):
-    """The server turns in the hub: a client in a (patched) thread gets its answer as well."""
+    """The server runs on the hub: a client in a (patched) thread gets its answer as well."""
     seen = []
     thread = threading.Thread(target=lambda: seen.append(ask(server, get()).status))
     thread.start()

@@ -32,7 +32,7 @@ SOUP = st.lists(st.one_of(NASTY, st.binary(max_size=5)), max_size=30).map(b"".jo
 
 
 def attempt(call: Callable[[], Any], *expected: type[Exception]) -> Any:
-    """What `call` gives, or the expected exception that it raises."""
+    """Return the result of `call`, or the expected exception that it raises."""
     try:
         return call()
     except expected as error:

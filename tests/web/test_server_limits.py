@@ -27,12 +27,12 @@ POST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n"
 
 
 def test_who_asks_every_minute_keeps_the_connection():
-    """A server that hangs up just when the next request is under way has it reset."""
+    """If the server closed just when the next request is sent, the client would see a reset."""
     assert Limits().idle_seconds > 60
 
 
 def trickle(client: RawClient, byte: bytes) -> None:
-    """One byte every 20 ms until the server has had enough."""
+    """Send one byte every 20 ms until the server has had enough."""
     give_up = time.monotonic() + 3
     while time.monotonic() < give_up:
         try:
@@ -119,7 +119,7 @@ def test_what_an_idle_client_never_took_does_not_stay_in_the_kernel():
 
 
 def held(port: int) -> list[str]:
-    """The states of this port's connections that are open, or closed with unsent data (established, FIN-WAIT-1, CLOSE-WAIT)."""
+    """Return the states of this port's connections that are open, or closed with unsent data."""
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     return [row[3] for row in rows if row[1].endswith(f":{port:04X}") and row[3] in {"01", "04", "08"}]
 

@@ -20,7 +20,7 @@ def head(path: str, length: int | None, *lines: str, host: str = "evil.example")
 
 
 def begun(path: str, length: int | None) -> bytes:
-    """A request whose body goes on for long."""
+    """Return a request whose body has only begun."""
     return head(path, length) + (b"1\r\nx\r\n" if length is None else b"x")
 
 

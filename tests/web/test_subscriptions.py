@@ -116,7 +116,7 @@ def test_what_may_be_left_out_altogether_needs_no_body(system, made):
 
 
 def test_the_old_secret_ends_by_the_clock_that_nodes_share(system, made, receiver, monkeypatch):
-    """This machine's is an hour ahead of it."""
+    """This machine's own clock is an hour ahead of it."""
     monkeypatch.setattr("engine.clock._shared.offset", clock._shared.offset - 3600.0)
     path = f"/subscriptions/{made['id']}"
     until = system.client.post(f"{path}/rotate", {"grace_s": 600}).json["old_secret_until"]

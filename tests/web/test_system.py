@@ -78,7 +78,7 @@ def test_the_audit_is_balanced(system):
 
 
 def with_sources(system, **clients):
-    """A client of the same system with other sources, all in the books."""
+    """Return a client of the same system with other sources, all in the books."""
     for name in clients:
         system.services.books.open_source(name, f"http://{name}" if name != "main" else "http://127.0.0.1:1")
     system.services.sources = {name: SourceConfig(name, "x", client) for name, client in clients.items()}
@@ -104,7 +104,7 @@ def test_setup_subscribes_one_source_at_its_own_webhook(system):
 
 
 class Refusing(Account):
-    """One that is there, and does not like the URL."""
+    """A FakeMail that responds, and rejects the URL."""
 
     def subscribe(self, _webhook_url):
         raise RequestRefused("FakeMail refuses /subscribe: status 400", dependency="fakemail")

@@ -32,7 +32,7 @@ def test_health_names_what_is_waited_for(room, waits, away, code, status):
 
 
 def test_strangers_are_not_told_why(room, waits):
-    """Reasons name hosts and files."""
+    """Reasons contain hosts and file names."""
     waits["redis"] = "connecting to 10.0.0.5:6379"
     for path in ("/health", "/health/ready"):
         reply = WsgiClient(room).get(path, **{"X-Forwarded-For": "8.8.8.8"})

@@ -20,7 +20,7 @@ SECRET = "whsec_" + "c2VjcmV0" * 6
 
 
 def hints(system, source="main"):
-    """What waits in the mailbox of hints."""
+    """Return what waits in the mailbox for looks."""
     found = system.services.mailboxes.take(look_mailbox(source), "test/test/1", count=100, max_bytes=1 << 20, block=0)
     return [(each.envelope, decode(each.envelope.body, LookBody)) for each in found]
 
@@ -150,7 +150,7 @@ def test_a_signature_by_any_of_the_secrets_lets_it_in(guarded):
 
 
 @pytest.mark.parametrize(
-    "headers",  # made when the test runs: a signature's time counts
+    "headers",  # evaluated when the test runs, since a signature's time matters
     [
         dict,
         lambda: signed("another", b'{"history_id":5}'),

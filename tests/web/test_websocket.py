@@ -38,7 +38,7 @@ def test_the_application_returning_closes_with_1000_after_what_it_sent():
 
 
 class Room:
-    """An application that keeps its sockets where a test can reach them."""
+    """An application that keeps its sockets accessible to tests."""
 
     def __init__(self) -> None:
         self.sockets: list[LiveSocket] = []

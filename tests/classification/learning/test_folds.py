@@ -16,7 +16,7 @@ REAL, FURTHER = 320, 160
 
 
 def _mail(number: int, *, label: str) -> Labelled:
-    """A mail of one of a few senders of its source; each fifth belongs to a thread that several senders share."""
+    """An email from one of its source's few senders; every fifth belongs to a thread that several senders share."""
     source = SOURCES[number % len(SOURCES)]
     sender = f"sender {number // len(SOURCES) % SENDERS} of {source}"
     subject = f"a thread of many letters {number % 40}" if number % 5 == 0 else f"{number}"
@@ -75,7 +75,7 @@ def test_less_training_mail_means_fewer_groups_and_the_same_tests(setup):
 def test_log_odds_come_from_a_model_that_learned_from_the_other_rows(setup):
     inputs = sparse.csr_matrix(np.arange(len(setup.items))[:, None].astype(float))
     made = setup.random_folds()
-    with parallel_config("sequential"):  # its processes do not go with a patched interpreter
+    with parallel_config("sequential"):  # joblib's processes do not work with a patched interpreter
         said = folds.log_odds(setup, inputs, made, fit=_Rows, written=2)
     for fold in made:
         written = [REAL, REAL + 1]
@@ -84,7 +84,7 @@ def test_log_odds_come_from_a_model_that_learned_from_the_other_rows(setup):
 
 
 class _Rows:
-    """A model that says how many rows it learned from, and whether one that is asked for was among them."""
+    """A model that reports how many rows it learned from, and whether a row it is asked about was among them."""
 
     def __init__(self, known, trust, written):
         assert known.shape[0] == len(trust) == len(written)

@@ -12,7 +12,7 @@ FOLDER = Path(__file__).parents[3] / "classification" / "learning" / "labels"
 
 @pytest.mark.parametrize("name", ["readings.jsonl", "blind.jsonl", "quick.jsonl"])
 def test_a_file_of_labels_holds_no_text(name: str) -> None:
-    """Each line is an id, a label, and perhaps a second label and how sure the reader was; no email stands there twice."""
+    """Each line is an id, a label, perhaps a second label and the reader's certainty; no email appears twice."""
     entries = [json.loads(line) for line in (FOLDER / name).read_text(encoding="utf-8").splitlines()]
 
     assert entries
@@ -25,7 +25,7 @@ def test_a_file_of_labels_holds_no_text(name: str) -> None:
 
 
 def test_written_mail_is_whole_and_stands_there_once() -> None:
-    """Of all files together: each mail has its own id and its own text."""
+    """Across all files, each email has its own id and its own text."""
     folder = FOLDER.parent / "synthetic"
     mails = [json.loads(line) for path in folder.glob("*.jsonl") for line in path.read_text("utf-8").splitlines()]
 

@@ -15,14 +15,14 @@ def _pins(name: str) -> dict[str, str]:
 
 
 def _file(module: str) -> Path:
-    """Where a dotted name is defined: a module of its own, or something in one."""
+    """Return the file that defines a dotted name: a module, or something in one."""
     parts = module.split(".")
     path = ROOT.joinpath(*parts).with_suffix(".py")
     return path if path.exists() or len(parts) < 3 else ROOT.joinpath(*parts[:-1]).with_suffix(".py")
 
 
 def _needed(path: Path, seen: set[Path]) -> set[str]:
-    """Return the packages that a module of ours imports when it is loaded, and those that it loads in turn."""
+    """Return the packages that one of our modules imports when loaded, directly or through other modules of ours."""
     seen.add(path)
     names: list[str] = []
     for statement in ast.parse(path.read_text(encoding="utf-8")).body:
@@ -36,7 +36,7 @@ def _needed(path: Path, seen: set[Path]) -> set[str]:
 
 
 def test_training_needs_nothing_that_its_requirements_leave_out() -> None:
-    """Training and the figures of the card load with the pinned packages alone."""
+    """Training and the card's figures load with only the pinned packages."""
     package_of = {"sklearn": "scikit-learn"}
     folder = ROOT / "classification" / "learning"
     found = _needed(folder / "training.py", set()) | _needed(folder / "validation.py", set())
@@ -47,7 +47,7 @@ def test_training_needs_nothing_that_its_requirements_leave_out() -> None:
 
 
 def test_training_and_the_running_system_use_the_same_versions() -> None:
-    """A package that stands in both files has one version, or the model would be made by other code than reads it."""
+    """A package in both files has one version, or the model would be written by other code than reads it."""
     training, running = _pins("requirements-train.txt"), _pins("requirements.txt")
     shared = set(training) & set(running)
 

@@ -23,7 +23,7 @@ WORDS = {
 
 
 def _mails(count: int, *, source: str = "made up") -> list[Labelled]:
-    """Mails of a few words of their label, in another order each, by many senders."""
+    """Emails of a few words of their label, in varying order, from many senders."""
     rng = np.random.default_rng(count)
     mails = []
     for number in range(count):
@@ -36,7 +36,7 @@ def _mails(count: int, *, source: str = "made up") -> list[Labelled]:
 
 @pytest.fixture(autouse=True)
 def _small_vectors(monkeypatch):
-    """The language model's package is for `make train` alone: here each word has a few numbers made up."""
+    """Replaces the language model's package, which only `make train` has, with a few made-up numbers per word."""
     words = [fold(word) for text in WORDS.values() for word in text.split()]
     rows = np.random.default_rng(0).normal(size=(len(words), 8)).astype(np.float32)
     known = [
@@ -71,7 +71,7 @@ def test_scenes_count_less_than_other_written_mail():
 
 
 def test_where_written_and_real_mail_differ_real_mail_is_followed():
-    """A word that stands in all written meetings, and of real mail in all that is unknown."""
+    """The word is in all written meetings, but in real mail only in what is unknown."""
     says = {True: "meeting", False: "unknown"}
     kinds = [(made_up, label, float(label == says[made_up])) for made_up in says for label in LABELS] * 20
     inputs = sparse.csr_matrix(np.array([[has] for _, _, has in kinds]))
