@@ -30,7 +30,7 @@ TAKE, COMPUTE, SAVE, SETTLE = range(4)
 
 
 def simulate(workers: int, cores: int, costs: Costs, *, batches: int = 4_000) -> float:
-    """Return emails per second for so many worker processes; Valkey runs on whichever core is free next."""
+    """Return emails per second for `workers` processes; Valkey runs on whichever core is free next."""
     seconds = [BATCH * us / 1e6 for us in (costs.valkey / 2, costs.worker - costs.lock, costs.lock, costs.valkey / 2)]
     core_free = [0.0] * cores
     shared_free = {TAKE: 0.0, SAVE: 0.0}  # Valkey, the write lock

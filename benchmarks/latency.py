@@ -5,7 +5,7 @@ from benchmarks.system import fakemail, system
 
 
 def run(rate: int, seconds: float, *, backlog: int = 0) -> Figures:
-    """Measure on a fresh system. With `backlog`, the account holds so many emails at the start, synced meanwhile."""
+    """Measure on a fresh system. With `backlog`, the account holds that many emails at the start, synced meanwhile."""
     with folder() as path, fakemail(path) as account:
         if backlog:
             account.send(backlog)

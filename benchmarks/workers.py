@@ -12,7 +12,7 @@ CHILD = "benchmarks.worker_child"
 
 
 def run(processes: int, count: int) -> Figures:
-    """Send `count` emails through so many worker processes, each on its own core as far as there are cores."""
+    """Send `count` emails through `processes` worker processes, each on its own core as far as there are cores."""
     with folder() as path, valkey(path, core=None) as url:
         child(CHILD, path, url, f"filler:{count}")
         workers = [_start(str(path), url, number) for number in range(processes)]

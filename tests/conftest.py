@@ -1,4 +1,4 @@
-"""Fixtures for all tests: gevent first, then real stores (embedded Valkey, SQLite via apsw, PostgreSQL if installed)."""
+"""Fixtures for all tests: gevent first, then real stores (embedded Valkey, SQLite via apsw, maybe PostgreSQL)."""
 
 # ruff: noqa: E402  (gevent patches before anything else is imported)
 

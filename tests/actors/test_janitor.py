@@ -72,7 +72,7 @@ def test_a_due_retry_is_fed_again(janitor, books, mailboxes):
 
 
 class Backlog(Search):
-    """A search index with so many full slices left to index (None: endless)."""
+    """A search index with `slices` full slices left to index (None: endless)."""
 
     def __init__(self, slices=None):
         self.slices = slices

@@ -18,7 +18,7 @@ arguments[arguments.length - 1](true);
 
 
 def record(page: Page) -> None:
-    """Record the id of each result that the page is told of from now on."""
+    """Record the id of each result event that the page receives from now on."""
     page.driver.execute_async_script("(async function () {" + RECORD + "}).apply(null, arguments)")
 
 

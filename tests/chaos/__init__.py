@@ -1,1 +1,1 @@
-"""Tests that break real systems: the sweep over failpoints, the drill, outages, poison, zombies. Slow; marked `chaos`."""
+"""Tests that break real systems: the sweep over failpoints, drill, outages, poison, zombies. Slow; marked `chaos`."""

@@ -292,7 +292,7 @@ def away(seconds: int = 600, count: int = 5_000) -> None:
 
 
 def disk(count: int = 20_000) -> None:
-    """Fill a small disk: writes stop in time or, with MIN_FREE_DISK_MB=0, at the last byte; both recover with more room."""
+    """Fill a small disk: writes stop in time or, with MIN_FREE_DISK_MB=0, at the last byte; both recover."""
     for minimum, filled in (("20", 30), ("0", 56)):
         with small_disk(80) as folder, mill(folder, MIN_FREE_DISK_MB=minimum) as running:
             ballast = folder / "ballast"
@@ -328,7 +328,7 @@ def _status(running: Mill) -> str:
 
 @contextmanager
 def small_disk(megabytes: int) -> Iterator[Path]:
-    """Mount a disk of so many MB; needs root."""
+    """Mount a disk of `megabytes`; needs root."""
     folder = Path(tempfile.mkdtemp(prefix="ep-disk-"))
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)], check=True)
     try:

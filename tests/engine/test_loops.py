@@ -25,7 +25,7 @@ class Work:
             raise fate
 
     def run(self, times, every=60.0):
-        """Run the work so many times."""
+        """Run the work `times` times."""
         keep_doing(self, every, "the work", wait=self.waits.append, until=lambda: self.calls == times)
         return self
 

@@ -49,7 +49,7 @@ class Stub:
 
 @pytest.fixture
 def serving():
-    """Serves a stub on a port of its own; its URL."""
+    """A function that serves a stub on its own port and returns its URL."""
     servers = []
 
     def start(stub):

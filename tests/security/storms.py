@@ -309,7 +309,7 @@ STORMS: dict[str, tuple[Storm, float, Storm | None]] = {
     "webhook storm": (webhook_storm(1000.0, 25.0), 28.0, None),
     "idle connects": (idle_connects(100_000, 3000), 60.0, None),
 }
-"""Name → the storm, the seconds of measured traffic, its harmless variant. Webhooks: 20 times the probe's 50 a second."""
+"""Name → the storm, the seconds of measured traffic, harmless variant. Webhooks: 20 times the probe's 50 a second."""
 
 
 @contextlib.contextmanager
