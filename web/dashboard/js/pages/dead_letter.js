@@ -55,7 +55,7 @@ export class DeadLetter {
       dead && h("div", { class: "actions" }, !lost && replay, discard));
   }
 
-  /** Send the email through the whole way again. */
+  /** Replay the letter: its email is fetched and classified again. */
   async #replay() {
     const id = this.#open;
     if (id === null) return false;

@@ -247,7 +247,7 @@ export class EmailList {
     if (this.#fresh.length && (!this.items.length || this.#mayMove())) this.takeFresh();
   }
 
-  /** Take from the store what no event has told. */
+  /** Update a loaded row from the store if no event has reported the change. */
   #correct(item) {
     const index = this.#index.get(keyOf(item));
     if (index === undefined || TOLD.every((name) => this.items[index][name] === item[name])) return;

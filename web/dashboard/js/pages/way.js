@@ -7,7 +7,7 @@ import { h } from "../dom.js";
 import { duration, exact, when } from "../format.js";
 import { stages } from "../shapes.js";
 
-/** A person's doing: it may come days later, and a scale that included it would hide the machine's stages. */
+/** A person's act: it may come days later, and a scale that included it would hide the machine's stages. */
 const AFTERWARDS = "corrected";
 
 /** The timeline as a block of the pane. */
