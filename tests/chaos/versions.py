@@ -29,7 +29,7 @@ CHANGES = {
     "commands/version.py": [(r'VERSION = "[^"]+"', f'VERSION = "{NEWER}"')],
     "storage/migrations.py": [
         (r"\nSTEPS: ", STEP),
-        (r'\n\)\n"""Step n brings', '\n    _next,\n)\n"""Step n brings'),
+        (r'\n\)\n"""The step at', '\n    _next,\n)\n"""The step at'),
     ],
     "engine/mailbox.py": [
         (r"    omit_defaults=True,\n    rename=\{", '    rename={\n        "tint": "tint",'),
