@@ -4,7 +4,9 @@ Used by database.py, and by code that opens a file itself (backup.py, moving.py)
 uses the connection. Peewee's own database classes do the rest.
 """
 
+import random
 import socket
+import time
 from collections.abc import Callable, Sequence
 from itertools import chain
 from pathlib import Path
@@ -83,9 +85,20 @@ class Sqlite(APSWDatabase):
     """
 
     def _connect(self) -> Any:
-        connection = super()._connect()
+        connection = self._opened()
         connection.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, 0)
         return connection
+
+    def _opened(self) -> Any:
+        """Open the file, trying again for LOCK_WAIT: several that turn a new file to WAL do not wait for each other."""
+        deadline = time.monotonic() + LOCK_WAIT
+        while True:
+            try:
+                return super()._connect()
+            except apsw.BusyError:
+                if time.monotonic() > deadline:
+                    raise
+            native_sleep(random.uniform(0.002, 0.02))
 
 
 class SqliteDriver:
