@@ -29,28 +29,28 @@ class Canary(MailboxActor):
     ) -> None:
         super().__init__(context, name=name, mailbox=canary_mailbox(node_of(context.process)), count=16)
         self.pulse, self.every_s, self.first = pulse, every, first
-        self.sung_at = float("-inf")
+        self.sent_at = float("-inf")
 
     def on_start(self) -> None:
         """Start sending canaries."""
         self.pulse.begin(time.monotonic())
-        self.every(min(TICK_S, self.every_s), self.sing)
+        self.every(min(TICK_S, self.every_s), self.send)
 
     def handle(self, batch: Sequence[Delivery]) -> Outcome:
         """Record the canaries that have returned."""
         outcome = Outcome()
         for delivery in batch:
-            took = max(0.0, time.time() - delivery.envelope.times.get("sung", 0.0))
-            self.pulse.home(time.monotonic(), took)
+            took = max(0.0, time.time() - delivery.envelope.times.get("sent", time.time()))
+            self.pulse.returned(time.monotonic(), took)
             outcome.done(delivery)
         return outcome
 
-    def sing(self) -> None:
+    def send(self) -> None:
         """Send a canary if one is due; none while processing is paused."""
         now = time.monotonic()
         if self.context.control.paused:
-            self.pulse.rest(now)
-        elif now - self.sung_at >= (AWAY_S if self.pulse.away(now) > AWAY_S else self.every_s):
+            self.pulse.idle(now)
+        elif now - self.sent_at >= (AWAY_S if self.pulse.away(now) > AWAY_S else self.every_s):
             self.context.store.put(self.first, [canary(secrets.token_hex(8), (CLASSIFY, self.mailbox))])
-            self.sung_at = now
-            self.pulse.sing(now)
+            self.sent_at = now
+            self.pulse.sent(now)

@@ -14,10 +14,10 @@ import gevent
 from gevent.event import Event
 
 from actors.bodies import CLASSIFY, FETCH, canary_mailbox, fetch_mailbox, look_mailbox
+from actors.failure_detector import FailureDetector
 from actors.feeder import are_copied, feed_position, feed_positions
 from actors.metrics import RECONCILED
 from actors.pruning import EVERY_S, Pruning
-from actors.silence import Silence
 from engine import clock
 from engine.actor import ServiceActor
 from engine.events import Bus
@@ -56,12 +56,12 @@ class Janitor(ServiceActor):
         bell: Event,
         pruning: Pruning | None = None,
         suspect_age: float = SUSPECT_AGE,
-        silence: Silence | None = None,
+        detector: FailureDetector | None = None,
     ) -> None:
         super().__init__(name=name, kind="janitor", bus=bus)
         self.store, self.books, self.search, self.pruning = store, books, search, pruning
         self.bell, self.suspect_age = bell, suspect_age
-        self.silence = silence or Silence(store)
+        self.detector = detector or FailureDetector(store)
         self.positions: list[tuple[float, dict[str, int]]] = []
         self.books_id = ""
         self.index_lags = False
@@ -98,7 +98,7 @@ class Janitor(ServiceActor):
         """Return to its mailbox what dead processes held; no message is blamed for their end."""
         held = {mailbox: self.store.consumers(mailbox) for mailbox in self.mailboxes()}
         holders = {process_of(consumer) for consumers in held.values() for consumer in consumers}
-        gone = self.silence.gone(holders, time.monotonic())
+        gone = self.detector.gone(holders, time.monotonic())
         for mailbox, consumers in held.items():
             for consumer in consumers:
                 if process_of(consumer) in gone:

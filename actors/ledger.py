@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from actors.events import retry_event
 from engine.failpoints import reach
-from engine.mailbox_actor import Postponement
+from engine.mailbox_actor import ScheduledRetry
 from storage.books import Books
 from storage.records import Attempt
 
@@ -15,7 +15,7 @@ class SqlLedger:
     def __init__(self, books: Books) -> None:
         self.books = books
 
-    def postpone(self, postponements: Sequence[Postponement]) -> list[bool]:
+    def postpone(self, retries: Sequence[ScheduledRetry]) -> list[bool]:
         """Write down the attempts.
 
         Return True for each whose event is to be published, False if the row moved on or it was published before.
@@ -36,22 +36,22 @@ class SqlLedger:
                 spend=each.spend,
                 missing=each.missing,
             )
-            for each in postponements
+            for each in retries
         ]
         reach("postpone.before")
         told = self.books.postpone(attempts)
         reach("postpone.committed")
         return told
 
-    def retry_event(self, postponement: Postponement) -> bytes:
-        """Return the event for a postponement; its `attempts` include this one if it was spent."""
-        envelope = postponement.delivery.envelope
+    def retry_event(self, retry: ScheduledRetry) -> bytes:
+        """Return the event for a retry; its `attempts` include this one if it was spent."""
+        envelope = retry.delivery.envelope
         return retry_event(
             envelope.source,
             envelope.key,
-            reason=postponement.reason,
-            error=postponement.error,
-            attempts=envelope.attempts + postponement.spend,
-            next_at=postponement.next_at,
-            at=postponement.at,
+            reason=retry.reason,
+            error=retry.error,
+            attempts=envelope.attempts + retry.spend,
+            next_at=retry.next_at,
+            at=retry.at,
         )

@@ -12,6 +12,7 @@ from actors import replaying, reprocessing, resync, tasks
 from actors.bodies import CLASSIFY, fetch_mailbox
 from actors.broadcaster import Broadcaster
 from actors.canary import Canary
+from actors.dead_letter_writer import DeadLetterWriter
 from actors.deciding import Deciders
 from actors.feeder import Feeder
 from actors.fetcher import Fetcher
@@ -22,7 +23,6 @@ from actors.lister import Lister, lister_lease
 from actors.pruning import Pruning
 from actors.subscriber import Subscriber
 from actors.tasks import Job, TaskRunner
-from actors.undertaker import Undertaker
 from commands.accounts import RunningAccount
 from commands.prune import keep_of
 from commands.stores import Stores
@@ -57,7 +57,8 @@ class Crew:
         context, stores = self.context, self.stores
         return [
             ChildSpec(
-                "undertaker", lambda name: Undertaker.start(context, dead_letters=stores.dead_letters, name=name)
+                "dead-letter-writer",
+                lambda name: DeadLetterWriter.start(context, dead_letters=stores.dead_letters, name=name),
             ),
             *(ChildSpec(_child("fetcher", source), partial(self._fetcher, source)) for source in self.accounts),
             ChildSpec("feeder", self._feeder),

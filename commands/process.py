@@ -31,7 +31,7 @@ from actors.bodies import CLASSIFY
 from actors.classifier import ClassifierActor
 from actors.deciding import Deciders
 from actors.disk import MIB, DiskWatch
-from actors.heart import Heart
+from actors.heartbeat import Heartbeat
 from actors.metrics import PROCESS_STARTED, begin_counters
 from commands import measuring
 from commands.access import access_of
@@ -153,7 +153,7 @@ class Process:
     def start_actors(self) -> None:
         """Start all actors under the supervisor, then what applies the desired state."""
         specs = [
-            self._heart(),
+            self._heartbeat(),
             *_disk_watch(self.settings, self.control, self.bus),
             *(self.front.specs() if self.front else []),
             *([] if self.role == FRONT else [self._pool()]),
@@ -198,11 +198,11 @@ class Process:
         log.info("%s stopped", self.name)
         logging.shutdown()
 
-    def _heart(self) -> ChildSpec:
+    def _heartbeat(self) -> ChildSpec:
         """Return the spec of the actor that publishes this process's state and metrics."""
         return ChildSpec(
-            "heart",
-            lambda name: Heart.start(
+            "heartbeat",
+            lambda name: Heartbeat.start(
                 name=name,
                 bus=self.bus,
                 store=self.stores.mailboxes,

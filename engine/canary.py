@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import msgspec
 
 from engine.events import DEPENDENCY_BACK, Bus
-from engine.mailbox import Delivery, Envelope, Verdict
+from engine.mailbox import Delivery, Envelope, Settlement
 
 CANARY = "(canary)"
 """The source in a canary's envelope; no real source can have this name."""
@@ -19,16 +19,16 @@ CANARY = "(canary)"
 
 def canary(key: str, route: tuple[str, ...]) -> Envelope:
     """Make a canary that visits the mailboxes of `route` after its first one; in the last its owner waits for it."""
-    return Envelope(CANARY, key, lane="high", times={"sung": time.time()}, body=",".join(route).encode())
+    return Envelope(CANARY, key, lane="high", times={"sent": time.time()}, body=",".join(route).encode())
 
 
-def passed_on(delivery: Delivery) -> Verdict | None:
-    """Return the verdict that passes a canary on; None for other messages, and for a canary that has come home."""
+def passed_on(delivery: Delivery) -> Settlement | None:
+    """Return the settlement that passes a canary on; None for other messages, and for a canary that has come home."""
     envelope = delivery.envelope
     if envelope.source != CANARY or not envelope.body:
         return None
     target, _, rest = envelope.body.partition(b",")
-    return Verdict(delivery, (target.decode(), msgspec.structs.replace(envelope, body=rest)))
+    return Settlement(delivery, (target.decode(), msgspec.structs.replace(envelope, body=rest)))
 
 
 @dataclass
@@ -54,16 +54,16 @@ class Pulse:
         if self.counted_from is None:
             self.counted_from = now
 
-    def sing(self, now: float) -> None:
+    def sent(self, now: float) -> None:
         """Note that a canary was sent."""
         if self.waiting_since is None:
             self.waiting_since = now
 
-    def home(self, now: float, round_trip: float) -> None:
+    def returned(self, now: float, round_trip: float) -> None:
         """Note that a canary came home: what was queued before it has been consumed."""
         self.waiting_since, self.counted_from, self.round_trip = None, now, round_trip
 
-    def rest(self, now: float) -> None:
+    def idle(self, now: float) -> None:
         """Note that no canary is expected, since nothing may be taken."""
         self.waiting_since, self.counted_from = None, now
 

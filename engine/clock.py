@@ -1,7 +1,7 @@
 """The time that all nodes share: the clock of their common store, continued by this machine's steady clock.
 
 `now` gives every time that one node writes and another relies on: when an email is due again, since when it has been
-missing, how long ago a cursor was reached. The clocks are compared at each heartbeat (actors/heart.py), and when an
+missing, how long ago a cursor was reached. The clocks are compared at each heartbeat (actors/heartbeat.py), and when an
 actor begins to lead (leadership.py). Before the first comparison `now` is this machine's clock; clocks that differ by
 less than TOLERANCE_S count as equal. Between comparisons `now` follows a clock that nobody can set, so setting this
 machine's clock moves nothing.

@@ -33,7 +33,7 @@ POINTS = {
     "results.committed": "results are committed, their messages not yet acknowledged, no event told",
     "postpone.before": "a try failed, which is written down nowhere yet",
     "postpone.committed": "the failed try is in the books, its message not yet acknowledged",
-    "bury.before": "obituaries were taken, no dead letter written yet",
+    "bury.before": "buried messages were taken, no dead letter written yet",
     "bury.committed": "dead letters are committed, their messages not yet acknowledged, no event told",
     "due.before": "about to reopen retries whose time has come",
     "due.committed": "they are open again, the feeder not yet told",

@@ -16,7 +16,7 @@ from engine.actor import ServiceActor
 from engine.context import Context
 from engine.errors import DependencyTrouble, MessageTrouble, Permanent
 from engine.mailbox import DEAD, Delivery
-from engine.outcome import Fate, Grave, Key, Outcome, Retry, error_text, key_of
+from engine.outcome import Bury, Disposition, Key, Outcome, Retry, error_text, key_of
 
 log = logging.getLogger(__name__)
 
@@ -49,19 +49,19 @@ class Handling(ServiceActor):
         self._breathed = 0.0
 
     def handle(self, batch: Sequence[Delivery]) -> Outcome:
-        """Do the work of a batch and return the fate of each message. May be called again for the same messages.
+        """Do the work of a batch and return the disposition of each message. May be called again for the same messages.
 
         Raise DependencyTrouble when a dependency is unavailable: no attempt is spent, and the same batch comes again.
         After any other error each message is handled alone, and those that raise again are charged for it.
         """
         raise NotImplementedError
 
-    def fates_of(self, batch: list[Delivery]) -> dict[Key, Fate] | None:
-        """Return the batch's fates; None if it raised and has more than one message."""
+    def dispositions_of(self, batch: list[Delivery]) -> dict[Key, Disposition] | None:
+        """Return the batch's dispositions; None if it raised and has more than one message."""
         first = batch[0]
         if first.lone_deaths >= LONE_DEATHS:
             text = f"{first.deaths} processes died while they held it, {first.lone_deaths} of them while it was alone"
-            return {key_of(first): Grave(first, "crashed_process", text)}
+            return {key_of(first): Bury(first, "crashed_process", text)}
         try:
             outcome = self._handled(batch)
         except DependencyTrouble:
@@ -71,7 +71,7 @@ class Handling(ServiceActor):
         for delivery in outcome.missing(batch):
             log.error("%s forgot a message of mailbox %s: a bug, charged as a failed try", self.name, self.mailbox)
             outcome.retry(delivery, self.error_reason, f"{self.name} forgot it")
-        return {key: outcome.fates[key] for key in map(key_of, batch)}
+        return {key: outcome.dispositions[key] for key in map(key_of, batch)}
 
     def _handled(self, batch: list[Delivery]) -> Outcome:
         error = HandlerTimeout(f"took longer than {self.handle_deadline:g} s", reason=self.timeout_reason)
@@ -109,7 +109,7 @@ class Handling(ServiceActor):
         finally:
             self.context.thinking.release()
 
-    def _raised(self, batch: list[Delivery], error: BaseException) -> dict[Key, Fate] | None:
+    def _raised(self, batch: list[Delivery], error: BaseException) -> dict[Key, Disposition] | None:
         self.card.error = error_text(f"{type(error).__name__}: {error}")
         if len(batch) > 1:
             log.warning(
@@ -134,5 +134,5 @@ class Handling(ServiceActor):
             exc_info=error if log.isEnabledFor(logging.DEBUG) else None,
         )
         reason = error.reason if isinstance(error, MessageTrouble) else self.error_reason
-        fate = Grave if isinstance(error, Permanent) else Retry
-        return {key_of(delivery): fate(delivery, reason, self.card.error)}
+        disposition = Bury if isinstance(error, Permanent) else Retry
+        return {key_of(delivery): disposition(delivery, reason, self.card.error)}

@@ -34,7 +34,7 @@ MAIN = "main"
 """The name of the source when none is given."""
 
 DEAD = "dead"
-"""The undertaker's mailbox: a buried message is forwarded to it, and the undertaker writes the dead letter."""
+"""The mailbox of buried messages: the actor that reads it writes the dead letters."""
 
 
 VERSION = 1
@@ -93,7 +93,7 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
     lone_deaths: int = 0  # how many of those died while it was delivered alone
 
 
-class Verdict(msgspec.Struct, frozen=True, gc=False):
+class Settlement(msgspec.Struct, frozen=True, gc=False):
     """What becomes of one delivery: acknowledged, perhaps forwarded, perhaps reported as an event. All or nothing."""
 
     delivery: Delivery
@@ -172,7 +172,7 @@ class MailboxStore(Protocol):
         all others. Entries that were deleted in the meantime are dropped from the consumer's pending list.
         """
 
-    def settle(self, verdicts: Sequence[Verdict]) -> list[bool]:
+    def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
         """Acknowledge a batch and append its forwards and events in one atomic step; True where a message was ours.
 
         Each forward and event takes effect only together with its own acknowledgement, so of two owners only one

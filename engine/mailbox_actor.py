@@ -1,7 +1,7 @@
 """MailboxActor: take → handle → postpone → settle. Read this loop first.
 
-The actor's pump (engine/pump.py) sends it batches, a subclass's `handle` decides the fate of each message
-(engine/handling.py calls it), and this file carries the fates out, so that a kill between any two lines loses nothing
+The actor's pump (engine/pump.py) sends it batches, a subclass's `handle` decides the disposition of each message
+(engine/handling.py calls it), and this file carries the dispositions out, so that a kill between any two lines loses nothing
 and counts nothing twice. Put before acknowledge: first the handler's own durable work, then retries in the ledger,
 then one atomic settle. Each step is safe to repeat.
 """
@@ -16,17 +16,17 @@ import gevent
 
 from engine import events
 from engine.context import Context
-from engine.decisions import Judge, by_kind
+from engine.decisions import RetryDecider, by_kind
 from engine.errors import DependencyTrouble
 from engine.failpoints import reach
 from engine.handling import Handling
-from engine.mailbox import Verdict
+from engine.mailbox import Settlement
 from engine.names import node_of, process_of
-from engine.outcome import Ledger, Obituary, Outcome, Postponement, RetryPolicy, key_of
+from engine.outcome import DeadLetterBody, Ledger, Outcome, RetryPolicy, ScheduledRetry, key_of
 from engine.pump import Intake, Pump
 from engine.work import Work
 
-__all__ = ["Context", "Ledger", "MailboxActor", "Obituary", "Outcome", "Postponement", "RetryPolicy"]
+__all__ = ["Context", "DeadLetterBody", "Ledger", "MailboxActor", "Outcome", "RetryPolicy", "ScheduledRetry"]
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class MailboxActor(Handling):
         super().__init__(context, name=name, kind=kind, mailbox=mailbox, deadline=deadline)
         self.consumer = context.consumer(name)
         self.pump = Pump(self, context.store, Intake(mailbox, self.consumer, count, max_bytes, tuple(into), block))
-        self.judge = Judge(context.policy, self.consumer, context.rng)
+        self.decider = RetryDecider(context.policy, self.consumer, context.rng)
         self._pumping: gevent.Greenlet[..., Any] | None = None
         self._stop_at: float | None = None
         context.living.add(self.consumer)
@@ -104,41 +104,41 @@ class MailboxActor(Handling):
         return self._finish(work)
 
     def _handle(self, work: Work) -> None:
-        """Give every message a fate: as a batch, or one by one if the batch raised."""
+        """Give every message a disposition: as a batch, or one by one if the batch raised."""
         with work.timed("handle_s"):
             while work.todo:
                 batch = work.todo[0]
                 self.goes_on()  # the deadline applies to one call, and a batch that raised needs many
-                fates = self.fates_of(batch)
+                dispositions = self.dispositions_of(batch)
                 work.todo.popleft()
-                if fates is None:
+                if dispositions is None:
                     work.todo.extendleft([delivery] for delivery in reversed(batch))
                 else:
-                    work.fates.update(fates)
+                    work.dispositions.update(dispositions)
 
     def _postpone(self, work: Work) -> None:
-        """Record retries durably before their messages are acknowledged, and collect the verdicts.
+        """Record retries durably before their messages are acknowledged, and collect the settlements.
 
-        Fates are decided only once, so that a repetition of this step records the same.
+        Dispositions are decided only once, so that a repetition of this step records the same.
         """
-        if work.verdicts is not None:
+        if work.settlements is not None:
             return
         with work.timed("postpone_s"):
-            work.decisions = work.decisions or self.judge.decide(work.fates.values(), self.context.clock())
-            postponements, verdicts, work.again = by_kind(work.decisions)
-            to_be_told = self.context.ledger.postpone(postponements) if postponements else []
-            for postponement, tell in zip(postponements, to_be_told, strict=True):
-                verdicts.append(Verdict(postponement.delivery, None, self._told(postponement) if tell else ()))
-            work.verdicts = verdicts
+            work.decisions = work.decisions or self.decider.decide(work.dispositions.values(), self.context.clock())
+            retries, settlements, work.again = by_kind(work.decisions)
+            to_be_told = self.context.ledger.postpone(retries) if retries else []
+            for retry, tell in zip(retries, to_be_told, strict=True):
+                settlements.append(Settlement(retry.delivery, None, self._told(retry) if tell else ()))
+            work.settlements = settlements
 
     def _settle(self, work: Work) -> None:
         """Acknowledge, forward and report in one atomic step of the store; repeated until its answer is known."""
-        assert work.verdicts is not None
+        assert work.settlements is not None
         with work.timed("settle_s"):
-            ours = self.context.store.settle(work.verdicts) if work.verdicts else []
+            ours = self.context.store.settle(work.settlements) if work.settlements else []
         if not all(ours):
-            lost = (verdict for verdict, kept in zip(work.verdicts, ours, strict=True) if not kept)
-            work.foreign = frozenset(key_of(verdict.delivery) for verdict in lost)
+            lost = (settlement for settlement, kept in zip(work.settlements, ours, strict=True) if not kept)
+            work.foreign = frozenset(key_of(settlement.delivery) for settlement in lost)
 
     def _finish(self, work: Work) -> None:
         self.pump.finished(work, well=len(work.again) + work.canaries < len(work.deliveries))
@@ -163,10 +163,10 @@ class MailboxActor(Handling):
         """Whether a batch in trouble goes back to the mailbox.
 
         A quarantined message does, so that it is not blamed for whatever else kills the process while it waits. In
-        trouble that lasts, so does a batch that another node may be able to handle; one that already has its verdicts
+        trouble that lasts, so does a batch that another node may be able to handle; one that already has its settlements
         needs only the store.
         """
-        return work.quarantined or (work.verdicts is None and self.pump.trouble_lasts() and self.others_read())
+        return work.quarantined or (work.settlements is None and self.pump.trouble_lasts() and self.others_read())
 
     # -- the pump's host -------------------------------------------------------------------------------------------------
 
@@ -224,12 +224,12 @@ class MailboxActor(Handling):
 
     # -- reporting -------------------------------------------------------------------------------------------------------
 
-    def _told(self, postponement: Postponement) -> tuple[bytes, ...]:
+    def _told(self, retry: ScheduledRetry) -> tuple[bytes, ...]:
         """Return a retry's event, if any; an error in making it must not keep the message from being acknowledged."""
         try:
-            event = self.context.ledger.retry_event(postponement)
+            event = self.context.ledger.retry_event(retry)
         except Exception:
-            log.exception("the retry event of %s", postponement.delivery.envelope.key)
+            log.exception("the retry event of %s", retry.delivery.envelope.key)
             return ()
         return () if event is None else (event,)
 

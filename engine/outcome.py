@@ -13,7 +13,7 @@ import msgspec
 
 from engine.backoff import backoff
 from engine.errors import DependencyTrouble
-from engine.mailbox import Delivery, Envelope, Verdict
+from engine.mailbox import Delivery, Envelope, Settlement
 from engine.unicode import storable
 
 MAX_ERROR = 2_000
@@ -22,7 +22,7 @@ MAX_ERROR = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """The fate of a message whose try failed and may be repeated.
+    """The disposition of a message whose try failed and may be repeated.
 
     `delay` is in seconds (None: the policy decides). With `spend` False the message is not at fault, and no attempt
     is spent. `missing` says that the subject of the message was not found.
@@ -37,8 +37,8 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True)
-class Grave:
-    """The fate of a message that can never succeed."""
+class Bury:
+    """The disposition of a message that can never succeed."""
 
     delivery: Delivery
     reason: str
@@ -47,13 +47,13 @@ class Grave:
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """The fate of a message that alone met a dependency's trouble: it stays in hand and is handled again later."""
+    """The disposition of a message that alone met a dependency's trouble: it stays in hand and is handled again later."""
 
     delivery: Delivery
     trouble: DependencyTrouble
 
 
-Fate = Verdict | Retry | Grave | Again
+Disposition = Settlement | Retry | Bury | Again
 Key = tuple[str, str]
 
 
@@ -63,18 +63,18 @@ def key_of(delivery: Delivery) -> Key:
 
 
 class Outcome:
-    """One fate for each delivery of a batch; a second fate for the same delivery raises ValueError."""
+    """One disposition for each delivery of a batch; a second disposition for the same delivery raises ValueError."""
 
     def __init__(self) -> None:
-        self.fates: dict[Key, Fate] = {}
+        self.dispositions: dict[Key, Disposition] = {}
 
     def done(self, delivery: Delivery, *events: bytes) -> None:
         """Acknowledge a delivery whose work is durable, and report these events."""
-        self._enter(delivery, Verdict(delivery, None, events))
+        self._enter(delivery, Settlement(delivery, None, events))
 
     def forward(self, delivery: Delivery, mailbox: str, envelope: Envelope, *events: bytes) -> None:
         """Hand a delivery on: `envelope` goes into `mailbox` in the step that acknowledges the delivery."""
-        self._enter(delivery, Verdict(delivery, (mailbox, envelope), events))
+        self._enter(delivery, Settlement(delivery, (mailbox, envelope), events))
 
     def retry(
         self,
@@ -91,25 +91,25 @@ class Outcome:
 
     def bury(self, delivery: Delivery, reason: str, error: str) -> None:
         """Bury a delivery that can never succeed."""
-        self._enter(delivery, Grave(delivery, reason, error))
+        self._enter(delivery, Bury(delivery, reason, error))
 
     def again(self, delivery: Delivery, trouble: DependencyTrouble) -> None:
         """Handle a delivery again that alone met a dependency's trouble; spends no attempt, and reports nothing."""
         self._enter(delivery, Again(delivery, trouble))
 
     def missing(self, batch: Iterable[Delivery]) -> list[Delivery]:
-        """Return the deliveries of the batch that have no fate, which is a bug in the handler."""
-        return [delivery for delivery in batch if key_of(delivery) not in self.fates]
+        """Return the deliveries of the batch that have no disposition, which is a bug in the handler."""
+        return [delivery for delivery in batch if key_of(delivery) not in self.dispositions]
 
-    def _enter(self, delivery: Delivery, fate: Fate) -> None:
+    def _enter(self, delivery: Delivery, disposition: Disposition) -> None:
         key = key_of(delivery)
-        if key in self.fates:
-            raise ValueError(f"delivery {key} of mailbox {delivery.mailbox} was given two fates")
-        self.fates[key] = fate
+        if key in self.dispositions:
+            raise ValueError(f"delivery {key} of mailbox {delivery.mailbox} was given two dispositions")
+        self.dispositions[key] = disposition
 
 
 @dataclass(frozen=True, slots=True)
-class Postponement:
+class ScheduledRetry:
     """A failed try that will be repeated at `next_at`. The envelope's `attempts` guard against counting it twice."""
 
     delivery: Delivery
@@ -122,7 +122,7 @@ class Postponement:
     missing: bool = False
 
 
-class Obituary(msgspec.Struct, frozen=True, omit_defaults=True):
+class DeadLetterBody(msgspec.Struct, frozen=True, omit_defaults=True):
     """The body of an envelope in the mailbox DEAD. `attempts`: the tries made; `content`: the message's body."""
 
     reason: str
@@ -135,13 +135,13 @@ class Obituary(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Ledger(Protocol):
-    """Records postponements before their messages leave the mailbox; the janitor has them fed again when due."""
+    """Records retries before their messages leave the mailbox; the janitor has them fed again when due."""
 
-    def postpone(self, postponements: Sequence[Postponement]) -> list[bool]:
-        """Record the postponements durably; idempotent. Returns for each whether to report it to the event log."""
+    def postpone(self, retries: Sequence[ScheduledRetry]) -> list[bool]:
+        """Record the retries durably; idempotent. Returns for each whether to report it to the event log."""
 
-    def retry_event(self, postponement: Postponement) -> bytes | None:
-        """Return the event that reports a postponement, or None."""
+    def retry_event(self, retry: ScheduledRetry) -> bytes | None:
+        """Return the event that reports a retry, or None."""
 
 
 @dataclass(frozen=True, slots=True)

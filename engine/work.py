@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 from engine.canary import passed_on
 from engine.decisions import Decision
-from engine.mailbox import DEAD, QUARANTINE, Delivery, Verdict
-from engine.outcome import Again, Fate, Grave, Key, Postponement, Retry, key_of
+from engine.mailbox import DEAD, QUARANTINE, Delivery, Settlement
+from engine.outcome import Again, Bury, Disposition, Key, Retry, ScheduledRetry, key_of
 
 KINDS = ("done", "forwarded", "retried", "buried", "again")
 """The possible results of a message."""
@@ -21,7 +21,7 @@ KINDS = ("done", "forwarded", "retried", "buried", "again")
 
 @dataclass(eq=False)
 class Work:
-    """A batch. `todo` holds the groups still to be handled; fates, decisions and verdicts follow in this order.
+    """A batch. `todo` holds the groups still to be handled; dispositions, decisions and settlements follow in this order.
 
     `seconds` maps each step to the time spent in it. `canaries` counts the canaries in the batch: they touch no
     dependency, so their progress says nothing about one. `foreign` holds the messages that another owner has settled:
@@ -30,20 +30,22 @@ class Work:
 
     deliveries: list[Delivery]
     todo: deque[list[Delivery]] = field(default_factory=deque)
-    fates: dict[Key, Fate] = field(default_factory=dict)
+    dispositions: dict[Key, Disposition] = field(default_factory=dict)
     decisions: list[Decision] = field(default_factory=list)
     again: list[Again] = field(default_factory=list)
-    verdicts: list[Verdict] | None = None
+    settlements: list[Settlement] | None = None
     foreign: frozenset[Key] = frozenset()
     seconds: dict[str, float] = field(default_factory=dict)
     canaries: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         """Pass canaries on before anything else, and leave the rest to the handler."""
-        canaries = [verdict for verdict in map(passed_on, self.deliveries) if verdict is not None]
+        canaries = [settlement for settlement in map(passed_on, self.deliveries) if settlement is not None]
         self.canaries = len(canaries)
-        self.fates.update({key_of(verdict.delivery): verdict for verdict in canaries})
-        rest = [each for each in self.deliveries if key_of(each) not in self.fates] if canaries else self.deliveries
+        self.dispositions.update({key_of(settlement.delivery): settlement for settlement in canaries})
+        rest = (
+            [each for each in self.deliveries if key_of(each) not in self.dispositions] if canaries else self.deliveries
+        )
         if rest:
             self.todo.append(rest)
 
@@ -69,18 +71,20 @@ class Work:
     def reasons(self) -> Counter[tuple[str, str]]:
         """Return the number of failed messages by result (retried, buried) and reason."""
         return Counter(
-            (_kind(decision), fate.reason) for fate, decision in self._ours() if isinstance(fate, Retry | Grave)
+            (_kind(decision), disposition.reason)
+            for disposition, decision in self._ours()
+            if isinstance(disposition, Retry | Bury)
         )
 
-    def _ours(self) -> Iterator[tuple[Fate, Decision]]:
-        """Yield each message's fate and decision, except for messages that another owner settled."""
-        for (key, fate), decision in zip(self.fates.items(), self.decisions, strict=True):
+    def _ours(self) -> Iterator[tuple[Disposition, Decision]]:
+        """Yield each message's disposition and decision, except for messages that another owner settled."""
+        for (key, disposition), decision in zip(self.dispositions.items(), self.decisions, strict=True):
             if key not in self.foreign:
-                yield fate, decision
+                yield disposition, decision
 
 
 def _kind(decision: Decision) -> str:
-    if isinstance(decision, Postponement):
+    if isinstance(decision, ScheduledRetry):
         return "retried"
     if isinstance(decision, Again):
         return "again"

@@ -1,6 +1,6 @@
 """Dead letters: emails that failed for good, with reason, attempts and content; people replay or discard them.
 
-The undertaker writes them; the web and the command line read, replay and discard them. The books decide an email's
+Their writer (actors/dead_letter_writer.py) stores them; the web and the command line read, replay and discard them. The books decide an email's
 state: a letter is history, unique by (ref, generation), and its `state` says whether it still stands. Every change is
 guarded by the row's state and generation.
 """

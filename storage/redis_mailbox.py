@@ -16,12 +16,12 @@ from gevent.lock import BoundedSemaphore
 
 from engine.lanes import TURN_S, quotas
 from engine.logs import Folded
-from engine.mailbox import ALL_LANES, LANES, ONCE_S, QUARANTINE, VERSION, Delivery, Depth, Envelope, Room, Verdict
+from engine.mailbox import ALL_LANES, LANES, ONCE_S, QUARANTINE, VERSION, Delivery, Depth, Envelope, Room, Settlement
 from engine.names import process_of
 from engine.turns import parts
 from storage.event_log import RedisEventLog
 from storage.redis_keys import GROUP
-from storage.redis_packing import LANE_NUMBER, pack_envelopes, pack_one, pack_verdicts
+from storage.redis_packing import LANE_NUMBER, pack_envelopes, pack_one, pack_settlements
 from storage.redis_presence import RedisPresence
 
 FULL_POLL = 0.05  # seconds between polls while there is no room downstream, or a message has to be alone
@@ -192,14 +192,14 @@ class RedisMailboxes(RedisEventLog, RedisPresence):
         held.sort(key=lambda delivery: _age_order(delivery.entry))
         return held[:count]
 
-    def settle(self, verdicts: Sequence[Verdict]) -> list[bool]:
-        """Settle a batch; see MailboxStore.settle. Each slice, of up to 500 verdicts or 4 MiB, is atomic.
+    def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
+        """Settle a batch; see MailboxStore.settle. Each slice, of up to 500 settlements or 4 MiB, is atomic.
 
         If the call is repeated after a lost reply, what had been settled already reads False.
         """
         results: list[bool] = []
-        for part in parts(verdicts, _handed_on, SLICE, SLICE_BYTES):
-            packed = pack_verdicts(part)
+        for part in parts(settlements, _handed_on, SLICE, SLICE_BYTES):
+            packed = pack_settlements(part)
             blocks = (key for mailbox in packed.mailboxes for key in self.keys.block(mailbox))
             lost = self._run("settle", [*self.keys.log, *blocks], [*self.log_args(), *packed.args])
             ours = [True] * len(part)
@@ -356,8 +356,8 @@ def _version_of(packed: bytes) -> int:
         return 0
 
 
-def _handed_on(verdict: Verdict) -> int:
-    return 0 if verdict.forward is None else len(verdict.forward[1].body)
+def _handed_on(settlement: Settlement) -> int:
+    return 0 if settlement.forward is None else len(settlement.forward[1].body)
 
 
 def _age_order(entry: str) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""Packs messages and verdicts into the arguments of put.lua, feed.lua and settle.lua. Used by redis_mailbox.py."""
+"""Packs messages and settlements into the arguments of put.lua, feed.lua and settle.lua. Used by redis_mailbox.py."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from engine.mailbox import ALL_LANES, Envelope, Verdict
+from engine.mailbox import ALL_LANES, Envelope, Settlement
 
 LANE_NUMBER = {lane: number for number, lane in enumerate(ALL_LANES, 1)}
 BLOCK_SIZE = len(ALL_LANES) + 1
@@ -15,7 +15,7 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 class Packed(NamedTuple):
-    """Verdicts for settle.lua: `order` maps its n-th message to a verdict, the blocks of `mailboxes` are its keys."""
+    """Settlements for settle.lua: `order` maps its n-th message to a settlement, the blocks of `mailboxes` are its keys."""
 
     mailboxes: list[str]
     args: list[Any]
@@ -30,17 +30,17 @@ def pack_envelopes(envelopes: Sequence[Envelope]) -> list[Any]:
     return args
 
 
-def pack_verdicts(verdicts: Sequence[Verdict]) -> Packed:
-    """Pack verdicts in runs that are alike: from the same stream, to the same one or none, with as many events each."""
+def pack_settlements(settlements: Sequence[Settlement]) -> Packed:
+    """Pack settlements in runs that are alike: from the same stream, to the same one or none, with as many events each."""
     codes = _Codes()
     runs: defaultdict[tuple[int, int, int], list[int]] = defaultdict(list)
-    for number, verdict in enumerate(verdicts):
-        delivery, forward = verdict.delivery, verdict.forward
+    for number, settlement in enumerate(settlements):
+        delivery, forward = settlement.delivery, settlement.forward
         target = 0 if forward is None else codes[forward[0], forward[1].lane]
-        runs[codes[delivery.mailbox, delivery.lane], target, len(verdict.events)].append(number)
+        runs[codes[delivery.mailbox, delivery.lane], target, len(settlement.events)].append(number)
     args: list[Any] = []
     for (source, target, told), run in runs.items():
-        args += _run(source, target, told, [verdicts[number] for number in run])
+        args += _run(source, target, told, [settlements[number] for number in run])
     return Packed(codes.mailboxes, args, [number for run in runs.values() for number in run])
 
 
@@ -49,11 +49,11 @@ def pack_one(source: int, target: int, entry: bytes, size: int) -> list[Any]:
     return [source, target, 1, 0, _encode([size]), entry]
 
 
-def _run(source: int, target: int, told: int, run: Sequence[Verdict]) -> list[Any]:
-    args = [source, target, len(run), told, _encode([verdict.delivery.size for verdict in run])]
-    args += [verdict.delivery.entry for verdict in run]
-    args += [_encode(verdict.forward[1]) for verdict in run if verdict.forward is not None]
-    args += [event for verdict in run for event in verdict.events]
+def _run(source: int, target: int, told: int, run: Sequence[Settlement]) -> list[Any]:
+    args = [source, target, len(run), told, _encode([settlement.delivery.size for settlement in run])]
+    args += [settlement.delivery.entry for settlement in run]
+    args += [_encode(settlement.forward[1]) for settlement in run if settlement.forward is not None]
+    args += [event for settlement in run for event in settlement.events]
     return args
 
 

@@ -1,6 +1,6 @@
 """Signs of life, leases and calls between processes, on Redis. The base of RedisMailboxes (redis_mailbox.py).
 
-Used by the heart (beat), the web (alive, ping), the gauges (held, memory), the janitor (living, launchers), leaders
+Used by the heartbeat (beat), the web (alive, ping), the gauges (held, memory), the janitor (living, launchers), leaders
 (lease), engine/control.py (listen) and everything that changes the desired state (call). Relies on the server's clock
 alone, so that nodes need not agree on the time.
 """

@@ -35,14 +35,14 @@ def stages(started, context):
 
 
 @pytest.fixture
-def sing(started, context):
+def send(started, context):
     pulse = Pulse()
     return lambda: (started(Canary, context, pulse=pulse, name="canary", every=0.05), pulse)[1]
 
 
-def test_it_comes_home_through_every_mailbox_and_no_handler_sees_it(stages, sing, books, mailboxes):
+def test_it_comes_home_through_every_mailbox_and_no_handler_sees_it(stages, send, books, mailboxes):
     stages(FETCH, CLASSIFY)
-    pulse = sing()
+    pulse = send()
     eventually(lambda: pulse.round_trip is not None)
     assert 0 < pulse.round_trip < 2
     assert Stage.seen == []
@@ -51,9 +51,9 @@ def test_it_comes_home_through_every_mailbox_and_no_handler_sees_it(stages, sing
 
 
 @pytest.mark.parametrize("broken", [FETCH, CLASSIFY])
-def test_it_stays_away_when_one_stage_does_not_consume(stages, sing, broken):
+def test_it_stays_away_when_one_stage_does_not_consume(stages, send, broken):
     stages(*({FETCH, CLASSIFY} - {broken}))
-    pulse = sing()
+    pulse = send()
     eventually(lambda: pulse.waiting_since is not None)
     now = pulse.waiting_since
     assert pulse.overdue(now + 31) == pytest.approx(31)
@@ -64,8 +64,8 @@ def test_none_is_expected_while_paused(started, context, stages):
     class Resting(Pulse):
         rests = 0
 
-        def rest(self, now):
-            super().rest(now)
+        def idle(self, now):
+            super().idle(now)
             self.rests += 1
 
     context.control = type("Shut", (), {"paused": True})()
@@ -83,7 +83,7 @@ def test_its_age_grows_when_it_cannot_even_fly_and_when_its_actor_starts_again()
     assert pulse.age(70.0) == 60.0
     pulse.begin(75.0)
     assert pulse.age(80.0) == 70.0
-    pulse.home(90.0, 0.1)
+    pulse.returned(90.0, 0.1)
     assert pulse.age(91.0) == 1.0
 
 
@@ -94,8 +94,8 @@ def test_the_time_in_which_a_dependency_was_away_is_excused():
     assert pulse.overdue(pulse.excused_until + 5) == pytest.approx(5)
 
 
-def test_a_canary_beside_emails_does_not_change_what_becomes_of_them(stages, sing, mailboxes, context):
-    pulse = sing()
+def test_a_canary_beside_emails_does_not_change_what_becomes_of_them(stages, send, mailboxes, context):
+    pulse = send()
     mailboxes.put(FETCH, [Envelope("main", f"m{number}", ref=number) for number in range(20)])
     eventually(lambda: sum(each.messages for each in mailboxes.depths(FETCH).values()) >= 21)
     stages(FETCH, CLASSIFY)
@@ -104,18 +104,18 @@ def test_a_canary_beside_emails_does_not_change_what_becomes_of_them(stages, sin
 
 
 def test_while_none_comes_home_fewer_are_sung(monkeypatch, started, context, mailboxes):
-    pulse, sung = Pulse(), []
-    monkeypatch.setattr(mailboxes, "put", lambda *put: sung.append(put))
+    pulse, sent = Pulse(), []
+    monkeypatch.setattr(mailboxes, "put", lambda *put: sent.append(put))
     started(Canary, context, pulse=pulse, name="canary", every=0.01)
-    eventually(lambda: len(sung) > 1)
+    eventually(lambda: len(sent) > 1)
     pulse.waiting_since = time.monotonic() - AWAY_S - 1
-    sung.clear()
+    sent.clear()
     time.sleep(0.1)
-    assert not sung
+    assert not sent
 
 
 def test_a_node_whose_clock_is_ahead_passes_canaries_on_like_any_other():
-    hour_old = msgspec.structs.replace(canary("key", (CLASSIFY, "home")), times={"sung": time.time() - 3600})
-    verdict = passed_on(Delivery(FETCH, "high", "1-0", hour_old, 1))
-    assert verdict is not None
-    assert verdict.forward is not None
+    hour_old = msgspec.structs.replace(canary("key", (CLASSIFY, "home")), times={"sent": time.time() - 3600})
+    settlement = passed_on(Delivery(FETCH, "high", "1-0", hour_old, 1))
+    assert settlement is not None
+    assert settlement.forward is not None

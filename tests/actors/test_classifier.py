@@ -106,7 +106,7 @@ def test_the_one_that_fails_is_retried_then_buried_and_its_mates_are_not_blamed(
     assert "cannot read" in books.find("1-raise")[0].last_error
 
 
-def test_after_its_last_attempt_it_goes_to_the_undertaker(classifier, put, books, mailboxes):
+def test_after_its_last_attempt_it_is_buried(classifier, put, books, mailboxes):
     (envelope,) = put("raise")
     eventually(lambda: books.audit().retrying == 1)
     for spent in (1, 2, 3):

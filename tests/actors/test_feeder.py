@@ -9,7 +9,7 @@ from gevent.event import Event
 from actors.bodies import FETCH, FetchBody, decode, fetch_mailbox
 from actors.feeder import Feeder
 from engine.events import Bus
-from engine.mailbox import Room, Verdict
+from engine.mailbox import Room, Settlement
 from storage.records import Attempt, Look
 from tests.actors.conftest import eventually
 
@@ -64,7 +64,7 @@ def test_what_waits_for_room_goes_in_when_there_is_room_also_when_the_bell_rang_
     eventually(lambda: depth(mailboxes) == 100)
     eventually(lambda: not bell.is_set())
     taken = mailboxes.take(FETCH, "node/test/x", count=100, max_bytes=10**6, block=0)
-    mailboxes.settle([Verdict(each) for each in taken])
+    mailboxes.settle([Settlement(each) for each in taken])
     eventually(lambda: depth(mailboxes) == 50)
 
 
@@ -93,7 +93,7 @@ def test_no_lane_keeps_the_room_from_another(enter, mailboxes, books):
     assert turn() == 100
     for _ in ("normal", "low"):
         done = mailboxes.take(FETCH, "node/test/x", count=50, max_bytes=10**6, block=0)
-        mailboxes.settle([Verdict(each) for each in done])
+        mailboxes.settle([Settlement(each) for each in done])
         assert turn() == 50
     assert depth(mailboxes, "low") == 10
     assert depth(mailboxes, "high") + depth(mailboxes) == 90

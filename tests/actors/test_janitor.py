@@ -7,9 +7,9 @@ from gevent.event import Event
 
 import actors.janitor
 from actors.bodies import CLASSIFY, FETCH, canary_mailbox
+from actors.failure_detector import FailureDetector
 from actors.feeder import Feeder
 from actors.janitor import INDEX_BATCH, Janitor
-from actors.silence import Silence
 from engine.canary import canary
 from engine.events import Bus
 from engine.mailbox import Envelope, Room
@@ -35,7 +35,7 @@ def janitor(started, mailboxes, books, database):
             search=search or Search(database),
             bell=bell,
             suspect_age=suspect_age,
-            silence=Silence(mailboxes, restart=restart, node_lost=node_lost, node_ended=node_ended),
+            detector=FailureDetector(mailboxes, restart=restart, node_lost=node_lost, node_ended=node_ended),
         )
 
     return begin
@@ -169,7 +169,7 @@ def look_for_canaries(mailboxes, books, database):
     return turn
 
 
-def sing(mailboxes, *nodes):
+def put_canaries(mailboxes, *nodes):
     """On each of these nodes a canary came home, and was in hand when the node ended."""
     for node in nodes:
         mailboxes.put(canary_mailbox(node), [canary(node, ())])
@@ -177,7 +177,7 @@ def sing(mailboxes, *nodes):
 
 
 def test_the_canarys_mailbox_of_a_node_that_is_gone_is_forgotten(look_for_canaries, mailboxes, redis_client):
-    sing(mailboxes, "here", "gone")
+    put_canaries(mailboxes, "here", "gone")
     mailboxes.beat("here/front", {}, ttl=60)
     assert look_for_canaries() == {"canary.here", "canary.gone"}, "it may just be late"
     assert look_for_canaries() == {"canary.here"}
@@ -185,7 +185,7 @@ def test_the_canarys_mailbox_of_a_node_that_is_gone_is_forgotten(look_for_canari
 
 
 def test_that_of_a_node_that_comes_back_or_whose_launcher_lives_stays(look_for_canaries, mailboxes, valkey_url):
-    sing(mailboxes, "late", "starting")
+    put_canaries(mailboxes, "late", "starting")
     with LauncherSign(valkey_url, "starting", every=0.05):
         eventually(lambda: mailboxes.launchers(["starting"]) == {"starting": True})
         look_for_canaries()
@@ -207,7 +207,7 @@ def test_looking_for_canaries_among_very_many_keys_of_others_says_that_it_gets_o
 
     monkeypatch.setattr(Janitor, "breathe", noting)
     redis_client.mset({f"of-others:{number}": "" for number in range(500)})
-    sing(mailboxes, "gone")
+    put_canaries(mailboxes, "gone")
     look_for_canaries()
     assert len(progress) >= 10
     assert look_for_canaries() == set()

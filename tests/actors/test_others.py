@@ -1,21 +1,21 @@
-"""The undertaker, the broadcaster and the heart."""
+"""The dead-letter writer, the broadcaster and the heartbeat."""
 
 import time
 
 import msgspec
 import pytest
 
-import actors.heart
+import actors.heartbeat
 from actors.bodies import ClassifyBody, FetchBody, encode
 from actors.broadcaster import Broadcaster
+from actors.dead_letter_writer import DeadLetterWriter
 from actors.events import encode_event
-from actors.heart import Heart
-from actors.undertaker import Undertaker
+from actors.heartbeat import Heartbeat
 from engine import clock
 from engine.errors import DependencyTrouble
 from engine.events import Bus
 from engine.mailbox import DEAD, Envelope, LogEntry
-from engine.mailbox_actor import Obituary
+from engine.mailbox_actor import DeadLetterBody
 from storage.dead_letters import DeadLetters
 from storage.records import Look
 from storage.statements import execute
@@ -27,7 +27,7 @@ def letters(database):
     return DeadLetters(database)
 
 
-def obituary(**changes):
+def dead_letter_body(**changes):
     fields = {
         "reason": "classifier_error",
         "error": "ValueError: no",
@@ -37,14 +37,14 @@ def obituary(**changes):
         "mailbox": "classify",
         "content": encode(ClassifyBody(subject="s", body="b")),
     }
-    return msgspec.msgpack.encode(Obituary(**{**fields, **changes}))
+    return msgspec.msgpack.encode(DeadLetterBody(**{**fields, **changes}))
 
 
-def test_the_undertaker_writes_a_dead_letter_and_tells_of_it_once(started, context, books, letters, mailboxes):
+def test_a_buried_message_becomes_one_dead_letter_and_one_event(started, context, books, letters, mailboxes):
     start = mailboxes.read_log(None, count=1).last
     ((ref, key),) = books.enter(books.source("main"), ["a"], Look("poll", time.time()), lane="normal")
-    mailboxes.put(DEAD, [Envelope("main", key, ref=ref, body=obituary())])
-    started(Undertaker, context, dead_letters=letters)
+    mailboxes.put(DEAD, [Envelope("main", key, ref=ref, body=dead_letter_body())])
+    started(DeadLetterWriter, context, dead_letters=letters)
     eventually(lambda: mailboxes.depths(DEAD)["normal"].messages == 0)
     (letter,), _ = letters.page()
     assert (letter.key, letter.reason, letter.attempts) == ("a", "classifier_error", 4)
@@ -57,8 +57,11 @@ def test_a_death_while_it_is_fetched_leaves_the_text_that_is_known(
     started, context, books, database, letters, mailboxes
 ):
     ((ref, key),) = books.enter(books.source("main"), ["a"], Look("poll", time.time()), lane="normal")
-    dead = obituary(), obituary(reason="gone", mailbox="fetch", content=encode(FetchBody(first_missing_at=1.0)))
-    started(Undertaker, context, dead_letters=letters)
+    dead = (
+        dead_letter_body(),
+        dead_letter_body(reason="gone", mailbox="fetch", content=encode(FetchBody(first_missing_at=1.0))),
+    )
+    started(DeadLetterWriter, context, dead_letters=letters)
     for generation, body in enumerate(dead):
         mailboxes.put(DEAD, [Envelope("main", key, ref=ref, generation=generation, body=body)])
         eventually(lambda: letters.page()[0])
@@ -104,15 +107,25 @@ def test_after_a_trouble_the_broadcaster_looks_before_it_waits(started, mailboxe
 def test_the_heart_says_that_the_process_lives(started, mailboxes):
     describe = lambda: {"node": "node", "role": "front"}  # noqa: E731
     measure = lambda: b"figures"  # noqa: E731
-    started(Heart, name="heart", bus=Bus(), store=mailboxes, process="node/front", describe=describe, measure=measure)
+    started(
+        Heartbeat,
+        name="heartbeat",
+        bus=Bus(),
+        store=mailboxes,
+        process="node/front",
+        describe=describe,
+        measure=measure,
+    )
     eventually(lambda: mailboxes.alive().get("node/front") == {"node": "node", "role": "front"})
     assert mailboxes.metrics(["node/front"]) == {"node/front": b"figures"}
 
 
 def test_what_comes_up_after_the_first_beat_does_not_wait_for_the_slow_ones(started, mailboxes, monkeypatch):
-    monkeypatch.setattr(actors.heart, "BEAT_S", 3600.0)
+    monkeypatch.setattr(actors.heartbeat, "BEAT_S", 3600.0)
     workers = 0
-    started(Heart, name="heart", bus=Bus(), store=mailboxes, process="node/w", describe=lambda: {"workers": workers})
+    started(
+        Heartbeat, name="heartbeat", bus=Bus(), store=mailboxes, process="node/w", describe=lambda: {"workers": workers}
+    )
     eventually(lambda: mailboxes.alive().get("node/w") == {"workers": 0})
     workers = 3
     eventually(lambda: mailboxes.alive().get("node/w") == {"workers": 3})
@@ -122,10 +135,10 @@ def test_where_this_machines_clock_is_wrong_that_of_redis_holds_and_the_log_says
     started, mailboxes, monkeypatch, caplog
 ):
     shared = clock.SharedClock()
-    monkeypatch.setattr("actors.heart.clock.compare", shared.compare)
+    monkeypatch.setattr("actors.heartbeat.clock.compare", shared.compare)
     beat = mailboxes.beat
     monkeypatch.setattr(mailboxes, "beat", lambda *args, **more: beat(*args, **more) - 3600)
-    started(Heart, name="heart", bus=Bus(), store=mailboxes, process="node/w", describe=dict)
+    started(Heartbeat, name="heartbeat", bus=Bus(), store=mailboxes, process="node/w", describe=dict)
     eventually(lambda: "3600 s ahead of that of Redis" in caplog.text)
     eventually(lambda: mailboxes.living() == {"node/w"})
     assert shared.now() == pytest.approx(time.time() - 3600, abs=5)

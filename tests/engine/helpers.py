@@ -11,7 +11,7 @@ from gevent.event import Event
 from engine.context import Context
 from engine.errors import DependencyTrouble
 from engine.mailbox import DEAD, Delivery, Envelope
-from engine.mailbox_actor import MailboxActor, Outcome, Postponement, RetryPolicy
+from engine.mailbox_actor import MailboxActor, Outcome, RetryPolicy, ScheduledRetry
 from tests.engine.memory_mailbox import MemoryMailboxes
 
 DEADLINE = 20.0
@@ -29,20 +29,20 @@ class MemoryLedger:
     """A ledger like that of the books: guarded by the attempts already spent, and aware of its own earlier commit."""
 
     def __init__(self) -> None:
-        self.rows: dict[str, Postponement] = {}
+        self.rows: dict[str, ScheduledRetry] = {}
         self.calls = 0
 
-    def postpone(self, postponements: Sequence[Postponement]) -> list[bool]:
+    def postpone(self, retries: Sequence[ScheduledRetry]) -> list[bool]:
         self.calls += 1
-        return [self._enter(each) for each in postponements]
+        return [self._enter(each) for each in retries]
 
-    def _enter(self, postponement: Postponement) -> bool:
-        key = postponement.delivery.envelope.key
-        known = self.rows.setdefault(key, postponement)
-        return known.delivery.envelope.attempts == postponement.delivery.envelope.attempts
+    def _enter(self, retry: ScheduledRetry) -> bool:
+        key = retry.delivery.envelope.key
+        known = self.rows.setdefault(key, retry)
+        return known.delivery.envelope.attempts == retry.delivery.envelope.attempts
 
-    def retry_event(self, postponement: Postponement) -> bytes | None:
-        return b"retry " + postponement.delivery.envelope.key.encode() if postponement.spend else None
+    def retry_event(self, retry: ScheduledRetry) -> bytes | None:
+        return b"retry " + retry.delivery.envelope.key.encode() if retry.spend else None
 
 
 class Faults:
@@ -137,8 +137,8 @@ def in_mailbox(store: Any, mailbox: str = "work") -> int:
 
 
 def buried(store: MemoryMailboxes) -> list[Delivery]:
-    """Take and return what waits for the undertaker."""
-    return store.take(DEAD, "test/undertaker", count=10_000, max_bytes=1 << 40, block=0.0)
+    """Take and return the buried messages that wait."""
+    return store.take(DEAD, "test/dead-letter-writer", count=10_000, max_bytes=1 << 40, block=0.0)
 
 
 def holder(started: Any) -> Any:

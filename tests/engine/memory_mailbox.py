@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import msgspec
 
 from engine.lanes import TURN_S, quotas
-from engine.mailbox import ALL_LANES, LANES, ONCE_S, QUARANTINE, Delivery, Depth, Envelope, Room, Verdict
+from engine.mailbox import ALL_LANES, LANES, ONCE_S, QUARANTINE, Delivery, Depth, Envelope, Room, Settlement
 from engine.names import process_of
 from tests.engine.memory_log import MemoryLog
 
@@ -162,20 +162,20 @@ class MemoryMailboxes(MemoryLog):
         chosen = open_lanes[:count] or sorted(held)[:1]
         return [self._hand_out(mailbox, lane, number, consumer) for number, lane in chosen]
 
-    def settle(self, verdicts: Sequence[Verdict]) -> list[bool]:
+    def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
         """Acknowledge, forward and emit events; True where the message was still in hand under this entry."""
         results = []
         events: list[bytes] = []
-        for verdict in verdicts:
-            lane = self._lane(verdict.delivery.mailbox, verdict.delivery.lane)
-            entry = lane.get(int(verdict.delivery.entry))
+        for settlement in settlements:
+            lane = self._lane(settlement.delivery.mailbox, settlement.delivery.lane)
+            entry = lane.get(int(settlement.delivery.entry))
             ours = entry is not None and entry.holder is not None
             results.append(ours)
             if ours:
-                del lane[int(verdict.delivery.entry)]
-                events += verdict.events
-                if verdict.forward is not None:
-                    self.put(verdict.forward[0], [verdict.forward[1]])
+                del lane[int(settlement.delivery.entry)]
+                events += settlement.events
+                if settlement.forward is not None:
+                    self.put(settlement.forward[0], [settlement.forward[1]])
         self.tell(events)
         return results
 

@@ -13,8 +13,8 @@ from engine.canary import canary
 from engine.context import Context
 from engine.errors import DependencyTrouble, MessageTrouble, Permanent
 from engine.events import BATCH_SETTLED, DEPENDENCY_BACK, DEPENDENCY_LOST, MESSAGE_BURIED, MESSAGE_RETRIED, Bus
-from engine.mailbox import DEAD, QUARANTINE, Envelope, Room, Verdict
-from engine.outcome import Obituary
+from engine.mailbox import DEAD, QUARANTINE, Envelope, Room, Settlement
+from engine.outcome import DeadLetterBody
 from tests.engine.helpers import (
     FAST,
     Faults,
@@ -122,7 +122,7 @@ def test_nothing_is_taken_while_a_mailbox_downstream_is_full(bench):
     gevent.sleep(0.03)
     assert not holder(ref).batches
     waiting = bench.store.take("next", "x", count=9, max_bytes=1 << 20, block=0)
-    bench.store.settle([Verdict(delivery) for delivery in waiting])
+    bench.store.settle([Settlement(delivery) for delivery in waiting])
     bench.drained()
 
 
@@ -206,10 +206,14 @@ def test_a_message_trouble_keeps_its_own_reason(bench):
 def test_a_permanent_trouble_is_buried_at_once(bench):
     bench.run("a", acts={"a": raising(Permanent("no email", reason="invalid_email"))})
     bench.drained()
-    [grave] = buried(bench.store)
-    obituary = msgspec.msgpack.decode(grave.envelope.body, type=Obituary)
-    assert (obituary.reason, obituary.attempts, obituary.content) == ("invalid_email", 1, b"body a")
-    assert (obituary.mailbox, obituary.processor) == ("work", "n/p/worker")
+    [letter] = buried(bench.store)
+    body = msgspec.msgpack.decode(letter.envelope.body, type=DeadLetterBody)
+    assert (body.reason, body.attempts, body.content) == (
+        "invalid_email",
+        1,
+        b"body a",
+    )
+    assert (body.mailbox, body.processor) == ("work", "n/p/worker")
     assert not bench.ledger.rows
 
 
@@ -217,9 +221,9 @@ def test_after_the_last_retry_it_is_buried(bench):
     bench.store.put("work", [Envelope("main", "a", attempts=3), Envelope("main", "b", attempts=2)])
     bench.start({key: raising(ValueError("bad")) for key in "ab"})
     bench.drained()
-    [grave] = buried(bench.store)
-    assert grave.envelope.key == "a"
-    assert msgspec.msgpack.decode(grave.envelope.body, type=Obituary).attempts == 4
+    [letter] = buried(bench.store)
+    assert letter.envelope.key == "a"
+    assert msgspec.msgpack.decode(letter.envelope.body, type=DeadLetterBody).attempts == 4
     assert set(bench.ledger.rows) == {"b"}
 
 
@@ -238,7 +242,7 @@ def test_a_forgotten_message_is_charged_as_a_failed_try(bench):
     assert told(bench.store) == {"done a": 1, "retry b": 1}
 
 
-def test_a_message_with_two_fates_is_a_failed_try(bench):
+def test_a_message_with_two_dispositions_is_a_failed_try(bench):
     bench.run("a", "b", acts={"b": done_twice})
     bench.drained()
     assert told(bench.store) == {"done a": 1, "retry b": 1}
@@ -282,10 +286,10 @@ def test_a_step_does_not_pay_for_the_time_of_the_one_before(bench, monkeypatch):
     busy: list[float] = []
     postpone = bench.ledger.postpone
 
-    def slow(postponements):
+    def slow(retries):
         busy.append(ref.card.busy_for())
         gevent.sleep(0.05)
-        return postpone(postponements)
+        return postpone(retries)
 
     def late(_outcome, _delivery):
         gevent.sleep(0.05)
@@ -293,9 +297,9 @@ def test_a_step_does_not_pay_for_the_time_of_the_one_before(bench, monkeypatch):
 
     settle = bench.store.settle
 
-    def settled(verdicts):
+    def settled(settlements):
         busy.append(ref.card.busy_for())
-        return settle(verdicts)
+        return settle(settlements)
 
     monkeypatch.setattr(bench.ledger, "postpone", slow)
     monkeypatch.setattr(bench.store, "settle", settled)
@@ -374,9 +378,9 @@ def test_who_fails_while_computing_leaves_the_turn_to_the_next(bench):
 def test_an_error_that_no_database_would_take_is_made_fit(bench):
     bench.run("a", acts={"a": raising(Permanent("\ud800\0" + "x" * 9_000, reason="invalid_email"))})
     bench.drained()
-    obituary = msgspec.msgpack.decode(buried(bench.store)[0].envelope.body, type=Obituary)
-    assert "\0" not in obituary.error
-    assert len(obituary.error) <= 2_000
+    body = msgspec.msgpack.decode(buried(bench.store)[0].envelope.body, type=DeadLetterBody)
+    assert "\0" not in body.error
+    assert len(body.error) <= 2_000
 
 
 def test_a_retry_event_that_cannot_be_made_does_not_keep_the_message(bench, monkeypatch):
@@ -387,21 +391,21 @@ def test_a_retry_event_that_cannot_be_made_does_not_keep_the_message(bench, monk
     assert ref.describe().failures == 0
 
 
-def test_the_undertakers_own_trouble_makes_no_dead_letter_of_a_dead_letter(bench, monkeypatch):
+def test_the_dead_letter_writers_own_trouble_makes_no_dead_letter_of_a_dead_letter(bench, monkeypatch):
     monkeypatch.setattr(Script, "pause", lambda _self, _seconds: gevent.sleep(0.01))
-    obituary = Obituary("gone", "404", 1, 1.0, "n/p/w", content=b"large")
-    bench.store.put(DEAD, [Envelope("main", "a", body=msgspec.msgpack.encode(obituary))])
+    body = DeadLetterBody("gone", "404", 1, 1.0, "n/p/w", content=b"large")
+    bench.store.put(DEAD, [Envelope("main", "a", body=msgspec.msgpack.encode(body))])
     seen = []
 
     def refuse_what_is_large(outcome, delivery):
-        seen.append(msgspec.msgpack.decode(delivery.envelope.body, type=Obituary))
+        seen.append(msgspec.msgpack.decode(delivery.envelope.body, type=DeadLetterBody))
         if seen[-1].content:
             raise ValueError("no room")
         outcome.done(delivery, b"done a")
 
     bench.start({"a": refuse_what_is_large}, mailbox=DEAD)
     until(lambda: in_mailbox(bench.store, DEAD) == 0)
-    assert seen[-1] == msgspec.structs.replace(obituary, content=b"")
+    assert seen[-1] == msgspec.structs.replace(body, content=b"")
     assert told(bench.store) == {"done a": 1}
     assert not bench.ledger.rows
 
@@ -605,7 +609,7 @@ def test_a_message_that_somebody_else_settled_is_counted_as_theirs_and_its_event
     until(lambda: holder(ref).batches)
     bench.store.release("work", "n/p/worker", crashed=False)
     [other] = bench.store.take("work", "n/q/worker", count=1, max_bytes=1 << 20, block=0)
-    bench.store.settle([Verdict(other, None, (b"done a",))])
+    bench.store.settle([Settlement(other, None, (b"done a",))])
     go_on.set()
     until(lambda: batches)
     assert batches == [(1, 0)]
@@ -690,8 +694,8 @@ def test_a_message_with_which_two_processes_died_alone_is_buried_unhandled(bench
     ref = bench.start()
     bench.drained()
     assert not holder(ref).batches
-    obituary = msgspec.msgpack.decode(buried(bench.store)[0].envelope.body, type=Obituary)
-    assert (obituary.reason, obituary.attempts) == ("crashed_process", 3)
+    body = msgspec.msgpack.decode(buried(bench.store)[0].envelope.body, type=DeadLetterBody)
+    assert (body.reason, body.attempts) == ("crashed_process", 3)
 
 
 def test_two_deaths_one_of_them_in_company_do_not_bury_it(bench):

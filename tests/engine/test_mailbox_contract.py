@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from engine.lanes import ROUND, quotas
-from engine.mailbox import LANE_WEIGHTS, LANES, QUARANTINE, Delivery, Envelope, Room, Verdict
+from engine.mailbox import LANE_WEIGHTS, LANES, QUARANTINE, Delivery, Envelope, Room, Settlement
 from storage.redis_mailbox import RedisMailboxes
 from tests.engine.memory_mailbox import MemoryMailboxes
 from tests.servers import wait_until
@@ -78,7 +78,7 @@ def keys(deliveries: list[Delivery]) -> list[str]:
 
 
 def settle(box: Any, deliveries: list[Delivery], **more: Any) -> list[bool]:
-    settled: list[bool] = box.settle([Verdict(delivery, **more) for delivery in deliveries])
+    settled: list[bool] = box.settle([Settlement(delivery, **more) for delivery in deliveries])
     return settled
 
 
@@ -255,8 +255,8 @@ def test_settling_acknowledges_hands_on_and_tells(box):
     box.put("fetch", letters(2))
     first, second = take(box)
     on = letter("on", "high", ref=7)
-    verdicts = [Verdict(first, forward=("classify", on), events=(b"one", b"two")), Verdict(second)]
-    assert box.settle(verdicts) == [True, True]
+    settlements = [Settlement(first, forward=("classify", on), events=(b"one", b"two")), Settlement(second)]
+    assert box.settle(settlements) == [True, True]
     assert [delivery.envelope for delivery in take(box, mailbox="classify")] == [on]
     assert [entry.data for entry in box.read_log(before, count=10).entries] == [b"one", b"two"]
     assert all(depth.messages == depth.bytes == 0 for depth in box.depths("fetch").values())
@@ -282,7 +282,7 @@ def test_a_late_acknowledgement_of_what_was_given_back_is_void(box, crashed):
     assert len(take(box, mailbox="classify")) == len(taken)
 
 
-def test_one_batch_may_bring_verdicts_of_several_mailboxes(box):
+def test_one_batch_may_bring_settlements_of_several_mailboxes(box):
     box.put("fetch", letters(2))
     box.put("classify", letters(2, "low"))
     held = take(box) + take(box, mailbox="classify")

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from engine.mailbox import DEAD
-from engine.outcome import Obituary
+from engine.outcome import DeadLetterBody
 from storage.redis_mailbox import RedisMailboxes
 from tests.engine.helpers import in_mailbox, letters, told
 from tests.servers import wait_until
@@ -48,9 +48,11 @@ def start(tmp_path, valkey_url):
         process.wait()
 
 
-def obituaries(store):
-    graves = store.take(DEAD, "t/t/t", count=100, max_bytes=1 << 30, block=0.0)
-    return {grave.envelope.key: msgspec.msgpack.decode(grave.envelope.body, type=Obituary) for grave in graves}
+def dead_letter_bodies(store):
+    letters = store.take(DEAD, "t/t/t", count=100, max_bytes=1 << 30, block=0.0)
+    return {
+        letter.envelope.key: msgspec.msgpack.decode(letter.envelope.body, type=DeadLetterBody) for letter in letters
+    }
 
 
 @pytest.mark.slow
@@ -61,8 +63,8 @@ def test_poison_is_buried_after_three_deaths_and_nobody_else_is_blamed(store, st
     store.put("work", letters(*good[:5], poison, *good[5:]))
     node = start()
     wait_until(lambda: in_mailbox(store) == 0, "an empty mailbox", deadline=60.0)
-    [(key, obituary)] = obituaries(store).items()
-    assert (key, obituary.reason, obituary.attempts) == (poison, "crashed_process", 3)
+    [(key, body)] = dead_letter_bodies(store).items()
+    assert (key, body.reason, body.attempts) == (poison, "crashed_process", 3)
     assert told(store, before) == {f"done {key}": 1 for key in good}
     node.terminate()
     assert node.wait(10) == 0
@@ -80,5 +82,5 @@ def test_kills_of_everything_blame_nobody(store, start):
         node.wait()
     start()
     wait_until(lambda: in_mailbox(store) == 0, "an empty mailbox")
-    assert not obituaries(store)
+    assert not dead_letter_bodies(store)
     assert told(store, before) == {f"done {key}": 1 for key in good}

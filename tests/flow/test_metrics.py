@@ -47,7 +47,12 @@ def test_so_do_classified_emails_looks_and_restarts(fresh):
     assert fresh["emailproc_messages_total", "worker-1", ("mailbox", "classify"), ("outcome", "done")] >= 0
     for kind in LOOKS:
         assert fresh["emailproc_listed_emails_total", "front", ("kind", kind), ("source", "main")] == 0
-    for process, kind in (("front", "lister"), ("front", "fetcher"), ("worker-1", "classifier"), ("worker-1", "heart")):
+    for process, kind in (
+        ("front", "lister"),
+        ("front", "fetcher"),
+        ("worker-1", "classifier"),
+        ("worker-1", "heartbeat"),
+    ):
         assert fresh["emailproc_actor_restarts_total", process, ("kind", kind)] >= 0
 
 

@@ -24,10 +24,10 @@ from settings import Settings
 from tests.actors.conftest import eventually
 
 ACTORS = [
-    "heart",
+    "heartbeat",
     "disk",
     "gauges",
-    "undertaker",
+    "dead-letter-writer",
     "fetcher",
     "feeder",
     "broadcaster",

@@ -15,7 +15,7 @@ def database() -> MemoryDatabase:
 
 @pytest.fixture(autouse=True)
 def quiet() -> Iterator[None]:
-    """Silence the log: thousands of crashes are expected here."""
+    """FailureDetector the log: thousands of crashes are expected here."""
     logging.disable(logging.CRITICAL)
     yield
     logging.disable(logging.NOTSET)

@@ -25,7 +25,7 @@ import storage.results
 import storage.retries
 from actors.classifier import ClassifierActor
 from actors.following import Follower
-from engine.mailbox import Verdict
+from engine.mailbox import Settlement
 from storage.holding import Held, hold
 from tests.engine.memory_mailbox import MemoryMailboxes
 from tests.simulation.parts import MemoryDatabase
@@ -43,7 +43,7 @@ def acknowledge_before_the_commit(patch: pytest.MonkeyPatch) -> None:
     handle = ClassifierActor.handle
 
     def hasty(self: Any, batch: Any) -> Any:
-        self.context.store.settle([Verdict(delivery) for delivery in batch])
+        self.context.store.settle([Settlement(delivery) for delivery in batch])
         return handle(self, batch)
 
     patch.setattr(ClassifierActor, "handle", hasty)
@@ -66,13 +66,13 @@ def settle_what_is_no_longer_ours(patch: pytest.MonkeyPatch) -> None:
     """Settling forwards and emits events even for a message that somebody else now holds."""
     settle = MemoryMailboxes.settle
 
-    def careless(self: Any, verdicts: Any) -> Any:
-        ours = settle(self, verdicts)
-        for verdict, mine in zip(verdicts, ours, strict=True):
+    def careless(self: Any, settlements: Any) -> Any:
+        ours = settle(self, settlements)
+        for settlement, mine in zip(settlements, ours, strict=True):
             if not mine:
-                self.tell(verdict.events)
-                if verdict.forward:
-                    self.put(verdict.forward[0], [verdict.forward[1]])
+                self.tell(settlement.events)
+                if settlement.forward:
+                    self.put(settlement.forward[0], [settlement.forward[1]])
         return ours
 
     patch.setattr(MemoryMailboxes, "settle", careless)
@@ -82,8 +82,8 @@ def settle_without_telling(patch: pytest.MonkeyPatch) -> None:
     """Events are lost instead of being emitted with the settling."""
     settle = MemoryMailboxes.settle
 
-    def beside(self: Any, verdicts: Any) -> Any:
-        return settle(self, [Verdict(each.delivery, each.forward) for each in verdicts])
+    def beside(self: Any, settlements: Any) -> Any:
+        return settle(self, [Settlement(each.delivery, each.forward) for each in settlements])
 
     patch.setattr(MemoryMailboxes, "settle", beside)
 
@@ -92,8 +92,8 @@ def settle_without_handing_on(patch: pytest.MonkeyPatch) -> None:
     """What should go on to the next mailbox is lost."""
     settle = MemoryMailboxes.settle
 
-    def beside(self: Any, verdicts: Any) -> Any:
-        return settle(self, [Verdict(each.delivery, None, each.events) for each in verdicts])
+    def beside(self: Any, settlements: Any) -> Any:
+        return settle(self, [Settlement(each.delivery, None, each.events) for each in settlements])
 
     patch.setattr(MemoryMailboxes, "settle", beside)
 

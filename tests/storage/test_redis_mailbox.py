@@ -12,7 +12,7 @@ from gevent.event import Event
 from gevent.socket import AF_UNIX, SHUT_RDWR, SOCK_STREAM, socket
 
 from engine.errors import DependencyTrouble
-from engine.mailbox import LANES, QUARANTINE, Delivery, Envelope, Room, Verdict
+from engine.mailbox import LANES, QUARANTINE, Delivery, Envelope, Room, Settlement
 from storage.launcher_sign import TTL_MS, LauncherSign
 from storage.redis_keys import launcher_keys
 from storage.redis_mailbox import RedisMailboxes
@@ -91,7 +91,7 @@ def far(proxy):
     """A store whose replies can be cut off, with its scripts loaded and its connection open."""
     far = RedisMailboxes(proxy.url, namespace="test", rooms={})
     far.put("warm", letters(1))
-    far.settle([Verdict(one) for one in far.take("warm", ANNA, count=1, max_bytes=1, block=0)])
+    far.settle([Settlement(one) for one in far.take("warm", ANNA, count=1, max_bytes=1, block=0)])
     far.feed("warm", [], position="warm", expected=0, to=1)
     far.release("warm", ANNA, crashed=False)
     yield far
@@ -174,7 +174,7 @@ def test_a_consumer_waits_for_room_downstream(box):
     [full] = box.take("classify", BERT, count=1, max_bytes=PLENTY, block=0)
     gevent.sleep(0.02)
     assert not sleeper.ready()
-    box.settle([Verdict(full)])
+    box.settle([Settlement(full)])
     assert len(sleeper.get(timeout=5)) == 3
 
 
@@ -198,7 +198,9 @@ def test_a_lost_group_hands_out_again_what_was_in_hand_and_one_owner_settles_it(
     redis_client.xgroup_destroy(f"{ROOT}:mb:fetch:normal", "g")
     after = take(box, BERT)
     assert [one.entry for one in before] == [one.entry for one in after]
-    done = [box.settle([Verdict(one, forward=("classify", one.envelope)) for one in held]) for held in (before, after)]
+    done = [
+        box.settle([Settlement(one, forward=("classify", one.envelope)) for one in held]) for held in (before, after)
+    ]
     assert done == [[True] * 3, [False] * 3]
     assert box.depths("classify")["normal"].messages == 3
 
@@ -215,11 +217,11 @@ def test_a_lost_reply_of_take_leaves_the_messages_in_the_consumers_hands(far, pr
 
 def test_a_lost_reply_of_settle_hands_over_once(far, proxy):
     far.put("fetch", letters(5))
-    verdicts = [Verdict(one, forward=("classify", one.envelope), events=(b"e",)) for one in take(far)]
+    settlements = [Settlement(one, forward=("classify", one.envelope), events=(b"e",)) for one in take(far)]
     proxy.armed = True
     with pytest.raises(DependencyTrouble):
-        far.settle(verdicts)
-    assert far.settle(verdicts) == [False] * 5
+        far.settle(settlements)
+    assert far.settle(settlements) == [False] * 5
     assert far.depths("classify")["normal"].messages == 5
     assert len(far.read_log("", count=100).entries) == 5
 
@@ -277,7 +279,7 @@ def test_deleted_entries_in_hand_are_dropped(box, redis_client):
 def test_byte_counters_heal_when_a_lane_is_empty(box, redis_client):
     box.put("fetch", letters(5))
     redis_client.hincrby(f"{ROOT}:mb:fetch:bytes", "normal", 10_000)
-    box.settle([Verdict(one) for one in take(box)])
+    box.settle([Settlement(one) for one in take(box)])
     assert redis_client.hget(f"{ROOT}:mb:fetch:bytes", "normal") == b"0"
 
 
@@ -381,7 +383,7 @@ def test_whatever_is_killed_and_repeated_each_message_is_handed_on_once(box, see
             held += take(box, name, count=dice.randrange(1, 9))
         elif what < 0.8:
             box.settle(
-                [Verdict(one, forward=("done", one.envelope), events=(one.envelope.key.encode(),)) for one in held]
+                [Settlement(one, forward=("done", one.envelope), events=(one.envelope.key.encode(),)) for one in held]
             )
             if dice.random() < 0.8:
                 held.clear()
@@ -423,7 +425,7 @@ def test_a_full_server_hands_out_what_waits_also_when_some_of_it_is_quarantined(
     try:
         (lone,) = take(box, BERT)
         assert lone.lane == QUARANTINE
-        assert box.settle([Verdict(lone)]) == [True]
+        assert box.settle([Settlement(lone)]) == [True]
     finally:
         redis_client.config_set("maxmemory", "0")
 
@@ -498,7 +500,7 @@ def test_fields_that_a_newer_program_added_are_ignored(box, redis_client):
     put_raw(redis_client, packed(colour="blue", nested={"x": [1]}))
     (taken,) = take(box)
     assert (taken.envelope.key, taken.envelope.ref) == ("a", 7)
-    assert box.settle([Verdict(taken)]) == [True]
+    assert box.settle([Settlement(taken)]) == [True]
 
 
 @pytest.mark.parametrize("change", [{"v": 2}, {"v": 2, "r": "another kind of ref"}], ids=["readable", "unreadable"])
@@ -507,7 +509,7 @@ def test_a_message_of_a_newer_version_is_left_to_newer_workers(box, redis_client
     put_raw(redis_client, packed(**change))
     (ours,) = take(box)
     assert ours.envelope.key == "normal0"
-    assert box.settle([Verdict(ours)]) == [True]
+    assert box.settle([Settlement(ours)]) == [True]
     assert take(box) == []
     assert (box.depths("fetch")["normal"].messages, box.depths("fetch")["normal"].in_hand) == (1, 0)
     ((_, fields),) = redis_client.xrange(f"{ROOT}:mb:fetch:normal")
@@ -541,7 +543,7 @@ def test_what_is_handed_on_at_once_is_bounded_in_bytes_too(box, monkeypatch):
         return run(name, *args)
 
     monkeypatch.setattr(box, "_run", counted)
-    assert box.settle([Verdict(each, ("next", each.envelope)) for each in taken]) == [True] * 5
+    assert box.settle([Settlement(each, ("next", each.envelope)) for each in taken]) == [True] * 5
     assert sent.count("settle") == 4  # a and b, c, d, e
     assert [each.envelope.key for each in box.take("next", ANNA, count=10, max_bytes=PLENTY, block=0.0)] == list(
         "abcde"

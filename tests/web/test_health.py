@@ -197,7 +197,7 @@ def test_connected_but_not_consuming_is_unhealthy(system, monkeypatch):
     reply = system.client.get("/health")
     assert (reply.status, reply.json["components"]["actors"]["status"]) == (503, "unhealthy")
     assert "not consuming" in reply.json["components"]["actors"]["reason"]
-    system.services.pulse.home(now, 0.01)
+    system.services.pulse.returned(now, 0.01)
     assert system.client.get("/health").json["status"] == "healthy"
 
 

@@ -31,7 +31,7 @@ TELLING_SKEW_S = 5.0
 """A clock that differs from Redis's by more than this is reported in the log."""
 
 
-class Heart(ServiceActor):
+class Heartbeat(ServiceActor):
     """Beats in its own greenlet, so that nothing the actor does can delay it."""
 
     def __init__(
@@ -44,7 +44,7 @@ class Heart(ServiceActor):
         describe: Callable[[], dict[str, Any]],
         measure: Callable[[], bytes] = bytes,
     ) -> None:
-        super().__init__(name=name, kind="heart", bus=bus)
+        super().__init__(name=name, kind="heartbeat", bus=bus)
         self._told = 0.0
         self.store, self.process, self.describe_process, self.measure = store, process, describe, measure
 

@@ -8,20 +8,20 @@ from actors.bodies import CLASSIFY, ClassifyBody
 from actors.events import dead_event
 from engine.failpoints import reach
 from engine.mailbox import DEAD, Delivery
-from engine.mailbox_actor import Context, MailboxActor, Obituary, Outcome
+from engine.mailbox_actor import Context, DeadLetterBody, MailboxActor, Outcome
 from storage.dead_letters import DeadLetters
 from storage.records import Burial, Content
 
 
-class Undertaker(MailboxActor):
+class DeadLetterWriter(MailboxActor):
     """Runs once in each front. Burying the same message twice has no further effect."""
 
-    def __init__(self, context: Context, *, dead_letters: DeadLetters, name: str = "undertaker") -> None:
+    def __init__(self, context: Context, *, dead_letters: DeadLetters, name: str = "dead-letter-writer") -> None:
         super().__init__(context, name=name, mailbox=DEAD)
         self.dead_letters = dead_letters
 
     def handle(self, batch: Sequence[Delivery]) -> Outcome:
-        """Store a batch of obituaries as dead letters in one transaction, and acknowledge with `dead` events."""
+        """Store a batch of dead-letter bodies as dead letters in one transaction, and acknowledge with `dead` events."""
         reach("bury.before")
         letters = self.dead_letters.bury([_burial(delivery) for delivery in batch])
         reach("bury.committed")
@@ -33,28 +33,28 @@ class Undertaker(MailboxActor):
 
 def _burial(delivery: Delivery) -> Burial:
     envelope = delivery.envelope
-    obituary = msgspec.msgpack.decode(envelope.body, type=Obituary)
+    letter = msgspec.msgpack.decode(envelope.body, type=DeadLetterBody)
     return Burial(
         source=envelope.source,
         key=envelope.key,
         ref=envelope.ref,
         generation=envelope.generation,
         feed_seq=envelope.feed_seq,
-        attempts=obituary.attempts,
-        reason=obituary.reason,
-        error=obituary.error,
-        at=obituary.at,
-        processor_id=obituary.processor,
-        content=_content(obituary),
+        attempts=letter.attempts,
+        reason=letter.reason,
+        error=letter.error,
+        at=letter.at,
+        processor_id=letter.processor,
+        content=_content(letter),
         times=envelope.times,
     )
 
 
-def _content(obituary: Obituary) -> Content | None:
+def _content(letter: DeadLetterBody) -> Content | None:
     """Return the email if it had been fetched; the content from another mailbox would decode as an empty email."""
-    if obituary.mailbox not in ("", CLASSIFY) or not obituary.content:
+    if letter.mailbox not in ("", CLASSIFY) or not letter.content:
         return None
     try:
-        return msgspec.msgpack.decode(obituary.content, type=ClassifyBody)
+        return msgspec.msgpack.decode(letter.content, type=ClassifyBody)
     except msgspec.DecodeError:
         return None

@@ -1,6 +1,6 @@
 """Decides which processes will not come back: those silent for longer than a launcher needs to restart them.
 
-The janitor asks this about processes that hold messages. A sign of life lasts five seconds (actors/heart.py,
+The janitor asks this about processes that hold messages. A sign of life lasts five seconds (actors/heartbeat.py,
 storage/launcher_sign.py), and silence is counted from the first check without one.
 """
 
@@ -20,7 +20,7 @@ NODE_ENDED_S = 0.5
 nobody will restart it."""
 
 
-class Silence:
+class FailureDetector:
     """Remembers since when each process has been silent. Times are seconds of any one monotonic clock."""
 
     def __init__(
