@@ -30,10 +30,7 @@ def write(results: dict[str, Any]) -> None:
         if name in results:
             found = results[name]
             parts.append("\n".join(section(found)))
-            quick = ", a quick run: not to be quoted" if found["quick"] else ""
-            parts.append(
-                f"*{found['machine']}; commit {found['commit']}, {found['at']}, took {found['took_s']} s{quick}*\n"
-            )
+            parts.append(f"*{found['machine']}; commit {found['commit']}, {found['at']}, took {found['took_s']} s*\n")
     RESULTS.write_text("\n".join(parts))
 
 

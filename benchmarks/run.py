@@ -123,7 +123,6 @@ def main() -> None:
             "commit": _commit(),
             "at": time.strftime("%Y-%m-%d", time.gmtime()),
             "took_s": round(time.time() - began),
-            "quick": args.quick,
             **figures,
         }
         if not args.quick:

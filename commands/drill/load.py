@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import requests
 
 from commands.drill.poison import KINDS, MARK
-from commands.drill.system import FakeMail
+from commands.drill.system import DrillError, FakeMail
 from fakemail.template_emails import TEMPLATE_EMAILS
 
 MAX_BURST = 200
@@ -78,10 +78,11 @@ class Load:
         self._thread.start()
 
     def finish(self, seconds: float) -> None:
-        """Wait up to `seconds` for the end of sending; raise the error that ended it, if any."""
+        """Wait up to `seconds` until all emails are sent; DrillError if they are not, because of an error or the time."""
         self._thread.join(seconds)
-        if self.error is not None:
-            raise self.error
+        if self.sent < self.emails:
+            why = self.error or f"FakeMail took no more within {seconds:g} s"
+            raise DrillError(f"{self.sent} of {self.emails} emails were sent: {why}") from self.error
 
     def done(self) -> bool:
         """Return whether sending has ended."""
@@ -95,7 +96,7 @@ class Load:
                 self._send([self._email(self.sent + nth) for nth in range(size)])
                 self.sent += size
                 time.sleep(max(0.0, began + self.sent / self.rate - time.monotonic()))
-        except BaseException as error:  # noqa: BLE001  (raised again by finish)
+        except BaseException as error:  # noqa: BLE001  (told by finish)
             self.error = error
 
     def _email(self, number: int) -> dict[str, Any]:
