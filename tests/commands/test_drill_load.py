@@ -2,6 +2,9 @@
 
 import random
 import threading
+from collections.abc import Callable
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -9,16 +12,21 @@ from commands.drill.load import Load
 from commands.drill.system import DrillError
 
 
-def load(send):
-    made = Load(None, None, random.Random(1), emails=3, seconds=0.1, poison=0)
-    made._send = send
-    made.start()
-    return made
+class Sender(Load):
+    """Sends three emails by calling `send` with each batch."""
+
+    def __init__(self, send: Callable[[Any], Any]) -> None:
+        super().__init__(Mock(), Mock(), random.Random(1), emails=3, seconds=0.1, poison=0)
+        self.send = send
+        self.start()
+
+    def _send(self, emails: list[dict[str, Any]]) -> None:
+        self.send(emails)
 
 
 def test_it_is_finished_when_all_is_sent():
-    sent = []
-    load(sent.extend).finish(10)
+    sent: list[Any] = []
+    Sender(sent.extend).finish(10)
     assert len(sent) == 3
 
 
@@ -27,12 +35,12 @@ def test_an_error_breaks_the_drill_off():
         raise RuntimeError("the disk is full")
 
     with pytest.raises(DrillError, match="0 of 3 emails were sent: the disk is full"):
-        load(fail).finish(10)
+        Sender(fail).finish(10)
 
 
 def test_a_fakemail_that_takes_no_more_breaks_the_drill_off():
     over = threading.Event()
-    stuck = load(lambda _emails: over.wait(10))
+    stuck = Sender(lambda _emails: over.wait(10))
     try:
         with pytest.raises(DrillError, match="FakeMail took no more within"):
             stuck.finish(0.05)
