@@ -16,7 +16,7 @@ from engine.failpoints import reach
 from engine.mailbox import LANES, Delivery, Envelope
 from engine.mailbox_actor import Context, MailboxActor, Outcome
 from fakemail.answers import RemoteEmail
-from fakemail.breaker import NotAsked
+from fakemail.breaker import CircuitOpen
 from storage.keys import unescape_id
 
 BATCH, DEADLINE = 256, 180.0
@@ -30,20 +30,20 @@ PATIENCE = 30.0
 """Seconds for which an email may fail, while others succeed, before it spends attempts: FakeMail may only be
 flapping."""
 
-SICK_PAUSE, LONGEST_SICK_PAUSE = 1.0, 5.0
+FAILING_PAUSE, LONGEST_FAILING_PAUSE = 1.0, 5.0
 """Seconds before a failing email is asked for again (no attempt spent yet), growing up to the longest pause."""
 
-CROWD, LONGEST_CROWD_PAUSE = 100, 60.0
-"""When more emails than CROWD fail, each waits longer in proportion to their number, up to LONGEST_CROWD_PAUSE.
+MANY, LONGEST_PAUSE = 100, 60.0
+"""When more emails than MANY fail, each waits longer in proportion to their number, up to LONGEST_PAUSE.
 Otherwise an account whose email store is broken would have all its emails requested and postponed without end."""
 
-STRANGER = "email-processor-asks-whether-you-answer"
+NO_EMAIL = "email-processor-asks-whether-you-answer"
 FEW = 3
 """When no email comes, FakeMail is asked for one that does not exist. If it answers that there is none, its email store
 works, and only these emails fail. If more than FEW fail, the store may be broken all the same, so no email is charged
 with an attempt."""
 
-SICK_LIMIT, FORGET_S = 10_000, 300.0
+FAILING_LIMIT, FORGET_S = 10_000, 300.0
 """The most failing emails to remember, and seconds to do so: retries come within a minute or two."""
 
 
@@ -51,7 +51,7 @@ Lanes = Callable[[Sequence[RemoteEmail]], Sequence[str | None]]
 """Maps emails to the priorities that the user's rules give them, None where they give none."""
 
 
-class SickList:
+class FailureTracker:
     """Records since when each email's fetch has failed.
 
     Kept in memory only: a restart makes it more patient, never less.
@@ -84,14 +84,14 @@ class SickList:
         since, _ = self._since.pop(key, (now, now))
         self._since[key] = since, now
         self._forget(now)
-        if now - since >= self.patience and self._answered_at >= now - self.patience - LONGEST_SICK_PAUSE:
+        if now - since >= self.patience and self._answered_at >= now - self.patience - LONGEST_FAILING_PAUSE:
             return None
-        crowd = max(1.0, self.count / CROWD)
-        return min(max(SICK_PAUSE, (now - since) / 2) * crowd, LONGEST_SICK_PAUSE * crowd, LONGEST_CROWD_PAUSE)
+        slower = max(1.0, self.count / MANY)
+        return min(max(FAILING_PAUSE, (now - since) / 2) * slower, LONGEST_FAILING_PAUSE * slower, LONGEST_PAUSE)
 
     def _forget(self, now: float) -> None:
         """Forget emails that are no longer asked for, because they were buried or erased."""
-        while len(self._since) > SICK_LIMIT or next(iter(self._since.values()))[1] < now - FORGET_S:
+        while len(self._since) > FAILING_LIMIT or next(iter(self._since.values()))[1] < now - FORGET_S:
             del self._since[next(iter(self._since))]
 
 
@@ -128,7 +128,7 @@ class Fetcher(MailboxActor):
             context, name=name, mailbox=mailbox, kind="fetcher", count=BATCH, into=(CLASSIFY,), deadline=DEADLINE
         )
         self.clients, self.gone_after, self.lanes = clients, gone_after, lanes
-        self.sick = SickList(patience)
+        self.failures = FailureTracker(patience)
 
     def handle(self, batch: Sequence[Delivery]) -> Outcome:
         """Ask each source for its emails: forward what came, retry what is missing, bury what can never come."""
@@ -143,7 +143,7 @@ class Fetcher(MailboxActor):
             reach("fetch.fetched")
             outage = self._outage(client, answers)
             answered = zip(deliveries, answers, strict=True)
-            self.sick.answered(
+            self.failures.answered(
                 [each.envelope.key for each, answer in answered if not isinstance(answer, DependencyTrouble)]
             )
             emails = [answer for answer in answers if isinstance(answer, RemoteEmail)]
@@ -171,10 +171,10 @@ class Fetcher(MailboxActor):
         outage: DependencyTrouble | None,
     ) -> None:
         match answer:
-            case Throttled() | NotAsked():
+            case Throttled() | CircuitOpen():
                 outcome.again(delivery, answer)
             case DependencyTrouble() if outage is None:
-                self._sick(outcome, delivery, answer)
+                self._failing(outcome, delivery, answer)
             case DependencyTrouble():
                 outcome.again(delivery, answer)
             case None | Permanent() if outage is not None:
@@ -188,9 +188,9 @@ class Fetcher(MailboxActor):
             case _:
                 outcome.retry(delivery, "fetch_failed", repr(answer))
 
-    def _sick(self, outcome: Outcome, delivery: Delivery, trouble: DependencyTrouble) -> None:
+    def _failing(self, outcome: Outcome, delivery: Delivery, trouble: DependencyTrouble) -> None:
         """Retry an email that fails while FakeMail answers for others; after a while this spends attempts."""
-        pause = self.sick.pause(delivery.envelope.key)
+        pause = self.failures.pause(delivery.envelope.key)
         if pause is not None and trouble.retry_after is not None:
             pause = max(pause, trouble.retry_after)
         outcome.retry(delivery, "fetch_failed", str(trouble), delay=pause, spend=pause is None)
@@ -203,7 +203,7 @@ class Fetcher(MailboxActor):
         """
         if any(isinstance(answer, RemoteEmail) for answer in answers):
             return None
-        asked = [answer for answer in answers if not isinstance(answer, NotAsked)]
+        asked = [answer for answer in answers if not isinstance(answer, CircuitOpen)]
         if not asked:
             return next(answer for answer in answers if isinstance(answer, DependencyTrouble))
         try:
@@ -213,11 +213,11 @@ class Fetcher(MailboxActor):
         troubles = [answer for answer in asked if isinstance(answer, DependencyTrouble)]
         if len(troubles) < len(asked):
             return None
-        (stranger,) = client.get_emails([STRANGER])
-        if isinstance(stranger, DependencyTrouble):
-            return stranger if len(troubles) > FEW else None
-        if max(len(troubles), self.sick.count) <= FEW:
-            self.sick.answered([STRANGER])
+        (control,) = client.get_emails([NO_EMAIL])
+        if isinstance(control, DependencyTrouble):
+            return control if len(troubles) > FEW else None
+        if max(len(troubles), self.failures.count) <= FEW:
+            self.failures.answered([NO_EMAIL])
         return None
 
     def _missing(self, outcome: Outcome, delivery: Delivery, at: float) -> None:

@@ -32,7 +32,7 @@ class Refused(Exception):
         self.throttled = throttled
 
 
-class NotAsked(DependencyTrouble):
+class CircuitOpen(DependencyTrouble):
     """The call was not made because the breaker refused it, so nothing is known about its subject."""
 
 

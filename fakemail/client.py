@@ -28,7 +28,7 @@ from fakemail.answers import (
     read_opinion,
     retry_after,
 )
-from fakemail.breaker import CircuitBreaker, NotAsked, Refused
+from fakemail.breaker import CircuitBreaker, CircuitOpen, Refused
 from fakemail.listing import Listing, read_listing
 from fakemail.pipeline import NotPlain, Pipelining
 from fakemail.spool import Spool
@@ -331,4 +331,4 @@ def _refuse(refused: Refused) -> NoReturn:
     if refused.throttled:
         raise Throttled("FakeMail asked us to wait", dependency=_NAME, retry_after=refused.wait) from None
     message = "FakeMail failed several times in a row: it is left alone for a while"
-    raise NotAsked(message, dependency=_NAME, retry_after=refused.wait) from None
+    raise CircuitOpen(message, dependency=_NAME, retry_after=refused.wait) from None

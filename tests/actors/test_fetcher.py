@@ -10,7 +10,7 @@ import pytest
 
 import actors.fetcher
 from actors.bodies import CLASSIFY, FETCH, ClassifyBody, FetchBody, decode, encode
-from actors.fetcher import FORGET_S, LONGEST_CROWD_PAUSE, SICK_PAUSE, Fetcher, SickList
+from actors.fetcher import FAILING_PAUSE, FORGET_S, LONGEST_PAUSE, FailureTracker, Fetcher
 from actors.ledger import SqlLedger
 from engine.errors import DependencyTrouble, Permanent
 from engine.events import Bus
@@ -256,11 +256,11 @@ def test_while_the_place_of_emails_is_out_of_order_all_are_held_and_come_with_it
 
 
 def test_the_more_fail_the_longer_each_waits(monkeypatch):
-    sick, clock = SickList(30.0), [1000.0]
+    failures, clock = FailureTracker(30.0), [1000.0]
     monkeypatch.setattr("actors.fetcher.time.monotonic", lambda: clock[0])
-    pauses = [sick.pause(str(number)) for number in range(10_000)]
-    assert pauses[0] == pauses[99] == SICK_PAUSE
-    assert pauses[-1] == LONGEST_CROWD_PAUSE
+    pauses = [failures.pause(str(number)) for number in range(10_000)]
+    assert pauses[0] == pauses[99] == FAILING_PAUSE
+    assert pauses[-1] == LONGEST_PAUSE
 
 
 def test_others_have_their_turn_while_large_emails_are_handed_on(
@@ -300,10 +300,10 @@ def test_others_have_their_turn_while_large_emails_are_handed_on(
 
 
 def test_what_is_asked_for_no_more_is_not_counted_among_those_that_fail(monkeypatch):
-    sick, clock = SickList(0.0), [1000.0]
+    failures, clock = FailureTracker(0.0), [1000.0]
     monkeypatch.setattr("actors.fetcher.time.monotonic", lambda: clock[0])
     for number in range(10):
-        sick.pause(f"buried{number}")
+        failures.pause(f"buried{number}")
     clock[0] += FORGET_S + 1
-    sick.pause("new")
-    assert sick.count == 1
+    failures.pause("new")
+    assert failures.count == 1
