@@ -12,14 +12,14 @@ SMALL = 0.05
 INTRODUCTION = """\
 # Benchmark results
 
-Written by `make bench` (`python -m benchmarks.run`); change the programs, not this file. What was learned from it stands in
-[docs/performance.md](../docs/performance.md). **Ratios within a run are the figures**: contestants take turns, so that a noisy moment
-hits them all; the absolute ones are one small shared machine's. Medians, with the least and the greatest in brackets.
+Written by `make bench` (`python -m benchmarks.run`): change the programs, not this file. [docs/performance.md](../docs/performance.md)
+says what we learned from it. **The ratios within a run are the results**: contestants take turns, so that a noisy moment hits them all.
+The absolute figures are those of one small shared machine. Figures are medians, with the minimum and the maximum in brackets.
 
-One piece of work for everybody: take a 1 KB email from Valkey (append-only, everysec), label it with a frozen function (its cost on this
-machine stands in (g)), commit its row to SQLite (write-ahead log, every commit flushed), acknowledge after the commit. All of a
-contestant, Valkey included, is pinned to one core; FakeMail and clients are on the other. Files lie in memory (`/dev/shm`): on a disk
-whose flush takes 5 ms, whoever commits each message does 200 a second at the most, and a batch pays once.
+Everybody does the same work: take a 1 KB email from Valkey (append-only, everysec), label it with a frozen function (its cost on this
+machine is in (g)), commit its row to SQLite (write-ahead log, every commit flushed), and acknowledge it after the commit. Each contestant
+is pinned to one core, its Valkey included; FakeMail and the clients are on the other. Files are in memory (`/dev/shm`): on a disk whose
+flush takes 5 ms, a contestant that commits each message does at most 200 a second, while a batch pays for the flush only once.
 """
 
 
@@ -61,7 +61,7 @@ def _throughput(found: dict[str, Any]) -> Iterator[str]:
                 _range([_cpu(run) for run in runs]),
             ]
         )
-    yield from table(["", "relative to the loop", "emails a second", "CPU of all its processes, µs an email"], rows)
+    yield from table(["", "relative to the loop", "emails per second", "CPU of all its processes, µs per email"], rows)
 
 
 def _cpu(run: dict[str, Any]) -> float:
@@ -88,18 +88,18 @@ def abcd(found: dict[str, Any]) -> Iterator[str]:
         ["the hub's lag during a run of (c), p99.9 (upper end of its bucket)", "≤ 50 ms", f"{_range(lags)} ms"]
     )
     yield from table(["", "goal", "measured"], goals)
-    yield "### (g) CPU and memory an email, by process\n"
+    yield "### (g) CPU and memory per email, by process\n"
     rows = []
     for name in ("loop", "stage"):
         last = found["runs"][name][-1]
         rows.append([name, "itself", f"{last['cpu_us']:.0f}", ""])
         if "work_us" in last:
-            rows.append([name, "of that the frozen function", f"{last['work_us']:.0f}", ""])
+            rows.append([name, "of which the frozen function", f"{last['work_us']:.0f}", ""])
         rows.append([name, "Valkey", f"{last['valkey_us']:.0f}", ""])
     for name, runs in found["runs"].items():
         for process, use in runs[-1].get("stages", {}).items():
             rows.append([name, process, f"{use['cpu_us']:.0f}", f"{use['peak_mib']:.0f}"])
-    yield from table(["", "process", "CPU, µs an email", "peak resident, MiB"], rows)
+    yield from table(["", "process", "CPU, µs per email", "peak resident, MiB"], rows)
     yield "![throughput](../docs/images/bench-throughput.png)\n"
 
 
@@ -123,13 +123,13 @@ def doors(found: dict[str, Any]) -> Iterator[str]:
                 *columns,
             ]
         )
-    yield from table(["", "relative (goal ≥ 0.6)", "accepts a second", "p50, ms", "p99, ms", "CPU, µs"], rows)
+    yield from table(["", "relative (goal ≥ 0.6)", "accepted per second", "p50, ms", "p99, ms", "CPU, µs"], rows)
 
 
 def latencies(found: dict[str, Any]) -> Iterator[str]:
     """Section (f)."""
     yield "## (f) from a new email at FakeMail to its WebSocket event\n"
-    yield "Goals: p99 ≤ 50 ms at 100 a second, ≤ 250 ms at 1,000. FakeMail's own commit and notification are in the figure.\n"
+    yield "Goals: p99 ≤ 50 ms at 100 emails per second, ≤ 250 ms at 1,000. The figures include FakeMail's own commit and notification.\n"
     rows = [
         [
             name,
@@ -145,12 +145,12 @@ def latencies(found: dict[str, Any]) -> Iterator[str]:
 def growth(found: dict[str, Any]) -> Iterator[str]:
     """Section (h)."""
     sizes = found["sizes"]
-    yield "## (h) growth: what is stored already\n"
-    yield "Goals: throughput at 10^6 ≥ 0.9 of that at 10^4, `/stats` flat, `q=` under 100 ms. What is stored was indexed before the stage ran; what the stage put on top is being indexed while the web is asked.\n"
+    yield "## (h) growth: by the number of stored emails\n"
+    yield "Goals: throughput at 10^6 ≥ 0.9 of that at 10^4, `/stats` flat, `q=` under 100 ms. The stored emails were indexed before the stage ran; those that the stage added are being indexed while the queries run.\n"
     runs = found["runs"].values()
     rows = [["stage, relative to the first", *(_share(ratio) for ratio in found["ratios"].values())]]
-    rows.append(["stage, emails a second", *(_range([run["per_s"] for run in each]) for each in runs)])
-    rows.append(["stage, CPU µs an email", *(_range([_cpu(run) for run in each]) for each in runs)])
+    rows.append(["stage, emails per second", *(_range([run["per_s"] for run in each]) for each in runs)])
+    rows.append(["stage, CPU µs per email", *(_range([_cpu(run) for run in each]) for each in runs)])
     rows.append(["database, MiB", *(f"{each['database_mib']:,.0f}" for each in sizes)])
     for query in sizes[0]["answers"]:
         answers = [each["answers"][query] for each in sizes]
@@ -162,7 +162,7 @@ def growth(found: dict[str, Any]) -> Iterator[str]:
 
 def fans(found: dict[str, Any]) -> Iterator[str]:
     """Section (i)."""
-    yield "## (i) WebSocket fan-out at 100 emails a second, one client stuck\n"
+    yield "## (i) WebSocket fan-out at 100 emails per second, with one client stuck\n"
     yield "Goal: everybody else's p99 under 1 s with 1,000 clients.\n"
     rows = [
         [
@@ -175,7 +175,16 @@ def fans(found: dict[str, Any]) -> Iterator[str]:
         for run in found["clients"]
     ]
     yield from table(
-        ["clients", "p50, ms", "p99, ms", "longest, ms", "events to each", "KiB a client", "KiB after the run"], rows
+        [
+            "clients",
+            "p50, ms",
+            "p99, ms",
+            "longest, ms",
+            "events to each",
+            "KiB per client",
+            "KiB per client after the run",
+        ],
+        rows,
     )
 
 
@@ -183,15 +192,15 @@ def two_workers(found: dict[str, Any]) -> Iterator[str]:
     """Section (j)."""
     ratio = found["ratios"]["2"]
     yield "## (j) two worker processes against one, on the processing stage\n"
-    yield f"{_share(ratio)} times as fast; goal ≥ 1.7. One core each, Valkey wherever there is room.\n"
+    yield f"{_share(ratio)} times as fast (goal: ≥ 1.7). Each has one core; Valkey runs wherever there is room.\n"
 
 
 def million(found: dict[str, Any]) -> Iterator[str]:
     """Section (k)."""
-    yield "## (k) a million emails the whole way\n"
-    yield f"{found['emails']:,} emails in {found['seconds']:,.0f} s ({found['per_s']:,.0f} a second), FakeMail on the same two cores. Books: {found['audit']}.\n"
+    yield "## (k) a million emails, the whole way\n"
+    yield f"{found['emails']:,} emails in {found['seconds']:,.0f} s ({found['per_s']:,.0f} per second), with FakeMail on the same two cores. Books: {found['audit']}.\n"
     rows = [[name, f"{use['cpu_us']:.0f}", f"{use['peak_mib']:.0f}"] for name, use in found["stages"].items()]
-    yield from table(["process", "CPU, µs an email", "peak resident, MiB"], rows)
+    yield from table(["process", "CPU, µs per email", "peak resident, MiB"], rows)
 
 
 SECTIONS = {
