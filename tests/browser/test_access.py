@@ -84,7 +84,7 @@ def test_a_stranger_is_led_to_the_login_and_the_right_token_to_the_dashboard(vis
     visitor.driver.get(f"{visitor.base}/")
     visitor.until("return location.pathname === '/login'", "the login page")
     login(visitor, "wrong")
-    visitor.sees("not the token")
+    visitor.sees("This token is not valid")
     login(visitor, FULL)
     live(visitor)
     assert visitor.faults() == []
@@ -147,7 +147,7 @@ def test_the_login_looks_like_the_rest_in_light_and_dark_wide_and_on_a_phone(vis
         visitor.size(1440)
         visitor.theme("light")
         visitor.press(*"wrong", "Enter")
-        visitor.sees("This is not the token", ".error")
+        visitor.sees("This token is not valid", ".error")
     assert visitor.js("return document.querySelectorAll('script, style, [style]').length") == 0
     assert visitor.faults() == []
 
@@ -156,11 +156,11 @@ def test_signing_out_on_the_page_leads_to_the_login_and_that_back_to_the_same_pl
     login(visitor, FULL)
     live(visitor)
     visitor.go("emails?classification=meeting&q=harbour")
-    visitor.sees("No email fits", ".list")
+    visitor.sees("No matching emails", ".list")
     visitor.click("#sign-out")
     sign_in(visitor, FULL)
     assert visitor.js("return location.hash") == "#/emails?classification=meeting&q=harbour"
-    visitor.sees("No email fits", ".list")
+    visitor.sees("No matching emails", ".list")
     assert visitor.faults() == []
 
 

@@ -114,7 +114,7 @@ def test_in_the_review_they_stay_text(page: Page, attacked: Server) -> None:
         page.sees("A rule", ".opinions")
         assert page.js(FORBIDDEN) == 0
     page.press("3")
-    page.sees("Now intro", ".toasts")
+    page.sees("Marked as intro", ".toasts")
     page.press("z")
     page.sees("Undone", ".toasts")
 
@@ -131,7 +131,7 @@ def test_a_long_subject_is_cut_and_can_be_read_to_its_end(page: Page, attacked: 
     page.press("t")
     page.until(f"return {subject}.clientHeight > 300", "the whole subject")
     assert page.js(f"return {subject}.scrollHeight <= {subject}.clientHeight + 2")
-    page.click(f"{pane} [data-whole]", "Less")
+    page.click(f"{pane} [data-whole]", "Shorten")
     page.until(f"return {subject}.clientHeight < 150", "a subject that is cut again")
 
 
@@ -161,7 +161,7 @@ def test_elsewhere_they_stay_text_too(page: Page, route: str, text: str) -> None
 
 def test_in_the_address_they_stay_text(page: Page) -> None:
     page.open("emails?q=%3Cimg%20src%3Dx%20onerror%3Dalert(1)%3E&sender=%3Cscript%3Ealert(1)%3C/script%3E")
-    page.sees("No email fits", ".list")
+    page.sees("No matching emails", ".list")
     page.sees("<script>alert(1)</script>", ".chips")
     page.open("rules?id=new&sender=%22%3E%3Csvg%20onload%3Dalert(1)%3E")
     page.until("return document.querySelector('.condition input')?.value.includes('onload')")

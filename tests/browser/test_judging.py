@@ -109,7 +109,7 @@ def test_keys_label_one_after_the_other_skip_and_undo(page: Page, server: Server
     wait_for(lambda: result_of(server, ids[2])["decided_by"] == "model", "the undo")
     page.press("z")
     wait_for(lambda: result_of(server, ids[0])["decided_by"] == "model", "the undo of the first")
-    page.sees("to look at", ".head")
+    page.sees("to review", ".head")
 
 
 def test_the_focus_goes_along_and_a_gap_counts_no_answer_twice(
@@ -129,7 +129,7 @@ def test_the_focus_goes_along_and_a_gap_counts_no_answer_twice(
     page.sees(f"1 done, {total - 1} left", ".head")
     assert page.js("return document.activeElement.matches('.queue a[aria-current]')")
     page.press("u")
-    page.sees(f"{total} to look at", ".head")
+    page.sees(f"{total} to review", ".head")
 
 
 def in_review(server: Server) -> set[str]:
@@ -153,7 +153,7 @@ def test_a_queue_that_cannot_be_read_anew_stays_with_a_line_above_it_that_says_s
     page.until("return document.querySelectorAll('.queue a').length >= 4")
     before = page.js(place)
     page.js(REFUSED)
-    page.sees("it cannot be read anew", ".review > .old")
+    page.sees("could not refresh", ".review > .old")
     assert page.js(place) == before
     assert len(unsure) >= 4
     assert page.js("return document.querySelectorAll('.queue a').length >= 4")
@@ -198,8 +198,8 @@ def test_it_says_how_far_an_answer_reaches_and_a_rule_is_begun_from_there(
 ) -> None:
     known = next(item for item in unsure if item["similar"] and "@" in item["sender"])
     page.open(f"review?id={known['result']['email_id']}&source=main")
-    page.sees(f"{known['similar']} similar mail", ".reach")
-    page.click(".reach a", "Make a rule")
+    page.sees(f"{known['similar']} similar email", ".reach")
+    page.click(".reach a", "Create a rule")
     page.until("return document.querySelector('.condition input')?.value.includes('@')")
     sender = page.js("return document.querySelector('.condition input').value")
     assert known["sender"].endswith(f"<{sender}>")
@@ -273,7 +273,7 @@ def test_rules_are_moved_switched_changed_and_deleted_with_undo(page: Page, no_r
     assert (
         names(page) == [rule["name"] for rule in server.ask("GET", "/rules")["items"]] == ["first", "third", "second"]
     )
-    page.click('[aria-label="first is in force"]')
+    page.click('[aria-label="first is enabled"]')
     wait_for(lambda: server.ask("GET", "/rules")["items"][0]["enabled"] is False, "the switch")
     page.click(".rules a", "second")
     page.until("return document.querySelector('#rule-name')?.value === 'second'")
@@ -295,7 +295,7 @@ def test_after_saving_the_focus_is_on_the_rule_and_it_is_said(
     page.open("rules?id=new")
     write_rule(page, "Kept", "kept", "literal", "intro")
     page.click(".rule-form .button.solid", "Save")
-    page.sees("Made.", "#toasts[role=status]")
+    page.sees("Created.", "#toasts[role=status]")
     page.until("return document.activeElement?.matches(arguments[0])", "the focus", value=place)
     assert [rule["name"] for rule in no_rules.ask("GET", "/rules")["items"]] == ["Kept"]
 
@@ -359,10 +359,10 @@ def test_stored_mail_is_judged_again_after_a_count_and_a_question(page: Page, no
     wanted = "intro" if before != "intro" else "promotion"
     server.ask("POST", "/rules", {"name": "n", "conditions": [{"field": "subject", "pattern": "numbat"}], "classification": wanted})  # fmt: skip
     page.open("rules")
-    page.click(".head .button", "Judge stored mail again")
-    page.sees("1 would get another class", "dialog[open]", 30)
+    page.click(".head .button", "Reprocess stored mail")
+    page.sees("1 would change class", "dialog[open]", 30)
     assert result_of(server, email_id)["classification"] == before
-    page.click("dialog .button.solid", "Judge again")
+    page.click("dialog .button.solid", "Reprocess")
     page.sees("1 email changed", ".toasts", 30)
     assert result_of(server, email_id)["decided_by"] == "rule"
 
@@ -398,14 +398,14 @@ def test_a_shadow_is_compared_refused_when_worse_forced_and_rolled_back(own_serv
     label_all(server, ids, "meeting")  # now the shadow is wrong about all of them
     page.click(f'[data-promote="{version}"]')
     page.click("dialog .button.solid", "Promote")
-    page.sees("It does worse", "dialog[open]")
+    page.sees("This model does worse", "dialog[open]")
     page.sees("the live one", "dialog[open]")
     page.press("Escape")
     page.until("return !document.querySelector('dialog')")
     assert server.ask("GET", "/models")["live"] == packaged
     page.click(f'[data-promote="{version}"]')
     page.click("dialog .button.solid", "Promote")
-    page.click("dialog .button.danger", "Promote it all the same")
+    page.click("dialog .button.danger", "Promote anyway")
     page.sees("is live", ".toasts")
     assert server.ask("GET", "/models")["live"] == version
     page.click(f'[data-promote="{packaged}"]', "Roll back")

@@ -62,7 +62,7 @@ def test_tab_goes_through_everything_in_order_and_its_place_is_always_seen(page:
     while (stop := tab(page)) is not None and not stop["again"]:
         stops.append(stop)
         assert len(stops) < MOST_STOPS
-    assert [stop["name"] for stop in stops[:3]] == ["Skip to the page", "Email processor", "INPUT"]
+    assert [stop["name"] for stop in stops[:3]] == ["Skip to content", "Email processor", "INPUT"]
     assert len(stops) == page.js(REACHABLE)
     assert [stop for stop in stops if not (stop["follows"] and stop["marked"] and stop["inSight"])] == []
 

@@ -190,7 +190,7 @@ def test_the_newest_keep_still_under_a_pointer_that_moves_and_not_under_one_that
     page.js("document.querySelector('.feed').dispatchEvent(new PointerEvent('pointermove'))")
     email_id = server.send("While somebody points at them")
     server.processed(email_id)
-    page.sees("held while you look", "main")
+    page.sees("held while you read", "main")
     there = f"document.querySelector('.feed [data-id=\"{email_id}\"]') !== null"
     assert not page.js(f"return {there}")
     page.js("const real = Date.now; Date.now = () => real() + 11_000")

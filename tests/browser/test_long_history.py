@@ -102,4 +102,4 @@ def test_figures_books_and_now_are_right_with_so_many(long: Page, filled: Server
     long.sees("Balanced.", ".balance")
     long.sees(f"{audit['listed']:,}", ".ledger")
     long.go("now")
-    long.sees("100K in all", ".figures")
+    long.sees("100K in total", ".figures")

@@ -91,7 +91,7 @@ def test_what_cannot_be_read_anew_stays_and_says_as_of_when_it_is(page: Page) ->
         "window.__fetch = window.fetch;"
         "window.fetch = () => Promise.resolve(new Response(JSON.stringify({detail: 'no room'}), {status: 500}))"
     )
-    page.sees("cannot be read anew: no room", ".old")
+    page.sees("could not refresh: no room", ".old")
     page.sees("With a result", ".ledger")
     page.js("window.fetch = window.__fetch")
     page.until("return document.querySelector('.old').hidden")
@@ -189,7 +189,7 @@ def test_dead_letters_are_grouped_counted_asked_about_and_replayed(own_server: S
     browser.sees("All 1", ".split")
     browser.press("j")
     browser.sees("attempts", ".letter")
-    browser.sees("it can be discarded, not replayed", ".letter")
+    browser.sees("You can discard it, but not replay it", ".letter")
     assert "Replay" not in browser.text(".letter .actions")
     assert browser.js("return document.querySelector('.letter ol') === null"), "no list of no attempts"
     browser.size(390, 844)
@@ -203,7 +203,7 @@ def test_dead_letters_are_grouped_counted_asked_about_and_replayed(own_server: S
     browser.until("return !document.querySelector('dialog')")
     browser.click(".split .button", "Replay all")
     browser.click("dialog .button.solid", "Replay")
-    browser.sees("0 emails are on the way again; 1 stays here", ".toasts")
+    browser.sees("Replayed 0 emails; 1 stays here", ".toasts")
     browser.click(".letter .button", "Discard")
     browser.click("dialog .button.danger", "Discard")
     browser.sees("No dead letters", "main")

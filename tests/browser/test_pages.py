@@ -136,7 +136,7 @@ def test_the_axis_of_the_last_hour_is_marked_at_its_quarters(page: Page) -> None
 def test_an_example_in_an_empty_field_can_be_read_in_the_dark(page: Page) -> None:
     page.theme("dark")
     page.open("rules?id=new")
-    page.sees("A new rule", "main")
+    page.sees("New rule", ".rule-form h2")
     colours = "return [...document.querySelectorAll('.condition input')].map((field) => getComputedStyle(field, '::placeholder').color)"
     assert page.js(colours) == [page.js("return getComputedStyle(document.querySelector('.quiet')).color")]
 
@@ -144,7 +144,7 @@ def test_an_example_in_an_empty_field_can_be_read_in_the_dark(page: Page) -> Non
 def test_a_phone_shows_whole_choices_in_the_form_of_a_rule(page: Page) -> None:
     page.size(390, 844)
     page.open("rules?id=new")
-    page.sees("A new rule", "main")
+    page.sees("New rule", ".rule-form h2")
     widths = "return [...document.querySelectorAll('.rule-gives select')].map((field) => field.clientWidth)"
     assert min(page.js(widths)) > 250
 

@@ -38,10 +38,10 @@ def test_lost_mail_is_replayed_one_and_then_the_rest_by_their_cause(losing: Serv
     page.until(f"return document.querySelectorAll('[data-letter]').length === {LOST}")
     page.press("j")
     page.sees("not found at FakeMail for", ".letter .error")
-    page.sees("Asked for until it was clear", ".letter")
+    page.sees("Requested until it was clearly gone", ".letter")
     opened = page.text(".letter .facts a")
     page.click(".letter .button.solid", "Replay")
-    page.sees("on its way again", ".toasts")
+    page.sees("Replayed", ".toasts")
     assert server.processed(opened)["email_id"] == opened
     page.until(f"return document.querySelectorAll('[data-letter]').length === {LOST - 1}")
 
@@ -54,7 +54,7 @@ def test_lost_mail_is_replayed_one_and_then_the_rest_by_their_cause(losing: Serv
 
     page.click(".split .button", "Replay these")
     page.click("dialog .button.solid", "Replay")
-    page.sees(f"{LOST - 1} emails are on the way again", ".toasts")
+    page.sees(f"Replayed {LOST - 1} emails", ".toasts")
     for email_id in lost:
         server.processed(email_id)
     page.go("dead")

@@ -12,11 +12,11 @@ pytestmark = pytest.mark.browser
 
 EMPTY = {
     "now": "Nothing has been classified yet",
-    "emails": "No email yet",
+    "emails": "No emails yet",
     "review": "Nothing to review",
     "rules": "No rules yet",
-    "models": "No model runs beside the live one",
-    "subscriptions": "Nobody is told yet",
+    "models": "No shadow model is running beside the live one",
+    "subscriptions": "No webhooks yet",
     "actors": "classifier-1",
     "dead": "No dead letters",
     "books": "Everything that was listed is accounted for",
@@ -65,7 +65,7 @@ def test_a_page_with_nothing_on_it_says_so(empty: Page, route: str) -> None:
 
 def test_nothing_to_review_takes_the_whole_page_and_tells_what_would_come(empty: Page) -> None:
     empty.open("review")
-    empty.sees("mail of which it is not sure", "main .state")
+    empty.sees("when the model is unsure", "main .state")
     wide = empty.js(
         "return document.querySelector('main .state').clientWidth / document.querySelector('.review').clientWidth"
     )
@@ -121,10 +121,10 @@ def test_a_page_opened_while_the_server_is_away_fills_by_itself_when_it_is_back(
 
 def test_now_says_what_does_not_answer_only_as_long_as_it_does_not(empty: Page, fresh: Server) -> None:
     empty.open("now")
-    empty.sees("all well", ".now-side", 60)
+    empty.sees("all healthy", ".now-side", 60)
     empty.until("return document.querySelector('.notice') === null")
     fresh.ask("PUT", "/simulator/faults", {"error_rate": 1})
-    empty.sees("FakeMail does not answer as it should", ".notice strong", 60)
+    empty.sees("FakeMail is not responding properly", ".notice strong", 60)
     fresh.ask("DELETE", "/simulator/faults")
     empty.until("return document.querySelector('.notice') === null", "the end of the notice", 90)
 
@@ -134,7 +134,7 @@ def test_what_waits_for_its_next_try_has_no_age_and_is_said_to_wait_for_that(emp
     empty.sees(EMPTY["now"], "main")
     waits = "{ ...shared.stats, queue_depth: 60, oldest_queued_age_seconds: null, retry_count: 7 }"
     show = f"import('/static/js/state.js').then(({{ shared }}) => shared.set('stats', {waits}))"
-    told = "['all for their next try', 'put off 7 times'].every((words) => figures.includes(words))"
+    told = "['all waiting to retry', 'postponed 7 times'].every((words) => figures.includes(words))"
     # Read in one script: the server's own figures may arrive at any moment and overwrite these.
     empty.until(f"{show}; const figures = document.querySelector('.figures').innerText; return {told}")
 
@@ -149,9 +149,9 @@ def test_where_a_real_fakemail_is_followed_there_is_no_simulator_and_its_absence
     browser.open("simulator")
     browser.sees("There is no simulator here", "main")
     browser.go("now")
-    browser.sees("FakeMail does not answer as it should", ".notice strong", 60)
-    browser.until(r"return /^Since \d\d:\d\d:\d\d FakeMail/.test(document.querySelector('.notice strong').innerText)")
-    browser.sees("Nothing is lost, and it goes on by itself", ".notice")
+    browser.sees("FakeMail is not responding properly", ".notice strong", 60)
+    browser.until(r"return /^Since \d\d:\d\d:\d\d: FakeMail/.test(document.querySelector('.notice strong').innerText)")
+    browser.sees("Nothing is lost, and work resumes by itself", ".notice")
     assert serious_faults(browser) == []
     browser.sees("FakeMail", ".health .trouble", 60)
     browser.sees("degraded", ".now-side")
@@ -169,7 +169,7 @@ def test_each_component_in_trouble_is_named_in_a_sentence_with_its_account(page:
       return document.querySelector("[data-banner=unwell] strong").innerText;
     });
     """
-    assert page.js(told) == ("FakeMail does not answer as it should, for work. Some actors do not work as they should.")
+    assert page.js(told) == ("FakeMail is not responding properly (work). Some actors are not working properly.")
 
 
 def test_what_is_in_trouble_is_told_on_every_page_but_the_one_that_says_more(page: Page, server: Server) -> None:
@@ -184,7 +184,7 @@ def test_what_is_in_trouble_is_told_on_every_page_but_the_one_that_says_more(pag
           : real(url, ...more);
         """
     )
-    page.sees("The database cannot be used as it should. Mail waits meanwhile; none is lost.", ".banners", 15)
+    page.sees("The database is not working properly. Mail waits in the meantime; none is lost.", ".banners", 15)
     assert page.js("return document.querySelector('[data-banner=unwell]').role") == "alert"
     page.size(390, 844)
     beside = "const [words, link] = document.querySelector('[data-banner=unwell]').children; return link.getBoundingClientRect().left >= words.getBoundingClientRect().right"

@@ -28,29 +28,29 @@ def make(page: Page, url: str) -> str:
     """Fill in the form; return the secret that is shown."""
     page.until("return document.querySelector('#hook-url') !== null")
     page.js("document.querySelector('#hook-url').value = arguments[0]", url)
-    page.click(".rule-form .button.solid", "Make it")
+    page.click(".rule-form .button.solid", "Create")
     secret = page.until("return document.querySelector('dialog [data-secret]')?.textContent", "the secret")
-    page.click("dialog .button.solid", "I have it")
+    page.click("dialog .button.solid", "I have saved it")
     return str(secret)
 
 
 def test_a_webhook_is_made_tested_followed_and_deleted(page: Page, server: Server, receiver: Receiver) -> None:
     page.open("subscriptions")
-    page.sees("Nobody is told yet", "main")
+    page.sees("No webhooks yet", "main")
     page.press("n")
     secret = make(page, receiver.url)
     assert secret.startswith("whsec_")
     page.until("return document.querySelector('.hooks [aria-current]') !== null")
     assert secret not in page.js("return document.documentElement.innerHTML")
     page.click(".letter .button.solid", "Send a test message")
-    page.sees("Taken with 204", ".toasts")
+    page.sees("Delivered: status 204", ".toasts")
     page.sees("test", ".letter tbody")
     server.processed(server.send("For the webhook"))
     page.sees("process", ".letter tbody")
     page.sees("1 delivered", ".hooks")
     page.click(".letter .button.danger", "Delete")
     page.click("dialog .button.danger", "Delete")
-    page.sees("Nobody is told yet", "main")
+    page.sees("No webhooks yet", "main")
 
 
 def test_the_log_shows_what_was_refused_and_that_it_comes_again(page: Page, server: Server, receiver: Receiver) -> None:
@@ -61,8 +61,8 @@ def test_the_log_shows_what_was_refused_and_that_it_comes_again(page: Page, serv
     page.sees("failing", ".hooks")
     page.click(".hooks a")
     page.sees("status 500", ".letter tbody")
-    page.sees("does not take messages", ".hook-state")
-    page.sees("The next one on its own", ".hook-state")
+    page.sees("Failing since", ".hook-state")
+    page.sees("Next automatic try", ".hook-state")
     receiver.answer = lambda _: 204
     page.click(".letter .button", "Try now")
     page.sees("active", ".hooks")
@@ -75,13 +75,13 @@ def test_a_new_secret_is_shown_once_and_the_old_one_goes_on_for_a_while(
     made = server.ask("POST", "/subscriptions", {"url": receiver.url})
     page.open(f"subscriptions?id={made['id']}")
     page.click(".letter .button", "New secret")
-    page.click("dialog .button.solid", "Make one")
+    page.click("dialog .button.solid", "Create")
     secret = page.until("return document.querySelector('dialog [data-secret]')?.textContent")
     assert secret != made["secret"]
-    page.click("dialog .button.solid", "I have it")
+    page.click("dialog .button.solid", "I have saved it")
     page.sees("Old secret valid until", ".hook-state")
     page.click(".letter .button.solid", "Send a test message")
-    page.sees("Taken", ".toasts")
+    page.sees("Delivered", ".toasts")
     wait_for(lambda: bool(receiver.taken), "the test message")
     assert len(receiver.taken[-1].headers["webhook-signature"].split()) == 2
 
@@ -97,7 +97,7 @@ def test_a_very_long_url_and_name_stay_within_their_place(
     page.sees("ddd", ".hooks")
     assert page.js("return document.querySelector('.hooks li').offsetHeight") < 250
     page.go(f"subscriptions?id={made['id']}")
-    page.sees("Nothing was sent to it yet", ".letter")
+    page.sees("Nothing has been sent to it yet", ".letter")
     assert page.js("return document.querySelector('.letter > header').offsetHeight") < 100
     assert page.js("const m = document.getElementById('main'); return m.scrollWidth <= m.clientWidth")
 
@@ -106,7 +106,7 @@ def test_a_url_that_may_not_be_called_is_said_at_the_url(page: Page, receiver: R
     page.open("subscriptions?id=new")
     page.until("return document.querySelector('#hook-url') !== null")
     page.js("document.querySelector('#hook-url').value = 'ftp://example.com/'")
-    page.click(".rule-form .button.solid", "Make it")
+    page.click(".rule-form .button.solid", "Create")
     page.until("return document.querySelector('#hook-url[aria-invalid]') !== null")
     assert page.text(".rule-form .field-error")
     assert receiver.received == []

@@ -44,7 +44,7 @@ def test_guessing_is_slow_but_locks_nobody_out_whose_token_was_shown_before(clie
 def test_a_wrong_token_in_the_form_shows_the_page_again(client):
     reply = client.send("POST", "/login", b"token=wrong", FORM)
     assert reply.status == 401
-    assert b"not the token" in reply.body
+    assert b"This token is not valid" in reply.body
     assert "set-cookie" not in reply.headers
 
 

@@ -5,7 +5,7 @@
 
 class ApiError extends Error {
   constructor(status, problem) {
-    const plain = status ? `The server answered ${status}` : "The server cannot be reached";
+    const plain = status ? `The server responded with ${status}` : "The server cannot be reached";
     super(problem.detail || problem.title || plain);
     this.status = status;
     this.problem = problem;
@@ -50,7 +50,7 @@ async function call(method, path, body, { signal, timeout = 15_000 } = {}) {
     response = await fetch(path, init);
   } catch (error) {
     if (signal?.aborted) throw error;
-    throw new ApiError(0, { title: limit.aborted ? "The server did not answer in time" : undefined });
+    throw new ApiError(0, { title: limit.aborted ? "The server did not respond in time" : undefined });
   }
   return read(response);
 }

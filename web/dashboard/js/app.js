@@ -109,7 +109,7 @@ function startKeys() {
   });
   keys.general([
     ["/", "Search", () => (find.focus(), find.select())],
-    ["?", "This list", () => keys.help()],
+    ["?", "Show these shortcuts", () => keys.help()],
     ...FLAT.map(([name, title, letter]) => [`g ${letter}`, `Go to ${title}`, () => go(name)]),
   ]);
   document.getElementById("help").addEventListener("click", () => keys.help());

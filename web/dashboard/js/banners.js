@@ -14,9 +14,9 @@ import { sentence, troubleWords, unwellOf } from "./shapes.js";
 import { shared } from "./state.js";
 
 const LINK_WORDS = { live: "Live", connecting: "Connecting", waiting: "Reconnecting" };
-const LOST = " What you see may be old; it goes on from where it stopped as soon as the server answers.";
-const WAITS = " Mail waits meanwhile; none is lost.";
-const PAUSED = " Notifications are still taken; mail waits where it is until you resume.";
+const LOST = " What you see may be out of date; updates resume where they stopped when the server is back.";
+const WAITS = " Mail waits in the meantime; none is lost.";
+const PAUSED = " Notifications are still accepted; mail waits until you resume.";
 
 /** Show or replace a banner, or remove it (`node` null). A banner with the same text stays as it is. */
 function banner(name, node) {
@@ -40,7 +40,7 @@ export function showConnection({ state, retryAt }) {
   const link = document.getElementById("link");
   link.dataset.state = state;
   setText(document.getElementById("link-text"), LINK_WORDS[state]);
-  link.title = state === "waiting" ? `Next try at ${when(retryAt)}` : "";
+  link.title = state === "waiting" ? `Next attempt at ${when(retryAt)}` : "";
   if (state === "live") {
     banner("offline", null);
     banner("signed-out", null);
@@ -75,7 +75,7 @@ async function resume() {
 /** Say that the session ended while the page is open. */
 export function showSignedOut() {
   const act = h("a", { class: "button small", href: "/login" }, "Sign in");
-  const text = " Sign in to see what happens now.";
+  const text = " Sign in to see live updates.";
   banner("offline", null);
   banner("signed-out", made({ title: "You are signed out.", text, act, trouble: true }));
 }

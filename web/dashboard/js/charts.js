@@ -104,7 +104,7 @@ function summary(buckets, step) {
   const total = buckets.reduce((sum, bucket) => sum + bucket.total, 0);
   const of = (name) => count(buckets.reduce((sum, bucket) => sum + bucket[name], 0));
   const parts = CLASSES.map((name) => `${of(name)} ${name}`).join(", ");
-  return `${count(total)} emails in ${buckets.length} ${step}s: ${parts}. Use the arrow keys to read one ${step}.`;
+  return `${count(total)} emails in ${buckets.length} ${step}s: ${parts}. Use the arrow keys to read each ${step}.`;
 }
 
 const SPARK_SAMPLES = 90;

@@ -56,7 +56,7 @@ class Keys {
       h("h3", null, "Everywhere"),
       keyList(this.#general),
     ];
-    tell("Keyboard", [lists, h("label", { class: "check" }, toggle, "Single-key shortcuts are on")], "Close");
+    tell("Keyboard shortcuts", [lists, h("label", { class: "check" }, toggle, "Enable single-key shortcuts")], "Close");
   }
 
   #switch(on) {

@@ -93,7 +93,7 @@ export class Look {
     if (this.#at === null) return fill(this.place, failed(error, () => this.now()));
     if (error.status === 401 || (error.status === 0 && live.state !== "live")) return; // a banner says so
     if (!this.old.isConnected) this.place.before(this.old);
-    fill(this.old, `As of ${when(this.#at)}; it cannot be read anew: ${error.message}`);
+    fill(this.old, `Last updated ${when(this.#at)}; could not refresh: ${error.message}`);
     this.old.hidden = false;
   }
 }

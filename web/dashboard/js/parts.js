@@ -71,7 +71,7 @@ export function failed(error, again) {
   return h(
     "div",
     { class: "state trouble", role: "alert" },
-    h("h2", null, error.status === 404 ? "Not here" : "That did not work"),
+    h("h2", null, error.status === 404 ? "Not found" : "Something went wrong"),
     h("p", null, error.message),
     again && h("p", { class: "actions" }, button("Try again", again, "", { data: { again: "" } })),
   );

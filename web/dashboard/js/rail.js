@@ -28,16 +28,16 @@ const PAGES = [
     ["emails", "Emails", "e", () => import("./pages/emails.js")],
     ["review", "Review", "r", () => import("./pages/review.js")],
   ]],
-  ["Judgement", [
+  ["Classification", [
     ["rules", "Rules", "l", () => import("./pages/rules.js")],
     ["models", "Models", "m", () => import("./pages/models.js")],
   ]],
-  ["Machine", [
+  ["System", [
     ["actors", "Actors", "a", () => import("./pages/actors.js")],
     ["dead", "Dead letters", "d", () => import("./pages/dead.js")],
     ["books", "Books", "b", () => import("./pages/books.js")],
   ]],
-  ["Outside", [
+  ["Integrations", [
     ["subscriptions", "Webhooks", "w", () => import("./pages/subscriptions.js")],
     ["simulator", "Simulator", "s", () => import("./pages/simulator.js")],
   ]],

@@ -14,9 +14,9 @@ export const REASONS = {
   fetch_failed: "Could not be fetched",
   invalid_email: "Not a readable email",
   too_large: "Too large",
-  classifier_error: "The classifier failed on it",
+  classifier_error: "The classifier failed",
   classifier_timeout: "The classifier took too long",
-  crashed_process: "A worker process died on it",
+  crashed_process: "Crashed a worker process",
 };
 
 /** Identifies an email: ids are unique only within a source. */
@@ -37,7 +37,7 @@ export const isTooLong = ({ email_id: id }) => HASHED.test(id);
 
 /** What to show for a subject that is empty or unknown. */
 export function noSubject(item) {
-  if (isTooLong(item)) return "never fetched: its id is too long to keep";
+  if (isTooLong(item)) return "never fetched: its id is too long";
   return (item.state ?? "processed") === "processed" ? "no subject" : item.email_id;
 }
 
@@ -56,12 +56,12 @@ export function unwellOf(components = {}) {
 
 /** What is wrong with an unhealthy component, in words that begin in lower case. */
 export function troubleWords(name, part) {
-  if (name === "redis") return "Redis cannot be used";
-  if (name === "database") return "the database cannot be used as it should";
-  if (name === "actors") return "some actors do not work as they should";
+  if (name === "redis") return "Redis is unavailable";
+  if (name === "database") return "the database is not working properly";
+  if (name === "actors") return "some actors are not working properly";
   const away = Object.entries(part.sources ?? {}).filter(([, each]) => each.status !== "healthy");
-  const accounts = away.length ? `, for ${away.map(([account]) => account).join(", ")}` : "";
-  return `FakeMail does not answer as it should${accounts}`;
+  const accounts = away.length ? ` (${away.map(([account]) => account).join(", ")})` : "";
+  return `FakeMail is not responding properly${accounts}`;
 }
 
 /** Words as a sentence. */

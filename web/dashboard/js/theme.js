@@ -19,9 +19,8 @@ function apply(control) {
   const choice = chosen();
   const theme = choice === "system" ? (dark.matches ? "dark" : "light") : choice;
   document.documentElement.dataset.theme = theme;
-  const words = { system: "as the system", light: "light", dark: "dark" }[choice];
-  control.setAttribute("aria-label", `Colours: ${words}`);
-  control.title = `Colours: ${words}`;
+  control.setAttribute("aria-label", `Theme: ${choice}`);
+  control.title = `Theme: ${choice}`;
   fill(control, icon(choice));
 }
 

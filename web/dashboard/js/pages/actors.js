@@ -13,16 +13,16 @@ import { LANES } from "../shapes.js";
 import { shared } from "../state.js";
 
 const EVERY = 2000;
-const TREE = ["Actor", "State", "Waiting", "Handled", "A second", "Restarts", "Last error"];
+const TREE = ["Actor", "State", "Waiting", "Handled", "Per second", "Restarts", "Last error"];
 const MEANING = {
-  Waiting: "Emails in its mailbox, which all of its kind share",
+  Waiting: "Emails in its mailbox, shared by all actors of its kind",
   Handled: "Messages since the process started",
-  "A second": "Messages a second, between the last two looks",
+  "Per second": "Messages per second, between the last two updates",
   Restarts: "By its supervisor, since the process started",
 };
-const MAILBOX = ["Mailbox", "High", "Normal", "Low", "Quarantine", "In hand", "Size", "Oldest"];
-const PAUSE = "Notifications are still taken, but nothing is listed, fetched or classified until you resume. "
-  + "Nothing is lost meanwhile, and it stays paused across restarts.";
+const MAILBOX = ["Mailbox", "High", "Normal", "Low", "Quarantine", "In progress", "Size", "Oldest"];
+const PAUSE = "Notifications are still accepted, but nothing is listed, fetched or classified until you resume. "
+  + "Nothing is lost, and the pause survives restarts.";
 
 export function show(root, _params, signal) {
   const nodes = h("div", { class: "nodes" }, loading(8));
@@ -91,12 +91,12 @@ class Controls {
 }
 
 function noNode() {
-  const words = "No process has sent its heartbeat in the last seconds. Mail waits meanwhile; none is lost.";
-  return h("section", { class: "sheet" }, emptyState("No node is alive", words));
+  const words = "No process has sent a heartbeat in the last few seconds. Mail waits until one does; none is lost.";
+  return h("section", { class: "sheet" }, emptyState("No nodes are running", words));
 }
 
 function mailboxes(rows) {
-  const words = "emails that wait in Redis, by priority; the rest waits in the books";
+  const words = "emails waiting in Redis, by priority; the rest wait in the books";
   return h("section", { class: "sheet" },
     h("header", null, h("h2", null, "Mailboxes"), h("span", { class: "quiet" }, words)),
     table("Mailboxes", null, heads(MAILBOX, MAILBOX.slice(1), { meaning: MEANING }), rows));
@@ -209,7 +209,7 @@ function drawMailbox([name, lanes]) {
     ...[...LANES, "quarantine"].map((lane) => short(lanes[lane]?.messages ?? 0)),
     short(sumOf(lanes, "in_hand")),
     `${short(Math.ceil(sumOf(lanes, "bytes") / 1024))} kB`,
-    oldest ? duration(oldest * 1000) : "none waits",
+    oldest ? duration(oldest * 1000) : "none waiting",
   ];
   return h("tr", null, h("th", { scope: "row" }, name), cells.map((text) => h("td", { class: "num" }, text)));
 }

@@ -11,14 +11,14 @@ import { loading } from "../parts.js";
 import { path } from "../route.js";
 
 const EVERY = 2000;
-const LEAD = "Every email that FakeMail listed stands here exactly once, taken in one snapshot of the database.";
+const LEAD = "Every email that FakeMail listed is counted here exactly once, in one snapshot of the database.";
 const LINES = [
   ["results", "With a result", "classified and stored", () => path("emails", { state: "processed" })],
-  ["queued", "Queued", "in the books, in a mailbox or in hand", () => path("emails", { state: "queued" })],
-  ["retrying", "Retrying", "the last try failed, the next is due", () => path("emails", { state: "retrying" })],
+  ["queued", "Queued", "in the books, in a mailbox or in progress", () => path("emails", { state: "queued" })],
+  ["retrying", "Retrying", "the last attempt failed; the next is due", () => path("emails", { state: "retrying" })],
   ["dead", "Dead letters", "failed for good, with a reason", () => path("dead")],
   ["discarded", "Discarded", "by a person", () => path("emails", { state: "discarded" })],
-  ["erased", "Erased", "by a person; the place stays in the books", () => path("emails", { state: "erased" })],
+  ["erased", "Erased", "by a person; its entry stays in the books", () => path("emails", { state: "erased" })],
 ];
 
 export function show(root, _params, signal) {
@@ -53,13 +53,13 @@ function judge(audit) {
 
 function apartWords(apart) {
   const missing = counted(apart, "listed email is missing from", "listed emails are missing from");
-  const surplus = counted(-apart, "email too many stands in", "emails too many stand in");
+  const surplus = counted(-apart, "extra email is in", "extra emails are in");
   return `${apart > 0 ? missing : surplus} the books. Please report this.`;
 }
 
 function lostWords(number) {
   const given = counted(number, "email was", "emails were");
-  return `${given} given to a mailbox over a minute ago and not found in any; they are queued again by themselves.`;
+  return `${given} given to a mailbox over a minute ago and not found in any; requeueing is automatic.`;
 }
 
 function ledger(audit) {
@@ -104,7 +104,7 @@ function totalRow(audit) {
 
 function unaccounted(audit) {
   return h("p", { class: `ledger-foot ${audit.unaccounted ? "trouble" : "quiet"}` },
-    h("span", null, "Unaccounted: given to a mailbox and in none"),
+    h("span", null, "Unaccounted: given to a mailbox, but found in none"),
     h("b", null, count(audit.unaccounted)),
     h("time", { class: "hidden" }, exact(audit.as_of)));
 }

@@ -18,9 +18,9 @@ import { DeadLetter } from "./dead_letter.js";
 const PAGE = 50;
 const MOST = 100;
 const COLUMNS = ["Email", "Cause", "Last error", "Tries", "Died"];
-const MEANING = { Tries: "How often it was handed to a worker; put off by an outage, it is not tried" };
+const MEANING = { Tries: "How often a worker received it; postponements during an outage do not count" };
 const LEAD =
-  "Emails that failed for good. Each keeps what is known of it; a replay sends it through the whole way again.";
+  "Emails that failed for good. Each keeps its error and history; a replay processes it again from the start.";
 
 export function show(root, params, signal) {
   const page = new DeadPage(root, signal);
@@ -59,7 +59,7 @@ class DeadPage {
   #keys() {
     keys.page([
       ["j", "Next letter", () => this.#step(1)],
-      ["k", "Letter before", () => this.#step(-1)],
+      ["k", "Previous letter", () => this.#step(-1)],
       ["r", "Replay the open letter", () => this.letter.replay()],
       ["Escape", "Close the letter", () => this.#open !== null && change({ id: "" })],
     ]);
@@ -124,7 +124,7 @@ class DeadPage {
   }
 
   #drawNoMatch(total) {
-    const others = counted(total, "letter of another cause stands", "letters of other causes stand");
+    const others = counted(total, "letter has another cause", "letters have other causes");
     const words = `No dead letter has the cause “${causeOf(this.#reason)}”; ${others}.`;
     const clear = h("a", { class: "button", href: path("dead") }, "Clear the filter");
     fill(this.list, emptyState("Nothing matches", words, clear));
@@ -196,10 +196,10 @@ class DeadPage {
     const filter = { reason: this.#reason || undefined };
     const found = await attempt(() => post("/dead-letters/replay", { ...filter, dry_run: true }));
     if (!found) return;
-    if (!found.matched) return toast("There is nothing to replay");
-    const what = filter.reason ? `the cause “${causeOf(filter.reason)}”` : "all causes";
-    const words = `Dead letters of ${what} go through fetching and classifying again, each with fresh attempts. `
-      + "What fails again comes back here; what can never be fetched stays.";
+    if (!found.matched) return toast("Nothing to replay");
+    const what = filter.reason ? `the cause “${causeOf(filter.reason)}”` : "any cause";
+    const words = `Dead letters with ${what} are fetched and classified again, each with a fresh set of attempts. `
+      + "Those that fail again come back here; those that can never be fetched stay.";
     if (!(await ask(`Replay ${counted(found.matched, "email")}?`, words, "Replay"))) return;
     const answer = await attempt(() => post("/dead-letters/replay", { ...filter, dry_run: false }));
     if (answer) toast(replayed(answer, found.matched));
@@ -217,8 +217,8 @@ class DeadPage {
 
 /** The outcome in words: a large replay is the work of a task. */
 function replayed(answer, matched) {
-  if (answer.kind) return `A task sends ${counted(matched, "email")} on their way again, a few at a time`;
+  if (answer.kind) return `Replaying ${counted(matched, "email")} in the background, a few at a time`;
   const stay = matched - answer.replayed;
-  const words = `${counted(answer.replayed, "email is", "emails are")} on the way again`;
-  return stay > 0 ? `${words}; ${counted(stay, "stays", "stay")} here, which can never be fetched` : words;
+  const words = `Replayed ${counted(answer.replayed, "email")}`;
+  return stay > 0 ? `${words}; ${counted(stay, "stays", "stay")} here and can never be fetched` : words;
 }

@@ -12,7 +12,7 @@ import { button, chip, emailText, facts, failed, foreign, loading } from "../par
 import { change, path } from "../route.js";
 import { REASONS, isTooLong } from "../shapes.js";
 
-const TOO_LONG = "Its id is too long to keep, so it can never be fetched: it can be discarded, not replayed.";
+const TOO_LONG = "Its id is too long to store, so it can never be fetched. You can discard it, but not replay it.";
 
 export class DeadLetter {
   #open = null;
@@ -30,7 +30,7 @@ export class DeadLetter {
     this.#open = id;
     if (id === null) {
       this.newest(() => Promise.resolve());
-      return fill(this.pane, h("p", { class: "quiet" }, "Choose a letter to see each attempt."));
+      return fill(this.pane, h("p", { class: "quiet" }, "Select a letter to see its attempts."));
     }
     fill(this.pane, loading(5));
     const missed = (error) => fill(this.pane, failed(error, () => this.open(id)));
@@ -59,7 +59,7 @@ export class DeadLetter {
   async #replay() {
     const id = this.#open;
     if (id === null) return false;
-    const answer = await attempt(() => post(url(["dead-letters", id, "replay"])), "It is on its way again");
+    const answer = await attempt(() => post(url(["dead-letters", id, "replay"])), "Replayed");
     if (answer !== undefined) this.gone();
     return true;
   }
@@ -93,6 +93,6 @@ function tryItem(tried) {
 /** The title of the list of attempts, and why it may be empty. */
 function triesWords({ tries, attempts, reason }) {
   if (tries.length) return counted(tries.length, "attempt");
-  if (reason === "gone") return "Asked for until it was clear that it is gone";
-  return attempts > 1 ? `${counted(attempts, "attempt")}, no longer kept` : "No attempts: it was refused at once";
+  if (reason === "gone") return "Requested until it was clearly gone";
+  return attempts > 1 ? `${counted(attempts, "attempt")}, no longer stored` : "No attempts: it was rejected at once";
 }

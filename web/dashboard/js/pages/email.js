@@ -46,7 +46,7 @@ export class EmailDetail {
   close() {
     this.#forget(null, null);
     this.newest(() => Promise.resolve());
-    const nothing = emptyState("Nothing is open", "Choose an email, or press j.");
+    const nothing = emptyState("No email selected", "Select one, or press j.");
     fill(this.pane, h("div", { class: "detail-none" }, nothing));
   }
 
@@ -114,7 +114,7 @@ export class EmailDetail {
       email.result ? verdict(email.result, this.#why, this.acts) : noVerdict(email),
       this.#text(),
       this.#timeline && way(this.#timeline),
-      email.result && h("section", { class: "block" }, h("h3", null, "Figures"), facts(figures(email.result))));
+      email.result && h("section", { class: "block" }, h("h3", null, "Details"), facts(figures(email.result))));
     this.subject.show(this.#marked(subjectOf(email), "subject"), { fresh });
     if (held) [...this.pane.querySelectorAll("button, a, pre")].find((node) => roleOf(node) === held)?.focus();
   }
@@ -124,7 +124,7 @@ export class EmailDetail {
     if (!body) return h("div", { class: "text" }, h("p", { class: "quiet" }, noText(body)));
     return h("div", { class: "text" },
       emailText(this.#marked(body, "body")),
-      truncated && h("p", { class: "quiet" }, "Cut: the email is longer than what is kept."));
+      truncated && h("p", { class: "quiet" }, "Truncated: only the beginning of this email is stored."));
   }
 
   /** The text, with the evidence marked in it while the explanation is shown. */
@@ -146,7 +146,7 @@ export class EmailDetail {
     const said = await attempt(() => post(labelPath(email), { classification: name }));
     if (said === undefined) return;
     this.#withdraw();
-    this.#withdraw = toast(`Now ${name}`, { undo: () => this.#takeBack(email, before) });
+    this.#withdraw = toast(`Marked as ${name}`, { undo: () => this.#takeBack(email, before) });
     this.changed(keyOf(email));
   }
 
@@ -162,7 +162,7 @@ export class EmailDetail {
     const email = this.#email;
     if (email?.result?.decided_by !== "person") return;
     this.#withdraw();
-    await attempt(() => del(labelPath(email)), "The correction is taken back");
+    await attempt(() => del(labelPath(email)), "Correction undone");
     this.changed(keyOf(email));
   }
 }
@@ -174,7 +174,7 @@ function roleOf(node) {
 }
 
 function noText(body) {
-  return body === null ? "The text is not kept any more, or not fetched yet." : "The email has no text.";
+  return body === null ? "The text is no longer stored, or not fetched yet." : "This email has no text.";
 }
 
 function letterhead(email) {
@@ -189,9 +189,9 @@ function letterhead(email) {
 function figures(result) {
   return [
     ["Classified", exact(result.processed_at)],
-    ["Work", duration(result.processing_time_ms)],
-    ["Waited", duration(result.queued_ms)],
-    ["From notice to result", duration(result.total_ms)],
+    ["Processing", duration(result.processing_time_ms)],
+    ["Waiting", duration(result.queued_ms)],
+    ["Notification to result", duration(result.total_ms)],
     ["Worker", h("span", { class: "mono" }, result.processor_id)],
     ["Model", h("span", { class: "mono" }, result.model_version)],
   ];

@@ -155,10 +155,10 @@ export class EmailList {
   #nothing() {
     if (Object.values(this.#values).some(Boolean)) {
       const clear = h("a", { class: "button", href: path("emails") }, "Clear all");
-      return emptyState("No email fits", "Nothing in the books fits this search and these filters.", clear);
+      return emptyState("No matching emails", "No email matches this search and these filters.", clear);
     }
     const send = h("a", { class: "button", href: path("simulator") }, "Send one from the simulator");
-    return emptyState("No email yet", "As soon as FakeMail lists an email it stands here.", send);
+    return emptyState("No emails yet", "Emails appear here as soon as FakeMail lists them.", send);
   }
 
   // -- live

@@ -101,12 +101,12 @@ class EmailsPage {
     const relabel = (name) => opened(() => this.detail.relabel(name));
     keys.page([
       ["j", "Next email", () => this.#step(1)],
-      ["k", "Email before", () => this.#step(-1)],
+      ["k", "Previous email", () => this.#step(-1)],
       ...CLASSES.map((name, index) => [String(index + 1), `Correct to ${name}`, relabel(name)]),
       ["u", "Undo the correction", opened(() => this.detail.undo())],
       ["w", "Show why", opened(() => this.detail.toggleWhy())],
-      ["t", "The whole subject", opened(() => this.detail.subject.toggle())],
-      ["n", "Show what is new", () => this.emails.takeFresh()],
+      ["t", "Show the whole subject", opened(() => this.detail.subject.toggle())],
+      ["n", "Show new emails", () => this.emails.takeFresh()],
       ["Escape", "Back to the list", opened(() => this.#close())],
     ]);
   }

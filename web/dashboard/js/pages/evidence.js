@@ -9,14 +9,14 @@ import { label, meter } from "../parts.js";
 import { charOffsets } from "../shapes.js";
 
 const SHOWN = 10;
-const ANOTHER = "These are the reasons of today's model; another one decided, and is not in use any more.";
+const ANOTHER = "These reasons come from the current model; the model that decided is no longer in use.";
 
 /** The strongest reasons, each with the class it speaks for, and what would flip the decision. */
 export function evidenceList({ explanation, model_version: decided }) {
   const shown = explanation.evidence.slice(0, SHOWN);
   const most = Math.max(0.001, ...shown.map((item) => Math.abs(item.weight)));
   return h("div", { class: "why" },
-    shown.length === 0 && h("p", { class: "quiet" }, "Nothing in it speaks clearly for any class."),
+    shown.length === 0 && h("p", { class: "quiet" }, "Nothing in this email points clearly to any class."),
     h("ul", null, shown.map((item) => reason(item, most))),
     explanation.model_version !== decided && h("p", { class: "quiet" }, ANOTHER),
     h("p", { class: "quiet" }, `Ahead of the next class by ${percent(explanation.margin)}.`, flip(explanation.flip)));
@@ -42,7 +42,7 @@ export function highlighted(text, evidence, field) {
   const nodes = [];
   let at = 0;
   for (const { start, end, label: name, name: reasonName } of places(text, evidence, field)) {
-    const props = { class: `c-${name}`, title: `${reasonName}: speaks for ${name}` };
+    const props = { class: `c-${name}`, title: `${reasonName}: points to ${name}` };
     nodes.push(text.slice(at, start), h("mark", props, text.slice(start, end)));
     at = end;
   }

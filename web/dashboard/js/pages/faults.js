@@ -9,7 +9,7 @@ import { duration } from "../format.js";
 const RATE = { min: 0.05, max: 1, step: 0.05, usual: 0.3, words: (value) => `${Math.round(value * 100)} %` };
 const time = (usual, max) => ({ min: 100, max, step: 100, usual, words: duration });
 
-const CALLS = "Its answers";
+const CALLS = "Responses";
 const VISIBLE = "New emails";
 const NOTICES = "Notifications";
 
@@ -18,12 +18,12 @@ export const FAULTS = [
   { name: "error_rate", group: CALLS, title: "Errors (500)", strength: RATE },
   { name: "rate_limit_rate", group: CALLS, title: "Too many requests (429)", strength: RATE },
   { name: "garbage_rate", group: CALLS, title: "Garbage", strength: RATE },
-  { name: "hang", group: CALLS, title: "No answer at all" },
+  { name: "hang", group: CALLS, title: "No response at all" },
   { name: "late_visibility_ms", group: VISIBLE, title: "Visible late", strength: time(3000, 60_000) },
   { name: "gap_rate", group: VISIBLE, title: "Gaps that fill late", strength: RATE },
   { name: "drop_rate", group: NOTICES, title: "Lost", strength: RATE },
-  { name: "duplicate_rate", group: NOTICES, title: "Twice", strength: RATE },
-  { name: "delay_rate", group: NOTICES, title: "Late", strength: RATE },
+  { name: "duplicate_rate", group: NOTICES, title: "Duplicated", strength: RATE },
+  { name: "delay_rate", group: NOTICES, title: "Delayed", strength: RATE },
   { name: "reorder_rate", group: NOTICES, title: "Out of order", strength: RATE },
 ];
 

@@ -9,7 +9,12 @@ import { plain, select } from "../forms.js";
 import { mark, press, segmented } from "../parts.js";
 import { CLASSES, STATES } from "../shapes.js";
 
-const SURE = [["", "however sure"], ["0.5", "under 50 % sure"], ["0.7", "under 70 % sure"], ["0.9", "under 90 % sure"]];
+const SURE = [
+  ["", "any confidence"],
+  ["0.5", "under 50 % sure"],
+  ["0.7", "under 70 % sure"],
+  ["0.9", "under 90 % sure"],
+];
 const DECIDED = [["", "decided by any"], ["model", "by the model"], ["rule", "by a rule"], ["person", "by a person"]];
 const SINCE = [
   ["", "any time"],

@@ -13,14 +13,14 @@ import { path } from "../route.js";
 import { reprocess } from "./reprocess.js";
 
 const EVERY = 5000;
-const LEAD = "One model is live. A new one runs beside it as a shadow and only counts, until a person promotes it.";
-const BACK = "The model from before is live again within seconds, on all nodes.";
-const FORWARD = "New mail is judged by it within seconds, on all nodes and without a restart. "
-  + "Stored mail stays as it is until it is judged again.";
-const VERSIONS = ["Version", "Role", "Origin", "Made", "Size", "Right on corrections", "Unseen"];
+const LEAD = "One model is live. A new one runs beside it as a shadow, changing nothing, until someone promotes it.";
+const BACK = "The earlier model goes live again on all nodes within seconds.";
+const FORWARD = "It classifies new mail on all nodes within seconds, without a restart. "
+  + "Stored mail stays as it is until you reprocess it.";
+const VERSIONS = ["Version", "Role", "Origin", "Created", "Size", "Right on corrections", "Held out"];
 const MEANING = {
-  "Right on corrections": "Of what people have corrected; a trained model has learned from these very emails",
-  Unseen: "When it was trained: how many of the corrections were right by models that had not seen them",
+  "Right on corrections": "Share of people's corrections it gets right; a trained model learned from these emails",
+  "Held out": "Share of corrections that models trained without them got right, when it was trained",
 };
 const DIFFERING = ["Email", "From", "Live", "Shadow", "Sure", "When"];
 const TRAIN = "python3 run.py train --from-feedback";
@@ -39,7 +39,7 @@ export function show(root, _params, signal) {
     fill(body, versions(answer, choose), shadow(answer), training(answer));
   }
 
-  const again = button("Judge stored mail again", once(() => reprocess(signal)));
+  const again = button("Reprocess stored mail", once(() => reprocess(signal)));
   fill(root,
     h("div", { class: "head" }, h("h1", null, "Models"), said, h("div", { class: "actions" }, again),
       h("p", { class: "lead" }, LEAD)),
@@ -59,7 +59,7 @@ async function promote(model, back, changed) {
   } catch (error) {
     if (error.status !== 409) return complain(error.message);
     const worse = sentence(error.message.replace(/;? ?force=true.*$/, ""));
-    if (!(await ask("It does worse", worse, "Promote it all the same", "danger"))) return;
+    if (!(await ask("This model does worse", worse, "Promote anyway", "danger"))) return;
     if ((await attempt(() => send(true))) === undefined) return;
   }
   toast(`${short12(model)} is live`);
@@ -79,11 +79,11 @@ function versions(answer, promote) {
     h("td", { class: "num" }, corrected(model.corrected)),
     h("td", { class: "num" }, percent(model.figures.right_held_out)),
     h("td", { class: "acts" }, act(model, promote)));
-  const acts = h("th", { scope: "col" }, h("span", { class: "hidden" }, "Act"));
+  const acts = h("th", { scope: "col" }, h("span", { class: "hidden" }, "Actions"));
   return h("section", { class: "sheet versions" },
     h("header", null, h("h2", null, "Versions")),
     table("Versions", null,
-      heads(VERSIONS, ["Size", "Right on corrections", "Unseen"], { meaning: MEANING, last: acts }),
+      heads(VERSIONS, ["Size", "Right on corrections", "Held out"], { meaning: MEANING, last: acts }),
       h("tbody", null, answer.items.map(row))));
 }
 
@@ -104,7 +104,7 @@ function shadow({ shadow: version, agreement, differing }) {
   if (!version) {
     return h("section", { class: "sheet" },
       h("header", null, h("h2", null, "Shadow")),
-      h("p", { class: "quiet" }, "No model runs beside the live one."));
+      h("p", { class: "quiet" }, "No shadow model is running beside the live one."));
   }
   return h("section", { class: "sheet" },
     h("header", null, h("h2", null, "Shadow"), h("span", { class: "mono quiet" }, version.slice(0, 12))),
@@ -117,14 +117,14 @@ function shadow({ shadow: version, agreement, differing }) {
 function agreed(agreement) {
   const compared = agreement?.compared ?? 0;
   const words = compared
-    ? `says the same as the live model on ${counted(compared, "sampled email")}`
-    : "nothing compared yet: it looks at a sample of new mail";
+    ? `agreement with the live model on ${counted(compared, "sampled email")}`
+    : "nothing compared yet: it classifies a sample of new mail";
   return h("p", null, h("b", { class: "big" }, percent(agreement?.share, 1)), h("span", { class: "quiet" }, words));
 }
 
 function newestDiffering(mails) {
   return table("Emails on which they differ", { class: "differing" },
-    h("caption", null, "The newest on which they differ"),
+    h("caption", null, "Newest emails on which they differ"),
     heads(DIFFERING, ["Sure"]),
     h("tbody", null, mails.map(differingRow)));
 }
@@ -143,10 +143,10 @@ function differingRow(mail) {
 /** How to train: a command, because the server has no time for it, and how many corrections there are to learn from. */
 function training({ items, live }) {
   const known = items.find((model) => model.version === live)?.corrected?.emails ?? 0;
-  const learn = "this command trains a model from what they said; it becomes the shadow:";
+  const learn = "this command trains a model from the corrections, to run as the shadow:";
   const words = known
-    ? `People have corrected ${counted(known, "email")} (the newest are counted); ${learn}`
-    : `When people have corrected some emails, ${learn}`;
+    ? `People have corrected ${counted(known, "email")} (only the newest are counted); ${learn}`
+    : `Once people have corrected some emails, ${learn}`;
   return h("section", { class: "sheet" },
     h("header", null, h("h2", null, "Train from feedback"), h("a", { class: "end", href: path("review") }, "Review")),
     h("p", null, words),

@@ -22,8 +22,8 @@ const PAINT_EVERY = 400;
 const STILL_WAITING_MS = 5_000;
 const LOOKED_AT_MS = 10_000;
 const NO_RESULT = "Nothing has been classified yet. Send an email from the Simulator page, or wait for FakeMail.";
-const PUT_OFF = "How often an email was put off for a later try, by an outage too. "
-  + "An email's own tries count how often it was handed to a worker, and stand with the email.";
+const PUT_OFF = "How often an email was postponed and retried later, including because of an outage. "
+  + "How often a worker received an email is shown with that email.";
 
 export function show(root, _params, signal) {
   const left = h("div", { class: "now-main" },
@@ -44,7 +44,7 @@ function figures(signal) {
 function flow() {
   return figure("Emails a minute", {
     value: (stats) => rate(stats.emails_per_minute),
-    note: (stats) => `${short(stats.total_emails_processed)} in all`,
+    note: (stats) => `${short(stats.total_emails_processed)} in total`,
     field: "emails_per_minute",
   });
 }
@@ -64,9 +64,9 @@ function waiting() {
   const note = ({ queue_depth: depth, oldest_queued_age_seconds: age }) => {
     if (!depth || age !== null) since = null;
     else since ??= Date.now();
-    if (!depth) return "nothing waits";
+    if (!depth) return "nothing waiting";
     if (age) return `oldest ${duration(age * 1000)}`;
-    return since === null || Date.now() - since < STILL_WAITING_MS ? "just arrived" : "all for their next try";
+    return since === null || Date.now() - since < STILL_WAITING_MS ? "just arrived" : "all waiting to retry";
   };
   return figure("Waiting", { value: (stats) => short(stats.queue_depth), note, field: "queue_depth" });
 }
@@ -74,7 +74,7 @@ function waiting() {
 function successes() {
   return figure("Success", {
     value: (stats) => success(stats.success_rate),
-    note: ({ retry_count: times }) => (times ? `put off ${counted(times, "time")}` : "none put off"),
+    note: ({ retry_count: times }) => (times ? `postponed ${counted(times, "time")}` : "none postponed"),
     title: PUT_OFF,
   });
 }
@@ -160,7 +160,7 @@ class Newest {
 
   #paint() {
     const still = Date.now() < this.#stillUntil || this.list.contains(document.activeElement);
-    setText(this.held, still && this.#changed ? "held while you look" : "");
+    setText(this.held, still && this.#changed ? "held while you read" : "");
     if (still || !this.#changed) return;
     this.#changed = false;
     fill(this.list, this.#items.length ? this.#items.map(row) : h("li", { class: "quiet none" }, NO_RESULT));

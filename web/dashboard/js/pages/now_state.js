@@ -11,12 +11,12 @@ import { CLASSES, LANES, sentence, troubleWords, unwellOf } from "../shapes.js";
 import { shared } from "../state.js";
 
 const MOST_DOTS = 64;
-const SAFE = "Nothing is lost, and it goes on by itself.";
+const SAFE = "Nothing is lost, and work resumes by itself.";
 const MEANWHILE = {
-  fakemail: `What is here already is worked on; what is new there is fetched when it answers again. ${SAFE}`,
+  fakemail: `Mail that is already here is still processed; new mail is fetched when FakeMail is back. ${SAFE}`,
   redis: `Mail waits in the database and at FakeMail until Redis is back. ${SAFE}`,
-  database: `Notifications are still taken; mail waits until the database can be used again. ${SAFE}`,
-  actors: "What they do not get to waits where it is; nothing is lost.",
+  database: `Notifications are still accepted; mail waits until the database is back. ${SAFE}`,
+  actors: "Mail that they do not get to waits where it is; nothing is lost.",
 };
 
 /** What does not answer, since when, and what happens meanwhile; empty if all is well. */
@@ -33,9 +33,9 @@ export function trouble(signal) {
 function notice(name, part) {
   const words = troubleWords(name, part);
   return h("div", { class: "notice", data: { unwell: name } },
-    h("strong", null, part.since ? `Since ${when(part.since)} ${words}.` : sentence(words)),
+    h("strong", null, part.since ? `Since ${when(part.since)}: ${words}.` : sentence(words)),
     h("p", null, MEANWHILE[name], name === "actors" && [" ", h("a", { href: path("actors") }, "See the actors")]),
-    part.reason && h("p", { class: "reason" }, `In its own words: ${part.reason}`));
+    part.reason && h("p", { class: "reason" }, `Reason: ${part.reason}`));
 }
 
 /** Classes, queue, workers, components. */
@@ -53,7 +53,7 @@ export function machine(signal) {
   };
   shared.watch("stats", drawStats, signal);
   shared.watch("health", (answer) => drawHealth(health, overall, answer), signal);
-  return h("aside", { class: "now-side", "aria-label": "State of the machine" },
+  return h("aside", { class: "now-side", "aria-label": "System state" },
     sheet("Classes", h("span", { class: "quiet end" }, "all time"), h("table", { class: "bare" }, classes)),
     sheet("Queue by priority", null, h("table", { class: "bare" }, queue)),
     sheet("Workers", null, words, dots),
@@ -103,7 +103,7 @@ function drawWorkers(dots, words, stats) {
 
 function drawHealth(list, overall, answer) {
   const well = answer.status === "healthy";
-  update(overall, well ? h("span", { class: "quiet" }, "all well") : chip(answer.status, "trouble"));
+  update(overall, well ? h("span", { class: "quiet" }, "all healthy") : chip(answer.status, "trouble"));
   update(list, Object.entries(answer.components ?? {}).map(component));
 }
 

@@ -15,10 +15,10 @@ export async function reprocess(signal) {
   if (!found) return;
   const changed = found.counts?.changed ?? 0;
   if (!changed) return void toast("Nothing would change");
-  const would = `${count(changed)} would get another class`;
-  const words = `Of ${counted(found.done, "stored email")}, ${would}. What people have corrected stays.`;
-  if (!(await ask(`Change ${counted(changed, "email")}?`, words, "Judge again"))) return;
-  const done = await watched("Judging again", false, signal);
+  const would = `${count(changed)} would change class`;
+  const words = `Of ${counted(found.done, "stored email")}, ${would}. People's corrections are kept.`;
+  if (!(await ask(`Change ${counted(changed, "email")}?`, words, "Reprocess"))) return;
+  const done = await watched("Reprocessing", false, signal);
   if (done) toast(`${counted(done.counts?.changed ?? 0, "email")} changed`);
 }
 

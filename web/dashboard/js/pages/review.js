@@ -19,9 +19,9 @@ import { ReviewEmail, similarWords } from "./review_email.js";
 const PAGE = 50;
 const ASKED = 20;
 const NEAR_THE_END = 10;
-const LEAD = "The least certain and the most contested come first. Each answer teaches the next model.";
-const NOTHING = "The model is sure of all that it has seen, and nobody says otherwise. Here comes mail of which it is "
-  + "not sure, and mail of which a rule, the shadow model or FakeMail says something else.";
+const LEAD = "The least certain and most disputed emails come first. Each answer teaches the next model.";
+const NOTHING = "The model is sure of everything so far, and nothing disagrees with it. Mail appears here when the "
+  + "model is unsure, or when a rule, the shadow model or FakeMail disagrees.";
 const DIFFERING = { rule: "rule", shadow: "shadow", fakemail: "FakeMail" };
 
 export function show(root, _params, signal) {
@@ -44,7 +44,7 @@ class ReviewPage {
     this.answers = new Answers((item, name) => this.#answered(item, name));
     this.said = h("p", { class: "quiet", role: "status" });
     this.rows = h("ol", { class: "queue" });
-    this.list = h("section", { class: "sheet queue-box", "aria-label": "What to look at" }, loading(8));
+    this.list = h("section", { class: "sheet queue-box", "aria-label": "Emails to review" }, loading(8));
     this.pane = h("section", { class: "sheet triage", "aria-label": "Email under review" });
     this.email = new ReviewEmail(this.pane, signal, this.#acts());
     this.body = h("div", { class: "review" }, this.list, this.pane);
@@ -123,7 +123,7 @@ class ReviewPage {
   #say() {
     const done = this.answers.size;
     const left = Math.max(0, this.#total + this.#counted - done);
-    setText(this.said, done ? `${count(done)} done, ${count(left)} left` : `${count(left)} to look at`);
+    setText(this.said, done ? `${count(done)} done, ${count(left)} left` : `${count(left)} to review`);
   }
 
   async #loadMore() {
@@ -163,7 +163,7 @@ class ReviewPage {
     const taken = this.answers.give(item, name);
     this.#step(1, { open: true });
     if (!(await taken)) return;
-    const words = item.similar ? `Now ${name}. ${similarWords(item)}` : `Now ${name}`;
+    const words = item.similar ? `Marked as ${name}. ${similarWords(item)}` : `Marked as ${name}`;
     this.#withdraw(); // an undo takes back the newest answer, so only the newest offers it
     this.#withdraw = toast(words, { undo: () => this.undo(), seconds: 5 });
   }
@@ -230,15 +230,15 @@ class ReviewPage {
 
   #keys() {
     const decide = (name) => () => this.decide(name);
-    const answers = CLASSES.map((name, index) => [String(index + 1), `${name}, and on to the next`, decide(name)]);
+    const answers = CLASSES.map((name, index) => [String(index + 1), `Answer ${name}, go to the next`, decide(name)]);
     keys.page([
       ...answers,
       ["s", "Skip", () => this.#step(1, { open: true })],
       ["j", "Next", () => this.#step(1)],
-      ["k", "Before", () => this.#step(-1)],
+      ["k", "Previous", () => this.#step(-1)],
       ["u", "Undo the last answer", () => this.undo()],
       ["z", "", () => this.undo()],
-      ["t", "The whole subject", () => this.email.subject.toggle()],
+      ["t", "Show the whole subject", () => this.email.subject.toggle()],
       ["Escape", "Back to the list", () => this.#close()],
     ]);
   }

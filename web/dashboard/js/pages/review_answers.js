@@ -42,7 +42,7 @@ export class Answers {
   async takeBack() {
     const last = this.#history.pop();
     if (!last) {
-      toast("There is nothing to undo");
+      toast("Nothing to undo");
       return null;
     }
     const { item, before } = last;

@@ -47,7 +47,7 @@ export class ReviewEmail {
   /** Show which answer was given. */
   decided(name) {
     press(this.answers, name);
-    setText(this.said, name ? "You said so" : "");
+    setText(this.said, name ? "Your answer" : "");
   }
 
   /** All opinions, the model's first. */
@@ -58,7 +58,7 @@ export class ReviewEmail {
       opinion("The model", own, odds(item)),
       ...others.filter(([, said]) => said).map(([who, said]) => opinion(who, said, "", item.model)),
     ];
-    fill(this.who, h("caption", { class: "hidden" }, "Who says what"), h("tbody", null, rows));
+    fill(this.who, h("caption", { class: "hidden" }, "Opinions"), h("tbody", null, rows));
   }
 
   async #load(item) {
@@ -74,7 +74,7 @@ export class ReviewEmail {
     const evidence = result.explanation?.evidence ?? [];
     if (isVisible(item.subject)) this.subject.show(highlighted(result.subject ?? item.subject, evidence, "subject"));
     const why = result.explanation && [h("h3", null, "Why"), evidenceList(result)];
-    fill(this.text, textOf(result.body, evidence), why ?? chip("no explanation is kept"));
+    fill(this.text, textOf(result.body, evidence), why ?? chip("no explanation stored"));
   }
 }
 
@@ -83,7 +83,7 @@ function answers(decide) {
     const props = { type: "button", "aria-pressed": "false", data: { value: name }, on: { click: () => decide(name) } };
     return h("button", props, mark(name), name, h("kbd", { "aria-hidden": "true" }, index + 1));
   };
-  return h("div", { class: "segments answers", role: "group", "aria-label": "It is" }, CLASSES.map(choice));
+  return h("div", { class: "segments answers", role: "group", "aria-label": "Answer" }, CLASSES.map(choice));
 }
 
 function sentBy({ sender }) {
@@ -91,7 +91,7 @@ function sentBy({ sender }) {
 }
 
 function textOf(body, evidence) {
-  const none = body === "" ? "The email has no text." : "The text is not kept any more.";
+  const none = body === "" ? "This email has no text." : "The text is no longer stored.";
   if (!body) return h("p", { class: "quiet" }, none);
   return emailText(highlighted(body, evidence, "body"));
 }
@@ -118,20 +118,20 @@ function odds({ probabilities }) {
 
 /** How many similar emails an answer speaks for, and links to them. */
 function reach(item) {
-  if (!item.similar) return h("p", { class: "reach" }, "No similar mail is known.");
+  if (!item.similar) return h("p", { class: "reach" }, "There is no similar mail.");
   const address = /<([^>]+)>/.exec(item.sender)?.[1] ?? item.sender;
   const rule = { id: "new", sender: address, classification: item.runner_up ?? item.model };
   return h("p", { class: "reach" }, similarWords(item), " ",
     address && [
       h("a", { href: path("emails", { sender: address }) }, "See them"),
       " ",
-      h("a", { href: path("rules", rule) }, "Make a rule instead"),
+      h("a", { href: path("rules", rule) }, "Create a rule instead"),
     ]);
 }
 
 /** How many similar emails a correction speaks for. */
 export function similarWords({ similar, model }) {
   const many = similar >= 1000 ? "1,000 or more" : count(similar);
-  const one = similar === 1;
-  return `${many} similar ${one ? "mail" : "mails"} labelled ${model}: it speaks for ${one ? "that one" : "them"} too.`;
+  const [emails, them] = similar === 1 ? ["email", "it"] : ["emails", "them"];
+  return `${many} similar ${emails} labelled ${model}: your answer may fit ${them} too.`;
 }

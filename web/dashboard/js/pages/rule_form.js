@@ -14,8 +14,8 @@ import { path } from "../route.js";
 import { CLASSES, LANES } from "../shapes.js";
 
 const FIELDS = ["sender", "subject", "body"];
-const GIVES = [["", "leave the class alone"], ...plain(CLASSES)];
-const RANKS = [["", "leave it alone"], ...plain(LANES)];
+const GIVES = [["", "leave unchanged"], ...plain(CLASSES)];
+const RANKS = [["", "leave unchanged"], ...plain(LANES)];
 const TOLD = ["name", "conditions", "classification", "other"];
 const LOOK_AT = 5000;
 export const KINDS = { literal: "contains", glob: "is like", regex: "matches" };
@@ -50,19 +50,19 @@ export class RuleForm {
 
   #head() {
     return h("header", null,
-      h("h2", { tabindex: -1 }, this.rule.id ? "Change the rule" : "A new rule"),
+      h("h2", { tabindex: -1 }, this.rule.id ? "Edit rule" : "New rule"),
       this.acts.begun && chip("not saved"),
       h("span", { class: "end" }, button("Close", this.acts.cancel, "plain small")));
   }
 
   #fields() {
-    const and = button("And…", () => this.#add().pattern.focus(), "small", { "aria-label": "One more condition" });
+    const and = button("And…", () => this.#add().pattern.focus(), "small", { "aria-label": "Add a condition" });
     return [
       field("Name", this.name, this.errors.name),
-      h("fieldset", null, h("legend", null, "If all of these hold"), this.conditions, and, this.errors.conditions),
+      h("fieldset", null, h("legend", null, "If all of these match"), this.conditions, and, this.errors.conditions),
       h("div", { class: "rule-gives" },
-        field("then it is", this.gives, this.errors.classification),
-        field("with priority", this.priority)),
+        field("then set the class to", this.gives, this.errors.classification),
+        field("and the priority to", this.priority)),
       this.errors.other,
     ];
   }
@@ -157,7 +157,7 @@ export class RuleForm {
 function outcome(answer) {
   const which = answer.complete ? "all" : "the newest";
   const scope = `Of ${which} ${count(answer.scanned)} stored emails`;
-  if (!answer.matched) return emptyState("It matches nothing", `${scope}, none.`);
+  if (!answer.matched) return emptyState("No matches", `${scope}, none match.`);
   const matched = h("b", null, `${count(answer.matched)} match`);
   const changing = h("b", null, `${count(answer.would_change)} would change`);
   return [
@@ -173,5 +173,5 @@ function example(mail) {
     h("a", { href: path("emails", { id: mail.email_id, source: mail.source }) }, subjectOf(mail)),
     h("small", { class: "quiet" }, mail.sender),
     h("span", null, label(mail.classification),
-      stays ? h("small", { class: "quiet" }, " as it is") : [" → ", label(mail.would_be)]));
+      stays ? h("small", { class: "quiet" }, " unchanged") : [" → ", label(mail.would_be)]));
 }

@@ -15,11 +15,11 @@ import { reprocess } from "./reprocess.js";
 import { forget, keep, kept } from "./rule_drafts.js";
 import { KINDS, RuleForm, wire } from "./rule_form.js";
 
-const LEAD = "They go before the model. The first rule that gives a class decides the class, "
-  + "the first that gives a priority decides that.";
-const NONE_YET = "A rule says: mail like this is always that. "
+const LEAD = "Rules go before the model. The first matching rule with a class decides the class, "
+  + "the first with a priority decides the priority.";
+const NONE_YET = "A rule always classifies certain mail the same way. "
   + "For example, everything from *@newsletter.example is a promotion.";
-const LATER = "New mail follows it within seconds; stored mail stays as it is until it is judged again.";
+const LATER = "New mail follows it within seconds; stored mail stays as it is until you reprocess it.";
 
 export function show(root, _params, signal) {
   const page = new RulesPage(root, signal);
@@ -38,7 +38,7 @@ class RulesPage {
   constructor(root, signal) {
     this.signal = signal;
     this.said = h("span", { class: "quiet" });
-    this.list = h("section", { class: "sheet", "aria-label": "Rules in their order" }, loading(4));
+    this.list = h("section", { class: "sheet", "aria-label": "Rules in order" }, loading(4));
     this.pane = h("section", { class: "sheet letter rule-pane", "aria-label": "Rule" });
     this.body = h("div", { class: "split" }, this.list, this.pane);
     fill(root, this.#head(), this.body);
@@ -47,14 +47,14 @@ class RulesPage {
     keys.page([
       ["n", "New rule", () => change({ id: "new" })],
       ["j", "Next rule", () => this.#step(1)],
-      ["k", "Rule before", () => this.#step(-1)],
+      ["k", "Previous rule", () => this.#step(-1)],
       ["Escape", "Close the rule", () => this.#close()],
     ]);
   }
 
   #head() {
-    const title = "Bring today's rules and model to what is stored";
-    const again = button("Judge stored mail again", once(() => reprocess(this.signal)), "", { title });
+    const title = "Apply the current rules and model to stored mail";
+    const again = button("Reprocess stored mail", once(() => reprocess(this.signal)), "", { title });
     return h("div", { class: "head" },
       h("h1", null, "Rules"), this.said,
       h("div", { class: "actions" }, again, makeNew()),
@@ -71,13 +71,13 @@ class RulesPage {
     this.#mark();
     if (id === null) return this.#choose();
     const rule = id === "new" ? draft(params) : this.#rules.find((each) => String(each.id) === id);
-    if (!rule) return fill(this.pane, failed({ status: 404, message: "There is no such rule any more." }));
+    if (!rule) return fill(this.pane, failed({ status: 404, message: "This rule no longer exists." }));
     this.#write(rule, asked);
     if (id === "new") this.pane.querySelector("input").focus();
   }
 
   #choose() {
-    const words = this.#rules.length ? "Choose a rule to change it, or make a new one." : "A new rule is written here.";
+    const words = this.#rules.length ? "Select a rule to edit it, or create a new one." : "New rules open here.";
     fill(this.pane, h("p", { class: "quiet" }, words));
   }
 
@@ -120,8 +120,8 @@ class RulesPage {
   }
 
   #toggle(rule) {
-    const save = () => this.#save(rule, { enabled: toggle.checked }, toggle.checked ? "In force" : "Switched off");
-    const name = `${rule.name} is in force`;
+    const save = () => this.#save(rule, { enabled: toggle.checked }, toggle.checked ? "Enabled" : "Disabled");
+    const name = `${rule.name} is enabled`;
     const props = { type: "checkbox", checked: rule.enabled, "aria-label": name, title: name };
     const toggle = h("input", { ...props, on: { change: save } });
     return toggle;
@@ -176,18 +176,18 @@ class RulesPage {
     this.update(current().params);
     this.#focus(rule, ".rule-words a");
     if (!this.list.contains(document.activeElement)) this.pane.querySelector("h2").focus();
-    toast(`${before ? "Saved" : "Made"}. ${LATER}`);
+    toast(`${before ? "Saved" : "Created"}. ${LATER}`);
   }
 
   async #remove(rule) {
-    const words = "New mail is judged without it within seconds. What it decided stays until it is judged again.";
+    const words = "New mail is classified without it within seconds. What it decided stays until you reprocess it.";
     if (!(await ask(`Delete “${rule.name}”?`, words, "Delete", "danger"))) return;
     const answer = await attempt(() => del(url(["rules", rule.id])));
     if (answer === undefined) return;
     this.#close();
     await this.look.now();
-    const undo = () => attempt(() => post("/rules", wire(rule)), "It is back").then(() => this.look.now());
-    toast(`“${rule.name}” is deleted`, { undo });
+    const undo = () => attempt(() => post("/rules", wire(rule)), "Rule restored").then(() => this.look.now());
+    toast(`“${rule.name}” deleted`, { undo });
   }
 }
 

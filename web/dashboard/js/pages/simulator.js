@@ -44,10 +44,10 @@ function build(root, status, examples, signal) {
     if (answer && !signal.aborted) setText(account, accountWords((status = answer)));
   };
   const reset = async () => {
-    const words = `FakeMail loses its ${counted(status.email_count, "email")}, and its history starts again from 0. `
-      + "What the system has stored stays. This cannot be undone.";
+    const words = `FakeMail deletes its ${counted(status.email_count, "email")} and restarts its history from 0. `
+      + "What the system has stored is kept. This cannot be undone.";
     if (!(await ask("Reset the account?", words, "Reset", "danger"))) return;
-    await attempt(() => post("/simulator/reset"), "The account is empty");
+    await attempt(() => post("/simulator/reset"), "Account reset");
     refresh();
   };
   const send = h("div", { class: "sim-send" }, sendOne(examples, refresh), burst(examples, refresh, signal));
@@ -70,7 +70,7 @@ export function show(root, _params, signal) {
 }
 
 function head(...more) {
-  const lead = h("p", { class: "lead" }, "A FakeMail of our own, to try things with.");
+  const lead = h("p", { class: "lead" }, "A built-in FakeMail to try things out with.");
   return h("div", { class: "head" }, h("h1", null, "Simulator"), more, lead);
 }
 
@@ -128,7 +128,7 @@ function burst(examples, sent, signal) {
       setText(said, `${count(done)} of ${count(size)} sent`);
     };
     const done = await attempt(() => sendMany(examples, size, tell, signal));
-    if (done < size) toast(`Stopped after ${count(done)} of ${count(size)}, since the page was left`);
+    if (done < size) toast(`Stopped after ${count(done)} of ${count(size)}, because you left the page`);
     bar.hidden = true;
     for (const node of buttons) node.disabled = false;
     sent();
@@ -137,7 +137,7 @@ function burst(examples, sent, signal) {
     h("header", null, h("h2", null, "Send a burst"), said),
     h("div", { class: "actions" }, buttons),
     bar,
-    h("p", { class: "quiet hint" }, `Emails: a mix of the examples, at most ${BATCH} to a notification.`));
+    h("p", { class: "quiet hint" }, `Sends a mix of the examples, at most ${BATCH} per notification.`));
 }
 
 /** Send them in batches until the page is left; resolves to how many were sent. */
@@ -208,10 +208,10 @@ function reaction(signal) {
   shared.watch("health", (health) => {
     const part = health.components?.fakemail ?? {};
     const state = h("b", { class: part.status === "healthy" ? "" : "trouble" }, part.status ?? "unknown");
-    update(fake, "FakeMail is ", state, part.reason ? `: ${part.reason}` : " in the eyes of the system.");
+    update(fake, "FakeMail is ", state, part.reason ? `: ${part.reason}` : ", as the system sees it.");
   }, signal);
   return h("section", { class: "sheet" },
-    h("header", null, h("h2", null, "What the system does"), h("a", { class: "end", href: path("now") }, "Now")),
+    h("header", null, h("h2", null, "How the system responds"), h("a", { class: "end", href: path("now") }, "Now")),
     h("table", { class: "bare" }, body),
     fake);
 }
@@ -225,6 +225,6 @@ function moving(stats) {
     ["Retries", count(stats.retry_count)],
     ["Dead letters", count(stats.dead_letters)],
     ["Success", success(stats.success_rate)],
-    ["Classified in all", count(stats.total_emails_processed)],
+    ["Classified in total", count(stats.total_emails_processed)],
   ];
 }

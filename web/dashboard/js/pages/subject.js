@@ -34,7 +34,7 @@ export class Subject {
 
   #draw() {
     this.heading.classList.toggle("clamped", !this.#whole);
-    fill(this.more, this.#whole ? "Less of the subject" : "The whole subject");
+    fill(this.more, this.#whole ? "Shorten the subject" : "Show the whole subject");
     this.more.setAttribute("aria-expanded", String(this.#whole));
   }
 

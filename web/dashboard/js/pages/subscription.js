@@ -13,7 +13,7 @@ import { change } from "../route.js";
 import { secretOnce } from "./subscription_form.js";
 
 const SHOWN = 50;
-const COLUMNS = ["When", "Event", "Try", "Answer", "Took"];
+const COLUMNS = ["When", "Event", "Try", "Response", "Took"];
 
 export const dotOf = (state) => ({ active: "running", failing: "failed", disabled: "stopped" })[state];
 
@@ -73,7 +73,7 @@ export class OpenSubscription {
     const only = h("input", { type: "checkbox", checked: this.#failed, on: { change: toggle } });
     return [
       h("div", { class: "log-head" }, h("h3", null, `Deliveries, the newest ${SHOWN}`),
-        h("label", { class: "check" }, only, "only what failed")),
+        h("label", { class: "check" }, only, "failed only")),
       table("Deliveries", null, heads(COLUMNS, ["Try", "Took"]), this.rows),
       this.none,
     ];
@@ -95,7 +95,7 @@ export class OpenSubscription {
   async #askLog() {
     const address = url(["subscriptions", this.#item.id, "deliveries"], { limit: SHOWN, failed: this.#failed || "" });
     const deliveries = (signal) => get(address, { signal });
-    const missed = (error) => setText(this.none, `The deliveries cannot be read: ${error.message}`);
+    const missed = (error) => setText(this.none, `Could not load the deliveries: ${error.message}`);
     this.#asking += 1;
     await this.newest(deliveries, (answer) => this.#drawLog(answer.items), missed);
     this.#asking -= 1;
@@ -103,11 +103,11 @@ export class OpenSubscription {
 
   #drawLog(tries) {
     update(this.rows, tries.map(tryRow));
-    setText(this.none, tries.length ? "" : this.#failed ? "None failed." : "Nothing was sent to it yet.");
+    setText(this.none, tries.length ? "" : this.#failed ? "None failed." : "Nothing has been sent to it yet.");
   }
 
   async #enable() {
-    const done = this.#item.state === "disabled" ? "Enabled: it goes on where it stood" : "It is tried now";
+    const done = this.#item.state === "disabled" ? "Enabled: deliveries resume where they stopped" : "Retrying now";
     await attempt(() => post(url(["subscriptions", this.#item.id, "enable"])), done);
     this.changed();
   }
@@ -115,15 +115,15 @@ export class OpenSubscription {
   async #test() {
     const answer = await attempt(() => post(url(["subscriptions", this.#item.id, "test"]), {}, { timeout: 30_000 }));
     if (!answer) return;
-    if (answer.delivered) toast(`Taken with ${answer.status} after ${duration(answer.duration_ms)}`);
-    else complain(`Not taken: ${answer.error}`);
+    if (answer.delivered) toast(`Delivered: status ${answer.status} after ${duration(answer.duration_ms)}`);
+    else complain(`Not delivered: ${answer.error}`);
     if (this.#item) this.#draw();
   }
 
   async #rotate() {
-    const words = "For a day, each message is signed with both the new and the old one, so nothing is refused while "
-      + "you change it in your program.";
-    if (!(await ask("Make a new secret?", words, "Make one"))) return;
+    const words = "For one day, each message is signed with both the new and the old secret, so nothing is rejected "
+      + "while you update your program.";
+    if (!(await ask("Create a new secret?", words, "Create"))) return;
     const answer = await attempt(() => post(url(["subscriptions", this.#item.id, "rotate"])));
     if (answer) await secretOnce(answer.secret);
     this.changed();
@@ -131,7 +131,7 @@ export class OpenSubscription {
 
   async #remove() {
     const item = this.#item;
-    const words = `${shortened(item.url)} is told nothing more, and its log of deliveries is forgotten. `
+    const words = `${shortened(item.url)} gets no more messages, and its delivery log is deleted. `
       + "This cannot be undone.";
     if (!(await ask("Delete this webhook?", words, "Delete", "danger"))) return;
     if ((await attempt(() => del(url(["subscriptions", item.id])), "Deleted")) === undefined) return;
@@ -144,9 +144,9 @@ export class OpenSubscription {
 function troubleWords(item) {
   if (item.state === "disabled") return `Disabled: ${item.reason}. Nothing is lost while the log reaches back.`;
   if (item.state !== "failing") return null;
-  const since = `It does not take messages since ${when(item.failing_since)}`;
+  const since = `Failing since ${when(item.failing_since)}`;
   const due = item.next_attempt_at;
-  const next = due ? `The next one on its own: ${when(due)}.` : "The next one is due.";
+  const next = due ? `Next automatic try: ${when(due)}.` : "The next try is due.";
   return `${since}: ${counted(item.failures, "try", "tries")} failed. ${next}`;
 }
 
@@ -155,9 +155,9 @@ function factsOf(item) {
     ["State", item.state],
     ["Events", item.events.join(", ") || "all"],
     ["Delivered", counted(item.delivered, "message")],
-    ["Has all up to", item.after && h("span", { class: "mono" }, item.after)],
+    ["Delivered up to", item.after && h("span", { class: "mono" }, item.after)],
     ["Old secret valid until", item.old_secret_until && exact(item.old_secret_until)],
-    ["Since", exact(item.created_at)],
+    ["Created", exact(item.created_at)],
   ];
 }
 

@@ -17,7 +17,7 @@ const EVENTS = [
 ];
 const BEGIN = [
   ["", "from now on"],
-  ["beginning", "from the oldest that the log has"],
+  ["beginning", "from the oldest event in the log"],
 ];
 
 export class SubscriptionForm {
@@ -37,17 +37,17 @@ export class SubscriptionForm {
 
   #head(cancel) {
     const close = button("Close", cancel, "plain small");
-    return h("header", null, h("h2", null, "A new webhook"), h("span", { class: "end" }, close));
+    return h("header", null, h("h2", null, "New webhook"), h("span", { class: "end" }, close));
   }
 
   #fields() {
     const checks = this.events.map(([, box], at) => h("label", { class: "check" }, box, EVENTS[at][1]));
     return [
       field("URL", this.target, this.error),
-      field("What it is for", this.words),
-      h("fieldset", null, h("legend", null, "Tell it of"), h("div", { class: "checks" }, checks)),
-      field("Begin", this.from),
-      h("div", { class: "actions" }, h("button", { class: "button solid" }, "Make it")),
+      field("Description", this.words),
+      h("fieldset", null, h("legend", null, "Events to send"), h("div", { class: "checks" }, checks)),
+      field("Start", this.from),
+      h("div", { class: "actions" }, h("button", { class: "button solid" }, "Create")),
     ];
   }
 
@@ -70,6 +70,6 @@ export class SubscriptionForm {
 
 /** Show a secret, once; resolves when the person closes the dialog. */
 export function secretOnce(secret) {
-  const words = "Keep it now: it is not shown again. Your program checks each message's signature with it.";
-  return tell("Its secret", [h("p", null, words), copyable(secret, { data: { secret: "" } })], "I have it");
+  const words = "Save it now: it is not shown again. Your program uses it to verify each message's signature.";
+  return tell("Signing secret", [h("p", null, words), copyable(secret, { data: { secret: "" } })], "I have saved it");
 }

@@ -15,9 +15,9 @@ import { secretOnce, SubscriptionForm } from "./subscription_form.js";
 
 const EVERY = 3000;
 const LEAD =
-  "A URL of yours is told what happens: the very messages of the event log, signed, in order, none left out.";
+  "Send events to a URL of yours: the same messages as in the event log, signed, in order and complete.";
 const NOBODY =
-  "Give the URL of a program of yours, and it is called for each result, retry, dead letter and correction.";
+  "Add the URL of your program, and it is called for each result, retry, dead letter and correction.";
 
 export function show(root, _params, signal) {
   const page = new SubscriptionsPage(root, signal);
@@ -55,7 +55,7 @@ class SubscriptionsPage {
     if (id === this.#id) return;
     this.#id = id;
     this.#draw();
-    if (id === null) this.one.close("Choose a webhook to see what was sent to it.");
+    if (id === null) this.one.close("Select a webhook to see its deliveries.");
     else if (id === "new") this.#write();
     else this.#open();
   }
@@ -68,7 +68,7 @@ class SubscriptionsPage {
 
   #draw() {
     setText(this.said, this.#items.length ? counted(this.#items.length, "webhook") : "");
-    if (!this.#items.length) return fill(this.list, emptyState("Nobody is told yet", NOBODY, makeNew()));
+    if (!this.#items.length) return fill(this.list, emptyState("No webhooks yet", NOBODY, makeNew()));
     if (!this.list.querySelector(".hooks")) fill(this.list, h("ul", { class: "hooks" }));
     update(this.list.firstElementChild, this.#items.map((item) => row(item, this.#id)));
   }
@@ -77,7 +77,7 @@ class SubscriptionsPage {
     const item = this.#items.find((each) => String(each.id) === this.#id);
     if (item) return this.one.open(item);
     this.one.close();
-    fill(this.pane, failed({ status: 404, message: "There is no such webhook any more." }));
+    fill(this.pane, failed({ status: 404, message: "This webhook no longer exists." }));
   }
 
   #write() {

@@ -20,8 +20,8 @@ export function verdict(result, why, acts) {
 
 function headline(result, why, acts) {
   const sure = `${percent(result.confidence)} sure`;
-  const who = { person: "A person said so", rule: "A rule said so", model: sure }[result.decided_by];
-  const doubt = result.below_threshold && chip(`below the threshold, else ${result.runner_up}`);
+  const who = { person: "Set by a person", rule: "Set by a rule", model: sure }[result.decided_by];
+  const doubt = result.below_threshold && chip(`below the threshold, otherwise ${result.runner_up}`);
   const props = { "aria-pressed": String(why), data: { why: "" } };
   return h("div", { class: "verdict-top" },
     h("strong", null, label(result.classification)),
@@ -59,10 +59,10 @@ export function noVerdict(email) {
 
 function stateWords({ state, last_error: error, next_attempt_at: next }) {
   return {
-    queued: "It waits for its turn.",
-    retrying: `The last try failed: ${error}. The next one is at ${when(next)}.`,
+    queued: "It is waiting for its turn.",
+    retrying: `The last attempt failed: ${error}. The next one is at ${when(next)}.`,
     dead: error ? `It failed for good: ${error}.` : "It failed for good; its dead letter says why.",
     discarded: "A person discarded it.",
-    erased: "It was erased; only its place in the books is left.",
+    erased: "It was erased; only its entry in the books is left.",
   }[state];
 }

@@ -15,7 +15,7 @@ export function way(timeline) {
   const list = stages(timeline);
   const end = Math.max(1, ...list.filter(({ name }) => name !== AFTERWARDS).map(({ offset }) => offset));
   const steps = h("ol", { class: "way" }, list.map((stage) => step(stage, end)));
-  return h("section", { class: "block" }, h("h3", null, "Its way"), steps);
+  return h("section", { class: "block" }, h("h3", null, "Timeline"), steps);
 }
 
 function step(stage, end) {
@@ -31,11 +31,11 @@ function step(stage, end) {
 }
 
 function titleOf(stage) {
-  return `${exact(stage.at)}, ${duration(stage.offset)} after the first`;
+  return `${exact(stage.at)}, ${duration(stage.offset)} after the first stage`;
 }
 
-/** The first stage shows a time of day instead of a duration; one with the previous stage's time came "with it". */
+/** The first stage shows a time of day instead of a duration; one at the previous stage's time shows "same time". */
 function tookWords(stage) {
   if (stage.duration_ms === null) return when(stage.at);
-  return stage.duration_ms === 0 ? "with it" : duration(stage.duration_ms);
+  return stage.duration_ms === 0 ? "same time" : duration(stage.duration_ms);
 }
