@@ -143,7 +143,7 @@ class Application:
     def _hang_up(self) -> None:
         for count, socket in enumerate(list(self._sockets), start=1):
             if not self.gate.still_welcome(socket.environ):
-                socket.close(POLICY, "the session is over")
+                socket.close(POLICY, "the session has ended")
             if count % SOCKETS_AT_ONCE == 0:
                 gevent.sleep(0.001)
 
@@ -186,7 +186,7 @@ class Application:
             return error_response(problem, environ)
         if error.status_code == 405:
             allowed = ", ".join(sorted({*error.get_header("Allow").split(","), *_implied(error)}))
-            return error_response(Problem(405, f"this path takes {allowed}", headers=(("Allow", allowed),)), environ)
+            return error_response(Problem(405, f"this path accepts only {allowed}", headers=(("Allow", allowed),)), environ)
         if error.status_code == 400:
             return error_response(Problem(400, "the path cannot be read"), environ)
         return error_response(

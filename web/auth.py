@@ -91,7 +91,7 @@ class Gate:
         if "HTTP_AUTHORIZATION" in environ:
             self.meet(environ, role)
         if role != "full" and (kind == "full" or environ["REQUEST_METHOD"] not in SAFE_METHODS):
-            raise Problem(403, "this token may read only")
+            raise Problem(403, "this token is read-only")
         return role
 
     def may_read(self, environ: Environ) -> bool:
@@ -115,7 +115,7 @@ class Gate:
         """Return the 401 for an unknown caller; wrong tokens are counted, so that guessing is slow."""
         if "HTTP_AUTHORIZATION" in environ:
             self.limits.check("login", environ)
-        return Problem(401, "a valid token is needed", headers=CHALLENGE)
+        return Problem(401, "a valid token is required", headers=CHALLENGE)
 
     def meet(self, environ: Environ, role: str) -> None:
         """Accept a correct token, but refuse it to an address that guesses too often, or guessing would not be slow.
@@ -150,11 +150,11 @@ class Gate:
     def _check_host(self, environ: Environ) -> None:
         """Without a token, admit this machine's own user only, and no page or tunnel acting for somebody else."""
         if is_forwarded(environ):
-            raise Problem(403, "this came through a proxy: set API_TOKEN to allow that")
+            raise Problem(403, "this request came through a proxy: set API_TOKEN to allow that")
         host = host_name(environ.get("HTTP_HOST", ""))
         if not (is_loopback_name(host) or host in self._hosts):
-            advice = "add it to ALLOWED_HOSTS" if self.access.allow_anonymous else "set API_TOKEN, or ALLOWED_HOSTS"
-            raise Problem(403, f"without a token only loopback Host names may ask: {advice}")
+            advice = "add this one to ALLOWED_HOSTS" if self.access.allow_anonymous else "set API_TOKEN, or ALLOWED_HOSTS"
+            raise Problem(403, f"without a token, only loopback host names are allowed: {advice}")
 
     def allows_origin(self, environ: Environ) -> bool:
         """Return whether the Origin header names one of CORS_ORIGINS."""
@@ -166,9 +166,9 @@ class Gate:
             return
         origin = environ.get("HTTP_ORIGIN")
         if origin is not None and not _names_host(origin, environ.get("HTTP_HOST", "")):
-            raise Problem(403, "a page of another origin may not do this")
+            raise Problem(403, "a page of another origin is not allowed to do this")
         if origin is None and environ.get("HTTP_SEC_FETCH_SITE", "none") not in ("same-origin", "none"):
-            raise Problem(403, "a page of another site may not do this")
+            raise Problem(403, "a page of another site is not allowed to do this")
 
 
 def cap_before_reading(environ: Environ, cap: int, check: Callable[[], object]) -> int:

@@ -18,7 +18,7 @@ from web.tasks import accepted
 from web.validation import make_cursor, place_of, read_cursor, read_number, read_time, whole_filter
 
 BATCH = 500
-TOO_LONG = f"the email's id has more than {MAX_KEY_BYTES} bytes, so that it can never be fetched: it may be discarded, not replayed"
+TOO_LONG = f"the email's id has more than {MAX_KEY_BYTES} bytes, so it can never be fetched: it can be discarded, but not replayed"
 
 
 def all_letters(call: Call) -> Answer:
@@ -144,7 +144,7 @@ def _letter(call: Call, letter_id: str) -> DeadLetter:
 def _stands_no_longer(call: Call, letter_id: str) -> Problem:
     """Return the 409. The letter is read again, since somebody else may have changed it meanwhile."""
     state = _letter(call, letter_id).state
-    return Problem(409, f"this dead letter no longer stands: its state is {state}", state=state)
+    return Problem(409, f"this dead letter is no longer open: its state is {state}", state=state)
 
 
 def _filters(wanted: DeadLetterQuery | DeadLetterFilter, since: float | None, until: float | None) -> dict[str, Any]:

@@ -141,7 +141,7 @@ def _check_media(call: Call) -> None:
     """Require a JSON body; a request that needs no body may come without one."""
     wanted = call.route.request is not None and not call.route.may_be_empty
     if (call.raw or wanted) and call.content_type != JSON_MEDIA:
-        said = f"the body must be {JSON_MEDIA}" if call.raw else f"a body is needed, of Content-Type: {JSON_MEDIA}"
+        said = f"the body must be {JSON_MEDIA}" if call.raw else f"a body is required, with Content-Type: {JSON_MEDIA}"
         raise Problem(415, said, headers=(("Accept", JSON_MEDIA),))
 
 

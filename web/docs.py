@@ -22,7 +22,7 @@ def swagger_folder() -> Path:
     """Return the folder in which the installed package keeps Swagger UI."""
     spec = find_spec("flask_swagger_ui")
     if spec is None or spec.origin is None:
-        raise ModuleNotFoundError("the package flask-swagger-ui, which carries Swagger UI, is not installed")
+        raise ModuleNotFoundError("Swagger UI is not available: the package flask-swagger-ui is not installed")
     return Path(spec.origin).parent / "dist"
 
 

@@ -51,7 +51,7 @@ def one_email(call: Call, email_id: str) -> dict[str, Any]:
     row = known(call, email_id, call.query.source)
     item = call.services.reader.email(row.ref)
     if item is None:
-        raise Problem(404, "no email of this id is known", state="unknown")
+        raise Problem(404, "no email with this id is known", state="unknown")
     content = call.services.results.content(row.ref)
     return {
         **email_item(item),

@@ -18,12 +18,12 @@ from web.server_problems import retry_after
 QUEUED_RETRY_S = 1.0
 SHOWN = 100
 WHY = {
-    "queued": "it waits for its turn",
-    "retrying": "it failed, and will be tried again",
+    "queued": "it is waiting for its turn",
+    "retrying": "it failed and will be retried",
     "dead": "it failed for good; see /dead-letters",
-    "discarded": "it failed for good, and was discarded by a person",
-    "unknown": "no email of this id is known",
-    "processed": "its result is not there yet",
+    "discarded": "it failed for good and was discarded by a person",
+    "unknown": "no email with this id is known",
+    "processed": "it has no result yet",
 }
 
 
@@ -39,7 +39,7 @@ def find(call: Call, email_id: str, source: str | None) -> KnownEmail | None:
         return main[0]
     names = sorted(row.source for row in rows)
     raise Problem(
-        409, f"several sources know this id: name one of them as the source ({', '.join(names)})", sources=names
+        409, f"several sources have an email with this id: choose one of them as the source ({', '.join(names)})", sources=names
     )
 
 

@@ -22,7 +22,7 @@ def erase(call: Call) -> dict[str, Any]:
     """
     sender: str = call.body.sender.strip()
     if not has_tokens(sender):
-        raise misfit("sender", "it must be an address")
+        raise misfit("sender", "must be an address")
     store = Erasing(call.services.database, shard=f"{call.services.node}/erasing")
     matched, erased, complete = _walk(store, sender, dry_run=call.body.dry_run)
     if erased:

@@ -58,4 +58,4 @@ def events_socket(_call: Call, client_id: str) -> Answer:  # noqa: ARG001  (the 
     "fetch_stats"}` and `{"command": "subscribe", "topic": "email:process", "since": SEQ}`.
     """
     headers = (("Upgrade", "websocket"), ("Connection", "Upgrade"))
-    raise Problem(426, "this is a WebSocket: ask for an upgrade", headers=headers)
+    raise Problem(426, "this is a WebSocket endpoint: send an Upgrade request", headers=headers)

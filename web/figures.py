@@ -147,9 +147,9 @@ def timeseries(call: Call) -> dict[str, Any]:
     start = read_time("from", query.start)
     start = max(FIRST_SECOND, end - DEFAULT_SPAN_S[query.step]) if start is None else start
     if start > end:
-        raise misfit("from", "it is later than to", 400)
+        raise misfit("from", "must not be later than to", 400)
     if (end - start) / step > MOST_BUCKETS:
-        raise misfit("from", f"more than {MOST_BUCKETS} buckets; ask for step=hour or a shorter span", 400)
+        raise misfit("from", f"more than {MOST_BUCKETS} buckets; use step=hour or a shorter period", 400)
     buckets = call.services.results.timeseries(start, end, query.step)
     return {
         "step": query.step,

@@ -69,7 +69,7 @@ def _request_line(line: bytes) -> Head:
         raise Refusal(400, "the request line is malformed")
     method, target, major, minor = (_ascii(part) for part in match.groups())
     if major != "1":
-        raise Refusal(505, "only HTTP/1.0 and HTTP/1.1 are spoken here")
+        raise Refusal(505, "only HTTP/1.0 and HTTP/1.1 are supported")
     version = "HTTP/1.0" if minor == "0" else "HTTP/1.1"
     if not target.startswith("/") and not (target == "*" and method == "OPTIONS") and not ABSOLUTE.fullmatch(target):
         raise Refusal(400, "the request target is malformed")
@@ -107,7 +107,7 @@ def _add_field(fields: dict[str, str], name: bytes, raw: bytes) -> None:
     if key not in fields:
         fields[key] = value
     elif key in ONLY_ONCE:
-        raise Refusal(400, f"the header {name.decode()} stands there twice")
+        raise Refusal(400, f"the header {name.decode()} appears twice")
     else:
         fields[key] += ("; " if key == "HTTP_COOKIE" else ",") + value
 
@@ -138,12 +138,12 @@ def _body_length(head: Head) -> int | None:
     length, coding = head.fields.get("CONTENT_LENGTH"), head.fields.get("HTTP_TRANSFER_ENCODING")
     if coding is not None:
         if length is not None:
-            raise Refusal(400, "Content-Length and Transfer-Encoding exclude each other")
+            raise Refusal(400, "Content-Length and Transfer-Encoding cannot be combined")
         if coding.lower() != "chunked" or head.version != "HTTP/1.1":
-            raise Refusal(400, "the only Transfer-Encoding here is chunked, in HTTP/1.1")
+            raise Refusal(400, "the only supported Transfer-Encoding is chunked, in HTTP/1.1")
         return None
     if length is None:
         return 0
     if LENGTH.fullmatch(length) is None:
-        raise Refusal(400, "Content-Length is no plain number")
+        raise Refusal(400, "Content-Length is not a plain number")
     return int(length)

@@ -90,7 +90,7 @@ class Health:
         if not self._consuming(all(each["status"] == HEALTHY for each in found.values())):
             found["actors"] |= {
                 "status": UNHEALTHY,
-                "reason": "connected, but not consuming: no canary comes through the mailboxes",
+                "reason": "connected, but not consuming: no canary gets through the mailboxes",
             }
         return found
 
@@ -123,7 +123,7 @@ class Health:
             raise
         self.waits = {name: reason for info in alive.values() for name, reason in _waits(info)}
         if not alive:
-            raise Unwell("no process has been heard of for 5 seconds", UNHEALTHY)
+            raise Unwell("no process has sent a heartbeat for 5 seconds", UNHEALTHY)
         failed = [name for info in alive.values() for name in _failed(info)]
         if failed:
             raise Unwell(f"failed: {', '.join(sorted(failed)[:5])}")

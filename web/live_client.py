@@ -112,7 +112,7 @@ def _stats(stats: Stats) -> dict[str, Any]:
     try:
         return stats_message("stats", stats())
     except DependencyTrouble as trouble:
-        return _error(f"no figures now: {trouble.dependency} cannot be reached")
+        return _error(f"no statistics now: {trouble.dependency} cannot be reached")
 
 
 def _subscribe(hub: Hub, client: Client, topic: str, since: str | None) -> dict[str, Any] | None:

@@ -39,12 +39,12 @@ def login(call: Call) -> Answer:
     token = _form_token(call.raw) if form else _json_token(call)
     gate = call.app.gate
     if not gate.has_token:
-        raise Problem(409, "API_TOKEN is not set: there is nothing to log in to")
+        raise Problem(409, "API_TOKEN is not set: no login is needed")
     role = _checked(call, token)
     if role is None:
         if form:
             return _page("login-failed.html", status=401)
-        raise Problem(401, "this is not a token of ours", headers=CHALLENGE)
+        raise Problem(401, "this token is not valid", headers=CHALLENGE)
     session, cookie = gate.sessions.open(role, secure=_secure(call))
     call.app.actions.write(call.environ, "/login", {}, 200, by=(role, name_of(session)))
     headers = (("Set-Cookie", cookie),)

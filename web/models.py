@@ -112,7 +112,7 @@ def promote(call: Call, version: str) -> dict[str, Any]:
     if version not in {live, roles.previous} and not forced:
         _compare(call, live, version)
     elif call.services.classifier.load(version) is None:
-        raise Problem(404, f"there is no model {version[:100]!r} that could be used")
+        raise Problem(404, f"there is no usable model {version[:100]!r}")
     roles = models.promote(version, packaged)
     call.services.call_out()
     return {"live": roles.live or packaged, "previous": roles.previous, "shadow": roles.shadow}
@@ -123,7 +123,7 @@ def _compare(call: Call, live: str, version: str) -> None:
     deciders, corrections = call.services.classifier, call.services.learning.corrections
     ours, other = deciders.load(live), deciders.load(version)
     if other is None:
-        raise Problem(404, f"there is no model {version[:100]!r} that could be used")
+        raise Problem(404, f"there is no usable model {version[:100]!r}")
     if ours is None:
         return
     before, after = deciders.score(ours, corrections), deciders.score(other, corrections)
@@ -132,14 +132,14 @@ def _compare(call: Call, live: str, version: str) -> None:
     if held_out is not None and prior is not None and held_out < prior:
         raise Problem(
             409,
-            f"when it was trained, models that had not seen a correction were right about {held_out:.0%} of them, the one before "
-            f"about {prior:.0%}; force=true promotes it all the same",
+            f"when it was trained, models that had not seen a correction got {held_out:.0%} of them right, the model before it "
+            f"{prior:.0%}; force=true promotes it anyway",
         )
     if after.right < before.right:
         raise Problem(
             409,
-            f"on {after.corrections} corrected emails it is right {after.right} times, the live one {before.right} times; "
-            "force=true promotes it all the same",
+            f"it gets {after.right} of {after.corrections} corrected emails right, the live one {before.right}; "
+            "force=true promotes it anyway",
             live=score_item(before),
             candidate=score_item(after),
         )

@@ -29,7 +29,7 @@ BY_ACCESS = {
     "metrics": (401, 403, 429),
 }
 PATH_TEXTS = {
-    "email_id": "The email's id, percent-encoded, a slash too",
+    "email_id": "The email's id, percent-encoded, including any slash",
     "letter_id": "The dead letter's number",
     "task_id": "The task's number",
     "subscription_id": "The subscription's number",
@@ -42,7 +42,7 @@ PATH_TEXTS = {
 }
 ABOUT = """Errors are problem details (RFC 9457) with a `request_id`. Times are RFC 3339 in UTC.
 
-Where the simulator is served, `POST /simulator/send_email` with `{"subject", "body"}` brings mail to try all this with; the README has its other calls."""
+Where the simulator is served, `POST /simulator/send_email` with `{"subject", "body"}` sends mail to try this API out with; the README has its other calls."""
 NUMBERS = ("letter_id", "task_id", "rule_id", "subscription_id")
 TITLES = {
     status: HTTPStatus(status).phrase

@@ -47,5 +47,5 @@ def from_error(error: BaseException) -> Refusal:
         detail = f"{error.dependency} cannot be reached or is too slow; try again"
         return Problem(503, detail, headers=(retry_after(wait),), dependency=error.dependency)
     if isinstance(error, StaleError):
-        return Problem(409, "somebody else has changed this meanwhile; read it again")
-    return Problem(500, "the server failed on this request; its log says why")
+        return Problem(409, "somebody else has changed this in the meantime; read it again")
+    return Problem(500, "the server failed to answer this request; its log says why")

@@ -49,7 +49,7 @@ def create(call: Call) -> Answer:
     try:
         rule = call.services.learning.rules.create(_wanted(call.body))
     except TooManyRulesError:
-        raise Problem(409, f"there are {MAX_RULES} rules already") from None
+        raise Problem(409, f"there are already {MAX_RULES} rules, which is the limit") from None
     call.services.call_out()
     return Answer(rule_item(rule), 201, headers=(("Location", f"/rules/{rule.id}"),))
 
@@ -88,7 +88,7 @@ def _rule_in(wanted: RuleTest) -> RuleRequest:
     given = {name: value for name in names if (value := getattr(wanted, name)) is not None}
     if wanted.rule is not None:
         if given:
-            raise misfit(next(iter(given)), "stands beside rule, not in it")
+            raise misfit(next(iter(given)), "belongs in rule, not beside it")
         return wanted.rule
     if not given:
         raise misfit("rule", "is missing")
@@ -129,7 +129,7 @@ def _wanted(request: RuleRequest) -> NewRule:
 def _check(call: Call, request: RuleRequest, replaced: int | None) -> tuple[list[StoredRule], list[StoredRule]]:
     """Return the rules as they are, and as they would be with this one; raises Problem 422 naming the unfit field."""
     if request.classification is None and request.priority is None:
-        raise misfit("classification", "a rule gives a classification, a priority, or both")
+        raise misfit("classification", "a rule must give a classification, a priority, or both")
     conditions = tuple(Condition(each.field, each.kind, each.pattern) for each in request.conditions)
     _, rules = call.services.learning.rules.all()
     others = [each for each in rules if each.id != replaced]

@@ -65,9 +65,9 @@ class RequestBody(io.BufferedIOBase):
                 self._next_chunk()
             return b"" if self.exhausted else self._take(size)
         except TimeoutError:
-            raise Refusal(408, "the body came too slowly") from None
+            raise Refusal(408, "the body arrived too slowly") from None
         except OSError:
-            raise Refusal(400, "the connection broke within the body") from None
+            raise Refusal(400, "the connection broke in the middle of the body") from None
 
     def _take(self, size: int) -> bytes:
         part = self._stream.read(min(size, self._left))
@@ -149,7 +149,7 @@ class BodyBudget:
         if wanted <= self.limits.small_body_bytes:
             return 0
         if self.in_hand + wanted > self.limits.all_bodies_bytes and self.in_hand:
-            raise Refusal(503, "too many large requests are in hand", (retry_after(1),))
+            raise Refusal(503, "too many large requests are in progress", (retry_after(1),))
         self.in_hand += wanted
         return wanted
 

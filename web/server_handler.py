@@ -118,7 +118,7 @@ class HardenedHandler(WebSocketHandler):
         try:
             return read_head(self.rfile, limits)
         except TimeoutError:
-            raise Refusal(408, "the request came too slowly") from None
+            raise Refusal(408, "the request arrived too slowly") from None
         except OSError:
             return None
 
@@ -161,7 +161,7 @@ class HardenedHandler(WebSocketHandler):
         if expected is None or environ["SERVER_PROTOCOL"] != "HTTP/1.1":
             return None
         if expected.lower() != "100-continue":
-            raise Refusal(417, "the only expectation met here is 100-continue")
+            raise Refusal(417, "the only supported expectation is 100-continue")
         return lambda: self._sendall(CONTINUE)
 
     def _busy(self) -> Refusal:
@@ -228,7 +228,7 @@ class HardenedHandler(WebSocketHandler):
             return
         if not isinstance(error, Refusal):
             log.error("Request failed: %s %a", self.command, self.path, exc_info=(kind, error, trace))
-            error = Refusal(500, "the server failed on this request; its log says why")
+            error = Refusal(500, "the server failed to answer this request; its log says why")
         self.close_connection = True
         if not self.headers_sent:
             with contextlib.suppress(OSError):  # the client is gone

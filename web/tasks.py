@@ -46,10 +46,10 @@ def cancel(call: Call, task_id: str) -> dict[str, Any]:
     """Cancel a task; what it has done stays. 409 if it is done or has failed; cancelling it twice is harmless."""
     task = _task(call, task_id)
     if task.state in ("done", "failed"):
-        raise Problem(409, f"this task has ended: it is {task.state}", state=task.state)
+        raise Problem(409, f"this task has already ended: its state is {task.state}", state=task.state)
     ended = call.services.tasks.cancel(task.id)
     if ended is None or ended.state != "cancelled":
-        raise Problem(409, "this task ended meanwhile")
+        raise Problem(409, "this task has ended in the meantime")
     return task_item(ended)
 
 

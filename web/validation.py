@@ -78,7 +78,7 @@ def whole_filter(request: Any, kind: type[S]) -> S:
     names: tuple[str, ...] = kind.__struct_fields__
     for name in names:
         if getattr(request, name) is not None and getattr(request.filter, name) is not None:
-            raise misfit(name, "stands in filter too")
+            raise misfit(name, "is also in filter")
     found = {name: getattr(request, name) for name in names}
     inner = {name: getattr(request.filter, name) for name in names}
     return kind(**found | {name: value for name, value in inner.items() if value is not None})
@@ -97,7 +97,7 @@ def read_query(query: str, kind: type[T]) -> T:
         raise Problem(400, "the query string cannot be read") from None
     values = dict(pairs)
     if len(values) != len(pairs):
-        raise misfit(_twice(pairs), "stands in the query twice", 400)
+        raise misfit(_twice(pairs), "appears twice in the query", 400)
     try:
         read = msgspec.convert({name: value for name, value in values.items() if value}, kind, strict=False)
     except msgspec.ValidationError as error:
@@ -134,7 +134,7 @@ def read_cursor(kind: str, cursor: str | None) -> int | None:
         text = ""
     match = CURSOR.fullmatch(text)
     if match is None or match[1] != kind:
-        raise misfit("cursor", "it is not a next_cursor of this list", 400)
+        raise misfit("cursor", "must be a next_cursor of this list", 400)
     return int(match[2])
 
 
@@ -159,7 +159,7 @@ def read_time(name: str, text: str | None, status: int = 400) -> float | None:
 def read_sender(name: str, text: str | None, status: int = 400) -> str | None:
     """Return a filter by sender; raises Problem if it has no letter or digit, since it would match everything."""
     if text is not None and not tokens(text):
-        raise misfit(name, "must have a letter or a digit", status)
+        raise misfit(name, "must contain a letter or a digit", status)
     return text
 
 
@@ -196,7 +196,7 @@ def _check_numbers(numbers: list[int | float]) -> None:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise Problem(400, f"the name {_twice(pairs)[:100]!r} stands twice in one JSON object")
+        raise Problem(400, f"the name {_twice(pairs)[:100]!r} appears twice in one JSON object")
     return found
 
 

@@ -31,9 +31,9 @@ def check_upgrade(environ: dict[str, Any], authorize: Authorize) -> str:
     if environ["REQUEST_METHOD"] != "GET" or environ["SERVER_PROTOCOL"] != "HTTP/1.1":
         raise Refusal(400, "a WebSocket begins with a GET in HTTP/1.1")
     if "upgrade" not in tokens(environ.get("HTTP_CONNECTION", "")):
-        raise Refusal(400, "Connection does not say Upgrade")
+        raise Refusal(400, "the Connection header must say Upgrade")
     if environ.get("HTTP_SEC_WEBSOCKET_VERSION") != VERSION:
-        raise Refusal(426, f"only WebSocket version {VERSION} is spoken here", UPGRADE_REQUIRED)
+        raise Refusal(426, f"only WebSocket version {VERSION} is supported", UPGRADE_REQUIRED)
     key = environ.get("HTTP_SEC_WEBSOCKET_KEY", "")
     if not _is_key(key):
         raise Refusal(400, "Sec-WebSocket-Key is not 16 bytes in base64")

@@ -218,7 +218,7 @@ def test_the_read_only_token_shows_everything_and_changes_nothing(visitor: Page,
     visitor.go("actors")
     visitor.click(".head .button", "Pause")
     visitor.click("dialog .button.solid", "Pause")
-    visitor.sees("this token may read only", ".toasts")
+    visitor.sees("this token is read-only", ".toasts")
     assert not paused(guarded)
 
 

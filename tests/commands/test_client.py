@@ -109,8 +109,8 @@ def test_what_lies_under_a_servers_url_is_this_server(url, base):
         (502, "<html>proxy</html>", "GET /x: 502 Reason"),
         (
             401,
-            {"title": "Unauthorized", "detail": "a valid token is needed"},
-            "GET /x: 401 a valid token is needed: set API_TOKEN to the server's token",
+            {"title": "Unauthorized", "detail": "a valid token is required"},
+            "GET /x: 401 a valid token is required: set API_TOKEN to the server's token",
         ),
         (400, [1], "GET /x: 400 Reason"),
     ],

@@ -88,8 +88,8 @@ def test_another_server_is_one_line(running, body):
 
 
 def test_a_wrong_token_is_one_line(running):
-    running.answers["GET", "/stats"] = (401, {"title": "Unauthorized", "detail": "a valid token is needed"})
-    with pytest.raises(CommandError, match=r"^GET /stats: 401 a valid token is needed: set API_TOKEN"):
+    running.answers["GET", "/stats"] = (401, {"title": "Unauthorized", "detail": "a valid token is required"})
+    with pytest.raises(CommandError, match=r"^GET /stats: 401 a valid token is required: set API_TOKEN"):
         say(running)
 
 

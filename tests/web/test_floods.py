@@ -34,7 +34,7 @@ def test_a_name_that_stands_twice_is_found_at_once_among_very_many():
     began = time.monotonic()
     with pytest.raises(Problem) as caught:
         read_json(raw)
-    assert "stands twice" in caught.value.detail
+    assert "appears twice" in caught.value.detail
     assert time.monotonic() - began < LONG_S
 
 

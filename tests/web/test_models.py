@@ -86,7 +86,7 @@ def test_a_model_that_is_worse_on_the_corrections_is_refused_unless_forced(model
     models.client.post("/emails/a/label", {"classification": "meeting"})
     refused = models.client.post(f"/models/{version}/promote")
     assert refused.status == 409
-    assert "right 0 times, the live one 1 times" in refused.json["detail"]
+    assert "it gets 0 of 1 corrected emails right, the live one 1;" in refused.json["detail"]
     assert models.client.get("/models").json["live"] == models.services.classifier.version
     query, body = forced
     assert models.client.post(f"/models/{version}/promote{query}", body).json["live"] == version

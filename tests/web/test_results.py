@@ -321,4 +321,4 @@ def test_a_source_that_is_followed_no_more_has_its_emails_still(system):
 
 def test_an_id_that_is_too_long_is_named_as_it_was_sent(system):
     detail = system.client.get(f"/results/{'x' * 600}").json["detail"]
-    assert detail == f"{'x' * 100}…: no email of this id is known"
+    assert detail == f"{'x' * 100}…: no email with this id is known"

@@ -112,7 +112,7 @@ def test_what_may_be_left_out_altogether_needs_no_body(system, made):
     for act in ("rotate", "enable"):
         assert system.client.send("POST", f"{path}/{act}").status == 200
     refused = system.client.send("POST", "/subscriptions")
-    assert (refused.status, "a body is needed" in refused.json["detail"]) == (415, True)
+    assert (refused.status, "a body is required" in refused.json["detail"]) == (415, True)
 
 
 def test_the_old_secret_ends_by_the_clock_that_nodes_share(system, made, receiver, monkeypatch):

@@ -45,7 +45,7 @@ def refused(function, *args):
         (b"\xff", "UTF-8"),
         (b'\xef\xbb\xbf{"number":1}', "not valid JSON"),
         ('{"number":1}'.encode("utf-16"), "UTF-8"),
-        (b'{"number":1,"number":1}', "stands twice"),
+        (b'{"number":1,"number":1}', "appears twice"),
         (b'{"number":NaN}', "NaN"),
         (b'{"number":-Infinity}', "Infinity"),
         (b'{"number":1e999}', "too large"),
