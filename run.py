@@ -43,7 +43,7 @@ COMMANDS = {
     "serve": Command(
         "run the whole system: web, dashboard, workers, embedded stores where none are set", "commands.serve", "serve"
     ),
-    "worker": Command("run a node that only works, on the same Redis and PostgreSQL", "commands.serve", "worker"),
+    "worker": Command("run a worker-only node, on the same Redis and PostgreSQL", "commands.serve", "worker"),
     "simulator": Command("run the FakeMail simulator alone", "commands.simulator", "run", "add_arguments"),
     "import": Command(
         "send real mail (mbox, Maildir, .eml) through the running system", "commands.importing", "run", "add_arguments"
@@ -58,7 +58,7 @@ COMMANDS = {
         "add_evaluate_arguments",
     ),
     "label": Command(
-        "correct an email's label, or take that back", "commands.training", "label", "add_label_arguments"
+        "correct an email's label, or undo the correction", "commands.training", "label", "add_label_arguments"
     ),
     "train": Command(
         "train a new model from people's corrections, to run as a shadow",
@@ -75,7 +75,7 @@ COMMANDS = {
     "search": Command("find stored emails", "commands.reading", "search", "add_search_arguments"),
     "export": Command("write results as NDJSON or CSV", "commands.reading", "export", "add_export_arguments"),
     "doctor": Command(
-        "look at settings, stores, FakeMail and the server, and say what to do",
+        "check settings, stores, FakeMail and the server, and say what to do",
         "commands.doctor",
         "run",
         "add_arguments",
@@ -85,7 +85,7 @@ COMMANDS = {
         "copy the database to a file, while the system runs or not", "commands.backup", "backup", "add_arguments"
     ),
     "restore": Command(
-        "put a backup in the place of the database, while the system is stopped",
+        "replace the database with a backup, while the system is stopped",
         "commands.backup",
         "restore",
         "add_arguments",

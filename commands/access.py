@@ -44,7 +44,7 @@ def simulator_access(host: str, settings: Settings) -> Access | None:
     if not settings.allow_anonymous:
         raise SettingsError(
             f"--host {host} listens beyond loopback without a token: set API_TOKEN (callers send it as a bearer token, the processor as FAKEMAIL_API_TOKEN), "
-            "or ALLOW_ANONYMOUS=true where only trusted people reach it"
+            "or ALLOW_ANONYMOUS=true if only trusted people can reach it"
         )
     log.warning(
         "API_TOKEN IS NOT SET and ALLOW_ANONYMOUS is: whoever reaches %s may read, send and erase this mail", host

@@ -11,8 +11,8 @@ from settings import addresses, parsing
 
 T = TypeVar("T")
 
-JSON_HELP = "for machines: one JSON document"
-JSON_LINES_HELP = "for machines: one JSON object a line"
+JSON_HELP = "machine-readable: one JSON document"
+JSON_LINES_HELP = "machine-readable: one JSON object per line"
 
 
 def add_json(parser: argparse.ArgumentParser, help: str = JSON_HELP, **more: Any) -> None:  # noqa: A002  (as argparse calls it)

@@ -23,4 +23,4 @@ def check_books(settings: Settings) -> None:
     """Raise CommandError if SQLite would create a new, empty file."""
     path = settings.database_file
     if path is not None and not (path.is_file() and path.stat().st_size):
-        raise CommandError(f"there is no database at {path}: DATA_DIR or DATABASE_URL says where it is")
+        raise CommandError(f"there is no database at {path}: set DATA_DIR or DATABASE_URL to where it is")

@@ -80,7 +80,7 @@ class Server:
             return dict(found)
         if answer.status_code in UNSURE:
             raise CommandError(f"GET /health: {problem(answer)}")
-        raise OtherServerError(f"{self.base_url} is another server: set {self.named_by}")
+        raise OtherServerError(f"{self.base_url} is a different server: set {self.named_by}")
 
     def get(self, path: str, **params: Any) -> Any:
         """GET JSON."""
@@ -108,12 +108,12 @@ class Server:
                 break
             if not told:
                 told = True
-                tqdm.write(f"{self.base_url} is away: waiting for it", file=sys.stderr)
+                tqdm.write(f"{self.base_url} is not available: waiting for it", file=sys.stderr)
             time.sleep(PAUSE)
         if isinstance(answer, requests.Response):
             return answer
         raise CommandError(
-            f"no answer from {self.base_url} ({_cause(answer)}): is it running? {self.named_by} says where"
+            f"no answer from {self.base_url} ({_cause(answer)}): is it running? Set {self.named_by} to its address"
         )
 
     def _try(self, method: str, path: str, **options: Any) -> requests.Response | requests.RequestException:
@@ -132,7 +132,7 @@ class Server:
             return answer.json() if answer.content else None
         except ValueError:
             raise CommandError(
-                f"{method} {path}: the answer is not JSON: does {self.named_by}={self.base_url} name the server?"
+                f"{method} {path}: the answer is not JSON: is {self.named_by}={self.base_url} the right server?"
             ) from None
 
 

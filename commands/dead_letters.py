@@ -15,11 +15,11 @@ TASK_PAUSE_S = 1.0
 LETTER_COLUMNS = ("id", "email_id", "reason", "attempts", "dead_at", "error")
 GROUP_COLUMNS = ("count", "reason", "last_dead_at", "example", "error")
 FILTERS = {
-    "reason": "only of this reason",
-    "source": "only of this source",
+    "reason": "only with this reason",
+    "source": "only from this source",
     "email_id": "only of this email",
-    "since": "only those that died then or later (ISO 8601)",
-    "until": "only those that died before",
+    "since": "only those that died at this time or later (ISO 8601)",
+    "until": "only those that died before this time",
 }
 
 
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions.add("groups", "count them by cause")
     for name, text in (
         ("show", "show one dead letter with its attempts"),
-        ("replay", "try one again"),
+        ("replay", "replay one"),
         ("delete", "discard one"),
     ):
         actions.add(name, text).add_argument("id", type=whole(1), metavar="ID", help="as `list` shows it")
@@ -80,7 +80,7 @@ def _ended(server: Server, task: Any) -> Any:
         time.sleep(TASK_PAUSE_S)
         task = server.get(f"/tasks/{task['id']}")
     if task["state"] != "done":
-        raise CommandError(f"the replay {task['state']}: {task['error'] or 'somebody ended it'}")
+        raise CommandError(f"the replay {task['state']}: {task['error'] or 'somebody cancelled it'}")
     return {"matched": task["total"], "replayed": task["counts"].get("replayed", 0), "dry_run": False}
 
 

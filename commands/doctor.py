@@ -119,7 +119,7 @@ def _redis(settings: Settings) -> Findings:
     if url is None:
         url = embedded.url_of(settings.data_dir)
         if url is None or not _listens(url):
-            yield Finding("redis", "ok", "the embedded Valkey is used; it does not run now, serve starts it")
+            yield Finding("redis", "ok", "the embedded Valkey is used; it is not running, serve starts it")
             return
     with closing(connect(url)) as client:
         warnings = check_server(client)
@@ -157,7 +157,7 @@ def _listens(url: str) -> bool:
 def _database(settings: Settings) -> Findings:
     file = settings.database_file
     if file is not None and not file.exists():
-        yield Finding("database", "ok", f"{file} is not there yet: serve makes it")
+        yield Finding("database", "ok", f"{file} does not exist yet: serve creates it")
         return
     database = Database(settings.database, patient=True)
     try:
@@ -234,14 +234,14 @@ def _fakemail(settings: Settings) -> Findings:
         yield _account(name, url, token, where, alone=len(found) == 1)
     if settings.webhook_url is None and not all(is_loopback_url(url) for _, url, *_ in found):
         yield Finding(
-            "fakemail", "note", "WEBHOOK_URL is not set: FakeMail is told a loopback address, where it will not find us",
+            "fakemail", "note", "WEBHOOK_URL is not set: FakeMail gets a loopback address, at which it cannot reach us",
             "set WEBHOOK_URL to where FakeMail reaches /webhook; until then polls find the mail",
         )  # fmt: skip
     for url in filter(None, (settings.webhook_url, *(each.webhook_url for each in settings.fakemail_sources))):
         if urlsplit(url).path in {"", "/"}:
             yield Finding(
                 "fakemail", "note", f"FakeMail is told to notify {without_password(url)}, which has no path",
-                "add /webhook to WEBHOOK_URL, unless a proxy before us does; until then polls find the mail",
+                "add /webhook to WEBHOOK_URL, unless a proxy in front of us does; until then polls find the mail",
             )  # fmt: skip
 
 
@@ -253,7 +253,7 @@ def _account(name: str, url: str, token: str | None, where: str, *, alone: bool)
     except (EngineError, OSError) as error:
         text = str(error) if alone else f"source {name}: {error}"
         return Finding(
-            "fakemail", "bad", text or type(error).__name__, f"look at {where}; mail waits at FakeMail meanwhile"
+            "fakemail", "bad", text or type(error).__name__, f"check {where}; mail waits at FakeMail in the meantime"
         )
 
 
@@ -267,7 +267,7 @@ def _server(settings: Settings) -> Findings:
     try:
         health = server.health()
     except OtherServerError:
-        yield Finding("server", "bad", f"{settings.base_url} is another server", "set BASE_URL")
+        yield Finding("server", "bad", f"{settings.base_url} is a different server", "set BASE_URL")
         return
     except CommandError:
         yield Finding(

@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="an mbox file, a Maildir, a folder of .eml files, or one .eml file",
     )
-    parser.add_argument("--no-wait", action="store_true", help="send only, do not wait for the results")
+    parser.add_argument("--no-wait", action="store_true", help="only send, do not wait for the results")
     add_json(parser, f"{JSON_HELP}; the bars go to standard error")
 
 

@@ -43,8 +43,8 @@ def _targets(server: Server, fakemail: str | None, webhook_url: str | None, sour
         found[each.name] = Target(each.name, fakemail or each.url, each.token, secrets_of(settings, each), target)
     known = tuple(found) if fakemail else names(settings)
     if source is not None and source not in known:
-        here = "in this shell as for the server" + (
-            f"; here it has {', '.join(known)}" if settings.fakemail_sources else ""
+        here = "in this shell to the same value as for the server" + (
+            f"; here it names {', '.join(known)}" if settings.fakemail_sources else ""
         )
         raise UsageError(f"unknown source {source!r}: set FAKEMAIL_SOURCES {here}")
     return [found[name] for name in ([source] if source else [MAIN] if fakemail else known)]

@@ -32,7 +32,9 @@ def run(args: argparse.Namespace, settings: Settings) -> None:
     if not args.to.startswith(("postgresql://", "postgres://")):
         raise UsageError(f"--to must begin with postgresql://, not {without_password(args.to)!r}")
     if settings.database_file is None:
-        raise CommandError("DATABASE_URL names a PostgreSQL already: run this with the settings of the SQLite system")
+        raise CommandError(
+            "DATABASE_URL already names a PostgreSQL database: run this with the settings of the SQLite system"
+        )
     check_books(settings)
     with (
         alone(settings),
@@ -62,10 +64,10 @@ def _move(move: Move, args: argparse.Namespace) -> None:
         print(json.dumps({"books_id": move.books_id, "moved": moved, "rows": rows, "seconds": round(seconds, 3)}))
         return
     print("\n".join(f"{each.table:<20} {each.target:>12,}" for each in counts if each.target))
-    agreed = "it was all there already" if move.complete else "counts and audits agree"
+    agreed = "everything was already there" if move.complete else "counts and audits agree"
     print(f"{moved:,} rows in {seconds:.1f} s; {agreed}. The full text is indexed while the system runs")
     print(
-        "go on with DATABASE_URL=postgresql://… and the DATA_DIR and Redis as they are; the SQLite file may be kept as a backup"
+        "now run with DATABASE_URL=postgresql://… and the DATA_DIR and Redis as they are; the SQLite file may be kept as a backup"
     )
 
 

@@ -66,7 +66,7 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_json(parser)
     parser.add_argument(
-        "--png", type=Path, metavar="FILE", help="a reliability diagram to this file (needs matplotlib)"
+        "--png", type=Path, metavar="FILE", help="write a reliability diagram to this file (needs matplotlib)"
     )
 
 

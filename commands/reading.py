@@ -76,7 +76,7 @@ def add_export_arguments(parser: argparse.ArgumentParser) -> None:
 def export(args: argparse.Namespace, settings: Settings) -> None:
     """Write all matching results, newest first."""
     if args.content and args.format == "csv":
-        raise UsageError("--content goes with --format ndjson")
+        raise UsageError("--content needs --format ndjson")
     server = Server(settings.base_url, settings.api_token)
     wanted = {name: getattr(args, name) for name in FILTERS if getattr(args, name)}
     items = _items(server, "/results", wanted, args.limit)

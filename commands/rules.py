@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the actions."""
     actions = Actions(parser)
     actions.add("list", "list all, in their order")
-    actions.add("show", "show one, with what was done to it").add_argument(
+    actions.add("show", "show one, with its history").add_argument(
         "id", type=whole(1), metavar="ID", help="as `list` shows it"
     )
     actions.add("delete", "delete one").add_argument("id", type=whole(1), metavar="ID", help="as `list` shows it")

@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the actions."""
     actions = Actions(parser)
     actions.add("new", "print a new secret")
-    rotate = actions.add("rotate", "add a new secret beside the present one; --finish drops the old one")
+    rotate = actions.add("rotate", "add a new secret beside the current one; --finish drops the old one")
     rotate.add_argument("--finish", action="store_true", help="keep only the newest secret")
     rotate.add_argument(
         "--file", type=Path, help=f"the file to change (default: {VARIABLE}_FILE; without either, print the value)"
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace, settings: Settings) -> None:
         raise CommandError("a rotation is under way: run `secret rotate --finish` first")
     wanted = present[:1] if args.finish else (new_secret(), *present)
     if not wanted:
-        raise CommandError(f"there is no secret yet: set {VARIABLE}, or begin with `run.py secret rotate`")
+        raise CommandError(f"there is no secret yet: set {VARIABLE}, or start with `run.py secret rotate`")
     if args.json:
         _rotate_for_machines(args, path, wanted, settings)
         return
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace, settings: Settings) -> None:
     told = _change(path, wanted, settings, reload=args.reload)
     print(f"{path}: {len(wanted)} secret{'s' if len(wanted) > 1 else ''}, the newest first")
     if told is not None:
-        print(f"process {told} reads it again")
+        print(f"process {told} is reloading it")
     if not args.finish:
         print("now give FakeMail the new one, then `run.py secret rotate --finish`")
 
@@ -115,11 +115,11 @@ def _listener(lock: Path) -> int:
     """Return the id of the process that holds the lock, if we may signal it. Raises CommandError if there is none."""
     try:
         with locked(lock, 0.0):
-            raise CommandError(f"nothing runs on {lock.parent}: there is nobody to tell; leave --reload out")
+            raise CommandError(f"nothing runs on {lock.parent}, so nothing can be reloaded: leave --reload out")
     except InUseError:
         pid = int(lock.read_text().strip() or 0)
     if pid <= 1 and not _is_launcher(pid):
-        raise CommandError("it is not known which process to tell")
+        raise CommandError("it is not known which process to signal")
     _signal(pid, 0)
     return pid
 
@@ -128,7 +128,7 @@ def _signal(pid: int, number: int) -> None:
     try:
         os.kill(pid, number)
     except OSError as error:
-        raise CommandError(f"process {pid} cannot be told ({error.strerror})") from None
+        raise CommandError(f"process {pid} cannot be signalled ({error.strerror})") from None
 
 
 def _is_launcher(pid: int) -> bool:

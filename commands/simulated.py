@@ -19,11 +19,11 @@ def find_simulator(server: Server) -> Server:
         found = server.fakemail(url, settings.fakemail_api_token, named_by="FAKEMAIL_API_URL")
         answer = found.request("GET", "/status")
         if answer.status_code == 401:
-            raise CommandError(f"{url} wants a token: set {found.authorized_by}")
+            raise CommandError(f"{url} requires a token: set {found.authorized_by}")
         if answer.ok:
             return found
     raise CommandError(
-        f"{server.base_url} has no simulator, and FAKEMAIL_API_URL names none: there is no way to send mail"
+        f"{server.base_url} has no simulator, and FAKEMAIL_API_URL does not name one: there is no way to send mail"
     )
 
 

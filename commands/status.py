@@ -37,7 +37,7 @@ def _health(url: str, health: dict[str, Any]) -> list[str]:
 def _figures(stats: dict[str, Any], audit: dict[str, Any], *, paused: bool) -> list[str]:
     classes = ", ".join(f"{name} {number}" for name, number in stats["emails_by_classification"].items())
     return [
-        *(["paused: nothing is taken until POST /actors/resume"] if paused else []),
+        *(["paused: no new work starts until POST /actors/resume"] if paused else []),
         f"processed {stats['total_emails_processed']}  ({classes})",
         f"queue {stats['queue_depth']}  dead letters {stats['dead_letters']}  {stats['emails_per_minute']} emails a minute",
         (

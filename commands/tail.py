@@ -85,7 +85,7 @@ def _connection(base_url: str, token: str | None, last: str | None) -> Iterator[
         socket = websocket.create_connection(_address(base_url), header=headers, timeout=SILENCE_S, http_no_proxy=["*"])
     except websocket.WebSocketBadStatusException as refused:
         if refused.status_code in (401, 403, 404):
-            raise CommandError(f"{base_url} answers {refused.status_code}: do BASE_URL and API_TOKEN fit it") from None
+            raise CommandError(f"{base_url} answers {refused.status_code}: check BASE_URL and API_TOKEN") from None
         raise
     try:
         if last is not None:
@@ -126,7 +126,7 @@ def _aside(message: dict[str, Any]) -> None:
     ):  # `beginning` is no position, and the replay starts with the oldest event
         say(f"run.py: events are missing here: {message.get('reason')}")
     elif message.get("type") == "dropped":
-        say(f"run.py: too slow: {message.get('count')} events were left out")
+        say(f"run.py: too slow: {message.get('count')} events were skipped")
 
 
 def line(message: dict[str, Any]) -> str:

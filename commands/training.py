@@ -40,7 +40,7 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
 def train(args: argparse.Namespace, settings: Settings) -> None:
     """Train a model, store it in the database, and make it the shadow."""
     if not args.from_feedback:
-        raise UsageError("add --from-feedback (developers retrain with `make train`)")
+        raise UsageError("--from-feedback is required (developers retrain with `make train`)")
     database = open_books(settings)
     try:
         database.migrate()
@@ -86,7 +86,7 @@ def _text(trained: Trained, settings: Settings, *, dry_run: bool) -> str:
 def _next_steps(version: str, settings: Settings) -> list[str]:
     curl = """curl -s -H "Authorization: Bearer $API_TOKEN\"""" if settings.api_token else "curl -s"
     return [
-        "it runs as the shadow now. How it compares, and how it becomes the live one:",
+        "it now runs as the shadow. To compare it with the live one, and to make it live:",
         f"  {curl} {settings.base_url}/models",
         f"  {curl} -X POST {settings.base_url}/models/{version}/promote",
     ]
@@ -97,7 +97,7 @@ def add_label_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("email_id", metavar="ID", help="the id that FakeMail gave the email")
     wanted = parser.add_mutually_exclusive_group(required=True)
     wanted.add_argument("classification", metavar="CLASS", nargs="?", choices=LABELS, help=", ".join(LABELS))
-    wanted.add_argument("--undo", action="store_true", help="take the correction back")
+    wanted.add_argument("--undo", action="store_true", help="undo the correction")
     parser.add_argument("--source", help="the FakeMail account, if several know the id")
 
 

@@ -88,7 +88,7 @@ def large_batch(count: int) -> None:
             ("every email was listed once", audit["listed"] - before["listed"] >= count == len(set(ids))),
             ("every email has one result", done >= count),
             (
-                "any of them can be asked for",
+                "any of them can be fetched",
                 all(wait_result(server, email_id)["classification"] for email_id in sample),
             ),
             ("the books balance", _balanced(audit)),
@@ -106,7 +106,7 @@ def webhook() -> None:
         answer = notify(f"{server.base_url}/webhook", body, content_type, signed_with)
         if answer.status_code == 401:
             raise CommandError(
-                f"the server wants {'other signatures' if signed_with else 'signed webhooks'}: set WEBHOOK_SECRET as it has it"
+                f"the server expects {'other signatures' if signed_with else 'signed webhooks'}: set WEBHOOK_SECRET as the server does"
             )
         claim = f"{body.decode()} as {content_type} → {answer.status_code}, expected {expected}"
         rows.append((claim, answer.status_code == expected))

@@ -37,7 +37,7 @@ def make_folder(folder: Path, setting: str) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise SettingsError(f"{setting}={folder} cannot be made ({error.strerror})") from None
+        raise SettingsError(f"{setting}={folder} cannot be created ({error.strerror})") from None
     if not os.access(folder, os.W_OK | os.X_OK):
         raise SettingsError(f"{setting}={folder} cannot be written")
 

@@ -128,9 +128,9 @@ class _App:
         """Return None, or garbage to answer with; raise other faults as problems."""
         fault = self._strike()
         if fault == "error":
-            raise _Problem(500, "A fault that was asked for.")
+            raise _Problem(500, "A simulated fault.")
         if fault == "rate_limit":
-            raise _Problem(429, "A fault that was asked for.", {"Retry-After": "1"})
+            raise _Problem(429, "A simulated fault.", {"Retry-After": "1"})
         return random.choice(GARBAGE) if fault == "garbage" else None
 
     # The five calls of FakeMail.
@@ -141,7 +141,7 @@ class _App:
             return garbage
         document = self._find(email_id)
         if document is None:
-            raise _Problem(404, "There is no email of this id.")
+            raise _Problem(404, "There is no email with this id.")
         return document
 
     def _watch(self, _environ: Environ) -> dict[str, int]:

@@ -31,16 +31,16 @@ def url(*schemes: str) -> Callable[[str], str]:
             if "sentinel" not in parts.scheme:  # a Sentinel URL names several hosts
                 _ = parts.port  # raises ValueError if it is not a number
         except ValueError as error:
-            raise ValueError(f"is not a URL ({error})") from error
+            raise ValueError(f"must be a valid URL ({error})") from error
         found = parts.scheme + text[len(parts.scheme) :]  # urlsplit has made the scheme lower-case
         if parts.scheme not in schemes or not found.startswith(f"{parts.scheme}://"):
             raise ValueError(f"must begin with {' or '.join(f'{scheme}://' for scheme in schemes)}")
         if not parts.scheme.startswith("http"):
             return found
         if not parts.hostname:
-            raise ValueError("names no host")
+            raise ValueError("must name a host")
         if " " in found or not found.isprintable():
-            raise ValueError("must have no blanks in it")
+            raise ValueError("must not contain spaces")
         return found.rstrip("/")
 
     return parse
@@ -50,7 +50,7 @@ def base_url(text: str) -> str:
     """Parse an http or https URL to which paths are appended."""
     found = url("http", "https")(text)
     if "?" in found or "#" in found:
-        raise ValueError("must have no ? and no #: paths are put behind it")
+        raise ValueError("must not contain ? or #: paths are appended to it")
     return found
 
 
@@ -64,7 +64,7 @@ def redis_url(text: str) -> str:
     if parts.scheme in {"redis", "rediss"} and not re.fullmatch(r"(/[0-9]*)?", parts.path):
         raise ValueError("must end with the number of a database, such as /0")
     if parts.scheme == "unix" and (parts.netloc.rpartition("@")[2] or not parts.path.strip("/")):
-        raise ValueError("must be unix:// and the whole path of the socket")
+        raise ValueError("must be unix:// and the full path of the socket")
     return found
 
 
@@ -93,9 +93,9 @@ def host(text: str) -> str:
 
 
 def hosts(text: str) -> tuple[str, ...]:
-    """Parse what Host headers may contain: names, or addresses (IPv6 in brackets), perhaps with a port; no wildcard."""
+    """Parse what Host headers may contain: names, or addresses (IPv6 in brackets), optionally with a port; no wildcard."""
     if not all(map(_is_authority, words(text))):
-        raise ValueError("must be host names such as app.example or [fd00::1], perhaps with a port")
+        raise ValueError("must be host names such as app.example or [fd00::1], optionally with a port")
     return words(text)
 
 
@@ -120,7 +120,7 @@ def origins(text: str) -> tuple[str, ...]:
         if scheme not in USUAL_PORTS or not _is_authority(rest):
             raise ValueError("must be origins such as https://app.example")
         if rest.endswith(f":{USUAL_PORTS[scheme]}") and not rest.endswith("]"):
-            raise ValueError(f"must be written without :{USUAL_PORTS[scheme]}, as browsers do")
+            raise ValueError(f"must be without :{USUAL_PORTS[scheme]}, which browsers omit")
     return words(text)
 
 

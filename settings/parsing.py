@@ -88,7 +88,7 @@ def signing_secrets(text: str) -> tuple[str, ...]:
 def word(text: str) -> str:
     """Parse a name that can be used in other names, in paths, and in files with blanks as separators."""
     if not WORD.fullmatch(text):
-        raise ValueError("must be 1 to 64 of letters, digits, ., _ and -")
+        raise ValueError("must be 1 to 64 characters: letters, digits, ., _ and -")
     return text
 
 

@@ -79,7 +79,7 @@ def _source(name: str, fields: Any, folder: Path, checks: Mapping[str, Check]) -
     if not isinstance(fields, dict):
         raise _wrong(name, "", 'must be an object such as {"url": "https://…"}')
     if unknown := sorted(set(fields) - set(FIELDS)):
-        raise _wrong(name, unknown[0][:40], f"is unknown; there are {', '.join(FIELDS)}")
+        raise _wrong(name, unknown[0][:40], f"is unknown; the known ones are {', '.join(FIELDS)}")
     values = {field: _value(name, field, fields, folder, check) for field, check in checks.items()}
     if not values["url"]:
         raise _wrong(name, "url", "is missing")

@@ -174,24 +174,24 @@ class Settings:
         anonymous = not self.api_token and not self.allow_anonymous
         if anonymous and not is_loopback(self.host):
             raise SettingsError(
-                f"HOST={self.host} listens beyond loopback without a token: set API_TOKEN, or ALLOW_ANONYMOUS=true where only trusted people reach it"
+                f"HOST={self.host} listens beyond loopback without a token: set API_TOKEN, or ALLOW_ANONYMOUS=true if only trusted people can reach it"
             )
         if self.api_token_readonly and not self.api_token:
-            raise SettingsError("API_TOKEN_READONLY needs API_TOKEN beside it")
+            raise SettingsError("API_TOKEN_READONLY needs API_TOKEN to be set too")
         if self.api_token and self.api_token == self.api_token_readonly:
-            raise SettingsError(
-                "API_TOKEN_READONLY is the same as API_TOKEN: whoever may only read could do everything"
-            )
+            raise SettingsError("API_TOKEN_READONLY is the same as API_TOKEN: read-only users could do everything")
         self._check_sources()
 
     def _check_sources(self) -> None:
         """Check that each account is given once: under two names its mail would be processed twice."""
         if self.fakemail_api_url and any(each.name == MAIN for each in self.fakemail_sources):
             raise SettingsError(
-                "FAKEMAIL_SOURCES: source main is FAKEMAIL_API_URL already: give it one of the two ways"
+                "FAKEMAIL_SOURCES: source main is already set by FAKEMAIL_API_URL: use only one of the two"
             )
         if len(self.fakemail_sources) > MOST_SOURCES:
-            raise SettingsError(f"FAKEMAIL_SOURCES: {len(self.fakemail_sources)} sources are more than {MOST_SOURCES}")
+            raise SettingsError(
+                f"FAKEMAIL_SOURCES: {len(self.fakemail_sources)} sources are more than the limit of {MOST_SOURCES}"
+            )
         seen = {(self.fakemail_api_url, self.fakemail_api_token): MAIN}
         for each in self.fakemail_sources:
             other = seen.setdefault((each.url, each.token), each.name)

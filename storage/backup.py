@@ -73,7 +73,7 @@ def _refuse_to_replace(path: Path) -> None:
     if not path.exists() or path.is_dir() or (path.is_file() and path.stat().st_size == 0):
         return  # for a folder, take_place() fails
     if not path.is_file() or not _beginning(path).startswith(COPIES):
-        raise SettingsError(f"{path} is there and is not a backup: name another file")
+        raise SettingsError(f"{path} exists and is not a backup: name another file")
     if any(each.exists() for each in _side_files(path.resolve())):
         raise SettingsError(f"{path} is a database in use, not a backup of one: name another file")
 
@@ -116,7 +116,7 @@ def _check(part: Path, given: Path) -> None:
             found = connection.execute("PRAGMA quick_check").fetchall()
             connection.execute("SELECT value FROM meta WHERE name = 'schema_version'").fetchall()
     except apsw.Error as error:
-        raise SettingsError(f"{given} is not a backup of ours: {error}") from error
+        raise SettingsError(f"{given} is not a backup of this system: {error}") from error
     if found != [("ok",)]:
         raise SettingsError(f"{given} is damaged: {found[0][0]}")
 
@@ -126,7 +126,7 @@ def _check_dump(path: Path) -> None:
     rows = _run("pg_restore", "--data-only", "--table=meta", "--file=-", str(path))
     facts = dict(row.split("\t") for row in rows.splitlines() if row.count("\t") == 1)
     if "schema_version" not in facts:
-        raise SettingsError(f"{path} is not a backup of ours: it has no schema_version")
+        raise SettingsError(f"{path} is not a backup of this system: it has no schema_version")
     migrations.refuse_if_too_new(facts)
 
 

@@ -47,7 +47,7 @@ def open_source(name: str, url: str) -> SourceState:
         setting = "FAKEMAIL_API_URL" if name == MAIN else "FAKEMAIL_SOURCES"
         raise SettingsError(
             f"{setting}: source {name} of this database belongs to {state.url}, not to {url}: "
-            "set that URL again, or go on with another DATA_DIR (or DATABASE_URL)"
+            "set that URL again, or use another DATA_DIR (or DATABASE_URL)"
         )
     return state
 

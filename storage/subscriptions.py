@@ -147,7 +147,7 @@ class Subscriptions:
 
 def _create(made: Subscription) -> Subscription:
     if execute("SELECT COUNT(*) FROM subscription")[0][0] >= MOST:
-        raise TooManyError(f"there are {MOST} subscriptions already")
+        raise TooManyError(f"there are already {MOST} subscriptions, which is the limit")
     values = {**msgspec.structs.asdict(made), "events": encode_json(made.events).decode()}
     values["description"] = storable(made.description)
     # Ids are never reused: a process that still serves a deleted subscription must not mistake a new one for it.

@@ -123,8 +123,8 @@ def test_a_good_value_is_read(name, text, value):
         ("REDIS_URL", "http://redis", "must begin with redis:// or rediss:// or unix://"),
         ("REDIS_URL", "redis:foo", "must begin with redis://"),
         ("REDIS_URL", "redis://redis/mail", "must end with the number of a database"),
-        ("REDIS_URL", "unix://run/valkey.sock", "the whole path of the socket"),
-        ("REDIS_URL", "unix:///", "the whole path of the socket"),
+        ("REDIS_URL", "unix://run/valkey.sock", "the full path of the socket"),
+        ("REDIS_URL", "unix:///", "the full path of the socket"),
         ("REDIS_HOST", "redis:6379", "without a port"),
         ("REDIS_HOST", "redis/1", "must be a host's name"),
         ("REDIS_HOST", "redis://redis", "must be a host's name"),
@@ -138,15 +138,15 @@ def test_a_good_value_is_read(name, text, value):
         ("DATABASE_URL", "postgresql:emails", "must begin with sqlite:/// or postgresql://"),
         ("FAKEMAIL_API_URL", "ftp://mail", "must begin with http:// or https://"),
         ("FAKEMAIL_API_URL", "mail.example", "must begin with http:// or https://"),
-        ("FAKEMAIL_API_URL", "http://", "names no host"),
-        ("FAKEMAIL_API_URL", "http://mail:port", "is not a URL"),
-        ("WEBHOOK_URL", "http://[::1", "is not a URL"),
-        ("FAKEMAIL_API_URL", "https://mail.example/api?key=1", "must have no ? and no #"),
-        ("FAKEMAIL_API_URL", "http://mail.example/a b", "no blanks"),
-        ("FAKEMAIL_API_URL", "http://mail\nexample", "no blanks"),
+        ("FAKEMAIL_API_URL", "http://", "must name a host"),
+        ("FAKEMAIL_API_URL", "http://mail:port", "must be a valid URL"),
+        ("WEBHOOK_URL", "http://[::1", "must be a valid URL"),
+        ("FAKEMAIL_API_URL", "https://mail.example/api?key=1", "must not contain ? or #"),
+        ("FAKEMAIL_API_URL", "http://mail.example/a b", "must not contain spaces"),
+        ("FAKEMAIL_API_URL", "http://mail\nexample", "must not contain spaces"),
         ("BASE_URL", "8005", "must begin with"),
         ("BASE_URL", "http:8005", "must begin with"),
-        ("BASE_URL", "http://127.0.0.1:8005/#top", "must have no ? and no #"),
+        ("BASE_URL", "http://127.0.0.1:8005/#top", "must not contain ? or #"),
         ("PROCESSOR_WORKER_COUNT", "0", "from 1 to 64"),
         ("PROCESSOR_PROCESSES", "some", "from 0 to 64, or auto, not 'some'"),
         ("PROCESSOR_PROCESSES", "-1", "from 0 to 64, or auto, not '-1'"),
@@ -177,8 +177,8 @@ def test_a_good_value_is_read(name, text, value):
             ("EGRESS_ALLOW", text, "must be host names, addresses or networks")
             for text in ("10.0.0/8", "10.0.0", "10.0.0.0/33", "http://app", "app:8080", "*.internal", "app/8", "x 256.1.1.1")
         ),
-        *(("NODE_NAME", text, "must be 1 to 64 of letters") for text in ("my node", "a/b", "\u00fc", "x" * 65)),
-        ("CORS_ORIGINS", "https://app.example:443", "must be written without :443"),
+        *(("NODE_NAME", text, "must be 1 to 64 characters: letters") for text in ("my node", "a/b", "\u00fc", "x" * 65)),
+        ("CORS_ORIGINS", "https://app.example:443", "must be without :443"),
         ("CORS_ORIGINS", "https://app.example:x", "must be origins"),
         ("CORS_ORIGINS", "https://b\u00fccher.example", "must be origins"),
         ("CORS_ORIGINS", "*", "must be origins such as https://app.example, not '*'"),
@@ -313,7 +313,7 @@ def test_a_worker_node_without_shared_stores_is_refused(environ):
 def test_a_data_folder_that_cannot_be_made_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     settings = Settings.from_env({"DATA_DIR": str(tmp_path / "file" / "data")})
-    with pytest.raises(SettingsError, match=r"^DATA_DIR=.*/file/data cannot be made"):
+    with pytest.raises(SettingsError, match=r"^DATA_DIR=.*/file/data cannot be created"):
         serve.serve(argparse.Namespace(), settings)
 
 

@@ -186,7 +186,9 @@ class Application:
             return error_response(problem, environ)
         if error.status_code == 405:
             allowed = ", ".join(sorted({*error.get_header("Allow").split(","), *_implied(error)}))
-            return error_response(Problem(405, f"this path accepts only {allowed}", headers=(("Allow", allowed),)), environ)
+            return error_response(
+                Problem(405, f"this path accepts only {allowed}", headers=(("Allow", allowed),)), environ
+            )
         if error.status_code == 400:
             return error_response(Problem(400, "the path cannot be read"), environ)
         return error_response(

@@ -153,7 +153,9 @@ class Gate:
             raise Problem(403, "this request came through a proxy: set API_TOKEN to allow that")
         host = host_name(environ.get("HTTP_HOST", ""))
         if not (is_loopback_name(host) or host in self._hosts):
-            advice = "add this one to ALLOWED_HOSTS" if self.access.allow_anonymous else "set API_TOKEN, or ALLOWED_HOSTS"
+            advice = (
+                "add this one to ALLOWED_HOSTS" if self.access.allow_anonymous else "set API_TOKEN, or ALLOWED_HOSTS"
+            )
             raise Problem(403, f"without a token, only loopback host names are allowed: {advice}")
 
     def allows_origin(self, environ: Environ) -> bool:

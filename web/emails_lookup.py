@@ -39,7 +39,9 @@ def find(call: Call, email_id: str, source: str | None) -> KnownEmail | None:
         return main[0]
     names = sorted(row.source for row in rows)
     raise Problem(
-        409, f"several sources have an email with this id: choose one of them as the source ({', '.join(names)})", sources=names
+        409,
+        f"several sources have an email with this id: choose one of them as the source ({', '.join(names)})",
+        sources=names,
     )
 
 

@@ -194,7 +194,9 @@ def the_source(call: Call, name: str | None) -> SourceConfig:
     if name is None:
         if MAIN not in sources and len(sources) > 1:
             raise Problem(
-                409, f"several sources are configured: choose one with ?source= ({', '.join(sorted(sources))})", sources=sorted(sources)
+                409,
+                f"several sources are configured: choose one with ?source= ({', '.join(sorted(sources))})",
+                sources=sorted(sources),
             )
         name = MAIN if MAIN in sources else next(iter(sources))
     if name not in sources:

@@ -42,8 +42,8 @@ def test_json_may_stand_before_and_after_the_action(words):
         ("drill --redis x", "argument --redis: must begin with redis:// or rediss:// or unix://"),
         ("drill --database x", "argument --database: must begin with sqlite:/// or postgresql://"),
         ("migrate-store --to nonsense", "--to must begin with postgresql://, not 'nonsense'"),
-        ("train", "add --from-feedback"),
-        ("export --content --format csv", "--content goes with --format ndjson"),
+        ("train", "--from-feedback is required"),
+        ("export --content --format csv", "--content needs --format ndjson"),
     ],
 )  # fmt: skip
 def test_a_value_that_makes_no_sense_is_a_line_and_exit_code_2(words, says, capsys):

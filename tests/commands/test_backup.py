@@ -41,9 +41,9 @@ def test_a_file_that_is_not_a_backup_is_a_failure_and_no_wrong_setting(folder, t
     other = tmp_path / "letter"
     other.write_text("Dear Ana\n")
     code, said = called(capsys, "backup", other)
-    assert (code, said) == (1, f"run.py: {other} is there and is not a backup: name another file\n")
+    assert (code, said) == (1, f"run.py: {other} exists and is not a backup: name another file\n")
     code, said = called(capsys, "restore", other)
-    assert (code, f"{other} is not a backup of ours" in said) == (1, True)
+    assert (code, f"{other} is not a backup of this system" in said) == (1, True)
     assert other.read_text() == "Dear Ana\n"
 
 

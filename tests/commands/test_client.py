@@ -60,7 +60,7 @@ def test_health_is_told_well_or_not(small_server, status):
 )
 def test_another_server_is_told_by_its_health(small_server, status, body):
     small_server.answers["GET", "/health"] = (status, body)
-    with pytest.raises(OtherServerError, match=f"^{small_server.url} is another server: set BASE_URL$"):
+    with pytest.raises(OtherServerError, match=f"^{small_server.url} is a different server: set BASE_URL$"):
         Server(small_server.url).health()
 
 
@@ -134,7 +134,7 @@ def test_a_server_that_is_not_there_is_one_line_that_says_where_it_was_looked_fo
         url = f"http://127.0.0.1:{probe.getsockname()[1]}"
     with pytest.raises(CommandError) as caught:
         Server(url).get("/stats")
-    assert str(caught.value) == f"no answer from {url} (refused): is it running? BASE_URL says where"
+    assert str(caught.value) == f"no answer from {url} (refused): is it running? Set BASE_URL to its address"
 
 
 def test_a_server_that_keeps_silent_is_given_up():
@@ -170,7 +170,7 @@ def test_a_patient_server_waits_while_it_is_away_and_says_so_once(small_server, 
         gevent.sleep(0.01)
     small_server.answers["GET", "/audit"] = (200, {"listed": 1})
     assert asking.get(timeout=5) == {"listed": 1}
-    assert capsys.readouterr().err.count("is away: waiting for it") == 1
+    assert capsys.readouterr().err.count("is not available: waiting for it") == 1
 
 
 def test_patience_ends(capsys):

@@ -107,7 +107,7 @@ def test_an_embedded_valkey_that_listens_on_a_port_is_asked(look, tmp_path):
         assert "it answers" in about(look(data_dir=folder)[1], "redis")["text"]
     finally:
         server.stop()
-    assert "it does not run now" in about(look(data_dir=folder)[1], "redis")["text"]
+    assert "it is not running" in about(look(data_dir=folder)[1], "redis")["text"]
 
 
 def test_one_that_hangs_so_long_that_nobody_more_can_queue_is_not_waited_for(tmp_path):
@@ -188,7 +188,7 @@ def test_a_running_server_tells_what_is_wrong(look, small_server: SmallServer):
 
 @pytest.mark.parametrize(
     ("status", "body", "level", "text"),
-    [(200, "<html>", "bad", "is another server"), (200, {}, "bad", "is another server"), (502, "", "note", "nothing answers")],
+    [(200, "<html>", "bad", "is a different server"), (200, {}, "bad", "is a different server"), (502, "", "note", "nothing answers")],
 )  # fmt: skip
 def test_another_server_is_told_from_none(look, small_server: SmallServer, status, body, level, text):
     small_server.answers["GET", "/health"] = (status, body)

@@ -10,7 +10,9 @@ AWAY = "http://127.0.0.1:1"
 
 
 def test_an_account_that_does_not_answer_is_not_looked_for_by_base_url():
-    with pytest.raises(CommandError, match=f"no answer from {AWAY} .* --fakemail or FAKEMAIL_API_URL says where"):
+    with pytest.raises(
+        CommandError, match=f"no answer from {AWAY} .* Set --fakemail or FAKEMAIL_API_URL to its address"
+    ):
         initialize(AWAY, None, None, test=False)
 
 
@@ -46,11 +48,11 @@ def test_our_own_simulator_gets_our_token(small_server, monkeypatch):
 
 def test_a_source_that_is_not_known_here_says_where_the_names_come_from(monkeypatch):
     monkeypatch.delenv("FAKEMAIL_SOURCES", raising=False)
-    told = "unknown source 'sales': set FAKEMAIL_SOURCES in this shell as for the server"
+    told = "unknown source 'sales': set FAKEMAIL_SOURCES in this shell to the same value as for the server"
     with pytest.raises(UsageError, match=f"^{told}$"):
         initialize(None, None, "sales", test=False)
     monkeypatch.setenv("FAKEMAIL_SOURCES", '{"support": {"url": "http://127.0.0.1:1"}}')
-    with pytest.raises(UsageError, match=f"^{told}; here it has support$"):
+    with pytest.raises(UsageError, match=f"^{told}; here it names support$"):
         initialize(None, None, "sales", test=False)
 
 

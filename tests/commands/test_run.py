@@ -109,7 +109,10 @@ def test_a_wrong_setting_stops_the_start_with_one_line():
 def test_a_command_without_a_running_server_ends_with_1_and_one_line():
     done = call("status", BASE_URL="http://127.0.0.1:9")
     assert done.returncode == 1
-    assert done.stderr == "run.py: no answer from http://127.0.0.1:9 (refused): is it running? BASE_URL says where\n"
+    assert (
+        done.stderr
+        == "run.py: no answer from http://127.0.0.1:9 (refused): is it running? Set BASE_URL to its address\n"
+    )
 
 
 def test_a_closed_pipe_leaves_no_traceback():

@@ -102,7 +102,7 @@ def test_nothing_is_written_where_nobody_can_be_told(tmp_path, told, more):
         run("rotate", "--reload", "--file", str(file), *more, data_dir=tmp_path / "data")
     with locked(tmp_path / "lock", 0):
         (tmp_path / "lock").write_text(f"{2**30}\n")  # no process has this number
-        with pytest.raises(CommandError, match="cannot be told"):
+        with pytest.raises(CommandError, match="cannot be signalled"):
             run("rotate", "--reload", "--file", str(file), *more, data_dir=tmp_path)
     assert (file.read_text(), told) == ("inuse\n", [])
 

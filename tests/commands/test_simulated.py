@@ -39,8 +39,8 @@ def test_another_simulator_never_gets_ours(foreign):
 
 def test_it_says_which_token_is_wanted(foreign):
     foreign.answers["GET", "/apples/status"] = (401, {})
-    with pytest.raises(CommandError, match=r"/apples wants a token: set FAKEMAIL_API_TOKEN$"):
+    with pytest.raises(CommandError, match=r"/apples requires a token: set FAKEMAIL_API_TOKEN$"):
         find_simulator(processor(foreign))
     foreign.answers["GET", "/app/simulator/status"] = (401, {})
-    with pytest.raises(CommandError, match=r"/app/simulator wants a token: set API_TOKEN$"):
+    with pytest.raises(CommandError, match=r"/app/simulator requires a token: set API_TOKEN$"):
         find_simulator(processor(foreign))

@@ -83,7 +83,7 @@ def test_an_unaccounted_email_is_an_exit_code(running):
 @pytest.mark.parametrize("body", ["<html>", {"status": "ok"}])
 def test_another_server_is_one_line(running, body):
     running.answers["GET", "/health"] = (200, body)
-    with pytest.raises(CommandError, match=r"is another server: set BASE_URL$"):
+    with pytest.raises(CommandError, match=r"is a different server: set BASE_URL$"):
         say(running)
 
 
@@ -109,6 +109,6 @@ def test_a_pause_is_told(running, capsys):
     assert "paused" not in capsys.readouterr().out
     running.answers["GET", "/actors"] = (200, {"paused": True})
     assert say(running) == 0
-    assert "paused: nothing is taken" in capsys.readouterr().out
+    assert "paused: no new work starts" in capsys.readouterr().out
     say(running, as_json=True)
     assert json.loads(capsys.readouterr().out)["paused"] is True

@@ -106,7 +106,7 @@ def test_what_is_lost_is_said(follow):
     ]
     out = follow(Server([*lost, event(1)]), "-n", "1")
     assert "events are missing here: trimmed" in out
-    assert "7 events were left out" in out
+    assert "7 events were skipped" in out
 
 
 def refusing(_environ):

@@ -25,7 +25,7 @@ def test_notifications_are_signed_by_the_secrets_that_the_server_has(tmp_path, m
 def test_another_server_is_one_line(small_server, monkeypatch):
     monkeypatch.setenv("BASE_URL", small_server.url)
     small_server.answers |= {("GET", "/health"): (200, "<html>"), ("POST", "/webhook"): (202, "<html>")}
-    with pytest.raises(CommandError, match=r"is another server: set BASE_URL$"):
+    with pytest.raises(CommandError, match=r"is a different server: set BASE_URL$"):
         webhook()
 
 
@@ -34,10 +34,14 @@ def test_a_server_that_wants_signatures_is_one_line(small_server, monkeypatch):
     monkeypatch.delenv("WEBHOOK_SECRET", raising=False)
     health = {"status": "healthy", "version": "1", "components": {}}
     small_server.answers |= {("GET", "/health"): (200, health), ("POST", "/webhook"): (401, {"title": "Unauthorized"})}
-    with pytest.raises(CommandError, match=r"^the server wants signed webhooks: set WEBHOOK_SECRET as it has it$"):
+    with pytest.raises(
+        CommandError, match=r"^the server expects signed webhooks: set WEBHOOK_SECRET as the server does$"
+    ):
         webhook()
     monkeypatch.setenv("WEBHOOK_SECRET", "another")
-    with pytest.raises(CommandError, match=r"^the server wants other signatures: set WEBHOOK_SECRET as it has it$"):
+    with pytest.raises(
+        CommandError, match=r"^the server expects other signatures: set WEBHOOK_SECRET as the server does$"
+    ):
         webhook()
 
 

@@ -150,7 +150,7 @@ def test_a_dump_of_something_else_is_refused_and_nothing_is_lost(postgres, tmp_p
     other.close()
     db = open_database(postgres.url)
     enter(Books(db), ["a"])
-    with pytest.raises(SettingsError, match="not a backup of ours"):
+    with pytest.raises(SettingsError, match="not a backup of this system"):
         restore(postgres.url, tmp_path / "other")
     assert Books(db).audit().listed == 1
     db.close()
