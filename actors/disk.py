@@ -49,7 +49,7 @@ class DiskWatch(ServiceActor):
         shut = bool(self.control.obstacle)
         if free < self.minimum * (ENOUGH if shut else 1.0):
             self.control.obstacle = (
-                f"{free // MIB} MB are free where {folder} is: nothing is taken before there are "
+                f"{free // MIB} MB are free where {folder} is: no work is taken until there are "
                 f"{self.minimum // MIB + 1} MB (MIN_FREE_DISK_MB)"
             )
             if not shut:

@@ -169,7 +169,7 @@ class TaskRunner(ServiceActor):
             if claimed is None:
                 raise StaleError(f"task {task.id} has ended")
             if task.starts >= MOST_STARTS:
-                raise RuntimeError(f"it was begun {task.starts} times and never got on")
+                raise RuntimeError(f"it was started {task.starts} times without making progress")
             self.taken.add(task.id)
             task = claimed
             log.info("task %d (%s) begins, %d done", task.id, task.kind, task.done)

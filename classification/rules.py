@@ -146,7 +146,7 @@ def check(conditions: Sequence[Condition]) -> int:
     size = 0
     for number, condition in enumerate(conditions):
         if not 0 < len(condition.pattern) <= MAX_PATTERN:
-            raise RuleError(f"a pattern has 1 to {MAX_PATTERN} characters", number)
+            raise RuleError(f"a pattern must have 1 to {MAX_PATTERN} characters", number)
         try:
             program = re2.compile(source(condition), _options(ONE_BYTES)).programsize
         except re2.error as error:
@@ -155,7 +155,7 @@ def check(conditions: Sequence[Condition]) -> int:
             size += program
             if program > MAX_PROGRAM:
                 raise RuleError(
-                    f"the pattern cannot be used: it unfolds to {program} steps, over {MAX_PROGRAM}", number
+                    f"the pattern cannot be used: it expands to {program} steps, more than {MAX_PROGRAM}", number
                 )
     return size
 

@@ -28,7 +28,7 @@ def bound(host: str, port: int, setting: str = "PORT") -> socket.socket:
 def refused(host: str, port: int, setting: str, error: Exception) -> SettingsError:
     """Return the one-line error for an address that cannot be bound; InUseError if another process listens there."""
     reason = (
-        "this is not a host's name"
+        "this is not a valid host name"
         if isinstance(error, UnicodeError)
         else getattr(error, "strerror", None) or str(error)
     )

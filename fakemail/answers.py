@@ -74,7 +74,7 @@ def read_email(body: Bytes, email_id: str, max_body_bytes: int) -> RemoteEmail:
     except _UNREADABLE:
         fields, clean = _fields_slowly(body), False
     if fields.id != email_id:
-        raise Garbled("the answer is about another id than the one asked for")
+        raise Garbled("the answer is for another id than the requested one")
     text = _Text(clean)
     subject = text.cut(_as_text(fields.subject, "subject"), MAX_SUBJECT_BYTES)
     content = text.cut(_as_text(fields.body, "body"), max_body_bytes)

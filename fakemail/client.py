@@ -140,7 +140,7 @@ class FakeMailClient:
     def get_email(self, email_id: str) -> RemoteEmail | None:
         """Return one email, or None if there is none with that id; raises Permanent if it can never be fetched."""
         if not email_id:
-            raise Permanent("an empty id cannot be asked for", reason="invalid_email")
+            raise Permanent("an empty id cannot be fetched", reason="invalid_email")
         if not self._slots.acquire(timeout=self._limits.call.total_s):
             raise DependencyTrouble("all connections to FakeMail are busy", dependency=_NAME)
         try:

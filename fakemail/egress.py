@@ -89,7 +89,7 @@ class Egress:
             for _, sockaddr in found:
                 if not self.allows(ipaddress.ip_address(str(sockaddr[0]).partition("%")[0])):
                     raise EgressRefused(
-                        "its host is at an address of an internal network, which EGRESS_ALLOW does not open"
+                        "its host is at an address of an internal network, which EGRESS_ALLOW does not allow"
                     )
         return found
 

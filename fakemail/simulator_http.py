@@ -122,7 +122,7 @@ class _App:
         if not allowed:
             return _Problem(404, "There is no such resource.")
         allowed |= {"HEAD"} if "GET" in allowed else set()
-        return _Problem(405, "This method is not for this resource.", {"Allow": ", ".join(sorted(allowed))})
+        return _Problem(405, "This resource does not support this method.", {"Allow": ", ".join(sorted(allowed))})
 
     def _struck(self) -> bytes | None:
         """Return None, or garbage to answer with; raise other faults as problems."""

@@ -170,7 +170,7 @@ class Move:
         path = self.source.driver.path
         log = path.with_name(path.name + "-wal")
         if _fingerprint(self.source) != self.mark.source or (log.exists() and log.stat().st_size):
-            raise SettingsError(f"{path} was written to meanwhile: stop what runs on it, and run the command again")
+            raise SettingsError(f"{path} was written to in the meantime: stop what uses it, and run the command again")
 
     def finish(self) -> None:
         """Copy the remaining facts and the books' id, and remove the mark, in one transaction.

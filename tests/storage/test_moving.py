@@ -194,9 +194,9 @@ def test_a_correction_that_was_made_meanwhile_is_noticed(source, target):
     move.prepare()
     list(move.copy())
     ResultStore(source).label("e0", "main", "intro", "anna")
-    with pytest.raises(SettingsError, match="was written to meanwhile"):
+    with pytest.raises(SettingsError, match="was written to in the meantime"):
         move.check()
-    with pytest.raises(SettingsError, match="was written to meanwhile"):
+    with pytest.raises(SettingsError, match="was written to in the meantime"):
         move.finish()
 
 
