@@ -28,14 +28,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = Actions(parser)
     listing = actions.add("list", "list them, newest first")
     _add_filters(listing)
-    listing.add_argument("--limit", type=whole(1, 100), default=20, help="how many (default %(default)s)")
+    listing.add_argument("--limit", type=whole(1, 100), default=20, help="how many to list (default %(default)s)")
     actions.add("groups", "count them by cause")
     for name, text in (
         ("show", "show one dead letter with its attempts"),
         ("replay", "replay one"),
         ("delete", "discard one"),
     ):
-        actions.add(name, text).add_argument("id", type=whole(1), metavar="ID", help="as `list` shows it")
+        actions.add(name, text).add_argument("id", type=whole(1), metavar="ID", help="the id, as `list` shows it")
     bulk = actions.add("replay-all", "replay all that match a filter")
     _add_filters(bulk)
     bulk.add_argument("--dry-run", action="store_true", help="only count")

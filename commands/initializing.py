@@ -54,7 +54,7 @@ def _prepare(server: Server, target: Target, *, test: bool) -> None:
     account = server.fakemail(target.url, target.token, named_by="--fakemail or FAKEMAIL_API_URL")
     answer = account.post("/watch")
     if not isinstance(answer, dict) or "history_id" not in answer:
-        raise CommandError(f"{target.url} is not a FakeMail: its /watch names no history_id")
+        raise CommandError(f"{target.url} is not a FakeMail: its /watch returns no history_id")
     history_id = answer["history_id"]
     print(f"  watching {target.url}: history id {history_id}")
     account.post("/subscribe", {"webhook_url": target.webhook_url})

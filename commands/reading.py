@@ -36,7 +36,7 @@ def add_search_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="QUERY",
         help='words, "phrases", -not, from:, subject:, class:, confidence:<0.6, before:, after:',
     )
-    parser.add_argument("--limit", type=whole(1), default=20, help="how many (default %(default)s)")
+    parser.add_argument("--limit", type=whole(1), default=20, help="how many to list (default %(default)s)")
     add_json(parser, JSON_LINES_HELP)
 
 

@@ -19,18 +19,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = Actions(parser)
     actions.add("list", "list all, in their order")
     actions.add("show", "show one, with its history").add_argument(
-        "id", type=whole(1), metavar="ID", help="as `list` shows it"
+        "id", type=whole(1), metavar="ID", help="the id, as `list` shows it"
     )
-    actions.add("delete", "delete one").add_argument("id", type=whole(1), metavar="ID", help="as `list` shows it")
+    actions.add("delete", "delete one").add_argument(
+        "id", type=whole(1), metavar="ID", help="the id, as `list` shows it"
+    )
     for name, text in (("test", "show what a rule would change in stored mail"), ("add", "add a rule")):
         _file(actions.add(name, text))
     change = actions.add("change", "replace rule ID")
-    change.add_argument("id", type=whole(1), metavar="ID", help="as `list` shows it")
+    change.add_argument("id", type=whole(1), metavar="ID", help="the id, as `list` shows it")
     _file(change)
 
 
 def _file(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", metavar="FILE.json", help="as in POST /rules; - reads standard input")
+    parser.add_argument("file", metavar="FILE.json", help="the rule, as in POST /rules; - reads standard input")
 
 
 def run(args: argparse.Namespace, settings: Settings) -> None:

@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SEQ",
         help=f"start after this seq, or at `{BEGINNING}` of the log",
     )
-    parser.add_argument("-n", "--count", type=whole(1), metavar="N", help="end after N events")
+    parser.add_argument("-n", "--count", type=whole(1), metavar="N", help="stop after N events")
 
 
 def _seq(text: str) -> str:

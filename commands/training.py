@@ -98,7 +98,7 @@ def add_label_arguments(parser: argparse.ArgumentParser) -> None:
     wanted = parser.add_mutually_exclusive_group(required=True)
     wanted.add_argument("classification", metavar="CLASS", nargs="?", choices=LABELS, help=", ".join(LABELS))
     wanted.add_argument("--undo", action="store_true", help="undo the correction")
-    parser.add_argument("--source", help="the FakeMail account, if several know the id")
+    parser.add_argument("--source", help="the FakeMail account, if several have this id")
 
 
 def label(args: argparse.Namespace, settings: Settings) -> None:

@@ -78,7 +78,7 @@ def run(args: argparse.Namespace, _settings: Settings) -> int:
     try:
         verdict = _drill(args, seed, folder)
     except DrillError as error:
-        raise CommandError(f"the drill of seed {seed} broke off: {error}; its logs are in {folder}") from error
+        raise CommandError(f"the drill with seed {seed} was aborted: {error}; its logs are in {folder}") from error
     if verdict.passed and not args.keep:
         shutil.rmtree(folder, ignore_errors=True)
     kept = folder if folder.exists() else None
@@ -98,7 +98,7 @@ def _drill(args: argparse.Namespace, seed: int, folder: Path) -> DrillReport:
         drilled = _system(args, folder, mail, proxy)
         evidence = Evidence(drilled.environ.get("DATABASE_URL") or f"sqlite:///{folder}/system/data/emails.db")
         if not evidence.is_new():
-            raise CommandError("--database: it is not empty, and a drill wants one for itself")
+            raise CommandError("--database: it is not empty, and a drill needs one of its own")
         kinds = choose(args.faults, {"url" if args.redis else "embedded", evidence.kind})
         stack.callback(drilled.stop)
         drilled.start()

@@ -67,7 +67,7 @@ def choose(wanted: str, have: Collection[str]) -> list[str]:
         named = [name.strip() for name in wanted.split(",") if name.strip()]
         unknown = [name for name in named if name not in FAULTS]
         if unknown:
-            raise UsageError(f"--faults: there is no {', '.join(unknown)}; there are {', '.join(FAULTS)}")
+            raise UsageError(f"--faults: unknown: {', '.join(unknown)}; the known ones are {', '.join(FAULTS)}")
     return [name for name in named if not FAULTS[name].needs or FAULTS[name].needs in have]
 
 
