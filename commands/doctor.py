@@ -285,7 +285,9 @@ def _server(settings: Settings) -> Findings:
 def _figures(server: Server, health: dict[str, Any]) -> Findings:
     audit, stats = server.get("/audit"), server.get("/stats")
     if audit["unaccounted"]:
-        yield Finding("server", "bad", f"{audit['unaccounted']} emails are unaccounted", "docs/runbook.md, EmailsUnaccounted")
+        yield Finding(
+            "server", "bad", f"{audit['unaccounted']} emails are unaccounted", "docs/runbook.md, EmailsUnaccounted"
+        )
     if stats["dead_letters"]:
         yield Finding(
             "server",
