@@ -41,6 +41,6 @@ async function watched(title, dry, signal) {
   } finally {
     note.remove();
   }
-  if (task.state !== "done") complain(task.error ?? `The task is ${task.state}`);
+  if (task.state !== "done") complain(task.error ?? `The task ${task.state === "failed" ? "" : "was "}${task.state}`);
   return task.state === "done" && !signal.aborted ? task : undefined;
 }
