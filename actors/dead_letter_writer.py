@@ -16,7 +16,7 @@ from storage.records import Burial, Content
 class DeadLetterWriter(MailboxActor):
     """Runs once in each front. Burying the same message twice has no further effect."""
 
-    def __init__(self, context: Context, *, dead_letters: DeadLetters, name: str = "dead-letter-writer") -> None:
+    def __init__(self, context: Context, *, dead_letters: DeadLetters, name: str = "dead_letter_writer") -> None:
         super().__init__(context, name=name, mailbox=DEAD)
         self.dead_letters = dead_letters
 

@@ -57,7 +57,7 @@ class Crew:
         context, stores = self.context, self.stores
         return [
             ChildSpec(
-                "dead-letter-writer",
+                "dead_letter_writer",
                 lambda name: DeadLetterWriter.start(context, dead_letters=stores.dead_letters, name=name),
             ),
             *(ChildSpec(_child("fetcher", source), partial(self._fetcher, source)) for source in self.accounts),

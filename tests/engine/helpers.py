@@ -138,7 +138,7 @@ def in_mailbox(store: Any, mailbox: str = "work") -> int:
 
 def buried(store: MemoryMailboxes) -> list[Delivery]:
     """Take and return the buried messages that wait."""
-    return store.take(DEAD, "test/dead-letter-writer", count=10_000, max_bytes=1 << 40, block=0.0)
+    return store.take(DEAD, "test/dead_letter_writer", count=10_000, max_bytes=1 << 40, block=0.0)
 
 
 def holder(started: Any) -> Any:

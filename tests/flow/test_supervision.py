@@ -27,7 +27,7 @@ ACTORS = [
     "heartbeat",
     "disk",
     "gauges",
-    "dead-letter-writer",
+    "dead_letter_writer",
     "fetcher",
     "feeder",
     "broadcaster",
