@@ -127,6 +127,7 @@ def _check_dump(path: Path) -> None:
     facts = dict(row.split("\t") for row in rows.splitlines() if row.count("\t") == 1)
     if "schema_version" not in facts:
         raise SettingsError(f"{path} is not a backup of this system: it has no schema_version")
+    migrations.refuse_if_filling(facts)
     migrations.refuse_if_too_new(facts)
 
 

@@ -71,10 +71,8 @@ def migrate(*, filling: bool = False) -> int:
     MetaRow.create_table()
     facts: dict[str, str] = dict(execute("SELECT name, value FROM meta"))
     version = int(facts.get("schema_version", 0))
-    if not filling and FILLING in facts:
-        raise SettingsError(
-            "DATABASE_URL: this database is half filled by `run.py migrate-store`: run that again until it is done"
-        )
+    if not filling:
+        refuse_if_filling(facts)
     if version > len(STEPS):
         refuse_if_too_new(facts)
         return version  # leave the newer program's facts as they are
@@ -83,6 +81,14 @@ def migrate(*, filling: bool = False) -> int:
     meta.put("schema_version", str(len(STEPS)))
     meta.put("schema_oldest", str(OLDEST))
     return len(STEPS)
+
+
+def refuse_if_filling(facts: Mapping[str, str]) -> None:
+    """Raise SettingsError if `facts`, the rows of meta, are those of a database that is still being filled."""
+    if FILLING in facts:
+        raise SettingsError(
+            "DATABASE_URL: this database is half filled by `run.py migrate-store`: run that again until it is done"
+        )
 
 
 def refuse_if_too_new(facts: Mapping[str, str]) -> None:

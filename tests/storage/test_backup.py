@@ -10,6 +10,7 @@ from storage.backup import _without_password, backup, restore
 from storage.books import Books
 from storage.database import Database
 from storage.drivers import PostgresDriver
+from storage.migrations import FILLING
 from storage.results import ResultStore
 from storage.statements import execute
 from tests.storage.books_fixtures import enter, open_database, result
@@ -137,6 +138,16 @@ def test_a_newer_backup_is_refused_and_nothing_is_lost(db, database_url, tmp_pat
         db.write(execute, "UPDATE meta SET value = ? WHERE name = ?", [value, name])
     enter(Books(db), ["a"])
     with pytest.raises(SettingsError, match="schema 999"):
+        restore(database_url, tmp_path / "copy")
+    assert Books(db).audit().listed == 1
+
+
+def test_a_backup_of_a_half_filled_database_is_refused_and_nothing_is_lost(db, database_url, tmp_path):
+    db.write(execute, "INSERT INTO meta (name, value) VALUES (?, '1')", [FILLING])
+    backup(db, tmp_path / "copy")
+    db.write(execute, "DELETE FROM meta WHERE name = ?", [FILLING])
+    enter(Books(db), ["a"])
+    with pytest.raises(SettingsError, match="half filled"):
         restore(database_url, tmp_path / "copy")
     assert Books(db).audit().listed == 1
 
