@@ -10,24 +10,20 @@ if __name__ == "__main__":
     venv.enter()
 
 import argparse
-import errno
 import importlib
-import io
 import os
 import re
 import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from commands.client import CommandError
+from commands import outcome
+from commands.client import UsageError
 from commands.version import VERSION
-from engine.errors import DependencyTrouble, SettingsError
 from settings import Settings
 
-EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 NO_TEXT = re.compile("[\ud800-\udfff]")
 """Bytes of an argument that are not UTF-8, as Python represents them."""
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Command(NamedTuple):
@@ -112,38 +108,24 @@ COMMANDS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code.
-
-    The codes: 0, 1 failed, 2 usage, 75 in use by another process, 78 wrong settings, 130 interrupted.
-    """
+    """Run one command and return its exit code (commands/outcome.py)."""
     os.umask(0o077)  # files hold mail or secrets: only their owner may read them
-    _open_streams()
+    outcome.open_streams()
     argv = sys.argv[1:] if argv is None else argv
     args = _parser(argv).parse_args(argv)
-    name = args.command or "serve"
-    command = COMMANDS[name]
-    try:
+    command = COMMANDS[args.command or "serve"]
+
+    def work() -> int | None:
         settings = Settings.from_env()
-        code: int = getattr(importlib.import_module(command.module), command.run)(args, settings) or 0
-        print(end="", flush=True)  # so that a failed write raises here, not while Python ends
-    except (SettingsError, CommandError, DependencyTrouble) as error:
-        return _say(str(error), getattr(error, "code", EXIT_FAILED))
-    except BrokenPipeError:
-        _drop_output()  # the reader closed the pipe, as `| head` does
-        return EXIT_FAILED
-    except OSError as error:
-        if error.errno in NO_ROOM:
-            _drop_output()
-        elif error.filename is None:
-            raise
-        return _say(f"{error.filename2 or error.filename or 'the output'}: {error.strerror}", EXIT_FAILED)
-    except UnicodeEncodeError:
-        if not any(NO_TEXT.search(each) for each in argv):
-            raise
-        return _say("an argument is not valid UTF-8", EXIT_USAGE)
-    except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
-    return code
+        try:
+            code: int | None = getattr(importlib.import_module(command.module), command.run)(args, settings)
+        except UnicodeEncodeError:
+            if not any(NO_TEXT.search(each) for each in argv):
+                raise
+            raise UsageError("an argument is not valid UTF-8") from None
+        return code
+
+    return outcome.run("run.py", work)
 
 
 def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
@@ -159,28 +141,6 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
         if command.arguments and name in argv[:1]:
             getattr(importlib.import_module(command.module), command.arguments)(sub)
     return parser
-
-
-def _open_streams() -> None:
-    """Open the standard streams that the caller closed, before a database gets their descriptors.
-
-    Output that stdout cannot encode is escaped.
-    """
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115, PTH123  (until we end)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
-
-
-def _drop_output() -> None:
-    """Discard the rest of the output, which Python would otherwise try to write once more at its end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _say(text: str, code: int) -> int:
-    print(f"run.py: {text}", file=sys.stderr)
-    return code
 
 
 if __name__ == "__main__":

@@ -3,12 +3,11 @@
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
+from commands import outcome
 from commands.client import CommandError, Server
-from engine.errors import SettingsError
 from settings import Settings
-
-EXIT_INTERRUPTED = 130
 
 
 def server_from_env() -> Server:
@@ -24,15 +23,13 @@ def settings_from_env(*names: str) -> Settings:
 
 
 def run(work: Callable[[], None]) -> None:
-    """Run a script's work.
+    """Run a script's work and exit with its code (commands/outcome.py); a ValueError is an answer that makes no sense."""
 
-    On an error, print one line and exit with 1, or 2 for wrong usage, 78 for a wrong setting.
-    """
-    name = sys.argv[0].rsplit("/", 1)[-1]
-    try:
-        work()
-    except (SettingsError, CommandError, ValueError) as error:
-        print(f"{name}: {error}", file=sys.stderr)
-        sys.exit(getattr(error, "code", 1))
-    except KeyboardInterrupt:
-        sys.exit(EXIT_INTERRUPTED)
+    def guarded() -> None:
+        try:
+            work()
+        except ValueError as error:
+            raise CommandError(str(error)) from None
+
+    outcome.open_streams()
+    sys.exit(outcome.run(Path(sys.argv[0]).name, guarded))

@@ -5,6 +5,7 @@ old Pythons understand, so that they print one line instead of a traceback.
 """
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -13,7 +14,12 @@ OLDEST = (3, 11)
 
 
 def enter() -> None:
-    """Replace this process with .venv's Python, unless it runs in .venv already or there is none."""
+    """Replace this process with .venv's Python, unless it runs in .venv already or there is none.
+
+    From now on Ctrl-C ends it without a traceback of the imports; outcome.py takes over from there.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     python = ROOT / ".venv" / "bin" / "python"
     if python.exists() and Path(sys.prefix).resolve() != (ROOT / ".venv").resolve():
         os.execv(python, [str(python), *sys.argv])  # noqa: S606  (our own interpreter, our own arguments)

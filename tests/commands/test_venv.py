@@ -1,6 +1,7 @@
 """Re-execution in .venv: the system's Python may start every script, and one line says what is missing."""
 
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -63,3 +64,31 @@ def test_an_old_python_is_told_so(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "version_info", (3, 9, 2, "final", 0))
     with pytest.raises(SystemExit, match=r"^Python 3\.11 or newer is needed, this is 3\.9; 'make run' sets it up$"):
         venv.enter()
+
+
+INTERRUPTED = """
+import os, signal, sys, time
+from commands import outcome, venv
+
+def interrupt():
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(20)
+
+venv.enter()
+sys.exit(outcome.run("run.py", interrupt) if sys.argv[1] == "work" else interrupt())
+"""
+
+
+@pytest.mark.parametrize(("moment", "code"), [("imports", -signal.SIGINT), ("work", 130)])
+def test_ctrl_c_leaves_no_traceback_even_during_the_imports(moment, code):
+    command = [sys.executable, "-c", INTERRUPTED, moment]
+    done = subprocess.run(command, check=False, cwd=venv.ROOT, capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stderr) == (code, "")
+
+
+@pytest.fixture(autouse=True)
+def our_own_ctrl_c():
+    """Keep pytest's Ctrl-C, which `enter` changes."""
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, before)
