@@ -7,6 +7,7 @@ if __name__ == "__main__":
 
 import argparse
 
+from commands.arguments import url
 from commands.initializing import initialize
 from commands.script import run
 
@@ -15,12 +16,16 @@ def main() -> None:
     """Read the arguments and do the work."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--fakemail", metavar="URL", help="FakeMail's base URL (default: FAKEMAIL_API_URL, else the server's simulator)"
+        "--fakemail",
+        metavar="URL",
+        type=url("http", "https"),
+        help="FakeMail's base URL (default: FAKEMAIL_API_URL, else the server's simulator)",
     )
     parser.add_argument(
         "--webhook",
         metavar="URL",
-        help="the webhook to subscribe (default: the server's); without a path, its /webhook",
+        type=url("http", "https"),
+        help="the webhook to subscribe (default: WEBHOOK_URL, else the server's); without a path, its /webhook",
     )
     parser.add_argument(
         "--source", metavar="NAME", help="only this account of FAKEMAIL_SOURCES (or `main`); without it, each of them"

@@ -51,19 +51,24 @@ class Server:
         """The setting to correct if this is the wrong server."""
         self.authorized_by = "API_TOKEN"
         """The setting to correct if the server wants another token."""
+        self.shown = ""
+        """Stands before the paths in errors, if there is more than one server to think of."""
         self.session = requests.Session()
         self.session.trust_env = False  # 500 µs per call instead of 730, and no proxy surprises
         if token:
             self.session.headers["Authorization"] = f"Bearer {token}"
 
-    def fakemail(self, url: str, token: str | None, *, named_by: str) -> "Server":
+    def fakemail(
+        self, url: str, token: str | None, *, named_by: str, authorized_by: str = "FAKEMAIL_API_TOKEN"
+    ) -> "Server":
         """Return the FakeMail at `url`. Our own simulator gets this server's token, any other FakeMail only `token`."""
         found = Server(url, token)
+        found.shown = found.base_url
         if is_within(url, self.base_url):
             found.session.headers.update(self.session.headers)
             found.named_by, found.authorized_by = self.named_by, self.authorized_by
         else:
-            found.named_by, found.authorized_by = named_by, "FAKEMAIL_API_TOKEN"
+            found.named_by, found.authorized_by = named_by, authorized_by
         return found
 
     def health(self) -> dict[str, Any]:
@@ -127,12 +132,12 @@ class Server:
         if not answer.ok:
             kind = UsageError if answer.status_code in SENSELESS else CommandError
             hint = f": set {self.authorized_by} to the server's token" if answer.status_code == 401 else ""
-            raise kind(f"{method} {path}: {problem(answer)}{hint}")
+            raise kind(f"{method} {self.shown}{path}: {problem(answer)}{hint}")
         try:
             return answer.json() if answer.content else None
         except ValueError:
             raise CommandError(
-                f"{method} {path}: the answer is not JSON: is {self.named_by}={self.base_url} the right server?"
+                f"{method} {self.shown}{path}: the answer is not JSON: is {self.named_by}={self.base_url} the right server?"
             ) from None
 
 
@@ -164,15 +169,15 @@ def _is_health(found: Any) -> bool:
     return all(isinstance(part, dict) and "status" in part for part in parts.values())
 
 
-def wait_for(what: str, look: Callable[[], T | None], *, seconds: float, pause: float = 0.1) -> T:
-    """Return the first value of `look()` that is not None or False. Raises CommandError if none comes in time."""
+def wait_for(what: str, look: Callable[[], T | None], *, seconds: float, pause: float = 0.1, hint: str = "") -> T:
+    """Return the first value of `look()` that is not None or False. Raises CommandError, with the hint, if none comes."""
     end = time.monotonic() + seconds
     while True:
         value = look()
         if value is not None and value is not False:
             return value
         if time.monotonic() >= end:
-            raise CommandError(f"{what} did not happen within {seconds:g} s")
+            raise CommandError(f"{what} did not happen within {seconds:g} s{f': {hint}' if hint else ''}")
         time.sleep(pause)
 
 

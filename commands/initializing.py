@@ -21,7 +21,9 @@ class Target:
 
     source: str
     url: str
+    url_setting: str
     token: str | None
+    token_setting: str
     secrets: Sequence[str]
     webhook_url: str
 
@@ -34,13 +36,22 @@ def initialize(fakemail: str | None, webhook_url: str | None, source: str | None
 
 
 def _targets(server: Server, fakemail: str | None, webhook_url: str | None, source: str | None) -> list[Target]:
-    settings = settings_from_env("FAKEMAIL_API_URL", "FAKEMAIL_API_TOKEN", "FAKEMAIL_SOURCES", "WEBHOOK_SECRET")
-    base = _webhook_of(webhook_url or f"{server.base_url}/webhook")
+    settings = settings_from_env(
+        "FAKEMAIL_API_URL", "FAKEMAIL_API_TOKEN", "FAKEMAIL_SOURCES", "WEBHOOK_SECRET", "WEBHOOK_URL"
+    )
+    base = _webhook_of(webhook_url) if webhook_url else settings.webhook_url or f"{server.base_url}/webhook"
     main_url = fakemail or settings.fakemail_api_url or f"{server.base_url}/simulator"
-    found = {MAIN: Target(MAIN, main_url, settings.fakemail_api_token, settings.webhook_secret, base)}
+    url_setting, token_setting = "--fakemail or FAKEMAIL_API_URL", "FAKEMAIL_API_TOKEN"
+    token, secrets = settings.fakemail_api_token, settings.webhook_secret
+    found = {MAIN: Target(MAIN, main_url, url_setting, token, token_setting, secrets, base)}
     for each in settings.fakemail_sources:
         target = (None if webhook_url else each.webhook_url) or beside(base, each.name)
-        found[each.name] = Target(each.name, fakemail or each.url, each.token, secrets_of(settings, each), target)
+        url_setting, token_setting = (
+            f"the {field} of source {each.name} in FAKEMAIL_SOURCES" for field in ("url", "token")
+        )
+        secrets = secrets_of(settings, each)
+        url = fakemail or each.url
+        found[each.name] = Target(each.name, url, url_setting, each.token, token_setting, secrets, target)
     known = tuple(found) if fakemail else names(settings)
     if source is not None and source not in known:
         here = "in this shell to the same value as for the server" + (
@@ -51,7 +62,7 @@ def _targets(server: Server, fakemail: str | None, webhook_url: str | None, sour
 
 
 def _prepare(server: Server, target: Target, *, test: bool) -> None:
-    account = server.fakemail(target.url, target.token, named_by="--fakemail or FAKEMAIL_API_URL")
+    account = server.fakemail(target.url, target.token, named_by=target.url_setting, authorized_by=target.token_setting)
     answer = account.post("/watch")
     if not isinstance(answer, dict) or "history_id" not in answer:
         raise CommandError(f"{target.url} is not a FakeMail: its /watch returns no history_id")
@@ -81,7 +92,4 @@ def _try(server: Server, account: Server, target: Target, history_id: int) -> No
 
 
 def _webhook_of(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise UsageError(f"{url} is not an http or https URL")
-    return f"{url.rstrip('/')}/webhook" if parts.path in {"", "/"} else url
+    return f"{url.rstrip('/')}/webhook" if urlsplit(url).path in {"", "/"} else url

@@ -87,7 +87,8 @@ def wait_result(server: Server, email_id: str, *, source: str | None = None) -> 
         answer = server.request("GET", f"/results/{quote(email_id, safe='')}", params=params)
         return dict(answer.json()) if answer.status_code == 200 else None
 
-    return wait_for(f"a result of email {email_id}", look, seconds=20.0)
+    hint = "do FakeMail's notifications come in (GET /notifications), signed with the server's secret?"
+    return wait_for(f"a result of email {email_id}", look, seconds=20.0, hint=hint)
 
 
 def check(rows: Iterable[tuple[str, bool]]) -> None:

@@ -56,7 +56,39 @@ def test_a_source_that_is_not_known_here_says_where_the_names_come_from(monkeypa
         initialize(None, None, "sales", test=False)
 
 
-@pytest.mark.parametrize("options", [{"webhook_url": "nonsense"}, {"source": "nobody"}])
-def test_what_makes_no_sense_is_wrong_usage(options):
+def test_an_account_that_nobody_knows_is_wrong_usage():
     with pytest.raises(UsageError):
-        initialize(AWAY, **{"webhook_url": None, "source": None, **options}, test=False)
+        initialize(AWAY, None, "nobody", test=False)
+
+
+def test_the_settings_of_an_account_are_named_where_they_are(small_server, monkeypatch):
+    monkeypatch.setenv("FAKEMAIL_SOURCES", f'{{"sales": {{"url": "{AWAY}"}}}}')
+    with pytest.raises(CommandError, match="Set the url of source sales in FAKEMAIL_SOURCES to its address"):
+        initialize(None, None, None, test=False)
+    url = account(small_server)
+    small_server.answers["POST", "/mail/watch"] = 401, {"title": "Unauthorized"}
+    monkeypatch.setenv("FAKEMAIL_SOURCES", f'{{"sales": {{"url": "{url}"}}}}')
+    with pytest.raises(CommandError, match="set the token of source sales in FAKEMAIL_SOURCES to the server's token"):
+        initialize(None, None, None, test=False)
+
+
+def test_an_address_at_which_there_is_no_fakemail_is_named(small_server):
+    with pytest.raises(CommandError, match=f"^POST {small_server.url}/nothing/watch: 404 Not Found$"):
+        initialize(f"{small_server.url}/nothing", None, None, test=False)
+
+
+def test_the_webhook_is_that_of_the_settings_unless_an_option_names_another(small_server, monkeypatch):
+    url = account(small_server)
+    initialize(url, None, None, test=False)
+    monkeypatch.setenv("WEBHOOK_URL", "https://me.example/hook")
+    initialize(url, None, None, test=False)
+    initialize(url, "https://other.example", None, test=False)
+    monkeypatch.setenv("FAKEMAIL_SOURCES", f'{{"sales": {{"url": "{url}"}}}}')
+    initialize(None, None, "sales", test=False)
+    subscribed = [asked.json["webhook_url"] for asked in small_server.asked if asked.path == "/mail/subscribe"]
+    assert subscribed == [
+        "http://127.0.0.1:8005/webhook",
+        "https://me.example/hook",
+        "https://other.example/webhook",
+        "https://me.example/hook/sales",
+    ]

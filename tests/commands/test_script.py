@@ -24,9 +24,9 @@ def server(small_server: SmallServer) -> SmallServer:
     return small_server
 
 
-def initialize(server: SmallServer, **options: Any) -> "subprocess.CompletedProcess[str]":
+def initialize(server: SmallServer, *arguments: str, **options: Any) -> "subprocess.CompletedProcess[str]":
     environ = {**os.environ, "BASE_URL": server.url, **options.pop("env", {})}
-    command = [sys.executable, "initialize_fakemail.py"]
+    command = [sys.executable, "initialize_fakemail.py", *arguments]
     return subprocess.run(
         command, check=False, cwd=ROOT, env=environ, stderr=subprocess.PIPE, text=True, timeout=60, **options
     )
@@ -58,3 +58,10 @@ def test_a_server_that_does_not_answer_is_one_line(server):
     assert done.returncode == 1
     assert done.stderr.startswith("initialize_fakemail.py: no answer from http://127.0.0.1:9")
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("option", ["--fakemail", "--webhook"])
+def test_what_is_no_url_is_wrong_usage(server, option):
+    done = initialize(server, option, "nonsense", stdout=subprocess.PIPE)
+    assert done.returncode == 2
+    assert f"argument {option}: must begin with http:// or https://" in done.stderr
