@@ -3,11 +3,11 @@
 import argparse
 import json
 import time
+from contextlib import closing, nullcontext
 
 from commands.arguments import add_json
-from commands.books import alone, open_books
+from commands.books import alone, check_books, open_books
 from settings import Settings
-from storage.database import Database
 from storage.retention import KINDS, Keep, Retention
 
 MIB = 1024 * 1024
@@ -39,15 +39,17 @@ def keep_of(settings: Settings) -> Keep:
 
 def run(args: argparse.Namespace, settings: Settings) -> None:
     """Count or delete, and report how much."""
-    database = open_books(settings)
-    try:
+    check_books(settings)
+    whole = args.vacuum and not args.dry_run
+    with alone(settings) if whole else nullcontext(), closing(open_books(settings)) as database:
         before = database.size_bytes()
         forgotten = _forget(Retention(database), keep_of(settings), dry_run=args.dry_run)
-        if not args.dry_run:
-            _give_back(database, settings, whole=args.vacuum)
+        if whole:
+            database.vacuum()
+        elif not args.dry_run:
+            database.give_all_back()
+            database.checkpoint()
         after = database.size_bytes()
-    finally:
-        database.close()
     if args.json:
         print(
             json.dumps({"dry_run": args.dry_run, "forgotten": forgotten, "bytes_before": before, "bytes_after": after})
@@ -71,12 +73,3 @@ def _all(retention: Retention, kind: str, before: float) -> int:
         done = retention.slice(kind, before)
         count, more = count + done.forgotten, done.more
     return count
-
-
-def _give_back(database: Database, settings: Settings, *, whole: bool) -> None:
-    if whole:
-        with alone(settings):
-            database.vacuum()
-        return
-    database.give_all_back()
-    database.checkpoint()

@@ -9,6 +9,8 @@ import pytest
 
 from commands import prune
 from commands.client import CommandError
+from engine.errors import InUseError
+from engine.locking import locked
 from settings import Settings
 from storage.books import Books
 from storage.database import Database
@@ -44,6 +46,12 @@ def test_a_dry_run_counts_what_then_goes(filled, capsys):
     assert call(filled, capsys, dry_run=True)["forgotten"]["bodies"] == 2
     assert call(filled, capsys, vacuum=True)["forgotten"]["bodies"] == 2
     assert call(filled, capsys)["forgotten"]["bodies"] == 0
+
+
+def test_a_vacuum_that_is_refused_deletes_nothing(filled, capsys):
+    with locked(filled.lock, 0.0), pytest.raises(InUseError):
+        call(filled, capsys, vacuum=True)
+    assert call(filled, capsys, dry_run=True)["forgotten"]["bodies"] == 2
 
 
 def test_people_get_lines(filled, capsys):
