@@ -9,7 +9,7 @@ import requests
 import websocket
 from tqdm import tqdm
 
-from commands.client import CommandError, Server
+from commands.client import CommandError, Server, problem
 from commands.script import server_from_env, settings_from_env
 from commands.simulated import advance, audit_of, check, find_simulator, send, wait_result, wait_settled
 from fakemail.signature import sign
@@ -108,6 +108,8 @@ def webhook() -> None:
             raise CommandError(
                 f"the server expects {'other signatures' if signed_with else 'signed webhooks'}: set WEBHOOK_SECRET as the server does"
             )
+        if answer.status_code == 404:
+            raise CommandError(f"the webhook {server.base_url}/webhook answers {problem(answer)}")
         claim = f"{body.decode()} as {content_type} → {answer.status_code}, expected {expected}"
         rows.append((claim, answer.status_code == expected))
     answer = notify(f"{server.base_url}/webhook", b'{"history_id": 7}', "application/json", signed_with)

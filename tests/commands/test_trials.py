@@ -45,6 +45,15 @@ def test_a_server_that_wants_signatures_is_one_line(small_server, monkeypatch):
         webhook()
 
 
+def test_a_server_without_the_account_main_is_one_line(small_server, monkeypatch):
+    monkeypatch.setenv("BASE_URL", small_server.url)
+    health = {"status": "healthy", "version": "1", "components": {}}
+    gone = {"detail": "there is no source 'main'"}
+    small_server.answers |= {("GET", "/health"): (200, health), ("POST", "/webhook"): (404, gone)}
+    with pytest.raises(CommandError, match=r"/webhook answers 404 there is no source 'main'$"):
+        webhook()
+
+
 def test_notifications_are_shown_as_they_are_sent(small_server, monkeypatch, capsys):
     monkeypatch.setenv("BASE_URL", small_server.url)
     health = {"status": "healthy", "version": "1", "components": {}}
