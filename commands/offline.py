@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -107,10 +108,12 @@ def load_classifier(settings: Settings) -> Classifier:
     return Classifier.load(min_confidence=MIN_CONFIDENCE if threshold is None else threshold)
 
 
-def _messages(name: str) -> list[bytes]:
+def _messages(name: str) -> Iterator[bytes]:
+    """Yield the messages of a file or folder, one in memory at a time."""
     if name == "-":
-        return [sys.stdin.buffer.read()]
+        yield sys.stdin.buffer.read()
+        return
     try:
-        return list(iter_messages(Path(name)))
+        yield from iter_messages(Path(name))
     except OSError as error:
-        raise CommandError(f"{name}: {error.strerror or error}") from None
+        raise CommandError(f"{error.filename or name}: {error.strerror or error}") from None

@@ -1,9 +1,11 @@
 """The commands that need no server: classify, evaluate, config."""
 
 import argparse
+import errno
 import io
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +59,17 @@ def test_classify_as_json_tells_all_probabilities(mail, capsys):
 def test_classify_reads_standard_input(monkeypatch, capsys):
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(SALE)))
     classify("-")
+    assert capsys.readouterr().out.startswith("promotion ")
+
+
+def test_what_comes_before_an_unreadable_file_is_labelled_and_that_file_is_named(monkeypatch, capsys):
+    def messages(folder: Path) -> Iterator[bytes]:
+        yield SALE
+        raise PermissionError(errno.EACCES, "Permission denied", str(folder / "2.eml"))
+
+    monkeypatch.setattr(offline, "iter_messages", messages)
+    with pytest.raises(CommandError, match=r"^mail/2\.eml: Permission denied$"):
+        classify("mail")
     assert capsys.readouterr().out.startswith("promotion ")
 
 
