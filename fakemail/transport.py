@@ -6,6 +6,7 @@ of the environment are ignored. The C parser of geventhttpclient (llhttp) reads 
 """
 
 import contextlib
+import select
 import ssl
 import time
 import zlib
@@ -15,6 +16,7 @@ from urllib.parse import urlsplit
 
 import gevent
 import msgspec
+from gevent import monkey
 from gevent import socket as gsocket
 from gevent.ssl import SSLContext
 from geventhttpclient.response import HTTPParseError, HTTPResponseParser
@@ -27,6 +29,9 @@ _MAX_FRAMING_SHARE = 8
 """The cap on framing (heads, interim answers, chunk frames, trailers): some bytes plus a multiple of the body."""
 
 _IDLE_S = 30.0
+
+_poll = monkey.get_original("select", "poll")
+"""The one that asks the kernel, without a turn of the hub."""
 
 LONGEST_S = 900.0
 """No exchange takes longer, whatever the pace of its answer."""
@@ -242,7 +247,7 @@ class Connections:
     def _reuse(self) -> gsocket.socket | None:
         while self._idle:
             sock, since = self._idle.pop()
-            if time.monotonic() - since < _IDLE_S:
+            if time.monotonic() - since < _IDLE_S and _is_quiet(sock):
                 return sock
             sock.close()
         return None
@@ -327,6 +332,13 @@ class Connections:
         else:
             with contextlib.suppress(OSError):
                 sock.close()
+
+
+def _is_quiet(sock: gsocket.socket) -> bool:
+    """Return whether nothing has come on an idle connection: neither its end nor an answer to nothing, such as a 408."""
+    ready = _poll()
+    ready.register(sock, select.POLLIN)
+    return not ready.poll(0)
 
 
 def _response(max_bytes: int, spooled: bool) -> Response:

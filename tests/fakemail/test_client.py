@@ -10,6 +10,7 @@ from typing import Any
 
 import gevent
 import pytest
+from gevent.event import Event
 
 from engine.errors import DependencyTrouble, EngineError, MessageTrouble, Permanent, SettingsError, Throttled
 from engine.handling import HandlerTimeout
@@ -473,6 +474,30 @@ def test_a_connection_with_more_on_it_than_the_answer_is_not_used_again() -> Non
     with answering(too_much) as url:
         client = client_of(url)
         assert [client.get_email("a") is not None for _ in range(3)] == [True] * 3
+    assert len(connections) == 3
+
+
+@pytest.mark.parametrize("farewell", [response("408 Timeout"), response(body=b'{"id": "smuggled"}')])
+def test_an_answer_that_comes_on_an_idle_connection_is_not_taken_for_the_next(farewell: bytes) -> None:
+    connections = []
+    read, said = Event(), Event()
+
+    def talkative(sock: socket.socket, _head: bytes) -> None:
+        connections.append(sock)
+        sock.sendall(response(body=json.dumps(EMAIL).encode()))
+        read.wait(5)
+        sock.sendall(farewell)
+        said.set()
+        sock.recv(65536)
+
+    with answering(talkative) as url:
+        client = client_of(url)
+        for _ in range(3):
+            assert client.get_email("a") is not None
+            read.set()
+            assert said.wait(5)
+            read.clear()
+            said.clear()
     assert len(connections) == 3
 
 
