@@ -9,6 +9,7 @@ monkey.patch_all()
 import logging
 import signal
 import sys
+from pathlib import Path
 from typing import Any
 
 import gevent
@@ -18,23 +19,29 @@ from commands.access import simulator_access
 from engine import logs
 from engine.errors import SettingsError
 from engine.files import make_folder
+from engine.locking import locked
 from fakemail.egress import Egress
 from fakemail.simulator import open_simulator
 from fakemail.simulator_http import LARGEST_REQUEST, simulator_app
 from settings import Settings, is_loopback
 from web.guarded import Guarded
 from web.server import serve
+from web.services import Access
 
 log = logging.getLogger(__name__)
 
 
 def run(host: str, port: int, settings: Settings) -> None:
-    """Serve the simulator; its account survives restarts."""
+    """Serve the simulator; its account survives restarts, and belongs to one process at a time."""
     logs.setup(settings.log_level, settings.log_format, "simulator", hidden=settings.secrets())
     access = simulator_access(host, settings)
     folder = settings.data_dir / "simulator-alone"
     make_folder(settings.data_dir, "DATA_DIR")
-    folder.mkdir(exist_ok=True)
+    with locked(folder / "lock", 0.5):
+        _serve(host, port, settings, folder, access)
+
+
+def _serve(host: str, port: int, settings: Settings, folder: Path, access: Access | None) -> None:
     egress = Egress(settings.egress_allow, loopback=is_loopback(host))
     simulator = open_simulator(folder, settings.webhook_secret, egress)
     app: Any = simulator_app(simulator, bare=True)

@@ -17,6 +17,7 @@ import requests
 from commands import serve
 from engine.errors import SettingsError
 from engine.listening import free_port
+from engine.locking import locked
 from settings import Settings
 from tests.commands.test_run import ROOT, call
 from tests.servers import Program, wait_until
@@ -38,6 +39,16 @@ def test_the_simulator_alone_says_the_same_of_its_port(tmp_path: Path) -> None:
     assert done.returncode == 75
     assert (
         done.stderr.splitlines()[-1] == f"run.py: HOST, PORT: cannot listen on 127.0.0.1:{port}: address already in use"
+    )
+
+
+def test_the_account_of_a_simulator_belongs_to_one_process(tmp_path: Path) -> None:
+    with locked(tmp_path / "simulator-alone" / "lock", 0.0):
+        done = call("simulator", "--port", "0", DATA_DIR=str(tmp_path))
+    assert done.returncode == 75
+    assert (
+        done.stderr
+        == f"run.py: DATA_DIR {tmp_path}/simulator-alone is in use by process {os.getpid()}: stop that one first\n"
     )
 
 
