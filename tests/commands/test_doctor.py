@@ -172,6 +172,13 @@ def test_a_webhook_without_a_path_is_noted(look, url, notes):
     assert len([each for each in found if each["about"] == "fakemail" and "no path" in each["text"]]) == notes
 
 
+def test_without_a_token_it_says_why_there_is_no_reason(look, small_server: SmallServer):
+    parts = {"fakemail": {"status": "degraded"}}
+    small_server.answers["GET", "/health"] = 200, {"status": "degraded", "version": "1", "components": parts}
+    _, found = look(base_url=small_server.url)
+    assert "fakemail is degraded: the reason is told only to those with a token: set API_TOKEN" in str(found)
+
+
 def test_a_running_server_tells_what_is_wrong(look, small_server: SmallServer):
     small_server.answers |= {
         ("GET", "/health"): (200, {"status": "degraded", "version": "1", "components": {"redis": {"status": "healthy"}, "fakemail": {"status": "unhealthy", "reason": "away"}}}),
