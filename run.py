@@ -17,7 +17,7 @@ import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from commands import outcome
+from commands import ending
 from commands.client import UsageError
 from commands.version import VERSION
 from settings import Settings
@@ -108,9 +108,9 @@ COMMANDS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code (commands/outcome.py)."""
+    """Run one command and return its exit code (commands/ending.py)."""
     os.umask(0o077)  # files hold mail or secrets: only their owner may read them
-    outcome.open_streams()
+    ending.open_streams()
     argv = sys.argv[1:] if argv is None else argv
     args = _parser(argv).parse_args(argv)
     command = COMMANDS[args.command or "serve"]
@@ -125,7 +125,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise UsageError("an argument is not valid UTF-8") from None
         return code
 
-    return outcome.run("run.py", work)
+    return ending.run("run.py", work)
 
 
 def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from commands import outcome
+from commands import ending
 from commands.client import CommandError, Server
 from settings import Settings
 
@@ -23,7 +23,7 @@ def settings_from_env(*names: str) -> Settings:
 
 
 def run(work: Callable[[], None]) -> None:
-    """Run a script's work and exit with its code (commands/outcome.py); a ValueError is an answer that makes no sense."""
+    """Run a script's work and exit with its code (commands/ending.py); a ValueError is an answer that makes no sense."""
 
     def guarded() -> None:
         try:
@@ -31,5 +31,5 @@ def run(work: Callable[[], None]) -> None:
         except ValueError as error:
             raise CommandError(str(error)) from None
 
-    outcome.open_streams()
-    sys.exit(outcome.run(Path(sys.argv[0]).name, guarded))
+    ending.open_streams()
+    sys.exit(ending.run(Path(sys.argv[0]).name, guarded))

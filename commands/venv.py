@@ -16,7 +16,7 @@ OLDEST = (3, 11)
 def enter() -> None:
     """Replace this process with .venv's Python, unless it runs in .venv already or there is none.
 
-    From now on Ctrl-C ends it without a traceback of the imports; outcome.py takes over from there.
+    From now on Ctrl-C ends it without a traceback of the imports; ending.py takes over from there.
     """
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -165,7 +165,7 @@ def test_an_argument_that_is_no_text_is_wrong_usage(capsys, monkeypatch):
 
 def test_what_a_terminal_cannot_show_is_written_all_the_same():
     ended = subprocess.run(
-        [sys.executable, "-c", "from commands import outcome; outcome.open_streams(); print('\\u263a')"],
+        [sys.executable, "-c", "from commands import ending; ending.open_streams(); print('\\u263a')"],
         check=False, cwd=ROOT, capture_output=True, timeout=30, env={**os.environ, "PYTHONIOENCODING": "latin-1"},
     )  # fmt: skip
     assert (ended.stdout, ended.stderr) == (b"\\u263a\n", b"")

@@ -68,14 +68,14 @@ def test_an_old_python_is_told_so(monkeypatch, tmp_path):
 
 INTERRUPTED = """
 import os, signal, sys, time
-from commands import outcome, venv
+from commands import ending, venv
 
 def interrupt():
     os.kill(os.getpid(), signal.SIGINT)
     time.sleep(20)
 
 venv.enter()
-sys.exit(outcome.run("run.py", interrupt) if sys.argv[1] == "work" else interrupt())
+sys.exit(ending.run("run.py", interrupt) if sys.argv[1] == "work" else interrupt())
 """
 
 
