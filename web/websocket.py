@@ -50,6 +50,7 @@ class LiveSocket:
         self._gone = False
         self._ended = Event()
         self._wake = Event()
+        self._reading = False  # a replay, for example, reads nothing until it is over
         self._pings_out = 0
         self._next_ping = time.monotonic() + limits.ping_seconds
         sock.setsockopt(std_socket.SOL_SOCKET, std_socket.SO_SNDBUF, limits.send_buffer_bytes)
@@ -82,6 +83,7 @@ class LiveSocket:
 
     def receive(self) -> str | None:
         """Wait for the next message; None when the connection is over. A binary one is decoded as UTF-8, leniently."""
+        self._pings_out, self._reading = 0, True  # their answers may be waiting to be read
         try:
             return self._read_message()
         except FrameError as error:
@@ -89,6 +91,8 @@ class LiveSocket:
             self.close(error.code, error.reason)
         except (EOFError, OSError):
             self._leave()
+        finally:
+            self._reading = False
         return None
 
     def close(self, code: int = frames.NORMAL, reason: str = "") -> None:
@@ -218,7 +222,7 @@ class LiveSocket:
         now = time.monotonic()
         if now < self._next_ping or self.closed:
             return not self._gone
-        if self._pings_out >= self._limits.missed_pings:
+        if self._reading and self._pings_out >= self._limits.missed_pings:
             self.abort()
             return False
         self._pings_out += 1

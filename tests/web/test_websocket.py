@@ -6,7 +6,7 @@ import gevent
 import pytest
 from gevent.event import Event
 
-from tests.web.server_clients import SocketClient, closing, frame, serving, wait_until, websockets
+from tests.web.server_clients import SocketClient, closing, echo_socket, frame, serving, wait_until, websockets
 from web.limits import Limits
 from web.websocket import LiveSocket
 from web.websocket_frames import encode_text
@@ -145,6 +145,32 @@ def test_a_client_that_answers_no_ping_is_cut_off():
         assert [client.read_frame()[0] for _ in range(2)] == [PING, PING]
         assert client.at_end()
         wait_until(lambda: websockets(server) == 0)
+
+
+def test_a_client_is_not_cut_off_for_answers_that_the_application_has_no_time_to_read():
+    """As during a replay: the greenlet that reads is the one that plays it."""
+    limits, done = Limits(ping_seconds=0.2, close_seconds=0.1), Event()
+
+    def busy(live: LiveSocket) -> None:
+        done.wait(5)
+        live.send("the end")
+        echo_socket(live)
+
+    with serving(limits=limits, on_websocket=busy) as server, SocketClient(server) as client:
+        for _ in range(4):
+            opcode, payload = client.read_frame()
+            assert opcode == PING
+            client.send(frame(PONG, payload))
+        done.set()
+        assert next_text(client) == b"the end"
+        client.send(frame(TEXT, b"still there"))
+        assert next_text(client) == b"still there"
+
+
+def next_text(client: SocketClient) -> bytes:
+    while (read := client.read_frame())[0] != TEXT:
+        pass
+    return read[1]
 
 
 def test_a_frame_that_trickles_is_cut_off():
