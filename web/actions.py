@@ -15,8 +15,8 @@ from engine.timestamps import timestamp
 from storage.actions import Action, Actions
 from web.auth import Gate
 from web.clients import address_of
-from web.dispatch import Answer, Call, page_answer, raw_path, request_id
-from web.server_body import Environ
+from web.dispatch import Answer, Call, page_answer, request_id
+from web.server_body import Environ, raw_path
 from web.validation import make_cursor, read_cursor, read_time
 
 log = logging.getLogger(__name__)

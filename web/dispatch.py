@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import parse_qsl, quote, urlencode
+from urllib.parse import parse_qsl, urlencode
 
 import bottle
 import gevent
@@ -19,7 +19,7 @@ import msgspec
 from web.accept import prefers_html
 from web.auth import SAFE_METHODS
 from web.problems import JSON_MEDIA, Problem, from_error
-from web.server_body import Environ, StartResponse
+from web.server_body import Environ, StartResponse, raw_path
 from web.server_problems import PROBLEM_MEDIA
 from web.services import Services
 from web.sources import check_sources
@@ -196,12 +196,6 @@ def page_answer(call: Call, items: list[dict[str, Any]], cursor: str | None, lag
 def request_id(environ: Environ) -> str:
     """Return the id of this request, as in the log."""
     return str(environ.get("emailproc.request_id", ""))
-
-
-def raw_path(environ: Environ) -> str:
-    """Return the path as requested, still percent-encoded."""
-    target = environ.get("RAW_URI")
-    return str(target).partition("?")[0] if target else quote(environ["PATH_INFO"].encode("latin-1"))
 
 
 def routable(environ: Environ) -> str:

@@ -8,6 +8,7 @@ import io
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, BinaryIO
+from urllib.parse import quote
 
 from web.limits import Limits
 from web.server_problems import Refusal, problem_headers, retry_after, status_line
@@ -111,6 +112,12 @@ def cap_by_path(default: int, table: Mapping[str, int]) -> Callable[[Environ], i
     return cap
 
 
+def raw_path(environ: Environ) -> str:
+    """Return the path as requested, still percent-encoded."""
+    target = environ.get("RAW_URI")
+    return str(target).partition("?")[0] if target else quote(environ["PATH_INFO"].encode("latin-1"))
+
+
 class BodyBudget:
     """WSGI middleware: the application gets a complete body of at most `cap` bytes, or is not called at all.
 
@@ -164,6 +171,6 @@ def _read_capped(stream: BinaryIO, cap: int, *, chunked: bool) -> bytes:
 def refuse(refusal: Refusal, environ: Environ, start_response: StartResponse) -> list[bytes]:
     """Answer a refusal by WSGI."""
     request_id = environ.get("emailproc.request_id", "")
-    body = refusal.body(request_id, environ.get("PATH_INFO"))
+    body = refusal.body(request_id, raw_path(environ))
     start_response(status_line(refusal.status), problem_headers(refusal, body))
     return [body]

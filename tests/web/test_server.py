@@ -220,6 +220,11 @@ def test_a_client_that_sends_on_sees_the_413():
     assert (answer.status, answer.json["instance"]) == (413, "/")
 
 
+def test_the_413_names_the_path_as_it_was_requested():
+    with serving(limits=Limits(body_bytes=10)) as server:
+        assert ask(server, post("/emails/%2F%FF/label?a=b", 11)).json["instance"] == "/emails/%2F%FF/label"
+
+
 def test_large_bodies_in_hand_together_are_bounded():
     entered, leave = Event(), Event()
 
