@@ -17,9 +17,9 @@ from storage.reading import EmailFilter
 from web.dispatch import Answer, Call
 from web.problems import Problem
 from web.rules_trial import label_changes
-from web.schemas_learning import PromoteQuery, ReprocessFilter, ReprocessRequest
+from web.schemas_learning import ReprocessFilter, ReprocessRequest
 from web.tasks import accepted
-from web.validation import place_of, read_model, read_sender, read_time, whole_filter
+from web.validation import place_of, read_sender, read_time, whole_filter
 
 DIFFERING = 50
 
@@ -108,8 +108,7 @@ def promote(call: Call, version: str) -> dict[str, Any]:
     live = call.services.classifier.live(roles)
     if version != packaged and models.get(version) is None:
         raise Problem(404, f"there is no model {version[:100]!r}")
-    forced = call.query.force or (bool(call.raw.strip()) and read_model(call.raw, PromoteQuery).force)
-    if version not in {live, roles.previous} and not forced:
+    if version not in {live, roles.previous} and not (call.query.force or call.body.force):
         _compare(call, live, version)
     elif call.services.classifier.load(version) is None:
         raise Problem(404, f"there is no usable model {version[:100]!r}")

@@ -66,7 +66,7 @@ ROUTES = (
     Route("PUT", "/rules/{rule_id}", rules.replace, "Replace a rule", "rules and models", {200: n.RuleItem}, "full", n.RuleRequest, problems=(404, 409)),
     Route("DELETE", "/rules/{rule_id}", rules.delete, "Delete a rule", "rules and models", {204: None}, "full", problems=(404,)),
     Route("GET", "/models", models.all_models, "List models", "rules and models", {200: n.ModelList}),
-    Route("POST", "/models/{version}/promote", models.promote, "Promote a model", "rules and models", {200: n.PromoteAnswer}, "full", query=n.PromoteQuery, problems=(404, 409)),
+    Route("POST", "/models/{version}/promote", models.promote, "Promote a model", "rules and models", {200: n.PromoteAnswer}, "full", n.PromoteQuery, n.PromoteQuery, may_be_empty=True, problems=(404, 409)),
     Route("POST", "/reprocess", models.reprocess, "Reprocess stored mail", "long work", {202: w.TaskItem}, "full", n.ReprocessRequest),
     Route("GET", "/review", review.review, "Get the review queue", "rules and models", {200: n.ReviewPage}, query=n.ReviewQuery),
     Route("POST", "/review/opinions", review.opinions, "Ask FakeMail for its opinions", "rules and models", {200: n.ReviewPage}, "full", query=n.ReviewQuery, acts=False),

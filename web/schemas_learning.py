@@ -150,7 +150,7 @@ class RuleTestAnswer(msgspec.Struct):
 
 
 class PromoteQuery(msgspec.Struct):
-    """Whether to promote even a model that does worse on the corrections."""
+    """Whether to promote even a model that does worse on the corrections; in the query or in the body."""
 
     force: bool = False
 

@@ -58,6 +58,12 @@ def test_query_parameters_are_those_that_are_checked(described):
     }
 
 
+def test_what_a_body_may_say_is_described_also_where_it_may_be_left_out(described):
+    promote = described["paths"]["/models/{version}/promote"]["post"]
+    assert promote["requestBody"]["required"] is False
+    assert {"400", "413", "415", "422"} <= promote["responses"].keys()
+
+
 def test_it_is_served(system):
     reply = system.client.get("/openapi.json")
     assert reply.json["openapi"] == "3.1.0"
