@@ -49,6 +49,8 @@ SOCKETS_AT_ONCE = 50
 SOCKET_PATH = re.compile(r"/ws/emails/[^/]+")
 FILTERS = {"path": "rest", **dict.fromkeys(NUMBERS, "number")}
 """The router's filter for each path parameter. A number takes digits only, so a word there may be a path of its own."""
+NUMBERED = frozenset(route.path.split("/")[1] for route in ROUTES if {*PARAMETER.findall(route.path)} & {*NUMBERS})
+"""The first path segments after which a number identifies an item."""
 NOTED_OF_SIMULATOR = {"/simulator/reset", "/simulator/faults"}
 PREFLIGHT: Headers = (
     ("Access-Control-Allow-Methods", "GET, POST, PUT, DELETE"),
@@ -191,9 +193,7 @@ class Application:
             )
         if error.status_code == 400:
             return error_response(Problem(400, "the path cannot be read"), environ)
-        return error_response(
-            Problem(404, "there is nothing at this path") if error.status_code == 404 else error, environ
-        )
+        return error_response(_nothing_at(environ["PATH_INFO"]) if error.status_code == 404 else error, environ)
 
     def _simulate(self, environ: Environ, start: Callable[..., Any]) -> Iterable[bytes]:
         """Pass the request to the simulator if the client has access."""
@@ -230,6 +230,13 @@ class Application:
             return start_response(status, [*headers, *missing], exc_info)
 
         return start
+
+
+def _nothing_at(path: str) -> Problem:
+    """Return the 404 for a path that no route has; where it should have a number, it says so."""
+    first, second = (*path.split("/"), "", "")[1:3]
+    hint = f": an id in /{first} consists of digits" if second and not second.isdigit() and first in NUMBERED else ""
+    return Problem(404, "there is nothing at this path" + hint)
 
 
 @cache

@@ -192,6 +192,13 @@ def test_unknown_paths_are_404_problems(system):
         assert reply.json["request_id"] == "test-request"
 
 
+@pytest.mark.parametrize("path", ["rules/abc", "dead-letters/abc/replay", "tasks/-1", "subscriptions/%31a/deliveries"])
+def test_a_path_with_a_word_for_a_number_says_what_an_id_is(system, path):
+    assert system.client.get(f"/{path}").json["detail"].endswith(f"an id in /{path.split('/')[0]} consists of digits")
+    for other in ("/rules/1/more", "/rules/", "/emails/a/b/c"):
+        assert system.client.get(other).json["detail"] == "there is nothing at this path"
+
+
 def test_unknown_paths_do_not_tell_strangers_that_they_are(system):
     client = system.with_access(api_token="full")
     assert client.get("/nothing").status == 401
