@@ -88,6 +88,7 @@ class Figures:
             "last_history_ids": known,
             "last_processed_at": timestamp(stored.last_processed_at),
             **workers,
+            "paused": services.paused,
             "uptime_seconds": round(time.time() - services.started_at, 1),
         }
 

@@ -22,7 +22,7 @@ class Stats(msgspec.Struct):
     """The figures of all nodes together. Percentiles are over the last 5 minutes; null before the first email.
 
     With `source`, those of one account: percentiles are over its newest 1,000 emails at most, `error_count` and
-    `retry_count` are null, and the figures of workers, nodes and uptime are those of all sources.
+    `retry_count` are null, and `paused` and the figures of workers, nodes and uptime are those of all sources.
     """
 
     total_emails_processed: Count
@@ -47,6 +47,7 @@ class Stats(msgspec.Struct):
     busy_workers: Count
     available_workers: Count
     nodes: Count
+    paused: bool
     uptime_seconds: float
     source: SourceName | msgspec.UnsetType = msgspec.UNSET
 

@@ -102,6 +102,11 @@ class Services:
     pulse: Pulse = field(default_factory=Pulse)  # what the canaries report
     started_at: float = field(default_factory=time.time)
 
+    @property
+    def paused(self) -> bool:
+        """Whether all nodes are to take nothing more from any mailbox."""
+        return bool(self.desired.get("paused", False))
+
     def call_out(self) -> None:
         """Announce to every process that the desired state has changed.
 

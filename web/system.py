@@ -147,11 +147,8 @@ def _desire(call: Call, name: str, value: Any) -> dict[str, Any]:
 
 
 def _control(call: Call) -> dict[str, Any]:
-    desired = call.services.desired
-    return {
-        "paused": bool(desired.get("paused", False)),
-        "workers": desired.get("workers", None) or call.services.default_workers,
-    }
+    services = call.services
+    return {"paused": services.paused, "workers": services.desired.get("workers") or services.default_workers}
 
 
 # -- FakeMail

@@ -33,6 +33,17 @@ def test_the_tree_names_every_actor_and_a_pause_is_said_on_every_page(page: Page
     wait_for(lambda: server.ask("GET", "/actors")["paused"] is False, "the end of the pause")
 
 
+def test_a_pause_from_elsewhere_is_said_within_moments(page: Page, server: Server) -> None:
+    page.open("now")
+    page.sees("Newest")
+    server.ask("POST", "/actors/pause")
+    try:
+        page.sees("Paused on all nodes", ".banners", 5)
+    finally:
+        server.ask("POST", "/actors/resume")
+    page.until("return !document.querySelector('[data-banner=paused]')", "the end of the pause", 5)
+
+
 def test_the_pool_is_resized(page: Page, server: Server) -> None:
     page.open("actors")
     page.until("return document.querySelector('.size').value !== ''")

@@ -24,6 +24,13 @@ def test_before_the_first_email_figures_are_null_or_zero(system):
         assert stats[name] is None
 
 
+def test_they_say_whether_the_system_is_paused(system):
+    assert system.client.get("/stats").json["paused"] is False
+    system.client.post("/actors/pause")
+    assert system.client.get("/stats").json["paused"] is True
+    assert system.client.get("/stats?source=main").json["paused"] is True
+
+
 def test_they_agree_with_the_books(system):
     system.process("a", "b")
     system.process("c", label="promotion")

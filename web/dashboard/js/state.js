@@ -32,6 +32,11 @@ class Shared extends EventTarget {
     this.history.push(stats);
     if (this.history.length > 240) this.history.shift();
     this.set("stats", stats);
+    this.setPaused(stats.paused);
+  }
+
+  setPaused(paused) {
+    if (paused !== this.paused) this.set("paused", paused);
   }
 
   /** Count an event in its second. */
@@ -67,10 +72,9 @@ const read = (path, take) => get(path).then(take, () => {});
 /** Read the health, which no event reports. */
 export const refreshHealth = () => read("/health", (health) => shared.set("health", health));
 
-/** Read the stats (in case the WebSocket missed some), whether the system is paused, and the health. */
+/** Read the stats (in case the WebSocket missed some) and the health. */
 export function refreshShared() {
   read("/stats", (stats) => shared.setStats(stats));
-  read("/actors", ({ paused }) => paused !== shared.paused && shared.set("paused", paused));
   refreshHealth();
 }
 

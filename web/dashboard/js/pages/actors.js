@@ -67,7 +67,7 @@ class Controls {
 
   show(answer) {
     this.#paused = answer.paused;
-    if (shared.paused !== answer.paused) shared.set("paused", answer.paused);
+    shared.setPaused(answer.paused);
     setText(this.pause, answer.paused ? "Resume" : "Pause");
     this.pause.classList.toggle("solid", answer.paused);
     if (!this.#typed) this.size.value = answer.workers ?? this.size.value ?? "";
@@ -79,7 +79,7 @@ class Controls {
     if (!paused && !(await ask("Pause all nodes?", PAUSE, "Pause"))) return;
     const done = paused ? "Resumed" : "Paused on all nodes";
     const answer = await attempt(() => post(paused ? "/actors/resume" : "/actors/pause"), done);
-    if (answer) shared.set("paused", answer.paused);
+    if (answer) shared.setPaused(answer.paused);
     this.changed();
   }
 
