@@ -248,6 +248,21 @@ def test_a_rule_is_tested_on_stored_mail_before_it_is_saved(page: Page, no_rules
     )
 
 
+def test_beside_the_rules_it_says_how_to_open_one_as_long_as_there_are_any(page: Page, no_rules: Server) -> None:
+    rule = {"name": "First", "conditions": [{"field": "subject", "pattern": "first"}], "classification": "intro"}
+    made = no_rules.ask("POST", "/rules", rule)
+    page.open("rules")
+    page.sees("Select a rule", ".rule-pane")
+    page.click(".rules a", "First")
+    page.sees("Edit rule", ".rule-pane")
+    page.click(".rule-pane .button", "Close")
+    page.sees("Select a rule", ".rule-pane")
+    no_rules.ask("DELETE", f"/rules/{made['id']}")
+    page.open("rules")
+    page.sees("No rules yet", "main")
+    assert page.text(".rule-pane") == ""
+
+
 def test_what_the_pattern_engine_refuses_is_said_at_the_pattern(page: Page, no_rules: Server) -> None:
     page.open("rules?id=new")
     write_rule(page, "Broken", "(unclosed", "regex", "intro")

@@ -37,6 +37,7 @@ def make(page: Page, url: str) -> str:
 def test_a_webhook_is_made_tested_followed_and_deleted(page: Page, server: Server, receiver: Receiver) -> None:
     page.open("subscriptions")
     page.sees("No webhooks yet", "main")
+    assert page.text(".letter") == ""
     page.press("n")
     secret = make(page, receiver.url)
     assert secret.startswith("whsec_")
@@ -48,9 +49,13 @@ def test_a_webhook_is_made_tested_followed_and_deleted(page: Page, server: Serve
     server.processed(server.send("For the webhook"))
     page.sees("process", ".letter tbody")
     page.sees("1 delivered", ".hooks")
+    page.open("subscriptions")
+    page.sees("Select a webhook", ".letter")
+    page.click(".hooks a")
     page.click(".letter .button.danger", "Delete")
     page.click("dialog .button.danger", "Delete")
     page.sees("No webhooks yet", "main")
+    page.until("return document.querySelector('.letter').innerText === ''", "an empty pane")
 
 
 def test_the_log_shows_what_was_refused_and_that_it_comes_again(page: Page, server: Server, receiver: Receiver) -> None:

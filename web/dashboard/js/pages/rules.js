@@ -32,7 +32,7 @@ const closed = { id: "", sender: "", classification: "" };
 
 class RulesPage {
   #rules = [];
-  #open = null;
+  #open;
   #asked = null;
 
   constructor(root, signal) {
@@ -76,9 +76,10 @@ class RulesPage {
     if (id === "new") this.pane.querySelector("input").focus();
   }
 
+  /** No rule is open: say how to open one, if there is any. */
   #choose() {
-    const words = this.#rules.length ? "Select a rule to edit it, or create a new one." : "New rules open here.";
-    fill(this.pane, h("p", { class: "quiet" }, words));
+    const words = h("p", { class: "quiet" }, "Select a rule to edit it, or create a new one.");
+    fill(this.pane, this.#rules.length > 0 && words);
   }
 
   /** Show the form of a rule, or of its unsaved draft; what is written is kept for this place. */
@@ -102,6 +103,7 @@ class RulesPage {
   #show(rules) {
     this.#rules = rules;
     setText(this.said, rules.length ? counted(rules.length, "rule") : "");
+    if (this.#open === null) this.#choose();
     if (!rules.length) return fill(this.list, emptyState("No rules yet", NONE_YET, makeNew()));
     fill(this.list, h("ol", { class: "rules" }, rules.map((rule, index) => this.#row(rule, index))));
     this.#mark();

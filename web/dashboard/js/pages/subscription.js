@@ -33,11 +33,11 @@ export class OpenSubscription {
     this.again = button("Try now", once(() => this.#enable()), "", { data: { enable: "" } });
   }
 
-  /** Show none, but `words` instead. */
+  /** Show none, but `words` instead, if there are any. */
   close(words) {
     this.#item = null;
     this.newest(() => Promise.resolve());
-    if (words) fill(this.pane, h("p", { class: "quiet" }, words));
+    fill(this.pane, words && h("p", { class: "quiet" }, words));
   }
 
   open(item) {

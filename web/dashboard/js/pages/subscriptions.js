@@ -29,7 +29,7 @@ const makeNew = () => button("New webhook", () => change({ id: "new" }), "solid"
 
 class SubscriptionsPage {
   #items = [];
-  #id = null;
+  #id;
 
   constructor(root, signal) {
     this.said = h("span", { class: "quiet" });
@@ -55,15 +55,22 @@ class SubscriptionsPage {
     if (id === this.#id) return;
     this.#id = id;
     this.#draw();
-    if (id === null) this.one.close("Select a webhook to see its deliveries.");
+    if (id === null) this.#choose();
     else if (id === "new") this.#write();
     else this.#open();
   }
 
   #show(items) {
+    const any = this.#items.length > 0;
     this.#items = items;
     this.#draw();
+    if (this.#id === null && any !== items.length > 0) this.#choose();
     this.one.refresh(items);
+  }
+
+  /** No webhook is open: say how to open one, if there is any. */
+  #choose() {
+    this.one.close(this.#items.length > 0 && "Select a webhook to see its deliveries.");
   }
 
   #draw() {
