@@ -140,6 +140,13 @@ class Page:
                     event["text"] = "\r"
                 self.driver.execute_cdp_cmd("Input.dispatchKeyEvent", event)
 
+    def hold_enter(self) -> None:
+        """Hold the Enter key down until the system repeats it."""
+        event = {"type": "keyDown", "key": "Enter", "windowsVirtualKeyCode": CODES["Enter"], "text": "\r"}
+        for repeated in (False, True):
+            self.driver.execute_cdp_cmd("Input.dispatchKeyEvent", {**event, "autoRepeat": repeated})
+        self.driver.execute_cdp_cmd("Input.dispatchKeyEvent", {**event, "type": "keyUp", "text": ""})
+
     def faults(self) -> list[str]:
         """Return what happened although it never must: CSP reports, script errors, dialogs."""
         return list(self.js("return window.__faults ?? []"))

@@ -170,7 +170,7 @@ def test_the_machine_is_paused_and_resumed_by_keys(page: Page, server: Server) -
     page.press("Escape")
     page.until("return !document.querySelector('dialog')")
     assert page.js("return document.activeElement.innerText") == "Pause"  # the focus has not moved
-    page.press("Enter")
+    page.hold_enter()  # asks, and must not answer, too
     page.sees("Pause all nodes?", "dialog[open]")
     page.press("Enter")
     page.sees("Paused on all nodes", ".banners")

@@ -85,6 +85,8 @@ function dialog(title, content, buttons) {
       h("h2", { id: "dialog-title" }, title),
       content,
       h("form", { method: "dialog", class: "actions end" }, buttons));
+    // A key that is still held from the button that asked must not answer, too.
+    element.addEventListener("keydown", (event) => event.repeat && event.key === "Enter" && event.preventDefault());
     element.addEventListener("close", () => (element.remove(), resolve(element.returnValue)));
     document.body.append(element);
     element.showModal();
