@@ -260,3 +260,12 @@ def test_text_of_twice_the_size_finds_room(large_text: Page, route: str) -> None
       words.getBoundingClientRect().bottom <= place.getBoundingClientRect().bottom));
     """
     assert page.js(clear), "no row reaches into the next"
+
+
+def test_what_can_be_copied_has_no_button_where_browsers_do_not_allow_it(page: Page) -> None:
+    """They have no clipboard in a page that came over plain HTTP from another machine."""
+    page.open("now")
+    page.js("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
+    page.go("models")
+    page.sees("train --from-feedback", ".command")
+    assert page.js("return document.querySelector('.command button')") is None

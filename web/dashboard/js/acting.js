@@ -95,8 +95,9 @@ function dialog(title, content, buttons) {
 
 const closing = (words, kind = "", props = {}) => h("button", { class: `button ${kind}`, ...props }, words);
 
-/** A text to be used elsewhere, with a button that copies it; `props` are the text's. */
+/** A text to be used elsewhere, with a button that copies it where browsers allow that; `props` are the text's. */
 export function copyable(text, props) {
   const copy = () => attempt(() => navigator.clipboard.writeText(text), "Copied");
-  return h("p", { class: "command mono" }, h("code", props, text), button("Copy", copy, "plain small"));
+  const able = navigator.clipboard !== undefined; // not in a page that came over plain HTTP from another machine
+  return h("p", { class: "command mono" }, h("code", props, text), able && button("Copy", copy, "plain small"));
 }
