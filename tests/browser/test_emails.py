@@ -237,6 +237,26 @@ def test_what_came_while_the_tab_was_hidden_stands_there_when_it_is_seen_again(p
     page.until(f"return document.querySelector('.row[data-id=\"{email_id}\"]') !== null", "the email")
 
 
+SLOW = """
+const real = window.fetch;
+window.fetch = async (path, init) => {
+  if (init.method === "POST") await new Promise((resolve) => setTimeout(resolve, 2500));
+  return real(path, init);
+};
+"""
+
+
+def test_a_correction_that_takes_long_says_so_until_it_is_made(page: Page, server: Server) -> None:
+    email = server.processed(server.send("Correct me slowly"))
+    page.open(f"emails?id={email['email_id']}")
+    wanted = "intro" if email["classification"] != "intro" else "meeting"
+    page.js(SLOW)
+    page.click(".correct .segments button", wanted)
+    page.sees("Waiting for the server", ".toasts", 2.4)
+    page.sees(f"Marked as {wanted}", ".toasts")
+    assert "Waiting" not in page.text(".toasts")
+
+
 def test_a_correction_takes_one_click_and_its_undo_another(page: Page, server: Server) -> None:
     email_id = server.send("Correct me")
     before = server.processed(email_id)["classification"]

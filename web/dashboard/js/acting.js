@@ -8,6 +8,7 @@ import { button } from "./parts.js";
 
 const YES = "yes";
 const LOOKED_AT_AGAIN = 1_000;
+const LONG = 1_000;
 
 /**
  * Show a message at the bottom of the page for a while, and for as long as somebody hovers over it or has focus in it;
@@ -32,10 +33,22 @@ export function complain(text) {
   toast(text, { kind: "trouble", seconds: 9 });
 }
 
+/** Run an action that somebody waits for: if it takes long, a note says so until it is over. */
+export async function patiently(action) {
+  let close = () => {};
+  const timer = setTimeout(() => (close = toast("Waiting for the server…", { seconds: 60 })), LONG);
+  try {
+    return await action();
+  } finally {
+    clearTimeout(timer);
+    close();
+  }
+}
+
 /** Run an action and, if it succeeds, show `done`; errors become a toast with the server's own words. */
 export async function attempt(action, done) {
   try {
-    const answer = await action();
+    const answer = await patiently(action);
     if (done) toast(done);
     return answer;
   } catch (error) {

@@ -3,7 +3,7 @@
  * model. Read every five seconds while the page is open.
  */
 
-import { ask, attempt, complain, copyable, once, toast } from "../acting.js";
+import { ask, attempt, complain, copyable, once, patiently, toast } from "../acting.js";
 import { get, post, url } from "../api.js";
 import { fill, h, setText } from "../dom.js";
 import { count, counted, exact, percent, sender, short, when } from "../format.js";
@@ -55,7 +55,7 @@ async function promote(model, back, changed) {
   if (!(await ask(title, back ? BACK : FORWARD, back ? "Roll back" : "Promote"))) return;
   const send = (force) => post(url(["models", model.version, "promote"], { force: force || undefined }));
   try {
-    await send(false);
+    await patiently(() => send(false));
   } catch (error) {
     if (error.status !== 409) return complain(error.message);
     const worse = sentence(error.message.replace(/;? ?force=true.*$/, ""));

@@ -3,7 +3,7 @@
  * complaints (a pattern that its engine refuses, say) are shown beside the fields concerned. Used by rules.js.
  */
 
-import { once } from "../acting.js";
+import { once, patiently } from "../acting.js";
 import { post, put, url } from "../api.js";
 import { fill, h, setText } from "../dom.js";
 import { count } from "../format.js";
@@ -127,7 +127,8 @@ export class RuleForm {
     const { id, version } = this.rule;
     const value = this.#value();
     try {
-      this.acts.saved(await (id ? put(url(["rules", id]), { ...value, version }) : post("/rules", value)));
+      const send = () => (id ? put(url(["rules", id]), { ...value, version }) : post("/rules", value));
+      this.acts.saved(await patiently(send));
     } catch (error) {
       this.#refused(error);
     }

@@ -127,8 +127,8 @@ function burst(examples, sent, signal) {
       bar.value = done / size;
       setText(said, `${count(done)} of ${count(size)} sent`);
     };
-    const done = await attempt(() => sendMany(examples, size, tell, signal));
-    if (done < size) toast(`Stopped after ${count(done)} of ${count(size)}, because you left the page`);
+    const done = await sendMany(examples, size, tell, signal);
+    if (signal.aborted) toast(`Stopped after ${count(done)} of ${count(size)}, because you left the page`);
     bar.hidden = true;
     for (const node of buttons) node.disabled = false;
     sent();
@@ -140,7 +140,7 @@ function burst(examples, sent, signal) {
     h("p", { class: "quiet hint" }, `Sends a mix of the examples, at most ${BATCH} per notification.`));
 }
 
-/** Send them in batches until the page is left; resolves to how many were sent. */
+/** Send them in batches until the page is left or sending fails; resolves to how many were sent. */
 async function sendMany(examples, size, tell, signal) {
   const seeds = examples.length ? examples : [{ subject: "Hello", body: "A test." }];
   let done = 0;
@@ -148,7 +148,7 @@ async function sendMany(examples, size, tell, signal) {
     const first = done;
     const one = (_, index) => variant(seeds[Math.floor(Math.random() * seeds.length)], first + index);
     const emails = Array.from({ length: Math.min(BATCH, size - first) }, one);
-    await post("/simulator/send_batch", { emails });
+    if (!(await attempt(() => post("/simulator/send_batch", { emails })))) break;
     done += emails.length;
     tell(done);
   }

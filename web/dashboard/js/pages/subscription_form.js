@@ -2,7 +2,7 @@
  * The form of a new webhook, and the one time that its secret is shown. Used by subscriptions.js.
  */
 
-import { copyable, once, tell } from "../acting.js";
+import { copyable, once, patiently, tell } from "../acting.js";
 import { post } from "../api.js";
 import { h, setText } from "../dom.js";
 import { complaint, field, select } from "../forms.js";
@@ -57,9 +57,10 @@ export class SubscriptionForm {
     const wanted = this.events.filter(([, box]) => box.checked).map(([name]) => name);
     if (!wanted.length) return setText(this.error, "Choose at least one kind of event");
     const events = wanted.length === EVENTS.length ? [] : wanted; // none: all kinds, including future ones
-    const body = { url: this.target.value, description: this.words.value, events };
+    const after = this.from.value || undefined;
+    const body = { url: this.target.value, description: this.words.value, events, after };
     try {
-      this.made(await post("/subscriptions", this.from.value ? { ...body, after: this.from.value } : body));
+      this.made(await patiently(() => post("/subscriptions", body)));
     } catch (refused) {
       setText(this.error, refused.problem?.errors?.[0]?.message ?? refused.message);
       this.target.setAttribute("aria-invalid", "true");
