@@ -299,3 +299,30 @@ def test_a_share_is_not_rounded_to_all_or_none(page: Page) -> None:
     shares = {0: "0 %", 0.004: "<1 %", 0.006: "1 %", 0.87: "87 %", 0.994: "99 %", 0.997: ">99 %", 1: "100 %"}
     told = "const [shares] = arguments; return import('/static/js/format.js').then(({ percent }) => shares.map((share) => percent(share)))"
     assert page.js(told, list(shares)) == [said.replace(" ", "\u202f") for said in shares.values()]
+
+
+CLOCK = """
+const Real = Date;
+window.Date = class extends Real {
+  constructor(...given) { if (given.length) super(...given); else super(Date.now()); }
+  static now() { return Real.now() + OFF; }
+};
+"""
+COLOURS = """
+const canvas = document.querySelector('.strip');
+const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+return new Set(new Uint32Array(data.buffer)).size;
+"""
+
+
+@pytest.mark.parametrize("hours", [-2, 2])
+def test_the_charts_show_what_comes_on_a_machine_whose_clock_is_wrong(page: Page, server: Server, hours: int) -> None:
+    script = CLOCK.replace("OFF", str(hours * 3_600_000))
+    wrong = page.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": script})
+    try:
+        page.open("now")
+        server.processed(server.send("By another clock"))
+        page.until("return /^[1-9]/.test(document.querySelector('.bars-plot').ariaLabel)", "a bar")
+        page.until(COLOURS.replace("return ", "return 2 < "), "a tick in the strip")
+    finally:
+        page.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", wrong)

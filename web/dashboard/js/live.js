@@ -18,8 +18,6 @@ const REPLAY_AGAIN = 2_000;
 export class Live extends EventTarget {
   state = "connecting";
   lastSeq = null;
-  /** By how many milliseconds our clock is ahead of the server's. */
-  ahead = 0;
   #socket = null;
   #tries = 0;
   #opened = false;
@@ -30,6 +28,7 @@ export class Live extends EventTarget {
   #seen = new Set();
   #retry = 0;
   #quiet = 0;
+  #ahead = null;
   #client = `dashboard-${crypto.getRandomValues(new Uint32Array(1))[0].toString(36)}`;
 
   start() {
@@ -38,6 +37,11 @@ export class Live extends EventTarget {
       if (document.visibilityState === "visible" && this.state === "waiting") this.reconnect();
     });
     this.#connect();
+  }
+
+  /** A time of our clock by the server's, as far as that is known: they may differ by more than a chart shows. */
+  serverTime(ours = Date.now()) {
+    return ours - (this.#ahead ?? 0);
   }
 
   /** Connect now instead of waiting for the back-off to end. */
@@ -72,6 +76,7 @@ export class Live extends EventTarget {
 
   #onOpen() {
     this.#opened = true;
+    this.#ahead = null;
     this.#tries = 0;
     if (this.lastSeq === null) {
       if (this.#read) this.#emit("resync", "no cursor");
@@ -127,8 +132,9 @@ export class Live extends EventTarget {
     this.#emit("event", message);
   }
 
+  /** The message that was under way for the shortest time tells best how far our clock is ahead. */
   #onStats({ data, timestamp }) {
-    this.ahead = Date.now() - Date.parse(timestamp);
+    this.#ahead = Math.min(this.#ahead ?? Infinity, Date.now() - Date.parse(timestamp));
     this.#emit("stats", data);
   }
 

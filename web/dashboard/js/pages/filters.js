@@ -6,6 +6,7 @@
 import { fill, h } from "../dom.js";
 import { NONE, when } from "../format.js";
 import { plain, select } from "../forms.js";
+import { live } from "../live.js";
 import { mark, press, segmented } from "../parts.js";
 import { CLASSES, STATES } from "../shapes.js";
 
@@ -74,7 +75,7 @@ function classChoices() {
   return [["", "All"], ...CLASSES.map(choice)];
 }
 
-const before = (seconds) => new Date(Date.now() - seconds * 1000).toISOString();
+const before = (seconds) => new Date(live.serverTime() - seconds * 1000).toISOString();
 
 /** A time from the address in the reader's time zone, as elsewhere on the page; other text stays as it is. */
 function local(text) {

@@ -58,7 +58,7 @@ export class Classified {
   /** `second`: a second read soon after the first, for results so close to it that it may or may not contain them. */
   #load({ second = false } = {}) {
     const { step, unit, bars } = this.span;
-    const end = Math.floor(Date.now() / unit) * unit + unit;
+    const end = Math.floor(live.serverTime() / unit) * unit + unit;
     const iso = (ms) => new Date(ms).toISOString();
     const address = url(["stats", "timeseries"], { from: iso(end - bars * unit), to: iso(end), step });
     this.#stale = false;
@@ -86,7 +86,7 @@ export class Classified {
     if (event === "label") this.#stale = true;
     if (event !== "process") return;
     const at = Date.parse(data.processed_at ?? timestamp);
-    const before = at <= this.#asOf - live.ahead;
+    const before = at <= live.serverTime(this.#asOf);
     if (before || Date.now() < this.#asOf + SETTLED_AFTER) this.#doubtful = true;
     if (before) return; // the answer contains it; if not, the second read will
     const bucket = this.#buckets.findLast((item) => at >= item.at && at < item.at + this.span.unit);
@@ -101,7 +101,7 @@ export class Classified {
 
   #tick() {
     const last = this.#buckets.at(-1);
-    const over = last && Date.now() >= last.at + this.span.unit;
+    const over = last && Math.floor(live.serverTime() / this.span.unit) * this.span.unit !== last.at;
     const settled = this.#doubtful && !this.#second && Date.now() >= this.#asOf + SETTLED_AFTER;
     if (live.state === "live" && !this.#busy && (this.#stale || over)) this.#load();
     else if (live.state === "live" && !this.#busy && settled) this.#load({ second: true });
@@ -123,7 +123,7 @@ export function lastMinutes(signal) {
   const cross = h("span", { class: "mark cross c-trouble" }, "×");
   const names = [...CLASSES.map((name) => label(name)), h("span", { class: "label" }, cross, "trouble")];
   const lanes = h("ul", { class: "lanes" }, names.map((name) => h("li", null, name)));
-  const draw = () => strip.draw(shared.bins, Math.floor(Date.now() / SECOND), WINDOW);
+  const draw = () => strip.draw(shared.bins, Math.floor(live.serverTime() / SECOND), WINDOW);
   everyWhileShown(SECOND, draw, signal);
   new ResizeObserver(draw).observe(strip.canvas);
   return h("section", { class: "sheet" },
