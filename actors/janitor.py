@@ -20,7 +20,7 @@ from actors.metrics import RECONCILED
 from actors.pruning import EVERY_S, Pruning
 from engine import clock
 from engine.actor import ServiceActor
-from engine.events import Bus
+from engine.events import RELEASED, Bus
 from engine.failpoints import reach
 from engine.mailbox import DEAD, LANES, MailboxStore
 from engine.names import node_of, process_of
@@ -108,6 +108,7 @@ class Janitor(ServiceActor):
         released = self.store.release(mailbox, consumer, crashed=False)
         if released:
             log.warning("gave back %d messages of %s, which is gone, to mailbox %s", released, consumer, mailbox)
+            self.bus.emit(RELEASED, mailbox=mailbox, consumer=consumer, count=released)
         self.store.forget(mailbox, consumer)
 
     def mailboxes(self) -> list[str]:

@@ -31,7 +31,8 @@ QUARANTINED = "quarantined"
 """mailbox, count: given back because this process's predecessor died while it held them"""
 
 RELEASED = "released"
-"""mailbox, consumer, count: given back by a consumer that ended or is gone, or after a long outage of a dependency"""
+"""mailbox, consumer, count: given back to their mailbox, with no blame: the consumer ended, is gone or may not take, a
+dependency was away for long, or a quarantined message had to wait"""
 
 ACTOR_FAILED = "actor_failed"
 """kind, actor, error"""

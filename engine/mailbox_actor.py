@@ -141,20 +141,18 @@ class MailboxActor(Handling):
             work.foreign = frozenset(key_of(settlement.delivery) for settlement in lost)
 
     def _finish(self, work: Work) -> None:
-        self.pump.finished(work, well=len(work.again) + work.canaries < len(work.deliveries))
+        rest = Work([again.delivery for again in work.again]) if work.again else None
+        self.pump.finished(work, rest, well=len(work.again) + work.canaries < len(work.deliveries))
         self._tell(work)
-        if work.again:
-            self._keep(Work([again.delivery for again in work.again]), work.again[0].trouble)
+        if rest is not None:
+            self._keep(rest, work.again[0].trouble)
 
     def _keep(self, work: Work, trouble: DependencyTrouble) -> None:
         """Keep a batch in hand, with no attempt spent, unless it should go back to the mailbox."""
         try:
             if not self._goes_back(work):
                 return self.pump.hold(work, trouble)
-            if self.pump.probing:  # already reported
-                self.context.store.release(self.mailbox, self.consumer, crashed=False)
-            else:
-                self._release(self.consumer)
+            self.release(self.consumer)
         except DependencyTrouble:
             return self.pump.hold(work, trouble)
         return self.pump.dropped(trouble)
@@ -178,6 +176,14 @@ class MailboxActor(Handling):
         """Append a batch to the actor's inbox."""
         self.actor_ref.tell(work)
 
+    def release(self, consumer: str) -> None:
+        """Give back to the mailbox what a consumer of this process holds; no message is blamed."""
+        given = self.context.store.release(self.mailbox, consumer, crashed=False)
+        if given:
+            level = logging.DEBUG if self.pump.probing else logging.INFO  # an outage is logged once
+            log.log(level, "gave %d messages of %s back to mailbox %s", given, consumer, self.mailbox)
+            self.bus.emit(events.RELEASED, mailbox=self.mailbox, consumer=consumer, count=given)
+
     # -- start and stop --------------------------------------------------------------------------------------------------
 
     def _begin(self) -> None:
@@ -192,7 +198,7 @@ class MailboxActor(Handling):
             self._pumping.kill()
         self.context.living.discard(self.consumer)
         with suppress(DependencyTrouble, gevent.Timeout), gevent.Timeout(1.0):
-            self._release(self.consumer)
+            self.release(self.consumer)
 
     def _end(self) -> None:
         self.context.living.discard(self.consumer)
@@ -214,13 +220,7 @@ class MailboxActor(Handling):
         self.before_taking()
         for consumer, held in self.context.store.consumers(self.mailbox).items():
             if held and process_of(consumer) == self.context.process and consumer not in self.context.living:
-                self._release(consumer)
-
-    def _release(self, consumer: str) -> None:
-        given = self.context.store.release(self.mailbox, consumer, crashed=False)
-        if given:
-            log.info("gave %d messages of %s back to mailbox %s", given, consumer, self.mailbox)
-            self.bus.emit(events.RELEASED, mailbox=self.mailbox, consumer=consumer, count=given)
+                self.release(consumer)
 
     # -- reporting -------------------------------------------------------------------------------------------------------
 

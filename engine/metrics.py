@@ -123,7 +123,7 @@ ENGINE_METRICS: tuple[Row, ...] = (
     Row(
         "emailproc_released_total",
         Counter,
-        "Messages released by consumers that ended.",
+        "Messages given back to their mailbox, with no blame.",
         events.RELEASED,
         ("mailbox",),
         value_of("count"),

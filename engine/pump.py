@@ -67,6 +67,9 @@ class Host(Protocol):
     def accept(self, work: Work) -> None:
         """Put a batch into the actor's inbox."""
 
+    def release(self, consumer: str) -> None:
+        """Give back to the mailbox whatever this consumer holds, blaming no message. Raises DependencyTrouble."""
+
     def waiting(self, trouble: DependencyTrouble) -> None:
         """Show that the actor waits for a dependency."""
 
@@ -87,23 +90,27 @@ class Pump:
         self._troubled_since = 0.0
         self.probing = False  # batches were given back in trouble: take one message at a time until one succeeds
         self._ready = False
-        self._reread = True
         self._reread_at, self._reread_pause = 0.0, REREAD_SOON_S
         self._moved = Event()
 
     # -- called by the actor ---------------------------------------------------------------------------------------------
 
-    def finished(self, work: Work, *, well: bool) -> None:
-        """Note that a batch is no longer in hand. `well`: one of its messages got through, so any trouble is over."""
+    def finished(self, work: Work, rest: Work | None, *, well: bool) -> None:
+        """Note that a batch is no longer in hand, or only the `rest` of it, which the actor then keeps or gives back.
+
+        `well`: one of its messages got through, so any trouble is over.
+        """
         self.in_hand.remove(work)
+        if rest is not None:
+            self.in_hand.append(rest)
         self.pace.finished(time.monotonic())
         if well:
             self._no_trouble()
         self._moved.set()
 
     def trouble_lasts(self) -> bool:
-        """Whether others should get what is in hand: trouble has lasted GIVE_BACK_S, or the pump is already probing."""
-        return self.probing or (self._troubles > 0 and time.monotonic() - self._troubled_since > GIVE_BACK_S)
+        """Whether others should get what is in hand, since trouble has lasted GIVE_BACK_S."""
+        return self._troubles > 0 and time.monotonic() - self._troubled_since > GIVE_BACK_S
 
     def dropped(self, trouble: DependencyTrouble) -> None:
         """Note that everything in hand was given back to the mailbox because of trouble that goes on."""
@@ -122,8 +129,6 @@ class Pump:
 
         A batch without trouble of its own (None) waits behind one that has.
         """
-        if work not in self.in_hand:
-            self.in_hand.append(work)
         self.held.append(work)
         if trouble is not None:
             self._back_off(trouble)
@@ -149,7 +154,7 @@ class Pump:
             self._ready = True
         elif not self.host.may_take():
             self._leave_to_others()
-        elif self._reread or time.monotonic() >= self._reread_at:
+        elif self._may_hold_more():
             self._take_up_own()
         elif (rest := self.pace.rest(time.monotonic())) > 0:
             self.host.stop_asked.wait(rest)
@@ -178,7 +183,7 @@ class Pump:
         elif self.probing and not batch and began - self.wait_until > GIVE_BACK_S:
             self.host.running()  # there has been nothing to try for GIVE_BACK_S: the trouble may be over
         if batch and not self.host.may_take():
-            self._reread = True  # paused while waiting for the batch: _leave_to_others gives it back
+            self._reread_at = 0.0  # paused while waiting for the batch: _leave_to_others gives it back
         elif batch:
             self.pace.took(batch, count, began, time.monotonic())
             self._hand_over(batch)
@@ -206,15 +211,19 @@ class Pump:
 
     def _leave_to_others(self) -> None:
         """While nothing may be taken, give back what a predecessor or a lost reply left with us: others may take it."""
-        if self._reread and not self.in_hand:
-            self.store.release(self.intake.mailbox, self.intake.consumer, crashed=False)
+        if self._may_hold_more() and not self.in_hand:
+            self.host.release(self.intake.consumer)
             self._has_reread()
             self._no_trouble()
         self._wait(0.25)
 
+    def _may_hold_more(self) -> bool:
+        """Whether it is time to look for messages that the store believes we hold, and that we do not know of."""
+        return time.monotonic() >= self._reread_at
+
     def _has_reread(self) -> None:
         pause = min(self._reread_pause, REREAD_S)
-        self._reread, self._reread_at, self._reread_pause = False, time.monotonic() + pause, 2 * pause
+        self._reread_at, self._reread_pause = time.monotonic() + pause, 2 * pause
 
     def _hands_empty(self) -> bool:
         if self.in_hand:
@@ -224,7 +233,7 @@ class Pump:
     def _give_back(self) -> None:
         """Give back a quarantined message that our predecessor was handed: unblamed, it waits for another turn."""
         if self._hands_empty():
-            self.store.release(self.intake.mailbox, self.intake.consumer, crashed=False)
+            self.host.release(self.intake.consumer)
 
     def _hand_over(self, batch: list[Delivery]) -> None:
         work = Work(batch)
@@ -238,7 +247,7 @@ class Pump:
         self._wait(1.0)
 
     def _back_off(self, trouble: DependencyTrouble) -> None:
-        self._reread, self._reread_pause = True, REREAD_SOON_S
+        self._reread_at, self._reread_pause = 0.0, REREAD_SOON_S
         self.host.waiting(trouble)
         if not self._troubles:
             self._troubled_since = time.monotonic()

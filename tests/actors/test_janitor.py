@@ -11,7 +11,7 @@ from actors.failure_detector import FailureDetector
 from actors.feeder import Feeder
 from actors.janitor import INDEX_BATCH, Janitor
 from engine.canary import canary
-from engine.events import Bus
+from engine.events import RELEASED, Bus
 from engine.mailbox import Envelope, Room
 from storage.counters import Moves
 from storage.launcher_sign import LauncherSign
@@ -23,13 +23,13 @@ from tests.actors.conftest import eventually
 
 @pytest.fixture
 def janitor(started, mailboxes, books, database):
-    def begin(suspect_age=60.0, restart=60.0, node_lost=20.0, node_ended=0.5, search=None):
+    def begin(suspect_age=60.0, restart=60.0, node_lost=20.0, node_ended=0.5, search=None, bus=None):
         bell = Event()
         started(Feeder, name="feeder", bus=Bus(), store=mailboxes, books=books, room=Room(100), bell=bell, tick=60.0)
         return started(
             Janitor,
             name="janitor",
-            bus=Bus(),
+            bus=bus or Bus(),
             store=mailboxes,
             books=books,
             search=search or Search(database),
@@ -104,8 +104,11 @@ def test_what_a_process_held_that_is_gone_is_given_back_and_nobody_is_blamed(jan
     mailboxes.beat("node/alive", {}, ttl=60)
     (held,) = mailboxes.take(CLASSIFY, "node/alive/c", count=1, max_bytes=10**6, block=0)
     (lost,) = mailboxes.take(CLASSIFY, "node/gone/c", count=1, max_bytes=10**6, block=0)
-    janitor(restart=0.1)
+    bus, released = Bus(), []
+    bus.subscribe(lambda _, fields: released.append(fields), RELEASED)
+    janitor(restart=0.1, bus=bus)
     eventually(lambda: "node/gone/c" not in mailboxes.consumers(CLASSIFY))
+    assert released == [{"mailbox": CLASSIFY, "consumer": "node/gone/c", "count": 1}]
     (again,) = mailboxes.take(CLASSIFY, "node/alive/d", count=5, max_bytes=10**6, block=1)
     assert (again.envelope.key, again.deaths, again.lane) == (lost.envelope.key, 0, "normal")
     assert mailboxes.settle([]) == []

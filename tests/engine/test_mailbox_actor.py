@@ -1,6 +1,7 @@
 """The loop: take, handle, postpone, settle; every message ends exactly once, whatever fails in between."""
 
 import time
+from collections import Counter
 
 import gevent
 import msgspec
@@ -12,7 +13,15 @@ import engine.pump
 from engine.canary import canary
 from engine.context import Context
 from engine.errors import DependencyTrouble, MessageTrouble, Permanent
-from engine.events import BATCH_SETTLED, DEPENDENCY_BACK, DEPENDENCY_LOST, MESSAGE_BURIED, MESSAGE_RETRIED, Bus
+from engine.events import (
+    BATCH_SETTLED,
+    DEPENDENCY_BACK,
+    DEPENDENCY_LOST,
+    MESSAGE_BURIED,
+    MESSAGE_RETRIED,
+    RELEASED,
+    Bus,
+)
 from engine.mailbox import DEAD, QUARANTINE, Envelope, Room, Settlement
 from engine.outcome import DeadLetterBody
 from tests.engine.helpers import (
@@ -43,6 +52,8 @@ class Bench:
         self.store = MemoryMailboxes(turn=0.05, rooms={"next": Room(messages=5)})
         self.ledger = MemoryLedger()
         self.bus = Bus()
+        self.released: Counter[str] = Counter()
+        self.bus.subscribe(lambda _name, it: self.released.update({it["consumer"]: it["count"]}), RELEASED)
         self.refs = []
         self.control = type("Gate", (), {"paused": False})()
 
@@ -527,6 +538,7 @@ def test_what_was_given_back_is_tried_one_at_a_time_until_one_gets_on(bench, las
     ref = bench.run(*"abcdef", acts=all_raising(DOWN, up), count=3)
     until(lambda: len(holder(ref).batches) > 10 and len(holder(ref).batches[-1]) == 1)
     assert {len(batch) for batch in holder(ref).batches[-3:]} == {1}
+    assert bench.released["n/p/worker"] > 3, "each is counted"
     before = len(holder(ref).batches)
     up.set()
     bench.drained()
@@ -536,6 +548,45 @@ def test_what_was_given_back_is_tried_one_at_a_time_until_one_gets_on(bench, las
     until(lambda: ref.describe().state == "running")
     assert len([line for line in caplog.messages if "back to mailbox" in line]) == 1
     assert len([line for line in caplog.messages if "waits for" in line]) == 1
+
+
+def test_trouble_with_a_quarantined_message_does_not_make_later_trouble_a_lasting_one(bench):
+    entries = []
+
+    def act(outcome, it):
+        entries.append((it.envelope.key, it.entry))
+        done(outcome, it) if up.is_set() else raising(DOWN)(outcome, it)
+
+    up = Event()
+    bench.store.take("work", "other/p/worker", count=0, max_bytes=0, block=0)
+    bench.store.put("work", letters("a"))
+    bench.store.take("work", "n/p/worker", count=1, max_bytes=1 << 20, block=0)
+    bench.store.release("work", "n/p/worker", crashed=True)
+    bench.start(dict.fromkeys("ab", act))
+    until(lambda: entries and bench.store.depths("work")[QUARANTINE].in_hand == 0)
+    bench.store.put("work", letters("b"))
+    until(lambda: [key for key, _ in entries].count("b") > 3)
+    assert len({entry for key, entry in entries if key == "b"}) == 1, "it stays in hand"
+    up.set()
+    bench.drained()
+    assert told(bench.store) == {"done a": 1, "done b": 1}
+
+
+def test_what_stays_in_hand_is_not_reread_while_the_mailboxs_readers_are_asked_for(bench, lasting):
+    def asked(name):
+        if name == "consumers":
+            gevent.sleep(0.01)
+        return ""
+
+    up = Event()
+    acts = dict.fromkeys("ab", lambda outcome, it: done(outcome, it) if up.is_set() else outcome.again(it, DOWN))
+    ref = bench.run("a", "b", acts=acts, context=bench.context(store=Faults(bench.store, asked)))
+    until(lambda: len(holder(ref).batches) > 10)
+    up.set()
+    before = len(holder(ref).batches)
+    bench.drained()
+    gevent.sleep(0.05)
+    assert holder(ref).batches[before:] == [["a", "b"]], "handled once, not once for each copy"
 
 
 def test_that_a_canary_gets_on_does_not_end_a_trouble(bench, lasting):
@@ -593,7 +644,7 @@ def test_what_a_call_of_before_an_outage_takes_late_is_found_soon_after_the_outa
     lost = ["before"]
     store = Faults(bench.store, lambda name: lost.pop() if name == "take" and lost else "")
     ref = bench.run(context=bench.context(store=store))
-    until(lambda: not lost and not holder(ref).pump._reread, "a reading again after the outage")
+    until(lambda: not lost and holder(ref).pump._reread_at > 0, "a reading again after the outage")
     bench.store.put("work", letters("a"))
     bench.store.take("work", "n/p/worker", count=1, max_bytes=1 << 20, block=0)
     began = time.monotonic()
@@ -742,6 +793,7 @@ def test_a_quarantined_message_in_a_predecessors_hand_is_not_blamed_for_a_kill_o
     bench.drained()
     assert told(bench.store) == {"done a": 1}
     assert holder(ref).batches == [["a"]]
+    assert bench.released == {"n/p/worker": 1}
 
 
 def test_what_no_living_actor_of_this_process_owns_is_swept_up(bench, monkeypatch):
@@ -766,16 +818,21 @@ def test_at_the_start_nothing_is_swept_up_that_a_later_actor_of_the_pool_will_fi
     assert holder(second).batches == [["a"]]
 
 
-def test_who_may_not_take_leaves_what_it_holds_to_others(bench):
+def test_who_may_not_take_leaves_what_it_holds_to_others(bench, monkeypatch):
     class Follower(Script):
         def may_take(self):
             return False
 
     bench.store.put("work", letters("a"))
     bench.store.take("work", "n/p/worker", count=1, max_bytes=1 << 20, block=0)
-    bench.start(cls=Follower)
+    monkeypatch.setattr(engine.pump, "REREAD_SOON_S", 0.02)
+    ref = bench.start(cls=Follower)
     until(lambda: bench.store.depths("work")["normal"].in_hand == 0)
     assert in_mailbox(bench.store) == 1
+    until(lambda: holder(ref).pump._reread_at > 0)
+    bench.store.take("work", "n/p/worker", count=1, max_bytes=1 << 20, block=0)  # by a call that was given up before
+    until(lambda: bench.store.depths("work")["normal"].in_hand == 0)
+    assert bench.released == {"n/p/worker": 2}
 
 
 def test_a_pump_that_fails_takes_its_actor_along(bench):

@@ -395,7 +395,7 @@ class _Host:
 
     def __init__(self, actor: MailboxActor, inbox: deque[Any]) -> None:
         self.stop_asked = Bell()
-        self.before_taking, self.accept = actor.before_taking, inbox.append
+        self.before_taking, self.accept, self.release = actor.before_taking, inbox.append, actor.release
         self._leads = (lambda: actor.leadership.leads) if isinstance(actor, Lister) else (lambda: True)
 
     def may_take(self) -> bool:
