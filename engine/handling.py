@@ -85,11 +85,15 @@ class Handling(ServiceActor):
             raise TypeError(f"{self.name}.handle returned {type(outcome).__name__}, not an Outcome")
         return outcome
 
-    def breathe(self) -> None:
-        """Let other greenlets run, and renew the handler's whole deadline: it makes progress."""
+    def goes_on(self) -> None:
+        """Note that the handler makes progress, and renew its whole deadline."""
+        super().goes_on()
         if self._limit is not None:
             self._limit.close()
             self._limit = gevent.Timeout.start_new(self.handle_deadline, self._limit.exception)
+
+    def breathe(self) -> None:
+        """Let other greenlets run, and renew the handler's whole deadline."""
         super().breathe()
         self._breathed = time.monotonic()
 
@@ -103,6 +107,7 @@ class Handling(ServiceActor):
         """Let one actor of the process compute at a time. Waiting for it renews the deadline and is not a hang."""
         while not self.context.thinking.acquire(timeout=self.handle_deadline / 2):
             self.breathe()
+        self.goes_on()
         self._breathed = time.monotonic()
         try:
             yield

@@ -375,6 +375,21 @@ def test_one_actor_of_a_process_computes_at_a_time_and_waiting_for_ones_turn_is_
     assert not bench.ledger.rows
 
 
+def test_who_waited_for_its_turn_to_compute_has_its_whole_deadline_from_then_on(bench):
+    class Thinker(Script):
+        def handle(self, batch):
+            with self.thinking():
+                gevent.sleep(0.8)
+            return super().handle(batch)
+
+    context = bench.context()
+    context.thinking.acquire()
+    gevent.spawn_later(0.9, context.thinking.release)
+    bench.run("a", context=context, cls=Thinker, deadline=1.0)
+    bench.drained()
+    assert told(bench.store) == {"done a": 1}
+
+
 def test_who_fails_while_computing_leaves_the_turn_to_the_next(bench):
     class Thinker(Script):
         def handle(self, batch):
