@@ -108,10 +108,7 @@ class Lister(MailboxActor):
         )
         reach("look.before")
         self._start_if_new()
-        try:
-            source = self._follow(look, self.follower.look)
-        except StaleError as error:  # even the second look: leave the notifications to the actual leader
-            raise DependencyTrouble("another leader is at work", dependency="database") from error
+        source = self._follow(look, self.follower.look)
         self.announced.expect(look.history_id or 0, source.cursor, time.monotonic())
         reach("look.followed")
         noted = [
@@ -191,12 +188,18 @@ class Lister(MailboxActor):
         self.desired.set(flag, True)
 
     def _follow(self, look: Look, run: Callable[[Look], SourceState]) -> SourceState:
-        """Run a look, again if another leader moved the cursor meanwhile: what it entered is in the books."""
+        """Run a look, again if another leader moved the cursor meanwhile: what it entered is in the books.
+
+        If that happens twice, raises DependencyTrouble: the actual leader may have the work.
+        """
         began = time.monotonic()
         try:
             source = run(look)
         except StaleError:
-            source = run(look)
+            try:
+                source = run(look)
+            except StaleError as error:
+                raise DependencyTrouble("another leader is at work", dependency="database") from error
         seconds = time.monotonic() - began
         if look.new:
             self._log(look)

@@ -235,8 +235,9 @@ def test_only_the_holder_of_the_lease_looks(start, account, mailboxes):
     eventually(lambda: account.listings)
 
 
-def test_a_notification_met_by_another_leader_twice_is_kept(start, account, books, mailboxes, monkeypatch):
-    account.receive("a")
+@pytest.fixture
+def overtaken(books, monkeypatch):
+    """Another leader moves the cursor during the first two looks; an element for each that is still to come."""
     stale = [True, True]
     real = Books.enter
 
@@ -247,12 +248,24 @@ def test_a_notification_met_by_another_leader_twice_is_kept(start, account, book
         return real(self, *args, **options)
 
     Desired(books._db).set("started:main", True)
-    monkeypatch.setattr(Lister, "_poll", lambda self, now: setattr(self, "poll_at", now + 60))
     monkeypatch.setattr(Books, "enter", enter)
+    return stale
+
+
+def test_a_notification_met_by_another_leader_twice_is_kept(start, account, books, mailboxes, monkeypatch, overtaken):
+    account.receive("a")
+    monkeypatch.setattr(Lister, "_poll", lambda self, now: setattr(self, "poll_at", now + 60))
     start()
     notify(mailboxes, 1)
     eventually(lambda: listed(books) == 1)
-    assert not stale
+    assert not overtaken
+
+
+def test_a_poll_met_by_another_leader_twice_is_repeated_and_no_failure(start, account, books, overtaken):
+    account.receive("a")
+    lister = start()
+    eventually(lambda: lister.card.ended or listed(books) == 1)
+    assert (overtaken, lister.describe().failures) == ([], 0)
 
 
 def test_the_log_leads_from_a_notification_to_its_emails(start, account, mailboxes, books, caplog):
