@@ -168,7 +168,7 @@ class Follower:
         reach("listing.listed")
         before, newest, left = look.listed, deque[str](maxlen=LAST_TRIED), len(ids)
         look.listed += left
-        for part in slices(ids, SLICE) if left else [[]]:
+        for part in id_slices(ids, SLICE) if left else [[]]:
             newest.extend(part)
             left -= len(part)
             move = None if left else self._move(source, newest, watched)
@@ -217,7 +217,7 @@ class Follower:
         return None, None
 
 
-def slices(ids: Iterable[str], size: int) -> Iterator[list[str]]:
+def id_slices(ids: Iterable[str], size: int) -> Iterator[list[str]]:
     """Yield the ids in lists of `size`; the last one may be shorter."""
     rest = iter(ids)
     while part := list(islice(rest, size)):

@@ -36,7 +36,7 @@ SUSPECT_AGE = 60.0
 SUSPECT_BATCH = 2_000
 HELD_AT_ONCE = 512
 INDEX_BATCH, INDEX_S = 256, 0.5
-TURN_S = 0.2
+BACKLOG_S = 0.2
 """How long the backlog of one duty may hold up the other duties at a time."""
 
 FOLD_S = CANARIES_S = 600.0
@@ -122,7 +122,7 @@ class Janitor(ServiceActor):
 
     def index(self) -> None:
         """Index text in small slices; while there is a backlog, several per turn and no rest between turns."""
-        self.index_lags, ends = False, time.monotonic() + TURN_S
+        self.index_lags, ends = False, time.monotonic() + BACKLOG_S
         while self.search.index(INDEX_BATCH) == INDEX_BATCH:
             if time.monotonic() >= ends:
                 self.index_lags = True
@@ -199,7 +199,7 @@ class Janitor(ServiceActor):
 
     def fold(self) -> None:
         """Merge old counts and the counters of processes that are gone: restarts must not slow down reading."""
-        writers, ends = self.store.living(), time.monotonic() + TURN_S
+        writers, ends = self.store.living(), time.monotonic() + BACKLOG_S
         while self.books.fold(writers, clock.now()) and time.monotonic() < ends:
             self.breathe()
 

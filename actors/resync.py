@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from gevent.event import Event
 
-from actors.following import SLICE, History, slices
+from actors.following import SLICE, History, id_slices
 from actors.tasks import Job, Run
 from engine import clock
 from engine.mailbox import BACKGROUND
@@ -27,7 +27,7 @@ def resync(*, clients: Mapping[str, History], books: Books, bell: Event) -> Job:
         run.advance(total=len(listing))
         yield
         look, done = Look(KIND, clock.now(), listed=len(listing)), 0
-        for part in slices(listing, SLICE):
+        for part in id_slices(listing, SLICE):
             done += len(part)
             new = books.enter(source, part, look, lane=BACKGROUND, also=run.counted(_recovered, done=done))
             if new:

@@ -22,7 +22,7 @@ def _spread() -> tuple[str, ...]:
 
 ROUND = _spread()
 
-TURN_S = 2.0
+QUARANTINE_TURN_S = 2.0
 """How long (seconds) a process works on quarantined messages at a stretch; its other lanes then get as long."""
 
 

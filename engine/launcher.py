@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 REFUSALS = {SettingsError.code: "refuses its settings", InUseError.code: "finds its place taken"}
 """Exit codes after which a child is not started again, each with its text for the log."""
 
-TURN_S = 0.5
+WAIT_S = 0.5
 """How long a turn waits for an event."""
 
 
@@ -116,8 +116,8 @@ class Launcher:
         for child in self.children:
             if child.process is None and not child.refused and time.monotonic() >= child.start_at:
                 self._start(child)
-        self._wait(TURN_S)
-        late = time.monotonic() - began - TURN_S
+        self._wait(WAIT_S)
+        late = time.monotonic() - began - WAIT_S
         for child in self.children:
             if child.process is not None:
                 self._look_at(child, late)

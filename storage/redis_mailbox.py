@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from gevent.lock import BoundedSemaphore
 
-from engine.lanes import TURN_S, quotas
+from engine.lanes import QUARANTINE_TURN_S, quotas
 from engine.logs import Folded
 from engine.mailbox import ALL_LANES, LANES, ONCE_S, QUARANTINE, VERSION, Delivery, Depth, Envelope, Room, Settlement
 from engine.names import process_of
@@ -73,7 +73,7 @@ class RedisMailboxes(RedisEventLog, RedisPresence):
     """
 
     def __init__(
-        self, url: str, *, namespace: str, rooms: Mapping[str, Room], turn: float = TURN_S, **options: Any
+        self, url: str, *, namespace: str, rooms: Mapping[str, Room], turn: float = QUARANTINE_TURN_S, **options: Any
     ) -> None:
         super().__init__(url, namespace=namespace, **options)
         self.rooms = dict(rooms)

@@ -93,7 +93,7 @@ def test_a_backlog_of_the_full_text_holds_up_no_other_duty(janitor, books, mailb
 
 
 def test_while_there_is_more_to_index_one_turn_follows_the_other_at_once(janitor, monkeypatch):
-    monkeypatch.setattr(actors.janitor, "TURN_S", 0.0)
+    monkeypatch.setattr(actors.janitor, "BACKLOG_S", 0.0)
     backlog = Backlog(200)
     janitor(search=backlog)
     eventually(lambda: not backlog.slices)  # with a pause after each turn it would take 100 s

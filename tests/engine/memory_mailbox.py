@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from engine.lanes import TURN_S, quotas
+from engine.lanes import QUARANTINE_TURN_S, quotas
 from engine.mailbox import ALL_LANES, LANES, ONCE_S, QUARANTINE, Delivery, Depth, Envelope, Room, Settlement
 from engine.names import process_of
 from tests.engine.memory_log import MemoryLog
@@ -49,7 +49,7 @@ class MemoryMailboxes(MemoryLog):
         rooms: Mapping[str, Room] | None = None,
         clock: Callable[[], float] = time.time,
         log_bytes: int = 64 * 1024 * 1024,
-        turn: float = TURN_S,
+        turn: float = QUARANTINE_TURN_S,
     ) -> None:
         self.rooms = dict(rooms or {})
         self.turn = turn
