@@ -79,7 +79,7 @@ class Feeder(ServiceActor):
                     taken += fed
                     total += fed
                     self.count(fed)
-            self.breathe()
+                self.breathe()
         return total
 
     def _sources(self) -> list[SourceState]:

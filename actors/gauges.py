@@ -78,6 +78,7 @@ class Gauges(ServiceActor):
             "database": self._database,
         }
         for what, measure in measures.items():
+            self.goes_on()  # each has time limits of its own, which add up while several dependencies do not answer
             try:
                 self.bus.emit(MEASURED + what, **measure())
             except (DependencyTrouble, OSError) as trouble:

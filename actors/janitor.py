@@ -93,10 +93,14 @@ class Janitor(ServiceActor):
             if reopened:
                 reach("due.committed")
                 self.bell.set()
+            self.goes_on()
 
     def release_the_dead(self) -> None:
         """Return to its mailbox what dead processes held; no message is blamed for their end."""
-        held = {mailbox: self.store.consumers(mailbox) for mailbox in self.mailboxes()}
+        held = {}
+        for mailbox in self.mailboxes():
+            held[mailbox] = self.store.consumers(mailbox)
+            self.goes_on()
         holders = {process_of(consumer) for consumers in held.values() for consumer in consumers}
         gone = self.detector.gone(holders, time.monotonic())
         for mailbox, consumers in held.items():

@@ -90,6 +90,7 @@ class Subscriber(ServiceActor):
         for subscription_id in [key for key in self.running_for if key not in active]:
             self._leave(subscription_id)
         for subscription_id in sorted(active):
+            self.goes_on()
             if not self.store.lease(_lease(subscription_id), self.token, ttl=TTL_S):
                 self._leave(subscription_id, give_up=False)
             elif subscription_id not in self.running_for or self.running_for[subscription_id].dead:

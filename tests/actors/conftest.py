@@ -135,6 +135,21 @@ def started() -> Iterator[Callable[..., Any]]:
         ref.actor_stopped.wait(5)
 
 
+class Slow:
+    """A method that takes 0.1 s longer. `busy`: how long the actor `ref`, once it is set, had been busy at each call."""
+
+    def __init__(self, method: Callable[..., Any]) -> None:
+        self.method = method
+        self.ref: Any = None
+        self.busy: list[float] = []
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self.ref is not None:
+            self.busy.append(self.ref.card.busy_for())
+        gevent.sleep(0.1)
+        return self.method(*args, **kwargs)
+
+
 def eventually(holds: Callable[[], object], seconds: float = 20.0) -> None:
     """Wait until the condition holds; the deadline only matters for broken code."""
     with gevent.Timeout(seconds, AssertionError(f"did not come to hold within {seconds} s")):

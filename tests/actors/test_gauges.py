@@ -55,6 +55,34 @@ def test_everything_is_measured(metrics, mailboxes, books):
         assert float(values[f"emailproc_{name}"]) > 0, name
 
 
+def test_a_figure_does_not_pay_for_the_time_of_those_before(started, mailboxes, tmp_path):
+    """Regression: while PostgreSQL was frozen, its two figures together took longer than the actor's deadline."""
+    busy: list[float] = []
+
+    def slow(_now):
+        time.sleep(0.2)
+        raise DependencyTrouble("no answer", dependency="database")
+
+    def size():
+        busy.append(gauges.card.busy_for())
+        return 1
+
+    gauges = started(
+        Gauges,
+        name="gauges",
+        bus=Bus(),
+        store=mailboxes,
+        stats=slow,
+        folder=tmp_path,
+        database_bytes=size,
+        breaker_open=lambda: False,
+        leases=(),
+        every=0.02,
+    )
+    eventually(lambda: busy)
+    assert max(busy) < 0.2
+
+
 def test_what_is_away_leaves_out_its_own_figures_only(metrics):
     def away(_now):
         raise DependencyTrouble("away", dependency="database")

@@ -9,7 +9,7 @@ import actors.janitor
 from actors.bodies import CLASSIFY, FETCH, canary_mailbox
 from actors.failure_detector import FailureDetector
 from actors.feeder import Feeder
-from actors.janitor import INDEX_BATCH, Janitor
+from actors.janitor import DUE_BATCH, INDEX_BATCH, Janitor
 from engine.canary import canary
 from engine.events import RELEASED, Bus
 from engine.mailbox import Envelope, Room
@@ -18,7 +18,7 @@ from storage.launcher_sign import LauncherSign
 from storage.records import Attempt, Look
 from storage.search import Search
 from storage.statements import execute
-from tests.actors.conftest import eventually
+from tests.actors.conftest import Slow, eventually
 
 
 @pytest.fixture
@@ -300,3 +300,20 @@ def test_a_database_put_back_under_the_running_system_gets_a_new_name_once(janit
     eventually(lambda: books.books_id() != name)
     renamed = books.books_id()
     assert books.renew_books_id(instead_of=name) == renamed  # another janitor that saw the same name changes nothing
+
+
+def test_with_many_mailboxes_and_a_slow_store_it_is_not_hung(janitor, books, mailboxes):
+    for name in ("one", "two"):
+        books.open_source(name, f"http://{name}")
+    slow = mailboxes.consumers = Slow(mailboxes.consumers)
+    slow.ref = janitor()
+    eventually(lambda: len(slow.busy) > 16)
+    assert max(slow.busy) < 0.2
+
+
+def test_with_many_due_retries_and_a_slow_database_it_is_not_hung(janitor, books):
+    due = iter([DUE_BATCH] * 5)
+    slow = books.due = Slow(lambda _now, _limit: next(due, 0))
+    slow.ref = janitor()
+    eventually(lambda: len(slow.busy) > 5)
+    assert max(slow.busy) < 0.2
