@@ -31,6 +31,9 @@ log = logging.getLogger(__name__)
 if type(ActorRegistry._actor_refs_lock).__module__ == "_thread":  # noqa: SLF001  (pykka's import-time lock)
     raise RuntimeError("call gevent.monkey.patch_all() before pykka is imported: actors run on greenlets here")
 
+AGAIN_S = 5.0
+"""A rare tick that met a dependency's trouble is repeated after so many seconds: until it passes, its actor waits."""
+
 A = TypeVar("A", bound="ServiceActor")
 
 _parent: ContextVar["ServiceRef[Any] | None"] = ContextVar("parent", default=None)
@@ -98,7 +101,7 @@ class ServiceActor(pykka.ThreadingActor):
 
     One piece of work may take `deadline` seconds. An error in a told message, a tick or an owned greenlet ends the
     actor, and its supervisor starts a new one. An error in an asked message goes to the caller, and the actor lives
-    on. DependencyTrouble in a tick is no failure: the actor waits for the next tick.
+    on. DependencyTrouble in a tick is no failure: the actor waits until that tick passes.
     """
 
     use_daemon_thread = True
@@ -143,7 +146,7 @@ class ServiceActor(pykka.ThreadingActor):
     def every(self, seconds: float, method: Callable[[], object], *, first: float = 0.0) -> None:
         """Have `method` called in the actor after `first` and then every `seconds`.
 
-        Calls do not overlap, and missed ones are skipped.
+        Calls do not overlap, and missed ones are skipped. One for whose trouble the actor waits is repeated soon.
         """
         due = time.monotonic() + first
 
@@ -151,7 +154,8 @@ class ServiceActor(pykka.ThreadingActor):
             nonlocal due
             late = time.monotonic() - due
             due += seconds * (1 + late // seconds)
-            gevent.sleep(max(0.0, due - time.monotonic()))
+            pause = max(0.0, due - time.monotonic())
+            gevent.sleep(min(pause, AGAIN_S) if self._waiting_tick == method else pause)
 
         self.repeat(method, rest, first=first)
 

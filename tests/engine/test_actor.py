@@ -9,6 +9,7 @@ import pykka
 import pytest
 from gevent.event import Event
 
+import engine.actor
 from engine.actor import ChildEnded, InterruptedActor, ServiceActor, adopting
 from engine.errors import DependencyTrouble
 from engine.events import DEPENDENCY_BACK, DEPENDENCY_LOST, Bus
@@ -260,6 +261,27 @@ def test_a_dependencys_trouble_in_a_tick_makes_the_actor_wait_until_a_turn_passe
     away[0] = False
     until(lambda: ref.describe().state == "running")
     assert told == [(DEPENDENCY_LOST, "fakemail"), (DEPENDENCY_BACK, "fakemail")]
+
+
+def test_a_rare_tick_that_met_trouble_is_repeated_soon_and_does_not_wait_until_it_is_due(start, monkeypatch):
+    """Regression: an hourly duty that met a locked database left /health degraded for an hour."""
+    monkeypatch.setattr(engine.actor, "AGAIN_S", 0.05)
+    left, turns = [DependencyTrouble("locked", dependency="database")], []
+
+    def hourly():
+        turns.append(time.monotonic())
+        if left:
+            raise left.pop()
+
+    def begin(actor):
+        actor.every(3600.0, hourly)
+        actor.every(0.01, lambda: None)
+
+    ref = start(on_start=begin)
+    until(lambda: len(turns) == 2)
+    until(lambda: ref.describe().state == "running")
+    gevent.sleep(0.2)
+    assert len(turns) == 2, "and then hourly again"
 
 
 def test_another_error_in_a_tick_ends_the_actor(start):
