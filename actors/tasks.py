@@ -107,6 +107,8 @@ class TaskRunner(ServiceActor):
         After a gap in leadership, jobs go on where they were rather than lose their progress: if another runner has
         taken a task meanwhile, its next step here is refused.
         """
+        if self.card.waits_for and not self.leadership.leads:
+            self.tasks.open()  # this runner stood back, which does not mean that its trouble is over
         while self.leadership.leads and not self.stop_asked.is_set():
             found = self._open()
             self._forget({task.id for task in found})

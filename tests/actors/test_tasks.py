@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import gevent
 import pytest
 from gevent.event import Event
 
@@ -254,6 +255,27 @@ def test_a_task_of_the_dead_is_no_reason_to_stop_when_the_database_is_away(run, 
     made = tasks.create("job", {})
     down[0] = False
     assert ended(tasks, made).state == "done"
+
+
+def test_that_it_stood_back_does_not_end_its_trouble(run, mailboxes, database, monkeypatch, caplog):
+    class Lost(Tasks):
+        down = True
+
+        def open(self):
+            if self.down:
+                raise DependencyTrouble("no answer", dependency="database")
+            return super().open()
+
+    caplog.set_level("INFO", logger="engine")
+    monkeypatch.setattr("engine.leadership.GIVE_BACK_S", 0.1)
+    lost = Lost(database)
+    ref = run(store_of_tasks=lost)
+    eventually(lambda: mailboxes.held(LEASE))
+    eventually(lambda: not mailboxes.held(LEASE))
+    gevent.sleep(0.2)
+    assert (ref.describe().state, [line for line in caplog.messages if "is back" in line]) == ("waiting", [])
+    lost.down = False
+    eventually(lambda: ref.describe().state == "running")
 
 
 def test_a_leader_to_whom_the_database_is_lost_for_long_lets_another_node_lead(
