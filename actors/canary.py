@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 
 from actors.bodies import CLASSIFY, FETCH, canary_mailbox
+from engine import clock
 from engine.canary import Pulse, canary
 from engine.mailbox import Delivery
 from engine.mailbox_actor import Context, MailboxActor, Outcome
@@ -40,8 +41,8 @@ class Canary(MailboxActor):
         """Record the canaries that have returned."""
         outcome = Outcome()
         for delivery in batch:
-            took = max(0.0, time.time() - delivery.envelope.times.get("sent", time.time()))
-            self.pulse.returned(time.monotonic(), took)
+            now = clock.now()
+            self.pulse.returned(time.monotonic(), max(0.0, now - delivery.envelope.times.get("sent", now)))
             outcome.done(delivery)
         return outcome
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from engine import clock
 from engine.events import DEPENDENCY_BACK, Bus
 from engine.mailbox import Delivery, Envelope, Settlement
 
@@ -19,7 +20,7 @@ CANARY = "(canary)"
 
 def canary(key: str, route: tuple[str, ...]) -> Envelope:
     """Make a canary that visits the mailboxes of `route` after its first one; in the last its owner waits for it."""
-    return Envelope(CANARY, key, lane="high", times={"sent": time.time()}, body=",".join(route).encode())
+    return Envelope(CANARY, key, lane="high", times={"sent": clock.now()}, body=",".join(route).encode())
 
 
 def passed_on(delivery: Delivery) -> Settlement | None:

@@ -6,7 +6,7 @@ from typing import ClassVar
 import msgspec
 import pytest
 
-from actors.bodies import CLASSIFY, FETCH
+from actors.bodies import CLASSIFY, FETCH, canary_mailbox
 from actors.canary import AWAY_S, Canary
 from engine.canary import Pulse, canary, passed_on
 from engine.events import DEPENDENCY_BACK, Bus
@@ -48,6 +48,15 @@ def test_it_comes_home_through_every_mailbox_and_no_handler_sees_it(stages, send
     assert Stage.seen == []
     assert books.audit().listed == 0
     assert mailboxes.log_bounds()[1] == "" or not mailboxes.read_log("", count=10).entries
+
+
+def test_a_clock_that_is_set_on_its_way_does_not_count_as_time(send, mailboxes, monkeypatch):
+    home, real = canary("key", ()), time.time
+    monkeypatch.setattr(time, "time", lambda: real() + 3600)
+    mailboxes.put(canary_mailbox("node"), [home])
+    pulse = send()
+    eventually(lambda: pulse.round_trip is not None)
+    assert pulse.round_trip < 60
 
 
 @pytest.mark.parametrize("broken", [FETCH, CLASSIFY])
