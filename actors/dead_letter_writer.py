@@ -1,16 +1,20 @@
 """Writes dead letters for everything that is buried, so that even a message that kills processes ends in the books."""
 
+import logging
 from collections.abc import Sequence
 
 import msgspec
 
 from actors.bodies import CLASSIFY, ClassifyBody
-from actors.events import dead_event
+from actors.events import dead_event, readable_id
 from engine.failpoints import reach
+from engine.logs import Folded
 from engine.mailbox import DEAD, Delivery
 from engine.mailbox_actor import Context, DeadLetterBody, MailboxActor, Outcome
 from storage.dead_letters import DeadLetters
-from storage.records import Burial, Content
+from storage.records import Burial, Content, DeadLetter
+
+log = logging.getLogger(__name__)
 
 
 class DeadLetterWriter(MailboxActor):
@@ -19,6 +23,7 @@ class DeadLetterWriter(MailboxActor):
     def __init__(self, context: Context, *, dead_letters: DeadLetters, name: str = "dead_letter_writer") -> None:
         super().__init__(context, name=name, mailbox=DEAD)
         self.dead_letters = dead_letters
+        self.buried = Folded(log)
 
     def handle(self, batch: Sequence[Delivery]) -> Outcome:
         """Store a batch of dead-letter bodies as dead letters in one transaction, and acknowledge with `dead` events."""
@@ -28,6 +33,7 @@ class DeadLetterWriter(MailboxActor):
         outcome = Outcome()
         for delivery, letter in zip(batch, letters, strict=True):
             outcome.done(delivery, *([dead_event(letter)] if letter else []))
+        self.buried.infos("Failed for good", [letter for letter in letters if letter], _named)
         return outcome
 
 
@@ -48,6 +54,10 @@ def _burial(delivery: Delivery) -> Burial:
         content=_content(letter),
         times=envelope.times,
     )
+
+
+def _named(letter: DeadLetter) -> dict[str, str]:
+    return {"source": letter.source, "email_id": readable_id(letter.key), "reason": letter.reason}
 
 
 def _content(letter: DeadLetterBody) -> Content | None:

@@ -27,9 +27,10 @@ from engine.timestamps import timestamp
 T = TypeVar("T")
 
 CONTEXT_IDS = (
-    "request_id", "webhook_id", "source", "email_id", "email_ids", "history_id", "look", "mailbox", "actor", "count",
+    "request_id", "webhook_id", "source", "email_id", "email_ids", "history_id", "look", "mailbox", "actor", "reason",
+    "count",
 )  # fmt: skip
-"""Ids that a line can carry, set by `extra={...}` or `bear`. They lead from a notification to its results."""
+"""Ids and the like that a line can carry, set by `extra={...}` or `bear`. They lead from a notification to its results."""
 
 QUEUE_LINES = 10_000
 
