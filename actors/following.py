@@ -6,6 +6,7 @@ the last slice. Entering a known id again changes nothing, so a look may be repe
 any point.
 """
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ from fakemail.answers import RemoteEmail
 from storage.books import Books
 from storage.keys import email_key, is_hashed, unescape_id
 from storage.records import CursorMove, Look, SourceState
+
+log = logging.getLogger(__name__)
 
 SLICE = 2_000
 """How many ids are entered into the books in one transaction."""
@@ -123,7 +126,9 @@ class Follower:
 
         So neither a false alarm nor an account restored to an older state brings in the mail that was skipped.
         """
-        return self.books.reset(source, self._left_alone(source))
+        begun = self.books.reset(source, self._left_alone(source))
+        log.warning("source %s: the account was reset; its history is listed again from %d", self.name, begun.cursor)
+        return begun
 
     def _left_alone(self, source: SourceState) -> int:
         skipped = self.books.skipped(source)

@@ -163,13 +163,15 @@ def test_the_floor_rises_only_after_the_overlap(follower, account, books):
     assert follower.poll(Look("poll", time.time() + 61)).floor == 1
 
 
-def test_a_reset_seen_by_watch_starts_again_from_zero(follower, account, books):
+def test_a_reset_seen_by_watch_starts_again_from_zero(follower, account, books, caplog):
     account.receive(*(f"old{number}" for number in range(5)))
     follower.poll(polled())
     account.reset()
     account.receive("new")
+    assert caplog.messages == []
     source = follower.look(notified(1))
     assert (source.epoch, source.cursor, known(books)) == (1, 1, 6)
+    assert caplog.messages == ["source main: the account was reset; its history is listed again from 0"]
 
 
 def test_a_reset_that_has_grown_past_the_cursor_is_seen_because_its_email_is_gone(follower, account, books):
