@@ -72,19 +72,15 @@ def _units(kind: str, length: str) -> str:
 
 
 def _choices(kind: Any, field: str) -> list[Any]:
-    """Return the values of the enumeration at `field` of a model."""
+    """Return the values of the enumeration at `field` of a model, and "a whole number" where that is allowed, too."""
     if kind is None:
         return []
     found: list[inspect.Type] = [inspect.type_info(kind)]
     for step in STEP.findall(field):
         found = [inner for each in found for inner in _inner(each, step)]
-    return [
-        value
-        for each in found
-        for plain in _plain(each)
-        if isinstance(plain, inspect.LiteralType)
-        for value in plain.values
-    ]
+    kinds = [plain for each in found for plain in _plain(each)]
+    numbers = [KINDS["int"]] if any(isinstance(kind, inspect.IntType) for kind in kinds) else []
+    return numbers + [value for kind in kinds if isinstance(kind, inspect.LiteralType) for value in kind.values]
 
 
 def _inner(kind: inspect.Type, step: str) -> list[inspect.Type]:

@@ -36,7 +36,7 @@ class Outer(msgspec.Struct):
         ({"name": "b"}, "name", "must match the pattern ^a"),
         ({"flag": 1}, "flag", "must be true or false, not a whole number"),
         ({"start": []}, "start", "must be a whole number or a string, not an array"),
-        ({"start": "end"}, "start", "must be beginning, not 'end'"),
+        ({"start": "end"}, "start", "must be a whole number or beginning, not 'end'"),
         ({"start": True}, "start", "must be a whole number or a string, not a boolean"),
         ({"items": {}}, "items", "must be an array, not an object"),
         ({"items": [{"number": 1}] * 3}, "items", "must have at most 2 items"),
