@@ -96,7 +96,7 @@ def replay_some(call: Call) -> dict[str, Any] | Answer:
     replays `per_second` letters a second. Emails whose id is too long to be fetched count as `matched`, but stay dead.
     """
     wanted: ReplayRequest = call.body
-    chosen = whole_filter(wanted, DeadLetterFilter)
+    chosen = whole_filter(wanted, DeadLetterFilter, call.query.source)
     times = [read_time(place_of(wanted, name), getattr(chosen, name), 422) for name in ("since", "until")]
     letters, filters = call.services.dead_letters, _filters(chosen, *times)
     if chosen.ids is not None:

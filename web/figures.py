@@ -140,8 +140,10 @@ def stats(call: Call) -> dict[str, Any]:
 
 
 def timeseries(call: Call) -> dict[str, Any]:
-    """Count the processed emails per class in UTC buckets; a bucket without emails has zeros."""
+    """Count the processed emails of all sources per class in UTC buckets; a bucket without emails has zeros."""
     query: TimeseriesQuery = call.query
+    if query.source is not None and len(call.services.books.sources()) > 1:
+        raise misfit("source", "counts over time are kept for all sources together; /stats has each by itself", 400)
     step = STEPS[query.step]
     end = read_time("to", query.end)
     end = clock.now() if end is None else end

@@ -152,7 +152,7 @@ def reprocess(call: Call) -> Answer:
     same request returns the same task, unless the model or the rules have changed.
     """
     learning = call.services.learning
-    wanted = msgspec.to_builtins(_filter(call.body))
+    wanted = msgspec.to_builtins(_filter(call.body, call.query.source))
     params = {
         "filter": {name: value for name, value in wanted.items() if value is not None},
         "dry_run": call.body.dry_run,
@@ -162,8 +162,8 @@ def reprocess(call: Call) -> Answer:
     return accepted(call.services.tasks.create(REPROCESS, params))
 
 
-def _filter(request: ReprocessRequest) -> EmailFilter:
-    wanted = whole_filter(request, ReprocessFilter)
+def _filter(request: ReprocessRequest, source: str | None) -> EmailFilter:
+    wanted = whole_filter(request, ReprocessFilter, source)
     return EmailFilter(
         source=wanted.source,
         classification=wanted.classification,

@@ -53,11 +53,15 @@ class Stats(msgspec.Struct):
 
 
 class TimeseriesQuery(msgspec.Struct, rename={"start": "from", "end": "to"}):
-    """A span of time; `to` is by default now, `from` an hour before `to`, or a day if `step` is `hour`."""
+    """A span of time; `to` is by default now, `from` an hour before `to`, or a day if `step` is `hour`.
+
+    `source` is refused if there are several, since the counts are kept for all of them together.
+    """
 
     start: Moment | None = None
     end: Moment | None = None
     step: Literal["minute", "hour"] = "minute"
+    source: SourceName | None = None
 
 
 class Bucket(msgspec.Struct):

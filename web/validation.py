@@ -73,14 +73,21 @@ def read_model(raw: bytes, kind: type[T]) -> T:
         raise misfit(*explain(error, kind)) from None
 
 
-def whole_filter(request: Any, kind: type[S]) -> S:
-    """Merge the conditions in a request's `filter` with those beside it; raises Problem 422 for one in both places."""
+def whole_filter(request: Any, kind: type[S], source: str | None = None) -> S:
+    """Merge the conditions in a request's `filter` with those beside it and the `source` of its query.
+
+    Raises Problem 422 for a condition in two places.
+    """
     names: tuple[str, ...] = kind.__struct_fields__
     for name in names:
         if getattr(request, name) is not None and getattr(request.filter, name) is not None:
             raise misfit(name, "is also in filter")
     found = {name: getattr(request, name) for name in names}
     inner = {name: getattr(request.filter, name) for name in names}
+    if source is not None:
+        if found["source"] is not None or inner["source"] is not None:
+            raise misfit(place_of(request, "source"), "is also in the query")
+        inner["source"] = source
     return kind(**found | {name: value for name, value in inner.items() if value is not None})
 
 

@@ -98,6 +98,20 @@ def test_a_replay_by_filter_can_be_tried_dry(system):
     assert system.client.get("/audit").json["queued"] == 4
 
 
+@pytest.mark.parametrize("path", ["/dead-letters/replay", "/reprocess"])
+def test_a_source_in_the_query_narrows_what_is_done_as_one_in_the_body_does(system, path):
+    system.services.books.open_source("sales", "http://127.0.0.1:2")
+    system.bury("a")
+    if path == "/dead-letters/replay":
+        assert system.client.post(f"{path}?source=sales", {}).json["replayed"] == 0
+        assert system.client.post(f"{path}?source=main", {}).json["replayed"] == 1
+    else:
+        assert system.client.post(f"{path}?source=sales", {}).json["params"]["filter"] == {"source": "sales"}
+    for body, field in (({"source": "main"}, "source"), ({"filter": {"source": "main"}}, "filter.source")):
+        twice = system.client.post(f"{path}?source=sales", body)
+        assert (twice.status, twice.json["errors"][0]["field"]) == (422, field)
+
+
 def test_discarding_gives_the_email_up(system):
     [letter] = system.bury("a")
     assert system.client.delete(f"/dead-letters/{letter.id}").status == 204

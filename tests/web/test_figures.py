@@ -188,6 +188,13 @@ def test_the_timeseries_has_every_bucket_also_the_empty_ones(system):
     assert hours["buckets"][0]["total"] == 2
 
 
+def test_the_timeseries_of_one_among_several_sources_is_refused_rather_than_that_of_all(system):
+    assert system.client.get("/stats/timeseries?source=main").status == 200
+    system.services.books.open_source("sales", "http://127.0.0.1:2")
+    refused = system.client.get("/stats/timeseries?source=main")
+    assert (refused.status, refused.json["errors"][0]["field"]) == (400, "source")
+
+
 def test_without_a_span_it_is_the_last_hour_or_day(system):
     assert len(system.client.get("/stats/timeseries").json["buckets"]) in (60, 61)
     assert len(system.client.get("/stats/timeseries?step=hour").json["buckets"]) in (24, 25)

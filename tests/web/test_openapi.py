@@ -53,7 +53,7 @@ def test_query_parameters_are_those_that_are_checked(described):
     parameters = described["paths"]["/results"]["get"]["parameters"]
     limit = next(each for each in parameters if each["name"] == "limit")
     assert limit["schema"] == {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}
-    assert {"from", "to", "step"} == {
+    assert {"from", "to", "step", "source"} == {
         each["name"] for each in described["paths"]["/stats/timeseries"]["get"]["parameters"]
     }
 

@@ -295,7 +295,8 @@ SOURCED = [
 def test_a_source_that_nobody_bears_is_404_wherever_it_may_be_named(system, route):
     path = f"{route.path.replace('{email_id}', 'a')}?source=nope"
     system.enter("a")
-    bodies = {"/setup": {"webhook_url": "http://127.0.0.1:8005/webhook"}, "/resync": {"from": 0}}
+    bodies = {"/setup": {"webhook_url": "http://127.0.0.1:8005/webhook"}, "/resync": {"from": 0}, "/reprocess": {}}
+    bodies["/dead-letters/replay"] = {}
     body = bodies.get(route.path, {"classification": "intro"})
     reply = (
         system.client.get(path)
