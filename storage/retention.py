@@ -154,11 +154,14 @@ def _drop(after: int, last: int) -> int:
 
 
 def forget_words(refs: Sequence[int]) -> None:
-    """Remove emails from the full-text index and from its queue."""
+    """Remove emails from the full-text index and from its queue.
+
+    The queue comes first: that waits for an indexer that has taken one of them, and whose words are then there to go.
+    """
     table, params = batch({"ref": "bigint"}, [(ref,) for ref in refs])
+    execute(f"DELETE FROM unindexed WHERE ref IN (SELECT batch.ref FROM {table})", params)
     column = "ref" if is_postgres() else "rowid"
     execute(f"DELETE FROM search WHERE {column} IN (SELECT batch.ref FROM {table})", params)
-    execute(f"DELETE FROM unindexed WHERE ref IN (SELECT batch.ref FROM {table})", params)
 
 
 def _count_bodies(before: float) -> int:

@@ -1,9 +1,12 @@
 """Erasing a sender: in any state all content is deleted, the books balance, and nothing comes back."""
 
+from collections.abc import Callable
+
 import gevent
 import gevent.monkey
 import pytest
 
+from storage import search
 from storage.books import Books
 from storage.database import Database
 from storage.dead_letters import DeadLetters
@@ -108,28 +111,43 @@ def test_the_next_listing_brings_nothing_back_and_what_is_in_hand_is_not_stored(
 @pytest.mark.postgres
 def test_a_label_given_at_the_same_time_is_counted_out_as_the_label_it_became(migrated_postgres):
     db = migrated_postgres
-    other, watcher = Database(db.driver.url), Database(db.driver.url)
-    labelled, erasing_waits = NativeEvent(), NativeEvent()
     [ref] = enter(Books(db), ["1"])
     ResultStore(db).save([result(ref, "1", model_label="meeting", content=content(ANNA))], shard="t")
+    erase_during(db, lambda: correct("1", "main", "promotion", "me"), ref)
+    assert set(db.read(stats, 0.0).emails_by_classification.values()) == {0}
+    db.write(empty)
 
-    def label_slowly():
-        correct("1", "main", "promotion", "me")
-        labelled.set()
+
+@pytest.mark.postgres
+def test_words_that_are_indexed_at_the_same_time_are_erased_too(migrated_postgres):
+    db = migrated_postgres
+    [ref] = enter(Books(db), ["1"])
+    ResultStore(db).save([result(ref, "1", content=content(ANNA))], shard="t")
+    erase_during(db, lambda: search._store([ref]), ref)
+    assert db.read(execute, "SELECT ref FROM search") == db.read(execute, "SELECT ref FROM unindexed") == []
+    db.write(empty)
+
+
+def erase_during(db: Database, write: Callable[[], object], ref: int) -> None:
+    """Erase an email while another transaction has done `write`; that one commits once the erasing waits for it."""
+    other, watcher = Database(db.driver.url), Database(db.driver.url)
+    written, erasing_waits = NativeEvent(), NativeEvent()
+
+    def write_slowly():
+        write()
+        written.set()
         assert erasing_waits.wait(10)
 
-    labelling = gevent.spawn(db.write, label_slowly)
-    wait_until(labelled.is_set, "the label")
+    writing = gevent.spawn(db.write, write_slowly)
+    wait_until(written.is_set, "the other write")
     erasing = gevent.spawn(Erasing(other).erase, [ref])
     waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-    wait_until(lambda: bool(watcher.read(execute, waiting)), "the erasing's wait for the one who labels")
+    wait_until(lambda: bool(watcher.read(execute, waiting)), "the erasing's wait for the other write")
     erasing_waits.set()
-    labelling.get(timeout=10)
+    writing.get(timeout=10)
     assert erasing.get(timeout=10) == 1
-    assert set(db.read(stats, 0.0).emails_by_classification.values()) == {0}
     watcher.close()
     other.close()
-    db.write(empty)
 
 
 def test_nothing_of_it_stays_in_the_files(tmp_path):
