@@ -7,16 +7,15 @@ listing does not bring the emails back.
 from collections import Counter
 from collections.abc import Sequence
 
+from storage import search
 from storage.counters import Moves
 from storage.database import Database
 from storage.query import Query, tokens
 from storage.records import LABELS, BookState
 from storage.retention import forget_words
-from storage.search import condition
-from storage.statements import batch, execute, for_update
+from storage.statements import batch, execute, for_update, is_postgres
 
 SLICE = 200
-
 
 WIPE_S = 5.0
 """How long an erasure frees pages of the file; the janitor frees the rest."""
@@ -50,19 +49,31 @@ class Erasing:
 def _find(sender: str, after: int, limit: int) -> list[int]:
     """Find candidates by the index and among emails not indexed yet, and compare their sender texts."""
     wanted = sender.strip().casefold()
-    clauses, params = condition(Query(senders=(wanted,)), "content.ref")
-    found = _matching(clauses, params, wanted, after, limit)
-    waiting = _matching(["content.ref IN (SELECT ref FROM unindexed)"], [], wanted, after, limit)
-    return sorted({*found, *waiting})[:limit]
+    clause, params = search.walk(Query(senders=(wanted,)))
+    indexed = _matching(*INDEXED[is_postgres()], clause, params, wanted, after, limit)
+    waiting = _matching(*WAITING, "1 = 1", [], wanted, after, limit)
+    return sorted({*indexed, *waiting})[:limit]
 
 
-def _matching(clauses: Sequence[str], params: Sequence[object], wanted: str, after: int, limit: int) -> list[int]:
+INDEXED = (
+    ("search CROSS JOIN content ON content.ref = search.rowid", "search.rowid"),
+    ("search JOIN content ON content.ref = search.ref", "search.ref"),
+)
+"""The tables to walk, and the column to walk by, on SQLite and on PostgreSQL."""
+
+WAITING = ("unindexed JOIN content ON content.ref = unindexed.ref", "unindexed.ref")
+
+
+def _matching(
+    tables: str, place: str, clause: str, params: Sequence[object], wanted: str, after: int, limit: int
+) -> list[int]:
+    """Walk the tables, page by page. Both bounds are needed: PostgreSQL's planner does not derive one from the other."""
     found: list[int] = []
     while len(found) < limit:
-        where = " AND ".join(["content.ref > ?", *clauses])
         rows = execute(
-            f"SELECT content.ref, sender FROM content WHERE {where} ORDER BY content.ref LIMIT ?",
-            [after, *params, limit],
+            f"SELECT content.ref, content.sender FROM {tables} WHERE {place} > ? AND content.ref > ? AND {clause} "
+            f"ORDER BY {place} LIMIT ?",
+            [after, after, *params, limit],
         )
         found += [ref for ref, text in rows if _is(text, wanted)]
         if len(rows) < limit:

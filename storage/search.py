@@ -69,10 +69,11 @@ def has_terms(query: Query) -> bool:
 
 
 def walk(query: Query) -> tuple[str, list[Any]]:
-    """Return the condition that selects exactly the matching rows in a walk over FTS5's table (SQLite only)."""
-    wanted = _expression(_terms(query))
-    unwanted = "".join(f" NOT ({_expression([term])})" for term in _excluded(query))
-    return "search MATCH ?", [f"({wanted}){unwanted}"]
+    """Return the condition that selects exactly the matching rows in a walk over the index's table."""
+    wanted, unwanted = _expression(_terms(query)), [_expression([term]) for term in _excluded(query)]
+    if is_postgres():
+        return "search.words @@ ?::tsquery", [f"({wanted})" + "".join(f" & !({each})" for each in unwanted)]
+    return "search MATCH ?", [f"({wanted})" + "".join(f" NOT ({each})" for each in unwanted)]
 
 
 def condition(query: Query, ref: str) -> tuple[list[str], list[Any]]:
