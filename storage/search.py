@@ -81,12 +81,17 @@ def condition(query: Query, ref: str) -> tuple[list[str], list[Any]]:
     conditions, params = [], []
     if has_terms(query):
         wanted = _expression(_terms(query))
-        conditions.append(f"{ref} IN ({_matching()})" if _is_rare(wanted) else f"EXISTS ({_matching_row(ref)})")
+        conditions.append(_among_few(ref) if _is_rare(wanted) else f"EXISTS ({_matching_row(ref)})")
         params.append(wanted)
     for term in _excluded(query):
         conditions.append(f"{ref} NOT IN ({_matching()})")
         params.append(_expression([term]))
     return conditions, params
+
+
+def _among_few(ref: str) -> str:
+    """Return the condition for few matches; with IN, PostgreSQL would rather test the newest emails one by one."""
+    return f"{ref} = ANY(ARRAY({_matching()}))" if is_postgres() else f"{ref} IN ({_matching()})"
 
 
 def _terms(query: Query) -> list[Term]:

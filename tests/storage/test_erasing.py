@@ -10,6 +10,7 @@ from storage import search
 from storage.books import Books
 from storage.database import Database
 from storage.dead_letters import DeadLetters
+from storage.drivers import PostgresDriver
 from storage.erasing import Erasing
 from storage.labels import correct
 from storage.reading import EmailFilter, Reader
@@ -130,6 +131,7 @@ def test_words_that_are_indexed_at_the_same_time_are_erased_too(migrated_postgre
 
 def erase_during(db: Database, write: Callable[[], object], ref: int) -> None:
     """Erase an email while another transaction has done `write`; that one commits once the erasing waits for it."""
+    assert isinstance(db.driver, PostgresDriver)
     other, watcher = Database(db.driver.url), Database(db.driver.url)
     written, erasing_waits = NativeEvent(), NativeEvent()
 

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
+from storage import search
 from storage.books import Books
 from storage.database import Database
 from storage.dead_letters import DeadLetters
 from storage.erasing import Erasing
 from storage.notifications import Notifications
+from storage.query import parse
 from storage.reading import Reader
 from storage.records import Attempt, CursorMove, Look, Notification
 from storage.results import ResultStore
@@ -114,6 +116,18 @@ def test_a_sender_whose_words_most_emails_have_is_looked_for_in_one_walk_of_the_
     plans = [" / ".join(line for *_, line in plan_of(db, sql)) for sql in sorted(seen) if " content.sender " in sql]
     assert any(plan.startswith("SCAN search VIRTUAL TABLE") for plan in plans)
     assert not any("CORRELATED" in plan for plan in plans), plans
+
+
+@pytest.mark.postgres
+def test_postgresql_does_not_turn_few_matches_into_a_test_of_each_email(migrated_postgres):
+    def plan() -> list[str]:
+        (condition,), params = search.condition(parse("from:ann"), "result.ref")
+        sql = f"EXPLAIN SELECT id FROM result WHERE {condition} ORDER BY id DESC LIMIT 21"
+        return [line for (line,) in execute(sql, params)]
+
+    lines = migrated_postgres.read(plan)
+    apart = next(number for number, line in enumerate(lines) if "InitPlan" in line)
+    assert not [line for line in lines[:apart] if "search" in line], lines
 
 
 def plan_of(db: Database, sql: str) -> list[tuple[Any, ...]]:
