@@ -201,11 +201,11 @@ def _oldest(table: str, at: str, condition: str = "1 = 1") -> Kind:
 
 def _letters(before: float, limit: int) -> Slice:
     """Prune replayed and discarded dead letters; standing ones are never pruned."""
-    slices = [
-        _oldest("dead_letter", "dead_at", f"state = {state}").forget(before, limit)
-        for state in (LetterState.REPLAYED, LetterState.DISCARDED)
-    ]
-    return Slice(sum(each.forgotten for each in slices), more=any(each.more for each in slices))
+    forgotten = 0
+    for state in (LetterState.REPLAYED, LetterState.DISCARDED):
+        kind = _oldest("dead_letter", "dead_at", f"state = {state}")
+        forgotten += kind.forget(before, limit - forgotten).forgotten
+    return Slice(forgotten, more=forgotten == limit)
 
 
 def _minutes(before: float, limit: int) -> Slice:

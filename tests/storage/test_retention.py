@@ -137,6 +137,18 @@ def test_settled_dead_letters_go_and_standing_ones_stay(db, books, retention):
     assert (audit.discarded, audit.queued, audit.dead) == (1, 1, 1)
 
 
+def test_a_slice_of_dead_letters_keeps_to_its_limit(db, books, retention):
+    letters = DeadLetters(db)
+    keys = [f"{number}" for number in range(6)]
+    buried = letters.bury([burial(ref, key, at=OLD) for ref, key in zip(enter(books, keys), keys, strict=True)])
+    made = [letter.id for letter in buried if letter]
+    letters.replay(made[:3])
+    for letter_id in made[3:]:
+        letters.discard(letter_id)
+    slices = [retention.slice("dead_letters", OLD + 1, 2) for _ in range(4)]
+    assert [(each.forgotten, each.more) for each in slices] == [(2, True), (2, True), (2, True), (0, False)]
+
+
 def test_notifications_and_minutes_go(db, books, retention):
     source = books.open_source("main", "http://127.0.0.1:1")
     Notifications(db).note(source.id, [Notification(OLD, 1), Notification(time.time(), 2)])
