@@ -112,7 +112,7 @@ class RedisMailboxes(RedisEventLog, RedisPresence):
         want = _Want(mailbox, consumer, count, max_bytes, into)
         deadline = time.monotonic() + block
         while True:
-            state, found = self._take_now(want, but=0)
+            state, found = self._take_now(want)
             left = deadline - time.monotonic()
             if not found and left > 0 and state == b"empty":
                 found = self._wait_for_some(want, deadline)
@@ -121,16 +121,16 @@ class RedisMailboxes(RedisEventLog, RedisPresence):
             if found or left <= 0:
                 return found
 
-    def _take_now(self, want: _Want, *, but: int) -> tuple[bytes, list[Delivery]]:
-        """Take without waiting, `but` messages fewer than wanted; return take.lua's state with the deliveries."""
-        mailbox, count = want.mailbox, want.count - but
+    def _take_now(self, want: _Want, had: Sequence[Delivery] = ()) -> tuple[bytes, list[Delivery]]:
+        """Take without waiting what is wanted beyond `had`; return take.lua's state with the deliveries."""
+        mailbox, count = want.mailbox, max(0, want.count - len(had))
         turn = self._turns.setdefault(mailbox, random.randrange(1 << 16))
         self._turns[mailbox] = turn + count
         keys = [*self.keys.block(mailbox), self.keys.duty(mailbox)]
         args: list[Any] = [
             want.consumer,
             process_of(want.consumer),
-            want.max_bytes,
+            want.max_bytes - sum(delivery.size for delivery in had),
             *quotas(count, turn).values(),
             int(self.turn * 1000),
         ]
@@ -157,7 +157,7 @@ class RedisMailboxes(RedisEventLog, RedisPresence):
             found = self._wait_for_one(want, left) if left > 0 else []
             if not found:
                 return []
-            state, more = self._take_now(want, but=min(len(found), want.count))
+            state, more = self._take_now(want, found)
             if state == b"alone":
                 # Our process was given a quarantined message while we waited at the server, which knows no such rule.
                 self.release(want.mailbox, want.consumer, crashed=False)

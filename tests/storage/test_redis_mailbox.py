@@ -122,11 +122,18 @@ def test_a_waiting_consumer_wakes_at_once_and_takes_what_came_along(box):
     assert time.monotonic() - start < 4
 
 
+def test_the_limit_of_bytes_is_for_the_first_message_and_what_came_along_together(box):
+    sleeper = gevent.spawn(box.take, "fetch", ANNA, count=100, max_bytes=2000, block=60)
+    wait_until(lambda: blocked(box) == 1, "a blocked reader")
+    box.put("fetch", [Envelope(source="main", key=f"{number}", lane="normal", body=b"x" * 2000) for number in range(5)])
+    assert len(sleeper.get(timeout=20)) == 1
+
+
 def test_of_a_pool_one_waits_and_takes_all_that_came(box, monkeypatch):
     look, looked = box._take_now, set()
 
-    def noted(want, **further):
-        found = look(want, **further)
+    def noted(want, *further):
+        found = look(want, *further)
         looked.add(want.consumer)
         return found
 
