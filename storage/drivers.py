@@ -4,6 +4,7 @@ Used by database.py, and by code that opens a file itself (backup.py, moving.py)
 uses the connection. Peewee's own database classes do the rest.
 """
 
+import math
 import random
 import socket
 import time
@@ -29,7 +30,7 @@ IDLE_LIMIT = 10.0
 """Seconds after which PostgreSQL ends an idle transaction: its node is frozen or gone, and its locks block others."""
 
 STATEMENT_LIMIT = 30.0
-"""Seconds after which PostgreSQL cancels a statement."""
+"""Seconds after which PostgreSQL cancels a statement, and SQLite one that only reads."""
 
 ANSWER_LIMIT = STATEMENT_LIMIT + 3.0
 """Seconds after which no answer is expected: the connection is lost, even if it looks alive to TCP (a frozen server, or
@@ -101,6 +102,30 @@ class Sqlite(APSWDatabase):
             native_sleep(random.uniform(0.002, 0.02))
 
 
+class LimitedSqlite(Sqlite):
+    """A reader whose statements end after STATEMENT_LIMIT: nothing else would free its thread from a long one."""
+
+    STEPS = 500_000
+    """How many of SQLite's own steps lie between two looks at the clock: about 10 ms, in the full-text index 400 ms."""
+
+    _ends = math.inf
+
+    def _connect(self) -> Any:
+        connection = super()._connect()
+        connection.set_progress_handler(self._end_if_late, self.STEPS)
+        return connection
+
+    def execute_sql(self, sql: str, params: Sequence[Any] | None = None) -> Any:
+        """Run one statement, as in the base class."""
+        self._ends = time.monotonic() + STATEMENT_LIMIT
+        return super().execute_sql(sql, params)
+
+    def _end_if_late(self) -> bool:
+        if time.monotonic() > self._ends:
+            raise apsw.InterruptError(f"the statement took longer than {STATEMENT_LIMIT:g} s")
+        return False
+
+
 class SqliteDriver:
     """SQLite through apsw, which brings an SQLite that is new enough for several writing processes."""
 
@@ -131,11 +156,12 @@ class SqliteDriver:
             raise SettingsError(f"DATABASE_URL: the folder {path.parent} does not exist")
         self.path = path
 
-    def peewee(self, *, readonly: bool, patient: bool) -> Any:  # noqa: ARG002  (a file always answers)
+    def peewee(self, *, readonly: bool, patient: bool) -> Any:
         """Make a Peewee database; a reader's connection refuses to write."""
         new = not self.path.exists() or self.path.stat().st_size == 0
         pragmas = (*(self.NEW if new else ()), *self.PRAGMAS, *(self.READER if readonly else ()))
-        return Sqlite(
+        kind = LimitedSqlite if readonly and not patient else Sqlite
+        return kind(
             str(self.path),
             flags=self.FLAGS,
             pragmas=pragmas,
@@ -246,7 +272,7 @@ class PostgresDriver:
     def peewee(self, *, readonly: bool, patient: bool) -> Any:
         """Make a Peewee database; options in DATABASE_URL take precedence over these."""
         limits = {
-            "statement_timeout": int(STATEMENT_LIMIT * 1000),
+            "statement_timeout": 0 if patient else int(STATEMENT_LIMIT * 1000),
             "lock_timeout": int(LOCK_WAIT * 1000),
             "idle_in_transaction_session_timeout": int(IDLE_LIMIT * 1000),
             "default_transaction_read_only": "on" if readonly else "off",

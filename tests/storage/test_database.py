@@ -137,6 +137,23 @@ def test_many_greenlets_share_the_threads(db):
     assert len(db.read(names)) == 20
 
 
+def test_a_read_that_takes_too_long_is_ended_and_frees_its_thread(db, monkeypatch):
+    monkeypatch.setattr("storage.drivers.STATEMENT_LIMIT", 0.2)
+    monkeypatch.setattr("storage.database.ANSWER_S", 10.0)
+    limited, patient = Database(url_of(db), readers=1), Database(url_of(db), patient=True)
+    for _ in range(2):
+        with pytest.raises(DependencyTrouble, match=r"took longer|statement timeout"):
+            limited.read(execute, f"{COUNTING} SELECT COUNT(*) FROM numbers")
+    assert limited.read(names) == []
+    assert patient.read(execute, f"{COUNTING} SELECT COUNT(*) FROM (SELECT 1 FROM numbers LIMIT 2000000) AS few")
+    limited.close()
+    patient.close()
+
+
+COUNTING = "WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers)"
+"""Counts for ever."""
+
+
 def test_ping_and_size_and_checkpoint(db):
     db.write(put, "a")
     assert 0 < db.ping() < 5
