@@ -37,8 +37,8 @@ Document = tuple[int, str, str, str]
 Term = tuple[tuple[str, ...], str]
 """A phrase, and the field to search ("": any field)."""
 
-FIELDS = "ABC"
-"""How a tsvector marks the fields subject, body and sender."""
+SUBJECT, BODY, SENDER = "ABC"
+"""How a tsvector marks its fields."""
 
 GAP = 2
 """Positions left free between two fields of a tsvector, so that no phrase spans them."""
@@ -149,7 +149,7 @@ def _expression(terms: Sequence[Term]) -> str:
     if not is_postgres():
         quoted = ((f"{field} : " if field else "") + '"' + " ".join(_cut(phrase)) + '"' for phrase, field in terms)
         return " AND ".join(quoted)
-    marks = {"subject": ":A", "sender": ":C", "": ""}
+    marks = {"subject": f":{SUBJECT}", "sender": f":{SENDER}", "": ""}
     return " & ".join(
         "(" + " <-> ".join(f"'{token}'{marks[field]}" for token in _cut(phrase)) + ")" for phrase, field in terms
     )
@@ -217,7 +217,7 @@ def _write(documents: Sequence[Document]) -> None:
     if is_postgres():
         execute_many(
             "INSERT INTO search (ref, words) VALUES (?, ?::tsvector) ON CONFLICT (ref) DO UPDATE SET words = excluded.words",
-            [(ref, _vector(fields)) for ref, *fields in documents],
+            [(ref, _vector(*fields)) for ref, *fields in documents],
         )
     else:
         execute_many(
@@ -226,11 +226,14 @@ def _write(documents: Sequence[Document]) -> None:
         )
 
 
-def _vector(fields: Sequence[str]) -> str:
-    """Return a document in the text form of a tsvector, such as 'token':3A,9B for each token."""
+def _vector(subject: str, body: str, sender: str) -> str:
+    """Return a document in the text form of a tsvector, such as 'token':3A,9B for each token.
+
+    PostgreSQL keeps the first 255 places of a token, so the body, which may repeat a word of the others, comes last.
+    """
     places: dict[str, list[str]] = defaultdict(list)
     position = 0
-    for mark, field in zip(FIELDS, fields, strict=True):
+    for mark, field in ((SENDER, sender), (SUBJECT, subject), (BODY, body)):
         for token in field.split():
             position += 1
             places[token].append(f"{position}{mark}")

@@ -70,6 +70,17 @@ def test_the_address_finds_them_in_any_case_indexed_or_not_and_nobody_elses(eras
     assert erasing.find("anna@example.org", limit=2) == sorted(refs.values())[0:3:2][:2]
 
 
+def test_they_are_found_whatever_their_text_repeats(db, books, erasing):
+    """As a newsletter full of links does; of each word, PostgreSQL's index keeps the first 255 places."""
+    [ref] = enter(books, ["links"])
+    links = Content(subject="news of example", body="https anna example org " * 500, sender=ANNA)
+    ResultStore(db).save([result(ref, "links", content=links)], shard="t")
+    while Search(db).index():
+        pass
+    assert erasing.find("anna@example.org") == [ref]
+    assert [each.ref for each in Reader(db).emails(EmailFilter(q="subject:example from:anna")).items] == [ref]
+
+
 def test_all_that_was_said_is_gone(db, erasing, refs):
     found = erasing.find("anna@example.org")
     assert erasing.erase(found) == 5
