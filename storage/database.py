@@ -22,7 +22,7 @@ from gevent.threadpool import ThreadPool
 
 from engine.errors import DependencyTrouble
 from storage import migrations
-from storage.drivers import Driver, SqliteDriver, cause_of, driver_for, native_sleep
+from storage.drivers import Driver, SqliteDriver, cause_of, driver_for, is_locked, native_sleep
 from storage.models import current
 from storage.statements import execute
 
@@ -68,12 +68,21 @@ class Database:
         return self._reading.run(lambda: fn(*args, **kwargs), transaction=False)
 
     def migrate(self) -> int:
-        """Bring the schema up to date, however long it takes, and return its version. Several processes may do so.
+        """Bring the schema up to date, however long it takes, and return its version.
+
+        Several processes may do so; if one waits for another too long, it raises DependencyTrouble and may try again.
 
         A newer schema is left alone if it allows a program as old as this one; if not, raises SettingsError.
         """
         with closing(_Connections(self.driver, 1, readonly=False, patient=True)) as connections:
-            version = connections.run(migrations.migrate)
+            try:
+                version = connections.run(migrations.migrate)
+            except DependencyTrouble as trouble:
+                if not is_locked(trouble):
+                    raise
+                raise DependencyTrouble(
+                    "another process holds its lock, perhaps to bring the schema up to date", dependency="database"
+                ) from trouble
         self._reading.known = self._writing.known = True
         return version
 

@@ -70,6 +70,11 @@ def is_damage(trouble: BaseException) -> bool:
     return isinstance(cause_of(trouble.__cause__ or trouble), apsw.CorruptError | apsw.NotADBError)
 
 
+def is_locked(trouble: BaseException) -> bool:
+    """Return whether a DependencyTrouble came from a lock that another process did not release in time."""
+    return isinstance(cause_of(trouble.__cause__ or trouble), apsw.BusyError | psycopg.errors.LockNotAvailable)
+
+
 def driver_for(url: str) -> "SqliteDriver | PostgresDriver":
     """Choose the driver for a DATABASE_URL. Raises SettingsError for an unknown scheme."""
     if url.startswith("sqlite:///"):

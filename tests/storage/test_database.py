@@ -23,6 +23,7 @@ from storage.models import DesiredRow
 from storage.records import Look
 from storage.results import ResultStore
 from storage.statements import execute, insert
+from tests.servers import wait_until
 from tests.storage.books_fixtures import URL, open_database
 from tests.storage.conftest import empty
 
@@ -168,6 +169,27 @@ def test_migrating_is_repeatable_and_safe_from_many_at_once(database_url):
     assert databases[0].migrate() == versions[0].get()
     for database in databases:
         database.close()
+
+
+def test_who_has_to_wait_while_another_migrates_is_told_so(database_url, monkeypatch):
+    migrating, waiting = open_database(database_url), Database(database_url)
+    monkeypatch.setattr("storage.drivers.LOCK_WAIT", 0.2)
+    began, over = _NativeEvent(), _NativeEvent()
+
+    def step() -> None:
+        began.set()
+        over.wait(20)
+
+    monkeypatch.setattr("storage.migrations.STEPS", (*STEPS, step))
+    first = gevent.spawn(migrating.migrate)
+    wait_until(lambda: began.is_set, "the long step")
+    with pytest.raises(DependencyTrouble, match="another process holds its lock"):
+        waiting.migrate()
+    over.set()
+    first.get(timeout=20)
+    assert waiting.migrate() == len(STEPS) + 1
+    migrating.close()
+    waiting.close()
 
 
 def test_a_new_file_that_others_are_turning_to_wal_is_opened_a_moment_later(tmp_path, monkeypatch):
