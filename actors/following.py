@@ -81,26 +81,15 @@ class Follower:
         return self.books.source(self.name)
 
     def look(self, look: Look) -> SourceState:
-        """Look on a notification: list from the cursor, then check that the cursor still belongs to this account.
-
-        An announced id below the cursor may mean that the account was reset. A reset account that has already caught up
-        with the cursor can be told only by the missing email that set it; that check comes last, so that new mail need
-        not wait for it.
-        """
+        """Look on a notification: list from the cursor. An announced id below it may mean that the account was reset."""
         source = self.source
         if look.history_id is not None and look.history_id < source.cursor:
             source = self._after_a_reset(source, self.client.watch())
-        listed = self._list(source, look, start=source.cursor)
-        if self._vanished(source):
-            source = self._begin_again(listed)
-            return self._list(source, look, start=source.cursor)
-        return listed
+        return self._list(source, look, start=source.cursor)
 
     def poll(self, look: Look, *, lane: str = "normal") -> SourceState:
         """Look without a notification, from the floor rather than the cursor, to find mail that became visible late."""
         source = self._after_a_reset(self.source, self.client.watch())
-        if self._vanished(source):
-            source = self._begin_again(source)
         source = self._list(source, look, start=source.floor, lane=lane)
         if clock.steady_s() < self.overlap:
             return source  # the shared clock may have stepped lately: too early to raise the floor
@@ -140,43 +129,64 @@ class Follower:
             except Throttled:
                 raise
             except (Permanent, DependencyTrouble):
-                return skipped.history_id  # it may still exist
+                if self._is_listed(unescape_id(key), 0):
+                    return skipped.history_id
+                continue
             if email is not None:
                 at = skipped.history_id if email.history_id is None else email.history_id
                 return min(at, skipped.history_id)
         return 0
 
-    def _vanished(self, source: SourceState) -> bool:
-        """Return whether the email that set the cursor and those before it are gone: this is another account."""
-        if source.cursor_key is None or is_hashed(source.cursor_key):
-            return False  # there is no email to check
-        email_id = unescape_id(source.cursor_key)
-        if self._may_be_there(email_id):
-            return False
-        if any(listed == email_id for listed in self.client.list_emails(max(source.cursor - 1, 0), self.goes_on)):
-            return False
-        witnesses = self.books.keys_before(source, source.cursor_key, WITNESSES)
-        return not any(self._may_be_there(unescape_id(key)) for key in witnesses)
+    def _is_the_same(self, source: SourceState) -> bool | None:
+        """Return whether this is the account that set the cursor; None if FakeMail fails to say.
 
-    def _may_be_there(self, email_id: str) -> bool:
-        """Return False only if FakeMail says that there is no such email; a failure to give it proves nothing."""
+        It is not if the email that set the cursor and those before it are gone. `/watch` does not show a reset of an
+        account that has already caught up with the cursor.
+        """
+        if source.cursor_key is None or is_hashed(source.cursor_key):
+            return True  # there is no email to check
+        email_id = unescape_id(source.cursor_key)
+        try:
+            there = self._is_there(email_id)
+            if there or self._is_listed(email_id, max(source.cursor - 1, 0)):
+                return True
+            witnesses = self.books.keys_before(source, source.cursor_key, WITNESSES)
+            answers = {there, *(self._is_there(unescape_id(key)) for key in witnesses)}
+        except DependencyTrouble:
+            return None
+        return True if True in answers else None if None in answers else False
+
+    def _is_there(self, email_id: str) -> bool | None:
+        """Return whether there is such an email; None if FakeMail fails to give it, which proves nothing."""
         try:
             return self.client.get_email(email_id) is not None
         except Throttled:
             raise
         except (Permanent, DependencyTrouble):
-            return True
+            return None
+
+    def _is_listed(self, email_id: str, after: int) -> bool:
+        return any(listed == email_id for listed in self.client.list_emails(after, self.goes_on))
 
     def _list(self, source: SourceState, look: Look, *, start: int, lane: str = "normal") -> SourceState:
+        """List, check whose listing it is, and enter it. The cursor moves only if this is the account that set it.
+
+        The check comes after the listing, since the account may be reset between the two, and before the cursor moves,
+        since the email by which the old account is told from the new one is then forgotten.
+        """
         watched = None if self.bears_history else self.client.watch()
         ids = self.client.list_emails(start, self.goes_on)
         reach("listing.listed")
+        same = self._is_the_same(source)
+        if same is False:
+            source = self._begin_again(source)
+            return self._list(source, look, start=source.cursor, lane=lane)
         before, newest, left = look.listed, deque[str](maxlen=LAST_TRIED), len(ids)
         look.listed += left
         for part in id_slices(ids, SLICE) if left else [[]]:
             newest.extend(part)
             left -= len(part)
-            move = None if left else self._move(source, newest, watched)
+            move = self._move(source, newest, watched) if same and not left else None
             if not left and watched is None and not self.bears_history:
                 look.listed = before
                 return self._list(source, look, start=start, lane=lane)  # no history ids: list again, /watch first

@@ -1,12 +1,17 @@
 """Following the history: nothing is skipped, and the cursor never runs ahead of the books."""
 
 import time
+from contextlib import suppress
 
 import pytest
 
 from actors.following import Follower
-from engine.errors import DependencyTrouble, StaleError
+from engine.errors import DependencyTrouble, StaleError, Throttled
 from storage.records import Look
+
+
+class Killed(BaseException):
+    """Ends the look where it stands, as a kill does."""
 
 
 @pytest.fixture
@@ -195,6 +200,37 @@ def test_a_reset_that_has_caught_up_with_the_cursor_is_seen_by_the_next_look_wit
     assert (source.epoch, source.cursor, known(books)) == (1, count, 2 + count)
 
 
+@pytest.mark.parametrize(
+    "trouble",
+    [DependencyTrouble("status 500", dependency="fakemail"), Throttled("429", dependency="fakemail"), Killed()],
+    ids=lambda trouble: type(trouble).__name__,
+)
+@pytest.mark.parametrize("way", ["look", "poll"])
+def test_a_reset_that_has_grown_past_the_cursor_is_seen_although_the_check_fails_at_first(
+    follower, account, books, monkeypatch, way, trouble
+):
+    """The new account's email must not replace the one that tells the old account before the two are told apart."""
+    account.receive("old1", "old2")
+    follower.look(notified(2))
+    follower.poll(Look("poll", time.time() + 61))
+    assert books.source("main").floor == 2, "polls do not list below it"
+    account.reset()
+    account.receive("new1", "new2", "new3")
+    get = account.get_email
+
+    def get_email(email_id):
+        if email_id.startswith("old"):
+            raise trouble
+        return get(email_id)
+
+    with monkeypatch.context() as patch, suppress(DependencyTrouble, Killed):
+        patch.setattr(account, "get_email", get_email)
+        follower.look(notified(3)) if way == "look" else follower.poll(polled())
+    follower.look(notified(3))
+    source = follower.poll(polled())
+    assert (source.epoch, source.cursor, known(books)) == (1, 3, 5)
+
+
 def test_a_false_alarm_costs_one_listing_and_no_email(follower, account, books):
     account.receive("a", "b")
     follower.poll(polled())
@@ -245,6 +281,34 @@ def test_an_account_that_is_set_back_after_start_from_now_loses_no_mail_and_brin
     account.receive(*(f"later{number}" for number in range(20)))
     follower.look(notified())
     assert known(books) == 20 + 5 + 20
+
+
+def test_after_start_from_now_a_skipped_email_that_fakemail_fails_to_give_hides_no_reset(
+    follower, account, books, sick
+):
+    account.receive("old1", "old2")
+    follower.skip_to_now()
+    account.receive("a")
+    follower.look(notified())
+    account.reset()
+    account.receive("b")
+    sick[0].add("old2")
+    follower.poll(polled())
+    assert (books.source("main").epoch, known(books)) == (1, 2)
+
+
+def test_after_start_from_now_a_skipped_email_that_fakemail_fails_to_give_is_still_skipped(
+    follower, account, books, sick, monkeypatch
+):
+    account.receive("old1", "old2")
+    follower.skip_to_now()
+    account.receive("a")
+    follower.look(notified())
+    sick[0].add("old2")
+    with monkeypatch.context() as patch:
+        patch.setattr(account, "watch", lambda: 1)  # a false alarm
+        follower.poll(polled())
+    assert (books.source("main").epoch, known(books)) == (1, 1)
 
 
 def test_an_account_that_was_empty_at_the_start_has_nothing_left_alone(follower, account, books):
