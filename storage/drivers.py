@@ -4,6 +4,7 @@ Used by database.py, and by code that opens a file itself (backup.py, moving.py)
 uses the connection. Peewee's own database classes do the rest.
 """
 
+import logging
 import math
 import random
 import socket
@@ -38,6 +39,9 @@ a middlebox that dropped it), and its thread is needed."""
 
 Fault = Literal["again", "trouble", "bug"]
 """What an error means: rerun the transaction at once, let the caller retry later, or a bug in this program."""
+
+# When a connection is lost, psycopg warns of the second error that follows from the first, which it raises.
+logging.getLogger("psycopg").setLevel(logging.ERROR)
 
 native_sleep: Callable[[float], None] = monkey.get_original("time", "sleep")
 
@@ -214,7 +218,12 @@ class NativeConnection(psycopg.Connection[Any]):
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         """Run one of psycopg's generators; OperationalError if it does not finish within `answer_limit` seconds."""
-        return waiting.wait_c(gen, self.pgconn.socket, interval, self.answer_limit if timeout is None else timeout)
+        if timeout is not None:
+            return waiting.wait_c(gen, self.pgconn.socket, interval, timeout)
+        try:
+            return waiting.wait_c(gen, self.pgconn.socket, interval, self.answer_limit)
+        except psycopg.errors._WaitTimeout as error:  # noqa: SLF001  (its only name; its text says nothing to a user)
+            raise psycopg.OperationalError(f"no answer within {self.answer_limit:g} s") from error
 
 
 class _NativeAdapter(peewee.Psycopg3Adapter):
