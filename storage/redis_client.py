@@ -50,6 +50,15 @@ class QuickParser(_HiredisParser):
         return bool(super().can_read(0))
 
 
+class SocketConnection(redis.UnixDomainSocketConnection):
+    """A connection by unix socket, with the attribute that redis-py misses when the server is too frozen to accept it.
+
+    Its AttributeError would pass for a bug of ours.
+    """
+
+    port = None
+
+
 @contextmanager
 def trouble() -> Iterator[None]:
     """Turn any client error into DependencyTrouble: server away, slow, full, loading, read-only, or refusing us."""
@@ -78,7 +87,7 @@ def connect(url: str, *, connections: int = 64, patience: float = 0.0) -> "redis
     if url.startswith(("redis+sentinel://", "rediss+sentinel://")):
         return _through_sentinel(url, options)
     if url.startswith("unix://"):
-        del options["socket_connect_timeout"]
+        options["connection_class"] = SocketConnection
     else:
         options["socket_keepalive"] = True
     try:

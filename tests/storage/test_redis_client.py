@@ -1,8 +1,10 @@
 """Connecting by URL, and what each of Redis's errors means to a caller."""
 
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 
 import gevent
 import pytest
@@ -95,6 +97,25 @@ def test_a_frozen_server_is_trouble_in_time_and_the_hub_turns(server, monkeypatc
     server.process.send_signal(18)
     wait_until(lambda: box.put("fetch", [LETTER]), "an answer after the thaw")
     box.close()
+
+
+def test_a_server_frozen_for_so_long_that_its_queue_of_connections_is_full_is_trouble(short_tmp, monkeypatch):
+    monkeypatch.setattr(module, "TIMEOUT", 0.2)
+    path = short_tmp / f"full{time.monotonic_ns()}.sock"
+    with socket.socket(socket.AF_UNIX) as listener, ExitStack() as waiting:
+        listener.bind(str(path))
+        listener.listen(0)
+        with suppress(TimeoutError):
+            while True:
+                client = waiting.enter_context(socket.socket(socket.AF_UNIX))
+                client.settimeout(0.1)
+                client.connect(str(path))
+        box = RedisMailboxes(f"unix://{path}", namespace="test", rooms={})
+        for call in every_call(box):
+            began = time.monotonic()
+            assert refused(call) == "Redis: Timeout connecting to server"
+            assert time.monotonic() - began < 2
+        box.close()
 
 
 def test_a_full_server_takes_nothing_in_but_lets_work_drain(box, admin):
