@@ -5,7 +5,7 @@ listing does not bring the emails back.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from storage import search
 from storage.counters import Moves
@@ -28,9 +28,12 @@ class Erasing:
         self._db = db
         self._shard = shard
 
-    def find(self, sender: str, after: int = 0, limit: int = SLICE) -> list[int]:
-        """Return refs above `after` of emails from this sender: `address` or `Name <address>`, ignoring case."""
-        return self._db.read(_find, sender, after, limit)
+    def find(self, sender: str, after: int = 0, limit: int = SLICE, *, source: str | None = None) -> list[int]:
+        """Return refs above `after` of emails from this sender: `address` or `Name <address>`, ignoring case.
+
+        With `source`, only those of that source.
+        """
+        return self._db.read(_find, sender, source, after, limit)
 
     def erase(self, refs: Sequence[int]) -> int:
         """Erase these emails (at most SLICE), guarded by their state; return how many were not erased before."""
@@ -41,17 +44,24 @@ class Erasing:
         self._db.give_all_back(WIPE_S)
         self._db.checkpoint()
 
-    def open(self) -> int:
-        """Return the number of open emails, whose senders are not known yet."""
-        return int(self._db.read(execute, f"SELECT COUNT(*) FROM book WHERE state = {BookState.OPEN}")[0][0])
+    def open(self, source: str | None = None) -> int:
+        """Return the number of open emails (of one source), whose senders are not known yet."""
+        chosen = "" if source is None else " AND source = (SELECT id FROM source WHERE name = ?)"
+        sql = f"SELECT COUNT(*) FROM book WHERE state = {BookState.OPEN}{chosen}"
+        rows = self._db.read(execute, sql, [] if source is None else [source])
+        return int(rows[0][0])
 
 
-def _find(sender: str, after: int, limit: int) -> list[int]:
-    """Find candidates by the index and among emails not indexed yet, and compare their sender texts."""
+def _find(sender: str, source: str | None, after: int, limit: int) -> list[int]:
+    """Find candidates by the index and among emails not indexed yet, and compare their sources and sender texts."""
     wanted = sender.strip().casefold()
+
+    def is_wanted(text: str, name: str) -> bool:
+        return source in {None, name} and _is(text, wanted)
+
     clause, params = search.walk(Query(senders=(wanted,)))
-    indexed = _matching(*INDEXED[is_postgres()], clause, params, wanted, after, limit)
-    waiting = _matching(*WAITING, "1 = 1", [], wanted, after, limit)
+    indexed = _matching(*INDEXED[is_postgres()], clause, params, is_wanted, after, limit)
+    waiting = _matching(*WAITING, "1 = 1", [], is_wanted, after, limit)
     return sorted({*indexed, *waiting})[:limit]
 
 
@@ -63,19 +73,27 @@ INDEXED = (
 
 WAITING = ("unindexed JOIN content ON content.ref = unindexed.ref", "unindexed.ref")
 
+SOURCE = "(SELECT source.name FROM book JOIN source ON source.id = book.source WHERE book.id = content.ref)"
+
 
 def _matching(
-    tables: str, place: str, clause: str, params: Sequence[object], wanted: str, after: int, limit: int
+    tables: str,
+    place: str,
+    clause: str,
+    params: Sequence[object],
+    is_wanted: Callable[[str, str], bool],
+    after: int,
+    limit: int,
 ) -> list[int]:
     """Walk the tables, page by page. Both bounds are needed: PostgreSQL's planner does not derive one from the other."""
     found: list[int] = []
     while len(found) < limit:
         rows = execute(
-            f"SELECT content.ref, content.sender FROM {tables} WHERE {place} > ? AND content.ref > ? AND {clause} "
+            f"SELECT content.ref, content.sender, {SOURCE} FROM {tables} WHERE {place} > ? AND content.ref > ? AND {clause} "
             f"ORDER BY {place} LIMIT ?",
             [after, after, *params, limit],
         )
-        found += [ref for ref, text in rows if _is(text, wanted)]
+        found += [ref for ref, text, source in rows if is_wanted(text, source)]
         if len(rows) < limit:
             break
         after = rows[-1][0]

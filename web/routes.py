@@ -84,7 +84,7 @@ ROUTES = (
     Route("GET", "/dead-letters/{letter_id}", dead_letters.one_letter, "Get a dead letter", "dead letters", {200: w.DeadLetterAnswer}, problems=(404,)),
     Route("DELETE", "/dead-letters/{letter_id}", dead_letters.discard, "Discard a dead letter", "dead letters", {204: None}, "full", problems=(404, 409)),
     Route("POST", "/dead-letters/{letter_id}/replay", dead_letters.replay_one, "Replay a dead letter", "dead letters", {200: w.ReplayAnswer}, "full", problems=(404, 409)),
-    Route("POST", "/erase", erasing.erase, "Erase a sender's emails", "emails", {200: w.EraseAnswer}, "full", w.EraseRequest, acts=False),
+    Route("POST", "/erase", erasing.erase, "Erase a sender's emails", "emails", {200: w.EraseAnswer}, "full", w.EraseRequest, s.SourceQuery, problems=(404,), acts=False),
     Route("POST", "/resync", tasks.resync, "List the history again", "long work", {202: w.TaskItem}, "full", w.ResyncRequest, s.SourceQuery, problems=(404, 409)),
     Route("GET", "/tasks", tasks.all_tasks, "List tasks", "long work", {200: w.TaskPage}, query=w.TaskQuery),
     Route("GET", "/tasks/{task_id}", tasks.one_task, "Get a task's progress", "long work", {200: w.TaskItem}, problems=(404,)),

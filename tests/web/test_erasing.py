@@ -1,12 +1,12 @@
 """`POST /erase`: counts first, then erases; it records who did it, but not whose emails they were."""
 
-from storage.records import Content
+from storage.records import Content, SourceState
 from tests.storage.books_fixtures import result
 
 
-def mail(system, index, *ids: str) -> None:
+def mail(system, index, *ids: str, source: SourceState | None = None) -> None:
     content = Content(subject="s", body="b", sender="Anna <anna@example.org>")
-    refs = system.enter(*ids)
+    refs = system.enter(*ids, source=source)
     rows = [result(ref, key, content=content) for ref, key in zip(refs, ids, strict=True)]
     system.services.results.save(rows, shard="test")
     index()
@@ -25,6 +25,21 @@ def test_a_dry_run_counts_and_then_they_are_gone(system, index):
     audit = system.client.get("/audit").json
     assert (audit["listed"], audit["queued"], audit["erased"]) == (3, 1, 2)
     assert system.client.get("/stats").json["total_emails_processed"] == 0
+
+
+def test_a_source_limits_it_to_one_account(system, index):
+    work = system.services.books.open_source("work", "http://work")
+    mail(system, index, "a", "b")
+    mail(system, index, "c", source=work)
+    system.enter("waits", source=work)
+    asked = {"sender": "anna@example.org"}
+    counted = system.client.post("/erase?source=main", {**asked, "dry_run": True}).json
+    assert (counted["matched"], counted["waiting"]) == (2, 0)
+    answer = system.client.post("/erase?source=work", asked).json
+    assert (answer["matched"], answer["erased"], answer["waiting"]) == (1, 1, 1)
+    assert system.client.get("/audit").json["erased"] == 1
+    assert system.client.post("/erase?source=other", asked).status == 404
+    assert system.client.post("/erase", asked).json["erased"] == 2
 
 
 def test_what_was_erased_is_in_no_file_any_more(system, index, tmp_path):
