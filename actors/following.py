@@ -116,7 +116,7 @@ class Follower:
         So neither a false alarm nor an account restored to an older state brings in the mail that was skipped.
         """
         begun = self.books.reset(source, self._left_alone(source))
-        log.warning("source %s: the account was reset; its history is listed again from %d", self.name, begun.cursor)
+        log.info("source %s: its account seems to be reset; listing it again from %d", self.name, begun.cursor)
         return begun
 
     def _left_alone(self, source: SourceState) -> int:
@@ -179,6 +179,8 @@ class Follower:
         reach("listing.listed")
         same = self._is_the_same(source)
         if same is False:
+            for part in id_slices(ids, SLICE):  # what was listed is in the books, even if the next listing lacks it
+                self._enter(source, part, look, lane, None)
             source = self._begin_again(source)
             return self._list(source, look, start=source.cursor, lane=lane)
         before, newest, left = look.listed, deque[str](maxlen=LAST_TRIED), len(ids)

@@ -89,11 +89,18 @@ class Gauges(ServiceActor):
         return {"queued": found.queued, "retrying": found.retrying, "dead_letters": found.dead_letters}
 
     def _queue(self) -> dict[str, float]:
-        depths = [depth for name in self.mailboxes for depth in self.store.depths(name).values()]
-        return {"oldest_age": max((depth.oldest_age for depth in depths if depth.messages), default=0.0)}
+        ages = [0.0]
+        for name in self.mailboxes:
+            ages += [depth.oldest_age for depth in self.store.depths(name).values() if depth.messages]
+            self.goes_on()
+        return {"oldest_age": max(ages)}
 
     def _leases(self) -> dict[str, float]:
-        return {"leaders_missing": sum(not self.store.held(lease) for lease in self.leases)}
+        missing = 0
+        for lease in self.leases:
+            missing += not self.store.held(lease)
+            self.goes_on()
+        return {"leaders_missing": missing}
 
     def _redis(self) -> dict[str, float]:
         used, most = self.store.memory()

@@ -107,6 +107,7 @@ class Janitor(ServiceActor):
             for consumer in consumers:
                 if process_of(consumer) in gone:
                     self._release(mailbox, consumer)
+                    self.goes_on()
 
     def _release(self, mailbox: str, consumer: str) -> None:
         released = self.store.release(mailbox, consumer, crashed=False)
@@ -222,6 +223,7 @@ class Janitor(ServiceActor):
         gone = {node for node in silent if not launchers.get(node)}
         for node in sorted(gone & self.gone_nodes):
             self.store.remove(mailboxes[node])
+            self.goes_on()
         self.gone_nodes = gone
 
     def prune(self) -> None:

@@ -46,9 +46,8 @@ def _targets(server: Server, fakemail: str | None, webhook_url: str | None, sour
     found = {MAIN: Target(MAIN, main_url, url_setting, token, token_setting, secrets, base)}
     for each in settings.fakemail_sources:
         target = (None if webhook_url else each.webhook_url) or beside(base, each.name)
-        url_setting, token_setting = (
-            f"the {field} of source {each.name} in FAKEMAIL_SOURCES" for field in ("url", "token")
-        )
+        url_setting = "--fakemail" if fakemail else f"the url of source {each.name} in FAKEMAIL_SOURCES"
+        token_setting = f"the token of source {each.name} in FAKEMAIL_SOURCES"
         secrets = secrets_of(settings, each)
         url = fakemail or each.url
         found[each.name] = Target(each.name, url, url_setting, each.token, token_setting, secrets, target)

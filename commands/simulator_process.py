@@ -2,12 +2,15 @@
 
 # ruff: noqa: E402  (gevent patches before anything else is imported)
 
+import signal
+
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # until we handle it: no traceback of the imports
+
 from gevent import monkey
 
 monkey.patch_all()
 
 import logging
-import signal
 import sys
 from pathlib import Path
 from typing import Any

@@ -5,7 +5,7 @@ listing does not bring the emails back.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from storage import search
 from storage.counters import Moves
@@ -53,15 +53,12 @@ class Erasing:
 
 
 def _find(sender: str, source: str | None, after: int, limit: int) -> list[int]:
-    """Find candidates by the index and among emails not indexed yet, and compare their sources and sender texts."""
+    """Find candidates by the index and among emails not indexed yet, and compare their sender texts."""
     wanted = sender.strip().casefold()
-
-    def is_wanted(text: str, name: str) -> bool:
-        return source in {None, name} and _is(text, wanted)
-
     clause, params = search.walk(Query(senders=(wanted,)))
-    indexed = _matching(*INDEXED[is_postgres()], clause, params, is_wanted, after, limit)
-    waiting = _matching(*WAITING, "1 = 1", [], is_wanted, after, limit)
+    within, names = ("", []) if source is None else (OF_SOURCE, [source])
+    indexed = _matching(*INDEXED[is_postgres()], clause + within, [*params, *names], wanted, after, limit)
+    waiting = _matching(*WAITING, f"1 = 1{within}", names, wanted, after, limit)
     return sorted({*indexed, *waiting})[:limit]
 
 
@@ -73,27 +70,21 @@ INDEXED = (
 
 WAITING = ("unindexed JOIN content ON content.ref = unindexed.ref", "unindexed.ref")
 
-SOURCE = "(SELECT source.name FROM book JOIN source ON source.id = book.source WHERE book.id = content.ref)"
+OF_SOURCE = " AND (SELECT source FROM book WHERE id = content.ref) = (SELECT id FROM source WHERE name = ?)"
 
 
 def _matching(
-    tables: str,
-    place: str,
-    clause: str,
-    params: Sequence[object],
-    is_wanted: Callable[[str, str], bool],
-    after: int,
-    limit: int,
+    tables: str, place: str, clause: str, params: Sequence[object], wanted: str, after: int, limit: int
 ) -> list[int]:
     """Walk the tables, page by page. Both bounds are needed: PostgreSQL's planner does not derive one from the other."""
     found: list[int] = []
     while len(found) < limit:
         rows = execute(
-            f"SELECT content.ref, content.sender, {SOURCE} FROM {tables} WHERE {place} > ? AND content.ref > ? AND {clause} "
+            f"SELECT content.ref, content.sender FROM {tables} WHERE {place} > ? AND content.ref > ? AND {clause} "
             f"ORDER BY {place} LIMIT ?",
             [after, after, *params, limit],
         )
-        found += [ref for ref, text, source in rows if is_wanted(text, source)]
+        found += [ref for ref, text in rows if _is(text, wanted)]
         if len(rows) < limit:
             break
         after = rows[-1][0]

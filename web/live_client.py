@@ -4,7 +4,6 @@
 come from the hub (web/live.py), earlier ones from the event log; a replay never delays the other clients.
 """
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +11,7 @@ import gevent
 import msgspec
 
 from actors.events import message
+from engine import clock
 from engine.errors import DependencyTrouble
 from engine.mailbox import LogEntry
 from engine.timestamps import timestamp
@@ -65,7 +65,7 @@ def answer(
         return _error(reason)
     match command.command:
         case "ping":
-            return {"type": "pong", "timestamp": timestamp(time.time())}
+            return {"type": "pong", "timestamp": timestamp(clock.now())}
         case "fetch_stats":
             return _stats(stats)
         case "subscribe" | "unsubscribe":
@@ -97,7 +97,7 @@ def _change_topic(hub: Hub, client: Client, command: Command) -> dict[str, Any] 
 
 def stats_message(event: str, data: dict[str, Any]) -> dict[str, Any]:
     """Return a message without `seq`: `stats` or `queue`."""
-    return {"type": "email_event", "event": event, "data": data, "timestamp": timestamp(time.time())}
+    return {"type": "email_event", "event": event, "data": data, "timestamp": timestamp(clock.now())}
 
 
 def _error(text: str) -> dict[str, Any]:

@@ -135,19 +135,22 @@ def started() -> Iterator[Callable[..., Any]]:
         ref.actor_stopped.wait(5)
 
 
-class Slow:
-    """A method that takes 0.1 s longer. `busy`: how long the actor `ref`, once it is set, had been busy at each call."""
+class Watched:
+    """A method, and `since`: since when the actor `ref`, once it is set, had been busy at each call."""
 
     def __init__(self, method: Callable[..., Any]) -> None:
         self.method = method
         self.ref: Any = None
-        self.busy: list[float] = []
+        self.since: list[float | None] = []
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self.ref is not None:
-            self.busy.append(self.ref.card.busy_for())
-        gevent.sleep(0.1)
+            self.since.append(self.ref.card.busy_at)
         return self.method(*args, **kwargs)
+
+    def is_each_a_step(self) -> bool:
+        """Whether the actor noted its progress before each call, so that slow calls do not add up to a hang."""
+        return None not in self.since and len({*self.since}) == len(self.since)
 
 
 def eventually(holds: Callable[[], object], seconds: float = 20.0) -> None:

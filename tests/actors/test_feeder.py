@@ -11,7 +11,7 @@ from actors.feeder import Feeder
 from engine.events import Bus
 from engine.mailbox import Room, Settlement
 from storage.records import Attempt, Look
-from tests.actors.conftest import Slow, eventually
+from tests.actors.conftest import Watched, eventually
 
 
 @pytest.fixture
@@ -206,9 +206,9 @@ def test_what_is_open_of_a_source_that_nobody_serves_waits_in_the_books(started,
 def test_with_many_sources_and_slow_stores_it_is_not_hung(started, mailboxes, books):
     for name in ("one", "two", "three"):
         books.open_source(name, f"http://{name}")
-    slow = mailboxes.depths = Slow(mailboxes.depths)
-    slow.ref = started(
+    watched = mailboxes.depths = Watched(mailboxes.depths)
+    watched.ref = started(
         Feeder, name="feeder", bus=Bus(), store=mailboxes, books=books, room=Room(100), bell=Event(), tick=0.01
     )
-    eventually(lambda: len(slow.busy) > 8)
-    assert max(slow.busy) < 0.2
+    eventually(lambda: len(watched.since) > 8)
+    assert watched.is_each_a_step()

@@ -173,10 +173,10 @@ def test_a_reset_seen_by_watch_starts_again_from_zero(follower, account, books, 
     follower.poll(polled())
     account.reset()
     account.receive("new")
-    assert caplog.messages == []
+    caplog.set_level("INFO", logger="actors")
     source = follower.look(notified(1))
     assert (source.epoch, source.cursor, known(books)) == (1, 1, 6)
-    assert caplog.messages == ["source main: the account was reset; its history is listed again from 0"]
+    assert caplog.messages == ["source main: its account seems to be reset; listing it again from 0"]
 
 
 def test_a_reset_that_has_grown_past_the_cursor_is_seen_because_its_email_is_gone(follower, account, books):
@@ -229,6 +229,24 @@ def test_a_reset_that_has_grown_past_the_cursor_is_seen_although_the_check_fails
     follower.look(notified(3))
     source = follower.poll(polled())
     assert (source.epoch, source.cursor, known(books)) == (1, 3, 5)
+
+
+def test_what_was_listed_before_a_reset_was_seen_is_entered_although_it_is_gone_since(
+    follower, account, books, monkeypatch
+):
+    account.receive("old1", "old2")
+    follower.look(notified(2))
+    account.reset()
+    account.receive("new1", "new2", "new3")
+    begin = books.reset
+
+    def reset(*args):
+        account.reset()
+        return begin(*args)
+
+    monkeypatch.setattr(books, "reset", reset)
+    source = follower.look(notified(3))
+    assert (source.epoch, known(books)) == (1, 3), "old1, old2 and new3, which the first listing had"
 
 
 def test_a_false_alarm_costs_one_listing_and_no_email(follower, account, books):

@@ -17,7 +17,7 @@ from storage.database import Database
 from storage.records import Look
 from storage.redis_mailbox import RedisMailboxes
 from storage.subscriptions import Subscription, Subscriptions
-from tests.actors.conftest import Slow, eventually
+from tests.actors.conftest import Watched, eventually
 from tests.actors.receiver import Received, Receiver
 
 SECRET = new_secret()
@@ -315,7 +315,7 @@ def _fits(secret: str, request: Received) -> bool:
 def test_with_many_subscriptions_and_a_slow_store_it_is_not_hung(mailboxes, subscribe, start):
     for _ in range(4):
         subscribe()
-    slow = mailboxes.lease = Slow(mailboxes.lease)
-    slow.ref = start()
-    eventually(lambda: len(slow.busy) > 8)
-    assert max(slow.busy) < 0.2
+    watched = mailboxes.lease = Watched(mailboxes.lease)
+    watched.ref = start()
+    eventually(lambda: len(watched.since) > 8)
+    assert watched.is_each_a_step()

@@ -240,7 +240,7 @@ def test_what_came_while_the_tab_was_hidden_stands_there_when_it_is_seen_again(p
 SLOW = """
 const real = window.fetch;
 window.fetch = async (path, init) => {
-  if (init.method === "POST") await new Promise((resolve) => setTimeout(resolve, 2500));
+  if (init.method === "POST") await new Promise((resolve) => (window.goOn = resolve));
   return real(path, init);
 };
 """
@@ -252,7 +252,8 @@ def test_a_correction_that_takes_long_says_so_until_it_is_made(page: Page, serve
     wanted = "intro" if email["classification"] != "intro" else "meeting"
     page.js(SLOW)
     page.click(".correct .segments button", wanted)
-    page.sees("Waiting for the server", ".toasts", 2.4)
+    page.sees("Waiting for the server", ".toasts")
+    page.js("goOn()")
     page.sees(f"Marked as {wanted}", ".toasts")
     assert "Waiting" not in page.text(".toasts")
 

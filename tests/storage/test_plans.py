@@ -114,7 +114,7 @@ def test_a_sender_whose_words_most_emails_have_is_looked_for_in_one_walk_of_the_
     seen.clear()
     assert Erasing(db).find("example.org") == []
     plans = [" / ".join(line for *_, line in plan_of(db, sql)) for sql in sorted(seen) if " content.sender " in sql]
-    assert any(plan.startswith("SCAN search VIRTUAL TABLE") for plan in plans)
+    assert any(plan.startswith("SCAN search VIRTUAL TABLE") for plan in plans), plans
     assert not any("CORRELATED" in plan for plan in plans), plans
 
 

@@ -69,7 +69,7 @@ export function showPaused(paused) {
 
 async function resume() {
   const answer = await attempt(() => post("/actors/resume"), "Resumed");
-  if (answer !== undefined) shared.set("paused", false);
+  if (answer !== undefined) shared.setPaused(false);
 }
 
 /** Say that the session ended while the page is open. */

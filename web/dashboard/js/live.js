@@ -14,6 +14,7 @@ const QUIET = 25_000;
 const PONG_WITHIN = 8_000;
 const REMEMBERED = 4_000;
 const REPLAY_AGAIN = 2_000;
+const COMPARED = 5;
 
 export class Live extends EventTarget {
   state = "connecting";
@@ -28,7 +29,7 @@ export class Live extends EventTarget {
   #seen = new Set();
   #retry = 0;
   #quiet = 0;
-  #ahead = null;
+  #ahead = [];
   #client = `dashboard-${crypto.getRandomValues(new Uint32Array(1))[0].toString(36)}`;
 
   start() {
@@ -41,7 +42,7 @@ export class Live extends EventTarget {
 
   /** A time of our clock by the server's, as far as that is known: they may differ by more than a chart shows. */
   serverTime(ours = Date.now()) {
-    return ours - (this.#ahead ?? 0);
+    return ours - (this.#ahead.length && Math.min(...this.#ahead));
   }
 
   /** Connect now instead of waiting for the back-off to end. */
@@ -76,7 +77,6 @@ export class Live extends EventTarget {
 
   #onOpen() {
     this.#opened = true;
-    this.#ahead = null;
     this.#tries = 0;
     if (this.lastSeq === null) {
       if (this.#read) this.#emit("resync", "no cursor");
@@ -132,9 +132,9 @@ export class Live extends EventTarget {
     this.#emit("event", message);
   }
 
-  /** The message that was under way for the shortest time tells best how far our clock is ahead. */
+  /** Of the last few messages, the one that was under way for the shortest time tells best how far our clock is ahead. */
   #onStats({ data, timestamp }) {
-    this.#ahead = Math.min(this.#ahead ?? Infinity, Date.now() - Date.parse(timestamp));
+    this.#ahead = [...this.#ahead.slice(1 - COMPARED), Date.now() - Date.parse(timestamp)];
     this.#emit("stats", data);
   }
 

@@ -35,8 +35,9 @@ class Shared extends EventTarget {
     this.setPaused(stats.paused);
   }
 
+  /** A server of the version before this page's does not tell. */
   setPaused(paused) {
-    if (paused !== this.paused) this.set("paused", paused);
+    if (paused !== undefined && paused !== this.paused) this.set("paused", paused);
   }
 
   /** Count an event in its second. */

@@ -128,7 +128,7 @@ function burst(examples, sent, signal) {
       setText(said, `${count(done)} of ${count(size)} sent`);
     };
     const done = await sendMany(examples, size, tell, signal);
-    if (signal.aborted) toast(`Stopped after ${count(done)} of ${count(size)}, because you left the page`);
+    if (signal.aborted && done < size) toast(`Stopped after ${count(done)} of ${count(size)}, because you left the page`);
     bar.hidden = true;
     for (const node of buttons) node.disabled = false;
     sent();
