@@ -296,7 +296,7 @@ def test_a_source_that_nobody_bears_is_404_wherever_it_may_be_named(system, rout
     path = f"{route.path.replace('{email_id}', 'a')}?source=nope"
     system.enter("a")
     bodies = {"/setup": {"webhook_url": "http://127.0.0.1:8005/webhook"}, "/resync": {"from": 0}, "/reprocess": {}}
-    bodies["/dead-letters/replay"] = {}
+    bodies |= {"/dead-letters/replay": {}, "/erase": {"sender": "a@example.org"}}
     body = bodies.get(route.path, {"classification": "intro"})
     reply = (
         system.client.get(path)

@@ -132,7 +132,7 @@ export class Live extends EventTarget {
     this.#emit("event", message);
   }
 
-  /** Of the last few messages, the one that was under way for the shortest time tells best how far our clock is ahead. */
+  /** Of the last few messages, the one that was under way the shortest tells best how far our clock is ahead. */
   #onStats({ data, timestamp }) {
     this.#ahead = [...this.#ahead.slice(1 - COMPARED), Date.now() - Date.parse(timestamp)];
     this.#emit("stats", data);

@@ -128,7 +128,8 @@ function burst(examples, sent, signal) {
       setText(said, `${count(done)} of ${count(size)} sent`);
     };
     const done = await sendMany(examples, size, tell, signal);
-    if (signal.aborted && done < size) toast(`Stopped after ${count(done)} of ${count(size)}, because you left the page`);
+    const left = signal.aborted && done < size;
+    if (left) toast(`Stopped after ${count(done)} of ${count(size)}, because you left the page`);
     bar.hidden = true;
     for (const node of buttons) node.disabled = false;
     sent();
