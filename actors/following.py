@@ -172,17 +172,13 @@ class Follower:
         """List, check whose listing it is, and enter it. The cursor moves only if this is the account that set it.
 
         The check comes after the listing, since the account may be reset between the two, and before the cursor moves,
-        since the email by which the old account is told from the new one is then forgotten.
+        since the email by which the old account is told from the new one is then forgotten. Whosever it is, what was
+        listed is entered: the next listing may lack it.
         """
         watched = None if self.bears_history else self.client.watch()
         ids = self.client.list_emails(start, self.goes_on)
         reach("listing.listed")
         same = self._is_the_same(source)
-        if same is False:
-            for part in id_slices(ids, SLICE):  # what was listed is in the books, even if the next listing lacks it
-                self._enter(source, part, look, lane, None)
-            source = self._begin_again(source)
-            return self._list(source, look, start=source.cursor, lane=lane)
         before, newest, left = look.listed, deque[str](maxlen=LAST_TRIED), len(ids)
         look.listed += left
         for part in id_slices(ids, SLICE) if left else [[]]:
@@ -196,6 +192,9 @@ class Follower:
                 self._enter(source, part, look, lane, move)
             if move:
                 source = structs.replace(source, cursor=move.to, cursor_key=move.key)
+        if same is False:
+            source = self._begin_again(source)
+            return self._list(source, look, start=source.cursor, lane=lane)
         return source
 
     def _enter(self, source: SourceState, ids: Sequence[str], look: Look, lane: str, move: CursorMove | None) -> None:
