@@ -120,8 +120,8 @@ def context(mailboxes: RedisMailboxes, books: Books) -> Context:
 
 
 @pytest.fixture
-def started() -> Iterator[Callable[..., Any]]:
-    """A function that starts actors, which are stopped at the end of the test."""
+def started(mailboxes: RedisMailboxes, database: Database) -> Iterator[Callable[..., Any]]:
+    """A function that starts actors, which have ended before the test's stores are closed."""
     refs = []
 
     def start(cls, *args, **kwargs):
@@ -131,8 +131,7 @@ def started() -> Iterator[Callable[..., Any]]:
     yield start
     for ref in refs:
         ref.stop(block=False)
-    for ref in refs:
-        ref.actor_stopped.wait(5)
+    eventually(lambda: all(ref.card.ended for ref in refs))  # pykka sets actor_stopped before on_stop, which uses stores
 
 
 class Watched:
