@@ -131,7 +131,8 @@ def started(mailboxes: RedisMailboxes, database: Database) -> Iterator[Callable[
     yield start
     for ref in refs:
         ref.stop(block=False)
-    eventually(lambda: all(ref.card.ended for ref in refs))  # pykka sets actor_stopped before on_stop, which uses stores
+    # Not `actor_stopped`: pykka sets that before on_stop, which uses the stores.
+    eventually(lambda: all(ref.card.ended for ref in refs))
 
 
 class Watched:
