@@ -7,7 +7,7 @@ The webhook bypasses bottle's router, and the simulator is an application of its
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -16,6 +16,7 @@ import gevent
 import msgspec
 
 from engine.loops import keep_doing
+from engine.turns import off_the_hub
 from storage.actions import Actions
 from storage.sessions import EndedSessions
 from web import actions, live_client
@@ -73,7 +74,6 @@ class Application:
         self.routes = ROUTES
         self.figures = Figures(services)
         self.health = Health(services)
-        self.openapi = _described(services.version)
         self.bottle = self._register()
         self.webhook = Webhook(services, (*COMMON, *DEFAULTS), self.gate.limits)
         self._sockets: set[LiveSocket] = set()
@@ -103,6 +103,11 @@ class Application:
             name: replace(source, secrets=secrets[name]) for name, source in self.services.sources.items()
         }
         self.gate.use(access)
+
+    @cached_property
+    def openapi(self) -> bytes:
+        """The description of this API as JSON. Made when it is first wanted, since that takes longer than a start may."""
+        return bytes(off_the_hub(_described, self.services.version))
 
     # -- WebSockets
 
@@ -150,11 +155,7 @@ class Application:
                 gevent.sleep(0.001)
 
     def _push(self, sent: dict[str, dict[str, Any]]) -> None:
-        """Serve clients that lag behind, and push figures that changed since they were `sent`, if anybody listens."""
-        self.services.hub.catch_up()
-        self._push_figures(sent)
-
-    def _push_figures(self, sent: dict[str, dict[str, Any]]) -> None:
+        """Push figures that changed since they were `sent`, if anybody listens."""
         hub = self.services.hub
         wanted = [topic for topic in (STATS, QUEUE) if hub.wanted(topic)]
         stats = self.figures.stats() if wanted else {}

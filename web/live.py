@@ -161,11 +161,10 @@ class Hub:
         if client.skip and client.cursor == self.count and self.last and self.last > max(client.skip.values()):
             client.skip.clear()
 
-    def catch_up(self) -> None:
-        """Try again to serve clients that lag behind: their outboxes may have room now."""
-        for client in list(self.clients):
-            if self._tell_losses(client):
-                self.advance(client)
+    def resume(self, client: Client) -> None:
+        """Go on with a client that may lag behind: its outbox has room again, or its replay is over."""
+        if self._tell_losses(client):
+            self.advance(client)
 
     def boundary(self, client: Client, topic: str) -> str | None:
         """Return the seq from which this client is served live, where a replay ends; None if nothing live came yet."""

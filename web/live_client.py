@@ -5,6 +5,7 @@ come from the hub (web/live.py), earlier ones from the event log; a replay never
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import gevent
@@ -39,10 +40,11 @@ class Command(msgspec.Struct):
 def serve(hub: Hub, socket: LiveSocket, stats: Stats, too_often: TooOften = lambda: None) -> None:
     """Answer one client's commands until it disconnects; meanwhile the hub sends it the events."""
     client = hub.join(socket)
+    socket.on_room = partial(hub.resume, client)
     try:
         while (text := socket.receive()) is not None:
             say(client, answer(hub, client, text, stats, too_often))
-            hub.advance(client)
+            hub.resume(client)
     finally:
         hub.leave(client)
 

@@ -9,6 +9,7 @@ import io
 import socket as std_socket
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import gevent
@@ -29,13 +30,17 @@ class CloseTimeoutError(Exception):
 
 
 class LiveSocket:
-    """A connected client. `dropped` counts the messages that found the outbox full; `close_code` says how it ended."""
+    """A connected client. `dropped` counts the messages that found the outbox full; `close_code` says how it ended.
+
+    `on_room` is called whenever the outbox has been emptied; it may send, but neither wait nor raise.
+    """
 
     def __init__(
         self, sock: socket.socket, raw: TimedReader, stream: io.BufferedReader, environ: dict[str, Any], limits: Limits
     ) -> None:
         self.environ = environ
         self.dropped = 0
+        self.on_room: Callable[[], object] = lambda: None
         self.close_code: int | None = None
         self._sock = sock
         self._raw = raw
@@ -203,6 +208,8 @@ class LiveSocket:
         batch = self._take_batch()
         if batch:
             send_all(self._sock, batch, self._limits.write_seconds)
+            if not self._outbox:
+                self.on_room()
             return self._heartbeat()
         return self._say_goodbye()
 

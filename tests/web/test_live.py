@@ -326,7 +326,7 @@ def test_a_slow_client_is_told_of_a_gap_and_of_what_it_had_not_had_by_then(hub, 
     hub.publish(late)
     for client in (behind, full):
         client.socket.room = 10
-    hub.catch_up()
+        hub.resume(client)
     gap = {"type": "gap", "from": "s003", "to": "t001", "reason": "trimmed"}
     assert behind.socket.messages()[:2] == [{"type": "dropped", "count": 2}, gap]
     assert full.socket.messages()[0] == gap
@@ -340,7 +340,7 @@ def test_it_is_told_of_the_gap_also_where_no_event_follows_that_it_wants(hub, lo
     hub.publish(log.add("new"))
     client.socket.room = 10
     client.socket.messages()
-    hub.catch_up()
+    hub.resume(client)
     assert [each["type"] for each in client.socket.messages()] == ["gap"]
 
 
@@ -351,7 +351,7 @@ def test_what_was_lost_during_a_replay_is_told_behind_it(hub, log, monkeypatch):
 
     def meanwhile():
         hub.publish(log.add("dead", "dead", "dead", "dead"))
-        hub.catch_up()
+        hub.resume(client)
 
     log.on_read = meanwhile
     send(hub, client, command="subscribe", topic="email:all", since="s000")
@@ -442,5 +442,5 @@ def test_a_slow_client_catches_up_without_a_new_event_too(hub, log):
     hub.publish(log.add("new"))
     hub.publish(log.add("new"))
     client.socket.room = 10
-    hub.catch_up()
+    hub.resume(client)
     assert seqs(client) == ["s001", "s002"]

@@ -7,6 +7,7 @@ import gevent
 import pytest
 
 from actors.events import encode_event
+from engine.mailbox import LogEntry
 from tests.web.server_clients import RawClient, SocketClient, frame, handshake, opened, wait_until
 from web.app import Application
 
@@ -189,3 +190,15 @@ def test_costly_commands_count_as_calls_and_the_connection_stays(system, monkeyp
         assert counted == ["api", "api"]
     finally:
         server.shutdown(0.5)
+
+
+def test_a_burst_beyond_the_outbox_comes_whole_and_without_another_event(served, system):
+    """The outbox holds a quarter of a megabyte; the figures' push, which comes once a second, has no part in it."""
+    with Events(served, "/ws/emails/me") as client:
+        client.command(command="ping").next(lambda message: message["type"] == "pong")
+        names = [f"{number:04d}" + "x" * 1000 for number in range(3000)]
+        system.services.hub.publish(
+            [LogEntry(name, encode_event("new", {"count": 1, "email_ids": [name]}, time.time())) for name in names]
+        )
+        got = [client.next(lambda message: numbered(message) or message["type"] == "dropped") for _ in names]
+    assert [message["seq"] for message in got] == names

@@ -123,6 +123,22 @@ def test_an_outbox_is_bounded_in_bytes_too():
 # liveness
 
 
+def test_the_application_learns_when_the_outbox_is_empty_again():
+    left = [f"{number}" for number in range(20)]
+
+    def fill(live: LiveSocket) -> None:
+        while left and live.send(left[0]):
+            left.pop(0)
+
+    def serve(live: LiveSocket) -> None:
+        live.on_room = lambda: fill(live)
+        fill(live)
+        live.receive()
+
+    with serving(limits=Limits(outbox_frames=3), on_websocket=serve) as server, SocketClient(server) as client:
+        assert [client.text() for _ in range(20)] == [f"{number}" for number in range(20)]
+
+
 def test_a_client_is_pinged_and_lives_as_long_as_it_answers():
     room = Room()
     with (
