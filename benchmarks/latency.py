@@ -5,10 +5,17 @@ from benchmarks.system import fakemail, system
 
 
 def run(rate: int, seconds: float, *, backlog: int = 0) -> Figures:
-    """Measure on a fresh system. With `backlog`, the account holds that many emails at the start, synced meanwhile."""
+    """Measure on a fresh system. With `backlog`, the account holds that many emails at the start, synced meanwhile.
+
+    Raises RuntimeError if the sync ended before the measurement did, whose figures would say nothing about it.
+    """
     with folder() as path, fakemail(path) as account:
         if backlog:
             account.send(backlog)
         with system(path, fakemail_url=account.url, core=None) as ours:
             found = child("benchmarks.latency_client", account.url, ours.url, rate, seconds, core=OTHER)
-            return {**found, "backlog": backlog, "synced": ours.stored()}
+            sent = found["emails"] + found["missing"] + rate  # a second's worth to warm up
+            left = backlog + sent - ours.stored() if backlog else 0
+            if backlog and left <= 0:
+                raise RuntimeError(f"{backlog:,} emails were synced before the measurement ended: take more")
+            return {**found, "backlog": backlog, "left": left}

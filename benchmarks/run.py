@@ -63,10 +63,10 @@ def doors(quick: bool) -> Figures:
 
 def latencies(quick: bool) -> Figures:
     """Run (f)."""
-    turns, seconds, backlog = (1, 3.0, 2_000) if quick else (3, 20.0, 20_000)
+    turns, seconds, beside, backlog = (1, 3.0, 2.0, 50_000) if quick else (3, 20.0, 5.0, 100_000)
     alone = {f"{rate:,} a second": partial(latency.run, rate, seconds) for rate in (10, 100, 1_000)}
     syncing = {
-        f"{rate:,} a second, a first sync beside it": partial(latency.run, rate, 5.0, backlog=backlog)
+        f"{rate:,} a second, a first sync beside it": partial(latency.run, rate, beside, backlog=backlog)
         for rate in (10, 100)
     }
     return {"runs": rounds(alone | syncing, turns)}
