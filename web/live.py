@@ -24,6 +24,8 @@ RING_EVENTS = 4_096
 RING_BYTES = 16 * 1024 * 1024
 PIECE_BYTES = 64 * 1024
 """How much a lagging client is given at once; then its outbox is checked again."""
+SHARES = 64
+"""How many such pieces are kept joined for the next client at the same place."""
 
 ALL, STATS, QUEUE = "email:all", "stats", "queue"
 TOPICS = frozenset({ALL, *("email:" + kind for kind in KINDS), STATS, QUEUE})
@@ -232,6 +234,8 @@ class Hub:
         key = (client.topics, client.cursor)
         found = self._joined.get(key)
         if found is None:
+            if len(self._joined) >= SHARES:
+                self._joined.clear()  # clients that lag are at places of their own, and there may be no next event
             found = self._joined[key] = self._own_share(client)
         return found
 

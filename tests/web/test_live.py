@@ -444,3 +444,17 @@ def test_a_slow_client_catches_up_without_a_new_event_too(hub, log):
     client.socket.room = 10
     hub.resume(client)
     assert seqs(client) == ["s001", "s002"]
+
+
+def test_few_pieces_are_kept_joined_however_many_clients_lag_at_places_of_their_own(hub, log, monkeypatch):
+    monkeypatch.setattr(live, "PIECE_BYTES", 1)
+    monkeypatch.setattr(live, "SHARES", 3)
+    clients = []
+    for _ in range(10):
+        clients.append(hub.join(Socket(room=0)))
+        hub.publish(log.add("new"))
+    for client in clients:
+        client.socket.room = 100
+        hub.resume(client)
+    assert [len(client.socket.messages()) for client in clients] == list(range(10, 0, -1))
+    assert len(hub._joined) <= live.SHARES
