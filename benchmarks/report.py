@@ -129,7 +129,9 @@ def doors(found: dict[str, Any]) -> Iterator[str]:
 def latencies(found: dict[str, Any]) -> Iterator[str]:
     """Section (f)."""
     yield "## (f) from a new email at FakeMail to its WebSocket event\n"
-    yield "Goals: p99 ≤ 50 ms at 100 emails per second, ≤ 250 ms at 1,000. The figures include FakeMail's own commit and notification. The first sync is of 100,000 emails and still under way at the end.\n"
+    yield "Goals: p99 ≤ 50 ms at 100 emails per second, ≤ 250 ms at 1,000. The figures include FakeMail's own commit and notification."
+    backlog = max(run["backlog"] for runs in found["runs"].values() for run in runs)
+    yield f"The first sync is of {backlog:,} emails and still under way at the end.\n"
     rows = [
         [
             name,
