@@ -7,7 +7,7 @@ The webhook bypasses bottle's router, and the simulator is an application of its
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from functools import cache, cached_property, partial
+from functools import cached_property, partial
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -240,7 +240,6 @@ def _nothing_at(path: str) -> Problem:
     return Problem(404, "there is nothing at this path" + hint)
 
 
-@cache
 def _described(version: str) -> bytes:
     return msgspec.json.encode(document(ROUTES, version))
 
