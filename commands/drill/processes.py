@@ -33,18 +33,13 @@ class Seen(NamedTuple):
 
 def below(launcher: int) -> list[Seen]:
     """Return all descendants of a process."""
-    everything = _from_proc() if (PROC / "self/stat").exists() else _from_ps()
-    family, found = {launcher}, []
-    for seen in sorted(everything):  # a child may have a smaller id than its parent: repeat until nothing is added
-        if seen.pid == launcher:
-            continue
-        found.append(seen)
-    grown = True
-    while grown:
-        more = {seen.pid for seen in found if seen.parent in family} - family
+    others = [seen for seen in sorted(_everything()) if seen.pid != launcher]
+    family, grown = {launcher}, True
+    while grown:  # a child may have a smaller id than its parent: repeat until nothing is added
+        more = {seen.pid for seen in others if seen.parent in family} - family
         family |= more
         grown = bool(more)
-    return [seen for seen in found if seen.pid in family]
+    return [seen for seen in others if seen.pid in family]
 
 
 def send(pid: int, number: signal.Signals) -> bool:
@@ -79,8 +74,11 @@ class Held:
 
 
 def _parent_of(pid: int) -> int | None:
-    everything = _from_proc() if (PROC / "self/stat").exists() else _from_ps()
-    return next((seen.parent for seen in everything if seen.pid == pid), None)
+    return next((seen.parent for seen in _everything() if seen.pid == pid), None)
+
+
+def _everything() -> list[Seen]:
+    return _from_proc() if (PROC / "self/stat").exists() else _from_ps()
 
 
 def _from_proc() -> list[Seen]:
