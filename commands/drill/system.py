@@ -60,6 +60,12 @@ class Program:
     starts: int = 0
     root: Path = ROOT
     """The folder of the program; another copy may be another version."""
+    port: int = field(default_factory=free_port)
+
+    @property
+    def url(self) -> str:
+        """The base URL."""
+        return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
         """Start it as the leader of a new session."""
@@ -110,16 +116,8 @@ class Program:
             return -signal.SIGKILL
 
 
-@dataclass
 class FakeMail(Program):
     """The simulator alone, as a remote FakeMail; its account survives every kill."""
-
-    port: int = field(default_factory=free_port)
-
-    @property
-    def url(self) -> str:
-        """The base URL."""
-        return f"http://127.0.0.1:{self.port}"
 
     def ready(self, seconds: float = READY_S) -> None:
         """Wait until it answers."""
@@ -142,13 +140,7 @@ class FakeMail(Program):
 class System(Program):
     """The email processor: launcher, front, workers, and its Valkey if that is embedded."""
 
-    port: int = field(default_factory=free_port)
     session: requests.Session = field(default_factory=requests.Session)
-
-    @property
-    def url(self) -> str:
-        """The base URL."""
-        return f"http://127.0.0.1:{self.port}"
 
     def get(self, path: str, timeout: float = 10.0, **params: Any) -> Any:
         """GET JSON; None if the system is away or refuses."""
