@@ -20,6 +20,11 @@ def add_json(parser: argparse.ArgumentParser, help: str = JSON_HELP, **more: Any
     parser.add_argument("--json", action="store_true", help=help, **more)
 
 
+def add_id(parser: argparse.ArgumentParser) -> None:
+    """Add the argument `id`: which one of those that the action `list` shows."""
+    parser.add_argument("id", type=whole(1), metavar="ID", help="the id, as `list` shows it")
+
+
 def whole(low: int, high: int | None = None) -> Callable[[str], int]:
     """Return an argument type: a whole number within these bounds."""
     return _read(parsing.whole(low, high))

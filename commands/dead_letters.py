@@ -6,7 +6,7 @@ import sys
 import time
 from typing import Any
 
-from commands.arguments import Actions, whole
+from commands.arguments import Actions, add_id, whole
 from commands.client import CommandError, Server
 from commands.terminal import counted, table
 from settings import Settings
@@ -30,12 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_filters(listing)
     listing.add_argument("--limit", type=whole(1, 100), default=20, help="how many to list (default %(default)s)")
     actions.add("groups", "count them by cause")
-    for name, text in (
-        ("show", "show one dead letter with its attempts"),
-        ("replay", "replay one"),
-        ("delete", "discard one"),
-    ):
-        actions.add(name, text).add_argument("id", type=whole(1), metavar="ID", help="the id, as `list` shows it")
+    add_id(actions.add("show", "show one dead letter with its attempts"))
+    add_id(actions.add("replay", "replay one"))
+    add_id(actions.add("delete", "discard one"))
     bulk = actions.add("replay-all", "replay all that match a filter")
     _add_filters(bulk)
     bulk.add_argument("--dry-run", action="store_true", help="only count")

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from commands.arguments import Actions, whole
+from commands.arguments import Actions, add_id
 from commands.client import CommandError, Server
 from commands.terminal import table
 from settings import Settings
@@ -18,16 +18,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the actions."""
     actions = Actions(parser)
     actions.add("list", "list all, in their order")
-    actions.add("show", "show one, with its history").add_argument(
-        "id", type=whole(1), metavar="ID", help="the id, as `list` shows it"
-    )
-    actions.add("delete", "delete one").add_argument(
-        "id", type=whole(1), metavar="ID", help="the id, as `list` shows it"
-    )
+    add_id(actions.add("show", "show one, with its history"))
+    add_id(actions.add("delete", "delete one"))
     for name, text in (("test", "show what a rule would change in stored mail"), ("add", "add a rule")):
         _file(actions.add(name, text))
     change = actions.add("change", "replace rule ID")
-    change.add_argument("id", type=whole(1), metavar="ID", help="the id, as `list` shows it")
+    add_id(change)
     _file(change)
 
 
