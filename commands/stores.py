@@ -32,9 +32,6 @@ from storage.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
-MAILBOX_BYTES = 256 * 1024 * 1024
-"""Limit of one mailbox in bytes, beside MAILBOX_LIMIT messages: 10,000 emails of 256 KiB would be 2.5 GiB."""
-
 T = TypeVar("T")
 
 
@@ -111,7 +108,7 @@ def open_stores(settings: Settings, redis_url: str, process: str, startup: Start
             len(STEPS),
         )
     books = Books(database, shard=process)
-    room = Room(settings.mailbox_limit, MAILBOX_BYTES)
+    room = Room(settings.mailbox_limit)
     books_id = startup.until(books.books_id)
     sources = {MAIN, *(each.name for each in settings.fakemail_sources)}  # main may be our own simulator
     rooms = dict.fromkeys((*map(fetch_mailbox, sources), CLASSIFY), room)
