@@ -5,7 +5,6 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from classification.corpus import CorpusError
 from classification.diagram import DiagramError, save_png
@@ -39,25 +38,19 @@ def classify(args: argparse.Namespace, settings: Settings) -> None:
             found = classifier.classify(
                 [Email(parsed.subject, parsed.body, parsed.sender, parsed.recipient, parsed.headers)]
             )[0]
-            row: dict[str, Any] = {
+            if not args.json:
+                print(f"{found.label:<10} {found.confidence:.2f}  {printable(parsed.subject)[:100]}")
+                continue
+            row = {
                 "file": name,
                 "subject": parsed.subject,
                 "classification": found.label,
                 "confidence": round(found.confidence, 4),
+                "probabilities": found.probabilities,
+                "runner_up": found.runner_up,
+                "model_version": found.model_version,
             }
-            if args.json:
-                print(
-                    json.dumps(
-                        {
-                            **row,
-                            "probabilities": found.probabilities,
-                            "runner_up": found.runner_up,
-                            "model_version": found.model_version,
-                        }
-                    )
-                )
-            else:
-                print(f"{found.label:<10} {found.confidence:.2f}  {printable(parsed.subject)[:100]}")
+            print(json.dumps(row))
 
 
 def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:

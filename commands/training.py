@@ -6,6 +6,7 @@ that it writes.
 
 import argparse
 import json
+from contextlib import closing
 from typing import Any
 from urllib.parse import quote
 
@@ -41,8 +42,7 @@ def train(args: argparse.Namespace, settings: Settings) -> None:
     """Train a model, store it in the database, and make it the shadow."""
     if not args.from_feedback:
         raise UsageError("--from-feedback is required (developers retrain with `make train`)")
-    database = open_books(settings)
-    try:
+    with closing(open_books(settings)) as database:
         database.migrate()
         trained = _trained(Corrections(database))
         if not args.dry_run:
@@ -50,8 +50,6 @@ def train(args: argparse.Namespace, settings: Settings) -> None:
             models = ModelStore(database)
             models.add(trained.version, trained.file, origin=FEEDBACK, parent=prior, figures=trained.figures)
             models.set_shadow(trained.version)
-    finally:
-        database.close()
     print(
         json.dumps({"version": trained.version, **trained.figures})
         if args.json
