@@ -11,6 +11,7 @@ import msgspec
 from actors.deciding import Score
 from actors.events import readable_id
 from actors.reprocessing import KIND as REPROCESS
+from classification.model import Classifier
 from engine.timestamps import timestamp
 from storage.model_files import Difference, ModelInfo
 from storage.reading import EmailFilter
@@ -103,31 +104,29 @@ def promote(call: Call, version: str) -> dict[str, Any]:
     was trained, unless `force` is true (in the query or a JSON body). Going back to the previous live model is never
     refused.
     """
-    models, packaged = call.services.learning.models, call.services.classifier.packaged.version
-    roles = models.roles()
-    live = call.services.classifier.live(roles)
-    if version != packaged and models.get(version) is None:
+    models, deciders = call.services.learning.models, call.services.classifier
+    packaged, roles = deciders.packaged.version, models.roles()
+    live, info = deciders.live(roles), models.get(version)
+    if info is None and version != packaged:
         raise Problem(404, f"there is no model {version[:100]!r}")
-    if version not in {live, roles.previous} and not (call.query.force or call.body.force):
-        _compare(call, live, version)
-    elif call.services.classifier.load(version) is None:
+    candidate = deciders.load(version)
+    if candidate is None:
         raise Problem(404, f"there is no usable model {version[:100]!r}")
+    if version not in {live, roles.previous} and not (call.query.force or call.body.force):
+        _compare(call, live, candidate, info.figures if info else {})
     roles = models.promote(version, packaged)
     call.services.call_out()
     return {"live": roles.live or packaged, "previous": roles.previous, "shadow": roles.shadow}
 
 
-def _compare(call: Call, live: str, version: str) -> None:
-    """Raise Problem 404 if the model cannot be used, 409 if it is worse on the corrections."""
+def _compare(call: Call, live: str, candidate: Classifier, figures: dict[str, Any]) -> None:
+    """Raise Problem 409 if the candidate is worse on the corrections than the live model; `figures` are its own."""
     deciders, corrections = call.services.classifier, call.services.learning.corrections
-    ours, other = deciders.load(live), deciders.load(version)
-    if other is None:
-        raise Problem(404, f"there is no usable model {version[:100]!r}")
+    ours = deciders.load(live)
     if ours is None:
         return
-    before, after = deciders.score(ours, corrections), deciders.score(other, corrections)
-    info = call.services.learning.models.get(version)
-    held_out, prior = (info.figures.get(name) for name in ("right_held_out", "right_before")) if info else (None, None)
+    before, after = deciders.score(ours, corrections), deciders.score(candidate, corrections)
+    held_out, prior = (figures.get(name) for name in ("right_held_out", "right_before"))
     if held_out is not None and prior is not None and held_out < prior:
         raise Problem(
             409,
