@@ -249,5 +249,5 @@ def _notifications(source: str | None, before: int | None, limit: int) -> Page:
     return Page(items, following)
 
 
-def _first_keys(look: int | None, limit: int = 20) -> list[str]:
-    return [] if look is None else emails_of(look, limit)
+def _first_keys(look: int | None) -> list[str]:
+    return [] if look is None else emails_of(look, limit=20)

@@ -79,10 +79,7 @@ def enable(call: Call, subscription_id: str) -> dict[str, Any]:
     """Enable a disabled subscription, or retry a failing one now; it goes on where it stopped, or from `after` on."""
     found = _found(call, subscription_id)
     after = None if call.body.after is None else _place(call, call.body.after)
-    enabled = _store(call).enable(found.id, after)
-    if enabled is None:
-        raise Problem(404, "there is no such subscription")
-    return _item(enabled)
+    return _item(_known(_store(call).enable(found.id, after)))
 
 
 def rotate(call: Call, subscription_id: str) -> dict[str, Any]:
@@ -94,9 +91,7 @@ def rotate(call: Call, subscription_id: str) -> dict[str, Any]:
     """
     _check_secret(call.body.secret)
     secret, until = call.body.secret or new_secret(), clock.now() + call.body.grace_s
-    rotated = _store(call).rotate(_found(call, subscription_id).id, secret, until)
-    if rotated is None:
-        raise Problem(404, "there is no such subscription")
+    rotated = _known(_store(call).rotate(_found(call, subscription_id).id, secret, until))
     return {**_item(rotated), "secret": secret}
 
 
@@ -146,7 +141,10 @@ def _store(call: Call) -> Subscriptions:
 
 
 def _found(call: Call, subscription_id: str) -> Subscription:
-    found = _store(call).get(read_number(subscription_id))
+    return _known(_store(call).get(read_number(subscription_id)))
+
+
+def _known(found: Subscription | None) -> Subscription:
     if found is None:
         raise Problem(404, "there is no such subscription")
     return found
