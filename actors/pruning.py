@@ -7,7 +7,7 @@ from typing import Protocol
 from actors.metrics import PRUNED
 from engine import clock
 from engine.events import Bus
-from storage.retention import KINDS, Keep, Retention
+from storage.retention import KINDS, Keep, Retention, Slice
 
 log = logging.getLogger(__name__)
 
@@ -32,9 +32,7 @@ class Pruning:
     def turn(self, breathe: Callable[[], None]) -> dict[str, int]:
         """Delete what is due; return kind → how much."""
         due = self.keep.before(clock.now())
-        forgotten = {kind: self._slices(kind, before, breathe) for kind, before in due.items() if kind in KINDS}
-        if "events" in due:
-            forgotten["events"] = self._events(due["events"], breathe)
+        forgotten = {kind: self._forget(kind, before, breathe) for kind, before in due.items()}
         self.retention.give_back()
         for kind, count in forgotten.items():
             if count:
@@ -42,22 +40,18 @@ class Pruning:
                 log.info("pruned %d of %s", count, kind)
         return forgotten
 
-    def _slices(self, kind: str, before: float, breathe: Callable[[], None]) -> int:
+    def _forget(self, kind: str, before: float, breathe: Callable[[], None]) -> int:
         count = 0
         for _ in range(SLICES_A_TURN):
-            done = self.retention.slice(kind, before)
+            done = self._slice(kind, before)
             count += done.forgotten
             breathe()
             if not done.more:
                 break
         return count
 
-    def _events(self, before: float, breathe: Callable[[], None]) -> int:
-        count = 0
-        for _ in range(SLICES_A_TURN):
-            gone = self.events.forget_events(before, EVENTS_A_SLICE)
-            count += gone
-            breathe()
-            if gone < EVENTS_A_SLICE:
-                break
-        return count
+    def _slice(self, kind: str, before: float) -> Slice:
+        if kind in KINDS:
+            return self.retention.slice(kind, before)
+        gone = self.events.forget_events(before, EVENTS_A_SLICE)
+        return Slice(gone, more=gone == EVENTS_A_SLICE)
