@@ -59,15 +59,11 @@ class ActionLog:
         except DependencyTrouble as trouble:
             log.error("not written down (%s): %s %s by %s", trouble, action.action, action.target, who)  # noqa: TRY400  (one line says it)
 
-    def page(self, before: int | None, limit: int, **wanted: Any) -> tuple[list[Action], int | None]:
-        """Return what was recorded, newest first."""
-        return self.store.page(before, limit, **wanted)
-
 
 def all_actions(call: Call) -> Answer:
     """Return who replayed, corrected, deleted, paused, logged in, newest first: the last 100,000 actions."""
     query = call.query
-    items, following = call.app.actions.page(
+    items, following = call.app.actions.store.page(
         read_cursor("actions", query.cursor),
         query.limit,
         who=query.who,
