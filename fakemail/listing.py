@@ -165,10 +165,9 @@ class _Reader:
         self._check_length(len(rest))
         size = max(_SLICE_CHARACTERS, len(rest))
         data = self._read(size)
-        whole = data.rstrip(_NOT_ASCII)  # so that no character is split
         if not data:
             return False
-        whole = whole or data
+        whole = data.rstrip(_NOT_ASCII) or data  # so that no character is split
         self._offset += len(whole)
         self._text, self._at = rest + whole.decode("utf-8", "surrogatepass"), 0
         return True

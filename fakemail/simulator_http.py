@@ -204,12 +204,11 @@ def _body(environ: Environ) -> bytes:
     kind = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise _Problem(415, "The body must be application/json.")
-    if int(environ.get("CONTENT_LENGTH") or 0) > LARGEST_REQUEST:
-        raise _Problem(413, f"The body has more than {LARGEST_REQUEST} bytes.", {"Connection": "close"})
-    body: bytes = environ["wsgi.input"].read(LARGEST_REQUEST + 1)
-    if len(body) > LARGEST_REQUEST:
-        raise _Problem(413, f"The body has more than {LARGEST_REQUEST} bytes.", {"Connection": "close"})
-    return body
+    if int(environ.get("CONTENT_LENGTH") or 0) <= LARGEST_REQUEST:
+        body: bytes = environ["wsgi.input"].read(LARGEST_REQUEST + 1)
+        if len(body) <= LARGEST_REQUEST:
+            return body
+    raise _Problem(413, f"The body has more than {LARGEST_REQUEST} bytes.", {"Connection": "close"})
 
 
 def _ids(ids: list[bytes]) -> bytes:

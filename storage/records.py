@@ -279,7 +279,7 @@ class Notification(msgspec.Struct, frozen=True):
     received_at: float
     history_id: int
     webhook_id: str | None = None
-    outcome: str = "listed"  # listed | failed: …
+    outcome: str = "listed"
     look: int | None = None
 
 
