@@ -14,6 +14,7 @@ from fakemail.answers import MAX_HISTORY_ID
 
 Label = Literal["meeting", "promotion", "intro", "unknown"]
 Decider = Literal["model", "rule", "person"]
+Priority = Literal["high", "normal", "low"]
 EmailState = Literal["queued", "retrying", "processed", "dead", "discarded", "erased"]
 Reason = Literal[
     "gone",
@@ -324,7 +325,7 @@ class RuleOpinion(msgspec.Struct):
     matched: list[int]
     rule_id: int | None
     classification: Label | None
-    priority: Literal["high", "normal", "low"] | None
+    priority: Priority | None
 
 
 class ClassifyAnswer(msgspec.Struct):

@@ -19,13 +19,12 @@ from web.schemas import (
     Limit,
     Moment,
     Number,
+    Priority,
     ResultItem,
     Search,
     SourceName,
     Time,
 )
-
-Priority = Literal["high", "normal", "low"]
 
 # -- rules
 
