@@ -13,8 +13,7 @@ from engine.timestamps import timestamp
 from storage.reading import EmailItem
 from storage.timeline import Stage, in_order
 from web.dispatch import Answer, Call, page_answer
-from web.emails_lookup import known, no_result
-from web.problems import Problem
+from web.emails_lookup import known, no_result, unknown
 from web.pushed import pushed_at
 from web.results import page_filter
 from web.validation import make_cursor, read_cursor
@@ -51,7 +50,7 @@ def one_email(call: Call, email_id: str) -> dict[str, Any]:
     row = known(call, email_id, call.query.source)
     item = call.services.reader.email(row.ref)
     if item is None:
-        raise Problem(404, "no email with this id is known", state="unknown")
+        raise unknown(email_id)
     content = call.services.results.content(row.ref)
     return {
         **email_item(item),

@@ -49,8 +49,13 @@ def known(call: Call, email_id: str, source: str | None) -> KnownEmail:
     """Return the email's row as `find` does; raises Problem 404 if no source knows it."""
     row = find(call, email_id, source)
     if row is None or row.state == "erased":
-        raise Problem(404, f"{_named(email_id)}: {WHY['unknown']}", state="unknown")
+        raise unknown(email_id)
     return row
+
+
+def unknown(email_id: str) -> Problem:
+    """Return the 404 for an id that no source knows."""
+    return Problem(404, f"{_named(email_id)}: {WHY['unknown']}", state="unknown")
 
 
 def _named(email_id: str) -> str:
