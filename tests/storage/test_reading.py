@@ -12,7 +12,7 @@ from storage.reading import EmailFilter, Reader
 from storage.records import Content
 from storage.results import ResultStore
 from storage.search import Search
-from tests.storage.books_fixtures import attempt, enter, open_database, result
+from tests.storage.books_fixtures import attempt, enter, result
 
 MAILS = {
     "a": Content("Project plan", "Let us meet on Thursday about the big plan", sender="Ana <ana@example.org>"),
@@ -20,13 +20,6 @@ MAILS = {
     "c": Content("Re: plan", "nothing new", sender="ana@other.example"),
 }
 LABELS = {"a": ("meeting", 0.9), "b": ("promotion", 0.8), "c": ("unknown", 0.4)}
-
-
-@pytest.fixture
-def db(database_url):
-    database = open_database(database_url)
-    yield database
-    database.close()
 
 
 @pytest.fixture
