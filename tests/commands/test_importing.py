@@ -14,6 +14,7 @@ from commands.client import CommandError
 from fakemail.simulator import open_simulator
 from fakemail.simulator_http import simulator_app
 from settings import Settings
+from tests.commands.http_server import SmallServer
 
 LIMIT = 1024 * 1024
 
@@ -31,6 +32,20 @@ def folder_of(path: Path, messages: list[bytes]) -> Path:
 
 def chunks(path: Path) -> list[list[dict[str, object]]]:
     return list(importing._chunks([path], LIMIT, importing.Sent()))
+
+
+def send(server: SmallServer, *paths: Path, as_json: bool = False) -> None:
+    importing.run(argparse.Namespace(path=[*paths], no_wait=True, json=as_json), Settings(base_url=server.url))
+
+
+@pytest.fixture
+def simulator(tmp_path, small_server):
+    """A simulator, mounted at a server whose books are empty."""
+    opened = open_simulator(tmp_path)
+    small_server.mounted["/simulator/"] = simulator_app(opened)
+    small_server.answers["GET", "/audit"] = (200, dict.fromkeys(("listed", "results", "dead"), 0))
+    yield opened
+    opened.close()
 
 
 def test_a_batch_is_bounded_by_number(tmp_path, monkeypatch):
@@ -112,58 +127,41 @@ def test_a_path_that_cannot_be_read_is_one_line(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::tqdm.TqdmWarning")
-def test_what_cannot_be_read_in_a_folder_is_counted_and_told(tmp_path, small_server, capsys):
-    simulator = open_simulator(tmp_path)
-    small_server.mounted["/simulator/"] = simulator_app(simulator)
-    small_server.answers["GET", "/audit"] = (200, dict.fromkeys(("listed", "results", "dead"), 0))
+def test_what_cannot_be_read_in_a_folder_is_counted_and_told(tmp_path, small_server, simulator, capsys):
     folder = folder_of(tmp_path / "mail", [raw(1), raw(2)])
     (folder / "0000-bad.eml").symlink_to("/proc/self/mem")
-    importing.run(argparse.Namespace(path=[folder], no_wait=True, json=False), Settings(base_url=small_server.url))
+    send(small_server, folder)
     told = capsys.readouterr()
     assert told.out == "2 messages read, 2 sent; 1 could not be read\n"
     assert told.err.count(f"{folder}/0000-bad.eml cannot be read (Input/output error)") == 1
     assert simulator.status()["email_count"] == 2
-    simulator.close()
 
 
 @pytest.mark.filterwarnings("ignore::tqdm.TqdmWarning")
-def test_a_file_without_mail_headers_is_sent_and_doubted(tmp_path, small_server, capsys):
-    simulator = open_simulator(tmp_path)
-    small_server.mounted["/simulator/"] = simulator_app(simulator)
-    small_server.answers["GET", "/audit"] = (200, dict.fromkeys(("listed", "results", "dead"), 0))
+def test_a_file_without_mail_headers_is_sent_and_doubted(tmp_path, small_server, simulator, capsys):
     readme, mail = tmp_path / "README.md", tmp_path / "mail.eml"
     readme.write_text("# Email processor\n\nIt follows a mailbox.\n")
     mail.write_bytes(b"\xef\xbb\xbf" + raw(1))
-    importing.run(
-        argparse.Namespace(path=[readme, mail], no_wait=True, json=False), Settings(base_url=small_server.url)
-    )
+    send(small_server, readme, mail)
     told = capsys.readouterr()
     assert told.out == "2 messages read, 2 sent\n"
     assert told.err.count("without mail headers") == 1
     assert f"{readme}: 1 file without mail headers: is this mail?\n" in told.err
-    simulator.close()
+    assert simulator.status()["email_count"] == 2
 
 
 @pytest.mark.filterwarnings("ignore::tqdm.TqdmWarning")
-def test_the_same_mail_again_changes_nothing_at_the_simulator(tmp_path, small_server, capsys):
-    simulator = open_simulator(tmp_path)
-    small_server.mounted["/simulator/"] = simulator_app(simulator)
-    small_server.answers["GET", "/audit"] = (200, dict.fromkeys(("listed", "results", "dead"), 0))
+def test_the_same_mail_again_changes_nothing_at_the_simulator(tmp_path, small_server, simulator, capsys):
     folder = folder_of(tmp_path / "mail", [raw(n) for n in range(4)] + [raw(0)])
-    args = argparse.Namespace(path=[folder], no_wait=True, json=False)
-    settings = Settings(base_url=small_server.url)
     for _ in range(2):
-        importing.run(args, settings)
+        send(small_server, folder)
         assert simulator.status()["email_count"] == 4
         assert "5 messages read, 4 sent; 1 the same as another\n" in capsys.readouterr().out
-    args.json = True
-    importing.run(args, settings)
+    send(small_server, folder, as_json=True)
     assert json.loads(capsys.readouterr().out) == {"read": 5, "sent": 4, "unreadable": 0}
-    simulator.close()
 
 
 def test_without_a_simulator_it_says_that_there_is_no_way_to_send(tmp_path, small_server, monkeypatch):
     monkeypatch.delenv("FAKEMAIL_API_URL", raising=False)
-    args = argparse.Namespace(path=[folder_of(tmp_path / "mail", [raw(1)])], no_wait=True, json=False)
     with pytest.raises(CommandError, match="has no simulator"):
-        importing.run(args, Settings(base_url=small_server.url))
+        send(small_server, folder_of(tmp_path / "mail", [raw(1)]))
