@@ -1,9 +1,12 @@
-"""A migrated, empty database of each kind; the PostgreSQL one lasts for the session and is emptied after each test."""
+"""An empty database of each kind and its stores; the PostgreSQL one lasts for the session, emptied after each test."""
 
 import psycopg
 import pytest
 
+from storage.books import Books
 from storage.database import Database
+from storage.dead_letters import DeadLetters
+from storage.results import ResultStore
 from storage.statements import execute
 from tests.storage.books_fixtures import open_database
 
@@ -29,6 +32,21 @@ def db(request, tmp_path):
         database = open_database(f"sqlite:///{tmp_path}/emails.db")
         yield database
         database.close()
+
+
+@pytest.fixture
+def books(db):
+    return Books(db)
+
+
+@pytest.fixture
+def store(db):
+    return ResultStore(db)
+
+
+@pytest.fixture
+def letters(db):
+    return DeadLetters(db)
 
 
 def empty() -> None:

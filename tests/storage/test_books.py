@@ -11,11 +11,6 @@ from storage.retries import LONGEST_WAIT_S
 from tests.storage.books_fixtures import URL, attempt, enter
 
 
-@pytest.fixture
-def books(db):
-    return Books(db)
-
-
 def balanced(books: Books) -> Audit:
     audit = books.audit()
     assert audit.listed == (audit.results + audit.queued + audit.retrying + audit.dead + audit.discarded + audit.erased)

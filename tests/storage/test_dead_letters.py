@@ -1,27 +1,7 @@
 """Dead letters: buried once, kept as history, replayed and discarded under guards, and counted."""
 
-import pytest
-
-from storage.books import Books
-from storage.dead_letters import DeadLetters
 from storage.records import Content
-from storage.results import ResultStore
 from tests.storage.books_fixtures import URL, attempt, burial, enter, result, save
-
-
-@pytest.fixture
-def books(db):
-    return Books(db)
-
-
-@pytest.fixture
-def store(db):
-    return ResultStore(db)
-
-
-@pytest.fixture
-def letters(db):
-    return DeadLetters(db)
 
 
 def test_a_burial_keeps_reason_tries_and_content(books, letters, store):

@@ -33,11 +33,6 @@ def content(sender: str) -> Content:
 
 
 @pytest.fixture
-def books(db) -> Books:
-    return Books(db)
-
-
-@pytest.fixture
 def erasing(db) -> Erasing:
     return Erasing(db)
 

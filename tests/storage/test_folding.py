@@ -4,7 +4,6 @@ import random
 from typing import Any
 
 import gevent
-import pytest
 
 from storage import folding
 from storage.books import Books
@@ -16,11 +15,6 @@ from tests.storage.test_database import url_of
 
 NOW = 1_000_000_000.0
 OLD = NOW - KEPT_APART_S - HOUR
-
-
-@pytest.fixture
-def books(db):
-    return Books(db)
 
 
 def one_batch(dice, at):

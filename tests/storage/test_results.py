@@ -2,20 +2,8 @@
 
 import pytest
 
-from storage.books import Books
 from storage.records import Content
-from storage.results import ResultStore
 from tests.storage.books_fixtures import URL, attempt, enter, result, save
-
-
-@pytest.fixture
-def books(db):
-    return Books(db)
-
-
-@pytest.fixture
-def store(db):
-    return ResultStore(db)
 
 
 def test_a_batch_is_saved_and_read_back(books, store):

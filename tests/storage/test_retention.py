@@ -21,11 +21,6 @@ OLD = 1_000.0
 
 
 @pytest.fixture
-def books(db) -> Books:
-    return Books(db)
-
-
-@pytest.fixture
 def retention(db) -> Retention:
     return Retention(db)
 
