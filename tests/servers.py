@@ -31,7 +31,7 @@ class Program:
             self.process.wait(10)
 
 
-def wait_until(ready: Callable[[], bool], what: str, deadline: float = DEADLINE) -> None:
+def wait_until(ready: Callable[[], object], what: str = "what was waited for", deadline: float = DEADLINE) -> None:
     """Poll until `ready()`; the TimeoutError says what did not happen."""
     end = time.monotonic() + deadline
     while not ready():

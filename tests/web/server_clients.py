@@ -5,8 +5,7 @@ import json
 import os
 import socket
 import struct
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
@@ -139,14 +138,6 @@ class RawClient:
             return self.stream.read(1) == b""
         except ConnectionResetError:
             return True
-
-
-def wait_until(condition: Callable[[], object], seconds: float = DEADLINE_S) -> None:
-    """Let the server work until `condition` holds; fail if it does not in time."""
-    give_up = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < give_up
-        time.sleep(0.005)
 
 
 def websockets(server: HardenedServer) -> int:

@@ -7,8 +7,9 @@ import gevent
 import pytest
 
 from engine.errors import DependencyTrouble
+from tests.servers import wait_until
 from tests.web.conftest import HEARTBEAT
-from tests.web.server_clients import opened, wait_until
+from tests.web.server_clients import opened
 from tests.web.wsgi_client import WsgiClient
 from web.app import Application
 from web.cached import Probe

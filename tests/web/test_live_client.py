@@ -8,7 +8,8 @@ import pytest
 
 from actors.events import encode_event
 from engine.mailbox import LogEntry
-from tests.web.server_clients import RawClient, SocketClient, frame, handshake, opened, wait_until
+from tests.servers import wait_until
+from tests.web.server_clients import RawClient, SocketClient, frame, handshake, opened
 from web.app import Application
 
 

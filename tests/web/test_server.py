@@ -12,7 +12,8 @@ from gevent.event import Event
 
 from engine.errors import SettingsError
 from engine.logs import JsonFormatter
-from tests.web.server_clients import RawClient, ask, echo, get, serving, wait_until
+from tests.servers import wait_until
+from tests.web.server_clients import RawClient, ask, echo, get, serving
 from web.limits import Limits
 from web.server import serve
 from web.server_body import cap_by_path

@@ -11,7 +11,8 @@ from pathlib import Path
 import gevent
 import pytest
 
-from tests.web.server_clients import RawClient, ask, get, serving, wait_until
+from tests.servers import wait_until
+from tests.web.server_clients import RawClient, ask, get, serving
 from web.addresses import source_of
 from web.limits import Door, Limits, Slot, shrink
 

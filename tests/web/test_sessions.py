@@ -4,7 +4,8 @@ import pytest
 
 from engine.errors import DependencyTrouble
 from storage.sessions import EndedSessions
-from tests.web.server_clients import SocketClient, opened, wait_until
+from tests.servers import wait_until
+from tests.web.server_clients import SocketClient, opened
 from tests.web.wsgi_client import WsgiClient
 from web.app import Application
 from web.auth import Gate

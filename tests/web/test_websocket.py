@@ -6,7 +6,8 @@ import gevent
 import pytest
 from gevent.event import Event
 
-from tests.web.server_clients import SocketClient, closing, echo_socket, frame, serving, wait_until, websockets
+from tests.servers import wait_until
+from tests.web.server_clients import SocketClient, closing, echo_socket, frame, serving, websockets
 from web.limits import Limits
 from web.websocket import LiveSocket
 from web.websocket_frames import encode_text

@@ -6,6 +6,7 @@ import struct
 
 import pytest
 
+from tests.servers import wait_until
 from tests.web.server_clients import (
     RawClient,
     SocketClient,
@@ -14,7 +15,6 @@ from tests.web.server_clients import (
     frame,
     handshake,
     serving,
-    wait_until,
     websockets,
 )
 from web.limits import Limits
