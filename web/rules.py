@@ -58,9 +58,7 @@ def replace(call: Call, rule_id: str) -> dict[str, Any]:
     """Replace a whole rule. With `version`, 409 if somebody else has changed the rule since."""
     rule = _rule(call, rule_id)
     _check(call, call.body, rule.id)
-    changed = call.services.learning.rules.replace(rule.id, _wanted(call.body), call.body.version)
-    if changed is None:
-        raise Problem(404, "there is no such rule")
+    changed = _known(call.services.learning.rules.replace(rule.id, _wanted(call.body), call.body.version))
     call.services.call_out()
     return rule_item(changed)
 
@@ -77,7 +75,7 @@ def test(call: Call) -> dict[str, Any]:
     """Return what a rule would match and change among the newest stored emails; nothing is saved or changed."""
     wanted, rule = call.body, _rule_in(call.body)
     if wanted.id is not None:
-        _rule(call, str(wanted.id))
+        _known(call.services.learning.rules.get(wanted.id))
     now, then = (off_the_hub(_ready, each) for each in _check(call, rule, wanted.id))
     return try_rule(call.services.learning.reprocessing, now, then, wanted.limit)
 
@@ -115,7 +113,10 @@ def rule_item(rule: StoredRule) -> dict[str, Any]:
 
 
 def _rule(call: Call, rule_id: str) -> StoredRule:
-    rule = call.services.learning.rules.get(read_number(rule_id))
+    return _known(call.services.learning.rules.get(read_number(rule_id)))
+
+
+def _known(rule: StoredRule | None) -> StoredRule:
     if rule is None:
         raise Problem(404, "there is no such rule")
     return rule
