@@ -36,9 +36,8 @@ CHECKED_BYTES = 512 * MIB
 
 @dataclass(frozen=True)
 class Finding:
-    """The result of one check. `level` is ok, note (it works) or bad; `advice` says what to do."""
+    """What a check found. `level` is ok, note (it works) or bad; `advice` says what to do."""
 
-    about: str
     level: str
     text: str
     advice: str = ""
@@ -54,20 +53,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
     """Run all checks; exit with 1 if anything is bad."""
-    checks: tuple[tuple[str, Callable[[Settings], Findings]], ...] = (
-        ("settings", _settings),
-        ("disk", _disk),
-        ("redis", _redis),
-        ("database", _database),
-        ("fakemail", _fakemail),
-        ("server", _server),
-    )
-    found = [finding for about, check in checks for finding in _looked(about, check, settings)]
+    checks: dict[str, Callable[[Settings], Findings]] = {
+        "settings": _settings,
+        "disk": _disk,
+        "redis": _redis,
+        "database": _database,
+        "fakemail": _fakemail,
+        "server": _server,
+    }
+    found = [(about, each) for about, check in checks.items() for each in _looked(about, check, settings)]
     if args.json:
-        print(json.dumps([asdict(each) for each in found]))
+        print(json.dumps([{"about": about, **asdict(each)} for about, each in found]))
     else:
-        print("\n".join(_line(each) for each in found))
-    return int(any(each.level == "bad" for each in found))
+        print("\n".join(_line(about, each) for about, each in found))
+    return int(any(each.level == "bad" for _, each in found))
 
 
 def _looked(about: str, check: Callable[[Settings], Findings], settings: Settings) -> list[Finding]:
@@ -76,7 +75,7 @@ def _looked(about: str, check: Callable[[Settings], Findings], settings: Setting
         for each in check(settings):
             found.append(each)  # noqa: PERF402  (keep what was found before an error)
     except (EngineError, CommandError, OSError) as error:
-        found.append(Finding(about, "bad", str(error) or type(error).__name__, ADVICE.get(about, "")))
+        found.append(Finding("bad", str(error) or type(error).__name__, ADVICE.get(about, "")))
     return found
 
 
@@ -89,29 +88,29 @@ ADVICE = {
 def _settings(settings: Settings) -> Findings:
     set_here = sum(source != "default" for _, _, source in settings.describe())
     version = ".".join(map(str, sys.version_info[:3]))
-    yield Finding("settings", "ok", f"{set_here} set, the others at their defaults; Python {version}")
+    yield Finding("ok", f"{set_here} set, the others at their defaults; Python {version}")
     if not is_loopback(settings.host) and not settings.webhook_secret:
         yield Finding(
-            "settings", "note", f"HOST={settings.host} without WEBHOOK_SECRET: anybody may send webhooks",
+            "note", f"HOST={settings.host} without WEBHOOK_SECRET: anybody may send webhooks",
             "`python3 run.py secret new` generates one for FakeMail and for us",
         )  # fmt: skip
     if not is_loopback(settings.host) and not settings.api_token:
-        yield Finding("settings", "note", "others can reach the API without a token", "set API_TOKEN")
+        yield Finding("note", "others can reach the API without a token", "set API_TOKEN")
 
 
 def _disk(settings: Settings) -> Findings:
     folder = settings.data_dir.absolute()
     there = next(path for path in (folder, *folder.parents) if path.exists())
     if not os.access(there, os.W_OK):
-        yield Finding("disk", "bad", f"{there} cannot be written", "give this user permission, or set another DATA_DIR")
+        yield Finding("bad", f"{there} cannot be written", "give this user permission, or set another DATA_DIR")
     free = shutil.disk_usage(there).free // MIB
     if free < settings.min_free_disk_mb:
         yield Finding(
-            "disk", "bad", f"{free:,} MB are free where {folder} is, less than MIN_FREE_DISK_MB={settings.min_free_disk_mb}",
+            "bad", f"{free:,} MB are free where {folder} is, less than MIN_FREE_DISK_MB={settings.min_free_disk_mb}",
             "free some space: no work is taken until then; `python3 run.py prune` frees some",
         )  # fmt: skip
     else:
-        yield Finding("disk", "ok", f"{free:,} MB are free where {folder} is")
+        yield Finding("ok", f"{free:,} MB are free where {folder} is")
 
 
 def _redis(settings: Settings) -> Findings:
@@ -119,21 +118,21 @@ def _redis(settings: Settings) -> Findings:
     if url is None:
         url = embedded.url_of(settings.data_dir)
         if url is None or not _listens(url):
-            yield Finding("redis", "ok", "the embedded Valkey is used; it is not running, serve starts it")
+            yield Finding("ok", "the embedded Valkey is used; it is not running, serve starts it")
             return
     with closing(connect(url)) as client:
         warnings = check_server(client)
         with trouble():
             memory = client.info("memory")
     for text in warnings:
-        yield Finding("redis", "note", text, "change its configuration; docs/operations.md says what it should have")
+        yield Finding("note", text, "change its configuration; docs/operations.md says what it should have")
     used, most = int(memory["used_memory"]), int(memory.get("maxmemory", 0))
     if most and used > NEARLY_FULL * most:
         yield Finding(
-            "redis", "bad", f"{used // MIB:,} of {most // MIB:,} MB are used", "raise maxmemory, or lower MAILBOX_LIMIT"
+            "bad", f"{used // MIB:,} of {most // MIB:,} MB are used", "raise maxmemory, or lower MAILBOX_LIMIT"
         )
     else:
-        yield Finding("redis", "ok", f"it answers; {used // MIB:,} MB are used{f' of {most // MIB:,}' if most else ''}")
+        yield Finding("ok", f"it answers; {used // MIB:,} MB are used{f' of {most // MIB:,}' if most else ''}")
 
 
 def _listens(url: str) -> bool:
@@ -157,7 +156,7 @@ def _listens(url: str) -> bool:
 def _database(settings: Settings) -> Findings:
     file = settings.database_file
     if file is not None and not file.exists():
-        yield Finding("database", "ok", f"{file} does not exist yet: serve creates it")
+        yield Finding("ok", f"{file} does not exist yet: serve creates it")
         return
     database = Database(settings.database, patient=True)
     try:
@@ -175,26 +174,21 @@ def _opened(database: Database, file: Path | None) -> Findings:
     if version > len(STEPS):
         told = f"its schema is {version}, this program knows {len(STEPS)}"
         if too_old(oldest):
-            yield Finding(
-                "database", "bad", told, "run the newer program, or restore the backup from before the upgrade"
-            )
+            yield Finding("bad", told, "run the newer program, or restore the backup from before the upgrade")
             return
-        yield Finding("database", "note", f"{told} and may go on", "run the newer program when you can")
+        yield Finding("note", f"{told} and may go on", "run the newer program when you can")
     if version < len(STEPS):
-        yield Finding(
-            "database", "note", f"its schema is {version}, serve will bring it to {len(STEPS)}", "take a backup first"
-        )
+        yield Finding("note", f"its schema is {version}, serve will bring it to {len(STEPS)}", "take a backup first")
     if database.kind == "sqlite" and database.size_bytes() <= CHECKED_BYTES and (wrong := database.read(_damage)):
         yield _damaged(file, wrong)
         return
     size = database.size_bytes()
     emails = database.read(_emails) if version else 0
-    yield Finding("database", "ok", f"{database.kind} answers; {emails:,} emails, {size / MIB:,.1f} MB")
+    yield Finding("ok", f"{database.kind} answers; {emails:,} emails, {size / MIB:,.1f} MB")
 
 
 def _damaged(file: Path | None, wrong: str) -> Finding:
     return Finding(
-        "database",
         "bad",
         f"{file} is damaged: {wrong}",
         "stop the system, keep a copy of the file, then `python3 run.py restore PATH` puts a backup in its place: "
@@ -229,18 +223,18 @@ def _fakemail(settings: Settings) -> Findings:
         ours = "FAKEMAIL_API_URL and FAKEMAIL_API_TOKEN"
         found.insert(0, (MAIN, settings.fakemail_api_url, settings.fakemail_api_token, ours))
     if not found:
-        yield Finding("fakemail", "ok", "FAKEMAIL_API_URL is not set: our own simulator plays FakeMail")
+        yield Finding("ok", "FAKEMAIL_API_URL is not set: our own simulator plays FakeMail")
     for name, url, token, where in found:
         yield _account(name, url, token, where, alone=len(found) == 1)
     if settings.webhook_url is None and not all(is_loopback_url(url) for _, url, *_ in found):
         yield Finding(
-            "fakemail", "note", "WEBHOOK_URL is not set: FakeMail gets a loopback address, at which it cannot reach us",
+            "note", "WEBHOOK_URL is not set: FakeMail gets a loopback address, at which it cannot reach us",
             "set WEBHOOK_URL to where FakeMail reaches /webhook; until then polls find the mail",
         )  # fmt: skip
     for url in filter(None, (settings.webhook_url, *(each.webhook_url for each in settings.fakemail_sources))):
         if urlsplit(url).path in {"", "/"}:
             yield Finding(
-                "fakemail", "note", f"FakeMail is told to notify {without_password(url)}, which has no path",
+                "note", f"FakeMail is told to notify {without_password(url)}, which has no path",
                 "add /webhook to WEBHOOK_URL, unless a proxy in front of us does; until then polls find the mail",
             )  # fmt: skip
 
@@ -249,12 +243,10 @@ def _account(name: str, url: str, token: str | None, where: str, *, alone: bool)
     """Check one account. An account that is away must not hide the others. `where` names its settings."""
     who = without_password(url) if alone else f"source {name}, {without_password(url)},"
     try:
-        return Finding("fakemail", "ok", f"{who} answers; its history is at {FakeMailClient(url, token).watch()}")
+        return Finding("ok", f"{who} answers; its history is at {FakeMailClient(url, token).watch()}")
     except (EngineError, OSError) as error:
         text = str(error) if alone else f"source {name}: {error}"
-        return Finding(
-            "fakemail", "bad", text or type(error).__name__, f"check {where}; mail waits at FakeMail in the meantime"
-        )
+        return Finding("bad", text or type(error).__name__, f"check {where}; mail waits at FakeMail in the meantime")
 
 
 def is_loopback_url(url: str) -> bool:
@@ -267,43 +259,37 @@ def _server(settings: Settings) -> Findings:
     try:
         health = server.health()
     except OtherServerError:
-        yield Finding("server", "bad", f"{settings.base_url} is a different server", "set BASE_URL")
+        yield Finding("bad", f"{settings.base_url} is a different server", "set BASE_URL")
         return
     except CommandError:
-        yield Finding(
-            "server", "note", f"nothing answers at {settings.base_url}", "if it should run: `python3 run.py serve`"
-        )
+        yield Finding("note", f"nothing answers at {settings.base_url}", "if it should run: `python3 run.py serve`")
         return
     for name, part in health["components"].items():
         if part["status"] != "healthy":
             why = part.get("reason", "the reason is told only to those with a token: set API_TOKEN")
-            yield Finding("server", "bad", f"{name} is {part['status']}: {why}", "docs/operations.md, Is it well")
+            yield Finding("bad", f"{name} is {part['status']}: {why}", "docs/operations.md, Is it well")
     yield from _figures(server, health)
 
 
 def _figures(server: Server, health: dict[str, Any]) -> Findings:
     audit, stats = server.get("/audit"), server.get("/stats")
     if audit["unaccounted"]:
-        yield Finding(
-            "server", "bad", f"{audit['unaccounted']} emails are unaccounted", "docs/runbook.md, EmailsUnaccounted"
-        )
+        yield Finding("bad", f"{audit['unaccounted']} emails are unaccounted", "docs/runbook.md, EmailsUnaccounted")
     if stats["dead_letters"]:
         yield Finding(
-            "server",
             "note",
             f"{stats['dead_letters']:,} dead letters",
             "`python3 run.py dead-letters groups` shows them by cause",
         )
     if server.get("/actors")["paused"]:
-        yield Finding("server", "note", "it is paused", "POST /actors/resume, or the dashboard")
+        yield Finding("note", "it is paused", "POST /actors/resume, or the dashboard")
     yield Finding(
-        "server",
         "ok",
         f"{health['status']}; {audit['listed']:,} listed, {audit['results']:,} results, {stats['queue_depth']:,} waiting",
     )
 
 
-def _line(each: Finding) -> str:
+def _line(about: str, each: Finding) -> str:
     mark, colour = MARKS[each.level]
     advice = f"\n{'':<17}→ {each.advice}" if each.advice else ""
-    return f"{paint(mark, colour)}  {each.about:<10} {each.text}{advice}"
+    return f"{paint(mark, colour)}  {about:<10} {each.text}{advice}"
