@@ -8,10 +8,9 @@ import argparse
 import os
 import statistics
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +85,7 @@ def _start_filled(server: Server, stored: int) -> None:
 
 def _first_load(server: Server) -> list[tuple[str, str]]:
     """Measure the first visit of a new browser, a few times over, while mail is coming in."""
-    with _mail(server):
+    with server.sending(lambda: {"subject": "Something live"}, lambda: SEND_EVERY_S):
         loads = [_one_load(server) for _ in range(ROUNDS)]
 
     def middle(name: str) -> float:
@@ -119,22 +118,6 @@ def _one_load(server: Server) -> dict[str, float]:
         found["list"] = float(page.driver.execute_async_script(OPEN_LIST))
         page.open("now")
         return found | {"againBytes": page.js(LOADED)["fileBytes"]}
-
-
-@contextmanager
-def _mail(server: Server) -> Iterator[None]:
-    """Send emails in the background, so that there is something live to see."""
-    done = threading.Event()
-
-    def run() -> None:
-        while not done.wait(SEND_EVERY_S):
-            server.send("Something live")
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    yield
-    done.set()
-    thread.join()
 
 
 # -- a page that is left alone

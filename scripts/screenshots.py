@@ -49,7 +49,8 @@ def main() -> None:
             server.stop()
             _spread_over_a_day(Path(folder) / "data" / "emails.db", dice)
             server.start()
-            with _receiver() as url, _trickle(server, mail, dice), chromium() as page:
+            sending = server.sending(lambda: dice.choice(mail), lambda: dice.expovariate(0.8))
+            with _receiver() as url, sending, chromium() as page:
                 _set_up(server, url)
                 page.base = server.base
                 _pictures(page, out)
@@ -130,22 +131,6 @@ def _time_of_day(now: float, dice: random.Random) -> float:
         back = dice.uniform(0, 3_600) if dice.random() < 0.6 else dice.uniform(0, DAY)
         if dice.random() < 0.55 + 0.35 * math.sin(back / 700) * math.cos(back / 9_000):
             return now - back
-
-
-@contextlib.contextmanager
-def _trickle(server: Server, mail: list[dict[str, Any]], dice: random.Random) -> Iterator[None]:
-    """Send emails at random intervals while the pictures are taken."""
-    done = threading.Event()
-
-    def run() -> None:
-        while not done.wait(dice.expovariate(0.8)):
-            server.send(**dice.choice(mail))
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    yield
-    done.set()
-    thread.join()
 
 
 def _pictures(page: Page, out: Path) -> None:

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -272,6 +273,23 @@ class Server:
         """Send many at once; return their ids."""
         emails = [{"subject": f"{subject} {index}", "body": f"Text {index}."} for index in range(number)]
         return list(self.ask("POST", "/simulator/send_batch", {"emails": emails})["email_ids"])
+
+    @contextlib.contextmanager
+    def sending(self, email: Callable[[], dict[str, Any]], pause: Callable[[], float]) -> Iterator[None]:
+        """Send emails in the background, one after each pause."""
+        done = threading.Event()
+
+        def run() -> None:
+            while not done.wait(pause()):
+                self.send(**email())
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
 
     def lose(self, number: int) -> list[str]:
         """Have a slow FakeMail list emails and lose them before they are fetched; return the dead letters' ids."""
