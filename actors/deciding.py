@@ -71,9 +71,8 @@ class Deciders:
         self.shadow = Shadow(models, shard)
         self.ready = Event()
         self._unusable: set[str] = set()  # broken, or of another release; logged once
-        self._scores: dict[
-            str, tuple[tuple[int, float], Score]
-        ] = {}  # by model version: the stamp of the corrections, and the score on them
+        # By model version: the stamp of the corrections, and the score on them.
+        self._scores: dict[str, tuple[tuple[int, float], Score]] = {}
         self._asked = Event()
         self._greenlet: gevent.Greenlet[..., Any] | None = None
 

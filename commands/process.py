@@ -115,9 +115,8 @@ class Process:
         settings = self.settings
         opened = open_stores if self.role == WORKER else open_and_rename_copies
         self.stores = stores = opened(settings, os.environ[REDIS], self.name, self.startup)
-        with suppress(
-            DependencyTrouble
-        ):  # before a wrong clock prunes anything; if this fails, the first heartbeat compares
+        # Before a wrong clock prunes anything; if this fails, the first heartbeat compares.
+        with suppress(DependencyTrouble):
             clock.compare(stores.mailboxes.time)
         self.deciders = _deciders(settings, stores, self.name)
         self.node_metrics = partial(measuring.of_node, stores.mailboxes, self.name, self.metrics)

@@ -68,12 +68,8 @@ def worker(_args: argparse.Namespace, settings: Settings) -> int:
         )
     logs.setup(settings.log_level, settings.log_format, "launcher", hidden=settings.secrets())
     own = {NODE: f"{settings.node}-{secrets.token_hex(2)}", TOKEN: secrets.token_hex(16), REDIS: redis}
-    with (
-        _sign(redis, own[NODE]),
-        tempfile.TemporaryDirectory(
-            prefix="email-processor-"
-        ) as folder,  # a node without data of its own: a private lock
-    ):
+    # A node without data of its own has a private lock.
+    with _sign(redis, own[NODE]), tempfile.TemporaryDirectory(prefix="email-processor-") as folder:
         first, *others = _workers(max(1, settings.worker_processes))
         answering = replace(first, env={**first.env, STATUS: "1"})  # this process answers for the node
         return Launcher(

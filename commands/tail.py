@@ -121,9 +121,8 @@ def _address(base_url: str) -> str:
 
 def _aside(message: dict[str, Any]) -> None:
     """Report what is no event but matters: events that were lost."""
-    if (
-        message.get("type") == "gap" and message.get("from") != BEGINNING
-    ):  # `beginning` is no position, and the replay starts with the oldest event
+    # `beginning` is no position, and the replay starts with the oldest event.
+    if message.get("type") == "gap" and message.get("from") != BEGINNING:
         say(f"run.py: events are missing here: {message.get('reason')}")
     elif message.get("type") == "dropped":
         say(f"run.py: too slow: {message.get('count')} events were skipped")

@@ -162,9 +162,8 @@ def test_what_a_new_leader_finds_at_first_is_no_lost_notification(start, account
 
 def test_mail_found_by_a_poll_without_its_notification_makes_it_subscribe_again(start, account, books):
     start(poll_interval=0.1)
-    eventually(
-        lambda: account.subscriptions == 1 and len(account.listings) >= 3
-    )  # the start and the takeover do not count as polls
+    # The start and the takeover do not count as polls.
+    eventually(lambda: account.subscriptions == 1 and len(account.listings) >= 3)
     account.receive("unannounced")
     eventually(lambda: listed(books) == 1)
     eventually(lambda: account.subscriptions == 2)

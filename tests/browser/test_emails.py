@@ -176,9 +176,8 @@ def test_why_marks_the_evidence_in_the_text(page: Page, server: Server) -> None:
     marked = page.until("return [...document.querySelectorAll('pre.body mark')].map((node) => node.textContent)")
     words = set(re.findall(r"\w+|%", page.text("pre.body")))
     assert marked
-    assert all(set(re.findall(r"\w+|%", text)) <= words for text in marked), (
-        marked
-    )  # whole words, despite the emoji before them
+    # Whole words, despite the emoji before them.
+    assert all(set(re.findall(r"\w+|%", text)) <= words for text in marked), marked
     page.click("[data-why]")
     page.until("return document.querySelectorAll('pre.body mark').length === 0")
 

@@ -300,9 +300,8 @@ def main(argv: Sequence[str]) -> int:
             found_it = any(
                 sign in done.stderr for sign in ("Uncaught Python exception", "ERROR: libFuzzer", "Traceback")
             )
-            ok = (
-                f"Done {runs} " in done.stderr and not found_it
-            )  # the exit code is the interpreter's, which may fail at its end
+            # The exit code does not count: it is the interpreter's, which may fail at its end.
+            ok = f"Done {runs} " in done.stderr and not found_it
             how = "guided by coverage"
             if not ok:
                 sys.stderr.write(done.stderr[-3000:])

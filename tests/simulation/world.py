@@ -376,9 +376,8 @@ class World:
         told: Counter[tuple[str, str]] = Counter()
         for data in self.store._log.values():
             event = orjson.loads(data)
-            waits = (
-                event["event"] == "retry" and event["data"]["reason"] == "gone"
-            )  # which spends no try, so no row tells of it
+            # A wait for a missing email spends no try, so no row tells of it.
+            waits = event["event"] == "retry" and event["data"]["reason"] == "gone"
             if event["event"] in ("process", "dead", "retry") and not waits:
                 told[event["event"], event["data"]["email_id"]] += 1
         expected = Counter({("process", key): 1 for key, state in state_of.items() if state == 1})
