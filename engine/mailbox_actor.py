@@ -1,9 +1,9 @@
 """MailboxActor: take → handle → postpone → settle. Read this loop first.
 
 The actor's pump (engine/pump.py) sends it batches, a subclass's `handle` decides the disposition of each message
-(engine/handling.py calls it), and this file carries the dispositions out, so that a kill between any two lines loses nothing
-and counts nothing twice. Put before acknowledge: first the handler's own durable work, then retries in the ledger,
-then one atomic settle. Each step is safe to repeat.
+(engine/handling.py calls it), and this file carries the dispositions out, so that a kill between any two lines loses
+nothing and counts nothing twice. Put before acknowledge: first the handler's own durable work, then retries in the
+ledger, then one atomic settle. Each step is safe to repeat.
 """
 
 import logging

@@ -1,8 +1,8 @@
 """Dead letters: emails that failed for good, with reason, attempts and content; people replay or discard them.
 
-Their writer (actors/dead_letter_writer.py) stores them; the web and the command line read, replay and discard them. The books decide an email's
-state: a letter is history, unique by (ref, generation), and its `state` says whether it still stands. Every change is
-guarded by the row's state and generation.
+Their writer (actors/dead_letter_writer.py) stores them; the web and the command line read, replay and discard them.
+The books decide an email's state: a letter is history, unique by (ref, generation), and its `state` says whether it
+still stands. Every change is guarded by the row's state and generation.
 """
 
 from collections.abc import Callable, Mapping, Sequence
