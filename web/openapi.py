@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from web.auth import SAFE_METHODS
 from web.dispatch import FORM_MEDIA, Route
 from web.problems import JSON_MEDIA
 from web.schemas import ProblemAnswer
@@ -167,11 +168,15 @@ def _responses(route: Route) -> dict[str, Any]:
             kind = "object" if route.media == JSON_MEDIA else "string"
             response["content"] = {route.media: {"schema": {"type": kind}}}
         found[str(status)] = response
+    if route.method in SAFE_METHODS and 401 in BY_ACCESS[route.access]:
+        found["303"] = {"description": "To /login: a browser without a session"}
     problems = {*ALWAYS, *BY_ACCESS[route.access], *route.problems}
     if route.query is not None:
         problems.add(414)
-    if route.request is not None:
-        problems |= {413} if route.any_media else {413, 415, 422}
+    if route.method not in SAFE_METHODS:
+        problems |= {413} if route.any_media else {413, 415}  # also for a body that the route does not need
+    if route.request is not None and not route.any_media:
+        problems.add(422)
     if _names_a_source(route.query) or _names_a_source(route.request):
         problems.add(404)
     for status in sorted(problems - set(route.answers)):

@@ -108,8 +108,8 @@ ROUTES = (
     Route("GET", "/docs/{name}", docs.swagger_file, "Get a file of that page", "system", {200: None}, "page", media="text/css", problems=(404,)),
     Route("GET", "/static/{path}", static_file, "Get a file of the dashboard", "system", {200: None}, "page", media="text/css", problems=(404,)),
     Route("GET", "/login", login.login_page, "Log in (page)", "access", {200: None}, "page", media="text/html"),
-    Route("POST", "/login", login.login, "Log in", "access", {200: a.LoginAnswer, 303: None}, "page", any_media=True, form=a.LoginRequest, problems=(401, 409, 413, 415, 422)),
-    Route("POST", "/logout", login.logout, "Log out", "access", {204: None, 303: None}, "page", query=a.LogoutQuery, problems=(401, 415)),
+    Route("POST", "/login", login.login, "Log in", "access", {200: a.LoginAnswer, 303: None}, "page", any_media=True, form=a.LoginRequest, problems=(401, 409, 415, 422)),
+    Route("POST", "/logout", login.logout, "Log out", "access", {204: None, 303: None}, "page", query=a.LogoutQuery, problems=(401,)),
     Route("GET", "/actions", actions.all_actions, "List actions of users", "access", {200: a.ActionPage}, query=a.ActionQuery),
 )  # fmt: skip
 

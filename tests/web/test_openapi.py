@@ -5,6 +5,7 @@ import json
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from web.auth import SAFE_METHODS
 from web.openapi import document
 from web.routes import ROUTES
 
@@ -62,6 +63,21 @@ def test_what_a_body_may_say_is_described_also_where_it_may_be_left_out(describe
     promote = described["paths"]["/models/{version}/promote"]["post"]
     assert promote["requestBody"]["required"] is False
     assert {"400", "413", "415", "422"} <= promote["responses"].keys()
+
+
+def test_a_body_that_is_too_long_or_no_json_is_a_problem_also_where_none_is_needed(described):
+    for route in ROUTES:
+        if route.method not in SAFE_METHODS:
+            responses = described["paths"][route.path][route.method.lower()]["responses"]
+            assert "413" in responses, route.path
+            assert ("415" in responses) is (not route.any_media or 415 in route.problems), route.path
+
+
+def test_a_browser_without_a_session_is_sent_to_the_login(described):
+    for route in ROUTES:
+        responses = described["paths"][route.path][route.method.lower()]["responses"]
+        redirected = route.method == "GET" and route.access in ("read", "full", "metrics")
+        assert ("303" in responses) is (redirected or 303 in route.answers), route.path
 
 
 def test_it_is_served(system):
