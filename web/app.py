@@ -52,6 +52,7 @@ FILTERS = {"path": "rest", **dict.fromkeys(NUMBERS, "number")}
 """The router's filter for each path parameter. A number takes digits only, so a word there may be a path of its own."""
 NUMBERED = frozenset(route.path.split("/")[1] for route in ROUTES if {*PARAMETER.findall(route.path)} & {*NUMBERS})
 """The first path segments after which a number identifies an item."""
+PATHS = frozenset(route.path for route in ROUTES)
 NOTED_OF_SIMULATOR = {"/simulator/reset", "/simulator/faults"}
 PREFLIGHT: Headers = (
     ("Access-Control-Allow-Methods", "GET, POST, PUT, DELETE"),
@@ -236,7 +237,8 @@ class Application:
 def _nothing_at(path: str) -> Problem:
     """Return the 404 for a path that no route has; where it should have a number, it says so."""
     first, second = (*path.split("/"), "", "")[1:3]
-    hint = f": an id in /{first} consists of digits" if second and not second.isdigit() and first in NUMBERED else ""
+    meant = first in NUMBERED and second and not second.isdigit() and f"/{first}/{second}" not in PATHS
+    hint = f": an id in /{first} consists of digits" if meant else ""
     return Problem(404, "there is nothing at this path" + hint)
 
 

@@ -195,7 +195,7 @@ def test_unknown_paths_are_404_problems(system):
 @pytest.mark.parametrize("path", ["rules/abc", "dead-letters/abc/replay", "tasks/-1", "subscriptions/%31a/deliveries"])
 def test_a_path_with_a_word_for_a_number_says_what_an_id_is(system, path):
     assert system.client.get(f"/{path}").json["detail"].endswith(f"an id in /{path.split('/')[0]} consists of digits")
-    for other in ("/rules/1/more", "/rules/", "/emails/a/b/c"):
+    for other in ("/rules/1/more", "/rules/", "/emails/a/b/c", "/dead-letters/groups/x", "/rules/test/1"):
         assert system.client.get(other).json["detail"] == "there is nothing at this path"
 
 
