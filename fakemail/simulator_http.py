@@ -15,6 +15,7 @@ from urllib.parse import parse_qs
 import apsw
 
 from engine.turns import breathe
+from fakemail.answers import MAX_HISTORY_ID
 from fakemail.faults import GARBAGE, NONE, Faults
 from fakemail.opinion import opinion
 from fakemail.simulator import Simulator
@@ -157,8 +158,9 @@ class _App:
 
     def _listing(self, environ: Environ) -> bytes | Iterator[bytes]:
         text = parse_qs(environ.get("QUERY_STRING", "")).get("from_history_id", ["0"])[-1]
-        if not (text.isascii() and text.isdigit() and len(text) < 19):
-            raise _Problem(400, "from_history_id: it must be a whole number, not negative.", field="from_history_id")
+        if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) <= MAX_HISTORY_ID):
+            said = f"it must be a whole number from 0 to {MAX_HISTORY_ID}"
+            raise _Problem(400, f"from_history_id: {said}.", field="from_history_id")
         slices = self._simulator.listing(int(text))
         first = next(slices, [])
         second = next(slices, None)

@@ -29,8 +29,7 @@ Status = Literal["healthy", "degraded", "unhealthy"]
 Time = Annotated[str, Meta(examples=["2026-01-31T12:00:00.000Z"], extra_json_schema={"format": "date-time"})]
 Confidence = Annotated[float, Meta(ge=0, le=1)]
 Count = Annotated[int, Meta(ge=0)]
-MAX_NUMBER = 2**53
-Number = Annotated[int, Meta(ge=1, le=MAX_NUMBER)]
+Number = Annotated[int, Meta(ge=1, le=2**53)]
 """Identifies something: a row, a place, a version. Databases hold no more than 64 bits, browsers no more than this."""
 HistoryId = Annotated[int, Meta(ge=0, le=MAX_HISTORY_ID, examples=[42])]
 EmailId = Annotated[str, Meta(description="The id that FakeMail gave", examples=["email-0001"])]

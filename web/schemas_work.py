@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from web.schemas import MAX_NUMBER, Count, Cursor, EmailId, Filter, Limit, Moment, Number, Reason, SourceName, Time
+from web.schemas import Count, Cursor, EmailId, Filter, HistoryId, Limit, Moment, Number, Reason, SourceName, Time
 
 # -- dead letters
 
@@ -135,7 +135,7 @@ class ReplayAnswer(msgspec.Struct):
 class ResyncRequest(msgspec.Struct, forbid_unknown_fields=True, rename={"start": "from"}):
     """The history id from which the history is listed again."""
 
-    start: Annotated[int, Meta(ge=0, le=MAX_NUMBER)] | Literal["beginning"]
+    start: HistoryId | Literal["beginning"]
 
 
 class TaskItem(msgspec.Struct):

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine.errors import DependencyTrouble, Throttled
+from fakemail.answers import MAX_HISTORY_ID
 from fakemail.breaker import CircuitBreaker
 from fakemail.client import FakeMailClient
 from fakemail.simulator import open_simulator
@@ -138,6 +139,10 @@ def test_many_senders_at_once_all_get_their_own_place(running: Running) -> None:
     assert sorted(one.history_id for one in sent) == list(range(1, 201))
 
 
+def test_after_the_highest_history_id_nothing_is_listed(running: Running) -> None:
+    assert running.client.list_emails(MAX_HISTORY_ID) == []
+
+
 def test_a_full_disk_is_told_and_nothing_is_half_there(tmp_path: Path) -> None:
     simulator = open_simulator(tmp_path)
     with serving(simulator_app(simulator, bare=True)) as url:
@@ -251,6 +256,7 @@ def test_its_own_opinion_is_a_word_list(running: Running, subject: str, body: st
         ("GET", "/emails?from_history_id=x", None, 400, "from_history_id"),
         ("GET", "/emails?from_history_id=-1", None, 400, "from_history_id"),
         ("GET", "/emails?from_history_id=1.0", None, 400, "from_history_id"),
+        ("GET", "/emails?from_history_id=9223372036854775808", None, 400, "from_history_id"),
         ("GET", "/emails?from_history_id=" + "9" * 30, None, 400, "from_history_id"),
         ("GET", "/email/none", None, 404, None),
         ("GET", "/nothing", None, 404, None),

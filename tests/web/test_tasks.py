@@ -10,7 +10,7 @@ def resync(system, body, **options):
     return system.client.post("/resync", body, **options)
 
 
-@pytest.mark.parametrize(("start", "place"), [("beginning", 0), (0, 0), (42, 42)])
+@pytest.mark.parametrize(("start", "place"), [("beginning", 0), (0, 0), (42, 42), (2**63 - 1, 2**63 - 1)])
 def test_a_resync_is_a_task_with_an_address(system, start, place):
     answer = resync(system, {"from": start})
     assert answer.status == 202
