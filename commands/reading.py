@@ -5,7 +5,7 @@ import csv
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 from urllib.parse import quote
@@ -15,6 +15,7 @@ from tqdm import tqdm
 from commands.arguments import JSON_LINES_HELP, add_json, whole
 from commands.client import CommandError, Server, UsageError
 from commands.terminal import behind, cut, label, paint, printable, say, width
+from engine.files import make_private, take_place
 from settings import Settings
 
 PAGE = 100
@@ -83,7 +84,7 @@ def export(args: argparse.Namespace, settings: Settings) -> None:
     if args.content:
         items = (_with_content(server, item) for item in items)
     with ExitStack() as stack:
-        stream = sys.stdout if args.output is None else stack.enter_context(_opened(args.output))
+        stream = sys.stdout if args.output is None else stack.enter_context(_whole(args.output))
         count = _write(tqdm(items, unit="result", disable=args.output is None or None), stream, args.format)
     if args.output is not None:
         say(f"{args.output}: {count} results")
@@ -129,11 +130,29 @@ def _cell(value: Any) -> Any:
     return f"'{value}" if value.lstrip(BLANKS).startswith(FORMULA) else value
 
 
-def _opened(path: Path) -> TextIO:
+@contextmanager
+def _whole(path: Path) -> Iterator[TextIO]:
+    """Open a file that takes its place only once it is complete; a failure leaves what was there before.
+
+    A pipe or a device has no place to take, so it is written directly.
+    """
+    direct = path.exists() and not path.is_file()
+    target = path if direct else path.resolve()  # the file behind a link, not the link
+    draft = target if direct else target.with_name(target.name + ".part")
     try:
-        return path.open("w", encoding="utf-8", newline="")
+        if not direct:
+            make_private(draft)
+        stream = draft.open("w", encoding="utf-8", newline="")
     except OSError as error:
         raise CommandError(f"{path}: {error.strerror or error}") from None
+    try:
+        with stream:
+            yield stream
+        if not direct:
+            take_place(draft, target)
+    finally:
+        if not direct:
+            draft.unlink(missing_ok=True)
 
 
 def _line(item: dict[str, Any]) -> str:

@@ -4,6 +4,7 @@ import argparse
 import csv
 import io
 import json
+import os
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -93,6 +94,39 @@ def test_a_table_has_no_bodies(server):
 def test_a_file_that_cannot_be_written_is_one_line(server, tmp_path: Path):
     with pytest.raises(CommandError, match="No such file"):
         export(server, "--output", str(tmp_path / "no" / "file"))
+    with pytest.raises(CommandError, match="Is a directory"):
+        export(server, "--output", str(tmp_path))
+
+
+def test_an_export_that_fails_leaves_the_file_as_it_was(server, tmp_path: Path):
+    server.answers["GET", "/results"] = (200, {"items": [item(1)], "next_cursor": None})
+    server.answers["GET", "/results/mail-1"] = (503, {"title": "Service Unavailable"})
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.write_text("as it was")
+    for file in (old, new):
+        with pytest.raises(CommandError, match="503"):
+            export(server, "--content", "--output", str(file))
+    assert [path.name for path in tmp_path.iterdir()] == ["old"]
+    assert old.read_text() == "as it was"
+
+
+def test_an_export_replaces_the_file_behind_a_link_and_writes_into_a_pipe(server, tmp_path: Path):
+    file, link, pipe = tmp_path / "file", tmp_path / "link", tmp_path / "pipe"
+    file.write_text("old")
+    file.chmod(0o644)
+    link.symlink_to(file)
+    export(server, "--output", str(link))
+    assert link.is_symlink()
+    assert [json.loads(line) for line in file.read_text().splitlines()] == [item(1), item(2)]
+    assert file.stat().st_mode & 0o777 == 0o644
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        export(server, "--output", str(pipe))
+        assert os.read(reader, 65536) == file.read_bytes()
+    finally:
+        os.close(reader)
+    assert pipe.is_fifo()
 
 
 def test_what_is_found_is_safe_on_a_terminal(small_server, capsys):
