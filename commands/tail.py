@@ -4,6 +4,7 @@ import argparse
 import json
 import time
 from collections.abc import Iterator
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -11,7 +12,7 @@ import websocket
 
 from actors.events import KINDS
 from commands.arguments import JSON_LINES_HELP, add_json, whole
-from commands.client import CommandError
+from commands.client import UNSURE, CommandError, OtherServerError
 from commands.terminal import behind, cut, label, paint, printable, say
 from engine.backoff import backoff
 from settings import Settings
@@ -86,7 +87,13 @@ def _connection(base_url: str, token: str | None, last: str | None) -> Iterator[
     except websocket.WebSocketBadStatusException as refused:
         if refused.status_code in (401, 403, 404):
             raise CommandError(f"{base_url} answers {refused.status_code}: check BASE_URL and API_TOKEN") from None
-        raise
+        if refused.status_code in UNSURE or refused.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise
+        raise OtherServerError(f"{base_url} is a different server: set BASE_URL") from None
+    except websocket.WebSocketException as error:
+        if type(error) is not websocket.WebSocketException:  # its subclasses say that there was no answer
+            raise
+        raise OtherServerError(f"{base_url} does not answer as a WebSocket server ({error}): set BASE_URL") from None
     try:
         if last is not None:
             socket.send(json.dumps({"command": "subscribe", "topic": "email:all", "since": last}))

@@ -2,13 +2,15 @@
 
 import argparse
 import json
-from collections.abc import Callable
+import socketserver
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from commands import tail
-from commands.client import CommandError
+from commands.client import CommandError, OtherServerError
 from settings import Settings
 from tests.web.server_clients import serving
 from web.events import BEGINNING
@@ -116,6 +118,49 @@ def refusing(_environ):
 def test_a_refusal_ends_it_with_one_line(follow):
     with pytest.raises(CommandError, match="answers 401"):
         follow(Server([]), authorize_websocket=refusing)
+
+
+class Answering(socketserver.StreamRequestHandler):
+    """Answers each connection with the server's next answer, then ends it."""
+
+    def handle(self) -> None:
+        while self.rfile.readline().strip():
+            pass
+        self.wfile.write(self.server.answers.pop(0))  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def answering() -> Iterator[Callable[..., str]]:
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Answering) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+
+        def answer(*answers: bytes) -> str:
+            server.answers = list(answers)  # type: ignore[attr-defined]
+            return f"http://127.0.0.1:{server.server_address[1]}"
+
+        yield answer
+        server.shutdown()
+        thread.join()
+
+
+AWAY = b"HTTP/1.1 503 Away\r\nContent-Length: 0\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi",
+        b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n",
+        b"-ERR unknown command\r\n",
+        b"220 mail.example ESMTP\r\n",
+    ],
+)
+def test_a_server_that_is_not_ours_ends_it_and_one_that_is_away_does_not(answering, answer):
+    url = answering(b"", AWAY, answer)
+    with pytest.raises(OtherServerError, match="set BASE_URL"):
+        next(tail.messages(url, None))
 
 
 @pytest.mark.parametrize("columns", [40, 80])
