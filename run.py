@@ -24,6 +24,8 @@ from settings import Settings
 
 NO_TEXT = re.compile("[\ud800-\udfff]")
 """Bytes of an argument that are not UTF-8, as Python represents them."""
+EXCLUDING = re.compile("-(?!h$)[^-]")
+"""The beginning of what a query excludes; `-h` asks for help."""
 
 
 class Command(NamedTuple):
@@ -112,7 +114,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.umask(0o077)  # files hold mail or secrets: only their owner may read them
     ending.open_streams()
     argv = sys.argv[1:] if argv is None else argv
-    args = _parser(argv).parse_args(argv)
+    args = _parser(argv).parse_args([_shielded(each) for each in argv] if argv[:1] == ["search"] else argv)
     command = COMMANDS[args.command or "serve"]
 
     def work() -> int | None:
@@ -126,6 +128,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return code
 
     return ending.run("run.py", work)
+
+
+def _shielded(term: str) -> str:
+    """Keep argparse from reading a term of `search` such as `-draft` as an option: the query ignores the blank."""
+    return f" {term}" if EXCLUDING.match(term) else term
 
 
 def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:

@@ -46,6 +46,35 @@ def test_every_command_exists_and_has_help(name, capsys, monkeypatch):
     assert f"usage: run.py {name}" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("words", "query"),
+    [
+        (["lunch", "-draft", "--limit", "3"], "lunch  -draft"),
+        (["-from:anna"], " -from:anna"),
+        (["-hello", "-json"], " -hello  -json"),
+        (["lunch", '-"out of office"'], 'lunch  -"out of office"'),
+        (["--", "-a", "b"], " -a b"),
+    ],
+)
+def test_a_search_may_exclude_terms(words, query, monkeypatch):
+    searched = []
+
+    def items(_server, _path, wanted, limit):
+        searched.append((wanted, limit))
+        return []
+
+    monkeypatch.setattr("commands.reading._items", items)
+    assert run.main(["search", *words]) == 0
+    assert searched == [({"q": query}, 3 if "3" in words else 20)]
+
+
+def test_a_search_without_terms_is_wrong_usage_and_help_is_help():
+    for arguments, code in ((["search"], 2), (["search", "-h"], 0), (["search", "a", "--limit", "-1"], 2)):
+        with pytest.raises(SystemExit) as ended:
+            run.main(arguments)
+        assert ended.value.code == code
+
+
 def test_the_version_is_told(capsys, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["run.py", "--version"])
     with pytest.raises(SystemExit) as ended:
