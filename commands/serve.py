@@ -17,7 +17,7 @@ from typing import Any
 from commands.venv import ROOT
 from engine import logs
 from engine.errors import SettingsError
-from engine.files import make_folder, make_private
+from engine.files import check_place, make_folder, make_private
 from engine.launcher import Launcher, ProcessSpec
 from engine.listening import bound, free_port
 from settings import Settings
@@ -49,13 +49,18 @@ def serve(_args: argparse.Namespace, settings: Settings) -> int:
     def environ() -> dict[str, str]:
         return {**ONE_THREAD, **os.environ, **own, REDIS: embedded.url if embedded else settings.redis or ""}
 
+    def check() -> None:
+        _look_at(settings.host, port, "PORT")
+        if settings.database_file is not None:
+            check_place(settings.database_file, "DATABASE_URL")  # or else each process would say so, after the start
+
     with _sign(settings.redis, settings.node_name or name):
         return Launcher(
             children,
             lock=settings.lock,
             environ=environ,
             services=[embedded] if embedded else [],
-            check=partial(_look_at, settings.host, port, "PORT"),
+            check=check,
         ).run()
 
 

@@ -42,6 +42,14 @@ def make_folder(folder: Path, setting: str) -> None:
         raise SettingsError(f"{setting}={folder} cannot be written")
 
 
+def check_place(file: Path, setting: str) -> None:
+    """Raise a SettingsError that names the setting if there cannot be a file at this path."""
+    if not file.parent.is_dir():
+        raise SettingsError(f"{setting}: the folder {file.parent} does not exist")
+    if file.is_dir():
+        raise SettingsError(f"{setting}: {file} is a folder, not a file")
+
+
 def own_like(target: Path | int, model: Path) -> None:
     """Give a file (by path or descriptor) the owner of another, if permitted."""
     was = model.stat()

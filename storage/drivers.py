@@ -23,6 +23,7 @@ from psycopg import waiting
 from psycopg.conninfo import conninfo_to_dict
 
 from engine.errors import SettingsError
+from engine.files import check_place
 
 LOCK_WAIT = 5.0
 """Seconds that a statement waits for a lock before it gives up (and its caller retries later)."""
@@ -161,8 +162,7 @@ class SqliteDriver:
     """NOMUTEX: no lock around each call, because a connection belongs to one thread (database.py)."""
 
     def __init__(self, path: Path) -> None:
-        if not path.parent.is_dir():
-            raise SettingsError(f"DATABASE_URL: the folder {path.parent} does not exist")
+        check_place(path, "DATABASE_URL")
         self.path = path
 
     def peewee(self, *, readonly: bool, patient: bool) -> Any:

@@ -32,6 +32,14 @@ def test_a_port_that_is_in_use_is_one_line_before_anything_is_started(tmp_path: 
     assert not (tmp_path / "data" / "emails.db").exists()
 
 
+@pytest.mark.parametrize("place", ["none/emails.db", "."])
+def test_a_database_that_cannot_be_there_is_one_line_before_anything_is_started(tmp_path: Path, place: str) -> None:
+    url, data = f"sqlite:///{tmp_path / place}", str(tmp_path / "data")
+    done = call("serve", PORT="0", DATA_DIR=data, DATABASE_URL=url, PROCESSOR_PROCESSES="2")
+    wrong = f"the folder {tmp_path / 'none'} does not exist" if place != "." else f"{tmp_path} is a folder, not a file"
+    assert (done.returncode, done.stdout, done.stderr) == (78, "", f"run.py: DATABASE_URL: {wrong}\n")
+
+
 def test_the_simulator_alone_says_the_same_of_its_port(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
