@@ -42,17 +42,24 @@ MOMENT = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?([Zz]|[+-][0-9]{2}:[0-9]{2})?", re.ASCII
 )
 WHOLE = re.compile(r"-?[0-9]+", re.ASCII)
-SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def read_json(raw: bytes) -> Any:
     """Decode a JSON body; raises Problem 400 with the reason."""
+    value = decoded(raw)
+    _check(value)
+    return whole_json(value) if SURROGATE.search(raw) else value
+
+
+def decoded(raw: bytes) -> Any:
+    """Decode a JSON body without the checks of what is in it, for a caller who ignores most of it; raises Problem 400."""
     try:
         text = raw.decode()
     except UnicodeDecodeError:
         raise Problem(400, "the body is not valid UTF-8") from None
     try:
-        value = _DECODER.decode(text)
+        return _DECODER.decode(text)
     except RecursionError:
         raise Problem(400, f"the JSON is nested deeper than {MAX_DEPTH} levels") from None
     except json.JSONDecodeError as error:
@@ -60,8 +67,6 @@ def read_json(raw: bytes) -> Any:
         raise Problem(400, f"the body is not valid JSON: {error.msg} ({where})") from None
     except ValueError:  # Python's own limit of 4,300 digits
         raise Problem(400, TOO_LONG) from None
-    _check(value)
-    return whole_json(value) if SURROGATE.search(text) else value
 
 
 def read_model(raw: bytes, kind: type[T]) -> T:

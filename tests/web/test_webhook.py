@@ -51,6 +51,8 @@ def test_any_content_type_will_do(system, media):
         b'{"history_id":7,"email_ids":["a","b"]}',
         b'{"email_ids":null,"more":{"a":[]},"history_id":7}',
         b'{"history_id":%d}' % MAX_HISTORY_ID,
+        b'{"history_id":7,"thread":123456789012345678901234567890,"size":1e400}',
+        b'{"history_id":7,"more":"\\ud800","deep":' + b"[" * 400 + b"]" * 400 + b"}",
     ],
 )
 def test_bodies_that_are_accepted(system, body):
@@ -78,6 +80,8 @@ def test_bodies_that_are_accepted(system, body):
         b'{"history_id":\x0c1}',
         b'{"history_id":1e3}',
         b'{"history_id":%d}' % (MAX_HISTORY_ID + 1),
+        b'{"history_id":123456789012345678901234567890}',
+        b'{"history_id":1e400}',
         b'{"history_id":1,"history_id":2}',
         b'{"history_id":NaN}',
         b'{"history_id":1',
