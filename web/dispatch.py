@@ -60,7 +60,8 @@ class Route:
     access: AccessKind = "read"
     request: Any = None
     query: Any = None
-    media: str = JSON_MEDIA
+    media: str = JSON_MEDIA  # of the answers; */*: of any file
+    page_too: bool = False  # a browser gets a page instead
     problems: tuple[int, ...] = ()
     any_media: bool = False  # the handler reads the body itself
     may_be_empty: bool = False  # no body means {}

@@ -159,15 +159,7 @@ def _query_parameter(name: str, schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _responses(route: Route) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for status, model in route.answers.items():
-        response: dict[str, Any] = {"description": HTTPStatus(status).phrase}
-        if model is not None:
-            response["content"] = _content(model, route.media)
-        elif status == HTTPStatus.OK:
-            kind = "object" if route.media == JSON_MEDIA else "string"
-            response["content"] = {route.media: {"schema": {"type": kind}}}
-        found[str(status)] = response
+    found = _answers(route)
     if route.method in SAFE_METHODS and 401 in BY_ACCESS[route.access]:
         found["303"] = {"description": "To /login: a browser without a session"}
     problems = {*ALWAYS, *BY_ACCESS[route.access], *route.problems}
@@ -181,6 +173,21 @@ def _responses(route: Route) -> dict[str, Any]:
         problems.add(404)
     for status in sorted(problems - set(route.answers)):
         found[str(status)] = {"$ref": f"#/components/responses/Problem{status}"}
+    return found
+
+
+def _answers(route: Route) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for status, model in route.answers.items():
+        response: dict[str, Any] = {"description": HTTPStatus(status).phrase}
+        if model is not None:
+            response["content"] = _content(model, route.media)
+        elif status == HTTPStatus.OK:
+            kind = "object" if route.media == JSON_MEDIA else "string"
+            response["content"] = {route.media: {"schema": {"type": kind}}}
+        if route.page_too:
+            response["content"]["text/html"] = {"schema": {"type": "string"}}
+        found[str(status)] = response
     return found
 
 

@@ -80,6 +80,24 @@ def test_a_browser_without_a_session_is_sent_to_the_login(described):
         assert ("303" in responses) is (redirected or 303 in route.answers), route.path
 
 
+@pytest.mark.parametrize(
+    ("path", "target", "accept"),
+    [
+        ("/", "/", "text/html"),
+        ("/", "/", "*/*"),
+        ("/docs", "/docs", "*/*"),
+        ("/docs/{name}", "/docs/swagger-ui-bundle.js", "*/*"),
+        ("/static/{path}", "/static/icon.svg", "*/*"),
+        ("/login", "/login", "*/*"),
+        ("/stats", "/stats", "*/*"),
+    ],
+)
+def test_an_answer_is_of_a_kind_that_is_described(system, described, path, target, accept):
+    reply = system.client.get(target, Accept=accept)
+    kinds = described["paths"][path]["get"]["responses"][str(reply.status)]["content"]
+    assert {reply.headers["content-type"].partition(";")[0], "*/*"} & kinds.keys()
+
+
 def test_it_is_served(system):
     reply = system.client.get("/openapi.json")
     assert reply.json["openapi"] == "3.1.0"
