@@ -163,8 +163,10 @@ def read_time(name: str, text: str | None, status: int = 400) -> float | None:
         seconds = _seconds(text)
     except (ValueError, OverflowError):
         seconds = None
-    if seconds is None or not FIRST_SECOND <= seconds < LAST_SECOND:
+    if seconds is None:
         raise misfit(name, "must be a date or a time in ISO 8601, such as 2026-01-31 or 2026-01-31T12:00:00Z", status)
+    if not FIRST_SECOND <= seconds < LAST_SECOND:
+        raise misfit(name, "must be in one of the years 1 to 9998", status)
     return seconds
 
 

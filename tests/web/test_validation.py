@@ -211,6 +211,11 @@ def test_other_times_are_refused_by_name(text):
     assert "since" in problem.detail
 
 
+@pytest.mark.parametrize("text", ["9999-12-31", "9999-01-01T00:00:00Z", "0001-01-01T00:00:00+01:00"])
+def test_a_time_that_no_calendar_can_go_beyond_is_refused_for_its_year(text):
+    assert "years 1 to 9998" in refused(read_time, "until", text).detail
+
+
 def test_a_long_body_that_cannot_be_read_leaves_nothing_in_the_log(capfd):
     assert refused(read_model, b"[" * 2 * MAX_ON_HUB, Thing).status == 400
     assert capfd.readouterr() == ("", "")
