@@ -269,9 +269,9 @@ class Server:
         """Send one email to the simulator; return its id."""
         return str(self.ask("POST", "/simulator/send_email", {"subject": subject, "body": body, **more})["email_id"])
 
-    def send_many(self, number: int, subject: str = "Number") -> list[str]:
+    def send_many(self, number: int, subject: str = "Number", **more: str) -> list[str]:
         """Send many at once; return their ids."""
-        emails = [{"subject": f"{subject} {index}", "body": f"Text {index}."} for index in range(number)]
+        emails = [{"subject": f"{subject} {index}", "body": f"Text {index}.", **more} for index in range(number)]
         return list(self.ask("POST", "/simulator/send_batch", {"emails": emails})["email_ids"])
 
     @contextlib.contextmanager
@@ -291,11 +291,11 @@ class Server:
             done.set()
             thread.join()
 
-    def lose(self, number: int) -> list[str]:
+    def lose(self, number: int, **more: str) -> list[str]:
         """Have a slow FakeMail list emails and lose them before they are fetched; return the dead letters' ids."""
         before = self.ask("GET", "/audit")
         self.ask("PUT", "/simulator/faults", {"latency_ms": SLOW_MS})
-        ids = self.send_many(number, "Lost")
+        ids = self.send_many(number, "Lost", **more)
         wait_for(lambda: self.ask("GET", "/audit")["listed"] == before["listed"] + number, "them in the books", 60.0)
         self.ask("POST", "/simulator/reset")
         self.ask("DELETE", "/simulator/faults")

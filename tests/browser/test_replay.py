@@ -63,3 +63,13 @@ def test_lost_mail_is_replayed_one_and_then_the_rest_by_their_cause(losing: Serv
     audit = server.ask("GET", "/audit")
     assert (audit["results"], audit["dead"], audit["unaccounted"]) == (LOST, 1, 0)
     assert page.faults() == []
+
+
+def test_a_letter_whose_id_cannot_be_seen_has_a_link_with_a_name(losing: Server, browser: Page) -> None:
+    server, page = losing, browser
+    page.base = server.base
+    server.lose(1, id="\u200b")
+    page.open("dead")
+    page.click("[data-letter] a", "blank id")
+    page.sees("blank id", ".letter .facts a")
+    assert page.faults() == []

@@ -107,6 +107,11 @@ export function subjectOf(item) {
   return isVisible(item.subject) ? item.subject : h("em", null, noSubject(item));
 }
 
+/** An email's id, or a substitute if there is nothing to see. */
+export function idOf(item) {
+  return isVisible(item.email_id) ? item.email_id : h("em", null, "blank id");
+}
+
 /** A table that scrolls sideways if it is too wide; `name` is its label, `content` its head and body. */
 export function table(name, props, ...content) {
   const box = { class: "table", tabindex: 0, role: "region", "aria-label": name };

@@ -10,7 +10,7 @@ import { ago, count, counted, exact, when } from "../format.js";
 import { keys, stepped } from "../keys.js";
 import { live } from "../live.js";
 import { Look, pagesUntil } from "../looking.js";
-import { button, emptyState, heads, loading, table } from "../parts.js";
+import { button, emptyState, heads, idOf, loading, table } from "../parts.js";
 import { change, path } from "../route.js";
 import { REASONS, keyOf } from "../shapes.js";
 import { DeadLetter } from "./dead_letter.js";
@@ -156,7 +156,7 @@ class DeadPage {
     const address = path("dead", { reason: this.#reason, id: item.id });
     const props = { "aria-current": item.id === this.#open ? "true" : undefined };
     return h("tr", { ...props, data: { letter: item.id, key: item.id } },
-      h("th", { scope: "row" }, h("a", { class: "mono", href: address, title: item.email_id }, item.email_id)),
+      h("th", { scope: "row" }, h("a", { class: "mono", href: address, title: item.email_id }, idOf(item))),
       h("td", null, causeOf(item.reason)),
       h("td", { class: "cut", title: item.error }, item.error),
       h("td", { class: "num" }, count(item.attempts)),

@@ -8,7 +8,7 @@ import { del, get, post, url } from "../api.js";
 import { fill, h } from "../dom.js";
 import { counted, exact, when } from "../format.js";
 import { newestOnly } from "../looking.js";
-import { button, chip, emailText, facts, failed, foreign, loading } from "../parts.js";
+import { button, chip, emailText, facts, failed, foreign, idOf, loading } from "../parts.js";
 import { change, path } from "../route.js";
 import { REASONS, isTooLong } from "../shapes.js";
 
@@ -74,7 +74,7 @@ export class DeadLetter {
 function factsOf(letter) {
   const email = path("emails", { id: letter.email_id, source: letter.source });
   return [
-    ["Email", h("a", { class: "mono long", href: email, title: letter.email_id }, letter.email_id)],
+    ["Email", h("a", { class: "mono long", href: email, title: letter.email_id }, idOf(letter))],
     ["Subject", foreign(letter.subject)],
     ["From", foreign(letter.sender)],
     ["First seen", exact(letter.first_seen)],
