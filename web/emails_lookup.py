@@ -93,8 +93,8 @@ def no_result(call: Call, email_id: str, row: KnownEmail | None) -> Problem:
 def _reason(call: Call, row: KnownEmail, state: str) -> str | None:
     """Return why the email failed, as its dead letter says or would say it."""
     letters = call.services.dead_letters
-    if state == "dead":
-        standing, _ = letters.page(limit=1, source=row.source, email=row.key)
-        return standing[0].reason if standing else None
+    if state in ("dead", "discarded"):
+        lives = letters.lives(row.ref)
+        return lives[-1].reason if lives else None
     tries = letters.attempts_of(row.ref, row.generation) if state == "retrying" else []
     return tries[-1].reason if tries else None

@@ -125,7 +125,8 @@ def test_a_dead_email_says_its_reason(system):
     problem = system.client.get("/results/a").json
     assert (problem["state"], problem["reason"]) == ("dead", "gone")
     system.services.dead_letters.discard(letter.id)
-    assert system.client.get("/results/a").json["state"] == "discarded"
+    problem = system.client.get("/results/a").json
+    assert (problem["state"], problem["reason"]) == ("discarded", "gone")
 
 
 def test_of_several_sources_main_goes_first_and_others_must_be_named(system):
