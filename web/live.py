@@ -262,6 +262,7 @@ class Hub:
             if not client.socket.send_encoded(encode_text(text)):
                 return False
             client.lost = 0
+            client.starts.clear()  # if it now resumes from its last seq, what it lost is to be played
         if client.gap:
             if not client.socket.send_encoded(client.gap):
                 return False

@@ -384,6 +384,21 @@ def test_what_leaves_the_ring_first_is_counted_and_told(hub, log, monkeypatch):
     assert [each["seq"] for each in events] == ["s007", "s008", "s009"]
 
 
+def test_who_was_told_of_losses_resumes_from_its_last_seq_on_the_same_connection(hub, log, monkeypatch):
+    monkeypatch.setattr(live, "RING_EVENTS", 3)
+    client = hub.join(Socket(room=1))
+    for _ in range(8):
+        hub.publish(log.add("new"))
+    assert seqs(client) == ["s001"]
+    client.socket.room = 100
+    hub.publish(log.add("new"))
+    assert client.socket.messages()[0] == {"type": "dropped", "count": 5}
+    send(hub, client, command="subscribe", topic="email:all", since="s001")
+    assert seqs(client) == ["s002", "s003", "s004", "s005", "s006"]
+    hub.publish(log.add("new"))
+    assert seqs(client) == ["s010"]
+
+
 def test_only_events_that_a_client_wanted_count_as_lost(hub, log, monkeypatch):
     monkeypatch.setattr(live, "RING_EVENTS", 2)
     client = hub.join(Socket(room=2))
