@@ -107,7 +107,8 @@ class Books:
         """Skip what the account holds up to a history id (START_FROM=now). Raises StaleError if the cursor moved.
 
         `left_alone` holds keys of some skipped emails, to recognise the account by later. `mark` names an entry of the
-        desired state that is set to true in the same transaction, so that a second skip cannot lose newer mail.
+        desired state that is set to true in the same transaction; once it is, nothing is skipped any more, so that a
+        second skip cannot lose newer mail.
         """
         return self._db.write(sources.skip_to, source, history_id, left_alone, mark)
 

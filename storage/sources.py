@@ -224,8 +224,13 @@ def skipped(name: str) -> Skipped | None:
 def skip_to(source: SourceState, history_id: int, left_alone: list[str], mark: str | None = None) -> SourceState:
     """Skip what the account holds up to `history_id`: cursor and floor both start there.
 
-    Raises StaleError if the source has moved on.
+    If `mark` is set already, nothing changes: another leader has skipped, and newer mail may have come since. Raises
+    StaleError if the source has moved on.
     """
+    if mark is not None:
+        execute(f"SELECT id FROM source WHERE id = ? {for_update()}", [source.id])  # waits for another skip to commit
+        if desired.get(mark):
+            return find(source.name)
     execute(
         "UPDATE source SET cursor = ?, cursor_key = NULL, floor = ?, recent = ? "
         "WHERE id = ? AND epoch = ? AND cursor = ?",

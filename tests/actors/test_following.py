@@ -394,6 +394,26 @@ def test_start_from_now_leaves_what_is_there_alone(follower, account, books):
     assert [row.key for row in books.open_rows(1, "normal", 0, 10)] == ["new"]
 
 
+@pytest.mark.parametrize("left", [["old"], []])
+def test_a_leader_that_was_frozen_in_its_first_start_from_now_skips_no_mail_that_came_since(
+    follower, account, books, left, monkeypatch
+):
+    """It was frozen before its call of /watch, and another one led meanwhile: its skip would be a second one."""
+    account.receive(*left)
+    watch = account.watch
+
+    def frozen():
+        monkeypatch.setattr(account, "watch", watch)
+        Follower("main", account, books, overlap=60.0).skip_to_now(mark="started:main")
+        account.receive("new")
+        return watch()
+
+    monkeypatch.setattr(account, "watch", frozen)
+    follower.skip_to_now(mark="started:main")
+    follower.poll(polled())
+    assert [row.key for row in books.open_rows(1, "normal", 0, 10)] == ["new"]
+
+
 def test_a_listing_longer_than_a_slice_goes_in_by_slices_and_the_cursor_with_the_last(follower, account, books):
     account.receive(*(f"e{number}" for number in range(4_500)))
     told = []
