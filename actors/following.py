@@ -21,7 +21,7 @@ from engine.failpoints import reach
 from fakemail.answers import RemoteEmail
 from storage.books import Books
 from storage.keys import email_key, is_hashed, unescape_id
-from storage.records import CursorMove, Look, SourceState
+from storage.records import CursorMove, Look, Skipped, SourceState
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,8 @@ WITNESSES = 3
 """How many emails before the missing one that set the cursor are checked: if they are gone too, so is the account."""
 
 SKIPPED_LOOK = 100
-"""How many history ids back START_FROM=now looks for skipped emails by which to recognise the account later."""
+"""How many history ids back START_FROM=now looks for skipped emails by which to recognise the account later, and how
+many of them it remembers at most: somebody may delete the newest ones."""
 
 LAST_TRIED = 3
 """How many of the last listed emails may be fetched to find a history id."""
@@ -104,7 +105,7 @@ class Follower:
         newest = self.client.list_emails(max(now - SKIPPED_LOOK, 0), self.goes_on)
         found = newest if len(newest) else self.client.list_emails(0, self.goes_on)
         keys = [email_key(email_id) for email_id in deque(found, maxlen=SKIPPED_LOOK)]
-        left_alone = [key for key in keys if not is_hashed(key)][-WITNESSES:]
+        left_alone = [key for key in keys if not is_hashed(key)]
         return self.books.skip_to(self.source, now, left_alone, mark=mark)
 
     def _after_a_reset(self, source: SourceState, watched: int) -> SourceState:
@@ -123,19 +124,28 @@ class Follower:
         skipped = self.books.skipped(source)
         if skipped is None:
             return 0
+        listed: set[str] | None = None
         for key in reversed(skipped.keys):
             try:
                 email = self.client.get_email(unescape_id(key))
             except Throttled:
                 raise
             except (Permanent, DependencyTrouble):
-                if self._is_listed(unescape_id(key), 0):
+                listed = self._listed_of(skipped) if listed is None else listed
+                if key in listed:
                     return skipped.history_id
                 continue
             if email is not None:
                 at = skipped.history_id if email.history_id is None else email.history_id
                 return min(at, skipped.history_id)
+            self.goes_on()
         return 0
+
+    def _listed_of(self, skipped: Skipped) -> set[str]:
+        """Return the keys of the skipped emails that the account lists."""
+        wanted = set(skipped.keys)
+        keys = (email_key(listed) for listed in self.client.list_emails(0, self.goes_on))
+        return {key for key in keys if key in wanted}
 
     def _is_the_same(self, source: SourceState) -> bool | None:
         """Return whether this is the account that set the cursor; None if FakeMail fails to say.
@@ -143,7 +153,9 @@ class Follower:
         It is not if the email that set the cursor and those before it are gone. `/watch` does not show a reset of an
         account that has already caught up with the cursor.
         """
-        if source.cursor_key is None or is_hashed(source.cursor_key):
+        if source.cursor_key is None:
+            return self._still_has_the_skipped(source)
+        if is_hashed(source.cursor_key):
             return True  # there is no email to check
         email_id = unescape_id(source.cursor_key)
         try:
@@ -155,6 +167,25 @@ class Follower:
         except DependencyTrouble:
             return None
         return True if True in answers else None if None in answers else False
+
+    def _still_has_the_skipped(self, source: SourceState) -> bool | None:
+        """Return what `_is_the_same` does while no email has set the cursor: after START_FROM=now, the skipped ones tell.
+
+        It is another account if it has none of them.
+        """
+        skipped = self.books.skipped(source)
+        if skipped is None or (skipped.epoch, skipped.history_id) != (source.epoch, source.cursor):
+            return True  # there is no email to check
+        answers: set[bool | None] = set()
+        try:
+            for key in reversed(skipped.keys):
+                answers.add(self._is_there(unescape_id(key)))
+                if True in answers:
+                    return True
+                self.goes_on()
+            return None if None in answers else bool(self._listed_of(skipped))
+        except DependencyTrouble:
+            return None
 
     def _is_there(self, email_id: str) -> bool | None:
         """Return whether there is such an email; None if FakeMail fails to give it, which proves nothing."""

@@ -193,6 +193,7 @@ class Skipped(msgspec.Struct, frozen=True):
 
     history_id: int
     keys: list[str]
+    epoch: int = 0
 
 
 class Attempt(msgspec.Struct, frozen=True):

@@ -240,7 +240,7 @@ def skip_to(source: SourceState, history_id: int, left_alone: list[str], mark: s
     if (state.epoch, state.cursor) != (source.epoch, history_id):
         raise StaleError(f"source {source.name} has moved on to {state.cursor} of epoch {state.epoch}")
     if left_alone:
-        desired.put(f"{SKIPPED}{source.name}", {"history_id": history_id, "keys": left_alone})
+        desired.put(f"{SKIPPED}{source.name}", Skipped(history_id, left_alone, source.epoch))
     if mark is not None:
         desired.put(mark, True)
     return state

@@ -271,6 +271,18 @@ def test_after_start_from_now_deleting_the_newest_emails_takes_nothing_in(follow
     assert known(books) == came
 
 
+def test_after_start_from_now_deleting_the_newest_of_the_skipped_emails_too_takes_nothing_in(follower, account, books):
+    account.receive(*(f"old{number}" for number in range(500)))
+    follower.skip_to_now()
+    account.receive("new")
+    follower.look(notified())
+    for email_id in ("new", "old499", "old498", "old497"):
+        del account.emails[email_id]
+    follower.poll(polled())
+    follower.look(notified())
+    assert known(books) == 1
+
+
 def test_after_start_from_now_a_watch_that_lags_takes_nothing_in(follower, account, books, monkeypatch):
     account.receive(*(f"old{number}" for number in range(50)))
     follower.skip_to_now()
@@ -350,6 +362,73 @@ def test_after_start_from_now_a_reset_that_has_caught_up_is_seen(follower, accou
     account.receive("b", "c", "d", "e")
     follower.poll(polled())
     assert (books.source("main").epoch, known(books)) == (1, 5)
+
+
+def test_after_start_from_now_a_reset_that_has_caught_up_before_any_mail_came_is_seen(follower, account, books):
+    """No email has set the cursor yet: the skipped ones tell that this is another account."""
+    account.receive("old1", "old2")
+    follower.skip_to_now()
+    account.reset()
+    account.receive("b", "c", "d")
+    follower.look(notified(3))
+    assert (books.source("main").epoch, known(books)) == (1, 3)
+    follower.poll(polled())
+    assert (books.source("main").epoch, books.source("main").cursor) == (1, 3)
+
+
+def test_after_start_from_now_deleting_the_newest_emails_before_any_mail_came_takes_nothing_in(
+    follower, account, books
+):
+    account.receive(*(f"old{number}" for number in range(500)))
+    follower.skip_to_now()
+    for number in range(480, 500):
+        del account.emails[f"old{number}"]
+    follower.poll(polled())
+    account.receive("new")
+    del account.emails["old479"]
+    follower.look(notified())
+    assert (books.source("main").epoch, known(books)) == (0, 1)
+
+
+def test_after_start_from_now_the_cursor_stays_while_fakemail_fails_to_give_the_skipped_emails(
+    follower, account, books, sick
+):
+    account.receive("old1", "old2")
+    follower.skip_to_now()
+    account.reset()
+    account.receive("b", "c", "d")
+    sick[0].update(("old1", "old2"))
+    follower.look(notified(3))
+    assert (books.source("main").cursor, known(books)) == (2, 1)
+    sick[0].clear()
+    follower.look(notified(3))
+    assert (books.source("main").cursor, known(books)) == (3, 3)
+
+
+def test_after_start_from_now_skipped_emails_that_are_listed_but_cannot_be_fetched_tell_the_account(
+    follower, account, books, monkeypatch
+):
+    account.receive("old1", "old2")
+    follower.skip_to_now()
+    get = account.get_email
+    monkeypatch.setattr(account, "get_email", lambda email_id: None if "old" in email_id else get(email_id))
+    account.receive("new")
+    follower.look(notified(3))
+    assert (books.source("main").epoch, books.source("main").cursor, known(books)) == (0, 3, 1)
+
+
+def test_of_many_skipped_emails_that_fakemail_fails_to_give_the_history_is_listed_once(follower, account, books, sick):
+    account.receive(*(f"old{number}" for number in range(20)))
+    follower.skip_to_now()
+    account.receive("new")
+    follower.look(notified())
+    account.reset()
+    account.receive("b")
+    sick[0].update(f"old{number}" for number in range(20))
+    account.listings.clear()
+    follower.poll(polled())
+    assert (books.source("main").epoch, known(books)) == (1, 2)
+    assert account.listings == [0, 0], "to look for the skipped ones, and then to enter what there is"
 
 
 def test_after_start_from_now_a_reset_is_seen_by_watch(follower, account, books):
