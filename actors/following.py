@@ -105,7 +105,7 @@ class Follower:
         newest = self.client.list_emails(max(now - SKIPPED_LOOK, 0), self.goes_on)
         found = newest if len(newest) else self.client.list_emails(0, self.goes_on)
         keys = [email_key(email_id) for email_id in deque(found, maxlen=SKIPPED_LOOK)]
-        left_alone = [key for key in keys if not is_hashed(key)]
+        left_alone = [key for key in dict.fromkeys(keys) if not is_hashed(key)]  # a listing may repeat an old id
         return self.books.skip_to(self.source, now, left_alone, mark=mark)
 
     def _after_a_reset(self, source: SourceState, watched: int) -> SourceState:

@@ -283,6 +283,20 @@ def test_after_start_from_now_deleting_the_newest_of_the_skipped_emails_too_take
     assert known(books) == 1
 
 
+def test_an_old_email_that_the_listing_repeats_is_not_taken_for_the_newest_skipped_one(
+    follower, account, books, monkeypatch
+):
+    account.receive("old1", "old2", "old3")
+    with monkeypatch.context() as patch:
+        patch.setattr(account, "list_emails", lambda *_: ["old1", "old2", "old3", "old1"])
+        follower.skip_to_now()
+    account.receive("new")
+    follower.look(notified())
+    del account.emails["new"]
+    follower.poll(polled())
+    assert (books.source("main").cursor, known(books)) == (3, 1)
+
+
 def test_after_start_from_now_a_watch_that_lags_takes_nothing_in(follower, account, books, monkeypatch):
     account.receive(*(f"old{number}" for number in range(50)))
     follower.skip_to_now()
