@@ -93,6 +93,7 @@ class Hub:
         self._ring: deque[Framed] = deque()
         self._ring_bytes = 0
         self._gap: str | None = None
+        self.gaps = 0  # how often the broadcaster could not follow the log
         self._waiting: dict[str, set[Event]] = {}
         self._news = Event()
         self.ending = False  # the server stops: held requests are to be answered now
@@ -122,6 +123,7 @@ class Hub:
     def gap(self, reason: str) -> None:
         """Note that the broadcaster could not follow the log (trimmed, or replaced); the next event tells clients."""
         self._gap = reason
+        self.gaps += 1
         for client in self.clients:
             self._leave_behind(client, self._ring, self._oldest)
         self._ring.clear()

@@ -135,8 +135,9 @@ def _subscribe(hub: Hub, client: Client, topic: str, since: str | None) -> dict[
 
 def replay(hub: Hub, client: Client, topic: str, since: str) -> None:
     """Send what the client missed after `since`, page by page, up to where it is served live; report any gap."""
-    after, more = since, True
+    after, more, gaps = since, True, hub.gaps
     while more and not client.socket.closed:
+        gaps = hub.gaps
         page = hub.store.read_log(after, count=PAGE)
         if page.gap:
             to = page.entries[0].seq if page.entries else page.last
@@ -148,8 +149,9 @@ def replay(hub: Hub, client: Client, topic: str, since: str) -> None:
         _play(client, topic, entries)
         more = bool(entries) and len(entries) == len(page.entries)
         after = entries[-1].seq if entries else after
-    client.skip[topic] = after
-    client.starts[topic] = min(since, client.starts.get(topic, since))
+    if hub.gaps == gaps:  # or else these may be places in a log that has been replaced since
+        client.skip[topic] = after
+        client.starts[topic] = min(since, client.starts.get(topic, since))
 
 
 def _play(client: Client, topic: str, entries: list[LogEntry]) -> None:

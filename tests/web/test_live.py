@@ -302,6 +302,17 @@ def test_a_replay_that_cannot_be_read_is_an_error_that_names_its_topic(hub, log,
     assert "redis" in reply["message"]
 
 
+def test_a_log_that_is_replaced_during_the_last_page_of_a_replay_leaves_nobody_deaf(hub, log):
+    """By chance, all seqs of the new log are below those of the old one."""
+    hub.publish(log.add("new", "new"))
+    client = hub.join(Socket())
+    log.on_read = lambda: setattr(log, "on_read", lambda: hub.gap("another log"))
+    send(hub, client, command="subscribe", topic="email:all", since="s000")
+    assert seqs(client) == ["s001", "s002"]
+    hub.publish([LogEntry("a001", b'{"event":"new","data":{},"timestamp":"t"}')])
+    assert [each.get("seq") or each["type"] for each in client.socket.messages()] == ["gap", "a001"]
+
+
 def test_a_broken_log_is_told_to_all_with_the_next_event(hub, log):
     hub.publish(log.add("new"))
     client = hub.join(Socket())
