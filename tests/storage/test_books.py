@@ -140,6 +140,13 @@ def test_skipping_to_now_moves_cursor_and_floor(books):
         books.skip_to(source, 60, [])
 
 
+def test_skipping_to_now_with_a_mark_happens_once(books):
+    source = books.open_source("main", URL)
+    skipped = books.skip_to(source, 50, ["a"], mark="started:main")
+    assert books.skip_to(skipped, 60, ["b"], mark="started:main") == skipped
+    assert books.skipped(source).keys == ["a"]
+
+
 def test_lanes_are_fed_apart(books):
     enter(books, ["a"], lane="low")
     enter(books, ["b"], lane="normal")
