@@ -19,6 +19,7 @@ NAME = re.compile(rf"(?!(.*\.)?[0-9]+\.?$)({LABEL}\.)*{LABEL}\.?")
 
 WITH_PORT = re.compile(r"(?P<host>\[[^\]]*\]|[^:]*)(:(?P<port>[0-9]{1,5}))?")
 SQLITE = "sqlite:///"
+ENCODE = "(in a password, write / as %2F, ? as %3F, # as %23, @ as %40 and % as %25)"
 USUAL_PORTS = {"http": 80, "https": 443}
 
 
@@ -30,8 +31,8 @@ def url(*schemes: str) -> Callable[[str], str]:
             parts = urlsplit(text)
             if "sentinel" not in parts.scheme:  # a Sentinel URL names several hosts
                 _ = parts.port  # raises ValueError if it is not a number
-        except ValueError as error:
-            raise ValueError(f"must be a valid URL ({error})") from error
+        except ValueError:  # its text repeats what stands where the port should: part of a password with a slash, say
+            raise ValueError(f"must be a valid URL, with a number up to 65535 as its port {ENCODE}") from None
         found = parts.scheme + text[len(parts.scheme) :]  # urlsplit has made the scheme lower-case
         if parts.scheme not in schemes or not found.startswith(f"{parts.scheme}://"):
             raise ValueError(f"must begin with {' or '.join(f'{scheme}://' for scheme in schemes)}")
@@ -63,6 +64,8 @@ def redis_url(text: str) -> str:
     parts = urlsplit(found)
     if parts.scheme in {"redis", "rediss"} and not re.fullmatch(r"(/[0-9]*)?", parts.path):
         raise ValueError("must end with the number of a database, such as /0")
+    if "sentinel" in parts.scheme and "@" in parts.path:
+        raise ValueError(f"must have its hosts before the first slash {ENCODE}")
     if parts.scheme == "unix" and (parts.netloc.rpartition("@")[2] or not parts.path.strip("/")):
         raise ValueError("must be unix:// and the full path of the socket")
     return found
@@ -77,7 +80,10 @@ def database_url(text: str) -> str:
         return text
     if not text.startswith(("postgresql://", "postgres://")):
         raise ValueError("must begin with sqlite:/// or postgresql://")
-    return url("postgresql", "postgres")(text)
+    found = url("postgresql", "postgres")(text)
+    if urlsplit(found).netloc.count("@") > 1:  # libpq would take what follows the first one for the host
+        raise ValueError(f"must contain one @ at most before its host {ENCODE}")
+    return found
 
 
 def sqlite_file(url: str) -> Path | None:

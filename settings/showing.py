@@ -6,7 +6,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 from settings.sources import SourceSetting
 
-PASSWORD = re.compile(r"//[^/@\s]*@")
+PASSWORD = re.compile(r"//[^/?#\s]*@")
+UP_TO_ANY_AT = re.compile(r"//.*@", re.DOTALL)
 
 BY_CORES = -1
 """The value of PROCESSOR_PROCESSES=auto; no other setting is below zero."""
@@ -19,8 +20,19 @@ def passwords(url: str) -> list[str]:
 
 
 def without_password(text: str) -> str:
-    """Return a URL as it may be shown: anything before an @ in its authority is masked."""
-    return PASSWORD.sub("//********@", text)
+    """Return a URL as it may be shown: anything before an @ in its authority is masked.
+
+    Of what is not a valid URL, anything before any @ is: the password may be why, a slash in it for instance.
+    """
+    return (PASSWORD if _is_url(text) else UP_TO_ANY_AT).sub("//********@", text)
+
+
+def _is_url(text: str) -> bool:
+    try:
+        _ = urlsplit(text).port  # raises ValueError if it is not a number
+    except ValueError:
+        return False
+    return True
 
 
 def masked(value: Any, *, secret: bool) -> str:

@@ -7,6 +7,7 @@ uses the connection. Peewee's own database classes do the rest.
 import logging
 import math
 import random
+import re
 import socket
 import time
 from collections.abc import Callable, Sequence
@@ -37,6 +38,9 @@ STATEMENT_LIMIT = 30.0
 ANSWER_LIMIT = STATEMENT_LIMIT + 3.0
 """Seconds after which no answer is expected: the connection is lost, even if it looks alive to TCP (a frozen server, or
 a middlebox that dropped it), and its thread is needed."""
+
+QUOTED = re.compile(r'(?:: | in )"')
+"""Where libpq's errors begin to quote the URL."""
 
 Fault = Literal["again", "trouble", "bug"]
 """What an error means: rerun the transaction at once, let the caller retry later, or a bug in this program."""
@@ -268,6 +272,12 @@ class _Postgres(peewee.PostgresqlDatabase):
     patient = False
 
 
+def _without_quoted(error: psycopg.Error) -> str:
+    """Return libpq's reason without what it quotes of the URL, which may be a password or part of one."""
+    reason = QUOTED.split(str(error), maxsplit=1)[0]
+    return f"{reason} (in a password, write % as %25 and a space as %20)"
+
+
 class PostgresDriver:
     """PostgreSQL through psycopg 3."""
 
@@ -281,7 +291,7 @@ class PostgresDriver:
         try:
             self._given = conninfo_to_dict(self.url)
         except psycopg.Error as error:
-            raise SettingsError(f"DATABASE_URL cannot be read: {str(error).strip()}") from error
+            raise SettingsError(f"DATABASE_URL cannot be read: {_without_quoted(error)}") from None
 
     def peewee(self, *, readonly: bool, patient: bool) -> Any:
         """Make a Peewee database; options in DATABASE_URL take precedence over these."""

@@ -220,8 +220,39 @@ def test_a_wrong_signing_secret_is_not_repeated_and_what_is_read_here_is_what_th
             assert Settings.from_env({"WEBHOOK_SECRET": text}).webhook_secret == tuple(text.split())
 
 
+@pytest.mark.parametrize(
+    "password", ["hunter2/x", "hunter2#x", "hunter2?x", "hunter2/x@y", "x@hunter2", "hunter2\u2100"]
+)
+@pytest.mark.parametrize(
+    ("name", "url"),
+    [
+        ("DATABASE_URL", "postgresql://me:{}@db/emails"),
+        ("REDIS_URL", "redis://:{}@redis/0"),
+        ("REDIS_URL", "redis+sentinel://:{}@redis:26379/main"),
+        ("FAKEMAIL_API_URL", "https://me:{}@mail.example"),
+        ("WEBHOOK_URL", "https://me:{}@mail.example/webhook"),
+        ("FAKEMAIL_SOURCES", '{{"sales": {{"url": "https://me:{}@mail.example"}}}}'),
+    ],
+)
+def test_a_password_whose_special_characters_are_not_encoded_is_not_repeated(name, url, password):
+    environ = {name: url.format(password)}
+    try:
+        said = repr(Settings.from_env(environ).describe(environ))  # it can be read, and is masked
+    except SettingsError as error:
+        said = str(error)
+    assert name in said
+    assert "hunter2" not in said
+
+
+def test_a_password_that_would_be_taken_for_a_host_is_refused():
+    """The name of a host is in the logs, and in the reasons of /health."""
+    assert "%2F" in refusal(REDIS_URL="redis+sentinel://:hunter2/x@redis:26379/main")
+    assert "%40" in refusal(DATABASE_URL="postgresql://me:x@hunter2@db/emails")
+
+
 def test_a_password_in_a_url_is_not_repeated():
     assert "hunter2" not in refusal(WEBHOOK_URL="ftp://me:hunter2@mail.example")
+    assert "hunter2" not in refusal(WEBHOOK_URL="ftp://me:hunter2/@mail.example")
     environ = {"WEBHOOK_URL": "https://me:hunter2@mail.example/webhook"}
     assert "hunter2" not in repr(Settings.from_env(environ).describe(environ))
 

@@ -97,6 +97,7 @@ def test_no_secret_is_in_what_the_commands_print():
         {"WEBHOOK_SECRET": "whsec_planted-old-secret-7f3d%"},
         {"REDIS_URL": f"http://:{PASSWORD}@redis"},
         {"WEBHOOK_URL": f"ftp://me:{PASSWORD}@mail.example"},
+        {"DATABASE_URL": f"postgresql://me:{PASSWORD}/x@db/emails"},
         {"METRICS_TOKEN": f"two words {PLANTED['METRICS_TOKEN']}"},
     ]
     said = []

@@ -8,6 +8,7 @@ import pytest
 from gevent import monkey
 from gevent.server import StreamServer
 
+from engine.errors import SettingsError
 from storage import drivers
 from storage.database import Database
 from storage.statements import execute
@@ -99,3 +100,21 @@ def _pour(source, target):
     while data := source.recv(65536):
         target.sendall(data)
     target.shutdown(socket.SHUT_WR)
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("postgresql://me:hunter2%ss@db/emails", "invalid percent-encoded token"),
+        ("postgresql://me:hunter2%00@db/emails", "forbidden value %00 in percent-encoded value"),
+        ("postgresql://me:hunter2 x@db/emails", "unexpected spaces found"),
+        ("postgresql://me:hunter2@[::1]x/emails", "unexpected character"),
+        ("postgresql://me@db/emails?password=a&hunter2=b", "invalid URI query parameter"),
+        ("postgresql://me@db/emails?password=a&hunter2", "missing key/value separator"),
+    ],
+)
+def test_an_unreadable_url_is_refused_with_the_reason_and_without_its_password(url, says):
+    with pytest.raises(SettingsError) as caught:
+        drivers.PostgresDriver(url)
+    assert str(caught.value).startswith(f"DATABASE_URL cannot be read: {says}")
+    assert "hunter2" not in str(caught.value)
