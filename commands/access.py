@@ -52,6 +52,11 @@ def simulator_access(host: str, settings: Settings) -> Access | None:
     return None
 
 
+def only_from_here(settings: Settings) -> bool:
+    """Return whether only this machine can send requests, so that URLs in them may name its own services."""
+    return is_loopback(settings.host) and not settings.trusted_proxies
+
+
 def doors_opened(before: Settings, after: Settings) -> str:
     """Name the secrets that `before` has and `after` lacks, which would open a door.
 

@@ -11,7 +11,7 @@ import gevent
 from actors.bodies import CLASSIFY, fetch_mailbox, look_mailbox
 from actors.deciding import Deciders
 from actors.metrics import CANARY_AGE, RATE_LIMITED
-from commands.access import access_of, doors_opened, warn_if_open
+from commands.access import access_of, doors_opened, only_from_here, warn_if_open
 from commands.accounts import accounts, credentials
 from commands.crew import Crew
 from commands.stores import Stores
@@ -26,7 +26,7 @@ from engine.supervision import ChildSpec
 from fakemail.egress import Egress
 from fakemail.simulator import open_simulator
 from fakemail.simulator_http import simulator_app
-from settings import Settings, is_loopback
+from settings import Settings
 from web.app import Application
 from web.live import Hub
 from web.services import Services
@@ -180,4 +180,4 @@ class Front:
         own = [self.own_url, *(f"http://{host}:{settings.port}" for host in ("localhost", "127.0.0.1", "[::1]"))]
         sources = [url for each in settings.fakemail_sources for url in (each.url, each.webhook_url)]
         named = [url for url in (settings.webhook_url, settings.fakemail_api_url, *sources) if url]
-        return Egress(settings.egress_allow, loopback=is_loopback(settings.host), trusted=[*own, *named])
+        return Egress(settings.egress_allow, loopback=only_from_here(settings), trusted=[*own, *named])

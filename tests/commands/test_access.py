@@ -2,7 +2,9 @@
 
 import json
 
-from commands.access import doors_opened
+import pytest
+
+from commands.access import doors_opened, only_from_here
 from settings import Settings
 
 
@@ -29,3 +31,16 @@ def test_other_secrets_and_further_ones_open_nothing():
     before = settings(API_TOKEN="a", API_TOKEN_READONLY="r", **sources(x="d"))
     assert doors_opened(before, settings(API_TOKEN="b", WEBHOOK_SECRET="c", **sources(x="e"))) == ""
     assert doors_opened(settings(), settings(API_TOKEN="b")) == ""
+
+
+@pytest.mark.parametrize(
+    ("environ", "here"),
+    [
+        ({}, True),
+        ({"HOST": "::1", "API_TOKEN": "a"}, True),
+        ({"HOST": "0.0.0.0", "API_TOKEN": "a"}, False),
+        ({"API_TOKEN": "a", "TRUSTED_PROXIES": "127.0.0.1"}, False),
+    ],
+)
+def test_requests_come_from_here_only_on_loopback_and_without_a_proxy(environ, here):
+    assert only_from_here(settings(**environ)) is here

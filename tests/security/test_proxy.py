@@ -146,6 +146,15 @@ def test_a_session_through_it_is_secure_and_named_by_its_own_address(behind):
     assert {act["address"] for act in acts} == {CLIENT[0]}
 
 
+@pytest.mark.parametrize("path", ["/subscriptions", "/simulator/subscribe", "/setup"])
+def test_who_comes_through_it_cannot_have_this_machine_s_own_services_called(behind, path):
+    _, proxy = behind
+    body = {"url" if path == "/subscriptions" else "webhook_url": "http://127.0.0.1:9/"}
+    answer = proxy.ask("POST", path, body, Authorization=f"Bearer {TOKEN}")
+    assert answer.status == 422
+    assert b"EGRESS_ALLOW" in answer.body
+
+
 def test_webhooks_come_through_signed(behind):
     _, proxy = behind
     body, now = b'{"history_id": 3}', int(time.time())
