@@ -95,8 +95,11 @@ def _workers(count: int) -> list[ProcessSpec]:
 
 
 def _child(role: str, name: str) -> ProcessSpec:
+    """Return the spec of one process. -P: no module may come from the folder where the command was started."""
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-    return ProcessSpec(name, [sys.executable, "-m", "commands.process", role], {PROCESS: name, "PYTHONPATH": path})
+    return ProcessSpec(
+        name, [sys.executable, "-P", "-m", "commands.process", role], {PROCESS: name, "PYTHONPATH": path}
+    )
 
 
 def _identity(settings: Settings) -> tuple[str, str]:

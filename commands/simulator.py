@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, _settings: Settings) -> None:
-    """Replace this process by one that gevent patches from its very start."""
+    """Replace this process by one that gevent patches from its very start; -P as in commands/serve.py."""
     environ = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "commands.simulator_process", args.host, str(args.port)]
+    command = [sys.executable, "-P", "-m", "commands.simulator_process", args.host, str(args.port)]
     os.execve(sys.executable, command, environ)  # noqa: S606  (our own interpreter, checked arguments)

@@ -60,6 +60,29 @@ def test_the_account_of_a_simulator_belongs_to_one_process(tmp_path: Path) -> No
     )
 
 
+STRANGE_CODE = "print('strange code'); raise SystemExit(1)"
+BEYOND = ["--host", "203.0.113.1"]  # refused as soon as the simulator's own code runs
+
+
+@pytest.mark.parametrize(
+    ("command", "environ"),
+    [
+        (serve._child("front", "front").argv, {**serve._child("front", "front").env, "PORT": "http"}),
+        ([sys.executable, str(ROOT / "run.py"), "simulator", *BEYOND], {}),
+    ],
+)
+def test_code_in_the_folder_where_it_is_started_is_not_run(
+    tmp_path: Path, command: list[str], environ: dict[str, str]
+) -> None:
+    """That folder may be anybody's, such as /tmp or one for downloads."""
+    for name in ("gevent", "logging", "engine"):
+        (tmp_path / f"{name}.py").write_text(STRANGE_CODE)
+    done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=30, check=False)
+    assert "strange code" not in done.stdout
+    assert done.returncode == 78
+    assert done.stderr.startswith("run.py: ")
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1.invalid", "x" * 64, "a..b"])
 @pytest.mark.parametrize("port", ["0", "8005"])
 def test_a_host_that_there_is_not_is_one_line(tmp_path: Path, host: str, port: str) -> None:
