@@ -8,6 +8,7 @@ Fields of a JSON line: `time` (RFC 3339, UTC), `level`, `logger`, `process`, `me
 and `detail` with a traceback or another dump of several lines.
 """
 
+import json
 import logging
 import os
 import re
@@ -88,8 +89,10 @@ def tell_dropped(writer: LogWriter, bus: Bus) -> None:
 
 
 def hide(*secrets: str) -> None:
-    """From now on, mask these words wherever they occur in a line, whichever code logs them."""
-    _hidden.extend(each for each in secrets if len(each) >= _SHORTEST and each not in _hidden)
+    """From now on, mask these words wherever they occur in a line, as they are or as JSON, whichever code logs them."""
+    for secret in secrets:
+        spellings = (secret, json.dumps(secret, ensure_ascii=False)[1:-1])
+        _hidden.extend(each for each in spellings if len(secret) >= _SHORTEST and each not in _hidden)
 
 
 def _masked(line: str) -> str:

@@ -2,7 +2,7 @@
 
 import re
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from settings.sources import SourceSetting
 
@@ -14,9 +14,13 @@ BY_CORES = -1
 
 
 def passwords(url: str) -> list[str]:
-    """Return a URL's passwords: before the @, and in its query (`password`, `sentinel_password`, `sslpassword`)."""
+    """Return a URL's passwords: before the @, and in its query (`password`, `sentinel_password`, `sslpassword`).
+
+    One that is encoded comes in both spellings: as in the URL, and decoded, as a driver may name it.
+    """
     parts = urlsplit(url)
-    return [parts.password or "", *(value for name, value in parse_qsl(parts.query) if name.endswith("password"))]
+    found = [parts.password or "", *(value for name, value in parse_qsl(parts.query) if name.endswith("password"))]
+    return list(dict.fromkeys(spelling for each in found for spelling in (each, unquote(each))))
 
 
 def without_password(text: str) -> str:

@@ -416,6 +416,11 @@ def test_passwords_of_urls_are_secrets_wherever_they_stand():
     assert set(Settings.from_env(environ).secrets()) == {"one", "two", "three"}
 
 
+def test_an_encoded_password_is_a_secret_in_both_spellings():
+    environ = {"DATABASE_URL": "postgresql://me:one%2Ftwo@db/emails"}
+    assert set(Settings.from_env(environ).secrets()) == {"one%2Ftwo", "one/two"}
+
+
 def test_every_variable_has_a_help_text_and_secrets_are_marked():
     variables: dict[str, Variable] = {each.name: each.metadata["variable"] for each in dataclasses.fields(Settings)}
     assert all(variable.help for variable in variables.values())

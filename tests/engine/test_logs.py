@@ -18,6 +18,7 @@ from engine.logs import ConsoleFormatter, Folded, JsonFormatter, bear, escape
 from tests.engine.helpers import until
 
 ROOT = Path(__file__).parents[2]
+SECRET = 'hunter2"\\hunter2'
 HOSTILE = "evil\r\n2026-01-01 ERROR forged\x1b[2J\x00\u2028\u202edne\x9b1m \ud800"
 
 
@@ -115,6 +116,19 @@ def own_logging():
 
 
 @pytest.mark.usefixtures("own_logging")
+@pytest.mark.usefixtures("own_logging")
+@pytest.mark.parametrize("form", ["console", "json"])
+def test_a_secret_is_masked_whatever_characters_it_has(pipe, monkeypatch, form):
+    ours, theirs = pipe
+    monkeypatch.setattr(logs, "_hidden", [])
+    writer = logs.setup("INFO", form, "front", descriptor=theirs, hidden=[SECRET])
+    logging.getLogger("x").info("refused: %s", SECRET)
+    writer.flush(2.0)
+    line = os.read(ours, 1000).decode()
+    assert "refused: ********" in line
+    assert "hunter2" not in line
+
+
 def test_lines_are_written_by_another_thread_and_flushed_at_the_end(pipe):
     ours, theirs = pipe
     writer = logs.setup("INFO", "console", "front", descriptor=theirs)
