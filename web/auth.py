@@ -163,13 +163,21 @@ class Gate:
         return environ.get("HTTP_ORIGIN", "").lower() in self._origins
 
     def _check_origin(self, environ: Environ) -> None:
-        """Refuse an unsafe request that comes from another site's page."""
-        if environ["REQUEST_METHOD"] in SAFE_METHODS or self.allows_origin(environ):
+        """Refuse what another site's page asks for: what is unsafe, and what is safe too, except that it may link here.
+
+        The page could not see the answer, but how long it takes tells whether a search found something.
+        """
+        if self.allows_origin(environ):
+            return
+        elsewhere = environ.get("HTTP_SEC_FETCH_SITE", "none") not in ("same-origin", "none")
+        if environ["REQUEST_METHOD"] in SAFE_METHODS:
+            if elsewhere and not _follows_link(environ):
+                raise Problem(403, "a page of another site may link to this, but not load it")
             return
         origin = environ.get("HTTP_ORIGIN")
         if origin is not None and not _names_host(origin, environ.get("HTTP_HOST", "")):
             raise Problem(403, "a page of another origin is not allowed to do this")
-        if origin is None and environ.get("HTTP_SEC_FETCH_SITE", "none") not in ("same-origin", "none"):
+        if origin is None and elsewhere:
             raise Problem(403, "a page of another site is not allowed to do this")
 
 
@@ -216,6 +224,12 @@ def _bearer(environ: Environ) -> str | None:
 def _same(ours: str, given: str) -> bool:
     """Compare in a time that does not reveal how much of the token matches."""
     return hmac.compare_digest(ours.encode(), given.encode("utf-8", "surrogateescape"))
+
+
+def _follows_link(environ: Environ) -> bool:
+    """Return whether the browser is about to show the answer as a page of its own, not in a frame."""
+    fetch = (environ.get("HTTP_SEC_FETCH_MODE"), environ.get("HTTP_SEC_FETCH_DEST"))
+    return fetch == ("navigate", "document")
 
 
 def _names_host(origin: str, host: str) -> bool:

@@ -119,6 +119,34 @@ def test_unsafe_requests_from_other_sites_pages_are_refused(headers, expected):
         GUARDED.authorize(environ(AUTHORIZATION="Bearer read-token", **headers))
 
 
+LINK = {"SEC_FETCH_MODE": "navigate", "SEC_FETCH_DEST": "document"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({}, 200),
+        ({"SEC_FETCH_SITE": "same-origin", "SEC_FETCH_MODE": "cors", "SEC_FETCH_DEST": "empty"}, 200),
+        ({"SEC_FETCH_SITE": "none", **LINK}, 200),
+        ({"SEC_FETCH_SITE": "cross-site", **LINK}, 200),
+        ({"SEC_FETCH_SITE": "same-site", **LINK}, 200),
+        ({"SEC_FETCH_SITE": "cross-site", "ORIGIN": "https://app.example", "SEC_FETCH_MODE": "cors"}, 200),
+        ({"SEC_FETCH_SITE": "cross-site", "SEC_FETCH_MODE": "no-cors", "SEC_FETCH_DEST": "image"}, 403),
+        ({"SEC_FETCH_SITE": "same-site", "SEC_FETCH_MODE": "no-cors", "SEC_FETCH_DEST": "script"}, 403),
+        ({"SEC_FETCH_SITE": "cross-site", "SEC_FETCH_MODE": "cors", "ORIGIN": "https://evil.example"}, 403),
+        ({"SEC_FETCH_SITE": "cross-site", "SEC_FETCH_MODE": "navigate", "SEC_FETCH_DEST": "iframe"}, 403),
+        ({"SEC_FETCH_SITE": "cross-site"}, 403),
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_other_sites_pages_may_link_here_but_measure_no_searches(method, headers, expected):
+    """They cannot see an answer, but how long it takes tells whether a search found something."""
+    local = Gate(Access(cors_origins=("https://app.example",)))
+    assert status(local, environ(method, **headers), "read") == expected
+    request = environ(method, AUTHORIZATION="Bearer full-token", **headers)
+    assert [status(GUARDED, request, kind) for kind in ("read", "page")] == [expected, expected]
+
+
 def cookie_of(gate, role, **request):
     _, cookie = gate.sessions.open(role, secure=False)
     return environ(COOKIE=f"other=1; {cookie.partition(';')[0]}", **request)
