@@ -4,6 +4,7 @@ Called by web/erasing.py. The rows stay in the books, in the state `erased`, so 
 listing does not bring the emails back.
 """
 
+import time
 from collections import Counter
 from collections.abc import Sequence
 
@@ -18,7 +19,7 @@ from storage.statements import batch, execute, for_update, is_postgres
 SLICE = 200
 
 WIPE_S = 5.0
-"""How long an erasure frees pages of the file; the janitor frees the rest."""
+"""How long an erasure cleans the index and frees pages of the file; the janitor does the rest."""
 
 
 class Erasing:
@@ -40,8 +41,12 @@ class Erasing:
         return self._db.write(_erase, sorted(refs), self._shard) if refs else 0
 
     def wipe(self) -> None:
-        """Remove the text from SQLite's files: return free pages to the disk and empty the log that still holds it."""
-        self._db.give_all_back(WIPE_S)
+        """Remove the text from SQLite's files: the index, free pages, and the log, which still hold it."""
+        deadline = time.monotonic() + WIPE_S
+        index = search.Search(self._db)
+        while index.forget() and time.monotonic() < deadline:
+            pass
+        self._db.give_all_back(deadline - time.monotonic())
         self._db.checkpoint()
 
     def open(self, source: str | None = None) -> int:
@@ -116,6 +121,7 @@ def _erase(refs: Sequence[int], shard: str) -> int:
     for name in ("result", "content", "attempt", "dead_letter", "shadow_difference", "opinion"):
         execute(f"DELETE FROM {name} WHERE ref {within}", params)
     forget_words([ref for ref, _, _ in held])
+    search.forget_later()
     execute(
         f"UPDATE book SET state = {BookState.ERASED}, generation = generation + 1, last_error = NULL, next_attempt_at = NULL, "
         f"first_missing_at = NULL WHERE id {within}",

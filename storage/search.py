@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from storage import meta
 from storage.database import Database
 from storage.query import Query, has_longer_token, plain, tokens
 from storage.statements import batch, execute, execute_many, is_postgres
@@ -31,6 +32,16 @@ MAX_TOKEN = 64
 LAG_LIMIT = 100_000
 """A larger lag is reported as this number."""
 
+PAGES_A_STEP = 200
+"""How many pages of the index one step of `forget` writes: that takes some hundredths of a second."""
+
+GIVE_BACK_S = 1.0
+
+FORGETTING = "search:forgetting"
+"""The name in meta under which `forget` keeps how far it is; there is none if nothing is to be forgotten."""
+
+BEGIN, GO_ON = "begin", "go on"
+
 Document = tuple[int, str, str, str]
 """A ref, and the tokens of the subject, the body and the sender, separated by spaces."""
 
@@ -51,11 +62,63 @@ class Search:
         self._db = db
 
     def index(self, limit: int = 512) -> int:
-        """Index up to `limit` queued emails, in transactions of about PART_CHARS; return how many were queued."""
+        """Index up to `limit` queued emails, in transactions of about PART_CHARS; return how many were queued.
+
+        What is to be forgotten comes first; until that is done, each call takes one step and returns `limit`.
+        """
+        if self.forget():
+            return limit
         waiting = self._db.read(_waiting, limit)
         for part in _parts(waiting):
             self._db.write(_store, part)
         return len(waiting)
+
+    def forget(self) -> bool:
+        """Take one step to rid the index of what was deleted before `forget_later`; return whether there is more to do.
+
+        After the last one, the pages that had it are given back to the disk, as far as that goes in a second.
+        """
+        if self._db.read(_stage) is None:
+            return False
+        more = self._db.write(_forget)
+        if not more:
+            self._db.give_all_back(GIVE_BACK_S)
+            self._db.checkpoint()
+        return more
+
+
+def forget_later() -> None:
+    """Have `Search.forget` remove the words of deleted emails for good. Call it in the transaction that deletes them.
+
+    FTS5 only marks an email as deleted; its words stay in the file until they are merged with others, which for a few
+    emails of many may never be. Nothing is indexed meanwhile: a merge that is disturbed leaves some out. On PostgreSQL
+    its own vacuum removes them.
+    """
+    if not is_postgres():
+        meta.put(FORGETTING, BEGIN)
+
+
+def _forget() -> bool:
+    """Merge some pages. By FTS5's documentation, a negative number begins to merge all, and few changes are the end."""
+    stage = _stage()
+    if stage is None:
+        return False
+    before = _changes()
+    pages = -PAGES_A_STEP if stage == BEGIN else PAGES_A_STEP
+    execute("INSERT INTO search (search, rank) VALUES ('merge', ?)", [pages])
+    if _changes() - before < 2:
+        execute("DELETE FROM meta WHERE name = ?", [FORGETTING])
+        return False
+    meta.put(FORGETTING, GO_ON)
+    return True
+
+
+def _stage() -> str | None:
+    return None if is_postgres() else meta.get(FORGETTING)
+
+
+def _changes() -> int:
+    return int(execute("SELECT total_changes()")[0][0])
 
 
 def lag() -> int:
@@ -206,6 +269,8 @@ def _parts(waiting: Sequence[tuple[int, int]]) -> Iterator[list[int]]:
 
 def _store(refs: Sequence[int]) -> None:
     """Remove the refs that are still queued and index their current content; another indexer may have been faster."""
+    if _stage() is not None:
+        return
     if is_postgres():
         taken = execute("DELETE FROM unindexed WHERE ref = ANY(?) RETURNING ref", [list(refs)])
     else:
