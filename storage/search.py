@@ -76,15 +76,17 @@ class Search:
     def forget(self) -> bool:
         """Take one step to rid the index of what was deleted before `forget_later`; return whether there is more to do.
 
-        After the last one, the pages that had it are given back to the disk, as far as that goes in a second.
+        After the last one, the pages that had it are given back to the disk, as far as that goes in a second. Only then
+        is it done, so that a kill in between does not leave them.
         """
-        if self._db.read(_stage) is None:
+        if self._db.kind != "sqlite" or self._db.read(meta.get, FORGETTING) is None:
             return False
-        more = self._db.write(_forget)
-        if not more:
-            self._db.give_all_back(GIVE_BACK_S)
-            self._db.checkpoint()
-        return more
+        if self._db.write(_merge):
+            return True
+        self._db.give_all_back(GIVE_BACK_S)
+        self._db.checkpoint()
+        self._db.write(_forgotten)
+        return False
 
 
 def forget_later() -> None:
@@ -98,23 +100,22 @@ def forget_later() -> None:
         meta.put(FORGETTING, BEGIN)
 
 
-def _forget() -> bool:
-    """Merge some pages. By FTS5's documentation, a negative number begins to merge all, and few changes are the end."""
-    stage = _stage()
-    if stage is None:
-        return False
+def _merge() -> bool:
+    """Merge some pages; return whether there may be more.
+
+    By FTS5's documentation, a negative number begins to merge all, and few changes are the end.
+    """
     before = _changes()
-    pages = -PAGES_A_STEP if stage == BEGIN else PAGES_A_STEP
-    execute("INSERT INTO search (search, rank) VALUES ('merge', ?)", [pages])
-    if _changes() - before < 2:
-        execute("DELETE FROM meta WHERE name = ?", [FORGETTING])
-        return False
+    pages = -PAGES_A_STEP if meta.get(FORGETTING) == BEGIN else PAGES_A_STEP
     meta.put(FORGETTING, GO_ON)
-    return True
+    own = _changes() - before
+    execute("INSERT INTO search (search, rank) VALUES ('merge', ?)", [pages])
+    return _changes() - before - own >= 2
 
 
-def _stage() -> str | None:
-    return None if is_postgres() else meta.get(FORGETTING)
+def _forgotten() -> None:
+    """Note that all is forgotten, unless another erasure has begun meanwhile."""
+    execute("DELETE FROM meta WHERE name = ? AND value = ?", [FORGETTING, GO_ON])
 
 
 def _changes() -> int:
@@ -269,10 +270,10 @@ def _parts(waiting: Sequence[tuple[int, int]]) -> Iterator[list[int]]:
 
 def _store(refs: Sequence[int]) -> None:
     """Remove the refs that are still queued and index their current content; another indexer may have been faster."""
-    if _stage() is not None:
-        return
     if is_postgres():
         taken = execute("DELETE FROM unindexed WHERE ref = ANY(?) RETURNING ref", [list(refs)])
+    elif meta.get(FORGETTING) is not None:
+        return  # they stay in the queue until that is done
     else:
         taken = execute_many("DELETE FROM unindexed WHERE ref = ? RETURNING ref", [(ref,) for ref in refs])
     _write(_documents([ref for (ref,) in taken]))
