@@ -132,27 +132,29 @@ def _cell(value: Any) -> Any:
 
 @contextmanager
 def _whole(path: Path) -> Iterator[TextIO]:
-    """Open a file that takes its place only once it is complete; a failure leaves what was there before.
-
-    A pipe or a device has no place to take, so it is written directly.
-    """
-    direct = path.exists() and not path.is_file()
-    target = path if direct else path.resolve()  # the file behind a link, not the link
-    draft = target if direct else target.with_name(target.name + ".part")
-    try:
-        if not direct:
-            make_private(draft)
-        stream = draft.open("w", encoding="utf-8", newline="")
-    except OSError as error:
-        raise CommandError(f"{path}: {error.strerror or error}") from None
-    try:
-        with stream:
+    """Open a file that takes its place only once it is complete; a failure leaves what was there before."""
+    if path.exists() and not path.is_file():  # a pipe or a device has no place to take
+        with _opened(path) as stream:
             yield stream
-        if not direct:
-            take_place(draft, target)
+        return
+    target = path.resolve()  # the file behind a link, not the link
+    draft = target.with_name(target.name + ".part")
+    opened = _opened(draft, shown=path, private=True)
+    try:
+        with opened as stream:
+            yield stream
+        take_place(draft, target)
     finally:
-        if not direct:
-            draft.unlink(missing_ok=True)
+        draft.unlink(missing_ok=True)
+
+
+def _opened(path: Path, *, shown: Path | None = None, private: bool = False) -> TextIO:
+    try:
+        if private:
+            make_private(path)
+        return path.open("w", encoding="utf-8", newline="")
+    except OSError as error:
+        raise CommandError(f"{shown or path}: {error.strerror or error}") from None
 
 
 def _line(item: dict[str, Any]) -> str:
