@@ -99,24 +99,19 @@ def test_ids_that_a_greenlet_bears_are_in_every_line_of_it_and_in_no_others():
 
 @pytest.fixture
 def pipe():
+    """A pipe to log to. Nobody logs to it any more when its ends are closed: a database may get their numbers next."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
     ours, theirs = os.pipe()
     yield ours, theirs
+    for handler in root.handlers:
+        handler.flush()
+    root.handlers[:], root.level = handlers, level
+    logging.captureWarnings(capture=False)
     os.close(ours)
     os.close(theirs)
 
 
-@pytest.fixture
-def own_logging():
-    """Restores logging after the test."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:], root.level = handlers, level
-    logging.captureWarnings(capture=False)
-
-
-@pytest.mark.usefixtures("own_logging")
-@pytest.mark.usefixtures("own_logging")
 @pytest.mark.parametrize("form", ["console", "json"])
 def test_a_secret_is_masked_whatever_characters_it_has(pipe, monkeypatch, form):
     ours, theirs = pipe
@@ -140,7 +135,6 @@ def test_lines_are_written_by_another_thread_and_flushed_at_the_end(pipe):
     assert written.count("\n") == 1
 
 
-@pytest.mark.usefixtures("own_logging")
 def test_a_stuck_reader_costs_lines_and_no_time(pipe, monkeypatch):
     ours, theirs = pipe
     monkeypatch.setattr(logs, "QUEUE_LINES", 50)
