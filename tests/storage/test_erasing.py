@@ -1,6 +1,7 @@
 """Erasing a sender: in any state all content is deleted, the books balance, and nothing comes back."""
 
 from collections.abc import Callable
+from unittest.mock import Mock
 
 import gevent
 import gevent.monkey
@@ -213,3 +214,23 @@ def test_the_words_of_a_single_email_do_not_stay_in_the_index(tmp_path, monkeypa
     db.close()
     assert [word for word in (b"quagga", b"zebra", b"okapi") if word in stored] == []
     assert len(found.items) == len(texts) + 1
+
+
+def test_a_kill_before_the_pages_are_given_back_leaves_that_to_the_next_step(tmp_path, monkeypatch):
+    db = Database(f"sqlite:///{tmp_path}/emails.db")
+    db.migrate()
+    (ref,) = enter(Books(db), ["1"])
+    theirs = Content(subject="quagga", body="zebra " * 300, sender="Okapi <okapi@example.org>")
+    ResultStore(db).save([result(ref, "1", content=theirs)], shard="t")
+    index, erasing = Search(db), Erasing(db)
+    index.index()
+    erasing.erase([ref])
+    with monkeypatch.context() as killed:
+        killed.setattr(Database, "give_all_back", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            list(iter(index.forget, False))
+    while index.index():
+        pass
+    stored = b"".join(file.read_bytes() for file in tmp_path.iterdir()).lower()
+    db.close()
+    assert [word for word in (b"quagga", b"zebra", b"okapi") if word in stored] == []
